@@ -1,0 +1,1 @@
+"""What stays up or is scheduled: the command line, the local stack, the demonstration."""

@@ -1,0 +1,1 @@
+"""Descriptors, windows, Evidently reports and the drift verdict."""

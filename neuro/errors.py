@@ -1,0 +1,53 @@
+"""Every error neuro raises on purpose: each says what, where, what was expected and what to do."""
+
+
+class NeuroError(Exception):
+    """Base of all; the command line ends with its ``exit_code``."""
+
+    exit_code = 1
+
+
+class ConfigError(NeuroError, ValueError):
+    """A field, name or file of the request is wrong; the message names it and the remedy."""
+
+    exit_code = 2
+
+
+class UnknownNameError(ConfigError):
+    """A problem, model, release or flag nobody has heard of; near misses are suggested."""
+
+
+class BadImageError(NeuroError):
+    """Bytes that are no usable image. ``code`` is the quarantine reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class AuditError(NeuroError):
+    """A branch failed its audit and was not published."""
+
+
+class SplitOverlapError(NeuroError):
+    """One group stands in two splits."""
+
+
+class DamagedError(NeuroError):
+    """Stored bytes no longer match their digest."""
+
+
+class StaleError(NeuroError):
+    """Somebody else advanced the lake meanwhile; run the command again."""
+
+
+class TrainingError(NeuroError):
+    """Training cannot start or cannot go on."""
+
+
+class PackageError(NeuroError):
+    """A model package is incomplete, altered or of another kind."""
+
+
+class ServerError(NeuroError):
+    """A server that is needed is not reached, or a port is taken."""

@@ -1,0 +1,177 @@
+"""A problem: one labelled question asked of a dataset. A TOML file, never code."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from neuro.errors import ConfigError, UnknownNameError
+from neuro.preprocess import PreprocessSpec
+
+LAYOUTS = ("folders", "table")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How a delivery lies on disk.
+
+    kind "folders": the label is a folder's name, optionally below a split folder (``splits`` maps
+    the folder to the given split). kind "table": one CSV names each file (``file`` is a name or a
+    stem), its label, and metadata columns to keep.
+    """
+
+    kind: str = "folders"
+    splits: Mapping[str, str] = field(default_factory=dict)
+    table: str = ""
+    file: str = ""
+    label: str = ""
+    metadata: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in LAYOUTS:
+            raise ConfigError(f"layout.kind must be one of {LAYOUTS}, got {self.kind!r}")
+        if self.kind == "table" and not (self.table and self.file and self.label):
+            raise ConfigError("layout.kind 'table' needs layout.table, layout.file, layout.label")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupRule:
+    """What joins images into one group, besides being twins.
+
+    pattern: regular expression on the file name whose first group is the patient or lesion id.
+    column: the table's column that holds it. Neither: twins only.
+    """
+
+    pattern: str = ""
+    column: str = ""
+    twin_cosine: float = 0.97
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.twin_cosine <= 1:
+            raise ConfigError(f"groups.twin_cosine must be in (0.5, 1], got {self.twin_cosine}")
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise ConfigError(f"groups.pattern {self.pattern!r}: {error}") from error
+        if self.pattern and groups != 1:
+            raise ConfigError(f"groups.pattern {self.pattern!r} needs exactly one (group)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """Which random views keep the label: a chest has a left and a right, a skin lesion has not."""
+
+    mirror: bool = False  # left-right
+    flip: bool = False  # top-bottom
+    rotate_deg: float = 10.0
+    scale: float = 0.1
+    shift: float = 0.06  # share of the side
+    gain: float = 0.15  # share of brightness and contrast
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One question: ``classes`` in order, and how each source label answers it.
+
+    recall_floors: safety-critical classes and the recall below which nothing is promoted.
+    """
+
+    name: str
+    dataset: str
+    classes: tuple[str, ...]
+    labels: Mapping[str, str]
+    intended_use: str
+    licence: str
+    citation: str
+    layout: Layout = field(default_factory=Layout)
+    groups: GroupRule = field(default_factory=GroupRule)
+    preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
+    augment: Augmentation = field(default_factory=Augmentation)
+    recall_floors: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9_]+", self.name):
+            raise ConfigError(f"name must be lower-case letters, digits and _, got {self.name!r}")
+        if not re.fullmatch(r"[a-z0-9_]+", self.dataset):
+            raise ConfigError(f"dataset must be lower-case, digits and _, got {self.dataset!r}")
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise ConfigError(f"classes must be two or more distinct names, got {self.classes}")
+        unknown = {*self.labels.values(), *self.recall_floors} - set(self.classes)
+        if unknown:
+            raise ConfigError(f"labels or recall_floors name no class of {self.name}: {unknown}")
+        if missing := set(self.classes) - set(self.labels.values()):
+            raise ConfigError(f"labels: no source label leads to {missing} in problem {self.name}")
+
+    def class_of(self, source_label: str) -> str:
+        """The class of a source label; "" for no label or one this problem leaves out."""
+        return self.labels.get(source_label, "")
+
+
+def builtin_names() -> list[str]:
+    """Names of the problems that come with neuro, sorted."""
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in resources.files("neuro").joinpath("problems").iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load(name_or_file: str) -> Problem:
+    """Read a built-in problem by name, or any other from its TOML file."""
+    path = Path(name_or_file)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise ConfigError(f"problem file {path} does not exist")
+        return parse(path.read_text(encoding="utf-8"), where=str(path))
+    names = builtin_names()
+    if name_or_file not in names:
+        near = difflib.get_close_matches(name_or_file, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownNameError(
+            f"no problem {name_or_file!r}: {hint}Built in: {', '.join(names)}; "
+            "or give the path of a .toml file"
+        )
+    text = resources.files("neuro").joinpath("problems", f"{name_or_file}.toml").read_text("utf-8")
+    return parse(text, where=name_or_file)
+
+
+def parse(text: str, *, where: str) -> Problem:
+    """Build a problem from TOML text; ``where`` names it in errors."""
+    try:
+        facts = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"problem {where} is not valid TOML: {error}") from error
+    tables: dict[str, type[Any]] = {
+        "layout": Layout,
+        "groups": GroupRule,
+        "preprocess": PreprocessSpec,
+        "augment": Augmentation,
+    }
+    values = {
+        key: _build(tables[key], value, f"{where}, [{key}]") if key in tables else value
+        for key, value in facts.items()
+    }
+    values["classes"] = tuple(facts.get("classes", ()))
+    values.setdefault("labels", {name: name for name in values["classes"]})
+    problem: Problem = _build(Problem, values, where)
+    return problem
+
+
+def _build(kind: type[Any], values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"problem {where}: expected a table, got {values!r}")
+    known = {entry.name for entry in fields(kind)}
+    if unknown := set(values) - known:
+        raise ConfigError(
+            f"problem {where}: unknown {sorted(unknown)}; known fields are {sorted(known)}"
+        )
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except TypeError as error:
+        raise ConfigError(f"problem {where}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"problem {where}: {error}") from error

@@ -1,0 +1,71 @@
+"""The nouns every part shares: frozen, typed, nothing but facts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+SPLITS = ("train", "val", "calibration", "test")
+NO_SPLIT = "none"  # an image whose twins lie in two splits belongs to no split
+
+Answer = Literal["answer", "abstain", "out_of_scope"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One image of a release, with its newest label.
+
+    sample_id: SHA-256 of the source bytes. group_id: SHA-256 of the group's oldest member; it never
+    crosses splits. label: the *source* label, "" where none is known. entered: the release the
+    sample came with.
+    """
+
+    sample_id: str
+    group_id: str
+    split: str
+    given_split: str
+    label: str
+    source_name: str
+    entered: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """A named fault of a sample."""
+
+    sample_id: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """A figure with its 95 % interval, resampled by group. n: samples; groups: distinct groups."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    n: int
+    groups: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """What a model says of one sample; the one object batch, page and service carry.
+
+    probabilities: calibrated, in the problem's class order, summing to 1. conformal_set: the
+    classes that cannot be excluded at the package's error rate. ood_score: distance from the
+    training data in units of its calibration threshold; above 1 is out of scope.
+    """
+
+    sample_id: str
+    model_version: str
+    preprocess_hash: str
+    probabilities: tuple[float, ...]
+    predicted: str
+    conformal_set: tuple[str, ...]
+    ood_score: float
+    decision: Answer
+    reason: str

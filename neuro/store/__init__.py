@@ -1,0 +1,1 @@
+"""The lake: Lance tables, releases and the journal."""

@@ -1,0 +1,1 @@
+"""The coarse steps of every flow: the library called, its results recorded."""
