@@ -1,0 +1,238 @@
+"""Inspect data before it is published: twins, leaks, and what a look-up without learning scores."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.image import THUMBNAIL_PX
+from neuro.split import Member, Pairs, SplitConfig, assign, clusters
+
+EXACT_COSINE = 0.999
+LOOKUP_SEEDS = range(5)
+MAX_LOOKUP_IMAGES = 12_000  # similarities are held in memory: 4 bytes x n x n
+_BLOCK = 1024
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Twins:
+    """How often the same picture occurs. Counts of clusters, except given_test_with_train_twin."""
+
+    exact_groups: int
+    near_groups: int
+    given_test_with_train_twin: int
+    given_test: int
+    cross_label_groups: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lookup:
+    """Accuracy of copying the label of the most similar training image; None where not drawn.
+
+    given: on the source's own split. random, grouped: means over five seeded splits. test: on the
+    release's own test split, the figure to hold beside a model's.
+    """
+
+    given: float | None
+    random: float | None
+    grouped: float | None
+    test: float | None
+
+
+def vectors(thumbnails: Sequence[bytes]) -> Vectors:
+    """Mean-removed, unit-length thumbnails, (n, 1024) float32."""
+    side = THUMBNAIL_PX
+    flat = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, side * side)
+    centred = flat.astype(np.float32) - flat.mean(axis=1, keepdims=True, dtype=np.float32)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit: Vectors = centred / np.maximum(length, np.float32(1e-6))
+    return unit
+
+
+def similarities(left: Vectors, right: Vectors) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield (first row, block): cosine of each left row with each right row, best of 8 poses.
+
+    The eight flips and rotations of the square are tried, since mirrored copies are the commonest
+    leak of brain slices.
+    """
+    side = THUMBNAIL_PX
+    for start in range(0, len(left), _BLOCK):
+        pictures = left[start : start + _BLOCK].reshape(-1, side, side)
+        best = np.full((len(pictures), len(right)), -1, np.float32)
+        for turns in range(4):
+            turned = np.rot90(pictures, turns, axes=(1, 2))
+            for pose in (turned, turned[:, :, ::-1]):
+                np.maximum(best, pose.reshape(len(pictures), -1) @ right.T, out=best)
+        yield start, best
+
+
+def twin_pairs(known: Vectors, new: Vectors, cosine: float) -> Pairs:
+    """Pairs of rows of ``[known, new]`` at or above the cosine, at least one new. (m, 2) int64."""
+    everything = np.concatenate([known, new])
+    found = [np.empty((0, 2), np.int64)]
+    for start, block in similarities(new, everything):
+        rows, columns = np.nonzero(block >= cosine)
+        pairs = np.stack([columns, rows + start + len(known)], axis=1)
+        found.append(pairs[pairs[:, 0] < pairs[:, 1]].astype(np.int64))
+    return np.concatenate(found)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspected:
+    """What the passport is made of: one row per image, in any order."""
+
+    members: Sequence[Member]
+    given_splits: Sequence[str]
+    vectors: Vectors
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passport:
+    """What is known of a release before anything is trained on it."""
+
+    images: int
+    groups: int
+    labels: dict[str, int]
+    splits: dict[str, int]
+    twins: Twins
+    lookup: Lookup
+    is_synthetic: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def inspect(data: Inspected, *, cosine: float, is_synthetic: bool) -> Passport:
+    """Write the passport of a release."""
+    kept = _lookup_rows(data)
+    near, similar = _compare(data.vectors, kept, cosine)
+    members = data.members
+    return Passport(
+        images=len(members),
+        groups=len({m.group_id for m in members}),
+        labels=_counts([m.label for m in members]),
+        splits=_counts([m.split for m in members]),
+        twins=_twins(data, near),
+        lookup=_lookup(data, near, kept, similar),
+        is_synthetic=is_synthetic,
+    )
+
+
+def _counts(values: Sequence[str]) -> dict[str, int]:
+    names, numbers = np.unique(np.array(values, dtype=np.str_), return_counts=True)
+    return {str(name): int(number) for name, number in zip(names, numbers, strict=True)}
+
+
+def _twins(data: Inspected, near: Pairs) -> Twins:
+    given = np.array(data.given_splits, dtype=np.str_)
+    labels = np.array([m.label for m in data.members], dtype=np.str_)
+    left, right = near[:, 0], near[:, 1]
+    leaks = np.concatenate(
+        [
+            left[(given[left] == "test") & (given[right] == "train")],
+            right[(given[right] == "test") & (given[left] == "train")],
+        ]
+    )
+    bare = [Member(sample_id=m.sample_id, label=m.label, group_key="") for m in data.members]
+    number = clusters(bare, near)
+    cosines = np.einsum("ij,ij->i", data.vectors[left], data.vectors[right])
+    return Twins(
+        exact_groups=_joined(clusters(bare, near[_exact(data.vectors, near, cosines)])),
+        near_groups=_joined(number),
+        given_test_with_train_twin=len(np.unique(leaks)),
+        given_test=int((given == "test").sum()),
+        cross_label_groups=len(
+            {
+                int(number[a])
+                for a, b in near.tolist()
+                if labels[a] and labels[b] and labels[a] != labels[b]
+            }
+        ),
+    )
+
+
+def _exact(rows: Vectors, pairs: Pairs, upright: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which pairs are the same picture, in any pose."""
+    side, best = THUMBNAIL_PX, upright.copy()
+    pictures, other = rows[pairs[:, 0]].reshape(-1, side, side), rows[pairs[:, 1]]
+    for turns in range(4):
+        turned = np.rot90(pictures, turns, axes=(1, 2))
+        for pose in (turned, turned[:, :, ::-1]):
+            np.maximum(best, np.einsum("ij,ij->i", pose.reshape(len(other), -1), other), out=best)
+    exact: NDArray[np.bool_] = best >= EXACT_COSINE
+    return exact
+
+
+def _joined(numbers: NDArray[np.int64]) -> int:
+    return int((np.bincount(numbers) > 1).sum()) if len(numbers) else 0
+
+
+def _lookup_rows(data: Inspected) -> NDArray[np.int64]:
+    """Labelled rows; over MAX_LOOKUP_IMAGES, a seeded sample of that many stands for all."""
+    labelled = np.array([row for row, m in enumerate(data.members) if m.label], np.int64)
+    if len(labelled) <= MAX_LOOKUP_IMAGES:
+        return labelled
+    chosen = np.random.default_rng(0).choice(len(labelled), MAX_LOOKUP_IMAGES, replace=False)
+    return labelled[np.sort(chosen)]
+
+
+def _compare(
+    rows: Vectors, kept: NDArray[np.int64], cosine: float
+) -> tuple[Pairs, NDArray[np.float32]]:
+    """One pass over all pairs: the twins among all rows, and similarities among the kept ones."""
+    found, similar = [np.empty((0, 2), np.int64)], np.empty((len(kept), len(kept)), np.float32)
+    for start, block in similarities(rows, rows):
+        left, right = np.nonzero(block >= cosine)
+        pairs = np.stack([left + start, right], axis=1).astype(np.int64)
+        found.append(pairs[pairs[:, 0] < pairs[:, 1]])
+        first, last = np.searchsorted(kept, [start, start + len(block)])
+        similar[first:last] = block[np.ix_(kept[first:last] - start, kept)]
+    return np.concatenate(found), similar
+
+
+def _lookup(
+    data: Inspected, near: Pairs, labelled: NDArray[np.int64], similar: NDArray[np.float32]
+) -> Lookup:
+    """Score a 1-nearest-neighbour look-up: a model below it has learned nothing."""
+    labels = np.array([data.members[row].label for row in labelled], dtype=np.str_)
+
+    def score(train: NDArray[np.bool_], test: NDArray[np.bool_]) -> float | None:
+        if not train.any() or not test.any():
+            return None
+        nearest = similar[np.ix_(test, train)].argmax(axis=1)
+        return float((labels[train][nearest] == labels[test]).mean())
+
+    given = np.array(data.given_splits, dtype=np.str_)[labelled]
+    own = np.array([m.split for m in data.members], dtype=np.str_)[labelled]
+    drawn = [_random_test(len(labelled), seed) for seed in LOOKUP_SEEDS]
+    grouped = [_grouped_test(data, near, labelled, seed) for seed in LOOKUP_SEEDS]
+    return Lookup(
+        given=score(given == "train", given == "test"),
+        random=_mean([score(~test, test) for test in drawn]),
+        grouped=_mean([score(~test, test) for test in grouped]),
+        test=score(own == "train", own == "test"),
+    )
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _random_test(size: int, seed: int) -> NDArray[np.bool_]:
+    test: NDArray[np.bool_] = np.random.default_rng(seed).random(size) < 0.15
+    return test
+
+
+def _grouped_test(
+    data: Inspected, near: Pairs, labelled: NDArray[np.int64], seed: int
+) -> NDArray[np.bool_]:
+    bare = [
+        Member(sample_id=m.sample_id, label=m.label, group_key=m.group_key) for m in data.members
+    ]
+    placed = assign([], bare, near, SplitConfig(seed=seed))
+    return np.array([placed[row].split == "test" for row in labelled], bool)

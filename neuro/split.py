@@ -1,0 +1,139 @@
+"""Groups and splits: drawn by group, stratified, seeded, and permanent once given."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from neuro.errors import ConfigError, SplitOverlapError
+from neuro.sample import NO_SPLIT, SPLITS
+
+Pairs = NDArray[np.int64]
+SHARES = {"train": 0.70, "val": 0.08, "calibration": 0.07, "test": 0.15}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitConfig:
+    """Shares of the groups each split gets (they sum to 1) and the seed of the draw."""
+
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if set(self.shares) != set(SPLITS) or abs(sum(self.shares.values()) - 1) > 1e-6:
+            raise ConfigError(f"shares must name {SPLITS} and sum to 1, got {dict(self.shares)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """What grouping needs of a sample; group_id and split are "" until they are given."""
+
+    sample_id: str
+    label: str
+    group_key: str
+    group_id: str = ""
+    split: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assigned:
+    """A newcomer's permanent place. bridges: its twins lie in two splits, so it has none."""
+
+    group_id: str
+    split: str
+    bridges: bool = False
+
+
+def clusters(members: Sequence[Member], twins: Pairs) -> NDArray[np.int64]:
+    """Number each member's cluster: twins, and members of one group key, are joined. (n,) int64.
+
+    twins: (m, 2) row numbers.
+    """
+    first: dict[str, int] = {}
+    keyed = [
+        (first.setdefault(m.group_key, row), row) for row, m in enumerate(members) if m.group_key
+    ]
+    edges = np.concatenate([twins.reshape(-1, 2), np.array(keyed, np.int64).reshape(-1, 2)])
+    size = len(members)
+    graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(size, size))
+    _, numbers = connected_components(graph, directed=False)
+    return numbers.astype(np.int64)
+
+
+def assign(
+    held: Sequence[Member], newcomers: Sequence[Member], twins: Pairs, config: SplitConfig
+) -> list[Assigned]:
+    """Give each newcomer its group and split; held members keep theirs.
+
+    twins: (m, 2) rows of ``[*held, *newcomers]``. A newcomer joins the split of its group; a new
+    group is drawn into a split, stratified by label.
+    """
+    numbers = clusters([*held, *newcomers], twins)
+    known: dict[int, list[Member]] = defaultdict(list)
+    fresh: dict[int, list[Member]] = defaultdict(list)
+    for number, member in zip(numbers[: len(held)], held, strict=True):
+        known[int(number)].append(member)
+    for number, member in zip(numbers[len(held) :], newcomers, strict=True):
+        if int(number) not in known:
+            fresh[int(number)].append(member)
+    drawn = _draw({min(m.sample_id for m in group): group for group in fresh.values()}, config)
+    placed: list[Assigned] = []
+    for number in numbers[len(held) :].tolist():
+        if number in fresh:
+            group_id = min(m.sample_id for m in fresh[number])
+            placed.append(Assigned(group_id=group_id, split=drawn[group_id]))
+            continue
+        splits = {m.split for m in known[number]} - {NO_SPLIT}
+        bridges = len(splits) != 1
+        placed.append(
+            Assigned(
+                group_id=known[number][0].group_id,
+                split=NO_SPLIT if bridges else splits.pop(),
+                bridges=bridges,
+            )
+        )
+    return placed
+
+
+def _draw(groups: Mapping[str, Sequence[Member]], config: SplitConfig) -> dict[str, str]:
+    """Largest group first, each to the split that lacks most of its label."""
+    labels = {
+        group_id: Counter(m.label for m in members).most_common(1)[0][0]
+        for group_id, members in groups.items()
+    }
+    total: Counter[str] = Counter()
+    for group_id, members in groups.items():
+        total[labels[group_id]] += len(members)
+    given: Counter[tuple[str, str]] = Counter()
+
+    def order(group_id: str) -> tuple[int, str]:
+        shuffled = hashlib.sha256(f"{config.seed}/{group_id}".encode()).hexdigest()
+        return -len(groups[group_id]), shuffled
+
+    drawn: dict[str, str] = {}
+    for group_id in sorted(groups, key=order):
+        label = labels[group_id]
+        lacking = {
+            split: config.shares[split] * total[label] - given[split, label] for split in SPLITS
+        }
+        split = max(lacking, key=lambda name: lacking[name])
+        given[split, label] += len(groups[group_id])
+        drawn[group_id] = split
+    return drawn
+
+
+def check_no_overlap(group_ids: Iterable[str], splits: Iterable[str]) -> None:
+    """Raise SplitOverlapError if a group stands in two splits; samples without a split are free."""
+    seen: dict[str, str] = {}
+    for group_id, split in zip(group_ids, splits, strict=True):
+        if split == NO_SPLIT:
+            continue
+        if seen.setdefault(group_id, split) != split:
+            raise SplitOverlapError(
+                f"group {group_id[:12]} is in {seen[group_id]} and {split}; a group has one split"
+            )

@@ -1,0 +1,71 @@
+"""Rows that are not published yet: written to a branch, audited there, then merged by key."""
+
+import lance
+import pyarrow as pa
+
+from neuro.errors import StaleError
+from neuro.store.lake import Lake, quoted
+from neuro.store.tables import key_of
+
+# Samples come last: a release has no image but through a sample, and one merge is one commit,
+# so a crash leaves either the whole delivery or nothing that a reader could see.
+ORDER = ("images", "labels", "samples")
+
+
+class Branch:
+    """One run's unpublished rows.
+
+    The run's id is a digest of its input, so a run repeated after a crash finds its own leftovers
+    and replaces them.
+    """
+
+    def __init__(self, lake: Lake, run_id: str) -> None:
+        self.lake, self.run_id, self.name = lake, run_id, f"ingest/{run_id}"
+        self.drop()
+        for table in ORDER:
+            lake.open(table).create_branch(self.name)
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Add rows; nothing of them is visible on main."""
+        if rows.num_rows:
+            lance.write_dataset(rows, self._tip(table), mode="append")
+
+    def rows(self, table: str, columns: list[str] | None = None) -> pa.Table:
+        """What this run has written to a table."""
+        return self._tip(table).to_table(columns=columns, filter=f"run_id = {quoted(self.run_id)}")
+
+    def everything(self, table: str, columns: list[str], where: str | None) -> pa.Table:
+        """Rows of main as the branch found it, together with the branch's own."""
+        return self._tip(table).to_table(columns=columns, filter=where)
+
+    def publish(self) -> None:
+        """Merge every row into main by key and remove the branch.
+
+        Raises StaleError if another run has meanwhile taken a key: Lance itself would say nothing.
+        """
+        for table in ORDER:
+            rows = self.rows(table)
+            inserted = self.lake.add(table, rows)
+            if inserted != rows.num_rows:
+                self._check_ours(table, rows)
+        self.drop()
+
+    def drop(self) -> None:
+        """Remove the branch; harmless where there is none."""
+        for table in ORDER:
+            dataset = self.lake.open(table)
+            if self.name in dataset.branches.list():
+                dataset.branches.delete(self.name)
+
+    def _check_ours(self, table: str, rows: pa.Table) -> None:
+        key = key_of(rows.schema)
+        where = f"run_id = {quoted(self.run_id)}"
+        held = self.lake.read(table, columns=key, where=where).num_rows
+        if held < rows.num_rows:
+            raise StaleError(
+                f"{rows.num_rows - held} rows of {table} were written by another run meanwhile; "
+                "run the same command again"
+            )
+
+    def _tip(self, table: str) -> lance.LanceDataset:
+        return self.lake.open(table).checkout_version((self.name, None))

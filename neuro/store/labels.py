@@ -1,0 +1,52 @@
+"""Labels: append-only rows, of which the newest counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from neuro.store.lake import Lake, quoted
+from neuro.store.tables import SCHEMAS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """Labels that one run brings. labels: sample_id -> source label; who: a person or "source"."""
+
+    dataset: str
+    labels: Mapping[str, str]
+    who: str
+    run_id: str
+    at: datetime
+    is_reviewed: bool = False
+
+
+def new_rows(lake: Lake, said: Said) -> pa.Table:
+    """The rows to append: the next sequence of each sample whose newest label differs.
+
+    A run that is repeated adds nothing, even if its label was superseded meanwhile.
+    """
+    columns = ["sha256", "sequence", "label", "run_id"]
+    held = lake.read("labels", columns=columns, where=f"dataset = {quoted(said.dataset)}")
+    rows = held.sort_by("sequence").to_pylist()
+    newest = {row["sha256"]: row for row in rows}
+    done = {row["sha256"] for row in rows if row["run_id"] == said.run_id}
+    return pa.Table.from_pylist(
+        [
+            {
+                "dataset": said.dataset,
+                "sha256": sample_id,
+                "sequence": newest[sample_id]["sequence"] + 1 if sample_id in newest else 0,
+                "label": label,
+                "who": said.who,
+                "labelled_at": said.at,
+                "is_reviewed": said.is_reviewed,
+                "run_id": said.run_id,
+            }
+            for sample_id, label in said.labels.items()
+            if sample_id not in done
+            and (sample_id not in newest or newest[sample_id]["label"] != label)
+        ],
+        SCHEMAS["labels"],
+    )

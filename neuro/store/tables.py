@@ -1,0 +1,107 @@
+"""The lake's tables: their schemas and keys."""
+
+import pyarrow as pa
+
+# Lance refuses a second row of one key only where the key carries this (docs/traps.md).
+_KEY = {b"lance-schema:unenforced-primary-key": b"true"}
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+def _key(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False, metadata=_KEY)
+
+
+def _text(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.string()) for name in names]
+
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "images": pa.schema(
+        [
+            _key("sha256", pa.string()),
+            pa.field("stored", pa.large_binary()),
+            *_text("stored_sha256", "media_type"),
+            pa.field("width", pa.int32()),
+            pa.field("height", pa.int32()),
+            *_text("mode", "perceptual_hash"),
+            pa.field("thumbnail", pa.binary(1024)),
+            pa.field("ingested_at", _TIME),
+            *_text("run_id"),
+        ]
+    ),
+    "samples": pa.schema(
+        [
+            _key("dataset", pa.string()),
+            _key("sha256", pa.string()),
+            *_text("group_id", "group_key", "split", "given_split"),
+            *_text("source_name", "source", "metadata", "run_id"),
+            pa.field("is_synthetic", pa.bool_()),
+        ]
+    ),
+    "labels": pa.schema(
+        [
+            _key("dataset", pa.string()),
+            _key("sha256", pa.string()),
+            _key("sequence", pa.int32()),
+            *_text("label", "who"),
+            pa.field("labelled_at", _TIME),
+            pa.field("is_reviewed", pa.bool_()),
+            *_text("run_id"),
+        ]
+    ),
+    "predictions": pa.schema(
+        [
+            _key("dataset", pa.string()),
+            _key("sha256", pa.string()),
+            _key("model_version", pa.string()),
+            *_text("problem", "preprocess_hash", "predicted", "decision", "reason"),
+            pa.field("probabilities", pa.list_(pa.float64())),
+            pa.field("conformal_set", pa.list_(pa.string())),
+            pa.field("ood_score", pa.float64()),
+            pa.field("predicted_at", _TIME),
+            *_text("window"),
+        ]
+    ),
+    "quarantine": pa.schema(
+        [
+            _key("sha256", pa.string()),
+            _key("reason", pa.string()),
+            *_text("message", "stage", "dataset", "source_name", "label", "run_id"),
+            pa.field("at", _TIME),
+            pa.field("raw", pa.large_binary()),
+        ]
+    ),
+    "releases": pa.schema(
+        [
+            _key("name", pa.string()),
+            *_text("dataset", "tables", "content_hash", "passport", "parent", "creator"),
+            *_text("superseded_by", "note"),
+            pa.field("n", pa.int64()),
+            pa.field("is_synthetic", pa.bool_()),
+            pa.field("created_at", _TIME),
+        ]
+    ),
+    "journal": pa.schema(
+        [
+            _key("key", pa.string()),
+            *_text("kind", "body"),
+            pa.field("at", _TIME),
+        ]
+    ),
+}
+
+
+def feature_schema(width: int) -> pa.Schema:
+    """Schema of a feature set of ``width`` numbers an image."""
+    return pa.schema(
+        [
+            _key("sha256", pa.string()),
+            pa.field("vector", pa.list_(pa.float32(), width)),
+            *_text("encoder_hash", "preprocess_hash", "code_revision"),
+        ]
+    )
+
+
+def key_of(schema: pa.Schema) -> list[str]:
+    """Names of the key's columns."""
+    return [entry.name for entry in schema if entry.metadata == _KEY]
