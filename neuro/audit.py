@@ -162,7 +162,7 @@ def _exact(rows: Vectors, pairs: Pairs, upright: NDArray[np.float32]) -> NDArray
     for turns in range(4):
         turned = np.rot90(pictures, turns, axes=(1, 2))
         for pose in (turned, turned[:, :, ::-1]):
-            np.maximum(best, np.einsum("ij,ij->i", pose.reshape(len(other), -1), other), out=best)
+            np.maximum(best, np.einsum("ij,ij->i", pose.reshape(-1, side * side), other), out=best)
     exact: NDArray[np.bool_] = best >= EXACT_COSINE
     return exact
 

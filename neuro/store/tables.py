@@ -97,7 +97,8 @@ def feature_schema(width: int) -> pa.Schema:
         [
             _key("sha256", pa.string()),
             pa.field("vector", pa.list_(pa.float32(), width)),
-            *_text("encoder_hash", "preprocess_hash", "code_revision"),
+            _key("encoder_hash", pa.string()),
+            *_text("preprocess_hash", "code_revision"),
         ]
     )
 

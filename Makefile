@@ -1,0 +1,78 @@
+# Each target starts from a bare Python 3.11 or later with venv, and needs nothing else.
+#   make demo                            the whole loop on synthetic images
+#   make demo DATA=DIR PROBLEM=brain     the same on your own folder; KEEP=1 leaves the servers up
+#   make test                            what must pass before a merge
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
+	--no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
+export COVERAGE_FILE := $(CURDIR)/$(VENV)/.coverage
+
+.PHONY: setup demo demo-real test test-all test-offline lint types bench docs up down lock
+
+# Nothing is done when neither the lock nor the project's own table has changed since.
+setup:
+	@sum=$$(cat requirements/dev.lock pyproject.toml | cksum); \
+	if [ "$$(cat $(VENV)/.synced 2>/dev/null)" = "$$sum" ]; then exit 0; fi; \
+	set -e; start=$$(date +%s); \
+	$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is no Python 3.11 or later with venv; try make PYTHON=python3.12" >&2; exit 2; }; \
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); \
+	$(UV) pip sync --quiet --python $(BIN)/python requirements/dev.lock; \
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	echo "$$sum" > $(VENV)/.synced; \
+	echo "installed $$(du -sm $(VENV) | cut -f1) MB into $(VENV) in $$(( $$(date +%s) - start )) s"
+
+demo: setup
+	$(BIN)/neuro demo $(if $(DATA),--data "$(DATA)") $(if $(PROBLEM),--problem "$(PROBLEM)") $(if $(KEEP),--keep)
+
+demo-real: setup
+	@test -d "$(or $(DATA),$(NEURO_REAL_DATA)/brain)" || { \
+		echo "give the folder of the images: make demo-real DATA=DIR, or set NEURO_REAL_DATA" >&2; exit 2; }
+	$(MAKE) demo DATA="$(or $(DATA),$(NEURO_REAL_DATA)/brain)" PROBLEM="$(or $(PROBLEM),brain)"
+
+test: setup
+	$(BIN)/pytest -m "not slow and not gpu" --cov --cov-report=term
+
+test-all: setup
+	$(BIN)/pytest --cov --cov-report=term
+
+# The small loop with loopback alone: whatever asks for another address fails.
+test-offline: setup
+	@command -v unshare >/dev/null && command -v ip >/dev/null || { \
+		echo "test-offline needs Linux with unshare (util-linux) and ip (iproute2)" >&2; exit 2; }; \
+	if [ "$$(id -u)" = 0 ]; then alone="unshare -n"; else alone="unshare -rn"; fi; \
+	$$alone true || { echo "this system does not permit '$$alone'; run make test-offline as root" >&2; exit 2; }; \
+	$$alone sh -c 'ip link set lo up && exec $(BIN)/pytest tests/e2e -k phantom'
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: setup
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m bench $(NAME)
+
+docs: setup
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements/docs.lock
+	$(BIN)/mkdocs build --strict --site-dir site
+
+up: setup
+	$(BIN)/neuro up
+
+down: setup
+	$(BIN)/neuro down
+
+# Existing pins are kept where they still fit; remove a file first to resolve it anew.
+lock: setup
+	$(COMPILE) -o requirements/core.lock
+	$(COMPILE) --extra dev -c requirements/core.lock -o requirements/dev.lock
+	$(COMPILE) --extra docs -c requirements/dev.lock -o requirements/docs.lock

@@ -1,0 +1,119 @@
+"""The ``neuro`` command: one verb per flow or step. Research use only; not a medical device."""
+
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments import cli_data, cli_models, console
+from neuro.errors import NeuroError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Honest, current and answerable classifiers for medical images. "
+    "Research use only; not a medical device.",
+)
+for verbs in (cli_data.app, cli_models.app):
+    app.registered_commands += verbs.registered_commands
+    app.registered_groups += verbs.registered_groups
+
+PrefectPort = Annotated[
+    int | None, typer.Option(help="Port of the Prefect server [default: free].")
+]
+MlflowPort = Annotated[int | None, typer.Option(help="Port of the MLflow server [default: free].")]
+
+
+@app.command()
+def up(prefect_port: PrefectPort = None, mlflow_port: MlflowPort = None) -> None:
+    """Start Prefect, MLflow and a worker on this machine, and apply every deployment.
+
+    Example: neuro up --prefect-port 4200 --mlflow-port 5000
+    """
+    from deployments import stack
+
+    stack.up(stack.StackConfig(prefect_port=prefect_port, mlflow_port=mlflow_port), console.say)
+
+
+@app.command()
+def down() -> None:
+    """Stop what `neuro up` started in this folder.
+
+    Example: neuro down
+    """
+    from deployments import stack
+
+    stack.down(stack.state_file(Path.cwd()), console.say)
+
+
+@app.command()
+def status(as_json: console.Json = False) -> None:
+    """Say where the servers are and whether each is alive; exit code 3 if one is not.
+
+    Example: neuro status --json
+    """
+    from deployments import stack
+
+    found = stack.read(stack.state_file(Path.cwd()))
+    if found is None:
+        console.say("no stack is up in this folder; start it with `neuro up`")
+        raise typer.Exit(3)
+    alive = stack.status(found)
+    facts = {"prefect": found.prefect_ui_url, "mlflow": found.mlflow_tracking_uri}
+    console.show(facts | {"lake": found.lake, "alive": alive}, as_json=as_json)
+    if not (alive and all(alive.values())):
+        raise typer.Exit(3)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Your own folder; default: phantoms.")] = None,
+    problem: console.Problem = "brain",
+    home: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo"),
+    images: Annotated[int | None, typer.Option(help="How many images to use.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the drawing and of the cuts.")] = 0,
+    prefect_port: PrefectPort = None,
+    mlflow_port: MlflowPort = None,
+    keep: Annotated[bool, typer.Option(help="Leave the servers up.")] = False,
+    as_json: console.Json = False,
+) -> None:
+    """Run the whole loop once: ingest, train, predict, drift, and a retraining by itself.
+
+    Example: neuro demo --data ~/brain --problem brain --keep
+    """
+    from deployments import demo as demonstration
+
+    config = demonstration.DemoConfig(
+        problem=problem, data=data, home=home, images=images, epochs=epochs, seed=seed
+    )
+    ports = demonstration.Ports(prefect=prefect_port, mlflow=mlflow_port)
+    summary = demonstration.run(config, ports, keep=keep)
+    if as_json:
+        console.show(summary, as_json=True)
+
+
+@app.command()
+def version() -> None:
+    """Print the version.
+
+    Example: neuro version
+    """
+    console.show({"version": metadata.version("neuro")}, as_json=True)
+
+
+def main() -> None:
+    """Entry point: a NeuroError becomes one message and its exit code."""
+    try:
+        app(standalone_mode=True)
+    except NeuroError as error:
+        console.fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        console.fail("stopped; run the same command again to complete", 130)
+
+
+if __name__ == "__main__":
+    main()

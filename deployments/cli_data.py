@@ -1,0 +1,205 @@
+"""Verbs about data: problem, ingest, labels, releases, passport, verify, quarantine, featurize."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from deployments import console
+from deployments.console import Json, LakeUri, Local, Problem, ReleaseName
+from neuro import problem as problems
+
+app = typer.Typer()
+problem_app = typer.Typer(no_args_is_help=True, help="The questions neuro can be asked.")
+labels_app = typer.Typer(no_args_is_help=True, help="Labels that arrive later.")
+app.add_typer(problem_app, name="problem")
+app.add_typer(labels_app, name="labels")
+
+
+@problem_app.command("list")
+def problem_list(as_json: Json = False) -> None:
+    """List the built-in problems.
+
+    Example: neuro problem list
+    """
+    found = [problems.load(name) for name in problems.builtin_names()]
+    rows = [
+        {"problem": p.name, "dataset": p.dataset, "classes": ", ".join(p.classes)} for p in found
+    ]
+    console.show(rows, as_json=as_json)
+
+
+@problem_app.command("show")
+def problem_show(name: str, as_json: Json = False) -> None:
+    """Show one problem, built in or from a file; also a way to check a file.
+
+    Example: neuro problem show brain
+    """
+    from dataclasses import asdict
+
+    console.show(asdict(problems.load(name)), as_json=as_json)
+
+
+@app.command()
+def ingest(
+    source: Annotated[Path | None, typer.Argument(help="Folder [default: the inbox].")] = None,
+    problem: Problem = "brain",
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Vet a folder of images and make it part of a new release.
+
+    Example: neuro ingest ~/scans/2026-11 --problem brain
+    """
+
+    def load() -> Any:
+        from flows.ingest import ingest as flow
+
+        return flow
+
+    place = str(source.resolve()) if source else None
+    result = console.call(load, is_local=local, problem=problem, source=place, lake=lake)
+    console.show(result, as_json=as_json, title="ingest")
+
+
+@labels_app.command("import")
+def labels_import(
+    file: Path, problem: Problem = "brain", lake: LakeUri = None, as_json: Json = False
+) -> None:
+    """Append labels from a CSV (sample, label, who, when) and make a release that has them.
+
+    Example: neuro labels import reviewed.csv --problem brain
+    """
+    from neuro import labelling
+    from tasks import data
+
+    done = labelling.import_file(
+        data.open_lake(lake), problems.load(problem), file, datetime.now(UTC)
+    )
+    facts: dict[str, Any] = {
+        "release": done.release.name,
+        "content_hash": done.release.content_hash,
+    }
+    facts |= {"seen": done.seen, "added": done.added, "unchanged": done.unchanged}
+    console.show(facts, as_json=as_json, title="labels")
+
+
+@app.command()
+def releases(problem: Problem = "brain", lake: LakeUri = None, as_json: Json = False) -> None:
+    """List the releases of a problem's dataset, oldest first.
+
+    Example: neuro releases --problem brain --json
+    """
+    from neuro.store import releases as store
+    from tasks import data
+
+    question = problems.load(problem)
+    found = store.history(data.open_lake(lake), question.dataset)
+    rows = [
+        {
+            "name": release.name,
+            "content_hash": release.content_hash,
+            "created_at": release.created_at.isoformat(timespec="seconds"),
+            "n": release.n,
+            "classes": dict(release.passport["labels"]),
+            "parent": release.parent,
+            "note": release.note,
+            "tables": dict(release.tables),
+        }
+        for release in found
+    ]
+    console.show(rows, as_json=as_json)
+
+
+@app.command()
+def passport(
+    release: Annotated[str | None, typer.Argument(help="Release [default: current].")] = None,
+    problem: Problem = "brain",
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Show a release's passport: counts, twins, and what a look-up without learning scores.
+
+    Example: neuro passport --problem brain
+    """
+    from neuro.store import releases as store
+    from tasks import data
+
+    found = store.find(data.open_lake(lake), problems.load(problem).dataset, release)
+    console.show({"release": found.name, **found.passport}, as_json=as_json, title="passport")
+
+
+@app.command()
+def verify(
+    release: Annotated[str | None, typer.Argument(help="Release [default: current].")] = None,
+    problem: Problem = "brain",
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Check every stored byte of a release against its digest; exit code 3 on damage.
+
+    Example: neuro verify --problem brain
+    """
+    from neuro.store import images
+    from neuro.store import releases as store
+    from tasks import data
+
+    where = data.open_lake(lake)
+    found = store.find(where, problems.load(problem).dataset, release)
+    samples = store.samples(where, found)
+    damaged = images.damaged(where, found, samples)
+    facts = {"release": found.name, "checked": len(samples), "damaged": damaged}
+    console.show(facts | {"ok": not damaged}, as_json=as_json, title="verify")
+    if damaged:
+        raise typer.Exit(3)
+
+
+@app.command()
+def quarantine(problem: Problem = "brain", lake: LakeUri = None, as_json: Json = False) -> None:
+    """List the files that were not let in, each with its reason.
+
+    Example: neuro quarantine --problem brain
+    """
+    from neuro.store.lake import quoted
+    from tasks import data
+
+    columns = ["sha256", "reason", "message", "stage", "source_name"]
+    where = f"dataset = {quoted(problems.load(problem).dataset)}"
+    rows = data.open_lake(lake).read("quarantine", columns=columns, where=where).to_pylist()
+    console.show(rows, as_json=as_json, title=f"{len(rows)} in quarantine")
+
+
+@app.command()
+def featurize(
+    features: Annotated[
+        Literal["descriptors", "embedding"], typer.Option("--set", help="Which feature set.")
+    ] = "descriptors",
+    problem: Problem = "brain",
+    model: Annotated[str, typer.Option(help="For embedding: whose.")] = "champion",
+    release: ReleaseName = None,
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Compute what is missing of a feature set.
+
+    Example: neuro featurize --set descriptors --problem brain
+    """
+
+    def load() -> Any:
+        from flows.featurize import featurize as flow
+
+        return flow
+
+    result = console.call(
+        load,
+        is_local=local,
+        problem=problem,
+        features=features,
+        model=model,
+        release=release,
+        lake=lake,
+    )
+    console.show(result, as_json=as_json, title="features")

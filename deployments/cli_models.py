@@ -1,0 +1,240 @@
+"""Verbs about models: train, evaluate, promote, predict, drift, retrain, journal."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deployments import console
+from deployments.console import Json, LakeUri, Local, Problem, ReleaseName
+
+app = typer.Typer()
+
+ModelName = Annotated[
+    str,
+    typer.Option("--model", help="champion, challenger, a version number, or a package folder."),
+]
+
+
+@app.command()
+def train(
+    problem: Problem = "brain",
+    release: ReleaseName = None,
+    model: Annotated[str, typer.Option(help="resnet_small, or any timm name.")] = "resnet_small",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training split.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of the cycle.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
+    warmup: Annotated[float | None, typer.Option(help="Share of steps before the peak.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="Share given to all.")] = None,
+    ema_decay: Annotated[float | None, typer.Option(help="Of the averaged weights.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and views.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Backbone weights, safetensors.")] = None,
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Train on a release, write the model package, and register it as challenger.
+
+    Example: neuro train --problem brain --epochs 40
+    """
+    from neuro import model as models
+    from neuro import problem as problems
+    from neuro.training import TrainConfig
+
+    problems.load(problem)
+    models.check(model)
+    given: dict[str, Any] = {
+        "model": model,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "warmup": warmup,
+        "label_smoothing": label_smoothing,
+        "ema_decay": ema_decay,
+        "seed": seed,
+    }
+    config = TrainConfig(**{name: value for name, value in given.items() if value is not None})
+
+    def load() -> Any:
+        from flows.train import train as flow
+
+        return flow
+
+    result = console.call(
+        load,
+        is_local=local,
+        problem=problem,
+        release=release,
+        config=config,
+        weights=str(weights.resolve()) if weights else None,
+        lake=lake,
+    )
+    console.show(result, as_json=as_json, title="train")
+
+
+@app.command()
+def evaluate(
+    model: ModelName = "challenger",
+    problem: Problem = "brain",
+    release: ReleaseName = None,
+    split: Annotated[str, typer.Option(help="test, val or calibration.")] = "test",
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Score a model on the held-out test split; every look is counted.
+
+    Example: neuro evaluate --problem brain --model challenger
+    """
+
+    def load() -> Any:
+        from flows.evaluate import evaluate as flow
+
+        return flow
+
+    result = console.call(
+        load,
+        is_local=local,
+        problem=problem,
+        model=model,
+        release=release,
+        split=split,
+        lake=lake,
+    )
+    console.show(result, as_json=as_json, title="evaluate")
+
+
+@app.command()
+def promote(
+    model: ModelName = "challenger",
+    problem: Problem = "brain",
+    release: ReleaseName = None,
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Let the gate decide whether a model becomes champion; exit code 3 if it does not.
+
+    Example: neuro promote --problem brain --model challenger
+    """
+
+    def load() -> Any:
+        from flows.promote import promote as flow
+
+        return flow
+
+    result = console.call(
+        load, is_local=False, problem=problem, model=model, release=release, lake=lake
+    )
+    console.show(result, as_json=as_json, title="promote")
+    if not result["is_promoted"]:
+        raise typer.Exit(3)
+
+
+@app.command()
+def predict(
+    model: ModelName = "champion",
+    problem: Problem = "brain",
+    release: ReleaseName = None,
+    window: Annotated[str | None, typer.Option(help="Only what entered with a release.")] = None,
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Score what the model has not scored yet, and write the predictions as Parquet.
+
+    Example: neuro predict --problem brain --json
+    """
+
+    def load() -> Any:
+        from flows.predict import predict as flow
+
+        return flow
+
+    result = console.call(
+        load,
+        is_local=local,
+        problem=problem,
+        model=model,
+        release=release,
+        window=window,
+        lake=lake,
+    )
+    console.show(result, as_json=as_json, title="predict")
+
+
+@app.command()
+def drift(
+    window: Annotated[str | None, typer.Option(help="What entered with a release.")] = None,
+    days: Annotated[float, typer.Option(help="Without --window: predicted in these days.")] = 7.0,
+    model: ModelName = "champion",
+    problem: Problem = "brain",
+    lake: LakeUri = None,
+    fail_on_drift: Annotated[bool, typer.Option(help="Exit with 3 unless steady.")] = False,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Compare recent images and answers with the champion's reference, and say what to do.
+
+    Example: neuro drift --problem brain --days 7
+    """
+
+    def load() -> Any:
+        from flows.drift import drift as flow
+
+        return flow
+
+    result = console.call(
+        load,
+        is_local=local,
+        problem=problem,
+        window=window,
+        days=days,
+        model=model,
+        lake=lake,
+    )
+    console.show(result, as_json=as_json, title="drift")
+    if fail_on_drift and result["verdict"] != "steady":
+        raise typer.Exit(3)
+
+
+@app.command()
+def retrain(
+    problem: Problem = "brain",
+    cause: Annotated[str | None, typer.Option(help="What asks for it, claimed once.")] = None,
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Train a challenger on the current release and let the gate decide.
+
+    Example: neuro retrain --problem brain
+    """
+
+    def load() -> Any:
+        from flows.retrain import retrain as flow
+
+        return flow
+
+    result = console.call(load, is_local=False, problem=problem, cause=cause, lake=lake)
+    console.show(result, as_json=as_json, title="retrain")
+
+
+@app.command()
+def journal(
+    kind: Annotated[str, typer.Argument(help="claim, look, verdict or decision.")] = "decision",
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """List what was decided, claimed, looked at or judged, oldest first.
+
+    Example: neuro journal verdict --json
+    """
+    from neuro.store import journal as store
+    from tasks import data
+
+    rows = [
+        {"at": entry.at.isoformat(timespec="seconds"), **entry.body}
+        for entry in store.entries(data.open_lake(lake), kind)
+    ]
+    console.show(rows, as_json=as_json, title=kind)

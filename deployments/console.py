@@ -1,0 +1,114 @@
+"""The terminal: one JSON object on stdout with --json, everything else on stderr."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from tasks import settings
+
+Problem = Annotated[
+    str, typer.Option("--problem", "-p", help="Built-in problem, or the path of a .toml file.")
+]
+LakeUri = Annotated[
+    str | None, typer.Option("--lake", help="Folder or s3:// address [default: .neuro/lake].")
+]
+ReleaseName = Annotated[
+    str | None, typer.Option("--release", help="Release to read [default: the current one].")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Local = Annotated[bool, typer.Option("--local", help="Run here, without any server.")]
+
+err = Console(stderr=True, highlight=False)
+
+
+def start_logging() -> None:
+    """Progress on stderr, for a run that no server records."""
+    handler = RichHandler(console=err, show_path=False, show_level=False, log_time_format="%X")
+    for name in settings.LOGGERS:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+
+
+def call(load: Callable[[], Any], *, is_local: bool, **parameters: Any) -> Any:
+    """Run a flow: recorded by the running servers, or as a plain call.
+
+    load: imports the flow, which takes seconds and needs the server's address to be known before.
+    """
+    here = settings.load()
+    if is_local:
+        start_logging()
+        return load().fn(**parameters)
+    settings.require_servers(here)
+    os.environ.update(
+        settings.flow_environment(
+            prefect_api_url=str(here.prefect_api_url),
+            mlflow_tracking_uri=str(here.mlflow_tracking_uri),
+            home=str(here.home),
+            lake=here.lake,
+        )
+    )
+    return load()(**parameters)
+
+
+def show(result: Any, *, as_json: bool, title: str = "") -> None:
+    """Print a result: JSON for programs, a table for people."""
+    if as_json:
+        print(json.dumps(result, default=str))  # noqa: T201 - this is the command line
+        return
+    out = Console(highlight=False)
+    if isinstance(result, Mapping):
+        rows = [{"": key, " ": _plain(value)} for key, value in result.items()]
+        out.print(_table(rows, title))
+    else:
+        out.print(_table(result, title))
+
+
+def table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """A table on stderr, for people."""
+    err.print(_table(rows, title))
+
+
+def say(message: str) -> None:
+    """A line of progress."""
+    err.print(message)
+
+
+def fail(message: str, code: int) -> None:
+    """A message on stderr and the exit code."""
+    err.print(f"[bold red]error[/]: {message}", soft_wrap=True)
+    sys.exit(code)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+    grid = Table(title=title or None, title_justify="left")
+    for name in rows[0] if rows else ():
+        grid.add_column(str(name), overflow="fold")
+    for row in rows:
+        grid.add_row(*(_plain(value) for value in row.values()))
+    return grid
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}: {_plain(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return "\n".join(_row(inner) for inner in value)
+    return str(value)
+
+
+def _row(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+    return _plain(value)

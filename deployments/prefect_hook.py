@@ -1,0 +1,47 @@
+"""Prefect start-up hook: find the running stack, accept bare deployment names, show our logs.
+
+Runs inside ``import prefect``, before its command line reads sys.argv; imports nothing heavy.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect.plugins import HookContext, SetupResult, register_hook
+
+from tasks import settings
+
+VERBS_WITH_A_NAME = {"run", "inspect", "delete"}
+STACK_KEYS = ("prefect_api_url", "mlflow_tracking_uri", "home", "lake")
+
+
+def full_name(argv: list[str]) -> list[str]:
+    """`prefect deployment run retrain` -> `... retrain/retrain`; anything else is unchanged."""
+    is_named = argv[1:2] == ["deployment"] and len(argv) > 3 and argv[2] in VERBS_WITH_A_NAME
+    if not is_named or argv[3].startswith("-") or "/" in argv[3]:
+        return argv
+    return [*argv[:3], f"{argv[3]}/{argv[3]}", *argv[4:]]
+
+
+def missing(environment: Mapping[str, str], stack: Mapping[str, Any]) -> dict[str, str]:
+    """The variables to add: what is already set stays, and another server's address wins whole."""
+    wanted = dict(settings.LOGGING_ENVIRONMENT)
+    is_known = all(isinstance(stack.get(key), str) for key in STACK_KEYS)
+    if is_known and "PREFECT_API_URL" not in environment:
+        wanted |= settings.flow_environment(**{key: stack[key] for key in STACK_KEYS})
+    return {name: value for name, value in wanted.items() if name not in environment}
+
+
+@register_hook
+def setup_environment(*, ctx: HookContext) -> SetupResult:
+    """Called by Prefect once per process."""
+    if Path(sys.argv[0]).stem == "prefect":
+        sys.argv[:] = full_name(sys.argv)
+    for name in settings.LOGGERS:
+        # Prefect attaches its handler to these but leaves the root's level, which is WARNING.
+        if logging.getLogger(name).level == logging.NOTSET:
+            logging.getLogger(name).setLevel(logging.INFO)
+    return SetupResult(env=missing(os.environ, settings.read_stack_file(settings.STACK_FILE)))

@@ -1,0 +1,33 @@
+"""Compare recent images and answers with the champion's reference, report, and say what to do."""
+
+from typing import Any
+
+from prefect import flow
+
+from monitoring.verdicts import DriftConfig
+from neuro import problem as problems
+from tasks import data, featurize, models
+from tasks import drift as steps
+
+
+@flow(name="drift", flow_run_name="drift {problem}")
+def drift(
+    problem: str = "brain",
+    window: str | None = None,
+    days: float = 7.0,
+    model: str = "champion",
+    lake: str | None = None,
+) -> dict[str, Any]:
+    """Judge what entered with the release ``window``, or what was predicted in the last days.
+
+    Returns window, reference, verdict, reason, signals and the path of the report. A verdict
+    ``retrain`` is stored first, then sent as an event that starts the retrain deployment.
+    """
+    question = problems.load(problem)
+    loaded = data.load(data.open_lake(lake), question)
+    serving = models.load(question, model)
+    featurize.describe(loaded)
+    compared = steps.observe(loaded, serving, window, days)
+    verdict = steps.judge(compared, DriftConfig())
+    path = steps.report(loaded, serving, compared, verdict)
+    return steps.remember(loaded, serving, verdict, path)

@@ -1,0 +1,26 @@
+"""Score in batches what the model has not scored yet."""
+
+from typing import Any
+
+from prefect import flow
+
+from neuro import problem as problems
+from tasks import data, models
+from tasks import predict as steps
+
+
+@flow(name="predict", flow_run_name="predict {problem} {model}")
+def predict(
+    problem: str = "brain",
+    model: str = "champion",
+    release: str | None = None,
+    window: str | None = None,
+    lake: str | None = None,
+) -> dict[str, Any]:
+    """Predict the samples of a release, or only those that entered with the release ``window``.
+
+    Returns n, model_version, images_per_s, decisions and the Parquet file of predictions.
+    """
+    question = problems.load(problem)
+    serving = models.load(question, model)
+    return steps.predict(data.load(data.open_lake(lake), question, release), serving, window)

@@ -1,0 +1,30 @@
+"""Let the gate decide whether a challenger takes the champion's place."""
+
+from typing import Any
+
+from prefect import flow
+
+from neuro import problem as problems
+from neuro.envelope import Envelope
+from tasks import data, models
+from tasks import evaluate as evaluation
+from tasks import promote as steps
+
+
+@flow(name="promote", flow_run_name="promote {problem} {model}")
+def promote(
+    problem: str = "brain",
+    model: str = "challenger",
+    release: str | None = None,
+    lake: str | None = None,
+) -> dict[str, Any]:
+    """Judge a model beside the champion on the test split; each is one counted look.
+
+    Returns decision (promote, keep or inconclusive), its gates with numbers, and the reason.
+    """
+    question = problems.load(problem)
+    loaded = data.load(data.open_lake(lake), question, release)
+    challenger = evaluation.evaluate(loaded, models.load(question, model))
+    serving = models.champion(question)
+    champion = evaluation.evaluate(loaded, serving) if serving else None
+    return steps.promote(loaded, challenger, champion, Envelope(), cause="by hand")

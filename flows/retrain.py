@@ -1,0 +1,45 @@
+"""Retrain for a cause: claimed once, inside the envelope, promoted only through the gate."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow
+
+from neuro import problem as problems
+from neuro.envelope import Envelope
+from neuro.training import TrainConfig
+from tasks import data, models, promote
+from tasks import evaluate as evaluation
+from tasks import retrain as steps
+from tasks import train as training
+
+
+@flow(name="retrain", flow_run_name="retrain {problem}")
+def retrain(
+    problem: str = "brain",
+    cause: str | None = None,
+    config: TrainConfig | None = None,
+    lake: str | None = None,
+) -> dict[str, Any]:
+    """Train a challenger on the current release and let the gate decide.
+
+    cause: what asked for it: a stored verdict, "monthly", or nothing (then this run itself). A
+    cause is worked on once, however often it is sent. Returns decision, gates and both models.
+    """
+    store, question = data.open_lake(lake), problems.load(problem)
+    cause = steps.full_cause(cause, datetime.now(UTC))
+    if not steps.claim(store, question, cause):
+        return steps.refused(cause, "already claimed")
+    try:
+        envelope, champion = Envelope(), models.champion(question)
+        recipe = config or steps.recipe(champion)
+        if reason := steps.refusal(store, question, recipe, envelope, cause):
+            return steps.refused(cause, reason)
+        loaded = data.load(store, question)
+        trained = training.train(loaded, recipe)
+        challenger = evaluation.evaluate(loaded, models.load(question, trained.version))
+        serving = evaluation.evaluate(loaded, champion) if champion else None
+        return promote.promote(loaded, challenger, serving, envelope, cause)
+    except BaseException as error:
+        steps.release_claim(store, cause, error)
+        raise

@@ -1,0 +1,232 @@
+"""Is the current window like the reference, and if not, does it matter?"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from monitoring import descriptors, resampling
+from monitoring.resampling import Pair
+from monitoring.windows import Observed
+from neuro.errors import ConfigError
+
+Outcome = Literal["steady", "look", "label", "retrain", "inconclusive"]
+
+_N_SIGNALS = 4  # the false-alarm budget is shared evenly, whether or not there are labels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signal:
+    """One figure that is high when the window differs from the reference.
+
+    false_alarm_rate: share of no-shift trials above the threshold, of trials that did not set it.
+    alarm: statistic above threshold; for labelled_accuracy the drop's interval is above 0 as well.
+    """
+
+    name: str
+    statistic: float
+    threshold: float
+    false_alarm_rate: float
+    alarm: bool
+    explanation: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What to do about a window: nothing, look at it, have it labelled, retrain, or wait."""
+
+    window: str
+    reference: str
+    signals: tuple[Signal, ...]
+    verdict: Outcome
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"signals": [signal.as_dict() for signal in self.signals]}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DriftConfig:
+    """How sure to be. alpha: chance that any signal alarms on a window without a shift.
+
+    trials: half set the thresholds, half measure their false alarms. min_groups: fewer in window or
+    reference give no verdict. min_labelled_groups: fewer cannot prove harm.
+    """
+
+    alpha: float = 0.02
+    trials: int = 1000
+    min_groups: int = 30
+    min_labelled_groups: int = 30
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 1:
+            raise ConfigError(f"alpha must be between 0 and 1, got {self.alpha}")
+        if self.trials < (needed := int(np.ceil(2 * _N_SIGNALS / self.alpha))):
+            raise ConfigError(
+                f"trials must be at least {needed} for alpha {self.alpha}, got {self.trials}"
+            )
+        for name in ("min_groups", "min_labelled_groups"):
+            if getattr(self, name) < 2:
+                raise ConfigError(f"{name} must be at least 2, got {getattr(self, name)}")
+
+
+def judge(
+    reference: Observed, current: Observed, *, window: str, reference_name: str, config: DriftConfig
+) -> Verdict:
+    """Compare the current window with the labelled samples of the reference.
+
+    window, reference_name: what the two are called. The same arguments give the same verdict.
+    """
+    reference, labelled = reference.labelled(), current.labelled()
+    signals: tuple[Signal, ...] = ()
+    if min(reference.n_groups, current.n_groups) >= config.min_groups:
+        rng = np.random.default_rng(config.seed)
+        signals = _unlabelled_signals(reference, current, config, rng)
+        if labelled.n:
+            signals = (*signals, _labelled_accuracy(reference, labelled, config, rng))
+    outcome, advice = _decide(signals, labelled.n_groups, config)
+    counts = (
+        f"{current.n} images of {current.n_groups} groups against {reference.n} of "
+        f"{reference.n_groups}"
+    )
+    return Verdict(
+        window=window,
+        reference=reference_name,
+        signals=signals,
+        verdict=outcome,
+        reason=f"{advice} ({counts}).",
+    )
+
+
+def _decide(
+    signals: Sequence[Signal], labelled_groups: int, config: DriftConfig
+) -> tuple[Outcome, str]:
+    """The verdict's rule. Alarm is not harm: only a drop measured on labels asks to retrain."""
+    alarms = {signal.name: signal for signal in signals if signal.alarm}
+    found = "; ".join(signal.explanation for signal in alarms.values())
+    enough = labelled_groups >= config.min_labelled_groups
+    if not signals:
+        return "inconclusive", f"Fewer than {config.min_groups} groups on one side: wait for more"
+    if not alarms:
+        return "steady", "No signal is above its threshold"
+    if enough and "labelled_accuracy" in alarms:
+        return "retrain", f"Harm is measured: {alarms['labelled_accuracy'].explanation}"
+    if set(alarms) == {"descriptors"}:
+        return "look", f"The images changed, the model's answers did not: {found}"
+    if enough:
+        return (
+            "look",
+            f"Harm was suspected but {labelled_groups} labelled groups show none: {found}",
+        )
+    return "label", (
+        f"Harm is suspected: {found}. Only {labelled_groups} groups are labelled; "
+        f"{config.min_labelled_groups} are needed to measure it"
+    )
+
+
+def _unlabelled_signals(
+    reference: Observed, current: Observed, config: DriftConfig, rng: Generator
+) -> tuple[Signal, ...]:
+    """The three signals that need no label in the window.
+
+    softmax is black-box shift detection (Lipton et al., arXiv:1802.03916; Rabanser et al.,
+    arXiv:1810.11953); confidence is average thresholded confidence (Garg et al.,
+    arXiv:2201.04234), which estimates the loss of accuracy.
+    """
+    values = np.concatenate((reference.descriptors, current.descriptors))
+    outputs = np.concatenate((reference.probabilities, current.probabilities))
+    sure = _above_cut(outputs.max(axis=1), reference)
+    d, k = values.shape[1], outputs.shape[1]
+
+    def figures(pair: Pair) -> NDArray[np.float64]:
+        gaps = resampling.largest_gap(values, pair), resampling.largest_gap(outputs, pair)
+        return np.column_stack((*gaps, resampling.share_lost(sure, pair)))
+
+    real = figures(resampling.sides(reference.n, current.n))[0]
+    pairs = resampling.deal(reference.groups, current.groups, trials=config.trials, rng=rng)
+    null = np.concatenate([figures(pair) for pair in pairs])
+    names = descriptors.NAMES if d == len(descriptors.NAMES) else [f"figure {i}" for i in range(d)]
+    classes = [f"probability of class {i + 1} of {k}" for i in range(k)]
+    before, now = float(sure[: reference.n].mean()), float(sure[reference.n :].mean())
+    parts = {
+        "descriptors": (real[:d], null[:, :d], _most_moved(real[:d], names)),
+        "softmax": (real[d:-1], null[:, d:-1], _most_moved(real[d:-1], classes)),
+        "confidence": (
+            real[-1:],
+            null[:, -1:],
+            f"answers as sure as the reference's accuracy requires went from {before:.1%} to "
+            f"{now:.1%}, an estimated loss of {100 * (before - now):.1f} points of accuracy",
+        ),
+    }
+    return tuple(
+        _signal(name, float(real.max()), null.max(axis=1), said, config)
+        for name, (real, null, said) in parts.items()
+    )
+
+
+def _above_cut(confidence: NDArray[np.float64], reference: Observed) -> NDArray[np.float64]:
+    """1 where confidence, (n,), reaches the cut that leaves the reference's accuracy above it."""
+    wrong = int((reference.correct == 0).sum())
+    own = np.append(np.sort(confidence[: reference.n]), np.inf)
+    sure: NDArray[np.float64] = (confidence >= own[wrong]).astype(np.float64)
+    return sure
+
+
+def _most_moved(gaps: NDArray[np.float64], names: Sequence[str]) -> str:
+    return f"{names[int(gaps.argmax())]} moved most (Kolmogorov-Smirnov gap {gaps.max():.2f})"
+
+
+def _labelled_accuracy(
+    reference: Observed, labelled: Observed, config: DriftConfig, rng: Generator
+) -> Signal:
+    """Reference accuracy minus that of the window's labelled samples, with its interval."""
+    correct = np.concatenate((reference.correct, labelled.correct))
+    real = float(resampling.share_lost(correct, resampling.sides(reference.n, labelled.n))[0])
+    pairs = resampling.deal(reference.groups, labelled.groups, trials=config.trials, rng=rng)
+    null = np.concatenate([resampling.share_lost(correct, pair) for pair in pairs])
+    before, now = (_redrawn_accuracy(side, config, rng) for side in (reference, labelled))
+    low, high = np.quantile(before - now, (0.025, 0.975))
+    said = (
+        f"accuracy went from {reference.correct.mean():.1%} to {labelled.correct.mean():.1%} on "
+        f"{labelled.n} labelled images of {labelled.n_groups} groups, a drop of {100 * real:.1f} "
+        f"points, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+    )
+    signal = _signal("labelled_accuracy", real, null, said, config)
+    return replace(signal, alarm=signal.alarm and bool(low > 0))
+
+
+def _redrawn_accuracy(side: Observed, config: DriftConfig, rng: Generator) -> NDArray[np.float64]:
+    weights = resampling.redraw(side.groups, trials=config.trials, rng=rng)
+    accuracy: NDArray[np.float64] = weights @ side.correct / weights.sum(axis=1)
+    return accuracy
+
+
+def _signal(
+    name: str,
+    statistic: float,
+    null: NDArray[np.float64],
+    explanation: str,
+    config: DriftConfig,
+) -> Signal:
+    """Threshold from the first half of (t,) no-shift trials, false-alarm rate from the second."""
+    setting, measuring = np.array_split(null, 2)
+    rank = int(np.ceil((len(setting) + 1) * (1 - config.alpha / _N_SIGNALS)))
+    # 1e-12: a trial that equals the real comparison must not differ from it by rounding.
+    threshold = float(np.sort(setting)[rank - 1]) + 1e-12
+    return Signal(
+        name=name,
+        statistic=statistic,
+        threshold=threshold,
+        false_alarm_rate=float((measuring > threshold).mean()),
+        alarm=statistic > threshold,
+        explanation=explanation,
+    )

@@ -1,0 +1,139 @@
+"""How good a package is on one split: metrics with intervals, and every answer behind them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from neuro import calibration, inference, metrics
+from neuro.errors import ConfigError
+from neuro.frames import Frames
+from neuro.inference import Engine
+from neuro.sample import Metric
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """What is evaluated, on what."""
+
+    split: str
+    model_version: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Evaluation:
+    """A model's score on labelled samples, and the rows it was computed from.
+
+    confusion: (k, k) int64, a row per true class. sample_ids, groups: (n,) str. targets: (n,)
+    class index. probabilities: (n, k) calibrated, in the order of ``classes``.
+    """
+
+    split: str
+    model_version: str
+    classes: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    confusion: NDArray[np.int64]
+    sample_ids: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric of that name; None where these samples do not give it."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def take(self, keep: NDArray[np.bool_]) -> "Evaluation":
+        """The evaluation of some of the samples, (n,) bool, with its own metrics."""
+        subject = Subject(split=self.split, model_version=self.model_version, classes=self.classes)
+        return _evaluation(
+            subject,
+            self.sample_ids[keep],
+            self.groups[keep],
+            self.targets[keep],
+            self.probabilities[keep],
+        )
+
+
+def evaluate(
+    engine: Engine,
+    frames: Frames,
+    split: str,
+    *,
+    model_version: str,
+    rows: NDArray[np.int64] | None = None,
+) -> Evaluation:
+    """Evaluate on the labelled samples of a split, or on those of them whose numbers are ``rows``.
+
+    Raises ConfigError for frames of another preprocess, for a split without labels, and for rows
+    that are not labelled samples of the split.
+    """
+    inference.require_same_preprocess(engine, frames)
+    labelled = frames.labelled(split)
+    chosen = labelled if rows is None else rows
+    if not len(chosen):
+        raise ConfigError(f"split {split!r} has no labelled sample to evaluate on")
+    if not np.isin(chosen, labelled).all():
+        raise ConfigError(f"rows hold samples that are not labelled samples of split {split!r}")
+    card = engine.package.card
+    logits, embeddings = inference.outputs(engine, frames.pixels, rows=chosen)
+    honest = calibration.apply(card.calibration, logits, embeddings)
+    subject = Subject(split=split, model_version=model_version, classes=card.classes)
+    return assess(honest.probabilities, frames, chosen, subject)
+
+
+def assess(
+    probabilities: NDArray[np.float64], frames: Frames, rows: NDArray[np.int64], subject: Subject
+) -> Evaluation:
+    """The evaluation of calibrated probabilities (m, k) of labelled rows of frames, (m,) int64."""
+    return _evaluation(
+        subject, frames.sample_ids[rows], frames.groups[rows], frames.targets[rows], probabilities
+    )
+
+
+def _evaluation(
+    subject: Subject,
+    sample_ids: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    targets: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+) -> Evaluation:
+    predicted = probabilities.argmax(axis=1)
+    return Evaluation(
+        split=subject.split,
+        model_version=subject.model_version,
+        classes=subject.classes,
+        metrics=tuple(metrics.score(probabilities, targets, groups, subject.classes)),
+        confusion=metrics.confusion(targets, predicted, len(subject.classes)),
+        sample_ids=sample_ids,
+        groups=groups,
+        targets=targets,
+        probabilities=probabilities,
+    )
+
+
+def draw_confusion(evaluation: Evaluation, *, title: str, synthetic: bool) -> Figure:
+    """Confusion matrix with counts, coloured by the share of each true class."""
+    counts = evaluation.confusion
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 3.0 + 0.7 * len(counts)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places = np.arange(len(counts))
+    axes.set_xticks(places, evaluation.classes, rotation=30, ha="right")
+    axes.set_yticks(places, evaluation.classes)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        text = f"{count}\n{shares[row, column]:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+    axes.set(xlabel="predicted", ylabel="true class", title=title)
+    accuracy = evaluation.metric("accuracy")
+    notes = [f"{evaluation.split}: n {counts.sum()}, accuracy {accuracy}", "Research use only"]
+    if synthetic:
+        notes.append("synthetic images")
+    figure.supxlabel("\n".join([notes[0], ", ".join(notes[1:])]), fontsize=8, color="dimgrey")
+    return figure

@@ -1,0 +1,208 @@
+"""Scores with honest intervals: whole groups (patients, lesions) are resampled, not images.
+
+Percentile cluster bootstrap: Efron and Tibshirani (1993), chapter 13; resampling clusters whole:
+Field and Welsh (2007), doi:10.1111/j.1467-9868.2007.00593.x. Where every resample agrees (one
+group, or not one error in the set) resampling cannot show what it has not seen; the interval is
+then as wide as the exact binomial bound of Clopper and Pearson (1934) for that many groups.
+
+Classes without a sample have no recall and no F1: macro figures are means over the classes
+*present among the targets*, ``recall_<class>`` of an absent class and ``auroc`` of a single class
+are left out, and a resample without the class does not count for that figure's interval.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neuro.errors import ConfigError
+from neuro.sample import Metric
+
+TAIL = 0.025  # each side of a 95 % interval
+CHUNK_CELLS = 4_000_000  # weights held at once: 32 MB of float64
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bootstrap:
+    """How often groups are resampled, and from which seed."""
+
+    resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < 100:
+            raise ConfigError(f"resamples must be at least 100, got {self.resamples}")
+
+
+DEFAULT = Bootstrap()
+
+
+def score(
+    probabilities: Floats,
+    targets: ArrayLike,
+    groups: ArrayLike,
+    classes: Sequence[str],
+    bootstrap: Bootstrap = DEFAULT,
+) -> list[Metric]:
+    """Accuracy, macro-F1, AUROC and each class's recall, with 95 % intervals.
+
+    probabilities: (n, k). targets: (n,) class index. groups: (n,) str. AUROC is that of class 1
+    for two classes, else the macro one-versus-rest mean. n and groups of a recall count its class.
+    Raises ConfigError for empty, misshapen or unlabelled input.
+    """
+    targets, groups, k = _checked(probabilities, targets, groups)
+    if len(classes) != k:
+        raise ConfigError(f"{k} columns of probabilities, but classes are {tuple(classes)}")
+    tables, owner = _per_group(probabilities, targets, groups)
+    n_groups = len(tables)
+    points = _scores(tables.sum(axis=0)[None])
+    points["auroc"] = _auroc(probabilities, targets, np.ones((1, len(targets))))
+    draws: dict[str, list[Floats]] = {name: [] for name in points}
+    for weights in _weights(n_groups, len(targets), bootstrap):
+        chunk = _scores(np.tensordot(weights, tables, axes=1))
+        chunk["auroc"] = _auroc(probabilities, targets, weights[:, owner])
+        for name, values in chunk.items():
+            draws[name].append(values)
+    metrics = []
+    for name, point in points.items():
+        for column in range(point.shape[1]):
+            members = targets == column if name == "recall" else np.ones(len(targets), dtype=bool)
+            spread = np.concatenate(draws[name])[:, column]
+            label = f"recall_{classes[column]}" if name == "recall" else name
+            size = (int(members.sum()), len(np.unique(groups[members])))
+            if np.isfinite(point[0, column]):
+                metrics.append(_metric(label, point[0, column], spread, size))
+    return metrics
+
+
+def difference(
+    name: str,
+    probabilities: tuple[Floats, Floats],
+    targets: ArrayLike,
+    groups: ArrayLike,
+    bootstrap: Bootstrap = DEFAULT,
+) -> Metric:
+    """``name`` of the challenger minus that of the champion, on the same resampled groups.
+
+    name: "accuracy" or "macro_f1". probabilities: (challenger, champion), each (n, k).
+    """
+    if name not in ("accuracy", "macro_f1"):
+        raise ConfigError(f"difference knows accuracy and macro_f1, not {name!r}")
+    challenger, champion = probabilities
+    if challenger.shape != champion.shape:
+        raise ConfigError(f"two shapes to compare: {challenger.shape} and {champion.shape}")
+    targets, groups, _ = _checked(challenger, targets, groups)
+    ours, theirs = (_per_group(p, targets, groups)[0] for p in probabilities)
+    draws = [
+        _scores(np.tensordot(weights, ours, axes=1))[name]
+        - _scores(np.tensordot(weights, theirs, axes=1))[name]
+        for weights in _weights(len(ours), len(targets), bootstrap)
+    ]
+    point = _scores(ours.sum(axis=0)[None])[name] - _scores(theirs.sum(axis=0)[None])[name]
+    size = (len(targets), len(ours))
+    return _metric(name, point[0, 0], np.concatenate(draws)[:, 0], size, lowest=-1.0)
+
+
+def confusion(targets: Ints, predicted: Ints, k: int) -> Ints:
+    """Counts, (k, k) int64: a row per true class, a column per predicted class."""
+    return np.bincount(targets * k + predicted, minlength=k * k).reshape(k, k).astype(np.int64)
+
+
+def _checked(
+    probabilities: Floats, targets: ArrayLike, groups: ArrayLike
+) -> tuple[Ints, NDArray[np.str_], int]:
+    numbers, names = np.asarray(targets, dtype=np.int64), np.asarray(groups, dtype=np.str_)
+    if len(numbers) == 0:
+        raise ConfigError("no samples to score: the split has no labelled sample")
+    if probabilities.ndim != 2 or not len(probabilities) == len(numbers) == len(names):
+        raise ConfigError(
+            f"probabilities {probabilities.shape}, targets {numbers.shape} and groups "
+            f"{names.shape} must have one row per sample"
+        )
+    if not np.isfinite(probabilities).all():
+        raise ConfigError("probabilities hold NaN or infinity; the model's outputs are broken")
+    k = probabilities.shape[1]
+    if numbers.min() < 0 or numbers.max() >= k:
+        raise ConfigError(f"targets must be 0 to {k - 1}; score labelled samples only")
+    return numbers, names, k
+
+
+def _per_group(
+    probabilities: Floats, targets: Ints, groups: NDArray[np.str_]
+) -> tuple[Floats, Ints]:
+    """Confusion counts of each group, (g, k, k), and the group number of each sample, (n,)."""
+    names, owner = np.unique(groups, return_inverse=True)
+    k = probabilities.shape[1]
+    cells = (owner * k + targets) * k + probabilities.argmax(axis=1)
+    counts = np.bincount(cells, minlength=len(names) * k * k).astype(np.float64)
+    return counts.reshape(len(names), k, k), owner
+
+
+def _weights(n_groups: int, n_samples: int, bootstrap: Bootstrap) -> Iterator[Floats]:
+    """How often each group was drawn, (some resamples, g), a chunk at a time."""
+    rng = np.random.default_rng(bootstrap.seed)
+    step = max(1, CHUNK_CELLS // n_samples)
+    for start in range(0, bootstrap.resamples, step):
+        size = min(step, bootstrap.resamples - start)
+        drawn = rng.integers(n_groups, size=(size, n_groups))
+        drawn += np.arange(size)[:, None] * n_groups
+        counts = np.bincount(drawn.ravel(), minlength=size * n_groups)
+        yield counts.reshape(size, n_groups).astype(np.float64)
+
+
+def _scores(tables: Floats) -> dict[str, Floats]:
+    """Accuracy (b, 1), macro-F1 (b, 1) and recalls (b, k) of b confusion tables (b, k, k)."""
+    hits = np.diagonal(tables, axis1=1, axis2=2)
+    support, called = tables.sum(axis=2), tables.sum(axis=1)
+    present = support > 0
+    recall = np.divide(hits, support, out=np.full_like(hits, np.nan), where=present)
+    f1 = np.divide(2 * hits, support + called, out=np.zeros_like(hits), where=present)
+    return {
+        "accuracy": (hits.sum(axis=1) / support.sum(axis=1))[:, None],
+        "macro_f1": (f1.sum(axis=1) / present.sum(axis=1))[:, None],
+        "recall": recall,
+    }
+
+
+def _auroc(probabilities: Floats, targets: Ints, weights: Floats) -> Floats:
+    """Weighted AUROC, (b, 1), mean over the classes that have positives and negatives.
+
+    weights: (b, n). Mann and Whitney's U with ties counted half.
+    """
+    k = probabilities.shape[1]
+    each = []
+    for column in [1] if k == 2 else range(k):
+        order = np.argsort(probabilities[:, column], kind="stable")
+        ranked, positive = probabilities[order, column], targets[order] == column
+        below = np.zeros((len(weights), len(targets) + 1))
+        np.cumsum(weights[:, order] * ~positive, axis=1, out=below[:, 1:])
+        first = np.searchsorted(ranked, ranked[positive], side="left")
+        last = np.searchsorted(ranked, ranked[positive], side="right")
+        pulls = weights[:, order[positive]]
+        won = (pulls * (below[:, first] + below[:, last])).sum(axis=1) / 2
+        pairs = pulls.sum(axis=1) * below[:, -1]
+        each.append(np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0))
+    values = np.stack(each, axis=1)
+    counted = np.isfinite(values).sum(axis=1)
+    total = np.nansum(values, axis=1)
+    mean = np.divide(total, counted, out=np.full(len(total), np.nan), where=counted > 0)
+    macro: Floats = mean[:, None]
+    return macro
+
+
+def _metric(
+    name: str, value: float, draws: Floats, size: tuple[int, int], *, lowest: float = 0.0
+) -> Metric:
+    n, groups = size
+    spread = draws[np.isfinite(draws)]
+    low, high = np.quantile(spread, [TAIL, 1 - TAIL])
+    if np.ptp(spread) < 1e-12:
+        slack = 1 - TAIL ** (1 / groups)
+        low, high = max(lowest, value - slack), min(1.0, value + slack)
+    return Metric(
+        name=name, value=float(value), low=float(low), high=float(high), n=n, groups=groups
+    )

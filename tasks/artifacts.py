@@ -1,0 +1,71 @@
+"""What a run shows in the Prefect UI: tags, tables, pictures and links. Outside a run, nothing."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+
+RESEARCH_USE = "Research use only; not a medical device."
+
+
+def flow_run_id() -> str | None:
+    """Id of the flow run this is called in, or None outside one."""
+    run = FlowRunContext.get()
+    return str(run.flow_run.id) if run is not None and run.flow_run is not None else None
+
+
+def label_run(*tags: str, name: str | None = None) -> None:
+    """Add tags to the flow run, and name it once its subject is known."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    run = context.flow_run
+    run.tags = sorted({*run.tags, *(tag for tag in tags if tag)})
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(run.id, tags=run.tags, name=name or run.name)
+
+
+def table(key: str, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """A table of plain values."""
+    if flow_run_id() is not None:
+        create_table_artifact(
+            key=_key(key), table=[dict(row) for row in rows], description=_caption(title)
+        )
+
+
+def picture(key: str, figure: Figure, title: str) -> None:
+    """A figure, inside the artifact itself: the page needs no other server."""
+    if flow_run_id() is None:
+        return
+    encoded = base64.b64encode(png(figure)).decode()
+    create_markdown_artifact(
+        key=_key(key),
+        markdown=f"{_caption(title)}\n\n![{title}](data:image/png;base64,{encoded})",
+        description=_caption(title),
+    )
+
+
+def link(key: str, url: str, title: str) -> None:
+    """A link to a page."""
+    if flow_run_id() is not None:
+        create_link_artifact(key=_key(key), link=url, link_text=title, description=_caption(title))
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def _caption(title: str) -> str:
+    return f"**{title}**. {RESEARCH_USE}"
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "-")

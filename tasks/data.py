@@ -1,0 +1,58 @@
+"""Reading a release: the lake, its samples, and their pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro import frames
+from neuro.frames import Frames, Pinned
+from neuro.problem import Problem
+from neuro.sample import Sample
+from neuro.store import images, releases
+from neuro.store.lake import Lake
+from neuro.store.releases import Release
+from tasks import artifacts, settings
+from tasks.steps import step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """A release with its samples, in the row order of its frames."""
+
+    lake: Lake
+    problem: Problem
+    release: Release
+    samples: Sequence[Sample]
+    frames: Frames
+
+    def entered(self) -> NDArray[np.str_]:
+        """The release each sample came with, (n,) str."""
+        return np.array([sample.entered for sample in self.samples], dtype=np.str_)
+
+    def known_at(self, release: str) -> NDArray[np.bool_]:
+        """Which samples a release had already, (n,) bool."""
+        names = [entry.name for entry in releases.history(self.lake, self.problem.dataset)]
+        later = names[names.index(release) + 1 :] if release in names else []
+        return ~np.isin(self.entered(), later)
+
+
+def open_lake(uri: str | None) -> Lake:
+    """The given lake, or the one of this installation."""
+    return Lake(uri or settings.load().lake)
+
+
+@step(name="load release")
+def load(lake: Lake, problem: Problem, name: str | None = None) -> Loaded:
+    """Read a release (default: the current one), verify its hash and every image, open frames."""
+    release = releases.find(lake, problem.dataset, name)
+    artifacts.label_run(problem.name, release.name, "synthetic" if release.is_synthetic else "")
+    samples = releases.samples(lake, release)
+    pixels = frames.build(
+        Pinned(samples=samples, content_hash=release.content_hash),
+        problem,
+        images.stored_bytes(lake, release, {sample.sample_id for sample in samples}),
+        settings.load().home / "frames",
+    )
+    return Loaded(lake=lake, problem=problem, release=release, samples=samples, frames=pixels)

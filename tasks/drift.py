@@ -1,0 +1,154 @@
+"""Steps of drift monitoring: observe reference and window, judge, report, remember, tell."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitoring import reports, verdicts, windows
+from monitoring.verdicts import DriftConfig, Verdict
+from monitoring.windows import Observed
+from neuro import calibration, inference
+from neuro.errors import ConfigError
+from neuro.store import features, journal
+from neuro.store.lake import quoted
+from tasks import artifacts, events, featurize, settings, tracking
+from tasks.data import Loaded
+from tasks.models import Model
+from tasks.steps import step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """Reference and window of one drift check, with their names."""
+
+    reference: Observed
+    window: Observed
+    reference_name: str
+    window_name: str
+
+
+@step(name="observe")
+def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Compared:
+    """Collect descriptors, probabilities and known labels of reference and window.
+
+    The reference is the validation and calibration samples of the model's own release. The window
+    is what entered with the release ``window``, or what was predicted in the last ``days``.
+    """
+    inference.require_same_preprocess(model.engine, loaded.frames)
+    card = model.package.card
+    born = str(card.pin["release"])
+    held_out = windows.held_out(loaded.frames.splits)
+    known = held_out[loaded.known_at(born)[held_out] & (loaded.frames.targets[held_out] >= 0)]
+    logits, embeddings = inference.outputs(model.engine, loaded.frames.pixels, rows=known)
+    honest = calibration.apply(card.calibration, logits, embeddings)
+    now = datetime.now(UTC)
+    rows, probabilities, name = _window(loaded, model, window, days, now)
+    return Compared(
+        reference=_observed(loaded, known, honest.probabilities),
+        window=_observed(loaded, rows, probabilities),
+        reference_name=f"validation and calibration of {born}",
+        window_name=name,
+    )
+
+
+@step(name="judge")
+def judge(compared: Compared, config: DriftConfig) -> Verdict:
+    """Compare with thresholds calibrated on resampled groups of the reference."""
+    return verdicts.judge(
+        compared.reference,
+        compared.window,
+        window=compared.window_name,
+        reference_name=compared.reference_name,
+        config=config,
+    )
+
+
+@step(name="report")
+def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -> Path:
+    """Write the Evidently page, and keep it in MLflow beside the model."""
+    problem = loaded.problem
+    path = settings.load().home / "reports" / f"{problem.name}-{compared.window_name}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    synthetic = loaded.release.is_synthetic
+    reports.build(
+        reports.table(compared.reference, problem.classes),
+        reports.table(compared.window, problem.classes),
+        verdict,
+        path=path,
+        synthetic=synthetic,
+    )
+    rows = [{k: _short(v) for k, v in signal.as_dict().items()} for signal in verdict.signals]
+    title = f"{verdict.verdict}: {verdict.reason}"
+    artifacts.label_run(verdict.verdict, name=f"drift {compared.window_name}: {verdict.verdict}")
+    artifacts.table("drift-signals", rows, title)
+    tags = {"problem": problem.name, "model": model.version, "verdict": verdict.verdict}
+    with tracking.run(f"{problem.name}-drift", compared.window_name, tags) as run:
+        tracking.log_files(run, path, "")
+        if run.url:
+            artifacts.link("drift-report", f"{run.url}/artifacts/{path.name}", "Evidently report")
+    return path
+
+
+@step(name="remember and tell")
+def remember(loaded: Loaded, model: Model, verdict: Verdict, path: Path) -> dict[str, Any]:
+    """Store the verdict first, then send the events nobody has claimed yet."""
+    problem, release = loaded.problem, loaded.release
+    cause = f"{problem.name}/{verdict.window}/model-{model.version[:16]}/{release.name}"
+    body = verdict.as_dict() | {"problem": problem.name, "cause": cause, "report": str(path)}
+    body["model"] = model.version
+    journal.record(loaded.lake, "verdict", cause, body, datetime.now(UTC))
+    sent = events.emit_unclaimed(loaded.lake, problem.name)
+    return body | {"events": sent}
+
+
+def _window(
+    loaded: Loaded, model: Model, window: str | None, days: float, now: datetime
+) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
+    """Rows of the window, their stored probabilities, and the window's name."""
+    problem = loaded.problem
+    where = (
+        f"dataset = {quoted(problem.dataset)} AND problem = {quoted(problem.name)} "
+        f"AND model_version = {quoted(model.version)}"
+    )
+    columns = ["sha256", "probabilities", "predicted_at", "window"]
+    stored = loaded.lake.read("predictions", columns=columns, where=where).to_pandas()
+    if window is not None:
+        windows.entered_with(loaded.entered(), window)  # names a window nobody knows
+        chosen = stored[stored["window"] == window]
+        name = window
+    else:
+        at = stored["predicted_at"].dt.tz_convert(None).to_numpy()
+        chosen = stored.iloc[windows.recent(at, now=now, days=days)]
+        name = f"{days:g} days to {now:%Y-%m-%d}".replace(" ", "-")
+    row_of = {sample_id: row for row, sample_id in enumerate(loaded.frames.sample_ids.tolist())}
+    chosen = chosen[chosen["sha256"].isin(row_of)]
+    if chosen.empty:
+        raise ConfigError(
+            f"window {name} has no prediction by model {model.version[:12]}; run `neuro predict`"
+        )
+    rows = np.array([row_of[sample_id] for sample_id in chosen["sha256"]], dtype=np.int64)
+    return rows, np.stack(chosen["probabilities"].to_list()).astype(np.float64), name
+
+
+def _observed(
+    loaded: Loaded, rows: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> Observed:
+    ids, targets = loaded.frames.sample_ids[rows], loaded.frames.targets[rows]
+    correct = np.where(targets >= 0, probabilities.argmax(axis=1) == targets, np.nan)
+    return Observed(
+        sample_ids=ids,
+        groups=loaded.frames.groups[rows],
+        descriptors=features.read(
+            loaded.lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids.tolist()
+        ),
+        probabilities=probabilities,
+        correct=correct.astype(np.float64),
+    )
+
+
+def _short(value: object) -> object:
+    return round(value, 4) if isinstance(value, float) else value

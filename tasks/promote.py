@@ -1,0 +1,89 @@
+"""The step that lets the gate decide who serves, and writes the decision down."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro import promotion
+from neuro.envelope import Envelope
+from neuro.promotion import Decision
+from neuro.store import journal
+from tasks import artifacts, registry
+from tasks.data import Loaded
+from tasks.evaluate import Looked
+from tasks.steps import step
+
+
+@step(name="promote")
+def promote(
+    loaded: Loaded, challenger: Looked, champion: Looked | None, envelope: Envelope, cause: str
+) -> dict[str, Any]:
+    """Judge a challenger beside the champion on the same test samples; move the alias if it won.
+
+    The samples the champion's release already had decide non-inferiority; those that came later
+    are a gate of their own.
+    """
+    old = _known_to_champion(loaded, challenger, champion)
+    decision = _decide(loaded, (challenger, champion), envelope, old)
+    body = {
+        "problem": loaded.problem.name,
+        "release": loaded.release.name,
+        "cause": cause,
+        "challenger": challenger.model.version,
+        "champion": champion.model.version if champion else "",
+        "old_test": {
+            name: [asdict(metric) for metric in looked.evaluation.take(old).metrics]
+            for name, looked in (("challenger", challenger), ("champion", champion))
+            if looked is not None
+        },
+        **asdict(decision),
+    }
+    is_won = decision.decision == "promote" and not envelope.needs_approval
+    model = challenger.model.registered
+    if is_won and model is not None:
+        registry.set_alias(model, "champion")
+    body["is_promoted"] = is_won
+    body["flow_run_id"] = artifacts.flow_run_id() or ""
+    key = f"{loaded.problem.name}/{challenger.model.version}/{cause}"
+    journal.record(loaded.lake, "decision", key, body, datetime.now(UTC))
+    artifacts.label_run(decision.decision)
+    rows = [{k: _short(v) for k, v in asdict(gate).items()} for gate in decision.gates]
+    artifacts.table("gates", rows, f"{decision.decision}: {decision.reason}")
+    return body
+
+
+def _known_to_champion(
+    loaded: Loaded, challenger: Looked, champion: Looked | None
+) -> NDArray[np.bool_]:
+    """Which test samples were there when the champion was trained, (n,) bool."""
+    tested = challenger.evaluation.sample_ids
+    if champion is None:
+        return np.ones(len(tested), dtype=bool)
+    born = str(champion.model.package.card.pin["release"])
+    return np.isin(tested, loaded.frames.sample_ids[loaded.known_at(born)])
+
+
+def _decide(
+    loaded: Loaded,
+    looked: tuple[Looked, Looked | None],
+    envelope: Envelope,
+    old: NDArray[np.bool_],
+) -> Decision:
+    challenger, champion = looked
+    recent = None
+    if champion is not None and not old.all():
+        recent = challenger.evaluation.take(~old), champion.evaluation.take(~old)
+    return promotion.decide(
+        challenger.evaluation.take(old),
+        champion.evaluation.take(old) if champion is not None else None,
+        recall_floors=loaded.problem.recall_floors,
+        config=envelope.promotion,
+        recent=recent,
+    )
+
+
+def _short(value: object) -> object:
+    return round(value, 4) if isinstance(value, float) else value

@@ -1,0 +1,81 @@
+"""Steps around a retraining: claim its cause, stay inside the envelope, start from the champion."""
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from logging import getLogger
+from typing import Any
+
+from neuro.envelope import Envelope, Request, check
+from neuro.problem import Problem
+from neuro.store import journal
+from neuro.store.lake import Lake
+from neuro.training import TrainConfig
+from tasks import artifacts
+from tasks.events import CLAIM
+from tasks.models import Model
+from tasks.steps import step
+
+_log = getLogger(__name__)
+_FAILED = "failed"
+_BY_HAND = "run/"
+
+
+@step(name="claim cause")
+def claim(lake: Lake, problem: Problem, cause: str) -> bool:
+    """Whether this run may train for the cause: one run wins, unless an earlier winner failed."""
+    failures = [f for f in journal.entries(lake, _FAILED) if f.body["cause"] == cause]
+    body = {"cause": cause, "problem": problem.name, "flow_run_id": artifacts.flow_run_id() or ""}
+    is_won = journal.record(
+        lake, CLAIM, f"retrain/{cause}/{len(failures)}", body, datetime.now(UTC)
+    )
+    artifacts.label_run(problem.name, "claimed" if is_won else "already-claimed")
+    _log.info("cause %s: %s", cause, "claimed" if is_won else "already claimed")
+    return is_won
+
+
+@step(name="release claim")
+def release_claim(lake: Lake, cause: str, error: BaseException) -> None:
+    """Say that the training of a cause failed, so that another may try."""
+    failures = [f for f in journal.entries(lake, _FAILED) if f.body["cause"] == cause]
+    body = {"cause": cause, "error": f"{type(error).__name__}: {error}"[:500]}
+    journal.record(lake, _FAILED, f"{cause}/{len(failures)}", body, datetime.now(UTC))
+
+
+def full_cause(cause: str | None, now: datetime) -> str:
+    """A cause that is unique where it must be: a month, or this run itself."""
+    if cause == "monthly":
+        return f"month/{now:%Y-%m}"
+    return cause or f"{_BY_HAND}{artifacts.flow_run_id() or now.isoformat()}"
+
+
+def refusal(
+    lake: Lake, problem: Problem, recipe: TrainConfig, envelope: Envelope, cause: str
+) -> str | None:
+    """Why this training may not start by itself, or None. What a person starts is not automatic."""
+    if cause.startswith(_BY_HAND):
+        return None
+    request = Request(problem=problem.name, model=recipe.model, epochs=recipe.epochs, seconds=0.0)
+    started = [
+        entry.at
+        for entry in journal.entries(lake, CLAIM)
+        if entry.body["problem"] == problem.name
+        and entry.body["cause"] != cause
+        and not entry.body["cause"].startswith(_BY_HAND)
+    ]
+    last = max(started, default=None)
+    return check(envelope, request, last_started=last, now=datetime.now(UTC))
+
+
+def recipe(champion: Model | None) -> TrainConfig:
+    """The champion's own training config, or the default before there is a champion."""
+    if champion is None:
+        return TrainConfig()
+    known = {entry.name for entry in fields(TrainConfig)}
+    said = champion.package.card.training
+    return replace(TrainConfig(), **{k: v for k, v in said.items() if k in known})
+
+
+def refused(cause: str, reason: str) -> dict[str, Any]:
+    """The result of a retraining that did not train."""
+    artifacts.label_run("refused" if reason != "already claimed" else "already-claimed")
+    return {"cause": cause, "decision": "none", "reason": reason, "gates": []}

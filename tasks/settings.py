@@ -1,0 +1,143 @@
+"""Where things are. The only reading of the environment, beside the Prefect start-up hook."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from neuro.errors import ServerError
+
+PROJECT = Path(__file__).resolve().parents[1]
+STACK_FILE = Path(".neuro/stack.json")  # under the project's folder, where the user types commands
+LOGGERS = ("neuro", "monitoring", "tasks", "flows")
+# The loggers above reach the run's page; a plain call outside a run is no reason to warn.
+LOGGING_ENVIRONMENT = {
+    "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(LOGGERS),
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Places and servers of this process.
+
+    ``lake`` is a folder or an s3:// address; the two server addresses are None when no stack is
+    known; ``revision`` is the git commit or "unknown"; ``lock_hash`` is empty without a lock.
+    """
+
+    home: Path
+    lake: str
+    inbox: Path
+    prefect_api_url: str | None
+    mlflow_tracking_uri: str | None
+    revision: str
+    lock_hash: str
+
+
+def load() -> Settings:
+    """The environment first, then the stack that runs in this folder, then the defaults."""
+    stack = read_stack_file(STACK_FILE)
+    home = Path(os.environ.get("NEURO_HOME") or stack.get("home") or ".neuro").resolve()
+    return Settings(
+        home=home,
+        lake=os.environ.get("NEURO_LAKE") or stack.get("lake") or str(home / "lake"),
+        inbox=home / "inbox",
+        prefect_api_url=os.environ.get("PREFECT_API_URL") or stack.get("prefect_api_url"),
+        mlflow_tracking_uri=os.environ.get("MLFLOW_TRACKING_URI")
+        or stack.get("mlflow_tracking_uri"),
+        revision=code_revision(),
+        lock_hash=lock_hash(),
+    )
+
+
+def read_stack_file(path: Path) -> dict[str, Any]:
+    """What the running stack wrote down; empty when there is none or it is unreadable."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+@cache
+def code_revision() -> str:
+    """The git commit of this checkout, or "unknown"."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+@cache
+def lock_hash() -> str:
+    """SHA-256 of requirements/core.lock in hex, or empty when it is not shipped."""
+    lock = PROJECT / "requirements" / "core.lock"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
+
+
+def flow_environment(
+    *, prefect_api_url: str, mlflow_tracking_uri: str, home: str, lake: str
+) -> dict[str, str]:
+    """The variables a process needs to run a flow against a stack; telemetry is off."""
+    return {
+        "PREFECT_API_URL": prefect_api_url,
+        "PREFECT_HOME": str(Path(home) / "prefect"),
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "MLFLOW_TRACKING_URI": mlflow_tracking_uri,
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+        "NEURO_HOME": home,
+        "NEURO_LAKE": lake,
+        **LOGGING_ENVIRONMENT,
+    }
+
+
+def inherited(changes: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with ``changes``, for a program it starts.
+
+    A proxy, if any, is not used for loopback addresses.
+    """
+    no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY"), *LOOPBACK]))
+    return {**os.environ, "NO_PROXY": no_proxy, "no_proxy": no_proxy, **changes}
+
+
+def reachable(url: str) -> bool:
+    """Whether the Prefect API or MLflow server at ``url`` answers its health page within 3 s."""
+    import httpx  # slow to import, and most processes never ask
+
+    is_local = urlsplit(url).hostname in LOOPBACK
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/health", timeout=3.0, trust_env=not is_local)
+    except httpx.HTTPError:
+        return False
+    return answer.is_success
+
+
+def require_servers(settings: Settings) -> None:
+    """Raise ServerError unless both servers answer. An MLflow address that is no URL needs none."""
+    remedy = "start it with `neuro up`, or add --local"
+    servers = {
+        "Prefect server": settings.prefect_api_url,
+        "MLflow server": settings.mlflow_tracking_uri,
+    }
+    for name, url in servers.items():
+        if not url:
+            raise ServerError(f"no {name} is known in this folder; {remedy}")
+        if url.startswith("http") and not reachable(url):
+            raise ServerError(f"the {name} at {url} is not reached; {remedy}")

@@ -1,0 +1,156 @@
+"""MLflow runs: what was trained on what, how, and how well. Outside a flow run, nothing."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from neuro.errors import TrainingError
+from neuro.sample import Metric
+from neuro.store.releases import Release
+from neuro.training import Epoch
+from tasks import artifacts, settings
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """An open MLflow run; run_id is "" where nothing is recorded."""
+
+    run_id: str
+
+    @property
+    def url(self) -> str:
+        """Where a person reads the run, "" where nothing is recorded."""
+        if not self.run_id:
+            return ""
+        run = client().get_run(self.run_id)
+        base = settings.load().mlflow_tracking_uri
+        return f"{base}/#/experiments/{run.info.experiment_id}/runs/{self.run_id}"
+
+
+@cache
+def client() -> Any:
+    """The MLflow client of this process. MLflow takes seconds to import: only when needed."""
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=settings.load().mlflow_tracking_uri)
+
+
+@contextmanager
+def run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+    """Open a run of an experiment; it ends FINISHED, or FAILED if the body raises."""
+    flow_run = artifacts.flow_run_id()
+    if flow_run is None:
+        yield Run(run_id="")
+        return
+    here = settings.load()
+    found = client().get_experiment_by_name(experiment)
+    experiment_id = found.experiment_id if found else client().create_experiment(experiment)
+    started = client().create_run(
+        experiment_id,
+        run_name=name,
+        tags={
+            **tags,
+            "prefect.flow_run_id": flow_run,
+            "mlflow.source.git.commit": here.revision,
+            "lock_hash": here.lock_hash,
+            "notice": artifacts.RESEARCH_USE,
+        },
+    )
+    status = "FAILED"
+    try:
+        yield Run(run_id=started.info.run_id)
+        status = "FINISHED"
+    finally:
+        client().set_terminated(started.info.run_id, status)
+
+
+def log_data(run: Run, release: Release) -> None:
+    """The dataset input: which release, and its content hash."""
+    if not run.run_id:
+        return
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = {"lake": settings.load().lake, **release.pin()}
+    dataset = Dataset(
+        name=release.name,
+        digest=release.content_hash[:36],  # the column is no longer
+        source_type="neuro_release",
+        source=str(source),
+    )
+    tags = [InputTag("mlflow.data.context", "training")]
+    client().log_inputs(run.run_id, datasets=[DatasetInput(dataset, tags)])
+    log_params(run, {"release": release.name, "content_hash": release.content_hash})
+
+
+def log_params(run: Run, values: Mapping[str, Any]) -> None:
+    """Parameters, in one call."""
+    if not run.run_id:
+        return
+    from mlflow.entities import Param
+
+    params = [Param(name, str(value)) for name, value in values.items()]
+    client().log_batch(run.run_id, params=params)
+
+
+def log_epoch(run: Run, epoch: Epoch) -> None:
+    """The figures of one epoch, in one call, and a line for a person."""
+    _log.info(
+        "epoch %d/%d: loss %.3f, validation accuracy %.3f, macro-F1 %.3f, %.0f images/s",
+        epoch.number,
+        epoch.epochs,
+        epoch.loss,
+        epoch.accuracy,
+        epoch.macro_f1,
+        epoch.images_per_s,
+    )
+    figures = {k: v for k, v in asdict(epoch).items() if k not in ("number", "epochs")}
+    _log_batch(run, figures, step=epoch.number)
+
+
+def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
+    """Metrics of a split with the ends of their intervals."""
+    ends = {
+        f"{split}_{metric.name}{end}": value
+        for metric in found
+        for end, value in (("", metric.value), ("_low", metric.low), ("_high", metric.high))
+    }
+    _log_batch(run, ends, step=0)
+
+
+def log_figure(run: Run, figure: Figure, name: str) -> None:
+    """A figure as an artifact."""
+    if run.run_id:
+        client().log_figure(run.run_id, figure, name)
+
+
+def log_files(run: Run, path: Path, where: str) -> None:
+    """A file or folder as artifacts below ``where``."""
+    if not run.run_id:
+        return
+    if path.is_dir():
+        client().log_artifacts(run.run_id, str(path), where)
+    else:
+        client().log_artifact(run.run_id, str(path), where or None)
+
+
+def _log_batch(run: Run, figures: Mapping[str, float], *, step: int) -> None:
+    if not run.run_id:
+        return
+    from mlflow.entities import Metric as Point
+
+    if wrong := [name for name, value in figures.items() if not math.isfinite(value)]:
+        # MLflow would store them as 1.8e308, in silence.
+        raise TrainingError(f"{', '.join(wrong)} is not finite at step {step}; nothing is recorded")
+    now = int(time.time() * 1000)
+    points = [Point(name, value, now, step) for name, value in figures.items()]
+    client().log_batch(run.run_id, metrics=points)
