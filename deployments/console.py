@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from neuro.errors import NeuroError
 from tasks import settings
 
 Problem = Annotated[
@@ -25,6 +26,8 @@ ReleaseName = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Local = Annotated[bool, typer.Option("--local", help="Run here, without any server.")]
+
+_NOTICE = "[dim]Research use only; not a medical device.[/]"
 
 err = Console(stderr=True, highlight=False)
 
@@ -57,7 +60,14 @@ def call(load: Callable[[], Any], *, is_local: bool, **parameters: Any) -> Any:
             lake=here.lake,
         )
     )
-    return load()(**parameters)
+    flow = load()
+    try:
+        return flow(**parameters)
+    except NeuroError:
+        raise
+    except Exception:  # whatever a client raises when its server has gone
+        settings.require_servers(here)
+        raise
 
 
 def show(result: Any, *, as_json: bool, title: str = "") -> None:
@@ -66,6 +76,7 @@ def show(result: Any, *, as_json: bool, title: str = "") -> None:
         print(json.dumps(result, default=str))  # noqa: T201 - this is the command line
         return
     out = Console(highlight=False)
+    say(_NOTICE)
     if isinstance(result, Mapping):
         rows = [{"": key, " ": _plain(value)} for key, value in result.items()]
         out.print(_table(rows, title))

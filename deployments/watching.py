@@ -56,6 +56,18 @@ def decision_of(flow_run_id: str) -> dict[str, Any]:
     raise NeuroError(f"flow run {flow_run_id} wrote no decision; its page says why")
 
 
+def wait_for_all(deployment: str, since: datetime, n: int, timeout_s: float) -> list[FlowRun]:
+    """Wait until ``n`` runs of a deployment, created after ``since``, have ended."""
+    end = time.monotonic() + timeout_s
+    with get_client(sync_client=True) as client:
+        while time.monotonic() < end:
+            runs = _created(client, deployment, since)
+            if len(runs) >= n and all(run.state and run.state.is_final() for run in runs):
+                return runs
+            time.sleep(1)
+    raise NeuroError(f"{n} runs of {deployment} did not end within {timeout_s:.0f} s")
+
+
 def finish_sending() -> None:
     """Send the logs and events that still wait; a stopped server would be retried for minutes."""
     APILogHandler().flush()
@@ -64,21 +76,20 @@ def finish_sending() -> None:
 
 def _first(client: SyncPrefectClient, deployment: str, since: datetime) -> FlowRun:
     end = time.monotonic() + START_TIMEOUT_S
-    named = DeploymentFilter(name=DeploymentFilterName(any_=[deployment]))
     while time.monotonic() < end:
-        runs = client.read_flow_runs(deployment_filter=named, limit=50)
-        fresh = [
-            run
-            for run in runs
-            if run.created is not None and run.created > since and _is_automatic(run)
-        ]
-        if fresh:
+        if fresh := [run for run in _created(client, deployment, since) if _is_automatic(run)]:
             return min(fresh, key=lambda run: str(run.created))
         time.sleep(1)
     raise NeuroError(
         f"no run of {deployment} was started within {START_TIMEOUT_S:.0f} s; is its automation "
         "enabled, and is the worker up (`neuro status`)?"
     )
+
+
+def _created(client: SyncPrefectClient, deployment: str, since: datetime) -> list[FlowRun]:
+    named = DeploymentFilter(name=DeploymentFilterName(any_=[deployment]))
+    runs = client.read_flow_runs(deployment_filter=named, limit=50)
+    return [run for run in runs if run.created is not None and run.created > since]
 
 
 def _follow(

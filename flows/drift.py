@@ -30,4 +30,4 @@ def drift(
     compared = steps.observe(loaded, serving, window, days)
     verdict = steps.judge(compared, DriftConfig())
     path = steps.report(loaded, serving, compared, verdict)
-    return steps.remember(loaded, serving, verdict, path)
+    return steps.remember(loaded, serving, verdict, path, problems.reference(problem))

@@ -84,15 +84,7 @@ def fit(
     sample is the reference and the rest set the threshold. alpha: share of samples whose true
     class may be missing from the set. Raises ConfigError for fewer than two samples.
     """
-    if not 0 < alpha < 0.5:
-        raise ConfigError(f"alpha must be between 0 and 0.5, got {alpha}")
-    if len(targets) < 2 or not len(targets) == len(logits) == len(embeddings):
-        raise ConfigError(
-            f"the calibration split needs two or more labelled samples with outputs, got "
-            f"{len(targets)} targets, {len(logits)} logits, {len(embeddings)} embeddings"
-        )
-    if not (np.isfinite(logits).all() and np.isfinite(embeddings).all()):
-        raise ConfigError("the network's outputs hold NaN or infinity; its training diverged")
+    _check(logits, embeddings, targets, alpha)
     temperature = _temperature(logits, targets)
     probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
     misfit = 1 - probabilities[np.arange(len(targets)), targets]
@@ -139,6 +131,18 @@ def from_json(facts: Mapping[str, Any]) -> Calibration:
         raise ConfigError(f"calibration must hold exactly {sorted(names)}, got {sorted(facts)}")
     axes = tuple(tuple(axis) for axis in facts["ood_axes"])
     return Calibration(**{**facts, "ood_mean": tuple(facts["ood_mean"]), "ood_axes": axes})
+
+
+def _check(logits: Floats, embeddings: Floats, targets: NDArray[np.int64], alpha: float) -> None:
+    if not 0 < alpha < 0.5:
+        raise ConfigError(f"alpha must be between 0 and 0.5, got {alpha}")
+    if len(targets) < 2 or not len(targets) == len(logits) == len(embeddings):
+        raise ConfigError(
+            f"the calibration split needs two or more labelled samples with outputs, got "
+            f"{len(targets)} targets, {len(logits)} logits, {len(embeddings)} embeddings"
+        )
+    if not (np.isfinite(logits).all() and np.isfinite(embeddings).all()):
+        raise ConfigError("the network's outputs hold NaN or infinity; its training diverged")
 
 
 def _temperature(logits: Floats, targets: NDArray[np.int64]) -> float:

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import re
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,11 @@ THUMBNAIL_PX = 32
 EIGHT_BIT = ("L", "RGB", "RGBA", "LA", "P", "PA", "1")
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, IndexError, Image.DecompressionBombError)
 _ORIENTATION = 0x0112
+# JPEG markers, ITU T.81 table B.1: frames and entropy tables, then scan, quantisation, restarts.
+_SCAN, _END = 0xDA, 0xD9
+_PIXEL_SEGMENTS = {*range(0xC0, 0xD0), _SCAN, 0xDB, 0xDD}
+_ADOBE = b"\xff\xee\x00\x0eAdobe"
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither stuffing, restart nor filling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,10 +52,7 @@ def clean(raw: bytes) -> CleanImage:
     become PNG. Raises BadImageError with a reason code.
     """
     picture = _decode(raw)
-    upright = ImageOps.exif_transpose(picture)
-    if upright.getexif().get(_ORIENTATION, 1) != 1:
-        raise BadImageError("orientation", "the EXIF orientation cannot be applied")
-    is_turned = picture.getexif().get(_ORIENTATION, 1) != 1
+    upright, is_turned = _upright(picture)
     flat = _flatten(upright)
     low_high = np.asarray(flat.convert("L"))
     if low_high.min() == low_high.max():
@@ -96,6 +100,8 @@ def _decode(raw: bytes) -> Image.Image:
         picture.load()
     except UnidentifiedImageError as error:
         raise BadImageError("not_an_image", f"not one of {', '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:  # Pillow looks before _check_header can
+        raise BadImageError("too_large", str(error)[:200]) from error
     except DECODE_ERRORS as error:
         raise BadImageError("damaged", f"{type(error).__name__}: {error}"[:200]) from error
     return picture
@@ -115,13 +121,25 @@ def _check_header(header: Image.Image) -> None:
         raise BadImageError("pixel_mode", f"pixel mode {header.mode} is not 8-bit grey or RGB")
 
 
+def _upright(picture: Image.Image) -> tuple[Image.Image, bool]:
+    """The picture as its EXIF says it is seen, and whether it had to be turned."""
+    try:
+        upright = ImageOps.exif_transpose(picture)
+        left, asked = (p.getexif().get(_ORIENTATION, 1) for p in (upright, picture))
+    except (*DECODE_ERRORS, struct.error, KeyError, TypeError) as error:
+        raise BadImageError("orientation", f"the EXIF cannot be read: {error}"[:200]) from error
+    if left != 1:
+        raise BadImageError("orientation", "the EXIF orientation cannot be applied")
+    return upright, asked != 1
+
+
 def _flatten(picture: Image.Image) -> Image.Image:
     """To plain L or RGB: palettes resolved, transparency laid on black."""
-    if picture.mode in ("L", "RGB"):
+    if picture.mode in ("L", "RGB") and "transparency" not in picture.info:
         return picture
     if picture.mode == "1":
         return picture.convert("L")
-    target = "L" if picture.mode == "LA" else "RGB"
+    target = "L" if picture.mode in ("L", "LA") else "RGB"
     layer = picture.convert("RGBA")
     ground = Image.new("RGBA", layer.size, (0, 0, 0, 255))
     return Image.alpha_composite(ground, layer).convert(target)
@@ -137,20 +155,20 @@ def _as_png(picture: Image.Image) -> bytes:
 def _strip_jpeg(raw: bytes, expected: Image.Image) -> bytes | None:
     """Drop comments and application segments; None where that would change a pixel.
 
-    Adobe's APP14 stays: it says which colour transform the pixels need (ITU T.872).
+    Adobe's APP14 stays: it says which colour transform the pixels need (ITU T.872). What lies
+    between two scans, or after the end, is dropped alike.
     """
     kept, position = [b"\xff\xd8"], 2
-    while position + 4 <= len(raw) and raw[position] == 0xFF:
+    while position + 4 <= len(raw) and raw[position] == 0xFF and raw[position + 1] != _END:
         marker = raw[position + 1]
         end = position + 2 + int.from_bytes(raw[position + 2 : position + 4], "big")
-        if marker == 0xDA:
-            last = raw.rfind(b"\xff\xd9")
-            kept.append(raw[position : last + 2 if last > position else len(raw)])
-            break
-        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker == 0xEE:
+        if marker == _SCAN:
+            following = _AFTER_SCAN.search(raw, end)
+            end = following.start() if following else len(raw)
+        if marker in _PIXEL_SEGMENTS or raw[position:end].startswith(_ADOBE):
             kept.append(raw[position:end])
         position = end
-    stripped = b"".join(kept)
+    stripped = b"".join([*kept, bytes([0xFF, _END])])
     try:
         with Image.open(io.BytesIO(stripped), formats=("JPEG",)) as again:
             same = again.mode == expected.mode and np.array_equal(

@@ -139,6 +139,11 @@ def load(name_or_file: str) -> Problem:
     return parse(text, where=name_or_file)
 
 
+def reference(name_or_file: str) -> str:
+    """What names the problem from any folder: a built-in name, or a file's absolute path."""
+    return str(Path(name_or_file).resolve()) if name_or_file.endswith(".toml") else name_or_file
+
+
 def parse(text: str, *, where: str) -> Problem:
     """Build a problem from TOML text; ``where`` names it in errors."""
     try:

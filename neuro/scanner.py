@@ -18,10 +18,10 @@ class Scanner:
     deviation of its grain, 0..1. spread: how far a picture strays from these, as a share.
     """
 
-    gamma: float = 0.55
-    floor: float = 0.08
+    gamma: float = 0.7
+    floor: float = 0.05
     blur: float = 0.012
-    noise: float = 0.06
+    noise: float = 0.04
     spread: float = 0.15
 
     def __post_init__(self) -> None:

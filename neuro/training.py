@@ -32,9 +32,9 @@ class TrainConfig:
     """
 
     model: str = model.DEFAULT
-    epochs: int = 36
-    batch_size: int = 64
-    learning_rate: float = 4e-3
+    epochs: int = 40
+    batch_size: int = 32
+    learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup: float = 0.2
     label_smoothing: float = 0.05

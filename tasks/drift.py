@@ -94,12 +94,17 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
 
 
 @step(name="remember and tell")
-def remember(loaded: Loaded, model: Model, verdict: Verdict, path: Path) -> dict[str, Any]:
-    """Store the verdict first, then send the events nobody has claimed yet."""
+def remember(
+    loaded: Loaded, model: Model, verdict: Verdict, path: Path, reference: str
+) -> dict[str, Any]:
+    """Store the verdict first, then send the events nobody has claimed yet.
+
+    reference: how a retraining finds the problem, by name or file.
+    """
     problem, release = loaded.problem, loaded.release
     cause = f"{problem.name}/{verdict.window}/model-{model.version[:16]}/{release.name}"
     body = verdict.as_dict() | {"problem": problem.name, "cause": cause, "report": str(path)}
-    body["model"] = model.version
+    body |= {"model": model.version, "problem_reference": reference}
     journal.record(loaded.lake, "verdict", cause, body, datetime.now(UTC))
     sent = events.emit_unclaimed(loaded.lake, problem.name)
     return body | {"events": sent}

@@ -8,7 +8,7 @@ from typing import Any
 from neuro import evaluation
 from neuro.evaluation import Evaluation
 from neuro.store import journal
-from tasks import tracking
+from tasks import artifacts, tracking
 from tasks.data import Loaded
 from tasks.models import Model
 from tasks.steps import step
@@ -51,6 +51,7 @@ def evaluate(loaded: Loaded, model: Model, split: str = "test") -> Looked:
         looks = journal.count_look(loaded.lake, subject, facts, datetime.now(UTC))
     tags = {"problem": loaded.problem.name, "release": release.name, "model": model.version}
     name = f"evaluate {model.version[:12]} on {release.name}"
+    artifacts.label_run(name=name)
     with tracking.run(loaded.problem.name, name, tags) as run:
         tracking.log_data(run, release)
         tracking.log_metrics(run, split, found.metrics)

@@ -23,23 +23,23 @@ def emit_unclaimed(lake: Lake, problem: str) -> list[str]:
     if artifacts.flow_run_id() is None:
         return []
     claimed = {entry.body["cause"] for entry in journal.entries(lake, CLAIM)}
-    causes = [
-        entry.body["cause"]
+    waiting = [
+        entry.body
         for entry in journal.entries(lake, "verdict")
         if entry.body["problem"] == problem
         and entry.body["verdict"] == "retrain"
         and entry.body["cause"] not in claimed
     ]
-    for cause in causes:
-        emit_drift(problem, cause)
-    return causes
+    for body in waiting:
+        emit_drift(problem, body["problem_reference"], body["cause"])
+    return [body["cause"] for body in waiting]
 
 
-def emit_drift(problem: str, cause: str) -> None:
+def emit_drift(problem: str, reference: str, cause: str) -> None:
     """Say that a problem's images have changed; ``cause`` names the stored verdict."""
     sent = emit_event(
         event=DRIFT_FOUND,
         resource={"prefect.resource.id": f"neuro.drift.{problem}"},
-        payload={"problem": problem, "cause": cause},
+        payload={"problem": reference, "cause": cause},
     )
     _log.info("event %s for %s: %s", DRIFT_FOUND, cause, "sent" if sent else "not sent")

@@ -30,6 +30,7 @@ def predict(loaded: Loaded, model: Model, window: str | None = None) -> dict[str
     asked samples are written to a Parquet file.
     """
     entered = loaded.entered()
+    artifacts.label_run(name=f"predict {window or loaded.release.name} by {model.version[:12]}")
     asked = np.arange(len(entered)) if window is None else np.flatnonzero(entered == window)
     done = _done(loaded, model)
     rows = asked[~np.isin(loaded.frames.sample_ids[asked], done)]

@@ -49,7 +49,8 @@ def promote(
     body["flow_run_id"] = artifacts.flow_run_id() or ""
     key = f"{loaded.problem.name}/{challenger.model.version}/{cause}"
     journal.record(loaded.lake, "decision", key, body, datetime.now(UTC))
-    artifacts.label_run(decision.decision)
+    name = f"{decision.decision} model {challenger.model.version} ({cause})"
+    artifacts.label_run(decision.decision, name=name)
     rows = [{k: _short(v) for k, v in asdict(gate).items()} for gate in decision.gates]
     artifacts.table("gates", rows, f"{decision.decision}: {decision.reason}")
     return body

@@ -51,7 +51,9 @@ def train(loaded: Loaded, config: TrainConfig, weights: Path | None = None) -> T
     release, problem = loaded.release, loaded.problem
     tags = {"problem": problem.name, "release": release.name}
     tags |= {"synthetic": "true"} if release.is_synthetic else {}
-    with tracking.run(problem.name, f"train {config.model} on {release.name}", tags) as run:
+    name = f"train {config.model} on {release.name}"
+    artifacts.label_run(name=name)
+    with tracking.run(problem.name, name, tags) as run:
         tracking.log_data(run, release)
         tracking.log_params(run, asdict(config) | {"preprocess": problem.preprocess.sha256})
         trainer, epochs, started = Trainer(loaded.frames, problem, config, weights), [], time.time()

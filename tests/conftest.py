@@ -1,0 +1,33 @@
+"""Every test starts from an environment that knows no server, no lake and no home of the user."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+SET_BY_A_STACK = ("PREFECT_", "MLFLOW_", "NEURO_")
+KEPT = {"NEURO_REAL_DATA"}
+PREFECT_HOME = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Before any test module imports prefect or mlflow, which read these once.
+    for name in list(os.environ):
+        if name.startswith(SET_BY_A_STACK) and name not in KEPT:
+            del os.environ[name]
+    home = Path(tempfile.mkdtemp(prefix="neuro-tests-"))
+    config.stash[PREFECT_HOME] = home
+    os.environ |= {
+        "PREFECT_HOME": str(home),
+        "PREFECT_PLUGINS_ENABLED": "false",  # or a stack that is up in this folder would be used
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[PREFECT_HOME], ignore_errors=True)

@@ -1,0 +1,173 @@
+"""The whole loop, small: real servers, a real worker, and a retraining nobody starts by hand."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+REAL_DATA = os.environ.get("NEURO_REAL_DATA")
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of its own for what a project keeps, so that nothing is left in this checkout."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("prefect.yaml", "pyproject.toml"):
+        shutil.copy(PROJECT / name, folder)
+    for name in ("neuro", "monitoring", "tasks", "flows", "deployments", "requirements"):
+        (folder / name).symlink_to(PROJECT / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def phantoms(project: Path) -> Iterator[dict[str, Any]]:
+    """The summary of a loop on phantoms whose servers were kept up."""
+    yield demo(project, "--home", "demo", "--images", "800", "--epochs", "30", "--keep")
+    assert neuro(project, "down").returncode == 0
+
+
+def test_a_phantom_loop_ends_with_a_retraining_started_by_the_automation(
+    phantoms: dict[str, Any],
+) -> None:
+    assert phantoms["drift"]["steady"] == "steady"
+    assert phantoms["drift"]["shifted"] == "retrain"
+    assert phantoms["retrain"]["started_by"].startswith("automation")
+    assert phantoms["retrain"]["decision"] in ("promote", "keep", "inconclusive")
+
+
+def test_the_phantom_summary_holds_what_was_promised(phantoms: dict[str, Any]) -> None:
+    assert {"release", "content_hash", "lookup_baseline"} <= set(phantoms)
+    assert {"run_id", "model", "epochs", "seconds"} <= set(phantoms["train"])
+    for name in ("macro_f1", "accuracy", "auroc"):
+        assert {"value", "low", "high", "n", "groups"} <= set(phantoms["test"][name])
+    assert {"n", "images_per_s"} <= set(phantoms["predict"])
+    assert {"flow_run_id", "gates", "champion", "challenger"} <= set(phantoms["retrain"])
+
+
+def test_phantoms_are_marked_synthetic_in_what_a_person_reads(
+    phantoms: dict[str, Any], project: Path
+) -> None:
+    assert phantoms["is_synthetic"] is True
+    for report in phantoms["drift"]["reports"]:
+        assert "ynthetic images" in Path(report).read_text()
+
+
+def test_a_second_phantom_event_of_the_same_cause_trains_nothing(
+    phantoms: dict[str, Any], project: Path
+) -> None:
+    """Five events in all for one stored verdict: one has trained, the others say so."""
+    script = """
+import json, sys, time
+from datetime import UTC, datetime
+from deployments import watching
+from neuro.store import journal
+from tasks import data, events
+lake = data.open_lake(None)
+cause = journal.entries(lake, "claim")[0].body["cause"]
+since = datetime.now(UTC)
+for _ in range(4):
+    events.emit_drift("brain", "brain", cause)
+watching.finish_sending()
+runs = watching.wait_for_all("retrain", since, 4, 240)
+print(json.dumps({
+    "states": [run.state_name for run in runs],
+    "decisions": len(journal.entries(lake, "decision")),
+    "claims": len(journal.entries(lake, "claim")),
+}))
+"""
+    got = json.loads(python(project, script))
+    # The first decision is the champion's own promotion, the second that of the retraining.
+    assert got == {"states": ["Completed"] * 4, "decisions": 2, "claims": 1}
+
+
+def test_a_phantom_retraining_starts_by_its_bare_name(
+    phantoms: dict[str, Any], project: Path
+) -> None:
+    command = ["deployment", "run", "retrain", "--param", "cause=" + _claimed(project)]
+    done = run(project, [sys.executable, "-m", "prefect", *command])
+    assert done.returncode == 0, done.stderr
+    assert "retrain" in done.stdout
+
+
+def test_recorded_and_local_phantom_flows_make_the_same_release_and_package(
+    phantoms: dict[str, Any], project: Path
+) -> None:
+    first = "demo/deliveries/first"
+    got = []
+    for lake, flags in (("lake-a", ["--local"]), ("lake-b", [])):
+        ingested = neuro(project, "ingest", first, "--lake", lake, "--json", *flags)
+        trained = neuro(project, "train", "--epochs", "1", "--lake", lake, "--json", *flags)
+        release = json.loads(ingested.stdout)
+        package = Path(json.loads(trained.stdout)["package"])
+        got.append((release["release"], release["content_hash"], package.name))
+    assert got[0] == got[1]
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL_DATA, reason="NEURO_REAL_DATA is not set")
+def test_the_loop_turns_on_600_real_images(project: Path) -> None:
+    data = str(Path(str(REAL_DATA)) / "brain")
+    arguments = ["--data", data, "--images", "600", "--epochs", "30", "--home", "real"]
+    summary = demo(project, *arguments)
+    assert summary["is_synthetic"] is False
+    assert summary["drift"]["shifted"] == "retrain"
+    assert summary["retrain"]["started_by"].startswith("automation")
+    assert _processes_below(project / "real") == []
+    assert not (project / ".neuro" / "stack.json").exists()
+
+
+def demo(project: Path, *arguments: str) -> dict[str, Any]:
+    done = neuro(project, "demo", "--json", *arguments)
+    assert done.returncode == 0, done.stderr[-4000:]
+    summary: dict[str, Any] = json.loads(done.stdout)
+    return summary
+
+
+def neuro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(project, [sys.executable, "-m", "deployments.cli", *arguments])
+
+
+def python(project: Path, script: str) -> str:
+    done = run(project, [sys.executable, "-c", script])
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def run(project: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("NEURO_", "PREFECT_"))}
+    return subprocess.run(
+        command,
+        cwd=project,
+        env=kept,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def _claimed(project: Path) -> str:
+    claims = json.loads(neuro(project, "journal", "claim", "--json").stdout)
+    return str(claims[0]["cause"])
+
+
+def _processes_below(folder: Path) -> list[str]:
+    """Command lines of processes that name the folder or work in it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            place = str((process / "cwd").readlink())
+        except OSError:  # it has ended meanwhile
+            continue
+        if str(folder) in command or place.startswith(str(folder)):
+            found.append(command)
+    return found

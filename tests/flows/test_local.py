@@ -1,0 +1,152 @@
+"""The flows without any server: the same steps, called plainly."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from flows.drift import drift
+from flows.evaluate import evaluate
+from flows.featurize import featurize
+from flows.ingest import ingest
+from flows.predict import predict
+from flows.train import train
+from neuro.errors import ConfigError, UnknownNameError
+from neuro.store import journal
+from neuro.store.lake import Lake
+from neuro.training import TrainConfig
+from tests.flows.conftest import Draw
+
+LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
+QUICK = TrainConfig(epochs=1)
+
+THREE_CLASSES = """
+name = "shapes"
+dataset = "shapes"
+classes = ["red", "green", "blue"]
+intended_use = "Tests."
+licence = "CC0"
+citation = "none"
+[labels]
+rot = "red"
+gruen = "green"
+blau = "blue"
+[preprocess]
+size_px = 48
+"""
+
+
+def test_a_delivery_becomes_a_release_whose_counts_add_up(home: Path, draw: Draw) -> None:
+    got = ingest.fn(source=str(draw(LABELS, 5)))
+    assert (got["seen"], got["accepted"], got["repeated"], got["quarantined"]) == (20, 20, 0, 0)
+
+
+def test_the_same_delivery_again_is_the_same_release(home: Path, draw: Draw) -> None:
+    folder = str(draw(LABELS, 5))
+    first, second = ingest.fn(source=folder), ingest.fn(source=folder)
+    assert (second["release"], second["repeated"]) == (first["release"], 20)
+
+
+def test_an_empty_inbox_is_a_run_that_saw_nothing(home: Path) -> None:
+    assert ingest.fn()["seen"] == 0
+
+
+def test_an_empty_folder_that_was_named_is_a_bad_request(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ConfigError, match="holds no images"):
+        ingest.fn(source=str(tmp_path / "nothing"))
+
+
+def test_a_sixth_problem_with_renamed_classes_goes_through_the_loop(
+    home: Path, draw: Draw, tmp_path: Path
+) -> None:
+    problem = tmp_path / "shapes.toml"
+    problem.write_text(THREE_CLASSES)
+    ingest.fn(problem=str(problem), source=str(draw(["rot", "gruen", "blau"], 30)))
+    trained = train.fn(problem=str(problem), config=QUICK)
+    done = predict.fn(problem=str(problem), model=trained["package"])
+    table = pq.read_table(done["predictions"])
+    assert set(table["predicted"].to_pylist()) <= {"red", "green", "blue"}
+    assert table.num_rows == done["n"] == 90
+
+
+def test_training_twice_gives_the_same_package(home: Path, draw: Draw) -> None:
+    ingest.fn(source=str(draw(LABELS, 30)))
+    first, second = train.fn(config=QUICK), train.fn(config=QUICK)
+    assert first["model"] == second["model"]
+
+
+def test_the_test_split_changes_nothing_in_the_package(
+    home: Path, draw: Draw, tmp_path: Path
+) -> None:
+    """Scramble its pixels in the cache: whoever read them would train another model."""
+    ingest.fn(source=str(draw(LABELS, 30)))
+    before = train.fn(config=QUICK)
+    cache = next((home / "frames").glob("*-*"))
+    _scramble_test_rows(cache, Lake(str(home / "lake")))
+    assert train.fn(config=QUICK)["model"] == before["model"]
+
+
+def test_each_look_at_the_test_split_is_counted(home: Path, draw: Draw) -> None:
+    ingest.fn(source=str(draw(LABELS, 30)))
+    model = train.fn(config=QUICK)["package"]
+    looks = [evaluate.fn(model=model)["looks"] for _ in range(2)]
+    assert looks == [1, 2]
+
+
+def test_looking_at_validation_is_not_counted(home: Path, draw: Draw) -> None:
+    ingest.fn(source=str(draw(LABELS, 30)))
+    model = train.fn(config=QUICK)["package"]
+    evaluate.fn(model=model, split="val")
+    assert journal.entries(Lake(str(home / "lake")), "look") == []
+
+
+def test_predicting_again_adds_nothing(home: Path, draw: Draw) -> None:
+    ingest.fn(source=str(draw(LABELS, 30)))
+    model = train.fn(config=QUICK)["package"]
+    assert [predict.fn(model=model)["n"] for _ in range(2)] == [120, 0]
+
+
+def test_descriptors_are_computed_once(home: Path, draw: Draw) -> None:
+    ingest.fn(source=str(draw(LABELS, 5)))
+    assert [featurize.fn()["computed"] for _ in range(2)] == [20, 0]
+
+
+@pytest.mark.slow
+def test_a_drift_check_leaves_a_stored_verdict_and_a_page(home: Path, draw: Draw) -> None:
+    ingest.fn(source=str(draw(LABELS, 60)))
+    model = train.fn(config=QUICK)["package"]
+    window = ingest.fn(source=str(draw([""], 40, name="later", seed=1)))["release"]
+    predict.fn(model=model)
+    got = drift.fn(model=model, window=window)
+    stored = journal.entries(Lake(str(home / "lake")), "verdict")
+    assert [entry.body["verdict"] for entry in stored] == [got["verdict"]]
+    assert "Research use only" in Path(got["report"]).read_text()
+
+
+def test_a_model_that_is_no_folder_needs_the_registry(home: Path, draw: Draw) -> None:
+    ingest.fn(source=str(draw(LABELS, 5)))
+    with pytest.raises(UnknownNameError, match="without servers"):
+        predict.fn(model="champion")
+
+
+def test_a_window_nobody_predicted_names_the_remedy(home: Path, draw: Draw) -> None:
+    window = ingest.fn(source=str(draw(LABELS, 30)))["release"]
+    model = train.fn(config=QUICK)["package"]
+    with pytest.raises(ConfigError, match="neuro predict"):
+        drift.fn(model=model, window=window)
+
+
+def _scramble_test_rows(cache: Path, lake: Lake) -> None:
+    """Overwrite the test rows, and seal the cache anew so that it is taken for whole."""
+    import hashlib
+
+    rows = lake.read("samples", columns=["sha256", "split"]).sort_by("sha256").to_pylist()
+    pixels = np.load(cache / "pixels.npy")
+    pixels[[row["split"] == "test" for row in rows]] = 255 - pixels[0]
+    np.save(cache / "pixels.npy", pixels)
+    facts = json.loads((cache / "frames.json").read_text())
+    facts["sha256"] = hashlib.sha256((cache / "pixels.npy").read_bytes()).hexdigest()
+    (cache / "frames.json").write_text(json.dumps(facts))

@@ -1,0 +1,178 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from monitoring import resampling, verdicts
+from monitoring.verdicts import DriftConfig, Verdict
+from monitoring.windows import Observed
+from neuro.errors import ConfigError
+
+
+def period(
+    rng: np.random.Generator, *, n_groups: int, moved: float = 0.0, unsure: float = 0.0
+) -> Observed:
+    """Groups of one to five alike images; ``moved`` shifts a descriptor, ``unsure`` the model."""
+    groups = np.repeat(np.arange(n_groups), rng.integers(1, 6, n_groups))
+    figures = rng.normal(size=(n_groups, 4))[groups] + 0.3 * rng.normal(size=(len(groups), 4))
+    figures[:, 0] += moved
+    logit = 2.5 - unsure + rng.normal(size=n_groups)[groups] + 0.3 * rng.normal(size=len(groups))
+    share = 1 / (1 + np.exp(-logit))
+    return Observed(
+        sample_ids=np.arange(len(groups)).astype(str),
+        groups=groups.astype(str),
+        descriptors=figures,
+        probabilities=np.column_stack((share, 1 - share)),
+        correct=(logit > 0).astype(np.float64),
+    )
+
+
+def label_groups(observed: Observed, n_groups: int) -> Observed:
+    known = observed.groups.astype(int) < n_groups
+    return replace(observed, correct=np.where(known, observed.correct, np.nan))
+
+
+def judged(
+    reference: Observed, current: Observed, *, alpha: float = 0.02, trials: int = 1000
+) -> Verdict:
+    config = DriftConfig(alpha=alpha, trials=trials)
+    return verdicts.judge(reference, current, window="w", reference_name="r", config=config)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(3)
+
+
+def test_a_window_like_the_reference_is_steady(rng: np.random.Generator) -> None:
+    verdict = judged(period(rng, n_groups=100), label_groups(period(rng, n_groups=80), 0))
+    assert verdict.verdict == "steady"
+    assert [signal.name for signal in verdict.signals] == ["descriptors", "softmax", "confidence"]
+
+
+def test_other_images_but_equal_answers_are_looked_at(rng: np.random.Generator) -> None:
+    current = label_groups(period(rng, n_groups=80, moved=2), 0)
+    verdict = judged(period(rng, n_groups=100), current)
+    assert verdict.verdict == "look"
+    assert "model's answers did not" in verdict.reason
+
+
+def test_unsure_answers_without_labels_ask_for_labels(rng: np.random.Generator) -> None:
+    current = label_groups(period(rng, n_groups=80, moved=2, unsure=2), 10)
+    verdict = judged(period(rng, n_groups=100), current)
+    assert verdict.verdict == "label"
+    assert "Only 10 groups are labelled; 30 are needed" in verdict.reason
+
+
+def test_a_drop_measured_on_enough_labelled_groups_asks_to_retrain(
+    rng: np.random.Generator,
+) -> None:
+    current = label_groups(period(rng, n_groups=80, unsure=2), 40)
+    verdict = judged(period(rng, n_groups=100), current)
+    assert verdict.verdict == "retrain"
+    assert "40 groups" in verdict.reason
+
+
+def test_wrong_answers_ask_to_retrain_though_nothing_else_moved(rng: np.random.Generator) -> None:
+    reference, current = period(rng, n_groups=100), period(rng, n_groups=80)
+    verdict = judged(reference, replace(current, correct=1 - current.correct))
+    assert verdict.verdict == "retrain"
+
+
+def test_unsure_but_right_answers_are_looked_at(rng: np.random.Generator) -> None:
+    reference, current = period(rng, n_groups=100), period(rng, n_groups=80, unsure=2)
+    verdict = judged(reference, replace(current, correct=np.ones(current.n)))
+    assert verdict.verdict == "look"
+    assert "80 labelled groups show none" in verdict.reason
+
+
+@pytest.mark.parametrize(("n_reference", "n_current"), [(29, 80), (100, 29)])
+def test_fewer_than_thirty_groups_on_a_side_are_inconclusive(
+    rng: np.random.Generator, n_reference: int, n_current: int
+) -> None:
+    current = period(rng, n_groups=n_current, moved=5, unsure=5)
+    verdict = judged(period(rng, n_groups=n_reference), current)
+    assert (verdict.verdict, verdict.signals) == ("inconclusive", ())
+
+
+def test_labelled_accuracy_is_the_difference_of_the_two_accuracies(
+    rng: np.random.Generator,
+) -> None:
+    reference, current = period(rng, n_groups=60), period(rng, n_groups=60, unsure=1)
+    signal = judged(reference, current).signals[-1]
+    assert signal.statistic == pytest.approx(reference.correct.mean() - current.correct.mean())
+
+
+def test_confidence_loss_uses_the_cut_that_leaves_the_references_accuracy(
+    rng: np.random.Generator,
+) -> None:
+    reference, current = period(rng, n_groups=60), period(rng, n_groups=60, unsure=1)
+    wrong = int((reference.correct == 0).sum())
+    cut = np.sort(reference.probabilities.max(axis=1))[wrong]
+    lost = reference.correct.mean() - (current.probabilities.max(axis=1) >= cut).mean()
+    assert judged(reference, current).signals[2].statistic == pytest.approx(lost)
+
+
+def test_the_gap_equals_scipys_statistic_also_with_ties(rng: np.random.Generator) -> None:
+    before, now = rng.integers(5, size=(40, 2)), rng.integers(1, 7, size=(60, 2))
+    gaps = resampling.largest_gap(
+        np.concatenate((before, now)).astype(float), resampling.sides(40, 60)
+    )
+    expected = [ks_2samp(before[:, i], now[:, i]).statistic for i in range(2)]
+    assert gaps[0] == pytest.approx(expected)
+
+
+def test_a_deal_keeps_the_sizes_of_both_sides_and_moves_groups_whole() -> None:
+    reference, window = np.repeat(["a", "b", "c"], 2), np.repeat(["d", "e"], 2)
+    rng = np.random.default_rng(0)
+    pair = next(resampling.deal(reference, window, trials=50, rng=rng))
+    assert set(pair.reference.sum(axis=1)) == {6}
+    assert set(pair.window.sum(axis=1)) == {4}
+    assert (pair.reference + pair.window == 1).all()
+    assert (pair.window[:, ::2] == pair.window[:, 1::2]).all()
+    assert len(np.unique(pair.window, axis=0)) > 5
+
+
+def test_alike_images_of_few_groups_alarm_no_more_often_than_promised(
+    rng: np.random.Generator,
+) -> None:
+    # At a budget of 0.2, 60 windows without a shift alarm 12 times or fewer on average; more than
+    # 20 would happen by chance once in 200. Treating images as independent alarms on most of them.
+    alarms, naive = 0, 0
+    for _ in range(60):
+        reference, current = period(rng, n_groups=40), period(rng, n_groups=50)
+        alarms += judged(reference, current, alpha=0.2, trials=200).verdict != "steady"
+        p_values = [
+            ks_2samp(reference.descriptors[:, i], current.descriptors[:, i]).pvalue
+            for i in range(4)
+        ]
+        naive += int(min(p_values) < 0.2 / 4)
+    assert alarms <= 20
+    assert naive >= 30
+
+
+def test_false_alarm_rates_are_near_their_share_of_the_budget(rng: np.random.Generator) -> None:
+    verdict = judged(period(rng, n_groups=60), period(rng, n_groups=60), alpha=0.2, trials=2000)
+    for signal in verdict.signals[:2]:
+        assert signal.false_alarm_rate == pytest.approx(0.05, abs=0.025)
+    # Shares of a few images take few values: their rate may be lower, never higher.
+    assert max(signal.false_alarm_rate for signal in verdict.signals[2:]) <= 0.075
+
+
+def test_the_same_samples_give_the_same_verdict(rng: np.random.Generator) -> None:
+    reference, current = period(rng, n_groups=40), period(rng, n_groups=40)
+    assert judged(reference, current) == judged(reference, current)
+
+
+def test_a_verdict_is_plain_json(rng: np.random.Generator) -> None:
+    verdict = judged(period(rng, n_groups=40), period(rng, n_groups=40))
+    facts = json.loads(json.dumps(verdict.as_dict()))
+    assert facts["verdict"] == verdict.verdict
+    assert set(facts["signals"][0]) >= {"name", "statistic", "threshold", "false_alarm_rate"}
+
+
+def test_too_few_trials_for_the_budget_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"at least 800 for alpha 0\.01"):
+        DriftConfig(alpha=0.01, trials=799)

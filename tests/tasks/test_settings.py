@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from neuro.errors import ServerError
+from tasks import settings
+
+STACK = {
+    "home": "/somewhere/home",
+    "lake": "s3://bucket/lake",
+    "prefect_api_url": "http://127.0.0.1:4999/api",
+    "mlflow_tracking_uri": "http://127.0.0.1:4998",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_stack(project: Path, text: str) -> None:
+    (project / settings.STACK_FILE).parent.mkdir()
+    (project / settings.STACK_FILE).write_text(text)
+
+
+def test_without_environment_and_stack_everything_is_under_the_current_folder(
+    project: Path,
+) -> None:
+    loaded = settings.load()
+    assert (loaded.home, loaded.lake) == (project / ".neuro", str(project / ".neuro/lake"))
+    assert loaded.inbox == project / ".neuro/inbox"
+    assert loaded.prefect_api_url is None
+    assert loaded.mlflow_tracking_uri is None
+
+
+def test_the_running_stack_beats_the_defaults(project: Path) -> None:
+    write_stack(project, json.dumps(STACK))
+    loaded = settings.load()
+    assert str(loaded.home) == STACK["home"]
+    assert loaded.lake == STACK["lake"]
+    assert loaded.prefect_api_url == STACK["prefect_api_url"]
+    assert loaded.mlflow_tracking_uri == STACK["mlflow_tracking_uri"]
+
+
+def test_the_environment_beats_the_running_stack(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stack(project, json.dumps(STACK))
+    monkeypatch.setenv("NEURO_LAKE", "s3://other/lake")
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere:4200/api")
+    loaded = settings.load()
+    assert (loaded.lake, loaded.prefect_api_url) == ("s3://other/lake", "http://elsewhere:4200/api")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]"])
+def test_a_broken_state_file_counts_as_no_stack(project: Path, text: str) -> None:
+    write_stack(project, text)
+    assert settings.load().prefect_api_url is None
+
+
+def test_a_server_that_is_not_there_is_named_with_the_remedy(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # nothing may listen on 1
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    with pytest.raises(
+        ServerError, match=r"Prefect server at http://127.0.0.1:1/api .*`neuro up`.*--local"
+    ):
+        settings.require_servers(settings.load())
+
+
+def test_no_known_server_is_said_with_the_remedy(project: Path) -> None:
+    with pytest.raises(ServerError, match=r"no Prefect server is known.*`neuro up`"):
+        settings.require_servers(settings.load())

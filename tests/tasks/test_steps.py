@@ -1,0 +1,70 @@
+from collections.abc import Iterator
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.context import TaskRunContext
+from prefect.testing.utilities import prefect_test_harness
+
+from tasks.steps import step
+
+
+@step(retries=1)
+def power(base: int, exponent: int, *, offset: int = 0) -> int:
+    """Base to the exponent."""
+    return int(base**exponent) + offset
+
+
+@step(name="where am I")
+def is_recorded() -> bool:
+    return TaskRunContext.get() is not None
+
+
+@step()
+def refuse() -> None:
+    raise LookupError("no such row")
+
+
+@flow(name="powers")
+def powers() -> tuple[bool, list[int]]:
+    return is_recorded(), power.each([3, 1, 2], 2, offset=10)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+def test_a_step_outside_a_flow_is_a_plain_call() -> None:
+    assert power(2, 5) == 32
+    assert is_recorded() is False
+
+
+def test_each_keeps_the_order_of_the_shards_and_repeats_the_other_arguments() -> None:
+    assert power.each(iter([3, 1, 2]), 2, offset=10) == [19, 11, 14]
+
+
+def test_each_of_no_shards_is_nothing() -> None:
+    assert power.each([], 2) == []
+
+
+def test_a_step_keeps_the_name_and_words_of_its_function() -> None:
+    assert (power.__name__, power.__doc__) == ("power", "Base to the exponent.")
+
+
+def test_an_error_of_a_plain_call_passes_unchanged() -> None:
+    with pytest.raises(LookupError, match="no such row"):
+        refuse()
+
+
+def test_a_flow_called_by_its_function_needs_no_server() -> None:
+    assert powers.fn() == (False, [19, 11, 14])
+
+
+@pytest.mark.server
+def test_a_step_inside_a_run_is_recorded_and_gives_the_same(server: None) -> None:
+    assert powers() == (True, [19, 11, 14])
+    with get_client(sync_client=True) as client:
+        names = sorted(run.name.rsplit("-", 1)[0] for run in client.read_task_runs())
+    assert names == ["power", "power", "power", "where am I"]

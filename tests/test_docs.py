@@ -1,0 +1,157 @@
+"""What README and docs say of commands, targets, problems and files is so."""
+
+import re
+import shlex
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from typer.core import TyperGroup
+
+from deployments.cli import app
+from neuro import problem
+from neuro.preprocess import PreprocessSpec
+from neuro.problem import Augmentation, GroupRule, Layout, Problem
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+EVERY_PAGE = pytest.mark.parametrize(
+    "page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES]
+)
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href|srcset)=\"([^\"]+)\"")
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|tmp|home|root|Users|opt|mnt)/")
+
+
+def fences(page: Path, language: str) -> list[str]:
+    return [text for kind, text in FENCE.findall(page.read_text("utf-8")) if kind == language]
+
+
+def calls(page: Path, program: str) -> list[list[str]]:
+    """Arguments of every call of a program, in console blocks and in code within a line."""
+    prose = FENCE.sub("", page.read_text("utf-8"))
+    lines = [line for text in fences(page, "console") for line in text.splitlines()]
+    # A line break inside inline code is Markdown for a space.
+    lines += INLINE.findall(re.sub(r"(?<=\S)\n(?=\S)", " ", prose))
+    found = [shlex.split(line.strip(), comments=True) for line in lines if line.startswith(program)]
+    return [words[1:] for words in found if words[:1] == [program] and words[1:]]
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that words call, and what is left of them."""
+    command: Any = typer.main.get_command(app)
+    while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
+        assert words[0] in command.commands, f"no verb {words[0]!r} in neuro {' '.join(words)}"
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def options_of(command: Any) -> set[str]:
+    return {"--help", *(option for parameter in command.params for option in parameter.opts)}
+
+
+def make_targets() -> set[str]:
+    text = (ROOT / "Makefile").read_text("utf-8")
+    return set(re.findall(r"^([a-z][a-z-]*):", text, re.MULTILINE))
+
+
+def anchors_of(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@EVERY_PAGE
+def test_every_neuro_command_exists_with_its_options(page: Path) -> None:
+    for words in calls(page, "neuro"):
+        if words[0] == "VERB":  # any of them
+            continue
+        command, rest = command_of(words)
+        assert not isinstance(command, TyperGroup), f"neuro {' '.join(words)} names no verb"
+        given = {word.split("=")[0] for word in rest if word.startswith("-")}
+        assert given <= options_of(command), f"neuro {' '.join(words)}"
+
+
+def test_the_readme_and_the_quick_start_show_commands() -> None:
+    assert len(calls(ROOT / "README.md", "neuro")) >= 8
+    assert len(calls(DOCS / "quickstart.md", "neuro")) >= 12
+
+
+def test_every_verb_has_an_example_on_the_commands_page() -> None:
+    shown = {command_of(words)[0].name for words in calls(DOCS / "commands.md", "neuro")}
+    groups: list[Any] = [typer.main.get_command(app)]
+    verbs: set[str | None] = set()
+    while groups:
+        inner = list(groups.pop().commands.values())
+        groups += [command for command in inner if isinstance(command, TyperGroup)]
+        verbs |= {command.name for command in inner if not isinstance(command, TyperGroup)}
+    assert verbs - shown == set()
+
+
+@EVERY_PAGE
+def test_every_make_target_exists(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for words in calls(page, "make"):
+        targets = {word for word in words if "=" not in word}
+        variables = {word.split("=")[0] for word in words if "=" in word}
+        assert targets <= make_targets(), f"make {' '.join(words)}"
+        assert all(f"$({name})" in makefile for name in variables), f"make {' '.join(words)}"
+
+
+@EVERY_PAGE
+def test_every_deployment_named_exists(page: Path) -> None:
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
+    known = {each["name"] for each in deployments}
+    for words in calls(page, "prefect"):
+        if words[:2] == ["deployment", "run"]:
+            assert set(words[2].split("/")) <= known, f"prefect {' '.join(words)}"
+
+
+@EVERY_PAGE
+def test_every_relative_link_leads_to_a_file_and_heading(page: Path) -> None:
+    for pair in LINK.findall(FENCE.sub("", page.read_text("utf-8"))):
+        link = pair[0] or pair[1]
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.is_file(), f"{page.name} links to {link}"
+        if anchor:
+            assert anchor in anchors_of(target), f"{page.name} links to {link}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for page in DOCS.rglob("*.md"):
+        assert f": {page.relative_to(DOCS).as_posix()}\n" in text, f"{page.name} is in no menu"
+
+
+@EVERY_PAGE
+def test_every_problem_file_shown_is_valid(page: Path) -> None:
+    for text in fences(page, "toml"):
+        if "classes" in tomllib.loads(text):
+            assert problem.parse(text, where=page.name).classes
+
+
+@pytest.mark.parametrize("kind", [Problem, Layout, GroupRule, PreprocessSpec, Augmentation])
+def test_every_field_of_a_problem_is_explained(kind: type) -> None:
+    text = (DOCS / "problems.md").read_text("utf-8")
+    tables = {"layout", "groups", "preprocess", "augment"}
+    for name in {entry.name for entry in fields(kind)} - tables:
+        assert f"`{name}`" in text, f"docs/problems.md does not explain {name}"
+
+
+@EVERY_PAGE
+def test_no_figure_is_still_to_be_measured(page: Path) -> None:
+    assert "TODO-FIGURE" not in page.read_text("utf-8")
+
+
+@EVERY_PAGE
+def test_no_page_names_a_path_of_one_machine(page: Path) -> None:
+    assert MACHINE_PATH.search(page.read_text("utf-8")) is None

@@ -1,0 +1,71 @@
+"""Every deployment of prefect.yaml loads, and its parameters fit its flow."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow
+from prefect.flows import load_flow_from_entrypoint
+
+PROJECT = Path(__file__).parents[1]
+DEPLOYMENTS = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+FLOWS = sorted(path.stem for path in (PROJECT / "flows").glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["name"])
+def test_a_deployment_loads_and_its_parameters_build(deployment: dict[str, Any]) -> None:
+    found = load_flow_from_entrypoint(_absolute(deployment["entrypoint"]))
+    assert isinstance(found, Flow)
+    sent = dict(deployment["parameters"])
+    for schedule in deployment.get("schedules", []):
+        sent |= schedule.get("parameters", {})
+    for trigger in deployment.get("triggers", []):
+        sent |= dict.fromkeys(trigger["parameters"], "text")
+    assert found.validate_parameters(sent).items() >= sent.items()
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["name"])
+def test_a_deployment_is_named_like_its_flow(deployment: dict[str, Any]) -> None:
+    """So that `prefect deployment run retrain` can mean retrain/retrain."""
+    found = load_flow_from_entrypoint(_absolute(deployment["entrypoint"]))
+    assert found.name == deployment["name"]
+
+
+def test_every_flow_has_a_deployment() -> None:
+    assert sorted(d["name"] for d in DEPLOYMENTS) == FLOWS
+
+
+def test_what_trains_waits_in_the_queue_of_one() -> None:
+    queues = {d["name"]: d["work_pool"].get("work_queue_name") for d in DEPLOYMENTS}
+    assert {name for name, queue in queues.items() if queue == "training"} == {"train", "retrain"}
+
+
+@pytest.mark.parametrize(
+    ("name", "cron"),
+    [
+        ("ingest", "0 * * * *"),
+        ("predict", "0 4 * * *"),
+        ("drift", "0 6 * * 1"),
+        ("retrain", "0 2 1 * *"),
+    ],
+)
+def test_the_schedule_is_the_promised_one(name: str, cron: str) -> None:
+    found = next(d for d in DEPLOYMENTS if d["name"] == name)
+    assert [schedule["cron"] for schedule in found["schedules"]] == [cron]
+
+
+def test_the_trigger_sends_what_the_event_carries() -> None:
+    from tasks import events
+
+    retrain = next(d for d in DEPLOYMENTS if d["name"] == "retrain")
+    (trigger,) = retrain["triggers"]
+    assert trigger["expect"] == [events.DRIFT_FOUND]
+    # A key that the payload lacks makes no run, without a word.
+    source = inspect.getsource(events.emit_drift)
+    assert all(f'"{name}"' in source for name in trigger["parameters"])
+
+
+def _absolute(entrypoint: str) -> str:
+    return str(PROJECT / entrypoint)
