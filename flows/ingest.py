@@ -1,5 +1,6 @@
 """Bring images in: vet, stage on a branch, audit, publish a release."""
 
+from time import perf_counter
 from typing import Any
 
 from prefect import flow
@@ -16,11 +17,12 @@ def ingest(
     """Ingest a delivery; without a source, whatever lies in the inbox.
 
     problem: name or TOML file. Returns run_id, release, content_hash and the counts, of which
-    seen = accepted + repeated + quarantined.
+    seen = accepted + repeated + quarantined, and seconds.
     """
-    question = problems.load(problem)
+    started = perf_counter()
+    question, store = problems.load(problem), data.open_lake(lake)
     found = steps.read(question, source)
     if not found.items:
-        return {"seen": 0, "accepted": 0, "repeated": 0, "quarantined": 0}
-    staged = steps.stage(data.open_lake(lake), question, found, steps.vet_files(found))
-    return steps.publish(staged, steps.audit(staged))
+        return steps.nothing(store, question, started)
+    staged = steps.stage(store, question, found, steps.vet_files(found))
+    return steps.publish(staged, steps.audit(staged), started)

@@ -5,8 +5,7 @@ from typing import Any
 from prefect import flow
 
 from neuro import problem as problems
-from neuro.envelope import Envelope
-from tasks import data, models
+from tasks import data, models, retrain
 from tasks import evaluate as evaluation
 from tasks import promote as steps
 
@@ -27,4 +26,4 @@ def promote(
     challenger = evaluation.evaluate(loaded, models.load(question, model))
     serving = models.champion(question)
     champion = evaluation.evaluate(loaded, serving) if serving else None
-    return steps.promote(loaded, challenger, champion, Envelope(), cause="by hand")
+    return steps.promote(loaded, challenger, champion, retrain.envelope(), cause="by hand")

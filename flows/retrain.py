@@ -6,7 +6,6 @@ from typing import Any
 from prefect import flow
 
 from neuro import problem as problems
-from neuro.envelope import Envelope
 from neuro.training import TrainConfig
 from tasks import data, models, promote
 from tasks import evaluate as evaluation
@@ -28,13 +27,13 @@ def retrain(
     """
     store, question = data.open_lake(lake), problems.load(problem)
     cause = steps.full_cause(cause, datetime.now(UTC))
+    envelope, champion = steps.envelope(), models.champion(question)
+    recipe = config or steps.recipe(champion)
+    if reason := steps.refusal(store, question, recipe, envelope, cause):
+        return steps.refused(cause, reason)
     if not steps.claim(store, question, cause):
         return steps.refused(cause, "already claimed")
     try:
-        envelope, champion = Envelope(), models.champion(question)
-        recipe = config or steps.recipe(champion)
-        if reason := steps.refusal(store, question, recipe, envelope, cause):
-            return steps.refused(cause, reason)
         loaded = data.load(store, question)
         trained = training.train(loaded, recipe)
         challenger = evaluation.evaluate(loaded, models.load(question, trained.version))

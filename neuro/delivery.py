@@ -136,7 +136,7 @@ def _read_table(folder: Path, problem: Problem) -> dict[str, _Row]:
     if not path.is_file():
         raise ConfigError(f"problem {problem.name} needs the table {layout.table} in {folder}")
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
+        reader = csv.DictReader(stream, restval="")
         needed = {layout.file, layout.label, *layout.metadata, *([column] if column else [])}
         if missing := needed - set(reader.fieldnames or ()):
             raise ConfigError(f"table {path} has no column {sorted(missing)}")

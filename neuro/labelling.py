@@ -90,6 +90,8 @@ def _read(lake: Lake, problem: Problem, path: Path) -> tuple[dict[str, str], str
                 raise ConfigError(f"{where}: label {row['label']!r} is unknown; known are {known}")
             if said.setdefault(sample_id, row["label"]) != row["label"]:
                 raise ConfigError(f"{where}: {row['sample']} has two labels in this file")
+            if not row["who"]:
+                raise ConfigError(f"{where}: it says not who gave the label; fill in column who")
             people.add(row["who"])
             if row.get("when"):
                 times.add(_time(row["when"], where))

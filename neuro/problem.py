@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.preprocess import PreprocessSpec
@@ -160,8 +160,8 @@ def parse(text: str, *, where: str) -> Problem:
         key: _build(tables[key], value, f"{where}, [{key}]") if key in tables else value
         for key, value in facts.items()
     }
-    values["classes"] = tuple(facts.get("classes", ()))
-    values.setdefault("labels", {name: name for name in values["classes"]})
+    if isinstance(facts.get("classes"), list):
+        values.setdefault("labels", {str(name): name for name in facts["classes"]})
     problem: Problem = _build(Problem, values, where)
     return problem
 
@@ -174,9 +174,21 @@ def _build(kind: type[Any], values: Any, where: str) -> Any:
         raise ConfigError(
             f"problem {where}: unknown {sorted(unknown)}; known fields are {sorted(known)}"
         )
+    for entry in fields(kind):
+        if entry.name in values:
+            _check_shape(entry.type, values[entry.name], f"problem {where}: {entry.name}")
     try:
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     except TypeError as error:
         raise ConfigError(f"problem {where}: {error}") from error
     except ConfigError as error:
         raise ConfigError(f"problem {where}: {error}") from error
+
+
+def _check_shape(kind: Any, value: Any, where: str) -> None:
+    """Lists of names and tables are what their users take for granted."""
+    if get_origin(kind) is Mapping and not isinstance(value, dict):
+        raise ConfigError(f"{where} must be a table, got {value!r}")
+    is_names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    if get_origin(kind) is tuple and not is_names:
+        raise ConfigError(f"{where} must be a list of names, got {value!r}")

@@ -128,6 +128,9 @@ def _window(
     else:
         at = stored["predicted_at"].dt.tz_convert(None).to_numpy()
         chosen = stored.iloc[windows.recent(at, now=now, days=days)]
+        # What the model was trained on is no news, and would hide the drift of what came later.
+        known = loaded.frames.sample_ids[loaded.known_at(str(model.package.card.pin["release"]))]
+        chosen = chosen[~chosen["sha256"].isin(known.tolist())]
         name = f"{days:g} days to {now:%Y-%m-%d}".replace(" ", "-")
     row_of = {sample_id: row for row, sample_id in enumerate(loaded.frames.sample_ids.tolist())}
     chosen = chosen[chosen["sha256"].isin(row_of)]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from logging import getLogger
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from neuro import delivery, ingestion, vet
@@ -12,6 +13,7 @@ from neuro.delivery import Delivery
 from neuro.errors import ConfigError
 from neuro.ingestion import Staged, Vetted
 from neuro.problem import Problem
+from neuro.store import releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
 from tasks import artifacts, settings
@@ -55,8 +57,8 @@ def audit(staged: Staged) -> Passport:
 
 
 @step(name="publish")
-def publish(staged: Staged, passport: Passport) -> dict[str, Any]:
-    """Make the branch the current release, and show what came in."""
+def publish(staged: Staged, passport: Passport, started: float) -> dict[str, Any]:
+    """Make the branch the current release, and show what came in. started: by perf_counter."""
     release = ingestion.publish(staged, passport)
     receipt = ingestion.receipt(staged, release)
     show(staged.problem, release)
@@ -64,7 +66,23 @@ def publish(staged: Staged, passport: Passport) -> dict[str, Any]:
         rows = [{"reason": code, "files": n} for code, n in receipt["reasons"].items()]
         artifacts.table(f"quarantine-{staged.problem.name}", rows, "Quarantined files by reason")
     _log.info("release %s: %d accepted", release.name, receipt["accepted"])
-    return receipt
+    return receipt | {"seconds": round(perf_counter() - started, 2)}
+
+
+def nothing(lake: Lake, problem: Problem, started: float) -> dict[str, Any]:
+    """The receipt of an empty inbox: the current release stays."""
+    release = releases.current(lake, problem.dataset)
+    artifacts.label_run(problem.name, release.name if release else "", name="ingest: seen 0")
+    _log.info("seen 0: the inbox is empty")
+    return {
+        "run_id": "",
+        "release": release.name if release else None,
+        "content_hash": release.content_hash if release else None,
+        **dict.fromkeys(("seen", "accepted", "repeated", "quarantined", "conflicts"), 0),
+        "reasons": {},
+        "findings": 0,
+        "seconds": round(perf_counter() - started, 2),
+    }
 
 
 def show(problem: Problem, release: Release) -> None:

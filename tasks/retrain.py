@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
 
-from neuro.envelope import Envelope, Request, check
+from neuro.envelope import Envelope, Request, check, load
 from neuro.problem import Problem
 from neuro.store import journal
 from neuro.store.lake import Lake
 from neuro.training import TrainConfig
-from tasks import artifacts
+from tasks import artifacts, settings
 from tasks.events import CLAIM
 from tasks.models import Model
 from tasks.steps import step
@@ -75,7 +75,14 @@ def recipe(champion: Model | None) -> TrainConfig:
     return replace(TrainConfig(), **{k: v for k, v in said.items() if k in known})
 
 
+def envelope() -> Envelope:
+    """What automatic retraining may do here: ``envelope.toml`` in the home, or the defaults."""
+    path = settings.load().home / "envelope.toml"
+    return load(path) if path.is_file() else Envelope()
+
+
 def refused(cause: str, reason: str) -> dict[str, Any]:
     """The result of a retraining that did not train."""
-    artifacts.label_run("refused" if reason != "already claimed" else "already-claimed")
+    artifacts.label_run(reason.replace(" ", "-")[:40], name=f"retrain: {reason}")
+    _log.info("cause %s: %s", cause, reason)
     return {"cause": cause, "decision": "none", "reason": reason, "gates": []}

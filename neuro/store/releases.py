@@ -135,7 +135,7 @@ def publish(lake: Lake, draft: Draft) -> Release:
         **{key: value for key, value in asdict(draft).items() if key != "now"},
         "name": name,
         "content_hash": digest,
-        "tables": json.dumps({table: _tag(lake, table, name) for table in PINNED}),
+        "tables": json.dumps({table: _tag(lake, table, name, tables[table]) for table in PINNED}),
         "passport": json.dumps(draft.passport, sort_keys=True),
         "parent": parent.name if parent else "",
         "n": len(rows),
@@ -151,13 +151,13 @@ def publish(lake: Lake, draft: Draft) -> Release:
     return find(lake, draft.dataset, name)
 
 
-def _tag(lake: Lake, table: str, name: str) -> int:
-    """Tag the newest version, create-only; a tag left by a crashed run keeps its version."""
+def _tag(lake: Lake, table: str, name: str, version: int) -> int:
+    """Tag a version, create-only; a tag left by a crashed run keeps its version."""
     dataset = lake.open(table)
     tags = dataset.tags.list()
     if name not in tags:
-        dataset.tags.create(name, dataset.version)
-        return int(dataset.version)
+        dataset.tags.create(name, version)
+        return version
     return int(tags[name]["version"])
 
 

@@ -1,0 +1,61 @@
+"""A retraining happens once per cause, and only inside the envelope."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from neuro import problem as problems
+from neuro.envelope import Envelope
+from neuro.store.lake import Lake
+from neuro.training import TrainConfig
+from tasks import retrain
+
+BRAIN = problems.load("brain")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    made = Lake(str(tmp_path / "lake"))
+    made.open("journal")
+    return made
+
+
+def test_of_five_claims_of_one_cause_one_wins(lake: Lake) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        won = list(pool.map(lambda _: retrain.claim(lake, BRAIN, "brain/week-1"), range(5)))
+    assert sorted(won) == [False, False, False, False, True]
+
+
+def test_another_cause_is_another_claim(lake: Lake) -> None:
+    assert retrain.claim(lake, BRAIN, "brain/week-1")
+    assert retrain.claim(lake, BRAIN, "brain/week-2")
+
+
+def test_a_failed_training_gives_its_cause_back(lake: Lake) -> None:
+    retrain.claim(lake, BRAIN, "brain/week-1")
+    retrain.release_claim(lake, "brain/week-1", RuntimeError("out of memory"))
+    assert retrain.claim(lake, BRAIN, "brain/week-1")
+
+
+def test_a_second_automatic_training_waits_for_the_cool_down(lake: Lake) -> None:
+    retrain.claim(lake, BRAIN, "brain/week-1")
+    reason = retrain.refusal(lake, BRAIN, TrainConfig(), Envelope(), "brain/week-2")
+    assert reason is not None
+    assert "cool-down" in reason
+
+
+def test_what_a_person_starts_is_not_held_back(lake: Lake) -> None:
+    retrain.claim(lake, BRAIN, "brain/week-1")
+    by_hand = retrain.full_cause(None, datetime(2026, 11, 21, tzinfo=UTC))
+    assert retrain.refusal(lake, BRAIN, TrainConfig(), Envelope(), by_hand) is None
+
+
+def test_the_monthly_cause_is_one_a_month() -> None:
+    causes = {retrain.full_cause("monthly", datetime(2026, 11, day, tzinfo=UTC)) for day in (1, 30)}
+    assert causes == {"month/2026-11"}
+
+
+def test_the_recipe_before_a_champion_is_the_default() -> None:
+    assert retrain.recipe(None) == TrainConfig()
