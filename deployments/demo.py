@@ -191,7 +191,9 @@ class Loop:
         from neuro.training import TrainConfig
 
         default = PHANTOM_EPOCHS if self.config.data is None else REAL_EPOCHS
-        config = TrainConfig(epochs=self.config.epochs or default)
+        config = TrainConfig(
+            epochs=self.config.epochs or default, batch_size=32, learning_rate=2e-3
+        )
         trained = self._flow("train", train, config=config)
         self._tell(f"model {trained['model']}, {trained['epochs']} epochs")
         tested = self._flow("evaluate", evaluate, model=trained["model"])

@@ -1,0 +1,89 @@
+"""Small pictures, deliveries and lakes for the data side."""
+
+import io
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from neuro import delivery, image, ingestion, problem
+from neuro.problem import Problem
+from neuro.store.lake import Lake
+from neuro.store.releases import Release
+
+Ingest = Callable[..., Release]
+Stage = Callable[..., ingestion.Staged]
+Deliver = Callable[[str, Mapping[str, bytes]], Path]
+Png = Callable[[int], bytes]
+
+
+def pixels(seed: int, side: int = 40) -> np.ndarray:
+    """Noise: no two seeds are twins."""
+    return np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)
+
+
+@pytest.fixture
+def png() -> Png:
+    """Make the PNG of one seed, (40, 40) grey."""
+
+    def encode(seed: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels(seed)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return encode
+
+
+@pytest.fixture
+def deliver(tmp_path: Path) -> Deliver:
+    """Write named bytes below a new folder."""
+
+    def write(folder: str, files: Mapping[str, bytes]) -> Path:
+        for name, raw in files.items():
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(raw)
+        return tmp_path / folder
+
+    return write
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def brain() -> Problem:
+    return problem.load("brain")
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime(2026, 11, 20, 9, tzinfo=UTC)
+
+
+@pytest.fixture
+def stage(brain: Problem, now: datetime) -> Stage:
+    """Bring a folder to its branch; vetting is done in this process, for speed."""
+
+    def run(lake: Lake, folder: Path, asked: Problem = brain) -> ingestion.Staged:
+        arrived = delivery.read(folder, asked)
+        vetted = [(item, image.clean(item.path.read_bytes())) for item in arrived.items]
+        return ingestion.stage(lake, asked, arrived, vetted, now)
+
+    return run
+
+
+@pytest.fixture
+def ingest(stage: Stage, brain: Problem) -> Ingest:
+    """Write, audit and publish a folder."""
+
+    def run(lake: Lake, folder: Path, asked: Problem = brain) -> Release:
+        staged = stage(lake, folder, asked)
+        return ingestion.publish(staged, ingestion.audit_branch(staged))
+
+    return run

@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+
+from neuro import audit
+from neuro.audit import Inspected
+from neuro.split import Member
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.integers(0, 256, (6, 32, 32)).astype(np.uint8)  # cosines among them below 0.1
+
+
+def vectors(pictures: list[np.ndarray]) -> audit.Vectors:
+    return audit.vectors([np.ascontiguousarray(picture).tobytes() for picture in pictures])
+
+
+def poses(picture: np.ndarray) -> list[np.ndarray]:
+    """Work out the eight poses by coordinates, without np.rot90."""
+    flips = [picture, picture[::-1], picture[:, ::-1], picture[::-1, ::-1]]
+    return flips + [flip.T for flip in flips]
+
+
+def near(picture: np.ndarray, cosine: float, other: np.ndarray) -> np.ndarray:
+    """A picture at the given cosine from another, up to the rounding of its grey levels."""
+    a, b = (x - x.mean() for x in (picture.astype(float), other.astype(float)))
+    b -= a * (a * b).sum() / (a * a).sum()
+    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
+    mixed = cosine * a + np.sqrt(1 - cosine**2) * b
+    grey: np.ndarray = np.round(128 + mixed * 100 / np.abs(mixed).max()).astype(np.uint8)
+    return grey
+
+
+def inspected(
+    pictures: list[np.ndarray], labels: str, splits: list[str], given: list[str] | None = None
+) -> Inspected:
+    """Each picture is its own group; labels holds one letter each, a dot for none."""
+    members = [
+        Member(
+            sample_id=f"{n}",
+            label=label.strip("."),
+            group_key="",
+            group_id=f"g{n}",
+            split=where,
+        )
+        for n, (label, where) in enumerate(zip(labels, splits, strict=True))
+    ]
+    return Inspected(
+        members=members, given_splits=given or [""] * len(members), vectors=vectors(pictures)
+    )
+
+
+def passport(data: Inspected) -> audit.Passport:
+    return audit.inspect(data, cosine=0.97, is_synthetic=False)
+
+
+@pytest.mark.parametrize("pose", range(8))
+def test_a_picture_is_a_twin_in_each_of_its_eight_poses(pose: int) -> None:
+    turned = vectors([NOISE[1], poses(NOISE[0])[pose]])
+    pairs = audit.twin_pairs(vectors([NOISE[2], NOISE[0]]), turned, 0.97)
+    assert pairs.tolist() == [[1, 3]]
+
+
+def test_different_pictures_are_no_twins() -> None:
+    assert audit.twin_pairs(vectors([]), vectors(list(NOISE)), 0.5).tolist() == []
+
+
+@pytest.mark.parametrize(("cosine", "found"), [(0.975, [[0, 1]]), (0.965, [])])
+def test_the_cosine_is_the_threshold(cosine: float, found: list[list[int]]) -> None:
+    pair = vectors([NOISE[0], near(NOISE[0], cosine, NOISE[1])])
+    assert audit.twin_pairs(pair[:1], pair[1:], 0.97).tolist() == found
+
+
+def test_brightness_and_contrast_do_not_hide_a_twin() -> None:
+    dim = (NOISE[0] // 4 + 20).astype(np.uint8)
+    assert len(audit.twin_pairs(vectors([NOISE[0]]), vectors([dim]), 0.99)) == 1
+
+
+def test_twins_among_the_known_alone_are_not_repeated() -> None:
+    known = vectors([NOISE[0], NOISE[0]])
+    pairs = audit.twin_pairs(known, vectors([NOISE[0].T, NOISE[0][::-1]]), 0.97)
+    assert sorted(map(tuple, pairs.tolist())) == [(0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+
+
+def test_a_flat_thumbnail_is_nobodys_twin() -> None:
+    flat = np.full((32, 32), 9, np.uint8)
+    assert audit.twin_pairs(vectors([flat]), vectors([flat, NOISE[0]]), 0.97).tolist() == []
+
+
+def test_exact_and_near_twins_are_counted_by_cluster() -> None:
+    pictures = [NOISE[0], NOISE[0].T, NOISE[0][::-1], NOISE[1], near(NOISE[1], 0.98, NOISE[2])]
+    twins = passport(inspected([*pictures, NOISE[3]], "aaaaaa", ["train"] * 6)).twins
+    assert (twins.exact_groups, twins.near_groups) == (1, 2)
+
+
+def test_twins_of_two_labels_are_counted_and_those_without_a_label_are_not() -> None:
+    pictures = [poses(NOISE[n])[p] for n in range(3) for p in (0, 3)]
+    assert passport(inspected(pictures, "abccd.", ["train"] * 6)).twins.cross_label_groups == 1
+
+
+def test_given_test_images_with_a_twin_in_given_train_are_counted() -> None:
+    # Two test images share two train twins; two are twins in test only; one has none.
+    pictures = [*poses(NOISE[0])[:4], NOISE[1], NOISE[1].T, NOISE[2]]
+    given = ["train", "train", "test", "test", "test", "test", "test"]
+    twins = passport(inspected(pictures, "aaaaaaa", ["train"] * 7, given)).twins
+    assert (twins.given_test_with_train_twin, twins.given_test) == (2, 5)
+
+
+def test_the_look_up_copies_the_label_of_the_nearest_training_image() -> None:
+    pictures = [
+        NOISE[0],  # train a
+        NOISE[1],  # train b
+        near(NOISE[0], 0.8, NOISE[2]),  # test a: right
+        near(NOISE[1], 0.8, NOISE[3])[::-1],  # test b, turned over: right
+        near(NOISE[1], 0.6, NOISE[4]),  # test a: nearest is b, wrong
+        near(NOISE[0], 0.9, NOISE[5]),  # val a: not part of it
+        near(NOISE[0], 0.7, NOISE[5]),  # test without a label: not part of it
+    ]
+    splits = ["train", "train", "test", "test", "test", "val", "test"]
+    given = ["train", "test", "train", "", "test", "", "test"]
+    lookup = passport(inspected(pictures, "abababa"[:4] + "aa.", splits, given)).lookup
+    assert lookup.test == pytest.approx(2 / 3)
+    # Given split: train is 0 and 2, both a; test is 1 (b, wrong) and 4 (a, right).
+    assert lookup.given == 0.5
+
+
+def test_random_splits_leak_twins_and_grouped_ones_do_not() -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 256, (40, 32, 32)).astype(np.uint8)
+    pictures = [pose for picture in noise for pose in poses(picture)[:3]]
+    labels = "".join("ab"[rng.integers(2)] * 3 for _ in noise)
+    lookup = passport(inspected(pictures, labels, ["train"] * 120)).lookup
+    assert lookup.random is not None
+    assert lookup.grouped is not None
+    assert lookup.random > 0.9
+    assert lookup.grouped < 0.75
+    assert (lookup.given, lookup.test) == (None, None)
+
+
+def test_a_passport_counts_images_groups_labels_and_splits() -> None:
+    written = passport(inspected(list(NOISE[:4]), "aab.", ["train", "train", "test", "none"]))
+    assert (written.images, written.groups) == (4, 4)
+    assert written.labels == {"": 1, "a": 2, "b": 1}
+    assert written.splits == {"none": 1, "test": 1, "train": 2}
+    twins = written.as_dict()["twins"]
+    assert isinstance(twins, dict)
+    assert twins["near_groups"] == 0
+
+
+def test_nothing_has_a_passport_too() -> None:
+    written = passport(Inspected(members=[], given_splits=[], vectors=vectors([])))
+    assert (written.images, written.lookup.random) == (0, None)

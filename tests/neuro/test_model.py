@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from neuro import model
+from neuro.errors import ConfigError, TrainingError, UnknownNameError
+
+
+def small(weights: Path | None = None) -> model.Network:
+    return model.build(model.DEFAULT, channels=1, n_classes=3, weights=weights)
+
+
+def test_the_default_answers_with_logits_and_embedding() -> None:
+    logits, embedding = small().eval()(torch.zeros(2, 1, 96, 96))
+    assert logits.shape == (2, 3)
+    assert embedding.shape == (2, 256)
+
+
+def test_the_default_has_about_1_2_million_weights() -> None:
+    assert 1.1e6 < sum(weight.numel() for weight in small().parameters()) < 1.3e6
+
+
+def test_any_timm_name_gives_a_network_of_the_asked_channels() -> None:
+    network = model.build("mobilenetv3_small_050", channels=1, n_classes=2).eval()
+    logits, embedding = network(torch.zeros(1, 1, 64, 64))
+    assert logits.shape == (1, 2)
+    assert embedding.shape == (1, network.head.in_features)
+
+
+def test_an_unknown_name_is_refused_with_near_misses() -> None:
+    with pytest.raises(UnknownNameError, match=r"did you mean.*resnet18"):
+        model.check("resnet1 8")
+
+
+def test_a_misspelt_default_is_recognised() -> None:
+    with pytest.raises(UnknownNameError, match="resnet_small"):
+        model.check("resnet_smal")
+
+
+def test_weights_of_a_network_start_another_with_more_classes(tmp_path: Path) -> None:
+    first = small()
+    save_file(first.state_dict(), tmp_path / "weights.safetensors")
+    second = model.build(
+        model.DEFAULT, channels=1, n_classes=5, weights=tmp_path / "weights.safetensors"
+    )
+    wanted, loaded = first.backbone.state_dict(), second.backbone.state_dict()
+    assert all(torch.equal(wanted[name], loaded[name]) for name in wanted)
+
+
+def test_a_file_without_one_layer_is_refused(tmp_path: Path) -> None:
+    state = small().backbone.state_dict()
+    del state["0.weight"]
+    save_file(state, tmp_path / "half.safetensors")
+    with pytest.raises(TrainingError, match=r"missing: .'0.weight'"):
+        small(tmp_path / "half.safetensors")
+
+
+def test_a_file_of_other_channels_is_refused(tmp_path: Path) -> None:
+    colour = model.build(model.DEFAULT, channels=3, n_classes=3)
+    save_file(colour.backbone.state_dict(), tmp_path / "colour.safetensors")
+    with pytest.raises(TrainingError, match="another shape"):
+        small(tmp_path / "colour.safetensors")
+
+
+def test_a_file_with_an_unknown_layer_is_refused(tmp_path: Path) -> None:
+    save_file({**small().state_dict(), "extra": torch.zeros(1)}, tmp_path / "more.safetensors")
+    with pytest.raises(TrainingError, match=r"unknown: .'extra'"):
+        small(tmp_path / "more.safetensors")
+
+
+def test_a_missing_weights_file_is_a_bad_request(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no file"):
+        small(tmp_path / "none.safetensors")
