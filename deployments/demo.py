@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deployments.deliveries import Deliveries
 
 PHANTOMS = 2500
-PHANTOM_EPOCHS = 30
+PHANTOM_EPOCHS = 22
 REAL_EPOCHS = 36
 RETRAIN_TIMEOUT_S = 3600.0
 _MARK = ".neuro-demo"
@@ -191,9 +191,7 @@ class Loop:
         from neuro.training import TrainConfig
 
         default = PHANTOM_EPOCHS if self.config.data is None else REAL_EPOCHS
-        config = TrainConfig(
-            epochs=self.config.epochs or default, batch_size=32, learning_rate=2e-3
-        )
+        config = TrainConfig(epochs=self.config.epochs or default)
         trained = self._flow("train", train, config=config)
         self._tell(f"model {trained['model']}, {trained['epochs']} epochs")
         tested = self._flow("evaluate", evaluate, model=trained["model"])

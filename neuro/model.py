@@ -16,16 +16,23 @@ _WIDTHS = (32, 64, 128, 256)
 
 
 class Network(nn.Module):
-    """A feature extractor with a linear head; it answers with logits and the embedding."""
+    """A feature extractor with a linear head; it answers with logits and the embedding.
+
+    averages_mirror: in evaluation mode the embedding is the mean of the image's and its mirror
+    image's, where left and right mean the same. The head is linear, so the logits are too.
+    """
 
     def __init__(self, backbone: nn.Module, width: int, n_classes: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(width, n_classes)
+        self.averages_mirror = False
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """images: (n, c, h, w) float32. Returns logits (n, k) and embedding (n, d)."""
         embedding = self.backbone(images)
+        if self.averages_mirror and not self.training:
+            embedding = (embedding + self.backbone(images.flip(3))) / 2
         return self.head(embedding), embedding
 
 

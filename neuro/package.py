@@ -55,6 +55,7 @@ class Card:
     metrics: tuple[Metric, ...]
     synthetic: bool
     intended_use: str
+    averages_mirror: bool = False
     operating_points: Mapping[str, Any] = field(default_factory=OPERATING_POINTS.copy)
     format_version: int = FORMAT_VERSION
 
@@ -138,6 +139,7 @@ def restore(package: Package) -> nn.Module:
         network = model.build(
             card.architecture, channels=card.preprocess.channels, n_classes=len(card.classes)
         )
+    network.averages_mirror = card.averages_mirror
     try:
         network.load_state_dict(safetensors.load(package.read(WEIGHTS)))
     except RuntimeError as error:

@@ -76,6 +76,7 @@ def seal(
         metrics=validation.metrics,
         synthetic=facts.is_synthetic,
         intended_use=problem.intended_use,
+        averages_mirror=network.averages_mirror,
     )
     return _save(network, card, packages), validation
 

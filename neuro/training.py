@@ -101,6 +101,7 @@ class Trainer:
                 n_classes=len(problem.classes),
                 weights=weights,
             )
+        network.averages_mirror = problem.augment.mirror
         self._network = network.to(self._device).to(memory_format=torch.channels_last)
         self._averaged: model.Network = (
             deepcopy(self._network).eval().requires_grad_(requires_grad=False)

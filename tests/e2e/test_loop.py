@@ -30,7 +30,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def phantoms(project: Path) -> Iterator[dict[str, Any]]:
     """The summary of a loop on phantoms whose servers were kept up."""
-    yield demo(project, "--home", "demo", "--images", "800", "--epochs", "30", "--keep")
+    yield demo(project, "--home", "demo", "--images", "800", "--epochs", "40", "--keep")
     assert neuro(project, "down").returncode == 0
 
 
@@ -115,7 +115,7 @@ def test_recorded_and_local_phantom_flows_make_the_same_release_and_package(
 @pytest.mark.skipif(not REAL_DATA, reason="NEURO_REAL_DATA is not set")
 def test_the_loop_turns_on_600_real_images(project: Path) -> None:
     data = str(Path(str(REAL_DATA)) / "brain")
-    arguments = ["--data", data, "--images", "600", "--epochs", "30", "--home", "real"]
+    arguments = ["--data", data, "--images", "600", "--epochs", "50", "--home", "real"]
     summary = demo(project, *arguments)
     assert summary["is_synthetic"] is False
     assert summary["drift"]["shifted"] == "retrain"

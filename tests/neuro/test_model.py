@@ -73,3 +73,19 @@ def test_a_file_with_an_unknown_layer_is_refused(tmp_path: Path) -> None:
 def test_a_missing_weights_file_is_a_bad_request(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no file"):
         small(tmp_path / "none.safetensors")
+
+
+def test_averaging_over_the_mirror_gives_one_answer_for_both_sides() -> None:
+    network = model.build(model.DEFAULT, channels=1, n_classes=3).eval()
+    network.averages_mirror = True
+    images = torch.rand(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    here, there = network(images)[0], network(images.flip(3))[0]
+    assert torch.allclose(here, there, atol=1e-6)
+
+
+def test_training_does_not_average_over_the_mirror() -> None:
+    network = model.build(model.DEFAULT, channels=1, n_classes=3).train()
+    images = torch.rand(4, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    plain = network(images)[0]
+    network.averages_mirror = True
+    assert torch.equal(network(images)[0], plain)

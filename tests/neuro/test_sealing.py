@@ -1,0 +1,82 @@
+"""Sealing: what leaves training is calibrated, verified, and answers as the network did."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neuro import inference, package, phantom, problem, sealing
+from neuro.errors import TrainingError
+from neuro.frames import Frames
+from neuro.sealing import Facts
+from neuro.training import TrainConfig, Trainer
+
+BRAIN = problem.load("brain")
+CONFIG = TrainConfig(epochs=1)
+
+
+def frames(*splits: str) -> Frames:
+    """Twelve phantoms of each split, every one a group of its own."""
+    rng = np.random.default_rng(0)
+    n = 12 * len(splits)
+    targets = np.arange(n) % 4
+    pixels = np.stack([phantom.draw(int(kind), rng) for kind in targets])[..., None]
+    names = np.array([f"{row:03d}" for row in range(n)])
+    return Frames(
+        pixels=pixels,
+        sample_ids=names,
+        groups=names,
+        splits=np.repeat(np.array(splits), 12),
+        targets=targets.astype(np.int64),
+        content_hash="c",
+        preprocess_hash=BRAIN.preprocess.sha256,
+    )
+
+
+def facts() -> Facts:
+    return Facts(
+        problem=BRAIN,
+        pin={"release": "r", "tables": {}, "content_hash": "c"},
+        training=CONFIG,
+        code_revision="abc",
+        is_synthetic=True,
+    )
+
+
+def trained(data: Frames) -> Trainer:
+    trainer = Trainer(data, BRAIN, CONFIG)
+    for _ in trainer.epochs():
+        pass
+    return trainer
+
+
+def test_the_package_answers_like_the_network_that_was_sealed(tmp_path: Path) -> None:
+    data = frames("train", "val", "calibration")
+    network = trained(data).network
+    made, validation = sealing.seal(network, data, facts(), tmp_path)
+    engine = inference.load(made)
+    answers = inference.predict(
+        engine, data.pixels[12:24], data.sample_ids[12:24], model_version="1"
+    )
+    probabilities = np.array([answer.probabilities for answer in answers])
+    assert np.allclose(probabilities, validation.probabilities, atol=1e-4)
+
+
+def test_the_package_lies_in_a_folder_named_by_its_digest(tmp_path: Path) -> None:
+    data = frames("train", "val", "calibration")
+    made, _ = sealing.seal(trained(data).network, data, facts(), tmp_path)
+    assert made.folder.name == package.digest(made.folder)[:16]
+
+
+def test_the_restored_network_averages_over_the_mirror_too(tmp_path: Path) -> None:
+    data = frames("train", "val", "calibration")
+    made, _ = sealing.seal(trained(data).network, data, facts(), tmp_path)
+    assert made.card.averages_mirror is True
+    assert package.restore(made).averages_mirror is True
+
+
+def test_without_calibration_images_nothing_is_sealed(tmp_path: Path) -> None:
+    data = frames("train", "val")
+    with pytest.raises(TrainingError, match="calibration has no labelled sample"):
+        sealing.seal(trained(data).network, data, facts(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
