@@ -37,7 +37,7 @@ demo-real: setup
 	$(MAKE) demo DATA="$(or $(DATA),$(NEURO_REAL_DATA)/brain)" PROBLEM="$(or $(PROBLEM),brain)"
 
 test: setup
-	$(BIN)/pytest -m "not slow and not gpu" --cov --cov-report=term
+	$(BIN)/pytest -m "not slow and not gpu" -n 2 --dist loadfile --cov --cov-report=term
 
 test-all: setup
 	$(BIN)/pytest --cov --cov-report=term

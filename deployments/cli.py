@@ -76,6 +76,7 @@ def demo(
     images: Annotated[int | None, typer.Option(help="How many images to use.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the drawing and of the cuts.")] = 0,
+    shift: Annotated[float, typer.Option(help="How far the new scanner is off.")] = 1.0,
     prefect_port: PrefectPort = None,
     mlflow_port: MlflowPort = None,
     keep: Annotated[bool, typer.Option(help="Leave the servers up.")] = False,
@@ -88,10 +89,17 @@ def demo(
     from deployments import demo as demonstration
 
     config = demonstration.DemoConfig(
-        problem=problem, data=data, home=home, images=images, epochs=epochs, seed=seed
+        problem=problem,
+        data=data,
+        home=home,
+        images=images,
+        epochs=epochs,
+        seed=seed,
+        shift=shift,
     )
     ports = demonstration.Ports(prefect=prefect_port, mlflow=mlflow_port)
-    summary = demonstration.run(config, ports, keep=keep)
+    with console.only_results_on_stdout():
+        summary = demonstration.run(config, ports, keep=keep)
     if as_json:
         console.show(summary, as_json=True)
 

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, redirect_stdout
 from typing import Annotated, Any
 
 import typer
@@ -50,7 +51,8 @@ def call(load: Callable[[], Any], *, is_local: bool, **parameters: Any) -> Any:
     here = settings.load()
     if is_local:
         start_logging()
-        return load().fn(**parameters)
+        with only_results_on_stdout():
+            return load().fn(**parameters)
     settings.require_servers(here)
     os.environ.update(
         settings.flow_environment(
@@ -62,12 +64,18 @@ def call(load: Callable[[], Any], *, is_local: bool, **parameters: Any) -> Any:
     )
     flow = load()
     try:
-        return flow(**parameters)
+        with only_results_on_stdout():
+            return flow(**parameters)
     except NeuroError:
         raise
     except Exception:  # whatever a client raises when its server has gone
         settings.require_servers(here)
         raise
+
+
+def only_results_on_stdout() -> AbstractContextManager[object]:
+    """Whatever a library prints goes to stderr: MLflow prints a link at the end of each run."""
+    return redirect_stdout(sys.stderr)
 
 
 def show(result: Any, *, as_json: bool, title: str = "") -> None:

@@ -18,6 +18,7 @@ from neuro.delivery import Item
 from neuro.errors import ConfigError
 from neuro.image import CleanImage
 from neuro.problem import Problem
+from neuro.scanner import Scanner
 from neuro.split import Member
 
 SHARES = (0.60, 0.15, 0.25)
@@ -56,17 +57,26 @@ def draw(folder: Path, problem: Problem, *, images: int, seed: int) -> Path:
     return folder
 
 
-def cut(source: Path, problem: Problem, out: Path, *, images: int | None, seed: int) -> Deliveries:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cut:
+    """How to cut. images: use only so many, drawn by group. shift: strength of the new scanner."""
+
+    images: int | None
+    seed: int
+    shift: float
+
+
+def cut(source: Path, problem: Problem, out: Path, how: Cut) -> Deliveries:
     """Cut a folder of labelled images into 60, 15 and 25 % of its groups, seeded.
 
-    images: use only so many, drawn by group. The third delivery is shifted, image by image.
+    The third delivery is shifted, image by image.
     """
     found = delivery.read(source, problem)
     known = _known(found.items)
     if not known:
         raise ConfigError(f"data {source} holds no labelled image; see `neuro problem show`")
-    rng = np.random.default_rng(seed)
-    parts = _parts(_groups(known, problem, rng), images)
+    rng = np.random.default_rng(how.seed)
+    parts = _parts(_groups(known, problem, rng), how.images)
     folders = [out / name for name in ("first", "second", "third")]
     for part, folder in zip(parts, folders, strict=True):
         folder.mkdir(parents=True)
@@ -77,7 +87,8 @@ def cut(source: Path, problem: Problem, out: Path, *, images: int | None, seed: 
             shutil.copyfile(item.path, folder / name)
         _copy_table(source, folder, problem, keep_labels=is_first)
         delivery.write_note(folder, source=found.source, is_synthetic=found.is_synthetic)
-    labels = [_shift(folders[2], group, rng) for group in _renamed(parts[2])]
+    new = scanner.DEFAULT.scaled(how.shift)
+    labels = [_shift(folders[2], group, new, rng) for group in _renamed(parts[2])]
     half = len(labels) // 2
     _write_labels(out / "labels.csv", labels[:half])
     held_out = {sample_id: label for group in labels[half:] for sample_id, label in group.items()}
@@ -146,7 +157,7 @@ def _renamed(groups: list[list[Known]]) -> Iterator[list[tuple[str, str]]]:
 
 
 def _shift(
-    folder: Path, group: Sequence[tuple[str, str]], rng: np.random.Generator
+    folder: Path, group: Sequence[tuple[str, str]], new: Scanner, rng: np.random.Generator
 ) -> dict[str, str]:
     """Replace a group's images by what the new scanner shows; digest -> label."""
     said = {}
@@ -156,7 +167,7 @@ def _shift(
             picture = opened if opened.mode in ("L", "RGB") else opened.convert("RGB")
             pixels = np.asarray(picture)
         buffer = io.BytesIO()
-        Image.fromarray(scanner.shift(pixels, rng)).save(buffer, format="PNG")
+        Image.fromarray(scanner.shift(pixels, rng, new)).save(buffer, format="PNG")
         path.unlink()
         path.with_suffix(".png").write_bytes(buffer.getvalue())
         said[hashlib.sha256(buffer.getvalue()).hexdigest()] = label

@@ -28,7 +28,11 @@ _MARK = ".neuro-demo"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoConfig:
-    """data: a folder of labelled images, or None for phantoms. images: how many to use."""
+    """data: a folder of labelled images, or None for phantoms. images: how many to use.
+
+    shift: how far the simulated new scanner is from the old one; small loops need a strong one to
+    measure its harm on few labels.
+    """
 
     problem: str = "brain"
     data: Path | None = None
@@ -36,8 +40,11 @@ class DemoConfig:
     images: int | None = None
     epochs: int | None = None
     seed: int = 0
+    shift: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.shift <= 4:
+            raise ConfigError(f"shift must be 0 to 4, got {self.shift}")
         if self.data is not None and not self.data.is_dir():
             raise ConfigError(f"data {self.data} is no folder; give the folder of the images")
         if self.images is not None and self.images < 200:
@@ -169,7 +176,10 @@ class Loop:
             )
         console.say(f"Cutting {source} into three deliveries by group")
         cut = deliveries.cut(
-            source, self.problem, self.home / "deliveries", images=images, seed=config.seed
+            source,
+            self.problem,
+            self.home / "deliveries",
+            deliveries.Cut(images=images, seed=config.seed, shift=config.shift),
         )
         self._note("cut three deliveries", f"seed {config.seed}", time.time() - started, "")
         return cut

@@ -1,6 +1,6 @@
 """A simulated new scanner for demonstrations: another contrast curve, softer focus, more grain."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,16 @@ class Scanner:
         for name in ("floor", "blur", "noise", "spread"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+
+    def scaled(self, strength: float) -> "Scanner":
+        """The same scanner, that much further from the old one: 0 changes nothing, 1 is itself."""
+        return replace(
+            self,
+            gamma=self.gamma**strength,
+            floor=self.floor * strength,
+            blur=self.blur * strength,
+            noise=self.noise * strength,
+        )
 
 
 DEFAULT = Scanner()

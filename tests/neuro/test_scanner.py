@@ -62,3 +62,8 @@ def test_the_picture_that_came_in_is_unchanged() -> None:
 def test_a_negative_exponent_is_refused() -> None:
     with pytest.raises(ConfigError, match="gamma must be above 0"):
         scanner.Scanner(gamma=-1.0)
+
+
+def test_a_scanner_of_twice_the_strength_is_twice_as_far() -> None:
+    one = scanner.Scanner(gamma=0.5, floor=0.1, blur=0.01, noise=0.02)
+    assert one.scaled(2) == scanner.Scanner(gamma=0.25, floor=0.2, blur=0.02, noise=0.04)

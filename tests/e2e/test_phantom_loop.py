@@ -1,9 +1,6 @@
-"""The whole loop, small: real servers, a real worker, and a retraining nobody starts by hand."""
+"""The whole loop, small, on phantoms: real servers, a real worker, a retraining by itself."""
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,27 +8,18 @@ from typing import Any
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
-REAL_DATA = os.environ.get("NEURO_REAL_DATA")
+from tests.e2e.conftest import claimed, demo, neuro, python, run
+
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of its own for what a project keeps, so that nothing is left in this checkout."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("prefect.yaml", "pyproject.toml"):
-        shutil.copy(PROJECT / name, folder)
-    for name in ("neuro", "monitoring", "tasks", "flows", "deployments", "requirements"):
-        (folder / name).symlink_to(PROJECT / name)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def phantoms(project: Path) -> Iterator[dict[str, Any]]:
     """The summary of a loop on phantoms whose servers were kept up."""
-    yield demo(project, "--home", "demo", "--images", "800", "--epochs", "40", "--keep")
-    assert neuro(project, "down").returncode == 0
+    try:
+        yield demo(project, "--home", "demo", "--images", "640", "--epochs", "40", "--keep")
+    finally:
+        assert neuro(project, "down").returncode == 0
 
 
 def test_a_phantom_loop_ends_with_a_retraining_started_by_the_automation(
@@ -91,7 +79,7 @@ print(json.dumps({
 def test_a_phantom_retraining_starts_by_its_bare_name(
     phantoms: dict[str, Any], project: Path
 ) -> None:
-    command = ["deployment", "run", "retrain", "--param", "cause=" + _claimed(project)]
+    command = ["deployment", "run", "retrain", "--param", "cause=" + claimed(project)]
     done = run(project, [sys.executable, "-m", "prefect", *command])
     assert done.returncode == 0, done.stderr
     assert "retrain" in done.stdout
@@ -109,65 +97,3 @@ def test_recorded_and_local_phantom_flows_make_the_same_release_and_package(
         package = Path(json.loads(trained.stdout)["package"])
         got.append((release["release"], release["content_hash"], package.name))
     assert got[0] == got[1]
-
-
-@pytest.mark.real
-@pytest.mark.skipif(not REAL_DATA, reason="NEURO_REAL_DATA is not set")
-def test_the_loop_turns_on_600_real_images(project: Path) -> None:
-    data = str(Path(str(REAL_DATA)) / "brain")
-    arguments = ["--data", data, "--images", "600", "--epochs", "50", "--home", "real"]
-    summary = demo(project, *arguments)
-    assert summary["is_synthetic"] is False
-    assert summary["drift"]["shifted"] == "retrain"
-    assert summary["retrain"]["started_by"].startswith("automation")
-    assert _processes_below(project / "real") == []
-    assert not (project / ".neuro" / "stack.json").exists()
-
-
-def demo(project: Path, *arguments: str) -> dict[str, Any]:
-    done = neuro(project, "demo", "--json", *arguments)
-    assert done.returncode == 0, done.stderr[-4000:]
-    summary: dict[str, Any] = json.loads(done.stdout)
-    return summary
-
-
-def neuro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(project, [sys.executable, "-m", "deployments.cli", *arguments])
-
-
-def python(project: Path, script: str) -> str:
-    done = run(project, [sys.executable, "-c", script])
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
-
-
-def run(project: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("NEURO_", "PREFECT_"))}
-    return subprocess.run(
-        command,
-        cwd=project,
-        env=kept,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-
-def _claimed(project: Path) -> str:
-    claims = json.loads(neuro(project, "journal", "claim", "--json").stdout)
-    return str(claims[0]["cause"])
-
-
-def _processes_below(folder: Path) -> list[str]:
-    """Command lines of processes that name the folder or work in it."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            place = str((process / "cwd").readlink())
-        except OSError:  # it has ended meanwhile
-            continue
-        if str(folder) in command or place.startswith(str(folder)):
-            found.append(command)
-    return found
