@@ -73,7 +73,7 @@ def demo(
     data: Annotated[Path | None, typer.Option(help="Your own folder; default: phantoms.")] = None,
     problem: console.Problem = "brain",
     home: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo"),
-    images: Annotated[int | None, typer.Option(help="How many images to use.")] = None,
+    images: Annotated[int | None, typer.Option(help="Use so many, one of each group.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the drawing and of the cuts.")] = 0,
     shift: Annotated[float, typer.Option(help="How far the new scanner is off.")] = 1.0,

@@ -59,7 +59,7 @@ def draw(folder: Path, problem: Problem, *, images: int, seed: int) -> Path:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
-    """How to cut. images: use only so many, drawn by group. shift: strength of the new scanner."""
+    """How to cut. images: use only so many, one of a group. shift: strength of the new scanner."""
 
     images: int | None
     seed: int
@@ -132,8 +132,7 @@ def _groups(
 
 def _parts(groups: list[list[Known]], images: int | None) -> list[list[list[Known]]]:
     if images is not None:
-        sizes = np.cumsum([len(group) for group in groups])
-        groups = groups[: int(np.searchsorted(sizes, images)) + 1]
+        groups = [group[:1] for group in groups[:images]]
     edges = np.round(np.cumsum((0.0, *SHARES)) * len(groups)).astype(int)
     return [groups[low:high] for low, high in pairwise(edges.tolist())]
 

@@ -28,8 +28,9 @@ _MARK = ".neuro-demo"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoConfig:
-    """data: a folder of labelled images, or None for phantoms. images: how many to use.
+    """What to run the loop on.
 
+    data: a folder of labelled images, or None for phantoms. images: use so many, one of a group.
     shift: how far the simulated new scanner is from the old one; small loops need a strong one to
     measure its harm on few labels.
     """
