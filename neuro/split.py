@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,30 +102,38 @@ def assign(
 
 
 def _draw(groups: Mapping[str, Sequence[Member]], config: SplitConfig) -> dict[str, str]:
-    """Largest group first, each to the split that lacks most of its label."""
-    labels = {
+    """Each group to a split, with a chance in proportion to what the split lacks of its label.
+
+    Large groups first, so that small ones even out the shares, and each size shared out by
+    itself: a split that held most of the large groups would have fewer, more alike pictures.
+    """
+    label_of = {
         group_id: Counter(m.label for m in members).most_common(1)[0][0]
         for group_id, members in groups.items()
     }
-    total: Counter[str] = Counter()
-    for group_id, members in groups.items():
-        total[labels[group_id]] += len(members)
-    given: Counter[tuple[str, str]] = Counter()
 
-    def order(group_id: str) -> tuple[int, str]:
-        shuffled = hashlib.sha256(f"{config.seed}/{group_id}".encode()).hexdigest()
-        return -len(groups[group_id]), shuffled
+    def size(group_id: str) -> int:
+        return -len(groups[group_id]).bit_length()
 
+    lacking = {label: np.zeros(len(SPLITS)) for label in label_of.values()}
+    shares = np.array([config.shares[name] for name in SPLITS])
     drawn: dict[str, str] = {}
-    for group_id in sorted(groups, key=order):
-        label = labels[group_id]
-        lacking = {
-            split: config.shares[split] * total[label] - given[split, label] for split in SPLITS
-        }
-        split = max(lacking, key=lambda name: lacking[name])
-        given[split, label] += len(groups[group_id])
-        drawn[group_id] = split
+    for _, same in groupby(sorted(groups, key=lambda name: (size(name), name)), key=size):
+        same_size = list(same)
+        for group_id in same_size:
+            lacking[label_of[group_id]] += shares * len(groups[group_id])
+        for group_id in same_size:
+            lacks = lacking[label_of[group_id]]
+            edges = np.cumsum(lacks.clip(min=0))
+            place = np.searchsorted(edges, edges[-1] * _chance(config.seed, group_id), side="right")
+            lacks[place] -= len(groups[group_id])
+            drawn[group_id] = SPLITS[place]
     return drawn
+
+
+def _chance(seed: int, group_id: str) -> float:
+    """A number in [0, 1) that any order of the groups and any machine finds again."""
+    return int(hashlib.sha256(f"{seed}/{group_id}".encode()).hexdigest()[:13], 16) / 16**13
 
 
 def check_no_overlap(group_ids: Iterable[str], splits: Iterable[str]) -> None:

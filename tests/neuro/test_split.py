@@ -116,6 +116,17 @@ def test_large_groups_do_not_upset_the_shares() -> None:
     np.testing.assert_allclose(shares, [0.70, 0.08, 0.07, 0.15], atol=0.02)
 
 
+def test_large_groups_are_shared_out_like_small_ones() -> None:
+    """Dealt first and all to train, they would leave the other splits more varied than it."""
+    large = [member(n, key=f"p{n // 10}") for n in range(400)]
+    members = large + [member(n) for n in range(400, 1200)]
+    placed = split.assign([], members, NO_TWINS, CONFIG)
+    drawn = Counter(p.split for p in placed[:400])
+    # 40 groups of ten: 28 to train, give or take two, 6 to test.
+    assert drawn["train"] == pytest.approx(280, abs=20)
+    assert drawn["test"] == pytest.approx(60, abs=20)
+
+
 def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
     members = [member(n) for n in range(60)]
     first = split.assign([], members, NO_TWINS, SplitConfig(seed=1))
