@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from neuro.errors import NeuroError
+from deployments import lifeline
+from neuro.errors import ServerError
 from tasks import settings
 
 Problem = Annotated[
@@ -63,14 +64,18 @@ def call(load: Callable[[], Any], *, is_local: bool, **parameters: Any) -> Any:
         )
     )
     flow = load()
+    urls = [url for url in (here.prefect_api_url, here.mlflow_tracking_uri) if url]
+    with lifeline.held(urls, lambda: _report_lost(here)), only_results_on_stdout():
+        return flow(**parameters)
+
+
+def _report_lost(here: settings.Settings) -> None:
     try:
-        with only_results_on_stdout():
-            return flow(**parameters)
-    except NeuroError:
-        raise
-    except Exception:  # whatever a client raises when its server has gone
         settings.require_servers(here)
-        raise
+        message = "a server had stopped and is there again; give the same command again"
+    except ServerError as error:
+        message = f"{error}. What was done is kept: give the same command again"
+    err.print(f"[bold red]error[/]: {message}", soft_wrap=True)
 
 
 def only_results_on_stdout() -> AbstractContextManager[object]:

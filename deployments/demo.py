@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deployments import console, stack
+from deployments import console, lifeline, stack
 from deployments.stack import Stack, StackConfig
 from neuro import problem as problems
 from neuro.errors import ConfigError, NeuroError
@@ -89,6 +89,8 @@ def run(config: DemoConfig, ports: Ports, *, keep: bool) -> dict[str, Any]:
         from deployments import watching  # Prefect reads its server's address when imported
 
         stopping.callback(watching.finish_sending)
+        served = [up.prefect_api_url, up.mlflow_tracking_uri]
+        stopping.enter_context(lifeline.held(served, lambda: _end_early(up)))
         loop = Loop(config, home, up)
         summary = loop.run()
         summary["seconds"] = round(time.time() - started, 1)
@@ -103,6 +105,11 @@ def run(config: DemoConfig, ports: Ports, *, keep: bool) -> dict[str, Any]:
             f"retrained; {path} has the signals"
         )
     return summary
+
+
+def _end_early(up: Stack) -> None:
+    console.say("[bold red]error[/]: a server has stopped; its log is in state/logs. Start again")
+    stack.down(stack.state_file(Path(up.project)), console.say)
 
 
 def _fresh(home: Path) -> Path:

@@ -42,19 +42,30 @@ def python(project: Path, script: str) -> str:
 
 
 def run(project: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("NEURO_", "PREFECT_"))}
-    # Two loops train side by side; threads of two pools that wait for one another take ten times
-    # as long.
-    kept |= {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
         command,
         cwd=project,
-        env=kept,
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
+
+
+def started(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The ``neuro`` command, still running; its progress is on ``stderr``."""
+    command = [sys.executable, "-m", "deployments.cli", *arguments]
+    return subprocess.Popen(
+        command, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+
+
+def environment() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("NEURO_", "PREFECT_"))}
+    # Two loops train side by side; threads of two pools that wait for one another take ten times
+    # as long.
+    return kept | {"OMP_NUM_THREADS": "1", "COLUMNS": "400"}
 
 
 def claimed(project: Path) -> str:

@@ -1,6 +1,8 @@
 """The whole loop, small, on phantoms: real servers, a real worker, a retraining by itself."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import claimed, demo, neuro, python, run
+from tests.e2e.conftest import claimed, demo, neuro, python, run, started
 
 pytestmark = pytest.mark.server
 
@@ -97,3 +99,24 @@ def test_recorded_and_local_phantom_flows_make_the_same_release_and_package(
         package = Path(json.loads(trained.stdout)["package"])
         got.append((release["release"], release["content_hash"], package.name))
     assert got[0] == got[1]
+
+
+def test_a_phantom_ingest_whose_server_stops_says_so_and_completes_when_given_again(
+    phantoms: dict[str, Any], project: Path
+) -> None:
+    """The last one here: it kills the Prefect server under a command."""
+    command = ["ingest", "demo/phantoms", "--lake", "lake-c"]
+    with started(project, *command) as program:
+        assert program.stderr is not None
+        next(line for line in program.stderr if "files in" in line)
+        stack = json.loads((project / ".neuro" / "stack.json").read_text())
+        os.kill(stack["pids"]["prefect"], signal.SIGKILL)
+        said = program.stderr.read()
+        assert program.wait(60) == 1
+    assert said.count("error") == 1
+    assert "neuro up" in said
+    assert neuro(project, "down").returncode == 0
+    assert neuro(project, "up").returncode == 0
+    again = neuro(project, *command, "--json")
+    assert json.loads(again.stdout)["seen"] == 640
+    assert neuro(project, "verify", "--lake", "lake-c").returncode == 0
