@@ -34,11 +34,11 @@ class TrainConfig:
     model: str = model.DEFAULT
     epochs: int = 40
     batch_size: int = 32
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.1
     warmup: float = 0.2
     label_smoothing: float = 0.05
-    ema_decay: float = 0.99
+    ema_decay: float = 0.998
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -27,6 +27,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
     }
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Two workers on two cores: threads of two pools that wait for one another take ten times
+        # as long as one thread each.
+        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
