@@ -43,13 +43,16 @@ def problem_show(name: str, as_json: Json = False) -> None:
 
 @app.command()
 def ingest(
-    source: Annotated[Path | None, typer.Argument(help="Folder [default: the inbox].")] = None,
+    source: Annotated[
+        str | None,
+        typer.Argument(help="Folder, zip, tar, single file or s3:// [default: the inbox]."),
+    ] = None,
     problem: Problem = "brain",
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,
 ) -> None:
-    """Vet a folder of images and make it part of a new release.
+    """Vet images from a folder, an archive, a bucket or the inbox, and release them.
 
     Example: neuro ingest ~/scans/2026-11 --problem brain
     """
@@ -59,7 +62,8 @@ def ingest(
 
         return flow
 
-    place = str(source.resolve()) if source else None
+    # A flow may run in another folder, so a path is made absolute; an address is not a path.
+    place = str(Path(source).resolve()) if source and "://" not in source else source
     result = console.call(load, is_local=local, problem=problem, source=place, lake=lake)
     console.show(result, as_json=as_json, title="ingest")
 

@@ -14,15 +14,20 @@ from tasks import ingest as steps
 def ingest(
     problem: str = "brain", source: str | None = None, lake: str | None = None
 ) -> dict[str, Any]:
-    """Ingest a delivery; without a source, whatever lies in the inbox.
+    """Ingest a delivery; without a source, what is new in the inbox.
 
-    problem: name or TOML file. Returns run_id, release, content_hash and the counts, of which
-    seen = accepted + repeated + quarantined, and seconds.
+    problem: name or TOML file. source: folder, zip or tar, single file or s3://bucket/prefix.
+    Returns run_id, release, content_hash and the counts, of which seen = accepted + repeated +
+    quarantined, waiting (files of the inbox that may still be written), and seconds.
     """
     started = perf_counter()
     question, store = problems.load(problem), data.open_lake(lake)
-    found = steps.read(question, source)
-    if not found.items:
-        return steps.nothing(store, question, started)
-    staged = steps.stage(store, question, found, steps.vet_files(found))
-    return steps.publish(staged, steps.audit(staged), started)
+    with steps.opened(question, source) as listing:
+        poll = steps.read(store, question, listing, source)
+        if not poll.fresh.items:
+            return steps.nothing(store, question, poll, started)
+        vetted = steps.vet_files(poll.fresh)
+        staged = steps.stage(store, question, poll.fresh, vetted)
+        receipt = steps.publish(staged, steps.audit(staged), started)
+        steps.remember(store, question, poll, vetted, receipt["release"])
+    return receipt | {"waiting": poll.waiting}

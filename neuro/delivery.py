@@ -1,18 +1,21 @@
 """A delivery: a folder of files as its problem says it lies, read into named, labelled items."""
 
-import csv
 import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
+from neuro import headers, label_table, sources
 from neuro.errors import ConfigError
+from neuro.label_table import Row
 from neuro.problem import Problem
+from neuro.sources import Found, Listing
 
 SIDECARS = (".csv", ".toml", ".json", ".txt", ".md")
+DICOM_INDEX = "DICOMDIR"
 NOTE = "delivery.toml"
 
 
@@ -42,33 +45,22 @@ class Delivery:
     is_synthetic: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Row:
-    label: str
-    group: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
+def read(place: Path | Listing, problem: Problem) -> Delivery:
+    """List every file of a folder or an opened source with its label, given split and group.
 
-
-def read(folder: Path, problem: Problem) -> Delivery:
-    """List every file of a delivery with its source label, given split and group.
-
-    Raises ConfigError if the folder does not exist or a class folder is unknown to the problem.
+    Raises ConfigError if the folder does not exist, a class folder is unknown to the problem, or
+    its table is missing or wrong.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"source {folder} is no folder; give the folder that holds the images")
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.suffix.lower() not in SIDECARS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    table = _read_table(folder, problem) if problem.layout.kind == "table" else {}
-    items = tuple(_item(path, folder, problem, table) for path in paths)
-    note = _read_note(folder)
+    listing = sources.folder(place) if isinstance(place, Path) else place
+    files = _unwrapped(listing, problem)
+    table = _read_table(listing, files, problem) if problem.layout.kind == "table" else None
+    images = [found for found in files if is_image(found.name)]
+    if table is not None:
+        _check_one_file_per_name(images, table, problem)
+    note = _read_note(files)
     return Delivery(
-        items=items,
-        source=str(note.get("source", "folder")),
+        items=tuple(_item(found, problem, table) for found in images),
+        source=str(note.get("source", listing.kind)),
         is_synthetic=bool(note.get("synthetic", False)),
     )
 
@@ -79,27 +71,59 @@ def write_note(folder: Path, *, source: str, is_synthetic: bool) -> None:
     (folder / NOTE).write_text(text, encoding="utf-8")
 
 
-def _item(path: Path, folder: Path, problem: Problem, table: Mapping[str, _Row]) -> Item:
-    name = path.relative_to(folder)
-    if table:
-        row = table.get(path.name) or table.get(path.stem) or _Row(label="", group="")
-        label, group, given = row.label, row.group, ""
+def is_image(name: str) -> bool:
+    """Whether a file is meant to be one; vetting decides whether it is."""
+    base = PurePosixPath(name)
+    return base.suffix.lower() not in SIDECARS and base.name.upper() != DICOM_INDEX
+
+
+def _unwrapped(listing: Listing, problem: Problem) -> tuple[Found, ...]:
+    """The files; those of an archive that wraps everything into one folder, without that folder."""
+    tops = {name for name, slash, _ in (found.name.partition("/") for found in listing.files)}
+    if listing.kind != "archive" or len(tops) != 1:
+        return listing.files
+    inner = tuple(replace(f, name=f.name.partition("/")[2]) for f in listing.files)
+    layout = problem.layout
+    if layout.kind == "table":
+        is_wrapped = layout.table in {found.name for found in inner}
     else:
+        folders = [f.name.split("/")[:-1] for f in inner if is_image(f.name)]
+        known = {*layout.splits, *problem.labels}
+        is_wrapped = tops.isdisjoint(known) and all(f and f[0] in known for f in folders)
+    return inner if is_wrapped else listing.files
+
+
+def _item(found: Found, problem: Problem, table: Mapping[str, Row] | None) -> Item:
+    name, rule = PurePosixPath(found.name), problem.groups
+    needs_header = rule.tag or problem.layout.key in headers.IDENTIFIERS
+    header = headers.read(found.path) if needs_header else {}
+    if table is None:
         label, given = _place(name, problem)
-        row, group = _Row(label="", group=""), ""
-    if problem.groups.pattern and (match := re.search(problem.groups.pattern, path.name)):
+        row = Row(label=label, given_split=given)
+    else:
+        keys = _keys(name, header, problem.layout.key)
+        row = next((table[key] for key in keys if key in table), Row())
+    group = row.group or header.get(rule.tag, "")
+    if rule.pattern and (match := re.search(rule.pattern, name.name)):
         group = match.group(1)
     return Item(
-        path=path,
-        source_name=name.as_posix(),
-        label=label,
-        given_split=given,
+        path=found.path,
+        source_name=found.name,
+        label=row.label,
+        given_split=row.given_split,
         group_key=_digest(problem.dataset, group) if group else "",
         metadata=json.dumps(dict(row.metadata), sort_keys=True),
     )
 
 
-def _place(name: Path, problem: Problem) -> tuple[str, str]:
+def _keys(name: PurePosixPath, header: Mapping[str, str], key: str) -> tuple[str, ...]:
+    """What a file may be called in the table, the surest first."""
+    if key == "name":
+        return (name.name, name.stem)
+    return (name.as_posix(),) if key == "path" else (header.get(key, ""),)
+
+
+def _place(name: PurePosixPath, problem: Problem) -> tuple[str, str]:
     """Source label and given split from the folders a file stands in."""
     label = given = ""
     for part in name.parent.parts:
@@ -109,7 +133,7 @@ def _place(name: Path, problem: Problem) -> tuple[str, str]:
             label = part
         else:
             raise ConfigError(
-                f"folder {part!r} (of {name}) is no class of problem {problem.name}; known are "
+                f"folder {part!r} is no class of problem {problem.name}; known are "
                 f"{', '.join(sorted(problem.labels))}. Rename it, move it away, or add it under "
                 "[labels] in a problem file of your own"
             )
@@ -120,38 +144,41 @@ def _digest(dataset: str, group: str) -> str:
     return hashlib.sha256(f"{dataset}/{group}".encode()).hexdigest()
 
 
-def _read_note(folder: Path) -> dict[str, object]:
-    path = folder / NOTE
-    if not path.is_file():
+def _read_note(files: Sequence[Found]) -> dict[str, object]:
+    path = next((found.path for found in files if found.name == NOTE), None)
+    if path is None:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{NOTE} is not valid TOML: {error}") from error
 
 
-def _read_table(folder: Path, problem: Problem) -> dict[str, _Row]:
-    layout, column = problem.layout, problem.groups.column
-    path = folder / layout.table
-    if not path.is_file():
-        raise ConfigError(f"problem {problem.name} needs the table {layout.table} in {folder}")
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream, restval="")
-        needed = {layout.file, layout.label, *layout.metadata, *([column] if column else [])}
-        if missing := needed - set(reader.fieldnames or ()):
-            raise ConfigError(f"table {path} has no column {sorted(missing)}")
-        rows = list(reader)
-    unknown = {row[layout.label] for row in rows if row[layout.label]} - set(problem.labels)
-    if unknown:
-        raise ConfigError(
-            f"column {layout.label!r} of {path} holds labels unknown to problem {problem.name}: "
-            f"{sorted(unknown)[:5]}; add them under [labels] in a problem file of your own"
-        )
-    return {
-        row[layout.file]: _Row(
-            label=row[layout.label],
-            group=row[column] if column else "",
-            metadata={name: row[name] for name in layout.metadata},
-        )
-        for row in rows
-    }
+def _read_table(listing: Listing, files: Sequence[Found], problem: Problem) -> dict[str, Row]:
+    path = next((found.path for found in files if found.name == problem.layout.table), None)
+    if path is not None:
+        return label_table.read(path, problem)
+    if listing.kind == "file":  # one image comes without its table, and so without a label
+        return {}
+    raise ConfigError(
+        f"problem {problem.name} needs the table {problem.layout.table} in {listing.where}; put it "
+        "there, or name another under [layout] in a problem file of your own"
+    )
+
+
+def _check_one_file_per_name(
+    images: Sequence[Found], table: Mapping[str, Row], problem: Problem
+) -> None:
+    """A name that two folders hold would give both files one label."""
+    if problem.layout.key != "name":
+        return
+    found: dict[str, str] = {}
+    for image in images:
+        name = PurePosixPath(image.name)
+        key = next((key for key in _keys(name, {}, "name") if key in table), None)
+        if key is not None and (other := found.setdefault(key, image.name)) != image.name:
+            raise ConfigError(
+                f"table {problem.layout.table} names one file where there are two, {other!r} and "
+                f"{image.name!r}; rename one, or give paths in the table and set layout.key = "
+                '"path"'
+            )

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from neuro.errors import ConfigError, UnknownNameError
+from neuro.headers import IDENTIFIERS
 from neuro.preprocess import PreprocessSpec
 
 LAYOUTS = ("folders", "table")
+KEYS = ("name", "path", *IDENTIFIERS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,15 +22,19 @@ class Layout:
     """How a delivery lies on disk.
 
     kind "folders": the label is a folder's name, optionally below a split folder (``splits`` maps
-    the folder to the given split). kind "table": one CSV names each file (``file`` is a name or a
-    stem), its label, and metadata columns to keep.
+    the folder to the given split). kind "table": one CSV names each file in its column ``file``,
+    and its label, its given split (``splits`` maps the value) and metadata columns to keep. key:
+    what ``file`` holds: a "name" with or without its ending, a "path" seen from the CSV, or an
+    identifier of the DICOM header.
     """
 
     kind: str = "folders"
     splits: Mapping[str, str] = field(default_factory=dict)
     table: str = ""
     file: str = ""
+    key: str = "name"
     label: str = ""
+    split: str = ""
     metadata: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -36,6 +42,8 @@ class Layout:
             raise ConfigError(f"layout.kind must be one of {LAYOUTS}, got {self.kind!r}")
         if self.kind == "table" and not (self.table and self.file and self.label):
             raise ConfigError("layout.kind 'table' needs layout.table, layout.file, layout.label")
+        if self.key not in KEYS:
+            raise ConfigError(f"layout.key must be one of {KEYS}, got {self.key!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,16 +51,20 @@ class GroupRule:
     """What joins images into one group, besides being twins.
 
     pattern: regular expression on the file name whose first group is the patient or lesion id.
-    column: the table's column that holds it. Neither: twins only.
+    column: the table's column that holds it. tag: the DICOM identifier that is it, where the
+    column is empty. The pattern goes before the column. None of them: twins only.
     """
 
     pattern: str = ""
     column: str = ""
+    tag: str = ""
     twin_cosine: float = 0.97
 
     def __post_init__(self) -> None:
         if not 0.5 < self.twin_cosine <= 1:
             raise ConfigError(f"groups.twin_cosine must be in (0.5, 1], got {self.twin_cosine}")
+        if self.tag and self.tag not in IDENTIFIERS:
+            raise ConfigError(f"groups.tag must be one of {IDENTIFIERS}, got {self.tag!r}")
         try:
             groups = re.compile(self.pattern).groups
         except re.error as error:

@@ -1,18 +1,22 @@
 """Steps of ingestion: vet, stage on a branch, audit, publish."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from logging import getLogger
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from neuro import delivery, ingestion, vet
+from neuro import delivery, inbox, ingestion, sources, vet
 from neuro.audit import Passport
 from neuro.delivery import Delivery
 from neuro.errors import ConfigError
+from neuro.inbox import Poll
 from neuro.ingestion import Staged, Vetted
 from neuro.problem import Problem
+from neuro.sources import Listing
 from neuro.store import releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
@@ -22,17 +26,34 @@ from tasks.steps import step
 _log = getLogger(__name__)
 
 
-@step(name="read delivery")
-def read(problem: Problem, source: str | None) -> Delivery:
-    """List a delivery. The inbox (no source) may be empty; a folder that is named may not."""
-    inbox = settings.load().inbox / problem.dataset
+@contextmanager
+def opened(problem: Problem, source: str | None) -> Iterator[Listing]:
+    """The files of a source, or of the inbox; what had to be unpacked is removed afterwards."""
+    here = settings.load()
     if source is None:
-        inbox.mkdir(parents=True, exist_ok=True)
-    found = delivery.read(inbox if source is None else Path(source), problem)
-    if source is not None and not found.items:
-        raise ConfigError(f"source {source} holds no images; give the folder that holds them")
-    _log.info("%d files in %s", len(found.items), source or inbox)
-    return found
+        inbox_folder = here.inbox / problem.dataset
+        inbox_folder.mkdir(parents=True, exist_ok=True)
+        yield sources.folder(inbox_folder)
+    else:
+        with sources.opened(source, here.home / "scratch") as listing:
+            yield listing
+
+
+@step(name="read delivery")
+def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> Poll:
+    """List what is to be read: all of a named source, which may not be empty; the inbox's news."""
+    found = delivery.read(listing, problem)
+    if source is not None:
+        if not found.items:
+            raise ConfigError(f"source {source} holds no images; give the folder that holds them")
+        _log.info("%d files in %s", len(found.items), source)
+        return Poll(fresh=found, waiting=0, known=frozenset(), marks={})
+    names = [release.name for release in releases.history(lake, problem.dataset)]
+    marks = inbox.recall(_state(lake, problem), names)
+    poll = inbox.look(found, marks, datetime.now(UTC), settings.load().inbox_settle_s)
+    counts = (len(poll.fresh.items), len(poll.known), poll.waiting)
+    _log.info("inbox %s: %d new, %d read before, waiting %d", listing.where, *counts)
+    return poll
 
 
 @step(name="vet")
@@ -69,11 +90,25 @@ def publish(staged: Staged, passport: Passport, started: float) -> dict[str, Any
     return receipt | {"seconds": round(perf_counter() - started, 2)}
 
 
-def nothing(lake: Lake, problem: Problem, started: float) -> dict[str, Any]:
-    """The receipt of an empty inbox: the current release stays."""
+@step(name="remember")
+def remember(
+    lake: Lake, problem: Problem, poll: Poll, vetted: Sequence[Vetted], release: str
+) -> None:
+    """Note which files of the inbox need not be read again: all whose bytes could be read."""
+    done = [
+        poll.marks[item]
+        for item, result in vetted
+        if item in poll.marks and getattr(result, "code", "") != "unreadable"
+    ]
+    if poll.marks:
+        inbox.remember(_state(lake, problem), release, poll.known.union(done))
+
+
+def nothing(lake: Lake, problem: Problem, poll: Poll, started: float) -> dict[str, Any]:
+    """The receipt of an inbox without news: the current release stays."""
     release = releases.current(lake, problem.dataset)
     artifacts.label_run(problem.name, release.name if release else "", name="ingest: seen 0")
-    _log.info("seen 0: the inbox is empty")
+    _log.info("seen 0, waiting %d: the inbox holds nothing new", poll.waiting)
     return {
         "run_id": "",
         "release": release.name if release else None,
@@ -81,8 +116,15 @@ def nothing(lake: Lake, problem: Problem, started: float) -> dict[str, Any]:
         **dict.fromkeys(("seen", "accepted", "repeated", "quarantined", "conflicts"), 0),
         "reasons": {},
         "findings": 0,
+        "waiting": poll.waiting,
         "seconds": round(perf_counter() - started, 2),
     }
+
+
+def _state(lake: Lake, problem: Problem) -> Path:
+    """Where it is noted what of the inbox is in this lake."""
+    where = hashlib.sha256(lake.uri.encode()).hexdigest()[:12]
+    return settings.load().home / "polled" / f"{problem.dataset}-{where}.json"
 
 
 def show(problem: Problem, release: Release) -> None:

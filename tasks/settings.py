@@ -7,11 +7,12 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from neuro.errors import ServerError
+from neuro.errors import ConfigError, ServerError
 
 PROJECT = Path(__file__).resolve().parents[1]
 STACK_FILE = Path(".neuro/stack.json")  # under the project's folder, where the user types commands
@@ -28,13 +29,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Settings:
     """Places and servers of this process.
 
-    ``lake`` is a folder or an s3:// address; the two server addresses are None when no stack is
-    known; ``revision`` is the git commit or "unknown"; ``lock_hash`` is empty without a lock.
+    ``lake`` is a folder or an s3:// address; a file of the inbox is read once it was left alone for
+    ``inbox_settle_s`` seconds; the two server addresses are None when no stack is known;
+    ``revision`` is the git commit or "unknown"; ``lock_hash`` is empty without a lock.
     """
 
     home: Path
     lake: str
     inbox: Path
+    inbox_settle_s: float
     prefect_api_url: str | None
     mlflow_tracking_uri: str | None
     revision: str
@@ -49,12 +52,24 @@ def load() -> Settings:
         home=home,
         lake=os.environ.get("NEURO_LAKE") or stack.get("lake") or str(home / "lake"),
         inbox=home / "inbox",
+        inbox_settle_s=_seconds("NEURO_INBOX_SETTLE_S", 60.0),
         prefect_api_url=os.environ.get("PREFECT_API_URL") or stack.get("prefect_api_url"),
         mlflow_tracking_uri=os.environ.get("MLFLOW_TRACKING_URI")
         or stack.get("mlflow_tracking_uri"),
         revision=code_revision(),
         lock_hash=lock_hash(),
     )
+
+
+def _seconds(name: str, default: float) -> float:
+    text = os.environ.get(name, "")
+    try:
+        value = float(text or default)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < inf:
+        raise ConfigError(f"{name} must be a number of seconds, 0 or more, got {text!r}")
+    return value
 
 
 def read_stack_file(path: Path) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from neuro import delivery, image, ingestion, problem
 from neuro.problem import Problem
@@ -18,6 +21,7 @@ Ingest = Callable[..., Release]
 Stage = Callable[..., ingestion.Staged]
 Deliver = Callable[[str, Mapping[str, bytes]], Path]
 Png = Callable[[int], bytes]
+Dicom = Callable[..., bytes]
 
 
 def pixels(seed: int, side: int = 40) -> np.ndarray:
@@ -32,6 +36,32 @@ def png() -> Png:
     def encode(seed: int) -> bytes:
         buffer = io.BytesIO()
         Image.fromarray(pixels(seed)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return encode
+
+
+@pytest.fixture
+def dicom() -> Dicom:
+    """Make a grey DICOM file of (40, 40) px with identifiers of one's choice."""
+
+    def encode(seed: int = 0, **identifiers: str) -> bytes:
+        meta = FileMetaDataset()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+        meta.MediaStorageSOPInstanceUID = identifiers.get("SOPInstanceUID", "1.2.3")
+        made = Dataset()
+        made.file_meta = meta
+        made.SOPClassUID = SecondaryCaptureImageStorage
+        for name, value in identifiers.items():
+            setattr(made, name, value)
+        made.Rows = made.Columns = 40
+        made.PhotometricInterpretation = "MONOCHROME2"
+        made.SamplesPerPixel, made.PixelRepresentation = 1, 0
+        made.BitsAllocated, made.BitsStored, made.HighBit = 8, 8, 7
+        made.PixelData = pixels(seed).tobytes()
+        buffer = io.BytesIO()
+        dcmwrite(buffer, made, enforce_file_format=True)
         return buffer.getvalue()
 
     return encode

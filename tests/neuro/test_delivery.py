@@ -11,6 +11,7 @@ from neuro.delivery import Item
 from neuro.errors import ConfigError
 
 Deliver = Callable[..., Path]
+Dicom = Callable[..., bytes]
 
 TABLE = (
     "lesion_id,image_id,dx,dx_type,age,sex,localization\n"
@@ -164,3 +165,134 @@ def test_a_note_that_is_no_toml_is_named(deliver: Deliver) -> None:
     folder = deliver("in", {"delivery.toml": b"source ="})
     with pytest.raises(ConfigError, match=r"delivery\.toml is not valid TOML"):
         delivery.read(folder, problem.load("brain"))
+
+
+PATHS = """
+name = "wrist"
+dataset = "wrist"
+classes = ["fracture", "normal"]
+intended_use = "tests"
+licence = "none"
+citation = "none"
+[layout]
+kind = "table"
+table = "lists/all.csv"
+file = "image"
+key = "path"
+label = "finding"
+split = "fold"
+splits = {1 = "train", 2 = "test"}
+[groups]
+column = "patient"
+"""
+
+
+def paths_table(*lines: str) -> bytes:
+    return "\n".join(["image,finding,fold,patient", *lines]).encode()
+
+
+def test_a_table_of_paths_gives_label_split_and_group(deliver: Deliver) -> None:
+    table = paths_table("a/x.png,fracture,1,P1", "./b\\x.png,normal,2,P2")
+    folder = deliver("in", {"lists/all.csv": table, "lists/a/x.png": b"1", "lists/b/x.png": b"2"})
+    read = delivery.read(folder, problem.parse(PATHS, where="wrist")).items
+    assert [(i.source_name, i.label, i.given_split) for i in read] == [
+        ("lists/a/x.png", "fracture", "train"),
+        ("lists/b/x.png", "normal", "test"),
+    ]
+    assert read[0].group_key == hashlib.sha256(b"wrist/P1").hexdigest()
+
+
+@pytest.mark.parametrize("path", ["../../x.png", "/x.png", "a/../../../x.png", "C:/x.png", "../.."])
+def test_a_path_that_leaves_the_delivery_is_named_by_its_line(deliver: Deliver, path: str) -> None:
+    table = paths_table("a/x.png,fracture,1,P1", f"{path},normal,2,P2")
+    folder = deliver("in", {"lists/all.csv": table})
+    with pytest.raises(ConfigError, match=r"all\.csv, line 3: the path leaves") as caught:
+        delivery.read(folder, problem.parse(PATHS, where="wrist"))
+    assert "P2" not in str(caught.value)
+
+
+def test_an_unknown_split_in_the_table_is_named(deliver: Deliver) -> None:
+    folder = deliver("in", {"lists/all.csv": paths_table("a/x.png,fracture,3,P1")})
+    with pytest.raises(ConfigError, match=r"'fold'.*splits unknown to problem wrist: \['3'\]"):
+        delivery.read(folder, problem.parse(PATHS, where="wrist"))
+
+
+def test_a_table_that_says_two_things_of_one_file_names_the_lines(deliver: Deliver) -> None:
+    same = "a/x.png,fracture,1,P1"
+    table = paths_table(same, same, "a/x.png,normal,1,P1")
+    with pytest.raises(ConfigError, match="says two things of one file, in lines 2 and 4"):
+        delivery.read(deliver("in", {"lists/all.csv": table}), problem.parse(PATHS, where="wrist"))
+
+
+def test_two_files_that_one_name_may_mean_are_refused(deliver: Deliver) -> None:
+    files = {"HAM10000_metadata.csv": TABLE.encode(), "p1/ISIC_0027419.jpg": b"1"}
+    folder = deliver("in", files | {"p2/ISIC_0027419.jpg": b"2"})
+    with pytest.raises(ConfigError, match=r"'p1/ISIC_0027419\.jpg' and 'p2.*layout\.key"):
+        items(folder, "skin")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (TABLE.encode("utf-16"), "cannot be read .* UTF-8"),
+        (TABLE.replace("scalp", '"scalp').encode(), "cannot be read"),
+        (TABLE.replace("dx_type", "dx").encode(), "has the column 'dx' twice"),
+        (TABLE.replace(",", ";").encode(), "it has lesion_id;image_id.*with commas"),
+        (b"", "has no column"),
+    ],
+    ids=["another encoding", "an open quote", "a column twice", "semicolons", "empty"],
+)
+def test_a_table_that_cannot_be_read_names_the_remedy(
+    deliver: Deliver, table: bytes, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        items(deliver("in", {"HAM10000_metadata.csv": table}), "skin")
+
+
+DICOM = """
+name = "ct"
+dataset = "ct"
+classes = ["clear", "nodule"]
+intended_use = "tests"
+licence = "none"
+citation = "none"
+[layout]
+kind = "table"
+table = "labels.csv"
+file = "id"
+key = "KEY"
+label = "finding"
+[groups]
+tag = "PatientID"
+"""
+
+
+@pytest.mark.parametrize("key", ["SOPInstanceUID", "PatientID", "name"])
+def test_a_dicom_tree_is_labelled_by_identifier_or_name(
+    deliver: Deliver, dicom: Dicom, key: str
+) -> None:
+    files = {
+        "DICOMDIR": b"index",
+        "P1/S1/I1": dicom(SOPInstanceUID="1.2.1", PatientID="P1"),
+        "P2/S1/I2": dicom(SOPInstanceUID="1.2.2", PatientID="P2"),
+        "P2/S1/I3": dicom(SOPInstanceUID="1.2.3", PatientID="P2"),
+    }
+    ids = {
+        "SOPInstanceUID": ["1.2.1", "1.2.2", "1.2.3"],
+        "PatientID": ["P1", "P2", "P2"],
+        "name": ["I1", "I2", "I3"],
+    }[key]
+    lines = [f"{i},{label}" for i, label in zip(ids, ["clear", "nodule", "nodule"], strict=True)]
+    folder = deliver("in", {**files, "labels.csv": "\n".join(["id,finding", *lines]).encode()})
+    read = delivery.read(folder, problem.parse(DICOM.replace("KEY", key), where="ct")).items
+    assert [i.label for i in read] == ["clear", "nodule", "nodule"]
+    patients = [hashlib.sha256(f"ct/{p}".encode()).hexdigest() for p in ("P1", "P2", "P2")]
+    assert [i.group_key for i in read] == patients
+
+
+def test_a_patient_in_the_header_groups_class_folders_too(deliver: Deliver, dicom: Dicom) -> None:
+    folder = deliver("in", {"NORMAL/a.dcm": dicom(PatientID="P7"), "NORMAL/b.jpeg": b"no dicom"})
+    chest = problem.load("chest")
+    asked = replace(chest, groups=replace(chest.groups, tag="PatientID"))
+    keys = [item.group_key for item in delivery.read(folder, asked).items]
+    assert keys == [hashlib.sha256(b"chest/P7").hexdigest(), ""]

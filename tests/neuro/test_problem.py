@@ -109,6 +109,8 @@ WRONG = {
     "no TOML": (OWN + "[", "not valid TOML"),
     "an unknown layout": (OWN + '[layout]\nkind = "bucket"', "layout.kind must be one of"),
     "a table without its columns": (OWN + '[layout]\nkind = "table"', "needs layout.table"),
+    "a key that is none": (OWN + '[layout]\nkey = "age"', "layout.key must be one of"),
+    "a tag that is none": (OWN + '[groups]\ntag = "PatientName"', "groups.tag must be one of"),
     "a pattern without a group": (OWN + '[groups]\npattern = "P"', "exactly one"),
     "a pattern that is none": (OWN + '[groups]\npattern = "("', "groups.pattern"),
     "a cosine above one": (OWN + "[groups]\ntwin_cosine = 1.5", "groups.twin_cosine"),

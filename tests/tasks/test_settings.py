@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from neuro.errors import ServerError
+from neuro.errors import ConfigError, ServerError
 from tasks import settings
 
 STACK = {
@@ -74,3 +74,12 @@ def test_a_server_that_is_not_there_is_named_with_the_remedy(
 def test_no_known_server_is_said_with_the_remedy(project: Path) -> None:
     with pytest.raises(ServerError, match=r"no Prefect server is known.*`neuro up`"):
         settings.require_servers(settings.load())
+
+
+@pytest.mark.parametrize("text", ["-1", "soon", "inf", "nan"])
+def test_a_settling_time_that_is_none_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("NEURO_INBOX_SETTLE_S", text)
+    with pytest.raises(ConfigError, match=r"NEURO_INBOX_SETTLE_S must be a number of seconds"):
+        settings.load()

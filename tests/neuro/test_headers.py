@@ -1,0 +1,70 @@
+import os
+import random
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from neuro import headers
+
+Dicom = Callable[..., bytes]
+REAL = os.environ.get("NEURO_REAL_DATA", "")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "I1"
+
+
+def test_identifiers_are_read_without_an_ending(path: Path, dicom: Dicom) -> None:
+    path.write_bytes(dicom(SOPInstanceUID="1.2.9", PatientID=" P1 "))
+    assert headers.read(path) == {"SOPInstanceUID": "1.2.9", "PatientID": "P1"}
+
+
+def test_what_is_no_dicom_has_no_identifiers(path: Path) -> None:
+    path.write_bytes(b"\xff\xd8" + bytes(500))
+    assert headers.read(path) == {}
+    assert headers.read(path.with_name("gone")) == {}
+
+
+def test_pixels_are_not_needed(path: Path, dicom: Dicom) -> None:
+    path.write_bytes(dicom(PatientID="P1")[:-1000])
+    assert headers.read(path)["PatientID"] == "P1"
+
+
+def test_a_deflated_file_is_not_inflated(path: Path, dicom: Dicom) -> None:
+    raw = dicom(PatientID="P1")
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    bomb = packer.compress(bytes(50_000_000)) + packer.flush()
+    plain, deflated = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99"
+    swapped = raw.replace(b"UI\x14\0" + plain, b"UI\x16\0" + deflated)
+    assert swapped != raw
+    path.write_bytes(swapped[: swapped.index(deflated) + len(deflated)] + bomb)
+    assert headers.read(path) == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_damaged_header_is_read_without_a_word(
+    path: Path, dicom: Dicom, seed: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    chance = random.Random(seed)
+    for _ in range(40):
+        raw = bytearray(dicom(SOPInstanceUID="1.2.9", PatientID="P1"))
+        for _ in range(5):
+            raw[chance.randrange(132, 600)] = chance.randrange(256)
+        path.write_bytes(raw)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            headers.read(path)
+    assert caplog.records == []
+
+
+@pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no DICOM files here")
+def test_real_files_have_identifiers() -> None:
+    files = sorted((Path(REAL) / "odd" / "dicom").glob("*.dcm"))
+    read = {path.name: headers.read(path) for path in files}
+    assert len(files) == 24
+    assert read["CT_small.dcm"]["PatientID"] == "1CT1"
+    assert sum("SOPInstanceUID" in found for found in read.values()) >= 20
