@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 
 from deployments import console
 from deployments.console import Json, LakeUri, Local, Problem, ReleaseName
@@ -39,6 +40,33 @@ def problem_show(name: str, as_json: Json = False) -> None:
     from dataclasses import asdict
 
     console.show(asdict(problems.load(name)), as_json=as_json)
+
+
+@problem_app.command("init")
+def problem_init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds the images.")],
+    out: Annotated[Path | None, typer.Option(help="File to write [default: NAME.toml].")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draft the problem file of your own folder, and say what could not be told from it.
+
+    Example: neuro problem init ~/scans/wrist --out wrist.toml
+    """
+    from dataclasses import asdict
+
+    from neuro import drafting
+
+    drafted = drafting.draft(folder)
+    path = out or Path(f"{drafted.problem.name}.toml")
+    drafting.write(drafted, path)
+    facts = {"path": str(path), "problem": asdict(drafted.problem), "inferred": drafted.inferred}
+    if as_json:
+        console.show(facts | {"not_inferred": drafted.not_inferred}, as_json=True)
+        return
+    console.show({"path": str(path), **drafted.inferred}, as_json=False, title="problem init")
+    console.say("It could not tell, and you should (the file says it, too):")
+    for point in drafted.not_inferred:
+        console.say(f"  - {escape(point)}")
 
 
 @app.command()

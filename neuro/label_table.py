@@ -49,7 +49,7 @@ def read(path: Path, problem: Problem) -> dict[str, Row]:
     for line, values in lines:
         key = values[layout.file]
         if layout.key == "path":
-            key = _confined(key, layout.table, line)
+            key = confined(key, layout.table, line)
         row = _row(values, problem)
         first, said = rows.setdefault(key, (line, row))
         if said != row:
@@ -94,8 +94,8 @@ def _row(values: Mapping[str, str], problem: Problem) -> Row:
     )
 
 
-def _confined(value: str, table: str, line: int) -> str:
-    """A path relative to the table, as a name in the delivery."""
+def confined(value: str, table: str, line: int) -> str:
+    """A path relative to the table, as a name in the delivery; raises ConfigError outside it."""
     if not value:
         return ""
     given = value.replace("\\", "/")

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from neuro import problem as problems
 
@@ -38,6 +40,8 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
         (["releases", "--problem", "missing.toml"], "missing.toml does not exist"),
         (["passport"], "neuro ingest"),
         (["ingest", "nowhere", "--local"], "is no folder"),
+        (["problem", "init", "nowhere"], "is no folder"),
+        (["ingest", "https://example.org/in.zip", "--local"], "is no s3:// address"),
         (["demo", "--data", "nowhere"], "nowhere is no folder"),
         (["demo"], "prefect.yaml"),
     ],
@@ -50,6 +54,39 @@ def test_a_bad_request_names_the_remedy_and_ends_with_2(
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_archive_that_points_outside_ends_with_2_and_leaves_nothing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.writestr("../../evil.png", b"x")
+    done = neuro("ingest", "in.zip", "--local", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "points outside the archive" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["in.zip"]
+
+
+def test_a_problem_is_drafted_once_and_then_refused(tmp_path: Path) -> None:
+    for number, label in enumerate(("cyst", "clear")):
+        (tmp_path / "wrist" / label).mkdir(parents=True)
+        picture = Image.linear_gradient("L").rotate(90 * number)
+        picture.save(tmp_path / "wrist" / label / "a.png")
+    done = neuro("problem", "init", "wrist", "--json", cwd=tmp_path)
+    said = json.loads(done.stdout)
+    assert set(said) == {"path", "problem", "inferred", "not_inferred"}
+    assert problems.load(str(tmp_path / said["path"])).classes == ("clear", "cyst")
+    again = neuro("problem", "init", "wrist", cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "wrist.toml exists" in again.stderr
+
+
+def test_what_could_not_be_told_is_said_on_the_terminal(tmp_path: Path) -> None:
+    for label in ("cyst", "clear"):
+        (tmp_path / "wrist" / label).mkdir(parents=True)
+        (tmp_path / "wrist" / label / "a[1].png").write_bytes(b"no image")
+    done = neuro("problem", "init", "wrist", "--out", "mine.toml", cwd=tmp_path)
+    assert done.returncode == 0
+    for word in ("intended_use", "licence", "safety-critical", "no image of the sample"):
+        assert word in done.stderr
 
 
 def test_an_unknown_class_folder_is_named(tmp_path: Path) -> None:
