@@ -79,8 +79,7 @@ def _listing(
 
 
 def _is_visible(name: str) -> bool:
-    parts = name.split("/")
-    return parts[0] != "__MACOSX" and not any(part.startswith(".") for part in parts)
+    return not any(part.startswith(".") for part in name.split("/"))
 
 
 def _files_below(root: Path) -> Iterator[Found]:

@@ -129,6 +129,23 @@ def test_one_table_of_paths(deliver: Deliver, png: Png, tmp_path: Path) -> None:
     assert [item.group_key for item in items.values()] == subjects
 
 
+def test_a_table_of_names_that_two_files_have_gives_way_to_class_folders(
+    deliver: Deliver, png: Png, tmp_path: Path
+) -> None:
+    table = csv("file,label", "1.png,cyst", "2.png,clear", "3.png,cyst", "4.png,clear")
+    files = {"cyst/1.png": png(1), "clear/1.png": png(2), "x.csv": table}
+    drafted, items = loaded(deliver("in", files), tmp_path)
+    assert drafted.problem.layout.kind == "folders"
+    assert [item.label for item in items.values()] == ["clear", "cyst"]
+
+
+def test_a_label_that_was_only_guessed_is_an_open_point(deliver: Deliver, png: Png) -> None:
+    lines = ["image,view,side", *(f"{n}.png,{'ab'[n % 2]},{'lr'[n // 2]}" for n in range(4))]
+    files = {f"{n}.png": png(n) for n in range(4)} | {"x.csv": csv(*lines)}
+    drafted = drafting.draft(deliver("in", files))
+    assert "whether 'view' is the label; it may be side" in drafted.not_inferred
+
+
 def test_a_file_that_is_there_is_not_overwritten(
     deliver: Deliver, png: Png, tmp_path: Path
 ) -> None:

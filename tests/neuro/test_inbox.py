@@ -33,8 +33,8 @@ def test_what_was_read_is_not_read_again(folder: Path, deliver: Deliver) -> None
     assert again.known == frozenset(first.marks.values())
 
 
-@pytest.mark.parametrize("what", ["bytes", "time", "label"])
-def test_a_file_is_new_when_its_bytes_its_time_or_its_label_are(folder: Path, what: str) -> None:
+@pytest.mark.parametrize("what", ["bytes", "time", "name"])
+def test_a_file_is_new_when_its_size_its_time_or_its_name_is(folder: Path, what: str) -> None:
     read = frozenset(poll(folder).marks.values())
     path = folder / "glioma" / "a.jpg"
     before = path.stat()
@@ -44,9 +44,19 @@ def test_a_file_is_new_when_its_bytes_its_time_or_its_label_are(folder: Path, wh
     elif what == "time":
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
     else:
-        (folder / "notumor").mkdir()
-        path.rename(folder / "notumor" / "a.jpg")
-    assert [name.split("/")[1] for name in names(poll(folder, read))] == ["a.jpg"]
+        path.rename(path.with_name("a2.jpg"))
+    assert [name[:8] for name in names(poll(folder, read))] == ["glioma/a"]
+
+
+def test_a_label_that_arrives_later_is_news(deliver: Deliver) -> None:
+    table = "image_id,lesion_id,dx,dx_type,age,sex,localization\nI1,L1,{},,,,\nI2,L2,nv,,,,\n"
+    files = {"I1.jpg": b"1", "I2.jpg": b"2"}
+    folder = deliver("in", files | {"HAM10000_metadata.csv": table.format("").encode()})
+    skin = problem.load("skin")
+    before = inbox.look(delivery.read(folder, skin), frozenset(), LATER, 60.0)
+    (folder / "HAM10000_metadata.csv").write_text(table.format("mel"))
+    read = frozenset(before.marks.values())
+    assert names(inbox.look(delivery.read(folder, skin), read, LATER, 60.0)) == ["I1.jpg"]
 
 
 def test_a_file_that_may_still_be_written_waits(folder: Path) -> None:

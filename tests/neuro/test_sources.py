@@ -279,6 +279,13 @@ def test_an_archive_of_one_class_folder_keeps_its_label(tmp_path: Path, scratch:
     assert {item.label for item in read.items} == {"glioma"}
 
 
+def test_an_archive_of_one_split_folder_keeps_its_split(tmp_path: Path, scratch: Path) -> None:
+    zip_of(tmp_path / "in.zip", {"Testing/glioma/a.jpg": b"1"})
+    with sources.opened(str(tmp_path / "in.zip"), scratch) as listing:
+        (item,) = delivery.read(listing, problem.load("brain")).items
+    assert (item.label, item.given_split) == ("glioma", "test")
+
+
 def test_an_archive_of_one_unknown_folder_is_no_delivery_without_labels(
     tmp_path: Path, scratch: Path
 ) -> None:
