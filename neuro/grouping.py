@@ -9,7 +9,7 @@ _WORD = re.compile(
     re.IGNORECASE,
 )
 LEADING_NUMBER = r"\d+(?=[_-])"
-_ALL_BUT_LAST_NUMBER = r".+(?=[_-]\d+\.)"
+_FIRST_OF_NUMBERS = r".+?\d+(?=[_-]\d+)"  # IM-0115 of IM-0115-0001
 _MAX_GROUP = 20  # a part that is the same in more files on average is a class or a set, no patient
 
 
@@ -28,7 +28,7 @@ def pattern_of(names: Sequence[str], parts: int) -> str:
     rest = [name for name in names if not _WORD.search(name)]
     if rules and not _repeats(_values(rules, names)):
         rules, rest = [], list(names)
-    for rule in (LEADING_NUMBER, _ALL_BUT_LAST_NUMBER):
+    for rule in (LEADING_NUMBER, _FIRST_OF_NUMBERS):
         values = [match.group() for name in rest if (match := re.match(rule, name))]
         is_common = len(values) >= 0.1 * len(names)
         if is_common and _repeats(values) and 3 * parts < len(set(values)):

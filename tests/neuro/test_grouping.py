@@ -51,6 +51,7 @@ def test_a_word_counts_only_where_it_begins() -> None:
 def test_chest_x_rays_are_grouped_as_their_own_problem_groups_them() -> None:
     names = [f"person{n}_{kind}_{n}.jpeg" for n in range(40) for kind in ("bacteria", "virus")]
     names += [f"IM-{n:04}-{m:04}.jpeg" for n in range(30) for m in (1, 2)]
+    names += [f"IM-{n:04}-0001-{m:04}.jpeg" for n in range(30, 40) for m in (1, 2)]
     names += [f"NORMAL2-IM-{n:04}-{m:04}.jpeg" for n in range(30) for m in (1, 2)]
     own, drafted = r"^(person\d+|NORMAL2-IM-\d+|IM-\d+)", pattern_of(names, 2)
     groups = [[re.search(rule, name)[1] for name in names] for rule in (own, drafted)]  # type: ignore[index]
