@@ -241,8 +241,10 @@ def _is_turned(raw: bytes) -> bool:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """The picture as its EXIF says it is seen."""
+    """The picture as its EXIF says it is seen; the same object, not a copy, where it is upright."""
     with _decoding_orientation():
+        if picture.getexif().get(_ORIENTATION, 1) == 1:
+            return picture
         upright = ImageOps.exif_transpose(picture)
         left = upright.getexif().get(_ORIENTATION, 1)
     if left != 1:
@@ -280,10 +282,10 @@ def _flatten(picture: Image.Image) -> Image.Image:
     """To plain L or RGB: palettes resolved, transparency laid on black."""
     if picture.mode in ("L", "RGB") and "transparency" not in picture.info:
         return picture
-    if picture.mode == "1":
-        return picture.convert("L")
+    if picture.mode in ("1", "P") and "transparency" not in picture.info:
+        return picture.convert("L" if picture.mode == "1" else "RGB")
     target = "L" if picture.mode in ("L", "LA") else "RGB"
-    layer = picture.convert("RGBA")
+    layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
     ground = Image.new(target, layer.size)
     ground.paste(layer.convert(target), mask=layer.getchannel("A"))
     return ground

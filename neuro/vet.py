@@ -64,8 +64,8 @@ class Rejected:
 
 def check_files(paths: Sequence[Path], config: VetConfig) -> Iterator[CleanImage | Rejected]:
     """Vet each file; results come in the order of ``paths``, few ahead of what is taken."""
-    children: SimpleQueue[_Child] = SimpleQueue()
-    made = [_Child(config) for _ in range(min(config.workers, max(1, len(paths))))]
+    children: SimpleQueue[Child] = SimpleQueue()
+    made = [Child(config) for _ in range(min(config.workers, max(1, len(paths))))]
     for child in made:
         children.put(child)
 
@@ -92,8 +92,8 @@ def check_files(paths: Sequence[Path], config: VetConfig) -> Iterator[CleanImage
             child.stop()
 
 
-class _Child:
-    """One decoder process, started when first needed and replaced after it dies."""
+class Child:
+    """One decoder process, started when first needed, replaced after it dies, stopped at last."""
 
     def __init__(self, config: VetConfig) -> None:
         self._config = config
@@ -114,6 +114,7 @@ class _Child:
         return results
 
     def stop(self) -> None:
+        """End the process; the next check starts another."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
