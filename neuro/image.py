@@ -2,28 +2,35 @@
 
 import hashlib
 import io
-import re
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from neuro import dicom, intensity, jpeg
 from neuro.errors import BadImageError
 
-FORMATS = ("PNG", "JPEG", "TIFF")
+FORMATS = ("JPEG", "PNG", "TIFF", "JPEG2000", "PPM", "WEBP")
 MAX_PIXELS = 50_000_000
 MIN_SIDE_PX = 32
 THUMBNAIL_PX = 32
-EIGHT_BIT = ("L", "RGB", "RGBA", "LA", "P", "PA", "1")
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, IndexError, Image.DecompressionBombError)
-_ORIENTATION = 0x0112
-# JPEG markers, ITU T.81 table B.1: frames and entropy tables, then scan, quantisation, restarts.
-_SCAN, _END = 0xDA, 0xD9
-_PIXEL_SEGMENTS = {*range(0xC0, 0xD0), _SCAN, 0xDB, 0xDD}
-_ADOBE = b"\xff\xee\x00\x0eAdobe"
-_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither stuffing, restart nor filling
+EIGHT_BIT = ("L", "RGB", "RGBA", "RGBa", "LA", "P", "PA", "1")
+DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
+# What Pillow raises on broken files, by their common parents.
+DECODE_ERRORS: tuple[type[Exception], ...] = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, struct.error, Image.DecompressionBombError),
+)
+_ORIENTATION, _PHOTOMETRIC = 0x0112, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
+# What a file that cannot be opened says it is: allowed but broken, or not allowed.
+_ALLOWED = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
+# BMP among them: Pillow takes broken ones in silence (docs/formats.md).
+_REFUSED = {b"GIF8": "GIF", b"BM": "BMP", b"%!PS": "EPS", b"%PDF": "PDF", b"icns": "ICNS"}
+_REFUSED |= {start: "DICOM without its file header" for start in (b"\x08\0\5\0", b"\0\x08\0\5")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +38,10 @@ class CleanImage:
     """One vetted image: ``stored`` are the bytes the lake keeps.
 
     sha256: digest of the source bytes (identity). stored_sha256: digest of ``stored`` (integrity).
+    mode: the source's pixel mode and, where values were mapped to 8 bits, by which rule.
     thumbnail: 32 x 32 grey uint8 as bytes. perceptual_hash: 64-bit difference hash in hex.
+    facts: what else is known, from closed lists and numbers. group_id_hint: the raw PatientID of a
+    DICOM; the caller digests it with a key and writes the raw one nowhere.
     """
 
     sha256: str
@@ -43,137 +53,246 @@ class CleanImage:
     mode: str
     perceptual_hash: str
     thumbnail: bytes
+    facts: Mapping[str, str | float] = field(default_factory=dict)
+    group_id_hint: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Upright:
+    """Decoded, 8 bit, as it is seen. jpeg: the bytes to store, where pixels need no other form.
+
+    picture: only the brightness where ``jpeg`` is given. source: name of the format it came in.
+    """
+
+    picture: Image.Image
+    mode: str
+    source: str
+    jpeg: bytes | None = None
+    facts: Mapping[str, str | float] = field(default_factory=dict)
+    group_id_hint: str = ""
 
 
 def clean(raw: bytes) -> CleanImage:
     """Vet source bytes and strip everything that is not a pixel.
 
-    JPEG and PNG keep their pixels to the bit; TIFF, palettes, transparency and turned images
-    become PNG. Raises BadImageError with a reason code.
+    8-bit JPEG and PNG keep their pixels to the bit; every other format, palettes, transparency and
+    turned images become PNG. Raises BadImageError with a reason code.
     """
-    picture = _decode(raw)
-    upright, is_turned = _upright(picture)
-    flat = _flatten(upright)
-    low_high = np.asarray(flat.convert("L"))
-    if low_high.min() == low_high.max():
+    upright = _decode(raw)
+    small = thumbnail(upright.picture)
+    if small.min() == small.max() and _is_blank(upright.picture):
         raise BadImageError("blank", "every pixel has the same value")
-    stored, media_type = None, "image/jpeg"
-    if picture.format == "JPEG" and not is_turned:
-        stored = _strip_jpeg(raw, flat)
+    stored, media_type = upright.jpeg, "image/jpeg"
     if stored is None:
-        stored, media_type = _as_png(flat), "image/png"
-    small = thumbnail(flat)
+        stored, media_type = _as_png(upright.picture), "image/png"
     return CleanImage(
         sha256=hashlib.sha256(raw).hexdigest(),
         stored=stored,
         stored_sha256=hashlib.sha256(stored).hexdigest(),
         media_type=media_type,
-        width=flat.width,
-        height=flat.height,
-        mode=picture.mode,
-        perceptual_hash=difference_hash(flat),
+        width=upright.picture.width,
+        height=upright.picture.height,
+        mode=upright.mode,
+        perceptual_hash=difference_hash(small),
         thumbnail=small.tobytes(),
+        facts={"format": upright.source, **upright.facts},
+        group_id_hint=upright.group_id_hint,
     )
 
 
 def thumbnail(picture: Image.Image) -> NDArray[np.uint8]:
     """A (32, 32) grey uint8 miniature: what twins are found by."""
     side = (THUMBNAIL_PX, THUMBNAIL_PX)
-    return np.asarray(picture.convert("L").resize(side, Image.Resampling.BILINEAR), dtype=np.uint8)
+    return np.asarray(_grey(picture).resize(side, Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
-def difference_hash(picture: Image.Image) -> str:
-    """64-bit difference hash: is each pixel brighter than its left neighbour (N. Krawetz, 2013)."""
-    small = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BILINEAR), np.int16)
-    return np.packbits(small[:, 1:] > small[:, :-1]).tobytes().hex()
+def difference_hash(small: NDArray[np.uint8]) -> str:
+    """64-bit difference hash: is each pixel brighter than its left neighbour (N. Krawetz, 2013).
+
+    small: a thumbnail; the full picture would say the same at ten times the cost.
+    """
+    tiny = Image.fromarray(small).resize((9, 8), Image.Resampling.BILINEAR)
+    values = np.asarray(tiny)
+    return np.packbits(values[:, 1:] > values[:, :-1]).tobytes().hex()
 
 
-def _decode(raw: bytes) -> Image.Image:
-    """Open, check the header's size before any pixel is decoded, verify, then decode fully."""
+def _is_blank(picture: Image.Image) -> bool:
+    low, high = _grey(picture).getextrema()
+    return low == high
+
+
+def _grey(picture: Image.Image) -> Image.Image:
+    return picture if picture.mode == "L" else picture.convert("L")
+
+
+def _decode(raw: bytes) -> _Upright:
     if not raw:
         raise BadImageError("empty", "the file has no bytes")
-    try:
-        with Image.open(io.BytesIO(raw), formats=FORMATS) as header:
+    if dicom.is_dicom(raw):
+        return _from_dicom(raw)
+    stripped = jpeg.strip(raw)
+    if stripped:
+        upright = _from_jpeg(stripped)
+        if not (stripped.is_annotated and _is_turned(raw)):
+            return upright
+    return _from_pixels(raw)
+
+
+def _from_jpeg(stripped: jpeg.Stripped) -> _Upright:
+    """Decode what will be stored, once: its colours are not needed to know it."""
+    header = jpeg.header(stripped.data)
+    _check_size(header.width, header.height)
+    _check_mode(header.mode)
+    size, values = (header.width, header.height), jpeg.brightness(stripped.data)
+    grey = Image.frombuffer("L", size, values, "raw", "L", 0, 1)
+    return _Upright(picture=grey, mode=header.mode, source="JPEG", jpeg=stripped.data)
+
+
+def _from_dicom(raw: bytes) -> _Upright:
+    parsed = dicom.parse(raw)
+    _check_size(parsed.width, parsed.height)
+    rendered = dicom.render(parsed)
+    return _Upright(
+        picture=Image.fromarray(rendered.pixels),
+        mode=rendered.mode,
+        source="DICOM",
+        facts=rendered.facts,
+        group_id_hint=dicom.patient_id(parsed),
+    )
+
+
+def _from_pixels(raw: bytes) -> _Upright:
+    """Open, check the header's size before any pixel is decoded, verify, then decode fully."""
+    with _decoding(raw):
+        with _opened(raw) as header:
             _check_header(header)
             header.verify()
-        picture = Image.open(io.BytesIO(raw), formats=FORMATS)
-        picture.load()
+        with _opened(raw) as picture:
+            _check_mode(picture.mode)
+            layout = _layout(picture)
+            picture.load()
+            upright = _upright(picture)
+            if picture.mode in DEEP:
+                return _shallow(picture, upright, layout)
+    # 16 bits of colour or beside an alpha: Pillow keeps the high byte of each.
+    mode = f"{picture.mode}, high byte" if ";16" in layout else picture.mode
+    return _Upright(picture=_flatten(upright), mode=mode, source=str(picture.format))
+
+
+@contextmanager
+def _decoding(raw: bytes) -> Iterator[None]:
+    """Turn what decoders raise into a reason. Their words stay out: they may quote the file."""
+    try:
+        yield
     except UnidentifiedImageError as error:
-        raise BadImageError("not_an_image", f"not one of {', '.join(FORMATS)}") from error
+        raise _unknown(raw) from error
     except Image.DecompressionBombError as error:  # Pillow looks before _check_header can
-        raise BadImageError("too_large", str(error)[:200]) from error
+        raise BadImageError("too_large", "the header tells of a decompression bomb") from error
     except DECODE_ERRORS as error:
-        raise BadImageError("damaged", f"{type(error).__name__}: {error}"[:200]) from error
-    return picture
+        end = "it ends early" if "truncated" in str(error).lower() else "it does not decode"
+        raise BadImageError("damaged", f"{end} ({type(error).__name__})") from error
+
+
+def _unknown(raw: bytes) -> BadImageError:
+    if raw.startswith(_ALLOWED):
+        return BadImageError("damaged", "the header is broken, or of a kind nobody here decodes")
+    known = [name for start, name in _REFUSED.items() if raw.startswith(start)]
+    known += ["AVIF or HEIF"] if raw[4:8] == b"ftyp" else []
+    if known:
+        return BadImageError("format", f"{known[0]} is not allowed; convert it to PNG or JPEG")
+    return BadImageError("not_an_image", f"not one of {', '.join(FORMATS)}, DICOM")
+
+
+def _opened(raw: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(raw), formats=FORMATS)
 
 
 def _check_header(header: Image.Image) -> None:
-    if header.width * header.height > MAX_PIXELS:
-        raise BadImageError(
-            "too_large", f"{header.width} x {header.height} px is over 50 megapixel"
-        )
-    if min(header.size) < MIN_SIDE_PX:
-        raise BadImageError("too_small", f"{header.width} x {header.height} px; at least 32 a side")
+    _check_size(header.width, header.height)
     if getattr(header, "n_frames", 1) > 1:
         raise BadImageError("multi_frame", "more than one frame; which one is meant is unknown")
-    if header.mode not in EIGHT_BIT:
-        # .convert() would clip 12/16-bit data to white, silently.
-        raise BadImageError("pixel_mode", f"pixel mode {header.mode} is not 8-bit grey or RGB")
 
 
-def _upright(picture: Image.Image) -> tuple[Image.Image, bool]:
-    """The picture as its EXIF says it is seen, and whether it had to be turned."""
-    try:
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BadImageError("too_large", f"{width} x {height} px is over 50 megapixel")
+    if min(width, height) < MIN_SIDE_PX:
+        raise BadImageError("too_small", f"{width} x {height} px; at least 32 a side")
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in (*EIGHT_BIT, *DEEP):
+        # Inks and Lab need a colour profile to be shown right; a guess would be silent.
+        raise BadImageError("pixel_mode", f"pixel mode {mode} is neither grey nor RGB")
+
+
+def _layout(picture: Image.Image) -> str:
+    """How the file lays out its pixels, in Pillow's words, before they are decoded."""
+    tiles = getattr(picture, "tile", [])
+    return str(tiles[0].args) if tiles else ""
+
+
+def _is_turned(raw: bytes) -> bool:
+    """Whether a JPEG's EXIF or XMP asks for a turn; raises where it holds further pictures."""
+    with _decoding(raw), _opened(raw) as header:
+        _check_header(header)
+    with _decoding_orientation():
+        return bool(header.getexif().get(_ORIENTATION, 1) != 1)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture as its EXIF says it is seen; the same object, not a copy, where it is upright."""
+    with _decoding_orientation():
+        if picture.getexif().get(_ORIENTATION, 1) == 1:
+            return picture
         upright = ImageOps.exif_transpose(picture)
-        left, asked = (p.getexif().get(_ORIENTATION, 1) for p in (upright, picture))
-    except (*DECODE_ERRORS, struct.error, KeyError, TypeError) as error:
-        raise BadImageError("orientation", f"the EXIF cannot be read: {error}"[:200]) from error
+        left = upright.getexif().get(_ORIENTATION, 1)
     if left != 1:
         raise BadImageError("orientation", "the EXIF orientation cannot be applied")
-    return upright, asked != 1
+    return upright
+
+
+@contextmanager
+def _decoding_orientation() -> Iterator[None]:
+    try:
+        yield
+    except DECODE_ERRORS as error:
+        message = f"the EXIF cannot be read ({type(error).__name__})"
+        raise BadImageError("orientation", message) from error
+
+
+def _shallow(picture: Image.Image, upright: Image.Image, layout: str) -> _Upright:
+    """Deep grey to 8 bits, by the one rule of ``intensity``: .convert() would clip it to white."""
+    values = np.asarray(upright)
+    if "I;32N" in layout:  # unsigned in the file, signed in Pillow
+        values = values.view(np.uint32)
+    low, high = intensity.percentiles(values)
+    shown = intensity.to_eight_bit(values, intensity.span(low, high))
+    if getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:  # white is zero: Pillow ignores it
+        shown = 255 - shown
+    return _Upright(
+        picture=Image.fromarray(shown),
+        mode=f"{picture.mode}, {intensity.PERCENTILE_RULE}",
+        source=str(picture.format),
+        facts={"intensity_low": low, "intensity_high": high},
+    )
 
 
 def _flatten(picture: Image.Image) -> Image.Image:
     """To plain L or RGB: palettes resolved, transparency laid on black."""
     if picture.mode in ("L", "RGB") and "transparency" not in picture.info:
         return picture
-    if picture.mode == "1":
-        return picture.convert("L")
+    if picture.mode in ("1", "P") and "transparency" not in picture.info:
+        return picture.convert("L" if picture.mode == "1" else "RGB")
     target = "L" if picture.mode in ("L", "LA") else "RGB"
-    layer = picture.convert("RGBA")
-    ground = Image.new("RGBA", layer.size, (0, 0, 0, 255))
-    return Image.alpha_composite(ground, layer).convert(target)
+    layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+    ground = Image.new(target, layer.size)
+    ground.paste(layer.convert(target), mask=layer.getchannel("A"))
+    return ground
 
 
 def _as_png(picture: Image.Image) -> bytes:
     bare = Image.fromarray(np.asarray(picture))
     buffer = io.BytesIO()
-    bare.save(buffer, format="PNG", compress_level=6)
+    bare.save(buffer, format="PNG", compress_level=2)
     return buffer.getvalue()
-
-
-def _strip_jpeg(raw: bytes, expected: Image.Image) -> bytes | None:
-    """Drop comments and application segments; None where that would change a pixel.
-
-    Adobe's APP14 stays: it says which colour transform the pixels need (ITU T.872). What lies
-    between two scans, or after the end, is dropped alike.
-    """
-    kept, position = [b"\xff\xd8"], 2
-    while position + 4 <= len(raw) and raw[position] == 0xFF and raw[position + 1] != _END:
-        marker = raw[position + 1]
-        end = position + 2 + int.from_bytes(raw[position + 2 : position + 4], "big")
-        if marker == _SCAN:
-            following = _AFTER_SCAN.search(raw, end)
-            end = following.start() if following else len(raw)
-        if marker in _PIXEL_SEGMENTS or raw[position:end].startswith(_ADOBE):
-            kept.append(raw[position:end])
-        position = end
-    stripped = b"".join([*kept, bytes([0xFF, _END])])
-    try:
-        with Image.open(io.BytesIO(stripped), formats=("JPEG",)) as again:
-            same = again.mode == expected.mode and np.array_equal(
-                np.asarray(again), np.asarray(expected)
-            )
-    except DECODE_ERRORS:
-        return None
-    return stripped if same else None

@@ -181,10 +181,87 @@ def test_what_is_transparent_lies_on_black(kind: str) -> None:
     np.testing.assert_array_equal(decoded(image.clean(raw).stored), expected)
 
 
+def tiff(values: np.ndarray, white_is_zero: bool = False) -> bytes:
+    raw = bytearray(encoded(values, "TIFF"))
+    if white_is_zero:  # the value of tag 262, a short
+        place = raw.index(struct.pack("<HHI", 262, 3, 1)) + 8
+        raw[place : place + 2] = b"\0\0"
+    return bytes(raw)
+
+
+RAMP = np.arange(40 * 50).reshape(40, 50)
+# Between the 0.5 and the 99.5 percentile, 10 and 1989: (value - 10) / 1979.
+SPREAD = (np.clip((RAMP - 10.0) / 1979, 0, 1) * 255 + 0.5).astype(np.uint8)
+DEEP = {
+    "16-bit PNG": (encoded(RAMP.astype(np.uint16)), "I;16", 1),
+    "12 bits in a 16-bit TIFF": (tiff(RAMP.astype(np.uint16)), "I;16", 1),
+    "white is zero": (tiff(RAMP.astype(np.uint16), white_is_zero=True), "I;16", -1),
+    "signed 32-bit TIFF": (tiff(RAMP.astype(np.int32) - 1000), "I", 1),
+    "float TIFF in 0..1": (tiff((RAMP / 2000).astype(np.float32)), "F", 1),
+    "16-bit JPEG 2000": (encoded(RAMP.astype(np.uint16), "JPEG2000"), "I;16", 1),
+    "16-bit PGM": (b"P5 50 40 65535\n" + RAMP.astype(">u2").tobytes(), "I", 1),
+}
+
+
+@pytest.mark.parametrize("what", DEEP)
+def test_deep_grey_is_spread_between_two_percentiles_and_says_so(what: str) -> None:
+    raw, mode, sign = DEEP[what]
+    kept = image.clean(raw)
+    expected = SPREAD if sign > 0 else 255 - SPREAD
+    np.testing.assert_array_equal(decoded(kept.stored), expected)
+    assert kept.mode == f"{mode}, 0.5-99.5 percentile"
+    assert kept.media_type == "image/png"
+    assert kept.facts["intensity_low"] < kept.facts["intensity_high"]
+
+
+def test_unsigned_32_bits_do_not_turn_negative() -> None:
+    values = RAMP.astype(np.uint32) + 2**31 - 1000
+    raw = bytearray(tiff(values.view(np.int32)))
+    place = raw.index(struct.pack("<HHI", 339, 3, 1)) + 8
+    raw[place] = 1  # sample format: unsigned
+    np.testing.assert_array_equal(decoded(image.clean(bytes(raw)).stored), SPREAD)
+
+
+def test_deep_colour_keeps_its_high_byte_and_says_so() -> None:
+    deep = (COLOUR.astype(np.uint16) * 256 + 99).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in deep)
+    header = struct.pack(">IIBBBBB", 56, 40, 16, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    kept = image.clean(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+    np.testing.assert_array_equal(decoded(kept.stored), COLOUR)
+    assert kept.mode == "RGB, high byte"
+
+
+def test_a_turned_deep_picture_is_upright() -> None:
+    kept = image.clean(encoded(RAMP.astype(np.uint16), exif=exif(6)))
+    np.testing.assert_array_equal(decoded(kept.stored), UPRIGHT[6](SPREAD))
+
+
+def test_a_webp_becomes_a_png_of_the_same_pixels() -> None:
+    kept = image.clean(encoded(COLOUR, "WEBP", lossless=True, exif=exif()))
+    assert kept.media_type == "image/png"
+    assert NAME not in kept.stored
+    np.testing.assert_array_equal(decoded(kept.stored), COLOUR)
+
+
+def test_the_content_says_what_a_file_is_and_its_format_is_a_fact() -> None:
+    assert image.clean(encoded(COLOUR, "JPEG")).facts == {"format": "JPEG"}
+    assert image.clean(encoded(COLOUR)).facts == {"format": "PNG"}
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_cut_anywhere_is_refused(progressive: bool) -> None:
+    raw = encoded(COLOUR, "JPEG", progressive=progressive)
+    for length in range(3, len(raw), 61):
+        with pytest.raises(BadImageError) as caught:
+            image.clean(raw[:length])
+        assert caught.value.code == "damaged"
+
+
 REFUSED = {
-    "16 bit": (encoded(GREY.astype(np.uint16) * 200), "pixel_mode"),
-    "float": (encoded(GREY.astype(np.float32), "TIFF"), "pixel_mode"),
     "CMYK": (encoded(Image.fromarray(COLOUR).convert("CMYK"), "JPEG"), "pixel_mode"),
+    "CMYK in a TIFF": (encoded(Image.fromarray(COLOUR).convert("CMYK"), "TIFF"), "pixel_mode"),
+    "Lab": (encoded(Image.fromarray(COLOUR, "LAB"), "TIFF"), "pixel_mode"),
     "31 px wide": (encoded(GREY[:, :31]), "too_small"),
     "two pages": (
         encoded(GREY, "TIFF", save_all=True, append_images=[Image.fromarray(GREY[::-1])]),
@@ -200,7 +277,18 @@ REFUSED = {
     "a wrong checksum": (encoded(GREY)[:-20] + b"!" + encoded(GREY)[-19:], "damaged"),
     "no bytes": (b"", "empty"),
     "text": (b"patient,label\n1,glioma\n", "not_an_image"),
-    "GIF": (encoded(GREY, "GIF"), "not_an_image"),
+    "GIF": (encoded(GREY, "GIF"), "format"),
+    "BMP": (encoded(GREY, "BMP"), "format"),
+    "AVIF": (encoded(COLOUR, "AVIF"), "format"),
+    "a broken TIFF header": (encoded(GREY, "TIFF")[:4] + b"\xff" * 99, "damaged"),
+    "a JPEG that ends early behind an end marker": (
+        encoded(COLOUR, "JPEG")[:-700] + b"\xff\xd9",
+        "damaged",
+    ),
+    "a name between the last pixel and the end marker": (
+        encoded(COLOUR, "JPEG")[:-2] + NAME + b"\xff\xd9",
+        "damaged",
+    ),
     "101 megapixel in the header": (header_of(10_000, 10_100), "too_large"),
     "3600 megapixel in the header": (header_of(60_000, 60_000), "too_large"),
     "an orientation that is none": (encoded(GREY, "JPEG", exif=exif(9)), "orientation"),
@@ -235,4 +323,4 @@ def test_a_thumbnail_is_32_grey_pixels_a_side() -> None:
 @pytest.mark.parametrize(("step", "expected"), [(1, "f" * 16), (-1, "0" * 16)])
 def test_a_difference_hash_says_where_it_gets_brighter(step: int, expected: str) -> None:
     ramp = np.tile(np.arange(0, 252, 4, dtype=np.uint8)[::step], (40, 1))
-    assert image.difference_hash(Image.fromarray(ramp)) == expected
+    assert image.clean(encoded(ramp)).perceptual_hash == expected

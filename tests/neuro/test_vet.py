@@ -1,5 +1,8 @@
+import csv
 import io
 import os
+import random
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +11,8 @@ import pytest
 from PIL import Image
 
 from neuro.errors import ConfigError
-from neuro.image import CleanImage
-from neuro.vet import Rejected, VetConfig, check_files
+from neuro.image import CleanImage, clean
+from neuro.vet import Child, Rejected, VetConfig, check_files
 
 Png = Callable[[int], bytes]
 
@@ -84,12 +87,76 @@ def test_a_vet_without_workers_is_refused() -> None:
         VetConfig(workers=0)
 
 
+def test_the_rest_of_a_batch_outlives_the_file_that_ends_the_child(
+    tmp_path: Path, good: list[Path]
+) -> None:
+    slow = tmp_path / "slow.jpg"
+    slow.write_bytes(endless_jpeg())
+    results = codes([*good, slow, *good], VetConfig(workers=1, deadline_s=0.5))
+    assert results == [*["clean"] * 3, "decoder_timeout", *["clean"] * 3]
+
+
+def test_facts_and_the_group_hint_come_through_the_pipe(tmp_path: Path) -> None:
+    from pydicom.data import get_testdata_file
+
+    path = tmp_path / "slice.dcm"
+    path.write_bytes(Path(str(get_testdata_file("CT_small.dcm", download=False))).read_bytes())
+    (result,) = check_files([path], VetConfig())
+    assert isinstance(result, CleanImage)
+    assert result == clean(path.read_bytes())
+    assert result.facts["modality"] == "CT"
+    assert result.group_id_hint == "1CT1"
+
+
+def test_a_child_cannot_write_a_file(good: list[Path]) -> None:
+    child = Child(VetConfig())
+    child.check(good)
+    process = child._process
+    assert process is not None
+    assert resource.prlimit(process.pid, resource.RLIMIT_FSIZE) == (0, 0)
+    child.stop()
+
+
+def listed(folder: str) -> list[Path]:
+    found = sorted(path for path in Path(REAL, folder).rglob("*") if path.is_file())
+    return [path for path in found if path.suffix != ".csv"]
+
+
 @pytest.mark.real
 @pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no malformed files here")
 @pytest.mark.parametrize("folder", ["malformed/files", "odd"])
 def test_every_broken_or_odd_file_is_clean_or_rejected_with_a_reason(folder: str) -> None:
-    paths = sorted(path for path in Path(REAL, folder).rglob("*") if path.is_file())
+    paths = listed(folder)
     results = list(check_files(paths, VetConfig()))
     assert len(results) == len(paths) > 50
     assert "clean" in map(code, results)
     assert all(r.code and r.message for r in results if isinstance(r, Rejected))
+
+
+# Looked at one by one: docs/formats.md says why each is let in.
+LET_IN = {"024_jpg_named.png", "082_MR_small_padded.dcm"}
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no malformed files here")
+def test_what_the_manifest_wants_quarantined_is_but_for_two_files_that_are_whole() -> None:
+    with Path(REAL, "malformed", "manifest.csv").open(newline="", encoding="utf-8") as stream:
+        wanted = [row["file"] for row in csv.DictReader(stream) if row["expected"] == "quarantine"]
+    results = codes([Path(REAL, "malformed", "files", name) for name in wanted], VetConfig())
+    pairs = zip(wanted, results, strict=True)
+    assert {name for name, result in pairs if result == "clean"} == LET_IN
+    assert "decoder_died" not in results
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no valid files here")
+@pytest.mark.parametrize(
+    "count", [300, pytest.param(5000, marks=pytest.mark.slow)], ids=["300", "5000"]
+)
+def test_no_valid_image_is_quarantined_and_none_changes_a_pixel(count: int) -> None:
+    paths = [path for folder in ("brain", "chest", "skin") for path in listed(folder)]
+    paths = random.Random(0).sample(paths, count)
+    for path, result in zip(paths, check_files(paths, VetConfig()), strict=True):
+        assert isinstance(result, CleanImage), f"{path}: {code(result)}"
+        with Image.open(path) as source, Image.open(io.BytesIO(result.stored)) as kept:
+            np.testing.assert_array_equal(np.asarray(kept), np.asarray(source))
