@@ -21,7 +21,8 @@ class Layout:
 
     kind "folders": the label is a folder's name, optionally below a split folder (``splits`` maps
     the folder to the given split). kind "table": one CSV names each file (``file`` is a name or a
-    stem), its label, and metadata columns to keep.
+    stem), its label, and metadata columns to keep. ranges: lowest and highest value of a metadata
+    column that holds numbers, [low, high].
     """
 
     kind: str = "folders"
@@ -30,12 +31,18 @@ class Layout:
     file: str = ""
     label: str = ""
     metadata: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in LAYOUTS:
             raise ConfigError(f"layout.kind must be one of {LAYOUTS}, got {self.kind!r}")
         if self.kind == "table" and not (self.table and self.file and self.label):
             raise ConfigError("layout.kind 'table' needs layout.table, layout.file, layout.label")
+        for name, limits in self.ranges.items():
+            if len(limits) != 2 or not all(isinstance(n, int | float) for n in limits):
+                raise ConfigError(f"layout.ranges.{name} must be [low, high], got {limits}")
+            if name not in self.metadata:
+                raise ConfigError(f"layout.ranges.{name} is no column of layout.metadata")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,11 +50,13 @@ class GroupRule:
     """What joins images into one group, besides being twins.
 
     pattern: regular expression on the file name whose first group is the patient or lesion id.
-    column: the table's column that holds it. Neither: twins only.
+    column: the table's column that holds it. Neither: twins only. required: refuse a delivery in
+    which an image has no such id.
     """
 
     pattern: str = ""
     column: str = ""
+    required: bool = False
     twin_cosine: float = 0.97
 
     def __post_init__(self) -> None:
@@ -59,6 +68,8 @@ class GroupRule:
             raise ConfigError(f"groups.pattern {self.pattern!r}: {error}") from error
         if self.pattern and groups != 1:
             raise ConfigError(f"groups.pattern {self.pattern!r} needs exactly one (group)")
+        if self.required and not (self.pattern or self.column):
+            raise ConfigError("groups.required needs groups.pattern or groups.column")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,17 +1,17 @@
-"""Steps of ingestion: vet, stage on a branch, audit, publish."""
+"""Steps of ingestion: check the manifest, vet and stage on a branch, audit, publish."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from logging import getLogger
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from neuro import delivery, ingestion, vet
-from neuro.audit import Passport
+from neuro import delivery, ingestion, schemas, vet
+from neuro.arrivals import Run
 from neuro.delivery import Delivery
-from neuro.errors import ConfigError
-from neuro.ingestion import Staged, Vetted
+from neuro.errors import AuditError, ConfigError
+from neuro.ingestion import Staged
 from neuro.problem import Problem
 from neuro.store import releases
 from neuro.store.lake import Lake
@@ -35,29 +35,42 @@ def read(problem: Problem, source: str | None) -> Delivery:
     return found
 
 
-@step(name="vet")
-def vet_files(found: Delivery) -> list[Vetted]:
-    """Check every file's bytes in limited child processes."""
-    results = vet.check_files([item.path for item in found.items], vet.VetConfig())
-    vetted = list(zip(found.items, results, strict=True))
-    _log.info("%d of %d files rejected", sum(hasattr(r, "code") for _, r in vetted), len(vetted))
-    return vetted
+@step(name="check manifest")
+def check_manifest(problem: Problem, found: Delivery) -> None:
+    """Check names, labels, groups and metadata before anything is written; show what is broken."""
+    report = schemas.check_manifest(found.items, problem)
+    show_checks("manifest", problem, {**report.refused, **report.noted}, "Manifest: files by check")
+    _log.info("manifest of %d files, by broken check: %s", report.files, dict(report.refused))
+    report.require()
 
 
-@step(name="stage on a branch")
-def stage(lake: Lake, problem: Problem, found: Delivery, vetted: Sequence[Vetted]) -> Staged:
-    """Give newcomers group and split, and write everything to a branch."""
-    return ingestion.stage(lake, problem, found, vetted, datetime.now(UTC))
+@step(name="vet and stage on a branch")
+def stage(lake: Lake, problem: Problem, found: Delivery, n_verified: int = 64) -> Staged:
+    """Vet what is new in limited child processes, and write everything to a branch."""
+    run = Run(
+        problem=problem,
+        delivery=found,
+        check=lambda paths: vet.check_files(paths, vet.VetConfig()),
+        now=datetime.now(UTC),
+        n_verified=n_verified,
+    )
+    staged = ingestion.stage(lake, run)
+    _log.info("%d of %d files quarantined", len(staged.intake.quarantined), len(found.items))
+    return staged
 
 
 @step(name="audit")
-def audit(staged: Staged) -> Passport:
+def audit(staged: Staged) -> Mapping[str, Any]:
     """Read the branch back, check it, and write the passport."""
-    return ingestion.audit_branch(staged)
+    try:
+        return ingestion.audit_branch(staged)
+    except AuditError as error:
+        show_checks("branch", staged.problem, error.counts, "Branch: rows by broken check")
+        raise
 
 
 @step(name="publish")
-def publish(staged: Staged, passport: Passport, started: float) -> dict[str, Any]:
+def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict[str, Any]:
     """Make the branch the current release, and show what came in. started: by perf_counter."""
     release = ingestion.publish(staged, passport)
     receipt = ingestion.receipt(staged, release)
@@ -81,8 +94,16 @@ def nothing(lake: Lake, problem: Problem, started: float) -> dict[str, Any]:
         **dict.fromkeys(("seen", "accepted", "repeated", "quarantined", "conflicts"), 0),
         "reasons": {},
         "findings": 0,
+        "verified": 0,
         "seconds": round(perf_counter() - started, 2),
     }
+
+
+def show_checks(kind: str, problem: Problem, counts: Mapping[str, int], title: str) -> None:
+    """Show broken schema checks with how many rows broke each; never a value."""
+    rows = [{"check": name, "rows": n} for name, n in sorted(counts.items())]
+    if rows:
+        artifacts.table(f"{kind}-{problem.name}", rows, title)
 
 
 def show(problem: Problem, release: Release) -> None:
