@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from neuro.delivery import Delivery, Item
+from neuro.errors import ConfigError
 from neuro.image import CleanImage
 from neuro.intake import Arrived
 from neuro.problem import Problem
@@ -25,16 +26,17 @@ Check = Callable[[Sequence[Path]], Iterable[CleanImage | Rejected]]
 VET_FILES, VET_BYTES = 8192, 512_000_000
 WRITE_ROWS, WRITE_BYTES = 2048, 128_000_000
 _HASHERS = 2
-_STORED = ("sha256", "stored", "stored_sha256", "media_type", "width", "height", "mode")
-_STORED += ("perceptual_hash", "thumbnail")
+_STORED: tuple[str, ...] = ("sha256", "stored", "stored_sha256", "media_type", "width", "height")
+_STORED += ("mode", "perceptual_hash", "thumbnail")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """One delivery to bring in. check: vets files. who: gave the labels, "source" or a person.
 
-    rulings: sample_id -> label that a person chose; it stands against any other. cause: what the
-    rulings answer. n_verified: how many images are read back at the end.
+    rulings: sample_id -> label that a person chose in a conflict; it stands against any other.
+    cause: what this run answers, where it is not the delivery alone. n_verified: how many images
+    are read back at the end.
     """
 
     problem: Problem
@@ -42,9 +44,14 @@ class Run:
     check: Check
     now: datetime
     who: str = "source"
+    note: str = "ingest"
     rulings: Mapping[str, str] = field(default_factory=dict)
     cause: str = ""
     n_verified: int = 64
+
+    def __post_init__(self) -> None:
+        if self.n_verified < 1:
+            raise ConfigError(f"n_verified must be at least 1, got {self.n_verified}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

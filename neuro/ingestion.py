@@ -140,7 +140,7 @@ def publish(staged: Staged, passport: Mapping[str, Any]) -> Release:
             dataset=run.problem.dataset,
             passport=passport,
             creator=staged.branch.run_id,
-            note="ingest" if run.who == "source" else f"released from quarantine by {run.who}",
+            note=run.note,
             is_synthetic=staged.is_synthetic,
             now=run.now,
         ),

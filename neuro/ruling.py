@@ -11,7 +11,7 @@ from typing import Any
 from neuro import ingestion
 from neuro.arrivals import Check, Run
 from neuro.delivery import Delivery, Item
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, StaleError
 from neuro.image import CleanImage
 from neuro.intake import CONFLICT
 from neuro.problem import Problem
@@ -64,8 +64,9 @@ def release(
             ),
             check=_already(items, _vetted(items, check)),
             now=now,
-            who=ruling.who,
-            rulings={sha256: label for sha256, label in chosen.items() if label},
+            who=ruling.who if ruling.label else "source",
+            note=f"released from quarantine by {ruling.who}",
+            rulings={s: chosen[s] for s, rows in files.items() if _is_conflict(rows)},
             cause=hashlib.sha256("\n".join(sorted(row.key for row in rows)).encode()).hexdigest(),
         )
         made = _publish(lake, run, rows, ruling)
@@ -115,17 +116,23 @@ def _publish(lake: Lake, run: Run, rows: Sequence[Waiting], ruling: Ruling) -> R
         raise ConfigError(f"{waits[0].sha256[:12]} cannot enter: {waits[0].rejected.message}")
     passport = ingestion.audit_branch(staged)
     # The decision is the claim: of two people who decide at once, one is told so, here.
-    for row in rows:
-        label = run.rulings.get(row.sha256, "")
-        decision = Decision(action="release", who=ruling.who, label=label, why="")
-        quarantine.record(lake, [row], decision, run.now)
+    decision = Decision(action="release", who=ruling.who, label=ruling.label, why="")
+    try:
+        quarantine.record(lake, rows, decision, run.now)
+    except StaleError:
+        staged.branch.drop()
+        raise
     made = ingestion.publish(staged, passport)
     quarantine.remove_decided(lake, run.problem.dataset)
     return made
 
 
+def _is_conflict(rows: Sequence[Waiting]) -> bool:
+    return any(row.reason == CONFLICT for row in rows)
+
+
 def _only_label(rows: Sequence[Waiting]) -> str:
-    if any(row.reason == CONFLICT for row in rows) or len({row.label for row in rows}) > 1:
+    if _is_conflict(rows) or len({row.label for row in rows}) > 1:
         raise ConfigError(
             f"{rows[0].sha256[:12]} waits because its labels differ; choose one with --label "
             f"(`neuro quarantine show {rows[0].sha256[:12]}` shows both)"
