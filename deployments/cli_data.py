@@ -1,4 +1,4 @@
-"""Verbs about data: problem, ingest, labels, releases, passport, verify, quarantine, featurize."""
+"""Verbs about data: problem, ingest, labels, releases, passport, verify, featurize."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -186,21 +186,6 @@ def verify(
     console.show(facts | {"ok": not damaged}, as_json=as_json, title="verify")
     if damaged:
         raise typer.Exit(3)
-
-
-@app.command()
-def quarantine(problem: Problem = "brain", lake: LakeUri = None, as_json: Json = False) -> None:
-    """List the files that were not let in, each with its reason.
-
-    Example: neuro quarantine --problem brain
-    """
-    from neuro.store.lake import quoted
-    from tasks import data
-
-    columns = ["sha256", "reason", "message", "stage", "source_name"]
-    where = f"dataset = {quoted(problems.load(problem).dataset)}"
-    rows = data.open_lake(lake).read("quarantine", columns=columns, where=where).to_pylist()
-    console.show(rows, as_json=as_json, title=f"{len(rows)} in quarantine")
 
 
 @app.command()

@@ -12,13 +12,17 @@ from tasks import ingest as steps
 
 @flow(name="ingest", flow_run_name="ingest {problem}")
 def ingest(
-    problem: str = "brain", source: str | None = None, lake: str | None = None
+    problem: str = "brain",
+    source: str | None = None,
+    lake: str | None = None,
+    n_verified: int = 64,
 ) -> dict[str, Any]:
     """Ingest a delivery; without a source, what is new in the inbox.
 
     problem: name or TOML file. source: folder, zip or tar, single file or s3://bucket/prefix.
-    Returns run_id, release, content_hash and the counts, of which seen = accepted + repeated +
-    quarantined, waiting (files of the inbox that may still be written), and seconds.
+    n_verified: images read back at the end. Returns run_id, release, content_hash and the counts,
+    of which seen = accepted + repeated + quarantined, waiting (files of the inbox that may still be
+    written), and seconds.
     """
     started = perf_counter()
     question, store = problems.load(problem), data.open_lake(lake)
@@ -26,8 +30,8 @@ def ingest(
         poll = steps.read(store, question, listing, source)
         if not poll.fresh.items:
             return steps.nothing(store, question, poll, started)
-        vetted = steps.vet_files(poll.fresh)
-        staged = steps.stage(store, question, poll.fresh, vetted)
+        steps.check_manifest(question, poll.fresh)
+        staged = steps.stage(store, question, poll.fresh, n_verified)
         receipt = steps.publish(staged, steps.audit(staged), started)
-        steps.remember(store, question, poll, vetted, receipt["release"])
+        steps.remember(staged, poll, receipt["release"])
     return receipt | {"waiting": poll.waiting}

@@ -1,20 +1,19 @@
 """Inspect data before it is published: twins, leaks, and what a look-up without learning scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro import nearest
 from neuro.image import THUMBNAIL_PX
+from neuro.nearest import Vectors
 from neuro.split import Member, Pairs, SplitConfig, assign, clusters
 
 EXACT_COSINE = 0.999
 LOOKUP_SEEDS = range(5)
-MAX_LOOKUP_IMAGES = 12_000  # similarities are held in memory: 4 bytes x n x n
-_BLOCK = 1024
-
-Vectors = NDArray[np.float32]
+MAX_LOOKUP_IMAGES = 12_000  # comparing all pairs is quadratic
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,32 +51,9 @@ def vectors(thumbnails: Sequence[bytes]) -> Vectors:
     return unit
 
 
-def similarities(left: Vectors, right: Vectors) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield (first row, block): cosine of each left row with each right row, best of 8 poses.
-
-    The eight flips and rotations of the square are tried, since mirrored copies are the commonest
-    leak of brain slices.
-    """
-    side = THUMBNAIL_PX
-    for start in range(0, len(left), _BLOCK):
-        pictures = left[start : start + _BLOCK].reshape(-1, side, side)
-        best = np.full((len(pictures), len(right)), -1, np.float32)
-        for turns in range(4):
-            turned = np.rot90(pictures, turns, axes=(1, 2))
-            for pose in (turned, turned[:, :, ::-1]):
-                np.maximum(best, pose.reshape(len(pictures), -1) @ right.T, out=best)
-        yield start, best
-
-
 def twin_pairs(known: Vectors, new: Vectors, cosine: float) -> Pairs:
     """Pairs of rows of ``[known, new]`` at or above the cosine, at least one new. (m, 2) int64."""
-    everything = np.concatenate([known, new])
-    found = [np.empty((0, 2), np.int64)]
-    for start, block in similarities(new, everything):
-        rows, columns = np.nonzero(block >= cosine)
-        pairs = np.stack([columns, rows + start + len(known)], axis=1)
-        found.append(pairs[pairs[:, 0] < pairs[:, 1]].astype(np.int64))
-    return np.concatenate(found)
+    return nearest.near_pairs(np.concatenate([known, new]), len(known), cosine)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +85,7 @@ class Passport:
 def inspect(data: Inspected, *, cosine: float, is_synthetic: bool) -> Passport:
     """Write the passport of a release."""
     kept = _lookup_rows(data)
-    near, similar = _compare(data.vectors, kept, cosine)
+    near = nearest.near_pairs(data.vectors, 0, cosine)
     members = data.members
     return Passport(
         images=len(members),
@@ -117,7 +93,7 @@ def inspect(data: Inspected, *, cosine: float, is_synthetic: bool) -> Passport:
         labels=_counts([m.label for m in members]),
         splits=_counts([m.split for m in members]),
         twins=_twins(data, near),
-        lookup=_lookup(data, near, kept, similar),
+        lookup=_lookup(data, near, kept),
         is_synthetic=is_synthetic,
     )
 
@@ -139,9 +115,9 @@ def _twins(data: Inspected, near: Pairs) -> Twins:
     )
     bare = [Member(sample_id=m.sample_id, label=m.label, group_key="") for m in data.members]
     number = clusters(bare, near)
-    cosines = np.einsum("ij,ij->i", data.vectors[left], data.vectors[right])
+    exact = near[nearest.cosines(data.vectors, near) >= EXACT_COSINE]
     return Twins(
-        exact_groups=_joined(clusters(bare, near[_exact(data.vectors, near, cosines)])),
+        exact_groups=_joined(clusters(bare, exact)),
         near_groups=_joined(number),
         given_test_with_train_twin=len(np.unique(leaks)),
         given_test=int((given == "test").sum()),
@@ -153,18 +129,6 @@ def _twins(data: Inspected, near: Pairs) -> Twins:
             }
         ),
     )
-
-
-def _exact(rows: Vectors, pairs: Pairs, upright: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which pairs are the same picture, in any pose."""
-    side, best = THUMBNAIL_PX, upright.copy()
-    pictures, other = rows[pairs[:, 0]].reshape(-1, side, side), rows[pairs[:, 1]]
-    for turns in range(4):
-        turned = np.rot90(pictures, turns, axes=(1, 2))
-        for pose in (turned, turned[:, :, ::-1]):
-            np.maximum(best, np.einsum("ij,ij->i", pose.reshape(-1, side * side), other), out=best)
-    exact: NDArray[np.bool_] = best >= EXACT_COSINE
-    return exact
 
 
 def _joined(numbers: NDArray[np.int64]) -> int:
@@ -180,31 +144,16 @@ def _lookup_rows(data: Inspected) -> NDArray[np.int64]:
     return labelled[np.sort(chosen)]
 
 
-def _compare(
-    rows: Vectors, kept: NDArray[np.int64], cosine: float
-) -> tuple[Pairs, NDArray[np.float32]]:
-    """One pass over all pairs: the twins among all rows, and similarities among the kept ones."""
-    found, similar = [np.empty((0, 2), np.int64)], np.empty((len(kept), len(kept)), np.float32)
-    for start, block in similarities(rows, rows):
-        left, right = np.nonzero(block >= cosine)
-        pairs = np.stack([left + start, right], axis=1).astype(np.int64)
-        found.append(pairs[pairs[:, 0] < pairs[:, 1]])
-        first, last = np.searchsorted(kept, [start, start + len(block)])
-        similar[first:last] = block[np.ix_(kept[first:last] - start, kept)]
-    return np.concatenate(found), similar
-
-
-def _lookup(
-    data: Inspected, near: Pairs, labelled: NDArray[np.int64], similar: NDArray[np.float32]
-) -> Lookup:
+def _lookup(data: Inspected, near: Pairs, labelled: NDArray[np.int64]) -> Lookup:
     """Score a 1-nearest-neighbour look-up: a model below it has learned nothing."""
     labels = np.array([data.members[row].label for row in labelled], dtype=np.str_)
+    neighbours = nearest.Neighbours(data.vectors[labelled])
 
     def score(train: NDArray[np.bool_], test: NDArray[np.bool_]) -> float | None:
         if not train.any() or not test.any():
             return None
-        nearest = similar[np.ix_(test, train)].argmax(axis=1)
-        return float((labels[train][nearest] == labels[test]).mean())
+        found = neighbours.nearest(np.flatnonzero(test), train)
+        return float((labels[found] == labels[test]).mean())
 
     given = np.array(data.given_splits, dtype=np.str_)[labelled]
     own = np.array([m.split for m in data.members], dtype=np.str_)[labelled]

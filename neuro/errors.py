@@ -1,5 +1,7 @@
 """Every error neuro raises on purpose: each says what, where, what was expected and what to do."""
 
+from collections.abc import Mapping
+
 
 class NeuroError(Exception):
     """Base of all; the command line ends with its ``exit_code``."""
@@ -25,8 +27,20 @@ class BadImageError(NeuroError):
         self.code = code
 
 
+class ManifestError(ConfigError):
+    """A delivery's manifest breaks its schema. ``counts``: files by broken check, no value."""
+
+    def __init__(self, message: str, counts: Mapping[str, int]) -> None:
+        super().__init__(message)
+        self.counts = counts
+
+
 class AuditError(NeuroError):
-    """A branch failed its audit and was not published."""
+    """A branch failed its audit and was not published. ``counts``: rows by broken check."""
+
+    def __init__(self, message: str, counts: Mapping[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.counts = dict(counts or {})
 
 
 class SplitOverlapError(NeuroError):

@@ -1,41 +1,45 @@
 """Write, audit, publish: how a delivery becomes part of a release."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from neuro import audit, split
-from neuro.delivery import Delivery, Item
+from neuro import audit, entering, intake, schemas, split
+from neuro.arrivals import New, Run, hash_files, run_id, vet_new
 from neuro.errors import AuditError
-from neuro.image import CleanImage
-from neuro.intake import CONFLICT, Intake, sort_out
+from neuro.intake import CONFLICT, Arrived, Intake
 from neuro.problem import Problem
-from neuro.sample import Finding
-from neuro.split import Member
-from neuro.store import labels, releases
+from neuro.sample import Finding, Sample
+from neuro.split import Assigned, Member
+from neuro.store import readback, releases
 from neuro.store.branches import Branch
 from neuro.store.lake import Lake, quoted
 from neuro.store.releases import Draft, Release
-from neuro.store.tables import SCHEMAS
-from neuro.vet import Rejected
 
-Vetted = tuple[Item, CleanImage | Rejected]
+_GONE = {"stored_sha256": ""}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Staged:
-    """A delivery on its branch, invisible until it is published."""
+    """A delivery on its branch, invisible until it is published.
+
+    new: what was vetted of each image that enters.
+    """
 
     branch: Branch
-    problem: Problem
+    run: Run
     intake: Intake
+    new: Mapping[str, New]
     findings: tuple[Finding, ...]
     is_synthetic: bool
-    now: datetime
+
+    @property
+    def problem(self) -> Problem:
+        """The problem it was read with."""
+        return self.run.problem
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,89 +57,47 @@ class Held:
         return {member.sample_id: member.label for member in self.members}
 
 
-def stage(
-    lake: Lake, problem: Problem, delivery: Delivery, vetted: Sequence[Vetted], now: datetime
-) -> Staged:
-    """Sort a vetted delivery, give newcomers their group and split, and write the branch."""
-    held = read_held(lake, problem.dataset)
-    intake = sort_out(vetted, held.newest_labels)
-    newcomers = [
-        Member(sample_id=image.sha256, label=item.label, group_key=item.group_key)
-        for item, image in intake.accepted
-    ]
-    twins = audit.twin_pairs(
-        audit.vectors(held.thumbnails),
-        audit.vectors([image.thumbnail for _, image in intake.accepted]),
-        problem.groups.twin_cosine,
-    )
-    placed = split.assign(held.members, newcomers, twins, split.SplitConfig())
-    branch = Branch(lake, _run_id(problem, vetted))
-    stamp = {"dataset": problem.dataset, "run_id": branch.run_id}
-    stored = set(lake.read("images", columns=["sha256"])["sha256"].to_pylist())
-    branch.append("images", _image_rows(intake, stored, branch.run_id, now))
-    branch.append(
-        "samples",
-        pa.Table.from_pylist(
-            [
-                {
-                    **stamp,
-                    "sha256": image.sha256,
-                    "group_id": place.group_id,
-                    "split": place.split,
-                    "group_key": item.group_key,
-                    "given_split": item.given_split,
-                    "source_name": item.source_name,
-                    "metadata": item.metadata,
-                    "source": delivery.source,
-                    "is_synthetic": delivery.is_synthetic,
-                }
-                for (item, image), place in zip(intake.accepted, placed, strict=True)
-            ],
-            SCHEMAS["samples"],
-        ),
-    )
-    said = {image.sha256: item.label for item, image in intake.accepted if item.label}
-    branch.append(
-        "labels",
-        labels.new_rows(
-            lake,
-            labels.Said(
-                dataset=problem.dataset,
-                labels=said | dict(intake.first_labels),
-                who="source",
-                run_id=branch.run_id,
-                at=now,
-            ),
-        ),
-    )
-    _quarantine(lake, problem.dataset, intake, branch.run_id, now)
+def stage(lake: Lake, run: Run) -> Staged:
+    """Vet a delivery, sort it, give newcomers their group and split, and write the branch.
+
+    Raises ManifestError, before anything is written, if the delivery breaks its schema.
+    """
+    schemas.check_manifest(run.delivery.items, run.problem).require()
+    held = read_held(lake, run.problem.dataset)
+    hashed = hash_files(run.delivery.items)
+    branch = Branch(lake, run_id(run, hashed))
+    arrived, new = vet_new(branch, run, hashed, held.newest_labels)
+    sorted_in, ruled = _sort_out(branch, run, arrived, held, new)
+    accepted = {sha256: new[sha256] for _, sha256 in sorted_in.accepted}
+    readback.withhold(branch, [s for s in new if new[s].is_written and s not in accepted])
+    placed = _place(run.problem, sorted_in, held, accepted)
+    entering.write_samples(branch, run, sorted_in, placed)
+    entering.write_labels(branch, run, sorted_in, ruled)
+    entering.quarantine_files(branch, run, sorted_in.quarantined)
     return Staged(
         branch=branch,
-        problem=problem,
-        intake=intake,
-        findings=tuple(
-            Finding(
-                sample_id=image.sha256,
-                code="bridges_splits",
-                message="its twins lie in two splits, so it belongs to none",
-            )
-            for (_, image), place in zip(intake.accepted, placed, strict=True)
-            if place.bridges
-        ),
-        is_synthetic=delivery.is_synthetic or held.is_synthetic,
-        now=now,
+        run=run,
+        intake=sorted_in,
+        new=accepted,
+        findings=_findings(sorted_in, placed),
+        is_synthetic=run.delivery.is_synthetic or held.is_synthetic,
     )
 
 
-def audit_branch(staged: Staged) -> audit.Passport:
+def audit_branch(staged: Staged) -> Mapping[str, Any]:
     """Read the branch back, check it, and write the passport of the release to be.
 
-    Raises AuditError, after removing the branch, if a stored byte differs from its digest, a
-    group stands in two splits, or a label is unknown.
+    Raises AuditError, after removing the branch, if the counts do not add up, a table breaks its
+    schema, a stored byte differs from its digest, a group stands in two splits, or a label is
+    unknown.
     """
     branch, problem = staged.branch, staged.problem
     try:
-        _check_images(branch)
+        _check_counts(staged)
+        for table, columns in schemas.COLUMNS.items():
+            schemas.check_table(table, branch.rows(table, list(columns)), problem)
+        written = {s: n.stored_sha256 for s, n in staged.new.items() if n.is_written}
+        readback.check_branch(branch, written)
         held = read_held(branch.lake, problem.dataset, branch)
         split.check_no_overlap([m.group_id for m in held.members], [m.split for m in held.members])
         unknown = {m.label for m in held.members} - {"", *problem.labels}
@@ -147,7 +109,7 @@ def audit_branch(staged: Staged) -> audit.Passport:
     except Exception:
         branch.drop()
         raise
-    return inspect(held, problem)
+    return _passport_that_stands(branch.lake, problem, held) or inspect(held, problem).as_dict()
 
 
 def inspect(held: Held, problem: Problem) -> audit.Passport:
@@ -163,36 +125,57 @@ def inspect(held: Held, problem: Problem) -> audit.Passport:
     )
 
 
-def publish(staged: Staged, passport: audit.Passport) -> Release:
-    """Merge the branch into main and make the result the current release."""
+def publish(staged: Staged, passport: Mapping[str, Any]) -> Release:
+    """Merge the branch into main, read a sample of it back, and make it the current release.
+
+    Raises AuditError, and no release refers to what was merged, if the sample is not what was
+    vetted.
+    """
+    run = staged.run
     staged.branch.publish()
+    readback.check_sample(staged.branch.lake, verification_sample(staged))
     return releases.publish(
         staged.branch.lake,
         Draft(
-            dataset=staged.problem.dataset,
-            passport=passport.as_dict(),
+            dataset=run.problem.dataset,
+            passport=passport,
             creator=staged.branch.run_id,
-            note="ingest",
+            note=run.note,
             is_synthetic=staged.is_synthetic,
-            now=staged.now,
+            now=run.now,
         ),
     )
 
 
+def verification_sample(staged: Staged) -> dict[str, str]:
+    """Digest of the clean bytes of some images that arrived and are held; drawn by the run's id."""
+    arrived = sorted({*staged.new, *staged.intake.repeated})
+    rng = np.random.default_rng(int(staged.branch.run_id, 16))
+    size = min(len(arrived), staged.run.n_verified)
+    chosen = {arrived[n] for n in rng.choice(len(arrived), size, replace=False)}
+    known = readback.facts(staged.branch.lake, chosen - set(staged.new))
+    return {  # a held image that is gone has no digest, and fails the check
+        s: staged.new[s].stored_sha256 if s in staged.new else known.get(s, _GONE)["stored_sha256"]
+        for s in sorted(chosen)
+    }
+
+
 def receipt(staged: Staged, release: Release) -> dict[str, Any]:
     """What an ingest did; seen = accepted + repeated + quarantined."""
-    intake = staged.intake
+    sorted_in = staged.intake
+    arrived = {*staged.new, *sorted_in.repeated}
     return {
         "run_id": staged.branch.run_id,
         "release": release.name,
         "content_hash": release.content_hash,
-        "seen": intake.seen,
-        "accepted": len(intake.accepted),
-        "repeated": intake.repeated,
-        "quarantined": len(intake.quarantined),
-        "conflicts": intake.reasons.get(CONFLICT, 0),
-        "reasons": intake.reasons,
+        "seen": len(staged.run.delivery.items),
+        "accepted": len(sorted_in.accepted),
+        "repeated": len(sorted_in.repeated),
+        "quarantined": len(sorted_in.quarantined),
+        "conflicts": sorted_in.reasons.get(CONFLICT, 0),
+        "reasons": sorted_in.reasons,
         "findings": len(staged.findings),
+        "verified": min(len(arrived), staged.run.n_verified),
     }
 
 
@@ -228,48 +211,83 @@ def read_held(lake: Lake, dataset: str, branch: Branch | None = None) -> Held:
     )
 
 
-def _run_id(problem: Problem, vetted: Sequence[Vetted]) -> str:
-    """Digest of what arrived: the same delivery is the same run, however often it is started."""
-    lines = sorted(f"{result.sha256},{item.label},{item.source_name}" for item, result in vetted)
-    return hashlib.sha256("\n".join([problem.dataset, *lines]).encode()).hexdigest()[:16]
+def _sort_out(
+    branch: Branch, run: Run, arrived: Sequence[Arrived], held: Held, new: Mapping[str, New]
+) -> tuple[Intake, dict[str, str]]:
+    """The intake, and the held samples whose label a person's ruling replaces."""
+    known = held.newest_labels
+    thumbnails = {m.sample_id: t for m, t in zip(held.members, held.thumbnails, strict=True)}
+    thumbnails |= {sha256: one.thumbnail for sha256, one in new.items()}
+    alike = intake.look_alikes(arrived, known, thumbnails)
+    read = ((s, intake.pixel_digest(raw)) for s, raw in readback.stored(branch, alike))
+    pixels = {s: digest for s, digest in read if digest}
+    ruled = {pixels.get(s, s): label for s, label in run.rulings.items()}
+    replaced = {
+        s: ruled[pixels.get(s, s)]
+        for s in {*alike, *run.rulings} & set(known)
+        if pixels.get(s, s) in ruled
+    }
+    return intake.sort_out(arrived, known | replaced, pixels), replaced
 
 
-def _image_rows(intake: Intake, held: set[str], run_id: str, now: datetime) -> pa.Table:
-    columns: tuple[str, ...] = ("sha256", "stored", "stored_sha256", "media_type", "width")
-    columns += ("height", "mode", "perceptual_hash", "thumbnail")
-    return pa.Table.from_pylist(
-        [
-            {name: getattr(image, name) for name in columns}
-            | {"ingested_at": now, "run_id": run_id}
-            for _, image in intake.accepted
-            if image.sha256 not in held
-        ],
-        SCHEMAS["images"],
+def _place(
+    problem: Problem, sorted_in: Intake, held: Held, accepted: Mapping[str, New]
+) -> list[Assigned]:
+    """Group and split of each accepted image, in their order."""
+    newcomers = [
+        Member(sample_id=sha256, label=item.label, group_key=item.group_key)
+        for item, sha256 in sorted_in.accepted
+    ]
+    twins = audit.twin_pairs(
+        audit.vectors(held.thumbnails),
+        audit.vectors([accepted[sha256].thumbnail for _, sha256 in sorted_in.accepted]),
+        problem.groups.twin_cosine,
+    )
+    return split.assign(held.members, newcomers, twins, split.SplitConfig())
+
+
+def _findings(sorted_in: Intake, placed: Sequence[Assigned]) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            sample_id=sha256,
+            code="bridges_splits",
+            message="its twins lie in two splits, so it belongs to none",
+        )
+        for (_, sha256), place in zip(sorted_in.accepted, placed, strict=True)
+        if place.bridges
     )
 
 
-def _quarantine(lake: Lake, dataset: str, intake: Intake, run_id: str, now: datetime) -> None:
-    rows = {
-        (rejected.sha256 or item.source_name, rejected.code): {
-            "sha256": rejected.sha256 or item.source_name,
-            "reason": rejected.code,
-            "message": rejected.message,
-            "stage": "intake" if rejected.code == CONFLICT else "vet",
-            "dataset": dataset,
-            "source_name": item.source_name,
-            "label": item.label,
-            "run_id": run_id,
-            "at": now,
-            "raw": item.path.read_bytes() if rejected.sha256 else b"",
-        }
-        for item, rejected in intake.quarantined
-    }
-    lake.add("quarantine", pa.Table.from_pylist(list(rows.values()), SCHEMAS["quarantine"]))
+def _check_counts(staged: Staged) -> None:
+    """Every file that was seen is in one place, and what was accepted is on the branch."""
+    seen, placed = len(staged.run.delivery.items), staged.intake.placed
+    # Of a run that was cut short while it published, main holds some rows already.
+    written = set(staged.branch.rows("samples", ["sha256"])["sha256"].to_pylist())
+    lost = {sha256 for _, sha256 in staged.intake.accepted} - written
+    if placed != seen or lost:
+        raise AuditError(
+            f"the counts do not add up: {seen} files seen, {placed} accepted, repeated or "
+            f"quarantined; {len(lost)} accepted are not on the branch. Nothing was published; run "
+            "the same command again, and report this if it stays"
+        )
 
 
-def _check_images(branch: Branch) -> None:
-    """Read every new image back from the store and compare it with its digest."""
-    rows = branch.rows("images", ["sha256", "stored", "stored_sha256"])
-    for sha256, raw, digest in zip(*(rows[name] for name in rows.column_names), strict=True):
-        if hashlib.sha256(raw.as_py()).hexdigest() != digest.as_py():
-            raise AuditError(f"image {sha256.as_py()[:12]} was not stored as it was vetted")
+def _passport_that_stands(lake: Lake, problem: Problem, held: Held) -> Mapping[str, Any] | None:
+    """The current release's passport if the content is the same; comparing all pairs is slow."""
+    parent = releases.current(lake, problem.dataset)
+    return parent.passport if parent and parent.content_hash == _content(held) else None
+
+
+def _content(held: Held) -> str:
+    return releases.content_hash(
+        Sample(
+            sample_id=m.sample_id,
+            group_id=m.group_id,
+            split=m.split,
+            given_split="",
+            label=m.label,
+            source_name="",
+            entered="",
+        )
+        for m in held.members
+    )

@@ -25,7 +25,8 @@ class Layout:
     the folder to the given split). kind "table": one CSV names each file in its column ``file``,
     and its label, its given split (``splits`` maps the value) and metadata columns to keep. key:
     what ``file`` holds: a "name" with or without its ending, a "path" seen from the CSV, or an
-    identifier of the DICOM header.
+    identifier of the DICOM header. ranges: lowest and highest value of a metadata column that holds
+    numbers, [low, high].
     """
 
     kind: str = "folders"
@@ -36,6 +37,7 @@ class Layout:
     label: str = ""
     split: str = ""
     metadata: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in LAYOUTS:
@@ -44,6 +46,11 @@ class Layout:
             raise ConfigError("layout.kind 'table' needs layout.table, layout.file, layout.label")
         if self.key not in KEYS:
             raise ConfigError(f"layout.key must be one of {KEYS}, got {self.key!r}")
+        for name, limits in self.ranges.items():
+            if len(limits) != 2 or not all(isinstance(n, int | float) for n in limits):
+                raise ConfigError(f"layout.ranges.{name} must be [low, high], got {limits}")
+            if name not in self.metadata:
+                raise ConfigError(f"layout.ranges.{name} is no column of layout.metadata")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,12 +59,14 @@ class GroupRule:
 
     pattern: regular expression on the file name whose first group is the patient or lesion id.
     column: the table's column that holds it. tag: the DICOM identifier that is it, where the
-    column is empty. The pattern goes before the column. None of them: twins only.
+    column is empty. The pattern goes before the column. None of them: twins only. required: refuse
+    a delivery in which an image has no such id.
     """
 
     pattern: str = ""
     column: str = ""
     tag: str = ""
+    required: bool = False
     twin_cosine: float = 0.97
 
     def __post_init__(self) -> None:
@@ -71,6 +80,8 @@ class GroupRule:
             raise ConfigError(f"groups.pattern {self.pattern!r}: {error}") from error
         if self.pattern and groups != 1:
             raise ConfigError(f"groups.pattern {self.pattern!r} needs exactly one (group)")
+        if self.required and not (self.pattern or self.column):
+            raise ConfigError("groups.required needs groups.pattern or groups.column")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

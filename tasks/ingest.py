@@ -1,7 +1,7 @@
-"""Steps of ingestion: vet, stage on a branch, audit, publish."""
+"""Steps of ingestion: check the manifest, vet and stage on a branch, audit, publish."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from logging import getLogger
@@ -9,12 +9,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from neuro import delivery, inbox, ingestion, sources, vet
-from neuro.audit import Passport
+from neuro import delivery, inbox, ingestion, schemas, sources, vet
+from neuro.arrivals import Run
 from neuro.delivery import Delivery
-from neuro.errors import ConfigError
+from neuro.errors import AuditError, ConfigError
 from neuro.inbox import Poll
-from neuro.ingestion import Staged, Vetted
+from neuro.ingestion import Staged
 from neuro.problem import Problem
 from neuro.sources import Listing
 from neuro.store import releases
@@ -56,29 +56,42 @@ def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> 
     return poll
 
 
-@step(name="vet")
-def vet_files(found: Delivery) -> list[Vetted]:
-    """Check every file's bytes in limited child processes."""
-    results = vet.check_files([item.path for item in found.items], vet.VetConfig())
-    vetted = list(zip(found.items, results, strict=True))
-    _log.info("%d of %d files rejected", sum(hasattr(r, "code") for _, r in vetted), len(vetted))
-    return vetted
+@step(name="check manifest")
+def check_manifest(problem: Problem, found: Delivery) -> None:
+    """Check names, labels, groups and metadata before anything is written; show what is broken."""
+    report = schemas.check_manifest(found.items, problem)
+    show_checks("manifest", problem, {**report.refused, **report.noted}, "Manifest: files by check")
+    _log.info("manifest of %d files, by broken check: %s", report.files, dict(report.refused))
+    report.require()
 
 
-@step(name="stage on a branch")
-def stage(lake: Lake, problem: Problem, found: Delivery, vetted: Sequence[Vetted]) -> Staged:
-    """Give newcomers group and split, and write everything to a branch."""
-    return ingestion.stage(lake, problem, found, vetted, datetime.now(UTC))
+@step(name="vet and stage on a branch")
+def stage(lake: Lake, problem: Problem, found: Delivery, n_verified: int = 64) -> Staged:
+    """Vet what is new in limited child processes, and write everything to a branch."""
+    run = Run(
+        problem=problem,
+        delivery=found,
+        check=lambda paths: vet.check_files(paths, vet.VetConfig()),
+        now=datetime.now(UTC),
+        n_verified=n_verified,
+    )
+    staged = ingestion.stage(lake, run)
+    _log.info("%d of %d files quarantined", len(staged.intake.quarantined), len(found.items))
+    return staged
 
 
 @step(name="audit")
-def audit(staged: Staged) -> Passport:
+def audit(staged: Staged) -> Mapping[str, Any]:
     """Read the branch back, check it, and write the passport."""
-    return ingestion.audit_branch(staged)
+    try:
+        return ingestion.audit_branch(staged)
+    except AuditError as error:
+        show_checks("branch", staged.problem, error.counts, "Branch: rows by broken check")
+        raise
 
 
 @step(name="publish")
-def publish(staged: Staged, passport: Passport, started: float) -> dict[str, Any]:
+def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict[str, Any]:
     """Make the branch the current release, and show what came in. started: by perf_counter."""
     release = ingestion.publish(staged, passport)
     receipt = ingestion.receipt(staged, release)
@@ -91,17 +104,14 @@ def publish(staged: Staged, passport: Passport, started: float) -> dict[str, Any
 
 
 @step(name="remember")
-def remember(
-    lake: Lake, problem: Problem, poll: Poll, vetted: Sequence[Vetted], release: str
-) -> None:
+def remember(staged: Staged, poll: Poll, release: str) -> None:
     """Note which files of the inbox need not be read again: all whose bytes could be read."""
-    done = [
-        poll.marks[item]
-        for item, result in vetted
-        if item in poll.marks and getattr(result, "code", "") != "unreadable"
-    ]
+    quarantined = staged.intake.quarantined
+    unread = {waits.item for waits in quarantined if waits.rejected.code == "unreadable"}
+    done = [mark for item, mark in poll.marks.items() if item not in unread]
     if poll.marks:
-        inbox.remember(_state(lake, problem), release, poll.known.union(done))
+        state = _state(staged.branch.lake, staged.problem)
+        inbox.remember(state, release, poll.known.union(done))
 
 
 def nothing(lake: Lake, problem: Problem, poll: Poll, started: float) -> dict[str, Any]:
@@ -116,6 +126,7 @@ def nothing(lake: Lake, problem: Problem, poll: Poll, started: float) -> dict[st
         **dict.fromkeys(("seen", "accepted", "repeated", "quarantined", "conflicts"), 0),
         "reasons": {},
         "findings": 0,
+        "verified": 0,
         "waiting": poll.waiting,
         "seconds": round(perf_counter() - started, 2),
     }
@@ -125,6 +136,13 @@ def _state(lake: Lake, problem: Problem) -> Path:
     """Where it is noted what of the inbox is in this lake."""
     where = hashlib.sha256(lake.uri.encode()).hexdigest()[:12]
     return settings.load().home / "polled" / f"{problem.dataset}-{where}.json"
+
+
+def show_checks(kind: str, problem: Problem, counts: Mapping[str, int], title: str) -> None:
+    """Show broken schema checks with how many rows broke each; never a value."""
+    rows = [{"check": name, "rows": n} for name, n in sorted(counts.items())]
+    if rows:
+        artifacts.table(f"{kind}-{problem.name}", rows, title)
 
 
 def show(problem: Problem, release: Release) -> None:

@@ -64,9 +64,13 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "quarantine": pa.schema(
         [
+            _key("dataset", pa.string()),
             _key("sha256", pa.string()),
             _key("reason", pa.string()),
-            *_text("message", "stage", "dataset", "source_name", "label", "run_id"),
+            _key("label", pa.string()),
+            *_text("message", "stage", "other", "source_name", "given_split", "group_key"),
+            *_text("metadata", "source", "run_id"),
+            pa.field("is_synthetic", pa.bool_()),
             pa.field("at", _TIME),
             pa.field("raw", pa.large_binary()),
         ]

@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -112,3 +113,22 @@ def test_nothing_is_left_behind_by_a_refused_command(tmp_path: Path) -> None:
     neuro("passport", cwd=tmp_path)
     neuro("drift", cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_conflict_is_listed_shown_and_settled(tmp_path: Path) -> None:
+    for folder, label in (("one", "glioma"), ("two", "pituitary")):
+        (tmp_path / folder / label).mkdir(parents=True)
+        noise = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / folder / label / "a.png")
+        assert neuro("ingest", folder, "--local", cwd=tmp_path).returncode == 0
+    (row,) = json.loads(neuro("quarantine", "list", "--json", cwd=tmp_path).stdout)
+    assert (row["reason"], row["label"]) == ("label_conflict", "pituitary")
+    shown = neuro("quarantine", "show", row["sha256"], "--out", "a.bin", "--json", cwd=tmp_path)
+    assert json.loads(shown.stdout)["held"][0]["label"] == "glioma"
+    assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "two/pituitary/a.png").read_bytes()
+    choice = ("--label", "pituitary", "--who", "A", "--json")
+    done = neuro("quarantine", "release", row["sha256"][:8], *choice, cwd=tmp_path)
+    assert json.loads(done.stdout)["released"] == [row["sha256"]]
+    assert json.loads(neuro("quarantine", "list", "--json", cwd=tmp_path).stdout) == []
+    (entry,) = json.loads(neuro("quarantine", "list", "--decided", "--json", cwd=tmp_path).stdout)
+    assert (entry["action"], entry["who"], entry["label"]) == ("release", "A", "pituitary")

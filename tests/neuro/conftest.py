@@ -1,7 +1,8 @@
 """Small pictures, deliveries and lakes for the data side."""
 
+import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,9 +14,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from neuro import delivery, image, ingestion, problem
+from neuro.arrivals import Run
+from neuro.errors import BadImageError
+from neuro.image import CleanImage
 from neuro.problem import Problem
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
+from neuro.vet import Rejected
 
 Ingest = Callable[..., Release]
 Stage = Callable[..., ingestion.Staged]
@@ -96,14 +101,24 @@ def now() -> datetime:
     return datetime(2026, 11, 20, 9, tzinfo=UTC)
 
 
+def vet_here(paths: Sequence[Path]) -> Iterator[CleanImage | Rejected]:
+    """Vet without child processes."""
+    for path in paths:
+        raw = path.read_bytes()
+        try:
+            yield image.clean(raw)
+        except BadImageError as error:
+            sha256 = hashlib.sha256(raw).hexdigest()
+            yield Rejected(sha256=sha256, code=error.code, message=str(error))
+
+
 @pytest.fixture
 def stage(brain: Problem, now: datetime) -> Stage:
     """Bring a folder to its branch; vetting is done in this process, for speed."""
 
     def run(lake: Lake, folder: Path, asked: Problem = brain) -> ingestion.Staged:
         arrived = delivery.read(folder, asked)
-        vetted = [(item, image.clean(item.path.read_bytes())) for item in arrived.items]
-        return ingestion.stage(lake, asked, arrived, vetted, now)
+        return ingestion.stage(lake, Run(problem=asked, delivery=arrived, check=vet_here, now=now))
 
     return run
 

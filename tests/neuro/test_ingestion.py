@@ -1,5 +1,5 @@
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from neuro import delivery, image, ingestion, problem
+from neuro.arrivals import Run
 from neuro.errors import AuditError
+from neuro.image import CleanImage
 from neuro.ingestion import Staged
 from neuro.problem import Problem
 from neuro.sample import Sample
@@ -17,6 +19,7 @@ from neuro.store import releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
 from neuro.vet import Rejected
+from tests.neuro.conftest import vet_here
 
 Png = Callable[[int], bytes]
 Deliver = Callable[..., Path]
@@ -170,10 +173,15 @@ def test_bytes_stored_otherwise_than_vetted_fail_the_audit(
     lake: Lake, brain: Problem, first: Path, now: datetime
 ) -> None:
     arrived = delivery.read(first, brain)
-    vetted = [(item, image.clean(item.path.read_bytes())) for item in arrived.items]
-    vetted[3] = (vetted[3][0], replace(vetted[3][1], stored_sha256="0" * 64))
-    staged = ingestion.stage(lake, brain, arrived, vetted, now)
-    with pytest.raises(AuditError, match=vetted[3][1].sha256[:12]):
+    bad = image.clean(arrived.items[3].path.read_bytes()).sha256
+
+    def check(paths: Sequence[Path]) -> Iterator[CleanImage | Rejected]:
+        for one in vet_here(paths):
+            altered = isinstance(one, CleanImage) and one.sha256 == bad
+            yield replace(one, stored_sha256="0" * 64) if altered else one
+
+    staged = ingestion.stage(lake, Run(problem=brain, delivery=arrived, check=check, now=now))
+    with pytest.raises(AuditError, match=bad[:12]):
         ingestion.audit_branch(staged)
     assert lake.open("images").branches.list() == {}
     assert releases.current(lake, "brain") is None
@@ -200,12 +208,10 @@ def test_a_conflict_waits_with_its_bytes_and_the_old_label_stays(
 
 
 def test_a_rejected_file_is_kept_until_a_person_decides(
-    lake: Lake, brain: Problem, deliver: Deliver, now: datetime
+    lake: Lake, stage: Stage, deliver: Deliver
 ) -> None:
-    arrived = delivery.read(deliver("in", {"a.png": b"no image"}), brain)
-    rejected = Rejected(sha256="f" * 64, code="not_an_image", message="text")
     for _ in range(2):
-        staged = ingestion.stage(lake, brain, arrived, [(arrived.items[0], rejected)], now)
+        staged = stage(lake, deliver("in", {"a.png": b"no image"}))
         release = ingestion.publish(staged, ingestion.audit_branch(staged))
     assert ingestion.receipt(staged, release)["quarantined"] == 1
     (row,) = lake.read("quarantine").to_pylist()

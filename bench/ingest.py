@@ -1,0 +1,151 @@
+"""Ingestion with all its checks beside an obvious loop, and a second ingest of the same files."""
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from PIL import Image
+
+from neuro import delivery, ingestion, problem, vet
+from neuro.arrivals import Run
+from neuro.problem import Problem
+from neuro.store.lake import Lake
+
+SETS = ("brain", "chest", "skin")
+PROBLEM = """
+name = "bench"
+dataset = "bench"
+classes = ["brain", "chest", "skin"]
+intended_use = "Benchmark."
+licence = "as the sets"
+citation = "none"
+[groups]
+twin_cosine = 0.985
+"""
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench ingest", description=__doc__)
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=1, help="interleaved; medians are shown")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scratch", type=Path, help="folder for copies and lakes")
+    options = parser.parse_args(argv)
+    data = os.environ.get("NEURO_REAL_DATA")
+    if not data:
+        parser.error("set NEURO_REAL_DATA to the folder that holds brain, chest and skin")
+    cores = sorted(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+        home = Path(scratch)
+        folder = home / "delivery"
+        size = _draw(Path(data), folder, options.files, options.seed)
+        files = sum(1 for path in folder.rglob("*") if path.is_file())
+        print(f"{files} real JPEGs, {size / 1e6:.0f} MB, {len(cores)} cores, local folder")
+        _measure(home, folder, cores, files, options.rounds)
+
+
+def _measure(home: Path, folder: Path, cores: list[int], files: int, rounds: int) -> None:
+    question = problem.parse(PROBLEM, where="bench")
+    times: dict[str, list[float]] = {}
+    counts: dict[str, Any] = {}
+
+    def timed(name: str, used: list[int], call: Callable[[], Any]) -> None:
+        with _cores(used):
+            started = perf_counter()
+            counts[name] = call()
+            times.setdefault(name, []).append(perf_counter() - started)
+
+    for number in range(rounds):
+        one, two = (Lake(str(home / f"lake-{number}-{n}")) for n in (1, 2))
+        copies = home / f"copies-{number}"
+        timed("obvious loop, 1 core", cores[:1], lambda to=copies: _obvious(folder, to))
+        timed("neuro, 1 core", cores[:1], lambda lake=one: _ingest(lake, question, folder, 1))
+        timed(
+            "neuro, all cores", cores, lambda lake=two: _ingest(lake, question, folder, len(cores))
+        )
+        timed("neuro, again", cores, lambda lake=two: _ingest(lake, question, folder, len(cores)))
+        for path in (copies, Path(one.uri), Path(two.uri)):
+            shutil.rmtree(path)
+    seconds = {name: median(values) for name, values in times.items()}
+    print(f"{'':24}{'s':>8}{'files/s':>10}")
+    for name, value in seconds.items():
+        print(f"{name:24}{value:8.2f}{files / value:10.0f}   {counts[name]}")
+    loop, single, every, again = seconds.values()
+    print(f"per core, against the loop: {loop / single:.2f}x")
+    print(f"{len(cores)} cores against one: {single / every:.2f}x")
+    print(f"the same files again: {every / again:.1f}x faster than the first time")
+
+
+def _obvious(folder: Path, copies: Path) -> str:
+    """What one would write first: verify, decode, hash, copy. No clean bytes, twins or release."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with Image.open(path) as picture:
+            picture.verify()
+        with Image.open(path) as picture:
+            picture.load()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        copies.mkdir(exist_ok=True)
+        shutil.copy(path, copies / digest)
+    return f"{len(list(copies.iterdir()))} distinct"
+
+
+def _ingest(lake: Lake, question: Problem, folder: Path, workers: int) -> str:
+    """Everything `neuro ingest --local` does, passport included, but for starting Python."""
+    marks = [perf_counter()]
+    found = delivery.read(folder, question)
+    config = vet.VetConfig(workers=workers)
+    run = Run(
+        problem=question,
+        delivery=found,
+        check=lambda paths: vet.check_files(paths, config),
+        now=datetime.now(UTC),
+    )
+    staged = ingestion.stage(lake, run)
+    marks.append(perf_counter())
+    passport = ingestion.audit_branch(staged)
+    marks.append(perf_counter())
+    facts = ingestion.receipt(staged, ingestion.publish(staged, passport))
+    marks.append(perf_counter())
+    spent = [f"{b - a:.1f}" for a, b in pairwise(marks)]
+    named = zip(("stage", "audit", "publish"), spent, strict=True)
+    kept = {name: facts[name] for name in ("accepted", "repeated", "quarantined")}
+    return f"{kept}, " + ", ".join(f"{name} {value} s" for name, value in named)
+
+
+def _draw(data: Path, folder: Path, files: int, seed: int) -> int:
+    """Copy a seeded draw, each set into the class folder of its name; returns its bytes."""
+    every = [(name, path) for name in SETS for path in sorted((data / name).rglob("*.jp*g"))]
+    chosen = random.Random(seed).sample(every, min(files, len(every)))
+    size = 0
+    for number, (name, path) in enumerate(chosen):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / name / f"{number}.jpg")
+        size += path.stat().st_size
+    return size
+
+
+@contextmanager
+def _cores(used: list[int]) -> Iterator[None]:
+    """Bind this process, its children and its libraries' threads to some cores."""
+    before = os.sched_getaffinity(0)
+    _bind(used)
+    try:
+        yield
+    finally:
+        _bind(list(before))
+
+
+def _bind(cores: list[int]) -> None:
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)

@@ -1,0 +1,165 @@
+"""What arrived: hash every file, vet what the lake has not seen, stream it to the branch."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from neuro.delivery import Delivery, Item
+from neuro.errors import ConfigError
+from neuro.image import CleanImage
+from neuro.intake import Arrived
+from neuro.problem import Problem
+from neuro.store import readback
+from neuro.store.branches import Branch
+from neuro.store.tables import SCHEMAS
+from neuro.vet import Rejected
+
+Check = Callable[[Sequence[Path]], Iterable[CleanImage | Rejected]]
+
+# Vetting hands its results over as they come; a store that cannot keep up would let them pile up,
+# so no more than this is given to it at once. Starting its children again costs half a second.
+VET_FILES, VET_BYTES = 8192, 512_000_000
+WRITE_ROWS, WRITE_BYTES = 2048, 128_000_000
+_HASHERS = 2
+_STORED: tuple[str, ...] = ("sha256", "stored", "stored_sha256", "media_type", "width", "height")
+_STORED += ("mode", "perceptual_hash", "thumbnail")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One delivery to bring in. check: vets files. who: gave the labels, "source" or a person.
+
+    rulings: sample_id -> label that a person chose in a conflict; it stands against any other.
+    cause: what this run answers, where it is not the delivery alone. n_verified: how many images
+    are read back at the end.
+    """
+
+    problem: Problem
+    delivery: Delivery
+    check: Check
+    now: datetime
+    who: str = "source"
+    note: str = "ingest"
+    rulings: Mapping[str, str] = field(default_factory=dict)
+    cause: str = ""
+    n_verified: int = 64
+
+    def __post_init__(self) -> None:
+        if self.n_verified < 1:
+            raise ConfigError(f"n_verified must be at least 1, got {self.n_verified}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class New:
+    """What is kept in memory of an image that is new to the dataset; the bytes are not.
+
+    stored_sha256: digest of the clean bytes, as vetted. is_written: by this run, to its branch.
+    """
+
+    stored_sha256: str
+    thumbnail: bytes
+    is_written: bool
+
+
+def run_id(run: Run, arrived: Sequence[Arrived]) -> str:
+    """Digest of what arrived: the same delivery is the same run, however often it is started."""
+    lines = sorted(f"{a.sha256},{a.item.label},{a.item.source_name}" for a in arrived)
+    facts = [run.problem.dataset, *([run.cause] if run.cause else []), *lines]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def hash_files(items: Sequence[Item]) -> list[Arrived]:
+    """Digest of every file's bytes, before anything else is done with them."""
+    with ThreadPoolExecutor(_HASHERS) as pool:
+        return list(pool.map(_hash_file, items, chunksize=64))
+
+
+def vet_new(
+    branch: Branch, run: Run, arrived: Sequence[Arrived], held: Iterable[str]
+) -> tuple[list[Arrived], dict[str, New]]:
+    """Vet what the dataset does not hold, each digest once, and write it to the branch.
+
+    held: the dataset's sample_ids; their bytes were vetted when they came. Of what lies in the lake
+    for another dataset, or for a run that was cut short, the facts are read instead. Returns the
+    files with the rejected ones marked, and what is new by digest.
+    """
+    unknown = {a.sha256: a.item.path for a in arrived if a.rejected is None}
+    for sample_id in held:
+        unknown.pop(sample_id, None)
+    new = {
+        sha256: New(
+            stored_sha256=row["stored_sha256"], thumbnail=row["thumbnail"], is_written=False
+        )
+        for sha256, row in readback.facts(branch.lake, unknown).items()
+    }
+    writer = _Writer(branch, run.now)
+    rejected: dict[str, Rejected] = {}
+    todo = {sha256: path for sha256, path in unknown.items() if sha256 not in new}
+    for sha256, result in _vetted(todo, run.check):
+        if isinstance(result, Rejected):
+            rejected[sha256] = result
+            continue
+        new[sha256] = New(
+            stored_sha256=result.stored_sha256, thumbnail=result.thumbnail, is_written=True
+        )
+        writer.add(result)
+    writer.flush()
+    return [replace(a, rejected=a.rejected or rejected.get(a.sha256)) for a in arrived], new
+
+
+def _hash_file(item: Item) -> Arrived:
+    try:
+        with item.path.open("rb") as stream:
+            return Arrived(item=item, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+    except OSError as error:
+        name = hashlib.sha256(f"unreadable {item.source_name}".encode()).hexdigest()
+        why = Rejected(sha256="", code="unreadable", message=f"{error.strerror}")
+        return Arrived(item=item, sha256=name, rejected=why)
+
+
+def _vetted(todo: Mapping[str, Path], check: Check) -> Iterator[tuple[str, CleanImage | Rejected]]:
+    for some in _batches(todo):
+        for sha256, result in zip(some, check([todo[name] for name in some]), strict=True):
+            if result.sha256 in ("", sha256):
+                yield sha256, result
+            else:
+                message = "the file changed while it was read"
+                yield sha256, Rejected(sha256="", code="changed", message=message)
+
+
+def _batches(todo: Mapping[str, Path]) -> Iterator[list[str]]:
+    some: list[str] = []
+    size = 0
+    for sha256, path in todo.items():
+        some.append(sha256)
+        size += path.stat().st_size if path.exists() else 0
+        if len(some) >= VET_FILES or size >= VET_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+class _Writer:
+    """Appends clean images to the branch, a bounded number of rows and bytes at a time."""
+
+    def __init__(self, branch: Branch, now: datetime) -> None:
+        self._branch, self._now = branch, now
+        self._rows: list[dict[str, object]] = []
+        self._bytes = 0
+
+    def add(self, image: CleanImage) -> None:
+        stamp = {"ingested_at": self._now, "run_id": self._branch.run_id}
+        self._rows.append({name: getattr(image, name) for name in _STORED} | stamp)
+        self._bytes += len(image.stored)
+        if len(self._rows) >= WRITE_ROWS or self._bytes >= WRITE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        self._branch.append("images", pa.Table.from_pylist(self._rows, SCHEMAS["images"]))
+        self._rows, self._bytes = [], 0
