@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -69,12 +70,10 @@ def _measure(home: Path, folder: Path, cores: list[int], files: int, rounds: int
     for number in range(rounds):
         one, two = (Lake(str(home / f"lake-{number}-{n}")) for n in (1, 2))
         copies = home / f"copies-{number}"
-        timed("obvious loop, 1 core", cores[:1], lambda to=copies: _obvious(folder, to))
-        timed("neuro, 1 core", cores[:1], lambda lake=one: _ingest(lake, question, folder, 1))
-        timed(
-            "neuro, all cores", cores, lambda lake=two: _ingest(lake, question, folder, len(cores))
-        )
-        timed("neuro, again", cores, lambda lake=two: _ingest(lake, question, folder, len(cores)))
+        timed("obvious loop, 1 core", cores[:1], partial(_obvious, folder, copies))
+        timed("neuro, 1 core", cores[:1], partial(_ingest, one, question, folder, 1))
+        timed("neuro, all cores", cores, partial(_ingest, two, question, folder, len(cores)))
+        timed("neuro, again", cores, partial(_ingest, two, question, folder, len(cores)))
         for path in (copies, Path(one.uri), Path(two.uri)):
             shutil.rmtree(path)
     seconds = {name: median(values) for name, values in times.items()}

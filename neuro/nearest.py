@@ -49,7 +49,8 @@ def near_pairs(rows: Vectors, first: int, cosine: float) -> Pairs:
         j, i = np.nonzero(bound >= cosine - _ROUNDING)
         pairs = np.stack([i, j + start], axis=1).astype(np.int64)
         pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-        return pairs[cosines(rows, pairs) >= cosine]
+        near: Pairs = pairs[cosines(rows, pairs) >= cosine]
+        return near
 
     return np.concatenate([np.empty((0, 2), np.int64), *_each_block(search, first, len(rows))])
 
@@ -95,7 +96,7 @@ class Neighbours:
         """For each asked row, the most similar of those in the mask ``among``. (m,)."""
         similar = np.where(among[self._near[asked]], self._cosine[asked], -np.inf)
         best = similar.argmax(axis=1)
-        found = self._near[asked, best]
+        found: Rows = self._near[asked, best]
         open_rows = np.flatnonzero(similar[np.arange(len(asked)), best] < self._beyond[asked])
         pool = np.flatnonzero(among)
         others = self._rows[pool]

@@ -2,6 +2,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
@@ -132,3 +133,8 @@ def test_a_digest_that_stands_twice_breaks_the_schema(skin: Problem) -> None:
     twice = pa.concat_tables([row("images"), row("images")])
     with pytest.raises(AuditError, match="sha256: field_uniqueness 2"):
         schemas.check_table("images", twice, skin)
+
+
+def test_importing_pandera_leaves_the_offset_of_times_alone() -> None:
+    when = datetime(2026, 11, 25, 10, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert pa.array([when], pa.timestamp("us", tz="UTC"))[0].as_py() == when
