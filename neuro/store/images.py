@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from neuro.errors import DamagedError
 from neuro.sample import Sample
 from neuro.store.lake import Lake, batches
-from neuro.store.releases import Release
+from neuro.store.releases import Release, place
 
 _COLUMNS = ["sha256", "stored", "stored_sha256"]
 
@@ -43,7 +43,8 @@ def _scan(
     lake: Lake, release: Release, wanted: Collection[str]
 ) -> Iterator[tuple[str, bytes, bool]]:
     chosen = frozenset(wanted)
-    for batch in batches(lake.at("images", release.tables["images"]), _COLUMNS):
+    there = place(lake, release)
+    for batch in batches(there.at("images", release.tables["images"]), _COLUMNS):
         for sample_id, raw, digest in zip(*(batch[name] for name in _COLUMNS), strict=True):
             if sample_id.as_py() in chosen:
                 value = raw.as_py()
