@@ -21,6 +21,7 @@ from neuro.store.branches import Branch
 from neuro.store.lake import Lake, quoted
 from neuro.store.releases import Draft, Release
 from neuro.store.tables import SCHEMAS
+from neuro.store.visible import LeftOut
 from neuro.vet import Rejected
 
 Vetted = tuple[Item, CleanImage | Rejected]
@@ -36,6 +37,8 @@ class Staged:
     findings: tuple[Finding, ...]
     is_synthetic: bool
     now: datetime
+    back: frozenset[str] = frozenset()  # held once, left out by a restore, and here again
+    note: str = "ingest"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +60,12 @@ def stage(
     lake: Lake, problem: Problem, delivery: Delivery, vetted: Sequence[Vetted], now: datetime
 ) -> Staged:
     """Sort a vetted delivery, give newcomers their group and split, and write the branch."""
-    held = read_held(lake, problem.dataset)
-    intake = sort_out(vetted, held.newest_labels)
+    run_id = _run_id(problem, vetted)
+    left_out = releases.left_out(lake, problem.dataset, run_id)
+    held = read_held(lake, problem.dataset)  # what is left out keeps its place all the same
+    shown = read_held(lake, problem.dataset, left_out=left_out) if left_out.runs else held
+    intake = sort_out(vetted, shown.newest_labels)
+    back = {image.sha256 for _, image in intake.accepted} & set(held.newest_labels)
     newcomers = [
         Member(sample_id=image.sha256, label=item.label, group_key=item.group_key)
         for item, image in intake.accepted
@@ -69,7 +76,7 @@ def stage(
         problem.groups.twin_cosine,
     )
     placed = split.assign(held.members, newcomers, twins, split.SplitConfig())
-    branch = Branch(lake, _run_id(problem, vetted))
+    branch = Branch(lake, run_id)
     stamp = {"dataset": problem.dataset, "run_id": branch.run_id}
     stored = set(lake.read("images", columns=["sha256"])["sha256"].to_pylist())
     branch.append("images", _image_rows(intake, stored, branch.run_id, now))
@@ -90,6 +97,7 @@ def stage(
                     "is_synthetic": delivery.is_synthetic,
                 }
                 for (item, image), place in zip(intake.accepted, placed, strict=True)
+                if image.sha256 not in back
             ],
             SCHEMAS["samples"],
         ),
@@ -106,6 +114,7 @@ def stage(
                 run_id=branch.run_id,
                 at=now,
             ),
+            left_out.showing(run_id),
         ),
     )
     _quarantine(lake, problem.dataset, intake, branch.run_id, now)
@@ -120,10 +129,11 @@ def stage(
                 message="its twins lie in two splits, so it belongs to none",
             )
             for (_, image), place in zip(intake.accepted, placed, strict=True)
-            if place.bridges
+            if place.bridges and image.sha256 not in back
         ),
-        is_synthetic=delivery.is_synthetic or held.is_synthetic,
+        is_synthetic=delivery.is_synthetic or shown.is_synthetic,
         now=now,
+        back=frozenset(back),
     )
 
 
@@ -136,7 +146,9 @@ def audit_branch(staged: Staged) -> audit.Passport:
     branch, problem = staged.branch, staged.problem
     try:
         _check_images(branch)
-        held = read_held(branch.lake, problem.dataset, branch)
+        left_out = releases.left_out(branch.lake, problem.dataset, branch.run_id)
+        shown = left_out.showing(branch.run_id, staged.back)
+        held = read_held(branch.lake, problem.dataset, branch, shown)
         split.check_no_overlap([m.group_id for m in held.members], [m.split for m in held.members])
         unknown = {m.label for m in held.members} - {"", *problem.labels}
         if unknown:
@@ -172,9 +184,10 @@ def publish(staged: Staged, passport: audit.Passport) -> Release:
             dataset=staged.problem.dataset,
             passport=passport.as_dict(),
             creator=staged.branch.run_id,
-            note="ingest",
+            note=staged.note,
             is_synthetic=staged.is_synthetic,
             now=staged.now,
+            back=staged.back,
         ),
     )
 
@@ -196,19 +209,22 @@ def receipt(staged: Staged, release: Release) -> dict[str, Any]:
     }
 
 
-def read_held(lake: Lake, dataset: str, branch: Branch | None = None) -> Held:
-    """What a dataset holds on main, and on a branch that is not published yet."""
-    where = f"dataset = {quoted(dataset)}"
+def read_held(
+    lake: Lake, dataset: str, branch: Branch | None = None, left_out: LeftOut | None = None
+) -> Held:
+    """What a dataset's tables hold, and a branch that is not published yet, less what is left out."""
+    where, hidden = f"dataset = {quoted(dataset)}", left_out or LeftOut()
 
     def read(table: str, columns: list[str], where: str | None) -> pa.Table:
         if branch is not None:
             return branch.everything(table, columns, where)
         return lake.read(table, columns=columns, where=where)
 
-    said = read("labels", ["sha256", "sequence", "label"], where).sort_by("sequence")
-    newest = dict(zip(said["sha256"].to_pylist(), said["label"].to_pylist(), strict=True))
-    columns = ["sha256", "group_id", "group_key", "split", "given_split", "is_synthetic"]
+    said = read("labels", ["sha256", "sequence", "label", "run_id"], where).sort_by("sequence")
+    newest = {row["sha256"]: row["label"] for row in said.to_pylist() if hidden.has_label(row)}
+    columns = ["sha256", "group_id", "group_key", "split", "given_split", "is_synthetic", "run_id"]
     rows = read("samples", columns, where).sort_by("sha256").to_pylist()
+    rows = [row for row in rows if hidden.has_sample(row)]
     images = read("images", ["sha256", "thumbnail"], None)
     small = dict(zip(images["sha256"].to_pylist(), images["thumbnail"].to_pylist(), strict=True))
     return Held(
