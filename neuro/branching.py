@@ -180,7 +180,9 @@ def _stage(
 
 def _as_run(rows: pa.Table, run_id: str) -> pa.Table:
     place = rows.schema.get_field_index("run_id")
-    return rows.set_column(place, rows.schema.field(place), pa.array([run_id] * len(rows)))
+    return rows.set_column(
+        place, rows.schema.field(place), pa.array([run_id] * len(rows), pa.string())
+    )
 
 
 def _rows(

@@ -212,7 +212,7 @@ def receipt(staged: Staged, release: Release) -> dict[str, Any]:
 def read_held(
     lake: Lake, dataset: str, branch: Branch | None = None, left_out: LeftOut | None = None
 ) -> Held:
-    """What a dataset's tables hold, and a branch that is not published yet, less what is left out."""
+    """What a dataset's tables hold, with a run's branch or without, less what is left out."""
     where, hidden = f"dataset = {quoted(dataset)}", left_out or LeftOut()
 
     def read(table: str, columns: list[str], where: str | None) -> pa.Table:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from neuro.errors import DamagedError
 from neuro.sample import Sample
@@ -37,6 +38,13 @@ def damaged(lake: Lake, release: Release, samples: Collection[Sample]) -> list[s
     wanted = {sample.sample_id for sample in samples}
     whole = {sample_id for sample_id, _, ok in _scan(lake, release, wanted) if ok}
     return sorted(wanted - whole)
+
+
+def facts(lake: Lake, release: Release) -> dict[str, dict[str, Any]]:
+    """stored_sha256, media_type, width, height and mode of every stored image, by sample_id."""
+    columns = ["sha256", "stored_sha256", "media_type", "width", "height", "mode"]
+    table = place(lake, release).at("images", release.tables["images"]).to_table(columns=columns)
+    return {row.pop("sha256"): row for row in table.to_pylist()}
 
 
 def _scan(

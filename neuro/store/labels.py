@@ -49,8 +49,7 @@ def new_rows(lake: Lake, said: Said, left_out: LeftOut | None = None) -> pa.Tabl
                 "run_id": said.run_id,
             }
             for sample_id, label in said.labels.items()
-            if sample_id not in done
-            and newest.get(sample_id) != label
+            if sample_id not in done and newest.get(sample_id) != label
         ],
         SCHEMAS["labels"],
     )

@@ -217,9 +217,8 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
     """
     head_name = head_key(lake, draft.dataset)
     head = handle.config().get(head_name)
-    if erasing := handle.config().get("erasing"):
-        if draft.creator != erasing:
-            raise StaleError("an erasure is under way; when it is done, run the same command again")
+    if handle.config().get("erasing", draft.creator) != draft.creator:
+        raise StaleError("an erasure is under way; when it is done, run the same command again")
     parent = current(lake, draft.dataset)
     rows = _as_of(lake, draft.dataset, state)
     digest = content_hash(rows)

@@ -123,7 +123,13 @@ def test_one_removed_image_in_another_delivery_comes_back_to_its_old_place(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_any_history_can_be_restored_at_any_point(
-    lake: Lake, ingest: Ingest, deliver: Deliver, png: Png, brain: Problem, tmp_path: Path, seed: int
+    lake: Lake,
+    ingest: Ingest,
+    deliver: Deliver,
+    png: Png,
+    brain: Problem,
+    tmp_path: Path,
+    seed: int,
 ) -> None:
     """After each random step every release reads as when it was made, and diffs are their sets."""
     rng = np.random.default_rng(seed)
