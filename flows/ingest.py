@@ -12,15 +12,20 @@ from tasks import ingest as steps
 
 @flow(name="ingest", flow_run_name="ingest {problem}")
 def ingest(
-    problem: str = "brain", source: str | None = None, lake: str | None = None
+    problem: str = "brain",
+    source: str | None = None,
+    lake: str | None = None,
+    branch: str | None = None,
 ) -> dict[str, Any]:
     """Ingest a delivery; without a source, whatever lies in the inbox.
 
-    problem: name or TOML file. Returns run_id, release, content_hash and the counts, of which
+    problem: name or TOML file. branch: a user's branch, which alone shows it; else main.
+    Returns run_id, release, content_hash and the counts, of which
     seen = accepted + repeated + quarantined, and seconds.
     """
     started = perf_counter()
-    question, store = problems.load(problem), data.open_lake(lake)
+    question = problems.load(problem)
+    store = data.open_branch(lake, question, branch)
     found = steps.read(question, source)
     if not found.items:
         return steps.nothing(store, question, started)

@@ -78,7 +78,7 @@ def _merge(lake: Lake, problem: Problem, found: Line, now: datetime) -> Release:
 
 
 def _by_id(lake: Lake, release: Release) -> dict[str, Sample]:
-    return {sample.sample_id: sample for sample in releases.samples(lake, release)}
+    return {sample.sample_id: sample for sample in releases.remains(lake, release)}
 
 
 def _changed_labels(three: _Three, name: str) -> dict[str, str]:

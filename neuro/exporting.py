@@ -23,7 +23,15 @@ from neuro.store.releases import Release
 
 MANIFEST, DESCRIPTION = "manifest.csv", "croissant.json"
 NO_LABEL = "unlabelled"
-COLUMNS = ("file", "file_sha256", "sha256", "stored_sha256", "source_name", "label", "group_id")
+COLUMNS: tuple[str, ...] = (
+    "file",
+    "file_sha256",
+    "sha256",
+    "stored_sha256",
+    "source_name",
+    "label",
+    "group_id",
+)
 COLUMNS += ("split", "width", "height", "mode")
 _SUFFIX = {"image/png": ".png", "image/jpeg": ".jpg"}
 _NOTICE = "Research use only; not a medical device."

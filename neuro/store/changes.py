@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from neuro.errors import StaleError
 from neuro.store import releases, visible
@@ -67,12 +68,12 @@ def restated(lake: Lake, release: Release, tables: Mapping[str, int]) -> LeftOut
 
     tables: versions on the release's own branch, at least as new as its own.
     """
-    there = releases.place(lake, release)
+    there = lake.on(releases.line(release.dataset, release.branch))
     where = f"dataset = {quoted(release.dataset)}"
 
-    def rows(table: str, version: int) -> list[dict[str, object]]:
+    def rows(table: str, version: int) -> list[dict[str, Any]]:
         columns = ["sha256", "run_id"] + (["sequence"] if table == "labels" else [])
-        found: list[dict[str, object]] = (
+        found: list[dict[str, Any]] = (
             there.at(table, version).to_table(columns=columns, filter=where).to_pylist()
         )
         return found

@@ -153,6 +153,14 @@ def samples(lake: Lake, release: Release) -> list[Sample]:
     return rows
 
 
+def remains(lake: Lake, release: Release) -> list[Sample]:
+    """Samples of a release like ``samples``; of one with erased images, what is left."""
+    if not release.superseded_by:
+        return samples(lake, release)
+    there = lake.on(line(release.dataset, release.branch))
+    return _as_of(there, release.dataset, State(tables=release.tables, left_out=release.left_out))
+
+
 def place(lake: Lake, release: Release) -> Lake:
     """The view of the lake in which a release's table versions are counted.
 
