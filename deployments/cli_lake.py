@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from deployments import console
-from deployments.console import BranchName, Json, LakeUri, Problem
+from deployments.console import BranchName, Json, LakeUri, Local, Problem
 from neuro import problem as problems
 
 app = typer.Typer()
@@ -241,3 +241,49 @@ def branch_drop(
 
     lines.drop(data.open_lake(lake), problems.load(problem).dataset, name)
     console.show({"branch": name, "dropped": True}, as_json=as_json, title="dropped")
+
+
+@app.command()
+def erase(
+    reason: Annotated[str, typer.Option(help="Why; kept in the journal.")],
+    group: Annotated[str, typer.Option(help="A group's digest, or a patient's id.")] = "",
+    sample: Annotated[str, typer.Option(help="A sample's digest or source name.")] = "",
+    who: Annotated[str, typer.Option(help="Who decided it [default: your account].")] = "",
+    problem: Problem = "brain",
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. There is no way back.")] = False,
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Erase images everywhere and prove it; without --yes, say what would go (exit code 3).
+
+    Example: neuro erase --sample 9f2c41d07a55e3b8 --reason "consent withdrawn" --yes
+    """
+    from neuro.erasing import Request
+    from tasks import data, settings
+    from tasks import erase as steps
+
+    if not yes:
+        asked = Request(
+            problem=problems.load(problem),
+            group=group,
+            sample=sample,
+            reason=reason,
+            who=who or settings.user(),
+        )
+        console.show(
+            steps.preview(data.open_lake(lake), asked), as_json=as_json, title="would be erased"
+        )
+        console.say("nothing was erased; add --yes to do it")
+        raise typer.Exit(3)
+
+    def load() -> Any:
+        from flows.erase import erase as flow
+
+        return flow
+
+    given = {"group": group, "sample": sample, "reason": reason, "who": who or settings.user()}
+    result = console.call(load, is_local=local, problem=problem, lake=lake, **given)
+    console.show(result, as_json=as_json, title="erase")
+    if not result["is_proven"]:
+        raise typer.Exit(1)

@@ -50,6 +50,7 @@ class Plan:
     sample_ids: Sequence[str]
     needles: Sequence[str]
     superseded: Sequence[str] = field(default=())
+    contents: Sequence[str] = field(default=())
 
     @property
     def run(self) -> str:
@@ -62,12 +63,14 @@ class Plan:
 class Erased:
     """What was done. found: files that still hold some of it; empty is the proof.
 
-    kept_as_group: digests that go on naming a group with other members. searched: bytes strings.
+    contents: content hashes of the superseded releases. kept_as_group: digests that go on naming a
+    group with other members. searched: how many byte strings.
     """
 
     run: str
     sample_ids: Sequence[str]
     superseded: Sequence[str]
+    contents: Sequence[str]
     current: Mapping[str, str]
     verified: int
     searched: int
@@ -98,6 +101,13 @@ def plan(lake: Lake, request: Request, home: Path) -> Plan:
     return Plan(sample_ids=sample_ids, needles=[base64.b64encode(one).decode() for one in own])
 
 
+def preview(lake: Lake, request: Request, home: Path) -> Plan:
+    """What an erasure would take away and which releases it would supersede; nothing is written."""
+    asked = plan(lake, request, home)
+    held = erasure.holders(lake, asked.sample_ids)
+    return replace(asked, superseded=sorted({*asked.superseded, *(r.name for r in held)}))
+
+
 def erase(
     lake: Lake, request: Request, home: Path, problems: Mapping[str, Problem], now: datetime
 ) -> Erased:
@@ -115,7 +125,8 @@ def erase(
     erasure.begin(lake, asked.run)
     held = erasure.holders(lake, asked.sample_ids)
     names = sorted({*asked.superseded, *(release.name for release in held)})
-    asked = replace(asked, superseded=names)
+    contents = sorted({*asked.contents, *(release.content_hash for release in held)})
+    asked = replace(asked, superseded=names, contents=contents)
     _write(plan_path(home, request), asked)
     body: dict[str, Any] = {
         "reason": request.reason,
@@ -129,7 +140,7 @@ def erase(
         _supersede(lake, release, problems, asked.run, now)
     erasure.repin(lake, asked.sample_ids, held)
     erasure.purge(lake)
-    removed = {"rows": rows, **_scrub(lake, home, asked)}
+    removed = {"rows": rows, **_scrub(home, asked)}
     done = _prove(lake, home, asked, removed, plan_path(home, request))
     erasure.end(lake)
     if not done.found:  # else the same request searches again, once a person has looked
@@ -199,26 +210,15 @@ def _write(path: Path, asked: Plan) -> None:
     scratch.replace(path)
 
 
-def _scrub(lake: Lake, home: Path, asked: Plan) -> dict[str, Any]:
+def _scrub(home: Path, asked: Plan) -> dict[str, Any]:
     wanted = [base64.b64decode(text) for text in asked.needles]
     names = [sample_id.encode() for sample_id in asked.sample_ids]
-    known = [r for v in erasure.views(lake) for r in _superseded(v)]
     return {
-        "frames": scrubbing.frames(home, [release.content_hash for release in known]),
+        "frames": scrubbing.frames(home, asked.contents),
         "predictions": scrubbing.predictions(home, asked.sample_ids),
         "pages": scrubbing.files_with([home / "reports"], [*wanted, *names]),
         "inbox": _empty_inbox(home / "inbox", asked.sample_ids),
     }
-
-
-def _superseded(view: Lake) -> list[Release]:
-    rows = view.read("releases", columns=["dataset"])["dataset"].to_pylist()
-    return [
-        release
-        for dataset in sorted(set(rows))
-        for release in releases.known(view, dataset).values()
-        if release.superseded_by
-    ]
 
 
 def _empty_inbox(inbox: Path, sample_ids: Sequence[str]) -> int:
@@ -256,6 +256,7 @@ def _prove(lake: Lake, home: Path, asked: Plan, removed: Mapping[str, Any], path
         run=asked.run,
         sample_ids=asked.sample_ids,
         superseded=asked.superseded,
+        contents=asked.contents,
         current=current,
         verified=survivors,
         searched=len(pixels) + len(texts),

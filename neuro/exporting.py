@@ -104,7 +104,7 @@ def describe(
         "license": problem.licence,
         "citeAs": problem.citation,
         "url": f"urn:sha256:{release.content_hash}",
-        "version": release.name.split("-")[1] + ".0.0",
+        "version": f"{int(release.name.rsplit('-', 2)[1])}.0.0",
         "datePublished": release.created_at.date().isoformat(),
         "distribution": [
             {
@@ -192,6 +192,7 @@ _CONTEXT = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -211,6 +212,7 @@ _CONTEXT = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",

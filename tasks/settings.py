@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pwd
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,14 @@ def load() -> Settings:
         revision=code_revision(),
         lock_hash=lock_hash(),
     )
+
+
+def user() -> str:
+    """The account that this process runs as."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container whose account has no name
+        return f"uid {os.getuid()}"
 
 
 def read_stack_file(path: Path) -> dict[str, Any]:
