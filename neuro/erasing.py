@@ -63,14 +63,16 @@ class Plan:
 class Erased:
     """What was done. found: files that still hold some of it; empty is the proof.
 
-    contents: content hashes of the superseded releases. kept_as_group: digests that go on naming a
-    group with other members. searched: how many byte strings.
+    contents, readable: content hashes of the superseded releases, and of all that can be read.
+    kept_as_group: digests that go on naming a group with other members. searched: how many byte
+    strings.
     """
 
     run: str
     sample_ids: Sequence[str]
     superseded: Sequence[str]
     contents: Sequence[str]
+    readable: Sequence[str]
     current: Mapping[str, str]
     verified: int
     searched: int
@@ -140,7 +142,7 @@ def erase(
         _supersede(lake, release, problems, asked.run, now)
     erasure.repin(lake, asked.sample_ids, held)
     erasure.purge(lake)
-    removed = {"rows": rows, **_scrub(home, asked)}
+    removed = {"rows": rows, **_scrub(lake, home, asked)}
     done = _prove(lake, home, asked, removed, plan_path(home, request))
     erasure.end(lake)
     if not done.found:  # else the same request searches again, once a person has looked
@@ -210,11 +212,11 @@ def _write(path: Path, asked: Plan) -> None:
     scratch.replace(path)
 
 
-def _scrub(home: Path, asked: Plan) -> dict[str, Any]:
+def _scrub(lake: Lake, home: Path, asked: Plan) -> dict[str, Any]:
     wanted = [base64.b64decode(text) for text in asked.needles]
     names = [sample_id.encode() for sample_id in asked.sample_ids]
     return {
-        "frames": scrubbing.frames(home, asked.contents),
+        "frames": scrubbing.frames(home, erasure.readable(lake)),
         "predictions": scrubbing.predictions(home, asked.sample_ids),
         "pages": scrubbing.files_with([home / "reports"], [*wanted, *names]),
         "inbox": _empty_inbox(home / "inbox", asked.sample_ids),
@@ -257,6 +259,7 @@ def _prove(lake: Lake, home: Path, asked: Plan, removed: Mapping[str, Any], path
         sample_ids=asked.sample_ids,
         superseded=asked.superseded,
         contents=asked.contents,
+        readable=sorted(erasure.readable(lake)),
         current=current,
         verified=survivors,
         searched=len(pixels) + len(texts),

@@ -68,12 +68,15 @@ def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
         return False
 
 
-def frames(home: Path, content_hashes: Collection[str]) -> int:
-    """Remove the pixel caches of these contents, and what a killed build left; returns how many."""
-    kept_by = {digest[:16] for digest in content_hashes}
+def frames(home: Path, readable: Collection[str]) -> int:
+    """Remove the pixel caches of all but these contents; returns how many.
+
+    A branch that was dropped long ago and a killed build have left theirs.
+    """
+    kept = {digest[:16] for digest in readable}
     count = 0
     for folder in (home / "frames").glob("*"):
-        if folder.name.startswith("tmp") or folder.name.split("-")[0] in kept_by:
+        if folder.name.split("-")[0] not in kept:
             shutil.rmtree(folder)
             count += 1
     return count

@@ -37,15 +37,17 @@ def models(done: Erased) -> dict[str, Any]:
     """The result, with the packages and MLflow runs whose release held one of the images.
 
     They are named, not deleted: weights are not the images, and whether they may stay is for a
-    person to decide.
+    person to decide. Named is each package whose data cannot be read any more: of a branch that
+    was dropped nobody can tell what it held.
     """
     packages = []
     for path in sorted(registry.packages().glob("*/model.json")):
         pin = json.loads(path.read_text(encoding="utf-8"))["pin"]
-        if pin["content_hash"] in done.contents:
+        if pin["content_hash"] not in done.readable:
             packages.append(str(path.parent))
     runs = tracking.runs_on(done.contents)
-    facts = asdict(done) | {"is_proven": not done.found, "packages": packages, "mlflow_runs": runs}
+    facts = {k: v for k, v in asdict(done).items() if k not in ("contents", "readable")}
+    facts |= {"is_proven": not done.found, "packages": packages, "mlflow_runs": runs}
     rows = [{"what": name, "figure": str(value)} for name, value in facts.items()]
     artifacts.label_run(name=f"erase {len(done.sample_ids)} images")
     artifacts.table("erasure", rows, "Erasure")

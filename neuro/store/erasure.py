@@ -213,6 +213,11 @@ def group_names(lake: Lake, sample_ids: Collection[str]) -> set[str]:
     return found & set(sample_ids)
 
 
+def readable(lake: Lake) -> set[str]:
+    """Content hashes of every release that can be read, of any dataset and branch."""
+    return {release.content_hash for release in _every(lake) if not release.superseded_by}
+
+
 def _every(lake: Lake) -> list[Release]:
     return [
         release for dataset in _datasets(lake) for release in releases.known(lake, dataset).values()
