@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from neuro.errors import DamagedError, ErasedError, StaleError, UnknownNameError
 from neuro.sample import Sample
-from neuro.store import visible
+from neuro.store import content, visible
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import SCHEMAS
 from neuro.store.visible import LeftOut
@@ -272,36 +272,8 @@ def _tag(lake: Lake, table: str, name: str, version: int) -> int:
 
 
 def _as_of(lake: Lake, dataset: str, state: State) -> list[Sample]:
-    where = f"dataset = {quoted(dataset)}"
-    labels = (
-        lake.at("labels", state.tables["labels"])
-        .to_table(columns=["sha256", "sequence", "label", "run_id"], filter=where)
-        .sort_by("sequence")
-        .to_pylist()
-    )
-    hidden = state.left_out
-    newest = {row["sha256"]: row["label"] for row in labels if hidden.has_label(row)}
-    columns = ["sha256", "group_id", "split", "given_split", "source_name", "run_id"]
-    rows = (
-        lake.at("samples", state.tables["samples"])
-        .to_table(columns=columns, filter=where)
-        .sort_by("sha256")
-        .to_pylist()
-    )
     entered = _entered(history(lake, dataset))
-    return [
-        Sample(
-            sample_id=row["sha256"],
-            group_id=row["group_id"],
-            split=row["split"],
-            given_split=row["given_split"],
-            label=newest.get(row["sha256"], ""),
-            source_name=row["source_name"],
-            entered=entered.get(row["sha256"]) or entered.get(row["run_id"], ""),
-        )
-        for row in rows
-        if hidden.has_sample(row)
-    ]
+    return content.samples(lake, dataset, state.tables, state.left_out, entered)
 
 
 def _entered(chain: Iterable[Release]) -> dict[str, str]:
