@@ -13,7 +13,7 @@ from neuro import scrubbing
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingestion import inspect, read_held
 from neuro.problem import Problem
-from neuro.store import erasure, journal, releases
+from neuro.store import erasure, journal, keys, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Draft, Release
 
@@ -184,7 +184,7 @@ def _supersede(
     lake: Lake, release: Release, problems: Mapping[str, Problem], run: str, now: datetime
 ) -> None:
     """Publish what remains, where the release is the current one of its line."""
-    view = lake.on(releases.line(release.dataset, release.branch))
+    view = lake.on(keys.line(release.dataset, release.branch))
     lines = [v for v in erasure.views(lake) if releases.current(v, release.dataset) == release]
     for there in lines or [view]:
         if releases.current(there, release.dataset) != release:

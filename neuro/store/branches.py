@@ -4,7 +4,7 @@ import lance
 import pyarrow as pa
 
 from neuro.errors import StaleError
-from neuro.store import releases
+from neuro.store import keys
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import key_of
 
@@ -47,7 +47,7 @@ class Branch:
         written, and no other release shows its rows. Raises StaleError if another run has meanwhile
         taken a key: Lance itself would say nothing.
         """
-        mark = releases.pending_key(self.lake, self.run_id)
+        mark = keys.pending_key(self.lake, self.run_id)
         self.lake.open("releases").update_config({mark: "merging"})
         for table in ORDER:
             rows = self.rows(table)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from neuro.errors import StaleError
-from neuro.store import releases, visible
+from neuro.store import keys, releases, visible
 from neuro.store.lake import Lake, quoted
 from neuro.store.releases import Draft, Release, State
 from neuro.store.visible import LeftOut
@@ -68,7 +68,7 @@ def restated(lake: Lake, release: Release, tables: Mapping[str, int]) -> LeftOut
 
     tables: versions on the release's own branch, at least as new as its own.
     """
-    there = lake.on(releases.line(release.dataset, release.branch))
+    there = lake.on(keys.line(release.dataset, release.branch))
     where = f"dataset = {quoted(release.dataset)}"
 
     def rows(table: str, version: int) -> list[dict[str, Any]]:

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 
 from neuro.errors import ConfigError, StaleError
-from neuro.store import releases
+from neuro.store import keys, releases
 from neuro.store.changes import restated
 from neuro.store.lake import Lake, batches, quoted
-from neuro.store.releases import PINNED, Release, line
+from neuro.store.releases import PINNED, Release
 from neuro.store.tables import BRANCHED, SCHEMAS
 
 _FLAG = "erasing"
@@ -155,7 +155,7 @@ def repin(lake: Lake, sample_ids: Collection[str], held: Iterable[Release]) -> N
     rows = {row["name"]: row for row in lake.read("releases").to_pylist()}
     moved = []
     for release in _every(lake):
-        view = lake.on(line(release.dataset, release.branch))
+        view = lake.on(keys.line(release.dataset, release.branch))
         if release.name in names and release.name not in listed:
             # Never current, and a row of that name would stand in the way of a new one.
             lake.open("releases").delete(f"name = {quoted(release.name)}")
@@ -188,7 +188,7 @@ def purge(lake: Lake) -> None:
         for tag in dataset.tags.list():
             dataset.tags.delete(tag)
         for release in every:
-            there, version = line(release.dataset, release.branch), release.tables[table]
+            there, version = keys.line(release.dataset, release.branch), release.tables[table]
             dataset.tags.create(release.name, (there, version) if there else version)
     for view in views(lake):
         for table in _tables(view):

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.store import releases
+from neuro.store import keys, releases
 from neuro.store.lake import Lake, quoted
-from neuro.store.releases import PINNED, Release, line
+from neuro.store.releases import PINNED, Release
 from neuro.store.tables import BRANCHED
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -46,11 +46,11 @@ def create(lake: Lake, dataset: str, name: str) -> Line:
     _remove(lake, dataset, name)  # what a crashed creation left
     for table in BRANCHED:
         origin = lake.at(table, base.tables[table]) if table in PINNED else lake.open(table)
-        origin.create_branch(line(dataset, name))
-    view = lake.on(line(dataset, name))
+        origin.create_branch(keys.line(dataset, name))
+    view = lake.on(keys.line(dataset, name))
     view.open("quarantine").delete("true")  # what waits on main is no matter of the branch
     lake.open("releases").update_config(
-        {_base_key(dataset, name): base.name, releases.head_key(view, dataset): base.name}
+        {_base_key(dataset, name): base.name, keys.head_key(view, dataset): base.name}
     )
     return find(lake, dataset, name)
 
@@ -72,7 +72,7 @@ def find(lake: Lake, dataset: str, name: str) -> Line:
             f"dataset {dataset} has no branch {name!r} (known: {known}); make it with "
             f"`neuro branch create {name}`"
         )
-    view = lake.on(line(dataset, name))
+    view = lake.on(keys.line(dataset, name))
     base = lake.open("releases").config()[_base_key(dataset, name)]
     return Line(
         name=name,
@@ -90,17 +90,17 @@ def drop(lake: Lake, dataset: str, name: str) -> None:
     if name not in names(lake, dataset):
         find(lake, dataset, name)
     _remove(lake, dataset, name)
-    view = lake.on(line(dataset, name))
+    view = lake.on(keys.line(dataset, name))
     mine = f"dataset = {quoted(dataset)} AND branch = {quoted(name)}"
     lake.open("releases").delete(mine)
-    marks = dict.fromkeys(releases.pending_key(view, run) for run in releases.pending(view))
-    gone = {_base_key(dataset, name): None, releases.head_key(view, dataset): None}
+    marks = dict.fromkeys(keys.pending_key(view, run) for run in keys.pending(view))
+    gone = {_base_key(dataset, name): None, keys.head_key(view, dataset): None}
     lake.open("releases").update_config({**marks, **gone})
 
 
 def _remove(lake: Lake, dataset: str, name: str) -> None:
     """Tags, unfinished runs and tables of a branch; harmless where there are none."""
-    mine = line(dataset, name)
+    mine = keys.line(dataset, name)
     for table in BRANCHED:
         dataset_ = lake.open(table)
         for tag, facts in dataset_.tags.list().items():

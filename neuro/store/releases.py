@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from neuro.errors import DamagedError, ErasedError, StaleError, UnknownNameError
 from neuro.sample import Sample
-from neuro.store import content, visible
+from neuro.store import content, keys, visible
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import SCHEMAS
 from neuro.store.visible import LeftOut
@@ -85,16 +85,11 @@ def content_hash(samples: Iterable[Sample]) -> str:
     return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
-def line(dataset: str, branch: str) -> str:
-    """The Lance branch of a user's branch, "" for main."""
-    return f"user/{dataset}/{branch}" if branch else ""
-
-
 def current(lake: Lake, dataset: str) -> Release | None:
     """The newest release of a dataset on this branch, or None before the first."""
     if not lake.has("releases"):
         return None
-    name = lake.open("releases").config().get(head_key(lake, dataset))
+    name = lake.open("releases").config().get(keys.head_key(lake, dataset))
     return known(lake, dataset).get(name) if name else None
 
 
@@ -126,7 +121,7 @@ def find(lake: Lake, dataset: str, name: str | None = None) -> Release:
     if name not in listed:
         elsewhere = known(lake, dataset).get(name)
         if elsewhere is not None and elsewhere.branch:
-            there = history(lake.on(line(dataset, elsewhere.branch)), dataset)
+            there = history(lake.on(keys.line(dataset, elsewhere.branch)), dataset)
             if elsewhere in there:
                 return elsewhere
         near = difflib.get_close_matches(name, listed, n=1)
@@ -157,7 +152,7 @@ def remains(lake: Lake, release: Release) -> list[Sample]:
     """Samples of a release like ``samples``; of one with erased images, what is left."""
     if not release.superseded_by:
         return samples(lake, release)
-    there = lake.on(line(release.dataset, release.branch))
+    there = lake.on(keys.line(release.dataset, release.branch))
     return _as_of(there, release.dataset, State(tables=release.tables, left_out=release.left_out))
 
 
@@ -171,7 +166,7 @@ def place(lake: Lake, release: Release) -> Lake:
             f"release {release.name} held images that were erased and cannot be read any more; "
             f"{release.superseded_by} is what remains of it"
         )
-    return lake.on(line(release.dataset, release.branch))
+    return lake.on(keys.line(release.dataset, release.branch))
 
 
 def versions(lake: Lake) -> dict[str, int]:
@@ -188,20 +183,8 @@ def left_out(lake: Lake, dataset: str, run: str = "") -> LeftOut:
     if not lake.has("releases"):
         return LeftOut()
     creators = {release.creator for release in history(lake, dataset)}
-    half = pending(lake) - creators - {run}
+    half = keys.pending(lake) - creators - {run}
     return (parent.left_out if parent else LeftOut()).hiding(half)
-
-
-def pending(lake: Lake) -> set[str]:
-    """Runs that began to write to this branch's tables and have not published a release yet."""
-    config = lake.open("releases").config()
-    asked = pending_key(lake, "")
-    return {key.removeprefix(asked) for key in config if key.startswith(asked)}
-
-
-def pending_key(lake: Lake, run: str) -> str:
-    """The key of the releases table's configuration that says a run is half written."""
-    return f"pending@{lake.branch}/{run}"
 
 
 def publish(lake: Lake, draft: Draft) -> Release:
@@ -223,23 +206,38 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
 
     Raises StaleError if the head has moved since then.
     """
-    head_name = head_key(lake, draft.dataset)
+    head_name = keys.head_key(lake, draft.dataset)
     head = handle.config().get(head_name)
     if handle.config().get("erasing", draft.creator) != draft.creator:
         raise StaleError("an erasure is under way; when it is done, run the same command again")
     parent = current(lake, draft.dataset)
     rows = _as_of(lake, draft.dataset, state)
     digest = content_hash(rows)
-    done = pending_key(lake, draft.creator)
+    done = keys.pending_key(lake, draft.creator)
     if parent is not None and parent.content_hash == digest:
         if done in lake.open("releases").config():
             lake.open("releases").update_config({done: None})
         return parent
+    row = _row(lake, draft, state, rows)
+    name = str(row["name"])
+    lake.add("releases", pa.Table.from_pylist([row], SCHEMAS["releases"]))
+    if (parent.name if parent else None) != head:
+        raise StaleError(f"release {head} appeared meanwhile; run the same command again")
+    try:
+        handle.update_config({head_name: name, done: None})
+    except OSError as error:  # the one compare-and-set Lance has
+        raise StaleError("another run published meanwhile; run the same command again") from error
+    return find(lake, draft.dataset, name)
+
+
+def _row(lake: Lake, draft: Draft, state: State, rows: list[Sample]) -> dict[str, Any]:
+    """The row of a new release; its table versions are tagged, so that they stay."""
+    digest, parent = content_hash(rows), current(lake, draft.dataset)
     branch = lake.branch.rpartition("/")[2]
     prefix = f"{draft.dataset}.{branch}" if branch else draft.dataset
     name = f"{prefix}-{len(history(lake, draft.dataset)) + 1:04d}-{digest[:8]}"
     tagged = {table: _tag(lake, table, name, state.tables[table]) for table in PINNED}
-    row = {
+    return {
         **{key: value for key, value in asdict(draft).items() if key not in ("now", "back")},
         "name": name,
         "content_hash": digest,
@@ -251,14 +249,6 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
         "branch": branch,
         "left_out": state.left_out.to_json(),
     }
-    lake.add("releases", pa.Table.from_pylist([row], SCHEMAS["releases"]))
-    if (parent.name if parent else None) != head:
-        raise StaleError(f"release {head} appeared meanwhile; run the same command again")
-    try:
-        handle.update_config({head_name: name, done: None})
-    except OSError as error:  # the one compare-and-set Lance has
-        raise StaleError("another run published meanwhile; run the same command again") from error
-    return find(lake, draft.dataset, name)
 
 
 def _tag(lake: Lake, table: str, name: str, version: int) -> int:
@@ -287,12 +277,6 @@ def _entered(chain: Iterable[Release]) -> dict[str, str]:
             found.setdefault(sample_id, release.name)
         before = release.left_out
     return found
-
-
-def head_key(lake: Lake, dataset: str) -> str:
-    """The key of the releases table's configuration that names the current release."""
-    branch = lake.branch.rpartition("/")[2]
-    return f"head.{dataset}@{branch}" if branch else f"head.{dataset}"
 
 
 def known(lake: Lake, dataset: str) -> dict[str, Release]:

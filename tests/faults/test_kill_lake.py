@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from neuro import delivery, image, ingestion, problem
-from neuro.store import lines, releases
+from neuro.store import keys, lines, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
 
@@ -123,5 +123,5 @@ def test_what_was_killed_is_completed_by_the_same_command(
 def state(lake: Lake) -> list[tuple[str, str, bool, list[str]]]:
     """Every release of main by content; the branches and runs that are left."""
     chain = releases.history(lake, "brain")
-    left = [*lines.names(lake, "brain"), *releases.pending(lake)]
+    left = [*lines.names(lake, "brain"), *keys.pending(lake)]
     return [(r.content_hash, r.note, bool(r.superseded_by), left) for r in chain]

@@ -32,6 +32,7 @@ def test_a_delivery_to_an_unknown_branch_names_the_remedy(home: Path, draw: Draw
         ingest.fn(source=str(draw(LABELS, 2, name="later", seed=1)), branch="trial")
 
 
+@pytest.mark.slow
 def test_an_erasure_names_the_models_that_learned_from_the_image(home: Path, draw: Draw) -> None:
     ingest.fn(source=str(draw(LABELS, 30)))
     lake = Lake(str(home / "lake"))

@@ -10,7 +10,7 @@ import pytest
 from neuro import branching, image, labelling
 from neuro.errors import ConfigError, StaleError, UnknownNameError
 from neuro.problem import Problem
-from neuro.store import images, lines, releases
+from neuro.store import images, keys, lines, releases
 from neuro.store.lake import Lake
 from neuro.store.lines import Line
 from neuro.store.releases import Release
@@ -202,7 +202,7 @@ def test_a_publication_cut_short_shows_nothing_and_is_completed_by_the_same_comm
         {"pituitary/9.png": "pituitary"} if table != "quarantine" else {}
     )
     assert lines.names(lake, "brain") == []
-    assert releases.pending(lake) == set()
+    assert keys.pending(lake) == set()
     assert release == releases.current(lake, "brain")
 
 
