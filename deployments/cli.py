@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deployments import cli_data, cli_models, cli_quarantine, console
+from deployments import cli_data, cli_lake, cli_models, cli_quarantine, console
 from neuro.errors import NeuroError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     help="Honest, current and answerable classifiers for medical images. "
     "Research use only; not a medical device.",
 )
-for verbs in (cli_data.app, cli_quarantine.app, cli_models.app):
+for verbs in (cli_data.app, cli_quarantine.app, cli_lake.app, cli_models.app):
     app.registered_commands += verbs.registered_commands
     app.registered_groups += verbs.registered_groups
 

@@ -1,4 +1,4 @@
-"""Verbs about data: problem, ingest, labels, releases, passport, verify, featurize."""
+"""Verbs about data: problem, ingest, labels, passport, featurize."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from deployments import console
-from deployments.console import Json, LakeUri, Local, Problem, ReleaseName
+from deployments.console import BranchName, Json, LakeUri, Local, Problem, ReleaseName
 from neuro import problem as problems
 
 app = typer.Typer()
@@ -76,6 +76,7 @@ def ingest(
         typer.Argument(help="Folder, zip, tar, single file or s3:// [default: the inbox]."),
     ] = None,
     problem: Problem = "brain",
+    branch: BranchName = None,
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,
@@ -92,13 +93,19 @@ def ingest(
 
     # A flow may run in another folder, so a path is made absolute; an address is not a path.
     place = str(Path(source).resolve()) if source and "://" not in source else source
-    result = console.call(load, is_local=local, problem=problem, source=place, lake=lake)
+    result = console.call(
+        load, is_local=local, problem=problem, source=place, lake=lake, branch=branch
+    )
     console.show(result, as_json=as_json, title="ingest")
 
 
 @labels_app.command("import")
 def labels_import(
-    file: Path, problem: Problem = "brain", lake: LakeUri = None, as_json: Json = False
+    file: Path,
+    problem: Problem = "brain",
+    branch: BranchName = None,
+    lake: LakeUri = None,
+    as_json: Json = False,
 ) -> None:
     """Append labels from a CSV (sample, label, who, when) and make a release that has them.
 
@@ -107,42 +114,15 @@ def labels_import(
     from neuro import labelling
     from tasks import data
 
-    done = labelling.import_file(
-        data.open_lake(lake), problems.load(problem), file, datetime.now(UTC)
-    )
+    question = problems.load(problem)
+    store = data.open_branch(lake, question, branch)
+    done = labelling.import_file(store, question, file, datetime.now(UTC))
     facts: dict[str, Any] = {
         "release": done.release.name,
         "content_hash": done.release.content_hash,
     }
     facts |= {"seen": done.seen, "added": done.added, "unchanged": done.unchanged}
     console.show(facts, as_json=as_json, title="labels")
-
-
-@app.command()
-def releases(problem: Problem = "brain", lake: LakeUri = None, as_json: Json = False) -> None:
-    """List the releases of a problem's dataset, oldest first.
-
-    Example: neuro releases --problem brain --json
-    """
-    from neuro.store import releases as store
-    from tasks import data
-
-    question = problems.load(problem)
-    found = store.history(data.open_lake(lake), question.dataset)
-    rows = [
-        {
-            "name": release.name,
-            "content_hash": release.content_hash,
-            "created_at": release.created_at.isoformat(timespec="seconds"),
-            "n": release.n,
-            "classes": dict(release.passport["labels"]),
-            "parent": release.parent,
-            "note": release.note,
-            "tables": dict(release.tables),
-        }
-        for release in found
-    ]
-    console.show(rows, as_json=as_json)
 
 
 @app.command()
@@ -161,31 +141,6 @@ def passport(
 
     found = store.find(data.open_lake(lake), problems.load(problem).dataset, release)
     console.show({"release": found.name, **found.passport}, as_json=as_json, title="passport")
-
-
-@app.command()
-def verify(
-    release: Annotated[str | None, typer.Argument(help="Release [default: current].")] = None,
-    problem: Problem = "brain",
-    lake: LakeUri = None,
-    as_json: Json = False,
-) -> None:
-    """Check every stored byte of a release against its digest; exit code 3 on damage.
-
-    Example: neuro verify --problem brain
-    """
-    from neuro.store import images
-    from neuro.store import releases as store
-    from tasks import data
-
-    where = data.open_lake(lake)
-    found = store.find(where, problems.load(problem).dataset, release)
-    samples = store.samples(where, found)
-    damaged = images.damaged(where, found, samples)
-    facts = {"release": found.name, "checked": len(samples), "damaged": damaged}
-    console.show(facts | {"ok": not damaged}, as_json=as_json, title="verify")
-    if damaged:
-        raise typer.Exit(3)
 
 
 @app.command()

@@ -222,7 +222,9 @@ def retrain(
 
 @app.command()
 def journal(
-    kind: Annotated[str, typer.Argument(help="claim, look, verdict or decision.")] = "decision",
+    kind: Annotated[
+        str, typer.Argument(help="claim, look, verdict, decision or erasure.")
+    ] = "decision",
     lake: LakeUri = None,
     as_json: Json = False,
 ) -> None:

@@ -26,6 +26,9 @@ LakeUri = Annotated[
 ReleaseName = Annotated[
     str | None, typer.Option("--release", help="Release to read [default: the current one].")
 ]
+BranchName = Annotated[
+    str | None, typer.Option("--branch", help="A branch of your own [default: main].")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Local = Annotated[bool, typer.Option("--local", help="Run here, without any server.")]
 

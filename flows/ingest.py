@@ -16,16 +16,18 @@ def ingest(
     source: str | None = None,
     lake: str | None = None,
     n_verified: int = 64,
+    branch: str | None = None,
 ) -> dict[str, Any]:
     """Ingest a delivery; without a source, what is new in the inbox.
 
     problem: name or TOML file. source: folder, zip or tar, single file or s3://bucket/prefix.
-    n_verified: images read back at the end. Returns run_id, release, content_hash and the counts,
-    of which seen = accepted + repeated + quarantined, waiting (files of the inbox that may still be
-    written), and seconds.
+    n_verified: images read back at the end. branch: a user's branch, which alone shows it; else
+    main. Returns run_id, release, content_hash and the counts, of which seen = accepted + repeated
+    + quarantined, waiting (files of the inbox that may still be written), and seconds.
     """
     started = perf_counter()
-    question, store = problems.load(problem), data.open_lake(lake)
+    question = problems.load(problem)
+    store = data.open_branch(lake, question, branch)
     with steps.opened(question, source) as listing:
         poll = steps.read(store, question, listing, source)
         if not poll.fresh.items:

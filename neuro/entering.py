@@ -14,17 +14,20 @@ from neuro.store import labels, quarantine
 from neuro.store.branches import Branch
 from neuro.store.quarantine import Waiting
 from neuro.store.tables import SCHEMAS
+from neuro.store.visible import LeftOut
 
 
-def write_samples(branch: Branch, run: Run, sorted_in: Intake, placed: Sequence[Assigned]) -> None:
-    """Append one sample for each accepted file."""
+def write_samples(
+    branch: Branch, run: Run, sorted_in: Intake, placed: Mapping[str, Assigned]
+) -> None:
+    """Append one sample for each accepted file that has no place in the table yet."""
     rows = [
         {
             "dataset": run.problem.dataset,
             "run_id": branch.run_id,
             "sha256": sha256,
-            "group_id": place.group_id,
-            "split": place.split,
+            "group_id": placed[sha256].group_id,
+            "split": placed[sha256].split,
             "group_key": item.group_key,
             "given_split": item.given_split,
             "source_name": item.source_name,
@@ -32,12 +35,15 @@ def write_samples(branch: Branch, run: Run, sorted_in: Intake, placed: Sequence[
             "source": run.delivery.source,
             "is_synthetic": run.delivery.is_synthetic,
         }
-        for (item, sha256), place in zip(sorted_in.accepted, placed, strict=True)
+        for item, sha256 in sorted_in.accepted
+        if sha256 in placed
     ]
     branch.append("samples", pa.Table.from_pylist(rows, SCHEMAS["samples"]))
 
 
-def write_labels(branch: Branch, run: Run, sorted_in: Intake, ruled: Mapping[str, str]) -> None:
+def write_labels(
+    branch: Branch, run: Run, sorted_in: Intake, ruled: Mapping[str, str], left_out: LeftOut
+) -> None:
     """Append what the delivery says of new and unlabelled images, and what a person ruled."""
     said = {sha256: item.label for item, sha256 in sorted_in.accepted if item.label}
     rows = labels.new_rows(
@@ -50,6 +56,7 @@ def write_labels(branch: Branch, run: Run, sorted_in: Intake, ruled: Mapping[str
             at=run.now,
             is_reviewed=run.who != "source",
         ),
+        left_out,
     )
     branch.append("labels", rows)
 

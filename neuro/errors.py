@@ -51,6 +51,10 @@ class DamagedError(NeuroError):
     """Stored bytes no longer match their digest."""
 
 
+class ErasedError(NeuroError):
+    """A release held images that were erased since; the message names what took its place."""
+
+
 class StaleError(NeuroError):
     """Somebody else advanced the lake meanwhile; run the command again."""
 

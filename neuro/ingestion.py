@@ -18,6 +18,7 @@ from neuro.store import readback, releases
 from neuro.store.branches import Branch
 from neuro.store.lake import Lake, quoted
 from neuro.store.releases import Draft, Release
+from neuro.store.visible import LeftOut
 
 _GONE = {"stored_sha256": ""}
 
@@ -35,6 +36,7 @@ class Staged:
     new: Mapping[str, New]
     findings: tuple[Finding, ...]
     is_synthetic: bool
+    back: frozenset[str] = frozenset()  # held once, left out by a restore, and here again
 
     @property
     def problem(self) -> Problem:
@@ -63,24 +65,28 @@ def stage(lake: Lake, run: Run) -> Staged:
     Raises ManifestError, before anything is written, if the delivery breaks its schema.
     """
     schemas.check_manifest(run.delivery.items, run.problem).require()
-    held = read_held(lake, run.problem.dataset)
-    hashed = hash_files(run.delivery.items)
+    dataset, hashed = run.problem.dataset, hash_files(run.delivery.items)
     branch = Branch(lake, run_id(run, hashed))
-    arrived, new = vet_new(branch, run, hashed, held.newest_labels)
-    sorted_in, ruled = _sort_out(branch, run, arrived, held, new)
+    left_out = releases.left_out(lake, dataset, branch.run_id)
+    held = read_held(lake, dataset)  # what is left out keeps its place all the same
+    shown = read_held(lake, dataset, left_out=left_out) if left_out.runs else held
+    arrived, new = vet_new(branch, run, hashed, shown.newest_labels)
+    sorted_in, ruled = _sort_out(branch, run, arrived, shown, new)
     accepted = {sha256: new[sha256] for _, sha256 in sorted_in.accepted}
+    back = frozenset(accepted) & set(held.newest_labels)
     readback.withhold(branch, [s for s in new if new[s].is_written and s not in accepted])
-    placed = _place(run.problem, sorted_in, held, accepted)
+    placed = {s: p for s, p in _place(run.problem, sorted_in, held, accepted) if s not in back}
     entering.write_samples(branch, run, sorted_in, placed)
-    entering.write_labels(branch, run, sorted_in, ruled)
+    entering.write_labels(branch, run, sorted_in, ruled, left_out.showing(branch.run_id))
     entering.quarantine_files(branch, run, sorted_in.quarantined)
     return Staged(
         branch=branch,
         run=run,
         intake=sorted_in,
         new=accepted,
-        findings=_findings(sorted_in, placed),
-        is_synthetic=run.delivery.is_synthetic or held.is_synthetic,
+        findings=_findings(placed),
+        is_synthetic=run.delivery.is_synthetic or shown.is_synthetic,
+        back=back,
     )
 
 
@@ -98,7 +104,9 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
             schemas.check_table(table, branch.rows(table, list(columns)), problem)
         written = {s: n.stored_sha256 for s, n in staged.new.items() if n.is_written}
         readback.check_branch(branch, written)
-        held = read_held(branch.lake, problem.dataset, branch)
+        left_out = releases.left_out(branch.lake, problem.dataset, branch.run_id)
+        shown = left_out.showing(branch.run_id, staged.back)
+        held = read_held(branch.lake, problem.dataset, branch, shown)
         split.check_no_overlap([m.group_id for m in held.members], [m.split for m in held.members])
         unknown = {m.label for m in held.members} - {"", *problem.labels}
         if unknown:
@@ -143,6 +151,7 @@ def publish(staged: Staged, passport: Mapping[str, Any]) -> Release:
             note=run.note,
             is_synthetic=staged.is_synthetic,
             now=run.now,
+            back=staged.back,
         ),
     )
 
@@ -179,19 +188,22 @@ def receipt(staged: Staged, release: Release) -> dict[str, Any]:
     }
 
 
-def read_held(lake: Lake, dataset: str, branch: Branch | None = None) -> Held:
-    """What a dataset holds on main, and on a branch that is not published yet."""
-    where = f"dataset = {quoted(dataset)}"
+def read_held(
+    lake: Lake, dataset: str, branch: Branch | None = None, left_out: LeftOut | None = None
+) -> Held:
+    """What a dataset's tables hold, with a run's branch or without, less what is left out."""
+    where, hidden = f"dataset = {quoted(dataset)}", left_out or LeftOut()
 
     def read(table: str, columns: list[str], where: str | None) -> pa.Table:
         if branch is not None:
             return branch.everything(table, columns, where)
         return lake.read(table, columns=columns, where=where)
 
-    said = read("labels", ["sha256", "sequence", "label"], where).sort_by("sequence")
-    newest = dict(zip(said["sha256"].to_pylist(), said["label"].to_pylist(), strict=True))
-    columns = ["sha256", "group_id", "group_key", "split", "given_split", "is_synthetic"]
+    said = read("labels", ["sha256", "sequence", "label", "run_id"], where).sort_by("sequence")
+    newest = {row["sha256"]: row["label"] for row in said.to_pylist() if hidden.has_label(row)}
+    columns = ["sha256", "group_id", "group_key", "split", "given_split", "is_synthetic", "run_id"]
     rows = read("samples", columns, where).sort_by("sha256").to_pylist()
+    rows = [row for row in rows if hidden.has_sample(row)]
     images = read("images", ["sha256", "thumbnail"], None)
     small = dict(zip(images["sha256"].to_pylist(), images["thumbnail"].to_pylist(), strict=True))
     return Held(
@@ -232,7 +244,7 @@ def _sort_out(
 
 def _place(
     problem: Problem, sorted_in: Intake, held: Held, accepted: Mapping[str, New]
-) -> list[Assigned]:
+) -> list[tuple[str, Assigned]]:
     """Group and split of each accepted image, in their order."""
     newcomers = [
         Member(sample_id=sha256, label=item.label, group_key=item.group_key)
@@ -243,17 +255,18 @@ def _place(
         audit.vectors([accepted[sha256].thumbnail for _, sha256 in sorted_in.accepted]),
         problem.groups.twin_cosine,
     )
-    return split.assign(held.members, newcomers, twins, split.SplitConfig())
+    placed = split.assign(held.members, newcomers, twins, split.SplitConfig())
+    return [(sha256, place) for (_, sha256), place in zip(sorted_in.accepted, placed, strict=True)]
 
 
-def _findings(sorted_in: Intake, placed: Sequence[Assigned]) -> tuple[Finding, ...]:
+def _findings(placed: Mapping[str, Assigned]) -> tuple[Finding, ...]:
     return tuple(
         Finding(
             sample_id=sha256,
             code="bridges_splits",
             message="its twins lie in two splits, so it belongs to none",
         )
-        for (_, sha256), place in zip(sorted_in.accepted, placed, strict=True)
+        for sha256, place in placed.items()
         if place.bridges
     )
 
@@ -263,7 +276,7 @@ def _check_counts(staged: Staged) -> None:
     seen, placed = len(staged.run.delivery.items), staged.intake.placed
     # Of a run that was cut short while it published, main holds some rows already.
     written = set(staged.branch.rows("samples", ["sha256"])["sha256"].to_pylist())
-    lost = {sha256 for _, sha256 in staged.intake.accepted} - written
+    lost = {sha256 for _, sha256 in staged.intake.accepted} - written - staged.back
     if placed != seen or lost:
         raise AuditError(
             f"the counts do not add up: {seen} files seen, {placed} accepted, repeated or "

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 from neuro.errors import ConfigError
 from neuro.ingestion import inspect, read_held
 from neuro.problem import Problem
+from neuro.sample import Sample
 from neuro.store import labels, releases
 from neuro.store.branches import Branch
-from neuro.store.lake import Lake, quoted
+from neuro.store.lake import Lake
 from neuro.store.releases import Draft, Release
 
 COLUMNS = ("sample", "label", "who", "when")
@@ -35,13 +37,15 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
     optionally when (ISO 8601, default now). Raises ConfigError naming the line; then nothing is
     written.
     """
-    if releases.current(lake, problem.dataset) is None:
+    release = releases.current(lake, problem.dataset)
+    if release is None:
         raise ConfigError(f"dataset {problem.dataset} has no release; ingest images first")
     raw = path.read_bytes() if path.is_file() else None
     if raw is None:
         raise ConfigError(f"label file {path} does not exist")
     run_id = hashlib.sha256(f"labels/{problem.dataset}/".encode() + raw).hexdigest()[:16]
-    said, who, when = _read(lake, problem, path)
+    said, who, when = _read(releases.samples(lake, release), problem, path)
+    left_out = releases.left_out(lake, problem.dataset, run_id).showing(run_id)
     branch = Branch(lake, run_id)
     rows = labels.new_rows(
         lake,
@@ -53,9 +57,10 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
             at=when or now,
             is_reviewed=True,
         ),
+        left_out,
     )
     branch.append("labels", rows)
-    held = read_held(lake, problem.dataset, branch)
+    held = read_held(lake, problem.dataset, branch, left_out)
     passport = inspect(held, problem)
     branch.publish()
     release = releases.publish(
@@ -73,8 +78,10 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
     return Imported(release=release, seen=len(said), added=added, unchanged=len(said) - added)
 
 
-def _read(lake: Lake, problem: Problem, path: Path) -> tuple[dict[str, str], str, datetime | None]:
-    names = _names(lake, problem.dataset)
+def _read(
+    samples: Iterable[Sample], problem: Problem, path: Path
+) -> tuple[dict[str, str], str, datetime | None]:
+    names = _names(samples)
     said: dict[str, str] = {}
     people: set[str] = set()
     times: set[datetime] = set()
@@ -98,14 +105,11 @@ def _read(lake: Lake, problem: Problem, path: Path) -> tuple[dict[str, str], str
     return said, ", ".join(sorted(people)), max(times, default=None)
 
 
-def _names(lake: Lake, dataset: str) -> dict[str, list[str]]:
-    rows = lake.read(
-        "samples", columns=["sha256", "source_name"], where=f"dataset = {quoted(dataset)}"
-    ).to_pylist()
+def _names(samples: Iterable[Sample]) -> dict[str, list[str]]:
     names: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        names[row["sha256"]].append(row["sha256"])
-        names[row["source_name"]].append(row["sha256"])
+    for sample in samples:
+        names[sample.sample_id].append(sample.sample_id)
+        names[sample.source_name].append(sample.sample_id)
     return names
 
 

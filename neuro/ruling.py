@@ -15,7 +15,7 @@ from neuro.errors import ConfigError, StaleError
 from neuro.image import CleanImage
 from neuro.intake import CONFLICT
 from neuro.problem import Problem
-from neuro.store import quarantine
+from neuro.store import quarantine, releases
 from neuro.store.lake import Lake
 from neuro.store.quarantine import Decision, Waiting
 from neuro.store.releases import Release
@@ -91,7 +91,9 @@ def facts(lake: Lake, dataset: str, digest: str) -> dict[str, Any]:
     rows = quarantine.find(lake, dataset, digest)
     shown = ("reason", "label", "message", "stage", "other", "source_name", "run_id", "at")
     others = {rows[0].sha256, *(row.other for row in rows if row.other)}
-    held = {m.sample_id: m for m in ingestion.read_held(lake, dataset).members}
+    left_out = releases.left_out(lake, dataset)
+    there = ingestion.read_held(lake, dataset, left_out=left_out)
+    held = {m.sample_id: m for m in there.members}
     return {
         "dataset": dataset,
         "sha256": rows[0].sha256,

@@ -10,7 +10,7 @@ from neuro import frames
 from neuro.frames import Frames, Pinned
 from neuro.problem import Problem
 from neuro.sample import Sample
-from neuro.store import images, releases
+from neuro.store import images, lines, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
 from tasks import artifacts, settings
@@ -33,7 +33,8 @@ class Loaded:
 
     def known_at(self, release: str) -> NDArray[np.bool_]:
         """Which samples a release had already, (n,) bool."""
-        names = [entry.name for entry in releases.history(self.lake, self.problem.dataset)]
+        there = releases.place(self.lake, self.release)
+        names = [entry.name for entry in releases.history(there, self.problem.dataset)]
         later = names[names.index(release) + 1 :] if release in names else []
         return ~np.isin(self.entered(), later)
 
@@ -41,6 +42,15 @@ class Loaded:
 def open_lake(uri: str | None) -> Lake:
     """The given lake, or the one of this installation."""
     return Lake(uri or settings.load().lake)
+
+
+def open_branch(uri: str | None, problem: Problem, name: str | None) -> Lake:
+    """The lake as a user's branch of the problem's dataset sees it; without a name, as main does.
+
+    Raises UnknownNameError.
+    """
+    lake = open_lake(uri)
+    return lines.find(lake, problem.dataset, name).lake if name else lake
 
 
 @step(name="load release")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pwd
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,6 +71,14 @@ def _seconds(name: str, default: float) -> float:
     if not 0 <= value < inf:
         raise ConfigError(f"{name} must be a number of seconds, 0 or more, got {text!r}")
     return value
+
+
+def user() -> str:
+    """The account that this process runs as."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container whose account has no name
+        return f"uid {os.getuid()}"
 
 
 def read_stack_file(path: Path) -> dict[str, Any]:

@@ -92,6 +92,20 @@ def log_data(run: Run, release: Release) -> None:
     log_params(run, {"release": release.name, "content_hash": release.content_hash})
 
 
+def runs_on(content_hashes: Sequence[str]) -> list[dict[str, str]]:
+    """Every recorded run that read a release of such content; none where no server is known."""
+    if not content_hashes or not settings.load().mlflow_tracking_uri:
+        return []
+    found = []
+    for experiment in client().search_experiments():
+        for content_hash in content_hashes:
+            wanted = f"params.content_hash = '{content_hash}'"
+            for run in client().search_runs([experiment.experiment_id], filter_string=wanted):
+                name = str(run.info.run_name)
+                found.append({"run_id": str(run.info.run_id), "name": name})
+    return found
+
+
 def log_params(run: Run, values: Mapping[str, Any]) -> None:
     """Parameters, in one call."""
     if not run.run_id:

@@ -78,7 +78,8 @@ def train(loaded: Loaded, config: TrainConfig, weights: Path | None = None) -> T
         tracking.log_files(run, made.folder, "package")
         model = registry.register(run.run_id, problem.name, made) if run.run_id else None
         if model:
-            registry.set_alias(model, "challenger")
+            if not release.branch:  # what a branch trained challenges nobody until it is published
+                registry.set_alias(model, "challenger")
             artifacts.link("mlflow-run", run.url, f"MLflow run of model {model.version}")
     return Trained(
         run_id=run.run_id,

@@ -4,6 +4,7 @@ import lance
 import pyarrow as pa
 
 from neuro.errors import StaleError
+from neuro.store import keys
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import key_of
 
@@ -20,7 +21,8 @@ class Branch:
     """
 
     def __init__(self, lake: Lake, run_id: str) -> None:
-        self.lake, self.run_id, self.name = lake, run_id, f"ingest/{run_id}"
+        self.lake, self.run_id = lake, run_id
+        self.name = "/".join(filter(None, ["ingest", lake.branch, run_id]))
         self.drop()
         for table in ORDER:
             lake.open(table).create_branch(self.name)
@@ -41,8 +43,12 @@ class Branch:
     def publish(self) -> None:
         """Merge every row into main by key and remove the branch.
 
-        Raises StaleError if another run has meanwhile taken a key: Lance itself would say nothing.
+        Three tables are three commits: until its release is made, the run is marked as half
+        written, and no other release shows its rows. Raises StaleError if another run has meanwhile
+        taken a key: Lance itself would say nothing.
         """
+        mark = keys.pending_key(self.lake, self.run_id)
+        self.lake.open("releases").update_config({mark: "merging"})
         for table in ORDER:
             rows = self.rows(table)
             inserted = self.lake.add(table, rows)

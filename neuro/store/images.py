@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from neuro.errors import DamagedError
 from neuro.sample import Sample
 from neuro.store.lake import Lake, batches
-from neuro.store.releases import Release
+from neuro.store.releases import Release, place
 
 _COLUMNS = ["sha256", "stored", "stored_sha256"]
 
@@ -39,11 +40,19 @@ def damaged(lake: Lake, release: Release, samples: Collection[Sample]) -> list[s
     return sorted(wanted - whole)
 
 
+def facts(lake: Lake, release: Release) -> dict[str, dict[str, Any]]:
+    """stored_sha256, media_type, width, height and mode of every stored image, by sample_id."""
+    columns = ["sha256", "stored_sha256", "media_type", "width", "height", "mode"]
+    table = place(lake, release).at("images", release.tables["images"]).to_table(columns=columns)
+    return {row.pop("sha256"): row for row in table.to_pylist()}
+
+
 def _scan(
     lake: Lake, release: Release, wanted: Collection[str]
 ) -> Iterator[tuple[str, bytes, bool]]:
     chosen = frozenset(wanted)
-    for batch in batches(lake.at("images", release.tables["images"]), _COLUMNS):
+    there = place(lake, release)
+    for batch in batches(there.at("images", release.tables["images"]), _COLUMNS):
         for sample_id, raw, digest in zip(*(batch[name] for name in _COLUMNS), strict=True):
             if sample_id.as_py() in chosen:
                 value = raw.as_py()

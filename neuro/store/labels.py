@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import SCHEMAS
+from neuro.store.visible import LeftOut
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,22 +23,25 @@ class Said:
     is_reviewed: bool = False
 
 
-def new_rows(lake: Lake, said: Said) -> pa.Table:
+def new_rows(lake: Lake, said: Said, left_out: LeftOut | None = None) -> pa.Table:
     """The rows to append: the next sequence of each sample whose newest label differs.
 
-    A run that is repeated adds nothing, even if its label was superseded meanwhile.
+    left_out: rows that count for nothing but their sequence number. A run that is repeated adds
+    nothing, even if its label was superseded meanwhile.
     """
+    hidden = left_out or LeftOut()
     columns = ["sha256", "sequence", "label", "run_id"]
     held = lake.read("labels", columns=columns, where=f"dataset = {quoted(said.dataset)}")
     rows = held.sort_by("sequence").to_pylist()
-    newest = {row["sha256"]: row for row in rows}
+    newest = {row["sha256"]: row["label"] for row in rows if hidden.has_label(row)}
+    last = {row["sha256"]: row["sequence"] for row in rows}
     done = {row["sha256"] for row in rows if row["run_id"] == said.run_id}
     return pa.Table.from_pylist(
         [
             {
                 "dataset": said.dataset,
                 "sha256": sample_id,
-                "sequence": newest[sample_id]["sequence"] + 1 if sample_id in newest else 0,
+                "sequence": last.get(sample_id, -1) + 1,
                 "label": label,
                 "who": said.who,
                 "labelled_at": said.at,
@@ -45,8 +49,7 @@ def new_rows(lake: Lake, said: Said) -> pa.Table:
                 "run_id": said.run_id,
             }
             for sample_id, label in said.labels.items()
-            if sample_id not in done
-            and (sample_id not in newest or newest[sample_id]["label"] != label)
+            if sample_id not in done and newest.get(sample_id) != label
         ],
         SCHEMAS["labels"],
     )

@@ -1,19 +1,26 @@
 """A lake: one folder or bucket prefix of Lance tables whose rows are only ever added, by key."""
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import lance
 import pyarrow as pa
 
 from neuro.errors import ConfigError
-from neuro.store.tables import SCHEMAS, key_of
+from neuro.store.tables import BRANCHED, SCHEMAS, key_of
 
 _NOT_FOUND = (FileNotFoundError, ValueError)
 
 
 class Lake:
-    """The tables below one URI; each is made when it is first written to."""
+    """The tables below one URI; each is made when it is first written to.
+
+    branch: "" for main, else the Lance branch on which this view has the tables of BRANCHED.
+    """
+
+    branch = ""
 
     def __init__(self, uri: str) -> None:
         if not uri:
@@ -23,8 +30,16 @@ class Lake:
     def __repr__(self) -> str:
         return f"Lake({self.uri!r})"
 
+    def on(self, branch: str) -> Self:
+        """The same lake, seen from a Lance branch; "" is main."""
+        view = copy.copy(self)
+        view.branch = branch
+        return view
+
     def open(self, table: str, schema: pa.Schema | None = None) -> lance.LanceDataset:
-        """The newest version of a table's main branch, made empty if it is not there yet."""
+        """The newest version of a table on this branch, made empty if it is not there yet."""
+        if self.branch and table in BRANCHED:
+            return lance.dataset(self._path(table)).checkout_version((self.branch, None))
         if self.has(table):
             return lance.dataset(self._path(table))
         if "://" not in self.uri:
@@ -44,7 +59,9 @@ class Lake:
         return True
 
     def at(self, table: str, version: int) -> lance.LanceDataset:
-        """A table as it was at a version of its main branch."""
+        """A table as it was at a version of this branch."""
+        if self.branch and table in BRANCHED:
+            return lance.dataset(self._path(table)).checkout_version((self.branch, version))
         return lance.dataset(self._path(table), version=version)
 
     def add(self, table: str, rows: pa.Table) -> int:

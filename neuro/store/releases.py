@@ -4,16 +4,18 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
-from neuro.errors import DamagedError, StaleError, UnknownNameError
+from neuro.errors import DamagedError, ErasedError, StaleError, UnknownNameError
 from neuro.sample import Sample
+from neuro.store import content, keys, visible
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import SCHEMAS
+from neuro.store.visible import LeftOut
 
 PINNED = ("images", "samples", "labels")
 
@@ -23,6 +25,8 @@ class Release:
     """One published state of a dataset. tables: version of each pinned table.
 
     creator: id of the run that made it. parent: the release before it, "" for the first.
+    branch: the user's branch it stands on, "" for main. superseded_by: the release that took its
+    place when some of its images were erased, "" for one that can be read.
     """
 
     name: str
@@ -36,6 +40,9 @@ class Release:
     n: int
     is_synthetic: bool
     created_at: datetime
+    branch: str = ""
+    superseded_by: str = ""
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def pin(self) -> dict[str, Any]:
         """What a model records of its data; enough to read exactly the same samples again."""
@@ -50,7 +57,10 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """What a publisher says of a release to be."""
+    """What a publisher says of a release to be.
+
+    back: sample_ids that were left out before, and that this run brings again.
+    """
 
     dataset: str
     passport: Mapping[str, Any]
@@ -58,6 +68,15 @@ class Draft:
     note: str
     is_synthetic: bool
     now: datetime
+    back: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """What a release is made of: versions of the pinned tables, and what of them is left out."""
+
+    tables: Mapping[str, int]
+    left_out: LeftOut
 
 
 def content_hash(samples: Iterable[Sample]) -> str:
@@ -67,48 +86,60 @@ def content_hash(samples: Iterable[Sample]) -> str:
 
 
 def current(lake: Lake, dataset: str) -> Release | None:
-    """The newest release of a dataset, or None before the first."""
+    """The newest release of a dataset on this branch, or None before the first."""
     if not lake.has("releases"):
         return None
-    name = lake.open("releases").config().get(_head_key(dataset))
-    return _read(lake, dataset).get(name) if name else None
+    name = lake.open("releases").config().get(keys.head_key(lake, dataset))
+    return known(lake, dataset).get(name) if name else None
 
 
 def history(lake: Lake, dataset: str) -> list[Release]:
-    """Every release that was ever current, oldest first; half-published ones are not among them."""
-    known, chain = _read(lake, dataset), []
+    """Every release that was ever current, oldest first; half-published ones are not among them.
+
+    That of a branch begins with main's, up to the release it was made from.
+    """
+    everything, chain = known(lake, dataset), []
     release = current(lake, dataset)
     while release is not None:
         chain.append(release)
-        release = known.get(release.parent)
+        release = everything.get(release.parent)
     return chain[::-1]
 
 
 def find(lake: Lake, dataset: str, name: str | None = None) -> Release:
-    """A release by name, or the current one. Raises UnknownNameError with near misses."""
-    known = {release.name: release for release in history(lake, dataset)}
-    if not known:
+    """A release by name, or the current one; one of a branch only by its name.
+
+    Raises UnknownNameError with near misses.
+    """
+    listed = {release.name: release for release in history(lake, dataset)}
+    if not listed:
         raise UnknownNameError(
             f"dataset {dataset} has no release in {lake.uri}; make one with `neuro ingest DIR`"
         )
     if name is None:
-        return list(known.values())[-1]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+        return list(listed.values())[-1]
+    if name not in listed:
+        elsewhere = known(lake, dataset).get(name)
+        if elsewhere is not None and elsewhere.branch:
+            there = history(lake.on(keys.line(dataset, elsewhere.branch)), dataset)
+            if elsewhere in there:
+                return elsewhere
+        near = difflib.get_close_matches(name, listed, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownNameError(
             f"no release {name!r} of {dataset}: {hint}`neuro releases` lists all"
         )
-    return known[name]
+    return listed[name]
 
 
 def samples(lake: Lake, release: Release) -> list[Sample]:
     """Every sample of a release with its newest label, sorted by sample_id.
 
-    Raises DamagedError if what is read does not have the release's content hash.
+    Raises DamagedError if what is read does not have the release's content hash, ErasedError if
+    some of it was erased.
     """
-    entered = {entry.creator: entry.name for entry in reversed(history(lake, release.dataset))}
-    rows = _as_of(lake, release.dataset, release.tables, entered)
+    there = place(lake, release)
+    rows = _as_of(there, release.dataset, State(tables=release.tables, left_out=release.left_out))
     if content_hash(rows) != release.content_hash:
         raise DamagedError(
             f"release {release.name} reads back with another content hash; its tables were "
@@ -117,38 +148,107 @@ def samples(lake: Lake, release: Release) -> list[Sample]:
     return rows
 
 
+def remains(lake: Lake, release: Release) -> list[Sample]:
+    """Samples of a release like ``samples``; of one with erased images, what is left."""
+    if not release.superseded_by:
+        return samples(lake, release)
+    there = lake.on(keys.line(release.dataset, release.branch))
+    return _as_of(there, release.dataset, State(tables=release.tables, left_out=release.left_out))
+
+
+def place(lake: Lake, release: Release) -> Lake:
+    """The view of the lake in which a release's table versions are counted.
+
+    Raises ErasedError if some of its images were erased.
+    """
+    if release.superseded_by:
+        raise ErasedError(
+            f"release {release.name} held images that were erased and cannot be read any more; "
+            f"{release.superseded_by} is what remains of it"
+        )
+    return lake.on(keys.line(release.dataset, release.branch))
+
+
+def versions(lake: Lake) -> dict[str, int]:
+    """The newest version of every pinned table on this branch."""
+    return {table: lake.open(table).version for table in PINNED}
+
+
+def left_out(lake: Lake, dataset: str, run: str = "") -> LeftOut:
+    """What the newest tables hold that the current release does not, or another run half wrote.
+
+    run: what this run wrote before a crash is not left out.
+    """
+    parent = current(lake, dataset)
+    if not lake.has("releases"):
+        return LeftOut()
+    creators = {release.creator for release in history(lake, dataset)}
+    half = keys.pending(lake) - creators - {run}
+    return (parent.left_out if parent else LeftOut()).hiding(half)
+
+
 def publish(lake: Lake, draft: Draft) -> Release:
     """Make the newest state of the tables the current release.
 
     The same content twice is one release. Raises StaleError if somebody else published meanwhile.
     """
     handle = lake.open("releases")
-    head = handle.config().get(_head_key(draft.dataset))
+    before = left_out(lake, draft.dataset, draft.creator)
+    tables = versions(lake)
+    # A run that began after the first look may be half in these versions: look again.
+    after = left_out(lake, draft.dataset, draft.creator)
+    shown = before.hiding(after.runs).showing(draft.creator, draft.back)
+    return advance(lake, handle, draft, State(tables=tables, left_out=shown))
+
+
+def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
+    """Make a state the current release. handle: of ``releases``, opened before the state was read.
+
+    Raises StaleError if the head has moved since then.
+    """
+    head_name = keys.head_key(lake, draft.dataset)
+    head = handle.config().get(head_name)
+    if handle.config().get("erasing", draft.creator) != draft.creator:
+        raise StaleError("an erasure is under way; when it is done, run the same command again")
     parent = current(lake, draft.dataset)
-    tables = {table: lake.open(table).version for table in PINNED}
-    rows = _as_of(lake, draft.dataset, tables, {})
+    rows = _as_of(lake, draft.dataset, state)
     digest = content_hash(rows)
+    done = keys.pending_key(lake, draft.creator)
     if parent is not None and parent.content_hash == digest:
+        if done in lake.open("releases").config():
+            lake.open("releases").update_config({done: None})
         return parent
-    name = f"{draft.dataset}-{len(history(lake, draft.dataset)) + 1:04d}-{digest[:8]}"
-    row = {
-        **{key: value for key, value in asdict(draft).items() if key != "now"},
-        "name": name,
-        "content_hash": digest,
-        "tables": json.dumps({table: _tag(lake, table, name, tables[table]) for table in PINNED}),
-        "passport": json.dumps(draft.passport, sort_keys=True),
-        "parent": parent.name if parent else "",
-        "n": len(rows),
-        "created_at": draft.now,
-    }
+    row = _row(lake, draft, state, rows)
+    name = str(row["name"])
     lake.add("releases", pa.Table.from_pylist([row], SCHEMAS["releases"]))
     if (parent.name if parent else None) != head:
         raise StaleError(f"release {head} appeared meanwhile; run the same command again")
     try:
-        handle.update_config({_head_key(draft.dataset): name})
+        handle.update_config({head_name: name, done: None})
     except OSError as error:  # the one compare-and-set Lance has
         raise StaleError("another run published meanwhile; run the same command again") from error
     return find(lake, draft.dataset, name)
+
+
+def _row(lake: Lake, draft: Draft, state: State, rows: list[Sample]) -> dict[str, Any]:
+    """The row of a new release; its table versions are tagged, so that they stay."""
+    digest, parent = content_hash(rows), current(lake, draft.dataset)
+    branch = lake.branch.rpartition("/")[2]
+    prefix = f"{draft.dataset}.{branch}" if branch else draft.dataset
+    name = f"{prefix}-{len(history(lake, draft.dataset)) + 1:04d}-{digest[:8]}"
+    tagged = {table: _tag(lake, table, name, state.tables[table]) for table in PINNED}
+    return {
+        **{key: value for key, value in asdict(draft).items() if key not in ("now", "back")},
+        "name": name,
+        "content_hash": digest,
+        "tables": json.dumps(tagged),
+        "passport": json.dumps(draft.passport, sort_keys=True),
+        "parent": parent.name if parent else "",
+        "n": len(rows),
+        "created_at": draft.now,
+        "branch": branch,
+        "left_out": state.left_out.to_json(),
+    }
 
 
 def _tag(lake: Lake, table: str, name: str, version: int) -> int:
@@ -161,49 +261,37 @@ def _tag(lake: Lake, table: str, name: str, version: int) -> int:
     return int(tags[name]["version"])
 
 
-def _as_of(
-    lake: Lake, dataset: str, tables: Mapping[str, int], entered: Mapping[str, str]
-) -> list[Sample]:
-    where = f"dataset = {quoted(dataset)}"
-    labels = (
-        lake.at("labels", tables["labels"])
-        .to_table(columns=["sha256", "sequence", "label"], filter=where)
-        .sort_by("sequence")
-    )
-    newest = dict(zip(labels["sha256"].to_pylist(), labels["label"].to_pylist(), strict=True))
-    columns = ["sha256", "group_id", "split", "given_split", "source_name", "run_id"]
-    rows = (
-        lake.at("samples", tables["samples"])
-        .to_table(columns=columns, filter=where)
-        .sort_by("sha256")
-        .to_pylist()
-    )
-    return [
-        Sample(
-            sample_id=row["sha256"],
-            group_id=row["group_id"],
-            split=row["split"],
-            given_split=row["given_split"],
-            label=newest.get(row["sha256"], ""),
-            source_name=row["source_name"],
-            entered=entered.get(row["run_id"], ""),
-        )
-        for row in rows
-    ]
+def _as_of(lake: Lake, dataset: str, state: State) -> list[Sample]:
+    entered = _entered(history(lake, dataset))
+    return content.samples(lake, dataset, state.tables, state.left_out, entered)
 
 
-def _head_key(dataset: str) -> str:
-    return f"head.{dataset}"
+def _entered(chain: Iterable[Release]) -> dict[str, str]:
+    """The release that a run's samples came with, by run, and by sample where a later one did."""
+    found: dict[str, str] = {}
+    before = LeftOut()
+    for release in chain:
+        if release.creator not in found or release.creator in before.runs:
+            found[release.creator] = release.name
+        for sample_id in release.left_out.samples:
+            found.setdefault(sample_id, release.name)
+        before = release.left_out
+    return found
 
 
-def _read(lake: Lake, dataset: str) -> dict[str, Release]:
+def known(lake: Lake, dataset: str) -> dict[str, Release]:
+    """Every row of ``releases``, by name; those that were never current and of branches too."""
     rows = lake.read("releases", where=f"dataset = {quoted(dataset)}").to_pylist()
-    return {
-        row["name"]: Release(
-            **{key: row[key] for key in ("name", "dataset", "content_hash", "parent", "creator")},
-            **{key: row[key] for key in ("note", "n", "is_synthetic", "created_at")},
-            tables=json.loads(row["tables"]),
-            passport=json.loads(row["passport"]),
-        )
-        for row in rows
-    }
+    return {row["name"]: _release(row) for row in rows}
+
+
+def _release(row: Mapping[str, Any]) -> Release:
+    plain = ("name", "dataset", "content_hash", "parent", "creator", "note", "n", "is_synthetic")
+    return Release(
+        **{key: row[key] for key in (*plain, "created_at")},
+        tables=json.loads(row["tables"]),
+        passport=json.loads(row["passport"]),
+        branch=row["branch"] or "",
+        superseded_by=row["superseded_by"] or "",
+        left_out=visible.from_json(row["left_out"]),
+    )

@@ -15,6 +15,9 @@ def _text(*names: str) -> list[pa.Field]:
     return [pa.field(name, pa.string()) for name in names]
 
 
+# What a user's branch has versions of its own of; everything else is shared with main.
+BRANCHED = ("images", "labels", "samples", "quarantine")
+
 SCHEMAS: dict[str, pa.Schema] = {
     "images": pa.schema(
         [
@@ -79,7 +82,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             _key("name", pa.string()),
             *_text("dataset", "tables", "content_hash", "passport", "parent", "creator"),
-            *_text("superseded_by", "note"),
+            *_text("superseded_by", "note", "branch", "left_out"),
             pa.field("n", pa.int64()),
             pa.field("is_synthetic", pa.bool_()),
             pa.field("created_at", _TIME),

@@ -1,0 +1,34 @@
+"""Erase images everywhere, supersede the releases that held them, and prove it."""
+
+from typing import Any
+
+from prefect import flow
+
+from neuro import problem as problems
+from neuro.erasing import Request
+from tasks import data, settings
+from tasks import erase as steps
+
+
+@flow(name="erase", flow_run_name="erase {problem}")
+def erase(  # noqa: PLR0913 - one parameter for each flag of the command
+    problem: str = "brain",
+    group: str = "",
+    sample: str = "",
+    reason: str = "",
+    who: str = "",
+    lake: str | None = None,
+) -> dict[str, Any]:
+    """Erase a group (its digest, or a patient's id) or a sample (its digest or source name).
+
+    Prefect keeps these parameters: rather give digests than ids and names. Returns run,
+    sample_ids, superseded, current, verified, searched, found, is_proven and what was removed.
+    """
+    request = Request(
+        problem=problems.load(problem),
+        group=group,
+        sample=sample,
+        reason=reason,
+        who=who or settings.user(),
+    )
+    return steps.models(steps.erase(data.open_lake(lake), request))

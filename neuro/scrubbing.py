@@ -1,0 +1,110 @@
+"""Erased images outside the tables: caches, files under the home folder, and the byte search."""
+
+import base64
+import mmap
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from neuro.store.erasure import Payload
+
+WINDOW = 64  # bytes: long enough that no other image has them by chance
+
+
+def needles(payloads: Iterable[Payload]) -> list[bytes]:
+    """Windows of each content to search for, as bytes and as base64 (pages embed images so).
+
+    Of each content the three most varied of nine windows, none of them in the header: a run of
+    black and the usual tables of a JPEG say nothing.
+    """
+    found: set[bytes] = set()
+    for payload in payloads:
+        for content in payload.contents:
+            start = _header(content)
+            found |= set(_windows(content[start:]))
+            found |= set(_windows(base64.b64encode(content)[start * 4 // 3 + 4 :]))
+    return sorted(found)
+
+
+def _header(content: bytes) -> int:
+    """Where the compressed pixels begin."""
+    if content.startswith(b"\xff\xd8"):
+        return max(content.rfind(b"\xff\xda"), 0)
+    return max(content.find(b"IDAT"), 0)
+
+
+def _windows(content: bytes) -> list[bytes]:
+    if len(content) <= WINDOW:
+        return [content]
+    last = len(content) - WINDOW
+    cut = [content[last * n // 8 : last * n // 8 + WINDOW] for n in range(9)]
+    varied = sorted(set(cut), key=lambda window: (-len(set(window)), window))
+    return [window for window in varied[:3] if len(set(window)) > WINDOW // 8]
+
+
+def search(folders: Iterable[Path], wanted: Sequence[bytes], skip: Collection[Path]) -> list[Path]:
+    """Every file below the folders, but not below ``skip``, that holds one of the byte strings."""
+    return sorted(path for path in set(_files(folders, skip)) if _holds(path, wanted))
+
+
+def _files(folders: Iterable[Path], skip: Collection[Path]) -> Iterator[Path]:
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_symlink() and not any(map(path.is_relative_to, skip)):
+                yield path
+
+
+def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
+    try:
+        with path.open("rb") as stream:
+            if not path.stat().st_size:
+                return False
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as view:
+                return any(view.find(needle) >= 0 for needle in wanted)
+    except FileNotFoundError:  # somebody else's file, gone meanwhile
+        return False
+
+
+def frames(home: Path, readable: Collection[str]) -> int:
+    """Remove the pixel caches of all but these contents; returns how many.
+
+    A branch that was dropped long ago and a killed build have left theirs.
+    """
+    kept = {digest[:16] for digest in readable}
+    count = 0
+    for folder in (home / "frames").glob("*"):
+        if folder.name.split("-")[0] not in kept:
+            shutil.rmtree(folder)
+            count += 1
+    return count
+
+
+def predictions(home: Path, sample_ids: Collection[str]) -> int:
+    """Rewrite the exported predictions that name these images; returns how many files."""
+    count = 0
+    for path in sorted((home / "predictions").glob("*")):
+        if path.suffix == ".part":
+            path.unlink()
+            continue
+        table = pq.read_table(path)
+        among = pc.is_in(table["sha256"], pc.cast(list(sample_ids), table["sha256"].type))
+        if pc.any(among).as_py():
+            scratch = path.with_suffix(".part")
+            pq.write_table(table.filter(pc.invert(among)), scratch)
+            scratch.rename(path)
+            count += 1
+    return count
+
+
+def files_with(folders: Iterable[Path], wanted: Sequence[bytes]) -> list[str]:
+    """Remove every file below the folders that holds one of the byte strings; returns their paths.
+
+    Meant for pages and inboxes: a page is made again by the command that made it.
+    """
+    found = search(folders, wanted, ())
+    for path in found:
+        path.unlink()
+    return [str(path) for path in found]

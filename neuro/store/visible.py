@@ -1,0 +1,96 @@
+"""Which rows of the pinned tables a release holds: all, except those of the runs it leaves out."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LabelKey = tuple[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """Rows that lie in the pinned tables and are no part of the release.
+
+    Tables only grow, so a restored release must say what came after it. runs: whose rows are left
+    out. samples, labels: rows of these runs that are held all the same, by sample_id and by
+    (sample_id, sequence).
+    """
+
+    runs: frozenset[str] = frozenset()
+    samples: frozenset[str] = frozenset()
+    labels: frozenset[LabelKey] = frozenset()
+
+    def has_sample(self, row: Mapping[str, Any]) -> bool:
+        """Whether the release holds a row of samples; needs sha256 and run_id."""
+        return row["run_id"] not in self.runs or row["sha256"] in self.samples
+
+    def has_label(self, row: Mapping[str, Any]) -> bool:
+        """Whether the release holds a row of labels; needs sha256, sequence and run_id."""
+        return row["run_id"] not in self.runs or (row["sha256"], row["sequence"]) in self.labels
+
+    def hiding(self, runs: Iterable[str]) -> "LeftOut":
+        """The same, without the rows of these runs too."""
+        return LeftOut(runs=self.runs | set(runs), samples=self.samples, labels=self.labels)
+
+    def showing(self, run: str, samples: Iterable[str] = ()) -> "LeftOut":
+        """The same, with every row of a run and with these samples."""
+        if not (runs := self.runs - {run}):
+            return LeftOut()
+        return LeftOut(runs=runs, samples=self.samples | set(samples), labels=self.labels)
+
+    def without(self, sample_ids: Collection[str]) -> "LeftOut":
+        """The same, naming none of these samples."""
+        return LeftOut(
+            runs=self.runs,
+            samples=self.samples - set(sample_ids),
+            labels=frozenset(key for key in self.labels if key[0] not in sample_ids),
+        )
+
+    def to_json(self) -> str:
+        """Text that from_json reads; "" where nothing is left out."""
+        if not self.runs:
+            return ""
+        facts = {"runs": self.runs, "samples": self.samples, "labels": self.labels}
+        return json.dumps({name: sorted(values) for name, values in facts.items()})
+
+
+def from_json(text: str | None) -> LeftOut:
+    """What to_json wrote."""
+    if not text:
+        return LeftOut()
+    facts = json.loads(text)
+    return LeftOut(
+        runs=frozenset(facts["runs"]),
+        samples=frozenset(facts["samples"]),
+        labels=frozenset((sample_id, sequence) for sample_id, sequence in facts["labels"]),
+    )
+
+
+def all_but(
+    samples: Iterable[Mapping[str, Any]],
+    labels: Iterable[Mapping[str, Any]],
+    held_samples: Collection[str],
+    held_labels: Collection[LabelKey],
+) -> LeftOut:
+    """What to leave out of these rows so that exactly the held ones remain."""
+    kept_samples: dict[str, set[str]] = defaultdict(set)
+    kept_labels: dict[str, set[LabelKey]] = defaultdict(set)
+    runs: set[str] = set()
+    for row in samples:
+        if row["sha256"] in held_samples:
+            kept_samples[row["run_id"]].add(row["sha256"])
+        else:
+            runs.add(row["run_id"])
+    for row in labels:
+        key = (row["sha256"], row["sequence"])
+        if key in held_labels:
+            kept_labels[row["run_id"]].add(key)
+        else:
+            runs.add(row["run_id"])
+    return LeftOut(
+        runs=frozenset(runs),
+        samples=frozenset().union(*(kept_samples[run] for run in runs)),
+        labels=frozenset().union(*(kept_labels[run] for run in runs)),
+    )

@@ -1,0 +1,60 @@
+"""Steps of an erasure: erase and prove it, and name the models that learned from the images."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from logging import getLogger
+from typing import Any
+
+from neuro import erasing
+from neuro import problem as problems
+from neuro.erasing import Erased, Request
+from neuro.problem import Problem
+from neuro.store.lake import Lake
+from tasks import artifacts, registry, settings, tracking
+from tasks.steps import step
+
+_log = getLogger(__name__)
+
+
+def preview(lake: Lake, request: Request) -> dict[str, Any]:
+    """What an erasure would do, without doing it."""
+    found = erasing.preview(lake, request, settings.load().home)
+    return {"samples": list(found.sample_ids), "superseded": list(found.superseded)}
+
+
+@step(name="erase")
+def erase(lake: Lake, request: Request) -> Erased:
+    """Erase the images everywhere neuro keeps them, and search for them afterwards."""
+    home = settings.load().home
+    done = erasing.erase(lake, request, home, readers(request.problem), datetime.now(UTC))
+    _log.info("%d images erased, %d files still hold some", len(done.sample_ids), len(done.found))
+    return done
+
+
+@step(name="name models")
+def models(done: Erased) -> dict[str, Any]:
+    """The result, with the packages and MLflow runs whose release held one of the images.
+
+    They are named, not deleted: weights are not the images, and whether they may stay is for a
+    person to decide. Named is each package whose data cannot be read any more: of a branch that
+    was dropped nobody can tell what it held.
+    """
+    packages = []
+    for path in sorted(registry.packages().glob("*/model.json")):
+        pin = json.loads(path.read_text(encoding="utf-8"))["pin"]
+        if pin["content_hash"] not in done.readable:
+            packages.append(str(path.parent))
+    runs = tracking.runs_on(done.contents)
+    facts = {k: v for k, v in asdict(done).items() if k not in ("contents", "readable")}
+    facts |= {"is_proven": not done.found, "packages": packages, "mlflow_runs": runs}
+    rows = [{"what": name, "figure": str(value)} for name, value in facts.items()]
+    artifacts.label_run(name=f"erase {len(done.sample_ids)} images")
+    artifacts.table("erasure", rows, "Erasure")
+    return facts
+
+
+def readers(problem: Problem) -> dict[str, Problem]:
+    """A problem for each dataset: the given one, and the built-in ones for the others."""
+    known = [problems.load(name) for name in problems.builtin_names()]
+    return {each.dataset: each for each in known} | {problem.dataset: problem}

@@ -1,0 +1,127 @@
+"""kill -9 in the midst of an erasure or of a branch's publication, then the same command again.
+
+Replay one draw of moments: NEURO_FAULT_SEED=7 pytest tests/faults/test_kill_lake.py
+"""
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from neuro import delivery, image, ingestion, problem
+from neuro.store import keys, lines, releases
+from neuro.store.lake import Lake
+from neuro.store.releases import Release
+
+pytestmark = pytest.mark.slow
+
+SEED = int(os.environ.get("NEURO_FAULT_SEED", "0"))
+ROUNDS = int(os.environ.get("NEURO_FAULT_ROUNDS", "4"))
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+CHILD = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from neuro import branching, erasing, problem
+from neuro.store.lake import Lake
+what, uri, home, sample = sys.argv[1:]
+now, brain = datetime(2026, 11, 21, tzinfo=UTC), problem.load("brain")
+print("ready", flush=True)
+if what == "publish":
+    branching.publish(Lake(uri), brain, "mine", now)
+else:
+    asked = erasing.Request(problem=brain, group="", sample=sample, reason="r", who="w")
+    print(erasing.erase(Lake(uri), asked, Path(home), {"brain": brain}, now).found)
+"""
+
+
+def picture(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(seed).integers(0, 256, (40, 40), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def ingest(lake: Lake, folder: Path, label: str, seeds: range) -> Release:
+    (folder / label).mkdir(parents=True)
+    for seed in seeds:
+        (folder / label / f"{seed}.png").write_bytes(picture(seed))
+    brain = problem.load("brain")
+    arrived = delivery.read(folder, brain)
+    vetted = [(item, image.clean(item.path.read_bytes())) for item in arrived.items]
+    staged = ingestion.stage(lake, brain, arrived, vetted, NOW)
+    return ingestion.publish(staged, ingestion.audit_branch(staged))
+
+
+def run(arguments: list[str], kill_after_s: float | None = None) -> tuple[str, float]:
+    """The child's output after "ready", and its seconds; with a delay it is killed by then."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    started = time.perf_counter()
+    if kill_after_s is not None:
+        time.sleep(kill_after_s)
+        child.send_signal(signal.SIGKILL)
+    out = child.communicate()[0]
+    return out, time.perf_counter() - started
+
+
+@pytest.fixture
+def set_up(tmp_path: Path) -> Callable[[str], tuple[Lake, Path]]:
+    def make(name: str) -> tuple[Lake, Path]:
+        home = tmp_path / name
+        lake = Lake(str(home / "lake"))
+        ingest(lake, tmp_path / f"{name}-1", "glioma", range(6))
+        ingest(lake, tmp_path / f"{name}-2", "notumor", range(6, 10))
+        mine = lines.create(lake, "brain", "mine")
+        ingest(mine.lake, tmp_path / f"{name}-3", "pituitary", range(10, 14))
+        return lake, home
+
+    return make
+
+
+@pytest.mark.parametrize("what", ["erase", "publish"])
+def test_what_was_killed_is_completed_by_the_same_command(
+    set_up: Callable[[str], tuple[Lake, Path]], what: str
+) -> None:
+    rng = random.Random(f"{SEED}/{what}")
+    sample = image.clean(picture(7)).sha256
+    whole, home = set_up("whole")
+    out, seconds = run([what, whole.uri, str(home), sample])
+    expected = state(whole)
+    for number in range(ROUNDS):
+        lake, home = set_up(f"hurt{number}")
+        arguments = [what, lake.uri, str(home), sample]
+        before = len(releases.history(lake, "brain"))
+        delay = rng.random() * seconds
+        run(arguments, kill_after_s=delay)
+        for release in releases.history(lake, "brain")[:before]:
+            if not release.superseded_by:
+                releases.samples(lake, release)  # whole, or it raises
+        if what == "publish" and "mine" not in lines.names(lake, "brain"):
+            assert state(lake) == expected
+            continue
+        again, _ = run(arguments)
+        said = f"NEURO_FAULT_SEED={SEED}: {what} killed after {delay:.3f} s"
+        was_done = what == "erase" and not again  # then there is no such sample any more
+        assert again == out or was_done, said
+        assert state(lake) == expected, said
+
+
+def state(lake: Lake) -> list[tuple[str, str, bool, list[str]]]:
+    """Every release of main by content; the branches and runs that are left."""
+    chain = releases.history(lake, "brain")
+    left = [*lines.names(lake, "brain"), *keys.pending(lake)]
+    return [(r.content_hash, r.note, bool(r.superseded_by), left) for r in chain]
