@@ -173,7 +173,13 @@ def test_caches_pages_predictions_quarantine_and_inbox_are_clean_too(
     (home / "reports" / "other.html").write_text(f"<p>{kept}</p>")
     (home / "inbox" / "brain").mkdir(parents=True)
     (home / "inbox" / "brain" / "again.png").write_bytes(png(5))
-    row = {"sha256": gone, "reason": "label_conflict", "dataset": "brain", "raw": png(5)}
+    row = {
+        "sha256": gone,
+        "reason": "label_conflict",
+        "dataset": "brain",
+        "label": "",
+        "raw": png(5),
+    }
     lake.add("quarantine", pa.Table.from_pylist([row], lake.open("quarantine").schema))
     done = erase(sample=gone)
     assert done.found == []
