@@ -40,7 +40,8 @@ class Loaded:
 
 def open_lake(uri: str | None) -> Lake:
     """The given lake, or the one of this installation."""
-    return Lake(uri or settings.load().lake)
+    here = settings.load()
+    return Lake(uri or here.lake, here.s3_endpoint, is_alone=here.is_alone)
 
 
 @step(name="load release")
