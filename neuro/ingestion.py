@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from neuro import audit, split
 from neuro.delivery import Delivery, Item
-from neuro.errors import AuditError
+from neuro.errors import AuditError, NeuroError
 from neuro.image import CleanImage
 from neuro.intake import CONFLICT, Intake, sort_out
 from neuro.problem import Problem
@@ -144,7 +144,7 @@ def audit_branch(staged: Staged) -> audit.Passport:
                 f"labels unknown to problem {problem.name}: {sorted(unknown)[:5]}; map them under "
                 "[labels], or ingest with the problem they belong to"
             )
-    except Exception:
+    except NeuroError:  # a store that fails says nothing of the branch; the next run replaces it
         branch.drop()
         raise
     return inspect(held, problem)

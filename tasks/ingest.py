@@ -47,19 +47,21 @@ def vet_files(found: Delivery) -> list[Vetted]:
 @step(name="stage on a branch")
 def stage(lake: Lake, problem: Problem, found: Delivery, vetted: Sequence[Vetted]) -> Staged:
     """Give newcomers group and split, and write everything to a branch."""
-    return ingestion.stage(lake, problem, found, vetted, datetime.now(UTC))
+    now = datetime.now(UTC)
+    return lake.insist("stage", lambda: ingestion.stage(lake, problem, found, vetted, now))
 
 
 @step(name="audit")
 def audit(staged: Staged) -> Passport:
     """Read the branch back, check it, and write the passport."""
-    return ingestion.audit_branch(staged)
+    return staged.branch.lake.insist("audit", lambda: ingestion.audit_branch(staged))
 
 
 @step(name="publish")
 def publish(staged: Staged, passport: Passport, started: float) -> dict[str, Any]:
     """Make the branch the current release, and show what came in. started: by perf_counter."""
-    release = ingestion.publish(staged, passport)
+    lake = staged.branch.lake
+    release = lake.insist("publish", lambda: ingestion.publish(staged, passport))
     receipt = ingestion.receipt(staged, release)
     show(staged.problem, release)
     if receipt["reasons"]:

@@ -1,8 +1,10 @@
 """A lake: one folder or bucket prefix of Lance tables whose rows are only ever added, by key."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 import lance
 import pyarrow as pa
@@ -111,6 +113,26 @@ class Lake:
             return pa.schema(chosen).empty_table()
 
         return self.insist(f"read {table}", scan)
+
+    def drop_branch(self, table: str, name: str) -> None:
+        """Remove a branch of a table and all its files; harmless where there is none.
+
+        Lance forgets the branch first and its files second. Files that a killed run left would
+        make the branch impossible to create again, so they go whether the branch is known or not.
+        """
+        if self._place is None:
+            dataset = self.open(table)
+            if name in dataset.branches.list():
+                dataset.branches.delete(name)
+            shutil.rmtree(Path(self._path(table)) / "tree" / name, ignore_errors=True)
+            return
+        # One DELETE for each file, not one POST for all: a policy can tell them apart, on every
+        # server, and each is repeated until it is answered.
+        held = objects.Objects(self._place)
+        refs = f"{table}.lance/_refs/branches"
+        known = [entry for entry in held.list(refs) if unquote(entry.key).endswith(f"/{name}.json")]
+        for entry in [*known, *held.list(f"{table}.lance/tree/{name}")]:
+            held.delete(entry.key)
 
     def _identical(self, table: str, rows: pa.Table) -> int:
         """How many of the rows are held as they are, bytes and lists aside."""

@@ -10,6 +10,9 @@ from neuro.errors import StorageError
 from neuro.store import objects
 from neuro.store.objects import Place
 
+# What Lance says when it meets its own work of a try whose answer was lost.
+_OWN_TRACES = ("Ref conflict error", "Ref not found error", "Clone operation should not enter")
+
 T = TypeVar("T")
 
 
@@ -45,6 +48,8 @@ def insist(where: Place, what: str, call: Callable[[], T]) -> T:
     while True:
         try:
             return _watched(where, what, call)
+        except StorageError:  # final, from within
+            raise
         except Exception as error:
             found = _trouble(error)
             if found is None:
@@ -67,7 +72,7 @@ def _watched(where: Place, what: str, call: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - raised again by the one who waits
             outcome.append((None, error))
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=work, name=f"neuro: {what}", daemon=True)
     thread.start()
     thread.join(where.deadline_s / 2)
     while thread.is_alive():
@@ -98,15 +103,14 @@ def _check_alive(where: Place, what: str) -> None:
 def _trouble(error: BaseException | None) -> tuple[str, bool] | None:
     """What went wrong between Lance and the store, and whether another try may help.
 
-    None where the error is of another kind. A tag or branch that exists already, or no longer, is
-    often the work of a try whose answer was lost.
+    None where the error is of another kind.
     """
     while error is not None:
         text = str(error)
         if "Generic S3 error" in text or "LanceError(IO)" in text:
             final = objects.why_final(error)
             return final or objects.first_line(error), final is None
-        if "Ref conflict error" in text or "Ref not found error" in text:
+        if any(sign in text for sign in _OWN_TRACES):
             return objects.first_line(error), True
         error = error.__cause__
     return None

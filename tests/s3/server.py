@@ -91,7 +91,9 @@ class Server:
 
     def _call(self, program: str, *arguments: str) -> str:
         named = [program, "-c", str(self.home / "ceph.conf"), *arguments]
-        done = subprocess.run(named, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(
+            named, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(named)}: {done.stderr[-500:]}")
         return done.stdout
