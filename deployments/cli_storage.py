@@ -35,11 +35,11 @@ def check(place: Place, endpoint: Endpoint = None, as_json: Json = False) -> Non
 
     Writes below PLACE/_probe/ and removes it again. Example: neuro check s3://images/lake
     """
-    from neuro.store import objects, probe
+    from neuro.store import places, probe
     from tasks import settings
 
     console.remember(endpoint)
-    where = objects.place(place, settings.load().s3_endpoint)
+    where = places.place(place, settings.load().s3_endpoint)
     answers = probe.check(where)
     is_trusted = all(answer.is_ok for answer in answers if answer.is_needed)
     if as_json:
@@ -74,11 +74,11 @@ def bucket_create(
 
     Example: neuro bucket create s3://images/lake --role reader=anna --role ingester=inbox
     """
-    from neuro.store import bucket, objects
+    from neuro.store import bucket, places
     from tasks import settings
 
     console.remember(endpoint)
-    where = objects.place(place, settings.load().s3_endpoint)
+    where = places.place(place, settings.load().s3_endpoint)
     steps = bucket.create(where, _rules(role or []), keep_versions_days)
     facts = {"place": where.uri, "endpoint": where.endpoint}
     if as_json:

@@ -7,12 +7,11 @@ from hashlib import sha256
 from string import Template
 from typing import Any
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from neuro.errors import ConfigError, StorageError
-from neuro.store import objects
-from neuro.store.objects import Place
+from neuro.store import places
+from neuro.store.places import Place
 
 _GONE = {"NoSuchBucketPolicy", "NoSuchBucket"}
 
@@ -41,7 +40,7 @@ def create(where: Place, rules: list[Rule], keep_versions_days: int = 0) -> list
     keep_versions_days: how long replaced and deleted objects stay; 0 keeps no versions. Running it
     twice changes nothing; statements of others in the policy stay.
     """
-    client = _client(where)
+    client = places.client(where)
     wanted: list[tuple[str, Callable[[], object]]] = [
         ("bucket", lambda: _make(client, where)),
         ("encryption at rest", lambda: _encrypt(client, where)),
@@ -80,7 +79,7 @@ def statements(where: Place, rules: list[Rule]) -> list[dict[str, Any]]:
 
 def keeps_checksum(where: Place, key: str) -> bool:
     """Whether the server stores the SHA-256 that it is given with an object."""
-    client = _client(where)
+    client = places.client(where)
     name = f"{where.prefix}/{key}"
     try:
         client.put_object(Bucket=where.bucket, Key=name, Body=b"x", ChecksumAlgorithm="SHA256")
@@ -92,7 +91,7 @@ def keeps_checksum(where: Place, key: str) -> bool:
 
 def list_versions(where: Place) -> str:
     """Whether versions are on; raises StorageError where they cannot be listed."""
-    client = _client(where)
+    client = places.client(where)
     try:
         client.list_object_versions(Bucket=where.bucket, Prefix=where.prefix, MaxKeys=1)
         status = client.get_bucket_versioning(Bucket=where.bucket).get("Status", "off")
@@ -102,7 +101,7 @@ def list_versions(where: Place) -> str:
 
 
 def _make(client: Any, where: Place) -> None:
-    region = objects.region(objects.session())
+    region = places.region(places.session())
     # AWS refuses its own oldest region as a constraint, and demands one everywhere else.
     abroad = {"CreateBucketConfiguration": {"LocationConstraint": region}}
     extra = abroad if region != "us-east-1" and where.endpoint is None else {}
@@ -151,19 +150,6 @@ def _guard(client: Any, where: Place, rules: list[Rule]) -> None:
     others = [entry for entry in held if not str(entry.get("Sid", "")).startswith(_mark(where))]
     policy = {"Version": "2012-10-17", "Statement": others + statements(where, rules)}
     client.put_bucket_policy(Bucket=where.bucket, Policy=json.dumps(policy))
-
-
-def _client(where: Place) -> Any:
-    limits = Config(
-        connect_timeout=min(5.0, where.attempt_s),
-        read_timeout=where.attempt_s,
-        retries={"total_max_attempts": 3, "mode": "standard"},
-        s3={"addressing_style": "path" if where.endpoint else "auto"},
-    )
-    known = objects.session()
-    return known.client(
-        "s3", endpoint_url=where.endpoint, region_name=objects.region(known), config=limits
-    )
 
 
 def _arn(user: str) -> str:

@@ -10,7 +10,7 @@ import lance
 import pyarrow as pa
 
 from neuro.errors import ConfigError
-from neuro.store import objects, patience, probe
+from neuro.store import objects, patience, places, probe
 from neuro.store.tables import SCHEMAS, key_of
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Lake:
         self,
         uri: str,
         endpoint: str | None = None,
-        deadline_s: float = objects.DEADLINE_S,
+        deadline_s: float = places.DEADLINE_S,
         *,
         is_alone: bool = False,
     ) -> None:
@@ -37,7 +37,7 @@ class Lake:
         self._is_checked = is_alone
         self._place, self._options = None, None
         if self.uri.startswith("s3://"):
-            self._place = objects.place(self.uri, endpoint, deadline_s)
+            self._place = places.place(self.uri, endpoint, deadline_s)
             self._options = patience.options(self._place)
         elif "://" in self.uri:
             raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")

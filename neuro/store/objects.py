@@ -1,7 +1,6 @@
 """Objects below a prefix of a bucket: every call ends by its deadline, every body is checked."""
 
 import hashlib
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,50 +16,14 @@ from obstore import exceptions as refused
 from obstore.store import S3Store
 
 from neuro.errors import ConfigError, DamagedError, StorageError
+from neuro.store import places
+from neuro.store.places import DEADLINE_S, Place
 
-DEADLINE_S = 90.0
 THREADS = 16
 _REREADS = 3
 _PIECE = 32 << 20  # bytes of one ranged read, so that a large object fits the deadline and memory
-_NAME = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
-# An answer that another try would not change; 408 and 429 ask for one.
-_FINAL = re.compile(r"status(?: code)?: 4(?!08|29)\d\d")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where objects lie. endpoint: None for AWS. deadline_s: of each call, retries included.
-
-    Credentials are no part of it: they come from the usual AWS variables, profiles or roles.
-    """
-
-    bucket: str
-    prefix: str = ""
-    endpoint: str | None = None
-    deadline_s: float = DEADLINE_S
-
-    def __post_init__(self) -> None:
-        if self.deadline_s <= 0:
-            raise ConfigError(f"deadline_s must be above 0, got {self.deadline_s}")
-        if self.endpoint is not None and not re.match(r"https?://[^/]", self.endpoint):
-            raise ConfigError(f"endpoint {self.endpoint!r} is no http:// or https:// address")
-
-    @property
-    def uri(self) -> str:
-        """As a person writes it."""
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
-
-    @property
-    def named(self) -> str:
-        """For messages: the address, and the server where it is not AWS."""
-        return f"{self.uri} at {self.endpoint}" if self.endpoint else self.uri
-
-    @property
-    def attempt_s(self) -> float:
-        """Seconds of a single try; three fit into the deadline."""
-        return self.deadline_s / 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,37 +35,14 @@ class Entry:
     e_tag: str
 
 
-def place(uri: str, endpoint: str | None = None, deadline_s: float = DEADLINE_S) -> Place:
-    """Read an ``s3://bucket/prefix``. Raises ConfigError where it is none."""
-    found = _NAME.fullmatch(uri)
-    if found is None:
-        raise ConfigError(f"{uri!r} is no s3://bucket/prefix")
-    prefix = (found["prefix"] or "").strip("/")
-    return Place(
-        bucket=found["bucket"], prefix=prefix, endpoint=endpoint or None, deadline_s=deadline_s
-    )
-
-
-def session() -> Any:
-    """A boto3 session: the one reading of AWS variables, profiles and roles."""
-    import boto3  # half a second, and only buckets need it
-
-    return boto3.Session()
-
-
-def region(where: Any) -> str:
-    """The session's region; servers that know none accept the default."""
-    return where.region_name or "us-east-1"
-
-
 class Objects:
     """The objects of one place; keys are relative to its prefix."""
 
     def __init__(self, where: Place) -> None:
         from obstore.auth.boto3 import Boto3CredentialProvider
 
-        self.place = where
-        known = session()
+        self.place, self._client = where, places.client(where)
+        known = places.session()
         if known.get_credentials() is None:
             raise ConfigError(
                 f"no credentials for {where.uri}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
@@ -112,7 +52,7 @@ class Objects:
         self._store = S3Store(
             where.bucket,
             prefix=where.prefix or None,
-            region=region(known),
+            region=places.region(known),
             virtual_hosted_style_request=where.endpoint is None,
             credential_provider=Boto3CredentialProvider(known),
             client_options={"allow_http": True, "timeout": timedelta(seconds=where.attempt_s)},
@@ -195,8 +135,26 @@ class Objects:
         return True
 
     def delete(self, key: str) -> None:
-        """Remove an object; harmless where there is none."""
-        self._insist("delete", key, lambda: obstore.delete(self._store, key))
+        """Remove an object; harmless where there is none.
+
+        Through boto3: obstore sends a POST even for one, which Ceph allows or refuses for a whole
+        bucket, and which nobody repeats.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        name = f"{self.place.prefix}/{key}".lstrip("/")
+
+        def remove() -> None:
+            try:
+                self._client.delete_object(Bucket=self.place.bucket, Key=name)
+            except ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                code = error.response["Error"].get("Code")
+                raise refused.GenericError(f"status code: {status} {code}") from error
+            except BotoCoreError as error:
+                raise refused.GenericError(str(error)) from error
+
+        self._insist("delete", key, remove)
 
     def read_range(self, key: str, start: int, end: int) -> bytes:
         """Bytes start up to end of an object."""
@@ -241,13 +199,13 @@ class Objects:
             except (refused.AlreadyExistsError, refused.PreconditionError):
                 raise
             except (refused.BaseError, FileNotFoundError) as error:
-                reason = why_final(error)
+                reason = places.why_final(error)
                 if reason is not None:
                     raise StorageError(f"{what} {self._name(key)}: {reason}") from error
                 if time.monotonic() + pause + self.place.attempt_s > ends:
                     raise StorageError(
                         f"{what} {self._name(key)}: no answer within {self.place.deadline_s:g} s "
-                        f"({first_line(error)})"
+                        f"({places.first_line(error)})"
                     ) from error
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
@@ -258,7 +216,7 @@ class Objects:
 
 def open(uri: str, endpoint: str | None = None, deadline_s: float = DEADLINE_S) -> Objects:
     """The objects below an ``s3://bucket/prefix``."""
-    return Objects(place(uri, endpoint, deadline_s))
+    return Objects(places.place(uri, endpoint, deadline_s))
 
 
 def download(uri: str, folder: Path, endpoint: str | None = None) -> None:
@@ -298,25 +256,6 @@ def upload(folder: Path, uri: str, endpoint: str | None = None) -> None:
 
 def _entry(meta: Any) -> Entry:
     return Entry(key=meta["path"], size=meta["size"], e_tag=meta["e_tag"] or "")
-
-
-def why_final(error: BaseException) -> str | None:
-    """Why another try would not help; None where it may."""
-    text = str(error)
-    if isinstance(error, FileNotFoundError) or "status code: 404" in text:
-        if "NoSuchBucket" in text:
-            return "there is no such bucket; make it with `neuro bucket create`"
-        return "there is no such object"
-    denied = (refused.PermissionDeniedError, refused.UnauthenticatedError)
-    if isinstance(error, denied) or re.search(r"status code: 40[13]", text):
-        return "access denied; check the AWS credentials and the role's policy"
-    final = (refused.InvalidPathError, refused.NotSupportedError)
-    return first_line(error) if isinstance(error, final) or _FINAL.search(text) else None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a message, without the server's page or paths of a build machine."""
-    return re.split(r"\n|: <\?xml|, /", str(error))[0][:300]
 
 
 def _below(folder: Path, key: str) -> Path:

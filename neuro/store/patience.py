@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from neuro.errors import StorageError
-from neuro.store import objects
-from neuro.store.objects import Place
+from neuro.store import objects, places
+from neuro.store.places import Place
 
 # What Lance says when it meets its own work of a try whose answer was lost.
 _OWN_TRACES = ("Ref conflict error", "Ref not found error", "Clone operation should not enter")
@@ -23,7 +23,7 @@ def options(where: Place) -> dict[str, str]:
     deadline; `insist` repeats instead.
     """
     told = {
-        "aws_region": objects.region(objects.session()),
+        "aws_region": places.region(places.session()),
         "timeout": f"{where.attempt_s:.3f}s",
         "client_retry_timeout": str(max(1, int(where.attempt_s))),
         "client_max_retries": "10",
@@ -108,9 +108,9 @@ def _trouble(error: BaseException | None) -> tuple[str, bool] | None:
     while error is not None:
         text = str(error)
         if "Generic S3 error" in text or "LanceError(IO)" in text:
-            final = objects.why_final(error)
-            return final or objects.first_line(error), final is None
+            final = places.why_final(error)
+            return final or places.first_line(error), final is None
         if any(sign in text for sign in _OWN_TRACES):
-            return objects.first_line(error), True
+            return places.first_line(error), True
         error = error.__cause__
     return None

@@ -12,7 +12,8 @@ from secrets import token_hex
 
 from neuro.errors import NeuroError, StorageError
 from neuro.store import bucket
-from neuro.store.objects import Entry, Objects, Place
+from neuro.store.objects import Entry, Objects
+from neuro.store.places import Place
 
 FOLDER = "_probe"
 WRITERS = 8

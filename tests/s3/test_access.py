@@ -76,7 +76,7 @@ def test_the_ingester_deletes_no_image(log_in_as: LogIn, bucket: Bucket) -> None
     held = next(e.key for e in seen.list() if e.key.startswith("images.lance/data/"))
     with pytest.raises(StorageError, match="access denied"):
         seen.delete(held)
-    client = boto3.client("s3", endpoint_url=bucket.endpoint, region_name="us-east-1")
+    client = boto3.Session().client("s3", endpoint_url=bucket.endpoint, region_name="us-east-1")
     with pytest.raises(ClientError, match="AccessDenied"):
         client.delete_objects(
             Bucket=bucket.name, Delete={"Objects": [{"Key": f"{seen.place.prefix}/{held}"}]}
