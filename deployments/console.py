@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Annotated, Any
@@ -16,7 +17,8 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from deployments import lifeline
-from neuro.errors import ServerError
+from neuro.errors import NeuroError, ServerError
+from neuro.store import patience
 from tasks import settings
 
 Problem = Annotated[
@@ -155,6 +157,10 @@ def say(message: str) -> None:
 def fail(message: str, code: int) -> None:
     """A message on stderr and the exit code."""
     err.print(f"[bold red]error[/]: {message}", soft_wrap=True)
+    if any(thread.name.startswith(patience.LEFT_BEHIND) for thread in threading.enumerate()):
+        # It waits for a silent store inside Lance, and would abort the interpreter's own end.
+        sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -41,7 +41,7 @@ class Loaded:
 def open_lake(uri: str | None) -> Lake:
     """The given lake, or the one of this installation."""
     here = settings.load()
-    return Lake(uri or here.lake, here.s3_endpoint, is_alone=here.is_alone)
+    return Lake(uri or here.lake, here.s3_endpoint, here.s3_deadline_s, is_alone=here.is_alone)
 
 
 @step(name="load release")

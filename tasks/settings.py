@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from neuro.errors import ServerError
+from neuro.errors import ConfigError, ServerError
+from neuro.store.places import DEADLINE_S
 
 PROJECT = Path(__file__).resolve().parents[1]
 STACK_FILE = Path(".neuro/stack.json")  # under the project's folder, where the user types commands
@@ -45,6 +46,7 @@ class Settings:
     lock_hash: str
     s3_endpoint: str | None = None
     is_alone: bool = False
+    s3_deadline_s: float = DEADLINE_S
 
 
 def load() -> Settings:
@@ -61,8 +63,17 @@ def load() -> Settings:
         revision=code_revision(),
         lock_hash=lock_hash(),
         s3_endpoint=next(filter(None, map(os.environ.get, ENDPOINTS)), stack.get("s3_endpoint")),
+        s3_deadline_s=_seconds("NEURO_S3_DEADLINE_S", DEADLINE_S),
         is_alone=os.environ.get("NEURO_S3_ALONE", "") not in ("", "0"),
     )
+
+
+def _seconds(name: str, default: float) -> float:
+    text = os.environ.get(name, "")
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise ConfigError(f"{name} must be a number of seconds, got {text!r}") from None
 
 
 def read_stack_file(path: Path) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from neuro.store.places import Place
 # What Lance says when it meets its own work of a try whose answer was lost.
 _OWN_TRACES = ("Ref conflict error", "Ref not found error", "Clone operation should not enter")
 
+LEFT_BEHIND = "neuro: "  # how the names of waiting threads begin
+
 T = TypeVar("T")
 
 
@@ -72,7 +74,7 @@ def _watched(where: Place, what: str, call: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - raised again by the one who waits
             outcome.append((None, error))
 
-    thread = threading.Thread(target=work, name=f"neuro: {what}", daemon=True)
+    thread = threading.Thread(target=work, name=f"{LEFT_BEHIND}{what}", daemon=True)
     thread.start()
     thread.join(where.deadline_s / 2)
     while thread.is_alive():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from neuro.errors import StorageError
-from neuro.store import images, releases
+from neuro.store import images, patience, releases
 from neuro.store.lake import Lake
 from tests.s3 import deliveries
 from tests.s3.fixtures import Bucket
@@ -49,5 +49,7 @@ def test_a_server_that_falls_silent_ends_a_run_within_its_deadline(bucket: Bucke
             Lake(bucket.uri, proxy.url, deadline_s=4, is_alone=True).has("journal")
         assert time.monotonic() - started < 4.5
     for thread in threading.enumerate():
-        if thread.name.startswith("neuro: "):  # left behind; ends when the proxy has gone
+        if thread.name.startswith(
+            patience.LEFT_BEHIND
+        ):  # left behind; ends when the proxy has gone
             thread.join(30)
