@@ -17,7 +17,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from deployments import lifeline
-from neuro.errors import NeuroError, ServerError
+from neuro.errors import ServerError
 from neuro.store import patience
 from tasks import settings
 
@@ -35,9 +35,7 @@ Local = Annotated[bool, typer.Option("--local", help="Run here, without any serv
 
 Endpoint = Annotated[
     str | None,
-    typer.Option(
-        "--endpoint", help="Address of the S3 server [default: NEURO_S3_ENDPOINT, else AWS]."
-    ),
+    typer.Option("--endpoint", help="Address of the S3 server, else NEURO_S3_ENDPOINT, else AWS."),
 ]
 
 _NOTICE = "[dim]Research use only; not a medical device.[/]"
