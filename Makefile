@@ -12,7 +12,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-annotate
 	--no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
 export COVERAGE_FILE := $(CURDIR)/$(VENV)/.coverage
 
-.PHONY: setup demo demo-real test test-all test-offline lint types bench docs up down lock
+.PHONY: setup demo demo-real test test-all test-offline test-s3 lint types bench docs up down lock
 
 # Nothing is done when neither the lock nor the project's own table has changed since.
 setup:
@@ -37,10 +37,14 @@ demo-real: setup
 	$(MAKE) demo DATA="$(or $(DATA),$(NEURO_REAL_DATA)/brain)" PROBLEM="$(or $(PROBLEM),brain)"
 
 test: setup
-	$(BIN)/pytest -m "not slow and not gpu" -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest -m "not slow and not gpu and not s3" -n 2 --dist loadfile --cov --cov-report=term
 
 test-all: setup
 	$(BIN)/pytest --cov --cov-report=term
+
+# Against a real S3 server on loopback; without its packages every test is skipped, and says why.
+test-s3: setup
+	$(BIN)/pytest -m s3 -rs
 
 # The small loop with loopback alone: whatever asks for another address fails.
 test-offline: setup

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deployments import cli_data, cli_lake, cli_models, cli_quarantine, console
+from deployments import cli_data, cli_lake, cli_models, cli_quarantine, cli_storage, console
 from neuro.errors import NeuroError
 
 app = typer.Typer(
@@ -17,7 +17,8 @@ app = typer.Typer(
     help="Honest, current and answerable classifiers for medical images. "
     "Research use only; not a medical device.",
 )
-for verbs in (cli_data.app, cli_quarantine.app, cli_lake.app, cli_models.app):
+VERBS = (cli_data, cli_quarantine, cli_lake, cli_models, cli_storage)
+for verbs in (module.app for module in VERBS):
     app.registered_commands += verbs.registered_commands
     app.registered_groups += verbs.registered_groups
 
@@ -28,14 +29,19 @@ MlflowPort = Annotated[int | None, typer.Option(help="Port of the MLflow server 
 
 
 @app.command()
-def up(prefect_port: PrefectPort = None, mlflow_port: MlflowPort = None) -> None:
+def up(
+    prefect_port: PrefectPort = None,
+    mlflow_port: MlflowPort = None,
+    lake: console.LakeUri = None,
+) -> None:
     """Start Prefect, MLflow and a worker on this machine, and apply every deployment.
 
     Example: neuro up --prefect-port 4200 --mlflow-port 5000
     """
     from deployments import stack
 
-    stack.up(stack.StackConfig(prefect_port=prefect_port, mlflow_port=mlflow_port), console.say)
+    config = stack.StackConfig(prefect_port=prefect_port, mlflow_port=mlflow_port, lake=lake)
+    stack.up(config, console.say)
 
 
 @app.command()
@@ -111,6 +117,9 @@ def version() -> None:
     Example: neuro version
     """
     console.show({"version": metadata.version("neuro")}, as_json=True)
+
+
+console.add_endpoint(app)
 
 
 def main() -> None:

@@ -1,9 +1,12 @@
 """The terminal: one JSON object on stdout with --json, everything else on stderr."""
 
+import functools
+import inspect
 import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Annotated, Any
@@ -15,6 +18,7 @@ from rich.table import Table
 
 from deployments import lifeline
 from neuro.errors import ServerError
+from neuro.store import patience
 from tasks import settings
 
 Problem = Annotated[
@@ -32,6 +36,11 @@ BranchName = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Local = Annotated[bool, typer.Option("--local", help="Run here, without any server.")]
 
+Endpoint = Annotated[
+    str | None,
+    typer.Option("--endpoint", help="Address of the S3 server, else NEURO_S3_ENDPOINT, else AWS."),
+]
+
 _NOTICE = "[dim]Research use only; not a medical device.[/]"
 
 err = Console(stderr=True, highlight=False)
@@ -45,6 +54,42 @@ def start_logging() -> None:
         logger.setLevel(logging.INFO)
         logger.handlers[:] = [handler]
         logger.propagate = False
+
+
+def add_endpoint(app: typer.Typer) -> None:
+    """Give every verb that takes a lake the option --endpoint, read with the other settings."""
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            add_endpoint(group.typer_instance)
+    for command in app.registered_commands:
+        verb = command.callback
+        if verb is None:
+            continue
+        named = inspect.signature(verb).parameters
+        if "lake" in named and "endpoint" not in named:
+            command.callback = _with_endpoint(verb)
+
+
+def _with_endpoint(verb: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(verb)
+    def run(*args: Any, endpoint: str | None = None, **kwargs: Any) -> Any:
+        remember(endpoint)
+        return verb(*args, **kwargs)
+
+    asked = inspect.signature(verb)
+    option = inspect.Parameter(
+        "endpoint", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Endpoint
+    )
+    named = [*asked.parameters.values(), option]
+    run.__signature__ = asked.replace(parameters=named)  # type: ignore[attr-defined]
+    run.__annotations__ = {**verb.__annotations__, "endpoint": Endpoint}
+    return run
+
+
+def remember(endpoint: str | None) -> None:
+    """Set the server's address for this process and those it starts."""
+    if endpoint:
+        os.environ[settings.ENDPOINTS[0]] = endpoint
 
 
 def call(load: Callable[[], Any], *, is_local: bool, **parameters: Any) -> Any:
@@ -113,6 +158,10 @@ def say(message: str) -> None:
 def fail(message: str, code: int) -> None:
     """A message on stderr and the exit code."""
     err.print(f"[bold red]error[/]: {message}", soft_wrap=True)
+    if any(thread.name.startswith(patience.LEFT_BEHIND) for thread in threading.enumerate()):
+        # It waits for a silent store inside Lance, and would abort the interpreter's own end.
+        sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)
 
 

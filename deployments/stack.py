@@ -67,6 +67,7 @@ class Stack:
     mlflow_tracking_uri: str
     mark: str
     pids: dict[str, int]
+    s3_endpoint: str | None = None
 
     @property
     def prefect_ui_url(self) -> str:
@@ -86,6 +87,7 @@ def environment(stack: Stack) -> dict[str, str]:
         mlflow_tracking_uri=stack.mlflow_tracking_uri,
         home=stack.home,
         lake=stack.lake,
+        s3_endpoint=stack.s3_endpoint,
     ) | {"NEURO_PROJECT": stack.project, "PREFECT_PLUGINS_ENABLED": "true"}
 
 
@@ -175,6 +177,7 @@ def _plan(config: StackConfig, prefect_port: int, mlflow_port: int) -> Stack:
         project=str(project),
         home=str(home),
         lake=config.lake or str(home / "lake"),
+        s3_endpoint=settings.load().s3_endpoint,
         prefect_api_url=f"http://{HOST}:{prefect_port}/api",
         mlflow_tracking_uri=f"http://{HOST}:{mlflow_port}",
         mark=secrets.token_hex(8),

@@ -67,5 +67,9 @@ class PackageError(NeuroError):
     """A model package is incomplete, altered or of another kind."""
 
 
+class StorageError(NeuroError):
+    """An object store did not answer in time, refused, or cannot be trusted with what is asked."""
+
+
 class ServerError(NeuroError):
     """A server that is needed is not reached, or a port is taken."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from neuro import audit, entering, intake, schemas, split
 from neuro.arrivals import New, Run, hash_files, run_id, vet_new
-from neuro.errors import AuditError
+from neuro.errors import AuditError, NeuroError
 from neuro.intake import CONFLICT, Arrived, Intake
 from neuro.problem import Problem
 from neuro.sample import Finding, Sample
@@ -114,7 +114,7 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
                 f"labels unknown to problem {problem.name}: {sorted(unknown)[:5]}; map them under "
                 "[labels], or ingest with the problem they belong to"
             )
-    except Exception:
+    except NeuroError:  # a store that fails says nothing of the branch; the next run replaces it
         branch.drop()
         raise
     return _passport_that_stands(branch.lake, problem, held) or inspect(held, problem).as_dict()

@@ -96,7 +96,7 @@ def _printable(name: str) -> str:
 def _download(uri: str, room: Path, endpoint: str | None) -> None:
     if not uri.startswith("s3://"):
         raise ConfigError(f"source {uri} is no s3:// address; give s3://bucket/prefix or a folder")
-    from neuro.store import objects  # type: ignore[attr-defined]
+    from neuro.store import objects
 
     objects.download(uri, room, endpoint)
 

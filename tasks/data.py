@@ -41,7 +41,8 @@ class Loaded:
 
 def open_lake(uri: str | None) -> Lake:
     """The given lake, or the one of this installation."""
-    return Lake(uri or settings.load().lake)
+    here = settings.load()
+    return Lake(uri or here.lake, here.s3_endpoint, here.s3_deadline_s, is_alone=here.is_alone)
 
 
 def open_branch(uri: str | None, problem: Problem, name: str | None) -> Lake:

@@ -35,7 +35,7 @@ def opened(problem: Problem, source: str | None) -> Iterator[Listing]:
         inbox_folder.mkdir(parents=True, exist_ok=True)
         yield sources.folder(inbox_folder)
     else:
-        with sources.opened(source, here.home / "scratch") as listing:
+        with sources.opened(source, here.home / "scratch", endpoint=here.s3_endpoint) as listing:
             yield listing
 
 
@@ -75,7 +75,7 @@ def stage(lake: Lake, problem: Problem, found: Delivery, n_verified: int = 64) -
         now=datetime.now(UTC),
         n_verified=n_verified,
     )
-    staged = ingestion.stage(lake, run)
+    staged = lake.insist("stage", lambda: ingestion.stage(lake, run))
     _log.info("%d of %d files quarantined", len(staged.intake.quarantined), len(found.items))
     return staged
 
@@ -84,7 +84,7 @@ def stage(lake: Lake, problem: Problem, found: Delivery, n_verified: int = 64) -
 def audit(staged: Staged) -> Mapping[str, Any]:
     """Read the branch back, check it, and write the passport."""
     try:
-        return ingestion.audit_branch(staged)
+        return staged.branch.lake.insist("audit", lambda: ingestion.audit_branch(staged))
     except AuditError as error:
         show_checks("branch", staged.problem, error.counts, "Branch: rows by broken check")
         raise
@@ -93,7 +93,8 @@ def audit(staged: Staged) -> Mapping[str, Any]:
 @step(name="publish")
 def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict[str, Any]:
     """Make the branch the current release, and show what came in. started: by perf_counter."""
-    release = ingestion.publish(staged, passport)
+    lake = staged.branch.lake
+    release = lake.insist("publish", lambda: ingestion.publish(staged, passport))
     receipt = ingestion.receipt(staged, release)
     show(staged.problem, release)
     if receipt["reasons"]:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from neuro.errors import ConfigError, ServerError
+from neuro.store.places import DEADLINE_S
 
 PROJECT = Path(__file__).resolve().parents[1]
 STACK_FILE = Path(".neuro/stack.json")  # under the project's folder, where the user types commands
@@ -23,6 +24,7 @@ LOGGING_ENVIRONMENT = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(LOGGERS),
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
+ENDPOINTS = ("NEURO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -30,9 +32,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Settings:
     """Places and servers of this process.
 
-    ``lake`` is a folder or an s3:// address; a file of the inbox is read once it was left alone for
-    ``inbox_settle_s`` seconds; the two server addresses are None when no stack is known;
-    ``revision`` is the git commit or "unknown"; ``lock_hash`` is empty without a lock.
+    ``lake`` is a folder or an s3:// address; ``s3_endpoint`` is its server's address, None for AWS;
+    ``is_alone`` says that nobody else writes to the lake. Credentials are not here: the clients
+    read the usual AWS variables, profiles and roles themselves. A file of the inbox is read once it
+    was left alone for ``inbox_settle_s`` seconds. The Prefect and MLflow addresses are None when no
+    stack is known; ``revision`` is the git commit or "unknown"; ``lock_hash`` is empty without a
+    lock.
     """
 
     home: Path
@@ -43,6 +48,9 @@ class Settings:
     mlflow_tracking_uri: str | None
     revision: str
     lock_hash: str
+    s3_endpoint: str | None = None
+    is_alone: bool = False
+    s3_deadline_s: float = DEADLINE_S
 
 
 def load() -> Settings:
@@ -59,6 +67,9 @@ def load() -> Settings:
         or stack.get("mlflow_tracking_uri"),
         revision=code_revision(),
         lock_hash=lock_hash(),
+        s3_endpoint=next(filter(None, map(os.environ.get, ENDPOINTS)), stack.get("s3_endpoint")),
+        s3_deadline_s=_seconds("NEURO_S3_DEADLINE_S", DEADLINE_S),
+        is_alone=os.environ.get("NEURO_S3_ALONE", "") not in ("", "0"),
     )
 
 
@@ -115,7 +126,12 @@ def lock_hash() -> str:
 
 
 def flow_environment(
-    *, prefect_api_url: str, mlflow_tracking_uri: str, home: str, lake: str
+    *,
+    prefect_api_url: str,
+    mlflow_tracking_uri: str,
+    home: str,
+    lake: str,
+    s3_endpoint: str | None = None,
 ) -> dict[str, str]:
     """The variables a process needs to run a flow against a stack; telemetry is off."""
     return {
@@ -128,6 +144,7 @@ def flow_environment(
         "DO_NOT_TRACK": "1",
         "NEURO_HOME": home,
         "NEURO_LAKE": lake,
+        **({"NEURO_S3_ENDPOINT": s3_endpoint} if s3_endpoint else {}),
         **LOGGING_ENVIRONMENT,
     }
 

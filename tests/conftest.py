@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.s3.fixtures"]
+
 SET_BY_A_STACK = ("PREFECT_", "MLFLOW_", "NEURO_")
 KEPT = {"NEURO_REAL_DATA"}
 PREFECT_HOME = pytest.StashKey[Path]()

@@ -59,7 +59,7 @@ def options_of(command: Any) -> set[str]:
 
 def make_targets() -> set[str]:
     text = (ROOT / "Makefile").read_text("utf-8")
-    return set(re.findall(r"^([a-z][a-z-]*):", text, re.MULTILINE))
+    return set(re.findall(r"^([a-z][a-z0-9-]*):", text, re.MULTILINE))
 
 
 def anchors_of(page: Path) -> set[str]:

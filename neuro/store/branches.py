@@ -23,6 +23,8 @@ class Branch:
     def __init__(self, lake: Lake, run_id: str) -> None:
         self.lake, self.run_id = lake, run_id
         self.name = "/".join(filter(None, ["ingest", lake.branch, run_id]))
+        self._is_published = False
+        lake.require_safe()
         self.drop()
         for table in ORDER:
             lake.open(table).create_branch(self.name)
@@ -47,6 +49,8 @@ class Branch:
         written, and no other release shows its rows. Raises StaleError if another run has meanwhile
         taken a key: Lance itself would say nothing.
         """
+        if self._is_published:  # a repeated try, of which this part had been done
+            return
         mark = keys.pending_key(self.lake, self.run_id)
         self.lake.open("releases").update_config({mark: "merging"})
         for table in ORDER:
@@ -54,14 +58,13 @@ class Branch:
             inserted = self.lake.add(table, rows)
             if inserted != rows.num_rows:
                 self._check_ours(table, rows)
+        self._is_published = True
         self.drop()
 
     def drop(self) -> None:
         """Remove the branch; harmless where there is none."""
         for table in ORDER:
-            dataset = self.lake.open(table)
-            if self.name in dataset.branches.list():
-                dataset.branches.delete(self.name)
+            self.lake.drop_branch(table, self.name)
 
     def _check_ours(self, table: str, rows: pa.Table) -> None:
         key = key_of(rows.schema)

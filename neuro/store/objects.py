@@ -1,0 +1,265 @@
+"""Objects below a prefix of a bucket: every call ends by its deadline, every body is checked."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import obstore
+from obstore import exceptions as refused
+from obstore.store import S3Store
+
+from neuro.errors import ConfigError, DamagedError, StorageError
+from neuro.store import places
+from neuro.store.places import DEADLINE_S, Place
+
+THREADS = 16
+_REREADS = 3
+_PIECE = 32 << 20  # bytes of one ranged read, so that a large object fits the deadline and memory
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One listed object. size: bytes."""
+
+    key: str
+    size: int
+    e_tag: str
+
+
+class Objects:
+    """The objects of one place; keys are relative to its prefix."""
+
+    def __init__(self, where: Place) -> None:
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        self.place, self._client = where, places.client(where)
+        known = places.session()
+        if known.get_credentials() is None:
+            raise ConfigError(
+                f"no credentials for {where.uri}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or AWS_PROFILE"
+            )
+        endpoint: Any = {"endpoint": where.endpoint} if where.endpoint else {}
+        self._store = S3Store(
+            where.bucket,
+            prefix=where.prefix or None,
+            region=places.region(known),
+            virtual_hosted_style_request=where.endpoint is None,
+            credential_provider=Boto3CredentialProvider(known),
+            client_options={"allow_http": True, "timeout": timedelta(seconds=where.attempt_s)},
+            retry_config={"max_retries": 0},  # `_insist` retries; two layers would multiply
+            **endpoint,
+        )
+
+    def find(self, key: str) -> Entry | None:
+        """One object's size and entity tag, or None where there is none."""
+
+        def head() -> Entry | None:
+            try:
+                return _entry(obstore.head(self._store, key))
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise
+                return None
+
+        return self._insist("find", key, head)
+
+    def list(self, under: str = "") -> Iterator[Entry]:
+        """Every object below a folder, in the order of keys."""
+        last = ""
+        while True:
+            page = self._insist("list", under, partial(self._page, under, last))
+            yield from page
+            if not page:
+                return
+            last = page[-1].key
+
+    def read(self, key: str, *, sha256: str | None = None, size: int | None = None) -> bytes:
+        """A whole object, compared with its size, and its digest where one is given or was stored.
+
+        Raises DamagedError if it differs each time it is read.
+        """
+        for _ in range(_REREADS):
+            found, raw = self._insist("read", key, lambda: self._get(key))
+            known = sha256 or found.attributes.get("sha256")
+            if len(raw) != (found.meta["size"] if size is None else size):
+                continue
+            if known is None or hashlib.sha256(raw).hexdigest() == known:
+                return raw
+        raise DamagedError(f"{self._name(key)} reads back with other bytes than were written")
+
+    def write(self, key: str, raw: bytes) -> None:
+        """Create or replace an object, its SHA-256 beside it.
+
+        The request is signed over the body's digest, so the server refuses what was altered on
+        the way.
+        """
+        about = {"sha256": hashlib.sha256(raw).hexdigest()}
+        self._insist("write", key, lambda: obstore.put(self._store, key, raw, attributes=about))
+
+    def write_once(self, key: str, raw: bytes) -> bool:
+        """Create an object unless its key is taken; True if it is there by this very call.
+
+        A create whose answer was lost meets itself when it is tried again, so who seems to have
+        lost looks whose object it is.
+        """
+        about = {"sha256": hashlib.sha256(raw).hexdigest(), "writer": secrets.token_hex(8)}
+
+        def create() -> bool:
+            try:
+                obstore.put(self._store, key, raw, mode="create", attributes=about)
+            except (refused.AlreadyExistsError, refused.PreconditionError):
+                held = obstore.get(self._store, key).attributes
+                return held.get("writer") == about["writer"]
+            return True
+
+        return self._insist("create", key, create)
+
+    def replace(self, key: str, raw: bytes, e_tag: str) -> bool:
+        """Replace an object only if it still has an entity tag; False if it has another."""
+        try:
+            self._insist(
+                "replace", key, lambda: obstore.put(self._store, key, raw, mode={"e_tag": e_tag})
+            )
+        except refused.PreconditionError:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """Remove an object; harmless where there is none.
+
+        Through boto3: obstore sends a POST even for one, which Ceph allows or refuses for a whole
+        bucket, and which nobody repeats.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        name = f"{self.place.prefix}/{key}".lstrip("/")
+
+        def remove() -> None:
+            try:
+                self._client.delete_object(Bucket=self.place.bucket, Key=name)
+            except ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                code = error.response["Error"].get("Code")
+                raise refused.GenericError(f"status code: {status} {code}") from error
+            except BotoCoreError as error:
+                raise refused.GenericError(str(error)) from error
+
+        self._insist("delete", key, remove)
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """Bytes start up to end of an object."""
+
+        def get() -> bytes:
+            return bytes(obstore.get_range(self._store, key, start=start, end=end))
+
+        return self._insist("read", key, get)
+
+    def pieces(self, entry: Entry) -> Iterator[bytes]:
+        """A listed object in ranged reads, each whole.
+
+        Raises StorageError if the object was replaced meanwhile.
+        """
+        for start in range(0, entry.size, _PIECE):
+            end = min(start + _PIECE, entry.size)
+            yield self._insist("read", entry.key, partial(self._piece, entry, start, end))
+
+    def _page(self, under: str, last: str) -> Sequence[Entry]:
+        stream = obstore.list(self._store, prefix=under or None, offset=last or None)
+        page = next(iter(stream), [])
+        return [_entry(meta) for meta in page]
+
+    def _get(self, key: str) -> tuple[Any, bytes]:
+        found = obstore.get(self._store, key)
+        return found, bytes(found.bytes())
+
+    def _piece(self, entry: Entry, start: int, end: int) -> bytes:
+        found = obstore.get(self._store, entry.key, options={"range": (start, end)})
+        if found.meta["e_tag"] != entry.e_tag:
+            raise StorageError(f"{self._name(entry.key)} was replaced while it was read; run again")
+        raw = bytes(found.bytes())
+        if len(raw) != end - start:
+            raise refused.GenericError(f"{len(raw)} of {end - start} bytes arrived")
+        return raw
+
+    def _insist(self, what: str, key: str, call: Callable[[], T]) -> T:
+        ends, pause = time.monotonic() + self.place.deadline_s, 0.05
+        while True:
+            try:
+                return call()
+            except (refused.AlreadyExistsError, refused.PreconditionError):
+                raise
+            except (refused.BaseError, FileNotFoundError) as error:
+                reason = places.why_final(error)
+                if reason is not None:
+                    raise StorageError(f"{what} {self._name(key)}: {reason}") from error
+                if time.monotonic() + pause + self.place.attempt_s > ends:
+                    raise StorageError(
+                        f"{what} {self._name(key)}: no answer within {self.place.deadline_s:g} s "
+                        f"({places.first_line(error)})"
+                    ) from error
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _name(self, key: str) -> str:
+        return f"{key or 'all'} of {self.place.named}"
+
+
+def open(uri: str, endpoint: str | None = None, deadline_s: float = DEADLINE_S) -> Objects:
+    """The objects below an ``s3://bucket/prefix``."""
+    return Objects(places.place(uri, endpoint, deadline_s))
+
+
+def download(uri: str, folder: Path, endpoint: str | None = None) -> None:
+    """Mirror every object below a prefix into a folder, keys as relative paths.
+
+    Raises ConfigError, before anything is written, for a key that would leave the folder.
+    """
+    source = open(uri, endpoint)
+    # An object whose name ends in a slash is how some tools mark an empty folder.
+    entries = [entry for entry in source.list() if not entry.key.endswith("/")]
+    targets = [_below(folder, entry.key) for entry in entries]
+
+    def fetch(entry: Entry, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        with part.open("wb") as file:
+            file.writelines(source.pieces(entry))
+        part.replace(target)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(fetch, entries, targets):
+            pass
+
+
+def upload(folder: Path, uri: str, endpoint: str | None = None) -> None:
+    """Copy every file of a folder below a prefix, each with its SHA-256 beside it."""
+    target = open(uri, endpoint)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+
+    def send(path: Path) -> None:
+        target.write(path.relative_to(folder).as_posix(), path.read_bytes())
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(send, files):
+            pass
+
+
+def _entry(meta: Any) -> Entry:
+    return Entry(key=meta["path"], size=meta["size"], e_tag=meta["e_tag"] or "")
+
+
+def _below(folder: Path, key: str) -> Path:
+    path = PurePosixPath(key)
+    if path.is_absolute() or ".." in path.parts or "\0" in key or "\\" in key or not path.parts:
+        raise ConfigError(f"object {key!r} has a name that leaves the folder; rename it")
+    return folder / path

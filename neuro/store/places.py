@@ -1,0 +1,104 @@
+"""Where a bucket is, how to reach it, and what its refusals mean."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from obstore import exceptions as refused
+
+from neuro.errors import ConfigError
+
+DEADLINE_S = 90.0
+_NAME = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
+# An answer that another try would not change; 408 and 429 ask for one.
+_FINAL = re.compile(r"status(?: code)?: 4(?!08|29)\d\d")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where objects lie. endpoint: None for AWS. deadline_s: of each call, retries included.
+
+    Credentials are no part of it: they come from the usual AWS variables, profiles or roles.
+    """
+
+    bucket: str
+    prefix: str = ""
+    endpoint: str | None = None
+    deadline_s: float = DEADLINE_S
+
+    def __post_init__(self) -> None:
+        if self.deadline_s <= 0:
+            raise ConfigError(f"deadline_s must be above 0, got {self.deadline_s}")
+        if self.endpoint is not None and not re.match(r"https?://[^/]", self.endpoint):
+            raise ConfigError(f"endpoint {self.endpoint!r} is no http:// or https:// address")
+
+    @property
+    def uri(self) -> str:
+        """As a person writes it."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    @property
+    def named(self) -> str:
+        """For messages: the address, and the server where it is not AWS."""
+        return f"{self.uri} at {self.endpoint}" if self.endpoint else self.uri
+
+    @property
+    def attempt_s(self) -> float:
+        """Seconds of a single try; three fit into the deadline."""
+        return self.deadline_s / 3
+
+
+def place(uri: str, endpoint: str | None = None, deadline_s: float = DEADLINE_S) -> Place:
+    """Read an ``s3://bucket/prefix``. Raises ConfigError where it is none."""
+    found = _NAME.fullmatch(uri)
+    if found is None:
+        raise ConfigError(f"{uri!r} is no s3://bucket/prefix")
+    prefix = (found["prefix"] or "").strip("/")
+    return Place(
+        bucket=found["bucket"], prefix=prefix, endpoint=endpoint or None, deadline_s=deadline_s
+    )
+
+
+def session() -> Any:
+    """A boto3 session: the one reading of AWS variables, profiles and roles."""
+    import boto3  # half a second, and only buckets need it
+
+    return boto3.Session()
+
+
+def region(where: Any) -> str:
+    """The session's region; servers that know none accept the default."""
+    return where.region_name or "us-east-1"
+
+
+def client(where: Place) -> Any:
+    """A boto3 client for S3, with the place's limits of time."""
+    from botocore.config import Config  # as above
+
+    limits = Config(
+        connect_timeout=min(5.0, where.attempt_s),
+        read_timeout=where.attempt_s,
+        retries={"total_max_attempts": 1},
+        s3={"addressing_style": "path" if where.endpoint else "auto"},
+    )
+    known = session()
+    return known.client("s3", endpoint_url=where.endpoint, region_name=region(known), config=limits)
+
+
+def why_final(error: BaseException) -> str | None:
+    """Why another try would not help; None where it may."""
+    text = str(error)
+    if isinstance(error, FileNotFoundError) or "status code: 404" in text:
+        if "NoSuchBucket" in text:
+            return "there is no such bucket; make it with `neuro bucket create`"
+        return "there is no such object"
+    denied = (refused.PermissionDeniedError, refused.UnauthenticatedError)
+    if isinstance(error, denied) or re.search(r"status code: 40[13]", text):
+        return "access denied; check the AWS credentials and the role's policy"
+    final = (refused.InvalidPathError, refused.NotSupportedError)
+    return first_line(error) if isinstance(error, final) or _FINAL.search(text) else None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a message, without the server's page or paths of a build machine."""
+    return re.split(r"\n|: <\?xml|, /", str(error))[0][:300]

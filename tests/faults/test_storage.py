@@ -1,0 +1,55 @@
+"""Storage that fails in an order set by a seed; NEURO_FAULT_SEED replays one."""
+
+import os
+import secrets
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from neuro.errors import StorageError
+from neuro.store import images, patience, releases
+from neuro.store.lake import Lake
+from tests.s3 import deliveries
+from tests.s3.fixtures import Bucket
+from tests.s3.proxy import FAULTS, Proxy, running
+
+pytestmark = [pytest.mark.s3, pytest.mark.server, pytest.mark.slow]
+
+
+@pytest.mark.real
+def test_100_real_images_arrive_whole_although_a_fifth_of_all_calls_fails(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = int(os.environ.get("NEURO_FAULT_SEED", secrets.randbelow(10**6)))
+    print(f"NEURO_FAULT_SEED={seed}")  # noqa: T201 - pytest shows it when the test fails
+    monkeypatch.chdir(tmp_path)
+    delivery = deliveries.real(tmp_path / "delivery", 100)
+    calm = deliveries.ingest(delivery, str(tmp_path / "calm"))
+    with running(Proxy(bucket.endpoint, share=0.2, seed=seed, faults=FAULTS)) as proxy:
+        monkeypatch.setenv("NEURO_S3_ENDPOINT", proxy.url)
+        rough = deliveries.ingest(delivery, bucket.uri)
+    print(dict(proxy.met))  # noqa: T201
+    assert all(proxy.met[fault] > 0 for fault in FAULTS)
+    for key in ("content_hash", "seen", "accepted", "repeated", "quarantined"):
+        assert rough[key] == calm[key], key
+    lake = Lake(bucket.uri, bucket.endpoint)
+    release = releases.find(lake, "brain")
+    samples = releases.samples(lake, release)
+    assert images.damaged(lake, release, samples) == []
+    held = lake.read("images", columns=["sha256"])["sha256"].to_pylist()
+    assert len(held) == len(set(held)) == rough["accepted"]
+
+
+def test_a_server_that_falls_silent_ends_a_run_within_its_deadline(bucket: Bucket) -> None:
+    with running(Proxy(bucket.endpoint, share=1, seed=1, faults=("hang",))) as proxy:
+        started = time.monotonic()
+        with pytest.raises(StorageError, match=r"look for journal in s3://.* silent"):
+            Lake(bucket.uri, proxy.url, deadline_s=4, is_alone=True).has("journal")
+        assert time.monotonic() - started < 4.5
+    for thread in threading.enumerate():
+        if thread.name.startswith(
+            patience.LEFT_BEHIND
+        ):  # left behind; ends when the proxy has gone
+            thread.join(30)
