@@ -35,7 +35,7 @@ class Lake:
     ) -> None:
         if not uri:
             raise ConfigError("lake is empty; give a folder or an s3://bucket/prefix")
-        self.uri = uri.rstrip("/")
+        self.uri, self.branch = uri.rstrip("/"), ""
         self._is_checked = is_alone
         self._place, self._options = None, None
         if self.uri.startswith("s3://"):
