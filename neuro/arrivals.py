@@ -25,7 +25,7 @@ Check = Callable[[Sequence[Path]], Iterable[CleanImage | Rejected]]
 # so no more than this is given to it at once. Starting its children again costs half a second.
 VET_FILES, VET_BYTES = 8192, 512_000_000
 WRITE_ROWS, WRITE_BYTES = 2048, 128_000_000
-_HASHERS = 2
+_HASHERS, _HASH_FILES = 2, 256
 _STORED: tuple[str, ...] = ("sha256", "stored", "stored_sha256", "media_type", "width", "height")
 _STORED += ("mode", "perceptual_hash", "thumbnail")
 
@@ -75,8 +75,10 @@ def run_id(run: Run, arrived: Sequence[Arrived]) -> str:
 
 def hash_files(items: Sequence[Item]) -> list[Arrived]:
     """Digest of every file's bytes, before anything else is done with them."""
+    starts = range(0, len(items), _HASH_FILES)  # a thread's task costs as much as a small file
     with ThreadPoolExecutor(_HASHERS) as pool:
-        return list(pool.map(_hash_file, items, chunksize=64))
+        batches = pool.map(lambda n: [_hash_file(i) for i in items[n : n + _HASH_FILES]], starts)
+        return [arrived for batch in batches for arrived in batch]
 
 
 def vet_new(
