@@ -85,16 +85,10 @@ def ingest(
 
     Example: neuro ingest ~/scans/2026-11 --problem brain
     """
-
-    def load() -> Any:
-        from flows.ingest import ingest as flow
-
-        return flow
-
     # A flow may run in another folder, so a path is made absolute; an address is not a path.
     place = str(Path(source).resolve()) if source and "://" not in source else source
     result = console.call(
-        load, is_local=local, problem=problem, source=place, lake=lake, branch=branch
+        "ingest", is_local=local, problem=problem, source=place, lake=lake, branch=branch
     )
     console.show(result, as_json=as_json, title="ingest")
 
@@ -159,14 +153,8 @@ def featurize(
 
     Example: neuro featurize --set descriptors --problem brain
     """
-
-    def load() -> Any:
-        from flows.featurize import featurize as flow
-
-        return flow
-
     result = console.call(
-        load,
+        "featurize",
         is_local=local,
         problem=problem,
         features=features,

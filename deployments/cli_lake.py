@@ -277,13 +277,8 @@ def erase(
         console.say("nothing was erased; add --yes to do it")
         raise typer.Exit(3)
 
-    def load() -> Any:
-        from flows.erase import erase as flow
-
-        return flow
-
     given = {"group": group, "sample": sample, "reason": reason, "who": who or settings.user()}
-    result = console.call(load, is_local=local, problem=problem, lake=lake, **given)
+    result = console.call("erase", is_local=local, problem=problem, lake=lake, **given)
     console.show(result, as_json=as_json, title="erase")
     if not result["is_proven"]:
         raise typer.Exit(1)

@@ -57,13 +57,8 @@ def train(
     }
     config = TrainConfig(**{name: value for name, value in given.items() if value is not None})
 
-    def load() -> Any:
-        from flows.train import train as flow
-
-        return flow
-
     result = console.call(
-        load,
+        "train",
         is_local=local,
         problem=problem,
         release=release,
@@ -88,14 +83,8 @@ def evaluate(
 
     Example: neuro evaluate --problem brain --model challenger
     """
-
-    def load() -> Any:
-        from flows.evaluate import evaluate as flow
-
-        return flow
-
     result = console.call(
-        load,
+        "evaluate",
         is_local=local,
         problem=problem,
         model=model,
@@ -118,14 +107,8 @@ def promote(
 
     Example: neuro promote --problem brain --model challenger
     """
-
-    def load() -> Any:
-        from flows.promote import promote as flow
-
-        return flow
-
     result = console.call(
-        load, is_local=False, problem=problem, model=model, release=release, lake=lake
+        "promote", is_local=False, problem=problem, model=model, release=release, lake=lake
     )
     console.show(result, as_json=as_json, title="promote")
     if not result["is_promoted"]:
@@ -146,14 +129,8 @@ def predict(
 
     Example: neuro predict --problem brain --json
     """
-
-    def load() -> Any:
-        from flows.predict import predict as flow
-
-        return flow
-
     result = console.call(
-        load,
+        "predict",
         is_local=local,
         problem=problem,
         model=model,
@@ -179,14 +156,8 @@ def drift(
 
     Example: neuro drift --problem brain --days 7
     """
-
-    def load() -> Any:
-        from flows.drift import drift as flow
-
-        return flow
-
     result = console.call(
-        load,
+        "drift",
         is_local=local,
         problem=problem,
         window=window,
@@ -210,13 +181,7 @@ def retrain(
 
     Example: neuro retrain --problem brain
     """
-
-    def load() -> Any:
-        from flows.retrain import retrain as flow
-
-        return flow
-
-    result = console.call(load, is_local=False, problem=problem, cause=cause, lake=lake)
+    result = console.call("retrain", is_local=False, problem=problem, cause=cause, lake=lake)
     console.show(result, as_json=as_json, title="retrain")
 
 

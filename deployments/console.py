@@ -1,6 +1,7 @@
 """The terminal: one JSON object on stdout with --json, everything else on stderr."""
 
 import functools
+import importlib
 import inspect
 import json
 import logging
@@ -92,16 +93,13 @@ def remember(endpoint: str | None) -> None:
         os.environ[settings.ENDPOINTS[0]] = endpoint
 
 
-def call(load: Callable[[], Any], *, is_local: bool, **parameters: Any) -> Any:
-    """Run a flow: recorded by the running servers, or as a plain call.
-
-    load: imports the flow, which takes seconds and needs the server's address to be known before.
-    """
+def call(flow: str, *, is_local: bool, **parameters: Any) -> Any:
+    """Run the flow of this name: recorded by the running servers, or as a plain call."""
     here = settings.load()
     if is_local:
         start_logging()
         with only_results_on_stdout():
-            return load().fn(**parameters)
+            return _load(flow).fn(**parameters)
     settings.require_servers(here)
     os.environ.update(
         settings.flow_environment(
@@ -111,10 +109,15 @@ def call(load: Callable[[], Any], *, is_local: bool, **parameters: Any) -> Any:
             lake=here.lake,
         )
     )
-    flow = load()
+    loaded = _load(flow)
     urls = [url for url in (here.prefect_api_url, here.mlflow_tracking_uri) if url]
     with lifeline.held(urls, lambda: _report_lost(here)), only_results_on_stdout():
-        return flow(**parameters)
+        return loaded(**parameters)
+
+
+def _load(flow: str) -> Any:
+    """Import a flow, which takes seconds, and needs the server's address to be known before."""
+    return getattr(importlib.import_module(f"flows.{flow}"), flow)
 
 
 def _report_lost(here: settings.Settings) -> None:
