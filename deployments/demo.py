@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deployments.deliveries import Deliveries
 
 PHANTOMS = 2500
-PHANTOM_EPOCHS = 22
+PHANTOM_EPOCHS = 30
 REAL_EPOCHS = 100
 RETRAIN_TIMEOUT_S = 3600.0
 _MARK = ".neuro-demo"
