@@ -139,8 +139,8 @@ class Lake:
                 dataset.branches.delete(name)
             shutil.rmtree(Path(self._path(table)) / "tree" / name, ignore_errors=True)
             return
-        # One DELETE for each file, not one POST for all: a policy can tell them apart, on every
-        # server, and each is repeated until it is answered.
+        # One DELETE for each file, where Lance sends a POST: the right to delete below a prefix
+        # is enough for it (docs/traps.md), and each is repeated until it is answered.
         held = objects.Objects(self._place)
         refs = f"{table}.lance/_refs/branches"
         known = [entry for entry in held.list(refs) if unquote(entry.key).endswith(f"/{name}.json")]

@@ -137,8 +137,8 @@ class Objects:
     def delete(self, key: str) -> None:
         """Remove an object; harmless where there is none.
 
-        Through boto3: obstore sends a POST even for one, which Ceph allows or refuses for a whole
-        bucket, and which nobody repeats.
+        Through boto3: obstore sends a POST even for one, and for that Ceph wants the right to
+        delete on the bucket as well, not only on a prefix (docs/traps.md).
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
