@@ -46,7 +46,10 @@ def releases(
         }
         for release in found
     ]
-    console.show(rows, as_json=as_json)
+    short = ("name", "created_at", "n", "note", "branch", "superseded_by")
+    console.show(
+        rows if as_json else [{name: row[name] for name in short} for row in rows], as_json=as_json
+    )
 
 
 @app.command()

@@ -162,9 +162,18 @@ class Lake:
             if isinstance(error, ValueError) and "was not found" not in str(error):
                 raise
             return None
+        self._check_columns(table, dataset.schema)
         if self.branch and table in BRANCHED:
             return dataset.checkout_version((self.branch, None))
         return dataset
+
+    def _check_columns(self, table: str, found: pa.Schema) -> None:
+        known = SCHEMAS.get(table, found)
+        if lacking := sorted(set(known.names) - set(found.names)):
+            raise ConfigError(
+                f"table {table} of {self.uri} lacks {', '.join(lacking)}: another version of neuro "
+                "made this lake; ingest the images into a new one"
+            )
 
     def _open(self, table: str, schema: pa.Schema | None = None) -> lance.LanceDataset:
         held = self._found(table)
