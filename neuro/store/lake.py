@@ -9,10 +9,13 @@ from urllib.parse import unquote
 
 import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from neuro.errors import ConfigError
 from neuro.store import objects, patience, places, probe
 from neuro.store.tables import BRANCHED, SCHEMAS, key_of
+
+BYTES = 32 << 20  # of a batch that is written; Lance needs several times as many meanwhile
 
 T = TypeVar("T")
 
@@ -127,6 +130,33 @@ class Lake:
 
         return self.insist(f"read {table}", scan)
 
+    def stream(self, dataset: lance.LanceDataset, where: str) -> Iterator[pa.Table]:
+        """Rows of one version in order, some megabytes at a time.
+
+        A read that breaks off goes on where it was: rows are told apart by their number.
+        """
+        scan: Iterator[pa.RecordBatch] | None = None
+        parts: list[pa.RecordBatch] = []
+        seen = 0
+
+        def step() -> pa.RecordBatch | None:
+            nonlocal scan
+            scan = scan or batches(dataset, None, where, skip=seen)
+            try:
+                return next(scan, None)
+            except BaseException:
+                scan = None
+                raise
+
+        while (batch := self.insist("read a branch", step)) is not None:
+            seen += batch.num_rows
+            parts.append(batch)
+            if sum(part.nbytes for part in parts) >= BYTES:
+                yield pa.Table.from_batches(parts)
+                parts = []
+        if parts:
+            yield pa.Table.from_batches(parts)
+
     def drop_branch(self, table: str, name: str) -> None:
         """Remove a branch of a table and all its files; harmless where there is none.
 
@@ -151,7 +181,10 @@ class Lake:
         """How many of the rows are held as they are, bytes and lists aside."""
         plain = [entry.name for entry in rows.schema if pa.types.is_string(entry.type)]
         plain += [entry.name for entry in rows.schema if pa.types.is_timestamp(entry.type)]
-        held = {tuple(row.values()) for row in self.read(table, columns=plain).to_pylist()}
+        found = self.read(table, columns=plain)
+        for name in {*key_of(rows.schema)} & {*plain}:  # before a million rows become objects
+            found = found.filter(pc.is_in(found[name], rows[name]))
+        held = {tuple(row.values()) for row in found.to_pylist()}
         return sum(tuple(row.values()) in held for row in rows.select(plain).to_pylist())
 
     def _found(self, table: str) -> lance.LanceDataset | None:
@@ -191,9 +224,20 @@ class Lake:
         return f"{self.uri}/{table}.lance"
 
 
-def batches(dataset: lance.LanceDataset, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Stream columns that hold bytes, a bounded number of rows at a time."""
-    yield from dataset.scanner(columns=columns, batch_size=512).to_batches()
+def batches(
+    dataset: lance.LanceDataset, columns: list[str] | None, where: str | None = None, skip: int = 0
+) -> Iterator[pa.RecordBatch]:
+    """Stream columns that hold bytes, a bounded number of rows and bytes at a time."""
+    yield from dataset.scanner(
+        columns=columns,
+        filter=where,
+        offset=skip or None,
+        batch_size=512,
+        batch_size_bytes=BYTES // 4,
+        batch_readahead=2,
+        fragment_readahead=1,
+        io_buffer_size=BYTES,
+    ).to_batches()
 
 
 def quoted(value: str) -> str:
