@@ -213,8 +213,7 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
     if handle.config().get("erasing", draft.creator) != draft.creator:
         raise StaleError("an erasure is under way; when it is done, run the same command again")
     parent = current(lake, draft.dataset)
-    rows = _as_of(lake, draft.dataset, state)
-    digest = content.digest(rows)
+    digest = content.digest(rows := _as_of(lake, draft.dataset, state))
     done = keys.pending_key(lake, draft.creator)
     if parent is not None and parent.content_hash == digest:
         if done in lake.open("releases").config():
@@ -238,8 +237,8 @@ def _row(lake: Lake, draft: Draft, state: State, digest: str) -> dict[str, Any]:
     prefix = f"{draft.dataset}.{branch}" if branch else draft.dataset
     name = f"{prefix}-{len(chain) + 1:04d}-{digest[:8]}"
     tagged = {table: _tag(lake, table, name, state.tables[table]) for table in PINNED}
-    return {
-        **{key: value for key, value in asdict(draft).items() if key not in ("now", "back")},
+    told = {key: value for key, value in asdict(draft).items() if key not in ("now", "back")}
+    return told | {
         "name": name,
         "content_hash": digest,
         "tables": json.dumps(tagged),

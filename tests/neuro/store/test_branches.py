@@ -95,7 +95,8 @@ from neuro.store.tables import SCHEMAS
 lake = Lake(sys.argv[1])
 branch, rng = Branch(lake, "r1"), np.random.default_rng(0)
 for part in range(30):
-    rows = [{"sha256": f"{part}-{n}", "stored": rng.bytes(1 << 20), "run_id": "r1"} for n in range(10)]
+    names = [f"{part}-{n}" for n in range(10)]
+    rows = [{"sha256": name, "stored": rng.bytes(1 << 20), "run_id": "r1"} for name in names]
     branch.append("images", pa.Table.from_pylist(rows, SCHEMAS["images"]))
 del rows
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -114,7 +115,7 @@ def test_publishing_300_mb_of_images_takes_memory_for_a_part_of_them(lake: Lake)
     assert peak_mb - before_mb < 200
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the end of the process."""
 
 
@@ -125,7 +126,7 @@ class Mortal(Lake):
 
     def add(self, table: str, rows: pa.Table) -> int:
         if self.parts_left == 0:
-            raise Killed
+            raise KilledError
         self.parts_left -= 1
         return super().add(table, rows)
 
@@ -145,7 +146,7 @@ def test_a_publication_that_dies_between_two_parts_is_completed_by_the_next(
     branch.append("images", images("r1", 20))
     branch.append("samples", samples("r1", *map(str, range(20))))
     mortal.parts_left = parts
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         branch.publish()
     held = lake.read("images", columns=["sha256"]).num_rows
     assert held < 20
