@@ -65,13 +65,13 @@ class Branch:
 
     def _merge(self, table: str) -> None:
         """Bring a table's rows to main, a bounded number of bytes at a time; each part by key."""
-        where, n, inserted = f"run_id = {quoted(self.run_id)}", 0, 0
-        for rows in self.lake.stream(self._tip(table), where):
+        n, inserted = 0, 0
+        for rows in self.lake.stream(self._tip(table), self.run_id):
             n += rows.num_rows
             inserted += self.lake.add(table, rows)
         if inserted == n:
             return
-        key = key_of(SCHEMAS[table])
+        key, where = key_of(SCHEMAS[table]), f"run_id = {quoted(self.run_id)}"
         held = self.lake.read(table, columns=key, where=where).num_rows
         if held < n:
             raise StaleError(

@@ -60,11 +60,13 @@ def columns(
 
 def newest(labels: pa.Table) -> pa.Table:
     """Of rows with sha256 and sequence, that with the highest sequence of each image."""
-    if not pc.any(pc.greater(labels["sequence"], 0)).as_py():  # nobody has changed a label
-        return labels
-    last = labels.group_by("sha256").aggregate([("sequence", "max")])
+    later = labels["sha256"].filter(pc.greater(labels["sequence"], 0))
+    is_changed = pc.is_in(labels["sha256"], value_set=later)  # few are, and joins are slow
+    changed = labels.filter(is_changed)
+    last = changed.group_by("sha256").aggregate([("sequence", "max")])
     last = last.rename_columns({"sequence_max": "sequence"})
-    return last.join(labels, ["sha256", "sequence"])
+    found = last.join(changed, ["sha256", "sequence"]).select(labels.column_names)
+    return pa.concat_tables([labels.filter(pc.invert(is_changed)), found.cast(labels.schema)])
 
 
 def digest(rows: pa.Table) -> str:
@@ -79,10 +81,22 @@ def digest(rows: pa.Table) -> str:
 
 
 def samples(rows: pa.Table) -> list[Sample]:
-    """One object a row; about 400 bytes and 3 microseconds each."""
-    fields = (rows[name].to_pylist() for name in rows.column_names)
-    names = rows.column_names
-    return [Sample(**dict(zip(names, row, strict=True))) for row in zip(*fields, strict=True)]
+    """One object a row; about 400 bytes and 2 microseconds each."""
+    names = ("sample_id", "group_id", "split", "given_split", "label", "source_name", "entered")
+    return [
+        Sample(
+            sample_id=sample_id,
+            group_id=group_id,
+            split=split,
+            given_split=given_split,
+            label=label,
+            source_name=source_name,
+            entered=entered,
+        )
+        for sample_id, group_id, split, given_split, label, source_name, entered in zip(
+            *(rows[name].to_pylist() for name in names), strict=True
+        )
+    ]
 
 
 def from_samples(found: list[Sample]) -> pa.Table:

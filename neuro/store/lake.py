@@ -15,7 +15,7 @@ from neuro.errors import ConfigError
 from neuro.store import objects, patience, places, probe
 from neuro.store.tables import BRANCHED, SCHEMAS, key_of
 
-BYTES = 32 << 20  # of a batch that is written; Lance needs several times as many meanwhile
+BYTES = 16 << 20  # of a batch that is written; Lance needs some ten times as many meanwhile
 
 T = TypeVar("T")
 
@@ -130,27 +130,36 @@ class Lake:
 
         return self.insist(f"read {table}", scan)
 
-    def stream(self, dataset: lance.LanceDataset, where: str) -> Iterator[pa.Table]:
-        """Rows of one version in order, some megabytes at a time.
+    def stream(
+        self, dataset: lance.LanceDataset, run_id: str, columns: list[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """A run's rows of one version in order, some megabytes at a time.
 
-        A read that breaks off goes on where it was: rows are told apart by their number.
+        columns: with run_id; None for all. A read that breaks off goes on where it was.
         """
+        where = f"run_id = {quoted(run_id)}"
+        found = self.insist(
+            "find a run's rows",
+            lambda: dataset.to_table(columns=["run_id"], filter=where, with_row_address=True),
+        )
+        numbers = {address >> 32 for address in found["_rowaddr"].to_pylist()}
+        fragments = [part for part in dataset.get_fragments() if part.fragment_id in numbers]
         scan: Iterator[pa.RecordBatch] | None = None
-        parts: list[pa.RecordBatch] = []
         seen = 0
 
         def step() -> pa.RecordBatch | None:
             nonlocal scan
-            scan = scan or batches(dataset, None, where, skip=seen)
+            scan = scan or batches(dataset, columns, fragments, skip=seen)
             try:
                 return next(scan, None)
             except BaseException:
                 scan = None
                 raise
 
-        while (batch := self.insist("read a branch", step)) is not None:
+        parts: list[pa.RecordBatch] = []
+        while fragments and (batch := self.insist("read a run's rows", step)) is not None:
             seen += batch.num_rows
-            parts.append(batch)
+            parts.append(batch.filter(pc.equal(batch["run_id"], run_id)))
             if sum(part.nbytes for part in parts) >= BYTES:
                 yield pa.Table.from_batches(parts)
                 parts = []
@@ -225,12 +234,18 @@ class Lake:
 
 
 def batches(
-    dataset: lance.LanceDataset, columns: list[str] | None, where: str | None = None, skip: int = 0
+    dataset: lance.LanceDataset,
+    columns: list[str] | None,
+    fragments: list[lance.LanceFragment] | None = None,
+    skip: int = 0,
 ) -> Iterator[pa.RecordBatch]:
-    """Stream columns that hold bytes, a bounded number of rows and bytes at a time."""
+    """Stream columns that hold bytes, a bounded number of rows and bytes at a time.
+
+    There is no filter: under one, Lance bounds the rows alone, and several times over.
+    """
     yield from dataset.scanner(
         columns=columns,
-        filter=where,
+        fragments=fragments,
         offset=skip or None,
         batch_size=512,
         batch_size_bytes=BYTES // 4,

@@ -6,11 +6,13 @@ from itertools import islice
 from typing import Any
 
 import lance
+import pyarrow as pa
 
 from neuro.errors import AuditError
 from neuro.store.branches import Branch
-from neuro.store.lake import Lake, batches, quoted
+from neuro.store.lake import Lake, quoted
 
+_ROWS = 64  # of images that lie scattered; under a filter, Lance bounds the rows alone
 _KEYS = 2_000  # digests in one filter
 _FACTS = ["sha256", "stored_sha256", "width", "height", "thumbnail"]
 
@@ -27,7 +29,7 @@ def facts(lake: Lake, digests: Collection[str]) -> dict[str, dict[str, Any]]:
 def stored(branch: Branch, digests: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """Yield (sample_id, clean bytes) of images on main or on the branch."""
     for some in _chunks(digests):
-        for batch in batches(_tip(branch), ["sha256", "stored"], _any_of(some)):
+        for batch in _scan(_tip(branch), ["sha256", "stored"], _any_of(some)):
             for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
                 yield sha256.as_py(), value.as_py()
 
@@ -44,7 +46,8 @@ def check_branch(branch: Branch, expected: Mapping[str, str]) -> None:
     expected: sample_id -> digest of the clean bytes as vetted. Raises AuditError.
     """
     missing = dict(expected)
-    for batch in batches(_tip(branch), ["sha256", "stored"], _of_run(branch)):
+    columns = ["sha256", "stored", "run_id"]
+    for batch in branch.lake.stream(_tip(branch), branch.run_id, columns):
         for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
             name = sha256.as_py()
             if name not in missing:  # of the same run, cut short after main had taken it
@@ -62,7 +65,7 @@ def check_sample(lake: Lake, expected: Mapping[str, str]) -> None:
     """
     missing = dict(expected)
     for some in _chunks(expected):
-        for batch in batches(lake.open("images"), ["sha256", "stored"], _any_of(some)):
+        for batch in _scan(lake.open("images"), ["sha256", "stored"], _any_of(some)):
             for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
                 if hashlib.sha256(value.as_py()).hexdigest() == missing[sha256.as_py()]:
                     del missing[sha256.as_py()]
@@ -81,6 +84,13 @@ def _tip(branch: Branch) -> lance.LanceDataset:
 
 def _of_run(branch: Branch) -> str:
     return f"run_id = {quoted(branch.run_id)}"
+
+
+def _scan(dataset: lance.LanceDataset, columns: list[str], where: str) -> Iterator[pa.RecordBatch]:
+    scanner = dataset.scanner(
+        columns=columns, filter=where, batch_size=_ROWS, batch_readahead=1, fragment_readahead=1
+    )
+    yield from scanner.to_batches()
 
 
 def _chunks(digests: Collection[str]) -> Iterator[Sequence[str]]:

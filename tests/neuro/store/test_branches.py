@@ -112,7 +112,7 @@ def test_publishing_300_mb_of_images_takes_memory_for_a_part_of_them(lake: Lake)
     )
     before_mb, peak_mb, n = map(int, done.stdout.split())
     assert n == 300
-    assert peak_mb - before_mb < 200
+    assert peak_mb - before_mb < 250  # read at once, 300 MB of images take about 800
 
 
 class KilledError(Exception):
@@ -175,5 +175,14 @@ def test_a_read_that_broke_off_goes_on_at_the_row_where_it_was(lake: Lake) -> No
         branch.append("images", images("r1", start + 20).slice(start))
     dataset = lake.open("images").checkout_version((branch.name, None))
     whole = [name for part in batches(dataset, ["sha256"]) for name in part["sha256"].to_pylist()]
-    rest = batches(dataset, ["sha256"], "run_id = 'r1'", skip=33)
+    rest = batches(dataset, ["sha256"], dataset.get_fragments()[1:], skip=13)
     assert [name for part in rest for name in part["sha256"].to_pylist()] == whole[33:]
+
+
+def test_a_stream_has_the_rows_of_its_run_alone(lake: Lake) -> None:
+    mixed = pa.concat_tables([images("r0", 20).slice(10), images("r1", 10)])
+    lake.add("images", mixed)
+    dataset = lake.open("images")
+    (part,) = lake.stream(dataset, "r1")
+    assert sorted(part["sha256"].to_pylist()) == [f"{k:02d}" for k in range(10)]
+    assert list(lake.stream(dataset, "r2")) == []
