@@ -242,7 +242,7 @@ def _prove(lake: Lake, home: Path, asked: Plan, removed: Mapping[str, Any], path
                 continue
             for release in releases.history(view, dataset):
                 if not release.superseded_by:
-                    releases.samples(lake, release)  # raises unless the content hash is the old one
+                    releases.columns(lake, release)  # raises unless the content hash is the old one
                     survivors += 1
             head = releases.current(view, dataset)
             current[view.branch or dataset] = head.name if head else ""

@@ -12,9 +12,9 @@ from neuro.arrivals import New, Run, hash_files, run_id, vet_new
 from neuro.errors import AuditError, NeuroError
 from neuro.intake import CONFLICT, Arrived, Intake
 from neuro.problem import Problem
-from neuro.sample import Finding, Sample
+from neuro.sample import Finding
 from neuro.split import Assigned, Member
-from neuro.store import readback, releases
+from neuro.store import content, readback, releases
 from neuro.store.branches import Branch
 from neuro.store.lake import Lake, quoted
 from neuro.store.releases import Draft, Release
@@ -199,11 +199,12 @@ def read_held(
             return branch.everything(table, columns, where)
         return lake.read(table, columns=columns, where=where)
 
-    said = read("labels", ["sha256", "sequence", "label", "run_id"], where).sort_by("sequence")
-    newest = {row["sha256"]: row["label"] for row in said.to_pylist() if hidden.has_label(row)}
+    said = read("labels", ["sha256", "sequence", "label", "run_id"], where)
+    shown = content.newest(hidden.shown_labels(said))
+    newest = dict(zip(shown["sha256"].to_pylist(), shown["label"].to_pylist(), strict=True))
     columns = ["sha256", "group_id", "group_key", "split", "given_split", "is_synthetic", "run_id"]
-    rows = read("samples", columns, where).sort_by("sha256").to_pylist()
-    rows = [row for row in rows if hidden.has_sample(row)]
+    entered = hidden.shown_samples(read("samples", columns, where))
+    rows = entered.sort_by("sha256").to_pylist()
     images = read("images", ["sha256", "thumbnail"], None)
     small = dict(zip(images["sha256"].to_pylist(), images["thumbnail"].to_pylist(), strict=True))
     return Held(
@@ -292,15 +293,5 @@ def _passport_that_stands(lake: Lake, problem: Problem, held: Held) -> Mapping[s
 
 
 def _content(held: Held) -> str:
-    return releases.content_hash(
-        Sample(
-            sample_id=m.sample_id,
-            group_id=m.group_id,
-            split=m.split,
-            given_split="",
-            label=m.label,
-            source_name="",
-            entered="",
-        )
-        for m in held.members
-    )
+    fields = {name: [getattr(m, name) for m in held.members] for name in content.HASHED}
+    return content.digest(pa.table(fields))

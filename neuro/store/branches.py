@@ -6,7 +6,7 @@ import pyarrow as pa
 from neuro.errors import StaleError
 from neuro.store import keys
 from neuro.store.lake import Lake, quoted
-from neuro.store.tables import key_of
+from neuro.store.tables import SCHEMAS, key_of
 
 # Samples come last: a release has no image but through a sample, and one merge is one commit,
 # so a crash leaves either the whole delivery or nothing that a reader could see.
@@ -54,10 +54,7 @@ class Branch:
         mark = keys.pending_key(self.lake, self.run_id)
         self.lake.open("releases").update_config({mark: "merging"})
         for table in ORDER:
-            rows = self.rows(table)
-            inserted = self.lake.add(table, rows)
-            if inserted != rows.num_rows:
-                self._check_ours(table, rows)
+            self._merge(table)
         self._is_published = True
         self.drop()
 
@@ -66,13 +63,19 @@ class Branch:
         for table in ORDER:
             self.lake.drop_branch(table, self.name)
 
-    def _check_ours(self, table: str, rows: pa.Table) -> None:
-        key = key_of(rows.schema)
-        where = f"run_id = {quoted(self.run_id)}"
+    def _merge(self, table: str) -> None:
+        """Bring a table's rows to main, a bounded number of bytes at a time; each part by key."""
+        n, inserted = 0, 0
+        for rows in self.lake.stream(self._tip(table), self.run_id):
+            n += rows.num_rows
+            inserted += self.lake.add(table, rows)
+        if inserted == n:
+            return
+        key, where = key_of(SCHEMAS[table]), f"run_id = {quoted(self.run_id)}"
         held = self.lake.read(table, columns=key, where=where).num_rows
-        if held < rows.num_rows:
+        if held < n:
             raise StaleError(
-                f"{rows.num_rows - held} rows of {table} were written by another run meanwhile; "
+                f"{n - held} rows of {table} were written by another run meanwhile; "
                 "run the same command again"
             )
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from neuro.errors import StaleError
 from neuro.store import keys, releases, visible
@@ -27,15 +29,25 @@ class Diff:
 
 def diff(lake: Lake, first: Release, second: Release) -> Diff:
     """Compare two releases of one dataset."""
-    old = {sample.sample_id: sample for sample in releases.samples(lake, first)}
-    new = {sample.sample_id: sample for sample in releases.samples(lake, second)}
-    both = sorted(old.keys() & new.keys())
+    old, new = (releases.columns(lake, release) for release in (first, second))
+    place = pc.index_in(new["sample_id"], value_set=old["sample_id"])
+    then, now = old.take(place.drop_null()), new.filter(pc.is_valid(place))
+    gone = pc.invert(pc.is_in(old["sample_id"], value_set=new["sample_id"]))
     return Diff(
-        added=tuple(sorted(new.keys() - old.keys())),
-        removed=tuple(sorted(old.keys() - new.keys())),
-        relabelled={k: (old[k].label, new[k].label) for k in both if old[k].label != new[k].label},
-        moved={k: (old[k].split, new[k].split) for k in both if old[k].split != new[k].split},
+        added=tuple(new.filter(pc.is_null(place))["sample_id"].to_pylist()),
+        removed=tuple(old.filter(gone)["sample_id"].to_pylist()),
+        relabelled=_differing(then, now, "label"),
+        moved=_differing(then, now, "split"),
     )
+
+
+def _differing(then: pa.Table, now: pa.Table, name: str) -> dict[str, tuple[str, str]]:
+    """What the rows of two tables, of the same samples, have in a column where it differs."""
+    differs = pc.not_equal(then[name], now[name])
+    some = [
+        column.filter(differs).to_pylist() for column in (now["sample_id"], then[name], now[name])
+    ]
+    return {sample_id: (was, is_) for sample_id, was, is_ in zip(*some, strict=True)}
 
 
 def restore(lake: Lake, old: Release, now: datetime) -> Release:
@@ -45,7 +57,7 @@ def restore(lake: Lake, old: Release, now: datetime) -> Release:
     runs build on it and do not bring back what it removed (docs/adr/0007). Raises StaleError if
     somebody else published meanwhile.
     """
-    releases.samples(lake, old)  # what cannot be read cannot be restored
+    releases.columns(lake, old)  # what cannot be read cannot be restored
     handle = lake.open("releases")
     head = releases.current(lake, old.dataset)
     if head is None or old.branch:
@@ -71,21 +83,16 @@ def restated(lake: Lake, release: Release, tables: Mapping[str, int]) -> LeftOut
     there = lake.on(keys.line(release.dataset, release.branch))
     where = f"dataset = {quoted(release.dataset)}"
 
-    def rows(table: str, version: int) -> list[dict[str, Any]]:
+    def rows(table: str, version: int) -> pa.Table:
         columns = ["sha256", "run_id"] + (["sequence"] if table == "labels" else [])
-        found: list[dict[str, Any]] = (
-            there.at(table, version).to_table(columns=columns, filter=where).to_pylist()
-        )
-        return found
+        return there.at(table, version).to_table(columns=columns, filter=where)
 
-    hidden = release.left_out
+    hidden, pinned = release.left_out, release.tables
+    samples = hidden.shown_samples(rows("samples", pinned["samples"]))["sha256"].to_pylist()
+    labels = hidden.shown_labels(rows("labels", pinned["labels"])).select(["sha256", "sequence"])
     return visible.all_but(
-        rows("samples", tables["samples"]),
-        rows("labels", tables["labels"]),
-        {r["sha256"] for r in rows("samples", release.tables["samples"]) if hidden.has_sample(r)},
-        {
-            (r["sha256"], r["sequence"])
-            for r in rows("labels", release.tables["labels"])
-            if hidden.has_label(r)
-        },
+        rows("samples", tables["samples"]).to_pylist(),
+        rows("labels", tables["labels"]).to_pylist(),
+        set(samples),
+        set(zip(*(column.to_pylist() for column in labels.columns), strict=True)),
     )

@@ -5,13 +5,14 @@ rewritten, every release moved to the new versions, and the old versions removed
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from neuro.errors import ConfigError, StaleError
 from neuro.store import keys, releases
@@ -107,11 +108,12 @@ def end(lake: Lake) -> None:
 
 def holders(lake: Lake, sample_ids: Collection[str]) -> list[Release]:
     """Every readable release, of any dataset and branch, that holds one of these images."""
-    wanted = set(sample_ids)
+    wanted = pa.array(sample_ids, pa.string())
     return [
         release
         for release in _every(lake)
-        if not release.superseded_by and wanted & {s.sample_id for s in _rows(lake, release)}
+        if not release.superseded_by
+        and pc.any(pc.is_in(releases.columns(lake, release)["sample_id"], wanted)).as_py()
     ]
 
 
@@ -232,10 +234,6 @@ def _history(view: Lake, dataset: str) -> list[Release]:
     if view.branch and not view.branch.startswith(f"user/{dataset}/"):
         return []
     return releases.history(view, dataset)
-
-
-def _rows(lake: Lake, release: Release) -> Iterator[Any]:
-    yield from releases.remains(lake, release)
 
 
 def _tables(view: Lake) -> list[str]:

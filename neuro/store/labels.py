@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from neuro.store import content
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import SCHEMAS
 from neuro.store.visible import LeftOut
@@ -32,8 +33,9 @@ def new_rows(lake: Lake, said: Said, left_out: LeftOut | None = None) -> pa.Tabl
     hidden = left_out or LeftOut()
     columns = ["sha256", "sequence", "label", "run_id"]
     held = lake.read("labels", columns=columns, where=f"dataset = {quoted(said.dataset)}")
+    shown = content.newest(hidden.shown_labels(held))
+    newest = dict(zip(shown["sha256"].to_pylist(), shown["label"].to_pylist(), strict=True))
     rows = held.sort_by("sequence").to_pylist()
-    newest = {row["sha256"]: row["label"] for row in rows if hidden.has_label(row)}
     last = {row["sha256"]: row["sequence"] for row in rows}
     done = {row["sha256"] for row in rows if row["run_id"] == said.run_id}
     return pa.Table.from_pylist(

@@ -9,10 +9,13 @@ from urllib.parse import unquote
 
 import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from neuro.errors import ConfigError
 from neuro.store import objects, patience, places, probe
 from neuro.store.tables import BRANCHED, SCHEMAS, key_of
+
+BYTES = 16 << 20  # of a batch that is written; Lance needs some ten times as many meanwhile
 
 T = TypeVar("T")
 
@@ -127,6 +130,42 @@ class Lake:
 
         return self.insist(f"read {table}", scan)
 
+    def stream(
+        self, dataset: lance.LanceDataset, run_id: str, columns: list[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """A run's rows of one version in order, some megabytes at a time.
+
+        columns: with run_id; None for all. A read that breaks off goes on where it was.
+        """
+        where = f"run_id = {quoted(run_id)}"
+        found = self.insist(
+            "find a run's rows",
+            lambda: dataset.to_table(columns=["run_id"], filter=where, with_row_address=True),
+        )
+        numbers = {address >> 32 for address in found["_rowaddr"].to_pylist()}
+        fragments = [part for part in dataset.get_fragments() if part.fragment_id in numbers]
+        scan: Iterator[pa.RecordBatch] | None = None
+        seen = 0
+
+        def step() -> pa.RecordBatch | None:
+            nonlocal scan
+            scan = scan or batches(dataset, columns, fragments, skip=seen)
+            try:
+                return next(scan, None)
+            except BaseException:
+                scan = None
+                raise
+
+        parts: list[pa.RecordBatch] = []
+        while fragments and (batch := self.insist("read a run's rows", step)) is not None:
+            seen += batch.num_rows
+            parts.append(batch.filter(pc.equal(batch["run_id"], run_id)))
+            if sum(part.nbytes for part in parts) >= BYTES:
+                yield pa.Table.from_batches(parts)
+                parts = []
+        if parts:
+            yield pa.Table.from_batches(parts)
+
     def drop_branch(self, table: str, name: str) -> None:
         """Remove a branch of a table and all its files; harmless where there is none.
 
@@ -151,7 +190,10 @@ class Lake:
         """How many of the rows are held as they are, bytes and lists aside."""
         plain = [entry.name for entry in rows.schema if pa.types.is_string(entry.type)]
         plain += [entry.name for entry in rows.schema if pa.types.is_timestamp(entry.type)]
-        held = {tuple(row.values()) for row in self.read(table, columns=plain).to_pylist()}
+        found = self.read(table, columns=plain)
+        for name in {*key_of(rows.schema)} & {*plain}:  # before a million rows become objects
+            found = found.filter(pc.is_in(found[name], rows[name]))
+        held = {tuple(row.values()) for row in found.to_pylist()}
         return sum(tuple(row.values()) in held for row in rows.select(plain).to_pylist())
 
     def _found(self, table: str) -> lance.LanceDataset | None:
@@ -200,9 +242,26 @@ class Lake:
         return f"{self.uri}/{table}.lance"
 
 
-def batches(dataset: lance.LanceDataset, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Stream columns that hold bytes, a bounded number of rows at a time."""
-    yield from dataset.scanner(columns=columns, batch_size=512).to_batches()
+def batches(
+    dataset: lance.LanceDataset,
+    columns: list[str] | None,
+    fragments: list[lance.LanceFragment] | None = None,
+    skip: int = 0,
+) -> Iterator[pa.RecordBatch]:
+    """Stream columns that hold bytes, a bounded number of rows and bytes at a time.
+
+    There is no filter: under one, Lance bounds the rows alone, and several times over.
+    """
+    yield from dataset.scanner(
+        columns=columns,
+        fragments=fragments,
+        offset=skip or None,
+        batch_size=512,
+        batch_size_bytes=BYTES // 4,
+        batch_readahead=2,
+        fragment_readahead=1,
+        io_buffer_size=BYTES,
+    ).to_batches()
 
 
 def quoted(value: str) -> str:

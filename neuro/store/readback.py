@@ -12,7 +12,7 @@ from neuro.errors import AuditError
 from neuro.store.branches import Branch
 from neuro.store.lake import Lake, quoted
 
-_ROWS = 256  # of images: at most a few hundred megabytes, usually a few
+_ROWS = 64  # of images that lie scattered; under a filter, Lance bounds the rows alone
 _KEYS = 2_000  # digests in one filter
 _FACTS = ["sha256", "stored_sha256", "width", "height", "thumbnail"]
 
@@ -46,7 +46,8 @@ def check_branch(branch: Branch, expected: Mapping[str, str]) -> None:
     expected: sample_id -> digest of the clean bytes as vetted. Raises AuditError.
     """
     missing = dict(expected)
-    for batch in _scan(_tip(branch), ["sha256", "stored"], _of_run(branch)):
+    columns = ["sha256", "stored", "run_id"]
+    for batch in branch.lake.stream(_tip(branch), branch.run_id, columns):
         for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
             name = sha256.as_py()
             if name not in missing:  # of the same run, cut short after main had taken it
@@ -86,7 +87,10 @@ def _of_run(branch: Branch) -> str:
 
 
 def _scan(dataset: lance.LanceDataset, columns: list[str], where: str) -> Iterator[pa.RecordBatch]:
-    yield from dataset.scanner(columns=columns, filter=where, batch_size=_ROWS).to_batches()
+    scanner = dataset.scanner(
+        columns=columns, filter=where, batch_size=_ROWS, batch_readahead=1, fragment_readahead=1
+    )
+    yield from scanner.to_batches()
 
 
 def _chunks(digests: Collection[str]) -> Iterator[Sequence[str]]:

@@ -1,7 +1,6 @@
 """Releases: the only thing that is read. Each pins a version of every table, and their hash."""
 
 import difflib
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -80,17 +79,13 @@ class State:
 
 
 def content_hash(samples: Iterable[Sample]) -> str:
-    """SHA-256 over the byte-sorted lines ``sha256,source label,group_id,split``."""
-    lines = sorted(f"{s.sample_id},{s.label},{s.group_id},{s.split}\n".encode() for s in samples)
-    return hashlib.sha256(b"".join(lines)).hexdigest()
+    """What the content hash of these samples is; see content.digest."""
+    return content.digest(content.from_samples(list(samples)))
 
 
 def current(lake: Lake, dataset: str) -> Release | None:
     """The newest release of a dataset on this branch, or None before the first."""
-    if not lake.has("releases"):
-        return None
-    name = lake.open("releases").config().get(keys.head_key(lake, dataset))
-    return known(lake, dataset).get(name) if name else None
+    return chain[-1] if (chain := history(lake, dataset)) else None
 
 
 def history(lake: Lake, dataset: str) -> list[Release]:
@@ -98,8 +93,12 @@ def history(lake: Lake, dataset: str) -> list[Release]:
 
     That of a branch begins with main's, up to the release it was made from.
     """
+    if not lake.has("releases"):
+        return []
+    # The head first: rows that are read after it have it among them, whoever publishes meanwhile.
+    head = lake.open("releases").config().get(keys.head_key(lake, dataset), "")
     everything, chain = known(lake, dataset), []
-    release = current(lake, dataset)
+    release = everything.get(head)
     while release is not None:
         chain.append(release)
         release = everything.get(release.parent)
@@ -132,15 +131,14 @@ def find(lake: Lake, dataset: str, name: str | None = None) -> Release:
     return listed[name]
 
 
-def samples(lake: Lake, release: Release) -> list[Sample]:
-    """Every sample of a release with its newest label, sorted by sample_id.
+def columns(lake: Lake, release: Release) -> pa.Table:
+    """Every sample of a release with its newest label: a column for each field of Sample.
 
-    Raises DamagedError if what is read does not have the release's content hash, ErasedError if
-    some of it was erased.
+    Sorted by sample_id. Raises DamagedError if what is read does not have the release's content
+    hash, ErasedError if some of it was erased.
     """
-    there = place(lake, release)
-    rows = _as_of(there, release.dataset, State(tables=release.tables, left_out=release.left_out))
-    if content_hash(rows) != release.content_hash:
+    rows = _as_of(place(lake, release), release.dataset, _state(release))
+    if content.digest(rows) != release.content_hash:
         raise DamagedError(
             f"release {release.name} reads back with another content hash; its tables were "
             "altered from outside. Run `neuro verify`"
@@ -148,12 +146,17 @@ def samples(lake: Lake, release: Release) -> list[Sample]:
     return rows
 
 
+def samples(lake: Lake, release: Release) -> list[Sample]:
+    """What ``columns`` gives, as objects."""
+    return content.samples(columns(lake, release))
+
+
 def remains(lake: Lake, release: Release) -> list[Sample]:
     """Samples of a release like ``samples``; of one with erased images, what is left."""
     if not release.superseded_by:
         return samples(lake, release)
     there = lake.on(keys.line(release.dataset, release.branch))
-    return _as_of(there, release.dataset, State(tables=release.tables, left_out=release.left_out))
+    return content.samples(_as_of(there, release.dataset, _state(release)))
 
 
 def place(lake: Lake, release: Release) -> Lake:
@@ -179,12 +182,11 @@ def left_out(lake: Lake, dataset: str, run: str = "") -> LeftOut:
 
     run: what this run wrote before a crash is not left out.
     """
-    parent = current(lake, dataset)
     if not lake.has("releases"):
         return LeftOut()
-    creators = {release.creator for release in history(lake, dataset)}
-    half = keys.pending(lake) - creators - {run}
-    return (parent.left_out if parent else LeftOut()).hiding(half)
+    chain = history(lake, dataset)
+    half = keys.pending(lake) - {release.creator for release in chain} - {run}
+    return (chain[-1].left_out if chain else LeftOut()).hiding(half)
 
 
 def publish(lake: Lake, draft: Draft) -> Release:
@@ -211,14 +213,13 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
     if handle.config().get("erasing", draft.creator) != draft.creator:
         raise StaleError("an erasure is under way; when it is done, run the same command again")
     parent = current(lake, draft.dataset)
-    rows = _as_of(lake, draft.dataset, state)
-    digest = content_hash(rows)
+    digest = content.digest(rows := _as_of(lake, draft.dataset, state))
     done = keys.pending_key(lake, draft.creator)
     if parent is not None and parent.content_hash == digest:
         if done in lake.open("releases").config():
             lake.open("releases").update_config({done: None})
         return parent
-    row = _row(lake, draft, state, rows)
+    row = {**_row(lake, draft, state, digest), "n": rows.num_rows}
     name = str(row["name"])
     lake.add("releases", pa.Table.from_pylist([row], SCHEMAS["releases"]))
     if (parent.name if parent else None) != head:
@@ -230,21 +231,19 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
     return find(lake, draft.dataset, name)
 
 
-def _row(lake: Lake, draft: Draft, state: State, rows: list[Sample]) -> dict[str, Any]:
+def _row(lake: Lake, draft: Draft, state: State, digest: str) -> dict[str, Any]:
     """The row of a new release; its table versions are tagged, so that they stay."""
-    digest, parent = content_hash(rows), current(lake, draft.dataset)
-    branch = lake.branch.rpartition("/")[2]
+    chain, branch = history(lake, draft.dataset), lake.branch.rpartition("/")[2]
     prefix = f"{draft.dataset}.{branch}" if branch else draft.dataset
-    name = f"{prefix}-{len(history(lake, draft.dataset)) + 1:04d}-{digest[:8]}"
+    name = f"{prefix}-{len(chain) + 1:04d}-{digest[:8]}"
     tagged = {table: _tag(lake, table, name, state.tables[table]) for table in PINNED}
-    return {
-        **{key: value for key, value in asdict(draft).items() if key not in ("now", "back")},
+    told = {key: value for key, value in asdict(draft).items() if key not in ("now", "back")}
+    return told | {
         "name": name,
         "content_hash": digest,
         "tables": json.dumps(tagged),
         "passport": json.dumps(draft.passport, sort_keys=True),
-        "parent": parent.name if parent else "",
-        "n": len(rows),
+        "parent": chain[-1].name if chain else "",
         "created_at": draft.now,
         "branch": branch,
         "left_out": state.left_out.to_json(),
@@ -261,9 +260,13 @@ def _tag(lake: Lake, table: str, name: str, version: int) -> int:
     return int(tags[name]["version"])
 
 
-def _as_of(lake: Lake, dataset: str, state: State) -> list[Sample]:
-    entered = _entered(history(lake, dataset))
-    return content.samples(lake, dataset, state.tables, state.left_out, entered)
+def _state(release: Release) -> State:
+    return State(tables=release.tables, left_out=release.left_out)
+
+
+def _as_of(lake: Lake, dataset: str, state: State) -> pa.Table:
+    came = _entered(history(lake, dataset))
+    return content.columns(lake, dataset, state.tables, state.left_out, came)
 
 
 def _entered(chain: Iterable[Release]) -> dict[str, str]:

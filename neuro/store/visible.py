@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 LabelKey = tuple[str, int]
 
 
@@ -22,13 +25,25 @@ class LeftOut:
     samples: frozenset[str] = frozenset()
     labels: frozenset[LabelKey] = frozenset()
 
-    def has_sample(self, row: Mapping[str, Any]) -> bool:
-        """Whether the release holds a row of samples; needs sha256 and run_id."""
-        return row["run_id"] not in self.runs or row["sha256"] in self.samples
+    def shown_samples(self, rows: pa.Table) -> pa.Table:
+        """The rows of samples that the release holds; needs sha256 and run_id."""
+        if not self.runs:
+            return rows
+        kept = pc.is_in(rows["sha256"], pa.array(self.samples, pa.string()))
+        return rows.filter(pc.or_(self._is_of_shown_run(rows), kept))
 
-    def has_label(self, row: Mapping[str, Any]) -> bool:
-        """Whether the release holds a row of labels; needs sha256, sequence and run_id."""
-        return row["run_id"] not in self.runs or (row["sha256"], row["sequence"]) in self.labels
+    def shown_labels(self, rows: pa.Table) -> pa.Table:
+        """The rows of labels that the release holds; needs sha256, sequence and run_id."""
+        if not self.runs:
+            return rows
+        places = pc.cast(rows["sequence"], pa.string())
+        keys = pc.binary_join_element_wise(rows["sha256"], places, " ")
+        named = [f"{sample_id} {place}" for sample_id, place in self.labels]
+        kept = pc.is_in(keys, pa.array(named, pa.string()))
+        return rows.filter(pc.or_(self._is_of_shown_run(rows), kept))
+
+    def _is_of_shown_run(self, rows: pa.Table) -> pa.ChunkedArray:
+        return pc.invert(pc.is_in(rows["run_id"], pa.array(self.runs, pa.string())))
 
     def hiding(self, runs: Iterable[str]) -> "LeftOut":
         """The same, without the rows of these runs too."""
