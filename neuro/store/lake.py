@@ -11,7 +11,7 @@ import lance
 import pyarrow as pa
 
 from neuro.errors import ConfigError
-from neuro.store import objects, patience, places, probe
+from neuro.store import disk, objects, patience, places, probe
 from neuro.store.tables import BRANCHED, SCHEMAS, key_of
 
 T = TypeVar("T")
@@ -56,9 +56,12 @@ class Lake:
     def insist(self, what: str, call: Callable[[], T]) -> T:
         """Do a piece of idempotent work, in a bucket as often as it takes.
 
-        Raises StorageError if the store refuses, or stays silent past the deadline.
+        Raises StorageError if the store refuses, or stays silent past the deadline, or if the
+        folder's disk is full.
         """
-        return call() if self._place is None else patience.insist(self._place, what, call)
+        if self._place is None:
+            return disk.insist(self.uri, what, call)
+        return patience.insist(self._place, what, call)
 
     def require_safe(self) -> None:
         """Before writing: race conditional writes once in this process for each bucket.

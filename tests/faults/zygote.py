@@ -83,7 +83,7 @@ def answer(asked: dict[str, Any]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    threads = len(os.listdir("/proc/self/task"))
+    threads = len(list(Path("/proc/self/task").iterdir()))
     print(json.dumps({"threads": threads}), flush=True)  # noqa: T201 - the pipe
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), flush=True)  # noqa: T201
