@@ -131,22 +131,27 @@ class Lake:
         return self.insist(f"read {table}", scan)
 
     def drop_branch(self, table: str, name: str) -> None:
-        """Remove a branch of a table and all its files; harmless where there is none.
+        """Remove a branch of a table, those below it and all files; harmless where there is none.
 
         Lance forgets the branch first and its files second. Files that a killed run left would
         make the branch impossible to create again, so they go whether the branch is known or not.
         """
         if self._place is None:
             dataset = self.open(table)
-            if name in dataset.branches.list():
-                dataset.branches.delete(name)
+            for known in dataset.branches.list():
+                if f"{known}/".startswith(f"{name}/"):
+                    dataset.branches.delete(known)
             shutil.rmtree(Path(self._path(table)) / "tree" / name, ignore_errors=True)
             return
         # One DELETE for each file, not one POST for all: a policy can tell them apart, on every
         # server, and each is repeated until it is answered.
         held = objects.Objects(self._place)
-        refs = f"{table}.lance/_refs/branches"
-        known = [entry for entry in held.list(refs) if unquote(entry.key).endswith(f"/{name}.json")]
+        there = f"/_refs/branches/{name}/"
+        known = [
+            entry
+            for entry in held.list(f"{table}.lance/_refs/branches")
+            if there in f"{unquote(entry.key).removesuffix('.json')}/"
+        ]
         for entry in [*known, *held.list(f"{table}.lance/tree/{name}")]:
             held.delete(entry.key)
 

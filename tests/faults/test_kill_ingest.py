@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from neuro.intake import CONFLICT
 from tests.faults import holdings, seeds
 from tests.faults.victims import Ended, Zygote
 from tests.s3 import deliveries
@@ -73,7 +74,7 @@ def test_what_was_killed_is_completed_by_the_same_command(zygote: Zygote, tmp_pa
     expected = holdings.read(home)
     assert expected.left == ()
     assert expected.doubled == []
-    assert {reason for _, _, reason, *_ in expected.rows["quarantine"]} == {"conflict", "truncated"}
+    assert {reason for _, _, reason, *_ in expected.rows["quarantine"]} == {CONFLICT, "damaged"}
     restore(before, home)
     points = stages(zygote.run(home, *command, is_watched=True).names)
     assert set(points) == set(STAGES.values())

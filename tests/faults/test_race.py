@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from neuro.intake import CONFLICT
 from tests.faults import holdings, seeds
 from tests.faults.victims import Ended, Zygote
 from tests.s3 import deliveries
@@ -74,7 +75,7 @@ def test_of_two_labels_at_once_one_enters_and_the_other_is_shown(
         assert [held.rows[t].total() for t in ("images", "samples", "labels")] == [n] * 3, said
         assert held.left == (), said
         entered = {(sha256, label) for _, sha256, _, label in held.rows["labels"]}
-        waits = {(row[1], row[3]) for row in held.rows["quarantine"] if row[2] == "conflict"}
+        waits = {(row[1], row[3]) for row in held.rows["quarantine"] if row[2] == CONFLICT}
         assert {sha256 for sha256, _ in waits} == {sha256 for sha256, _ in entered}, said
         assert waits == {(sha256, others[label]) for sha256, label in entered}, said
         assert sum(one.receipt()["accepted"] for one in ended) <= n, said
