@@ -140,7 +140,7 @@ class Lake:
             dataset = self.open(table)
             for known in dataset.branches.list():
                 if f"{known}/".startswith(f"{name}/"):
-                    dataset.branches.delete(known)
+                    self._forget(dataset, known)
             shutil.rmtree(Path(self._path(table)) / "tree" / name, ignore_errors=True)
             return
         # One DELETE for each file, not one POST for all: a policy can tell them apart, on every
@@ -154,6 +154,14 @@ class Lake:
         ]
         for entry in [*known, *held.list(f"{table}.lance/tree/{name}")]:
             held.delete(entry.key)
+
+    @staticmethod
+    def _forget(dataset: lance.LanceDataset, branch: str) -> None:
+        try:
+            dataset.branches.delete(branch)
+        except (OSError, ValueError):
+            if branch in dataset.branches.list():
+                raise  # else another process was done with the same first
 
     def _identical(self, table: str, rows: pa.Table) -> int:
         """How many of the rows are held as they are, bytes and lists aside."""
