@@ -12,7 +12,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-annotate
 	--no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
 export COVERAGE_FILE := $(CURDIR)/$(VENV)/.coverage
 
-.PHONY: setup demo demo-real test test-all test-offline test-s3 lint types bench docs up down lock
+.PHONY: setup demo demo-real test test-all test-offline test-s3 faults faults-short lint types bench docs up down lock
 
 # Nothing is done when neither the lock nor the project's own table has changed since.
 setup:
@@ -45,6 +45,14 @@ test-all: setup
 # Against a real S3 server on loopback; without its packages every test is skipped, and says why.
 test-s3: setup
 	$(BIN)/pytest -m s3 -rs
+
+# kill -9, flipped bits, races, a full disk and failing storage: hundreds of each, half an hour.
+# The seed stands at the end; NEURO_FAULT_SEED=N make faults replays it.
+faults: setup
+	NEURO_FAULTS=long $(BIN)/pytest tests/faults -rs
+
+faults-short: setup
+	$(BIN)/pytest tests/faults -m "not s3" -rs
 
 # The small loop with loopback alone: whatever asks for another address fails.
 test-offline: setup

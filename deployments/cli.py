@@ -8,6 +8,7 @@ import typer
 
 from deployments import cli_data, cli_lake, cli_models, cli_quarantine, cli_storage, console
 from neuro.errors import NeuroError
+from neuro.store import disk
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -128,6 +129,11 @@ def main() -> None:
         app(standalone_mode=True)
     except NeuroError as error:
         console.fail(str(error), error.exit_code)
+    except OSError as error:  # of what lies beside the lake: unpacked archives, frames, packages
+        if not disk.is_full(error):
+            raise
+        message = f"no space is left on the disk: {error}. Make room and run the same command again"
+        console.fail(message, 1)
     except KeyboardInterrupt:
         console.fail("stopped; run the same command again to complete", 130)
 

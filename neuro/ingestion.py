@@ -62,32 +62,34 @@ class Held:
 def stage(lake: Lake, run: Run) -> Staged:
     """Vet a delivery, sort it, give newcomers their group and split, and write the branch.
 
-    Raises ManifestError, before anything is written, if the delivery breaks its schema.
+    Raises ManifestError, before anything is written, if the delivery breaks its schema, and
+    StaleError if another process was done with it first.
     """
     schemas.check_manifest(run.delivery.items, run.problem).require()
     dataset, hashed = run.problem.dataset, hash_files(run.delivery.items)
     branch = Branch(lake, run_id(run, hashed))
-    left_out = releases.left_out(lake, dataset, branch.run_id)
-    held = read_held(lake, dataset)  # what is left out keeps its place all the same
-    shown = read_held(lake, dataset, left_out=left_out) if left_out.runs else held
-    arrived, new = vet_new(branch, run, hashed, shown.newest_labels)
-    sorted_in, ruled = _sort_out(branch, run, arrived, shown, new)
-    accepted = {sha256: new[sha256] for _, sha256 in sorted_in.accepted}
-    back = frozenset(accepted) & set(held.newest_labels)
-    readback.withhold(branch, [s for s in new if new[s].is_written and s not in accepted])
-    placed = {s: p for s, p in _place(run.problem, sorted_in, held, accepted) if s not in back}
-    entering.write_samples(branch, run, sorted_in, placed)
-    entering.write_labels(branch, run, sorted_in, ruled, left_out.showing(branch.run_id))
-    entering.quarantine_files(branch, run, sorted_in.quarantined)
-    return Staged(
-        branch=branch,
-        run=run,
-        intake=sorted_in,
-        new=accepted,
-        findings=_findings(placed),
-        is_synthetic=run.delivery.is_synthetic or shown.is_synthetic,
-        back=back,
-    )
+    with branch.needed():
+        left_out = releases.left_out(lake, dataset, branch.run_id)
+        held = read_held(lake, dataset)  # what is left out keeps its place all the same
+        shown = read_held(lake, dataset, left_out=left_out) if left_out.runs else held
+        arrived, new = vet_new(branch, run, hashed, shown.newest_labels)
+        sorted_in, ruled = _sort_out(branch, run, arrived, shown, new)
+        accepted = {sha256: new[sha256] for _, sha256 in sorted_in.accepted}
+        back = frozenset(accepted) & set(held.newest_labels)
+        readback.withhold(branch, [s for s in new if new[s].is_written and s not in accepted])
+        placed = {s: p for s, p in _place(run.problem, sorted_in, held, accepted) if s not in back}
+        entering.write_samples(branch, run, sorted_in, placed)
+        entering.write_labels(branch, run, sorted_in, ruled, left_out.showing(branch.run_id))
+        entering.quarantine_files(branch, run, sorted_in.quarantined)
+        return Staged(
+            branch=branch,
+            run=run,
+            intake=sorted_in,
+            new=accepted,
+            findings=_findings(placed),
+            is_synthetic=run.delivery.is_synthetic or shown.is_synthetic,
+            back=back,
+        )
 
 
 def audit_branch(staged: Staged) -> Mapping[str, Any]:
@@ -99,14 +101,15 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
     """
     branch, problem = staged.branch, staged.problem
     try:
-        _check_counts(staged)
-        for table, columns in schemas.COLUMNS.items():
-            schemas.check_table(table, branch.rows(table, list(columns)), problem)
-        written = {s: n.stored_sha256 for s, n in staged.new.items() if n.is_written}
-        readback.check_branch(branch, written)
-        left_out = releases.left_out(branch.lake, problem.dataset, branch.run_id)
-        shown = left_out.showing(branch.run_id, staged.back)
-        held = read_held(branch.lake, problem.dataset, branch, shown)
+        with branch.needed():
+            _check_counts(staged)
+            for table, columns in schemas.COLUMNS.items():
+                schemas.check_table(table, branch.rows(table, list(columns)), problem)
+            written = {s: n.stored_sha256 for s, n in staged.new.items() if n.is_written}
+            readback.check_branch(branch, written)
+            left_out = releases.left_out(branch.lake, problem.dataset, branch.run_id)
+            shown = left_out.showing(branch.run_id, staged.back)
+            held = read_held(branch.lake, problem.dataset, branch, shown)
         split.check_no_overlap([m.group_id for m in held.members], [m.split for m in held.members])
         unknown = {m.label for m in held.members} - {"", *problem.labels}
         if unknown:
@@ -140,7 +143,8 @@ def publish(staged: Staged, passport: Mapping[str, Any]) -> Release:
     vetted.
     """
     run = staged.run
-    staged.branch.publish()
+    with staged.branch.needed():
+        staged.branch.publish()
     readback.check_sample(staged.branch.lake, verification_sample(staged))
     return releases.publish(
         staged.branch.lake,

@@ -1,9 +1,13 @@
 """Rows that are not published yet: written to a branch, audited there, then merged by key."""
 
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import lance
 import pyarrow as pa
 
-from neuro.errors import StaleError
+from neuro.errors import NeuroError, StaleError
 from neuro.store import keys
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import SCHEMAS, key_of
@@ -16,16 +20,17 @@ ORDER = ("images", "labels", "samples")
 class Branch:
     """One run's unpublished rows.
 
-    The run's id is a digest of its input, so a run repeated after a crash finds its own leftovers
-    and replaces them.
+    The run's id is a digest of its input, and two processes may be given the same. Each writes to a
+    branch of its own below the run's; whoever is done first removes them all, with whatever a crash
+    has left there.
     """
 
     def __init__(self, lake: Lake, run_id: str) -> None:
         self.lake, self.run_id = lake, run_id
-        self.name = "/".join(filter(None, ["ingest", lake.branch, run_id]))
+        self._of_run = "/".join(filter(None, ["ingest", lake.branch, run_id]))
+        self.name = f"{self._of_run}/{secrets.token_hex(4)}"
         self._is_published = False
         lake.require_safe()
-        self.drop()
         for table in ORDER:
             lake.open(table).create_branch(self.name)
 
@@ -59,9 +64,22 @@ class Branch:
         self.drop()
 
     def drop(self) -> None:
-        """Remove the branch; harmless where there is none."""
+        """Remove every branch of the run; harmless where there is none."""
         for table in ORDER:
-            self.lake.drop_branch(table, self.name)
+            self.lake.drop_branch(table, self._of_run)
+
+    @contextmanager
+    def needed(self) -> Iterator[None]:
+        """Raises StaleError instead of Lance's error where the branch was removed meanwhile."""
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            there = (self.lake.open(table).branches.list() for table in ORDER)
+            if isinstance(error, NeuroError) or all(self.name in names for names in there):
+                raise
+            raise StaleError(
+                "another process was done with the same delivery first; run the same command again"
+            ) from error
 
     def _merge(self, table: str) -> None:
         """Bring a table's rows to main, a bounded number of bytes at a time; each part by key."""

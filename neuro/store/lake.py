@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.errors import ConfigError
-from neuro.store import objects, patience, places, probe
+from neuro.store import disk, objects, patience, places, probe
 from neuro.store.tables import BRANCHED, SCHEMAS, key_of
 
 BYTES = 16 << 20  # of a batch that is written; Lance needs some ten times as many meanwhile
@@ -59,9 +59,12 @@ class Lake:
     def insist(self, what: str, call: Callable[[], T]) -> T:
         """Do a piece of idempotent work, in a bucket as often as it takes.
 
-        Raises StorageError if the store refuses, or stays silent past the deadline.
+        Raises StorageError if the store refuses, or stays silent past the deadline, or if the
+        folder's disk is full.
         """
-        return call() if self._place is None else patience.insist(self._place, what, call)
+        if self._place is None:
+            return disk.insist(self.uri, what, call)
+        return patience.insist(self._place, what, call)
 
     def require_safe(self) -> None:
         """Before writing: race conditional writes once in this process for each bucket.
@@ -167,24 +170,37 @@ class Lake:
             yield pa.Table.from_batches(parts)
 
     def drop_branch(self, table: str, name: str) -> None:
-        """Remove a branch of a table and all its files; harmless where there is none.
+        """Remove a branch of a table, those below it and all files; harmless where there is none.
 
         Lance forgets the branch first and its files second. Files that a killed run left would
         make the branch impossible to create again, so they go whether the branch is known or not.
         """
         if self._place is None:
             dataset = self.open(table)
-            if name in dataset.branches.list():
-                dataset.branches.delete(name)
+            for known in dataset.branches.list():
+                if f"{known}/".startswith(f"{name}/"):
+                    self._forget(dataset, known)
             shutil.rmtree(Path(self._path(table)) / "tree" / name, ignore_errors=True)
             return
         # One DELETE for each file, where Lance sends a POST: the right to delete below a prefix
         # is enough for it (docs/traps.md), and each is repeated until it is answered.
         held = objects.Objects(self._place)
-        refs = f"{table}.lance/_refs/branches"
-        known = [entry for entry in held.list(refs) if unquote(entry.key).endswith(f"/{name}.json")]
+        there = f"/_refs/branches/{name}/"
+        known = [
+            entry
+            for entry in held.list(f"{table}.lance/_refs/branches")
+            if there in f"{unquote(entry.key).removesuffix('.json')}/"
+        ]
         for entry in [*known, *held.list(f"{table}.lance/tree/{name}")]:
             held.delete(entry.key)
+
+    @staticmethod
+    def _forget(dataset: lance.LanceDataset, branch: str) -> None:
+        try:
+            dataset.branches.delete(branch)
+        except (OSError, ValueError):
+            if branch in dataset.branches.list():
+                raise  # else another process was done with the same first
 
     def _identical(self, table: str, rows: pa.Table) -> int:
         """How many of the rows are held as they are, bytes and lists aside."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from neuro.errors import DamagedError, ErasedError, StaleError, UnknownNameError
 from neuro.sample import Sample
-from neuro.store import content, keys, visible
+from neuro.store import content, disk, keys, visible
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import SCHEMAS
 from neuro.store.visible import LeftOut
@@ -227,6 +227,8 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
     try:
         handle.update_config({head_name: name, done: None})
     except OSError as error:  # the one compare-and-set Lance has
+        if disk.is_full(error):
+            raise
         raise StaleError("another run published meanwhile; run the same command again") from error
     return find(lake, draft.dataset, name)
 

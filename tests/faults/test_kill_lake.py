@@ -4,8 +4,6 @@ Replay one draw of moments: NEURO_FAULT_SEED=7 pytest tests/faults/test_kill_lak
 """
 
 import io
-import os
-import random
 import signal
 import subprocess
 import sys
@@ -22,11 +20,11 @@ from neuro import delivery, image, ingestion, problem
 from neuro.store import keys, lines, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
+from tests.faults import seeds
 
 pytestmark = pytest.mark.slow
 
-SEED = int(os.environ.get("NEURO_FAULT_SEED", "0"))
-ROUNDS = int(os.environ.get("NEURO_FAULT_ROUNDS", "4"))
+ROUNDS = seeds.rounds(short=2, long=25)
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CHILD = """
 import sys
@@ -96,7 +94,7 @@ def set_up(tmp_path: Path) -> Callable[[str], tuple[Lake, Path]]:
 def test_what_was_killed_is_completed_by_the_same_command(
     set_up: Callable[[str], tuple[Lake, Path]], what: str
 ) -> None:
-    rng = random.Random(f"{SEED}/{what}")
+    rng = seeds.draws(what)
     sample = image.clean(picture(7)).sha256
     whole, home = set_up("whole")
     out, seconds = run([what, whole.uri, str(home), sample])
@@ -114,7 +112,7 @@ def test_what_was_killed_is_completed_by_the_same_command(
             assert state(lake) == expected
             continue
         again, _ = run(arguments)
-        said = f"NEURO_FAULT_SEED={SEED}: {what} killed after {delay:.3f} s"
+        said = f"NEURO_FAULT_SEED={seeds.SEED}: {what} killed after {delay:.3f} s"
         was_done = what == "erase" and not again  # then there is no such sample any more
         assert again == out or was_done, said
         assert state(lake) == expected, said

@@ -1,7 +1,5 @@
 """Storage that fails in an order set by a seed; NEURO_FAULT_SEED replays one."""
 
-import os
-import secrets
 import threading
 import time
 from pathlib import Path
@@ -11,6 +9,7 @@ import pytest
 from neuro.errors import StorageError
 from neuro.store import images, patience, releases
 from neuro.store.lake import Lake
+from tests.faults import seeds
 from tests.s3 import deliveries
 from tests.s3.fixtures import Bucket
 from tests.s3.proxy import FAULTS, Proxy, running
@@ -22,12 +21,10 @@ pytestmark = [pytest.mark.s3, pytest.mark.server, pytest.mark.slow]
 def test_100_real_images_arrive_whole_although_a_fifth_of_all_calls_fails(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seed = int(os.environ.get("NEURO_FAULT_SEED", secrets.randbelow(10**6)))
-    print(f"NEURO_FAULT_SEED={seed}")  # noqa: T201 - pytest shows it when the test fails
     monkeypatch.chdir(tmp_path)
     delivery = deliveries.real(tmp_path / "delivery", 100)
     calm = deliveries.ingest(delivery, str(tmp_path / "calm"))
-    with running(Proxy(bucket.endpoint, share=0.2, seed=seed, faults=FAULTS)) as proxy:
+    with running(Proxy(bucket.endpoint, share=0.2, seed=seeds.SEED, faults=FAULTS)) as proxy:
         monkeypatch.setenv("NEURO_S3_ENDPOINT", proxy.url)
         rough = deliveries.ingest(delivery, bucket.uri)
     print(dict(proxy.met))  # noqa: T201

@@ -46,6 +46,22 @@ def test_a_repeated_run_replaces_its_own_leftovers(lake: Lake) -> None:
     assert ids(lake) == ["b"]
 
 
+def test_two_processes_with_the_same_run_mix_no_rows_and_the_second_is_told(lake: Lake) -> None:
+    branch, rival = Branch(lake, "r1"), Branch(lake, "r1")
+    branch.append("samples", samples("r1", "a", "b"))
+    rival.append("samples", samples("r1", "a", "b"))
+    branch.publish()
+    with pytest.raises(StaleError, match="done with the same delivery first"), rival.needed():
+        rival.publish()
+    assert ids(lake) == ["a", "b"]
+    assert all(lake.open(table).branches.list() == {} for table in ORDER)
+
+
+def test_a_failure_beside_the_branch_stays_what_it_was(lake: Lake) -> None:
+    with pytest.raises(ValueError, match="mine"), Branch(lake, "r1").needed():
+        raise ValueError("mine")
+
+
 def test_what_a_crashed_run_has_merged_already_is_not_merged_again(lake: Lake) -> None:
     lake.add("samples", samples("r1", "a"))
     branch = Branch(lake, "r1")
