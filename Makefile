@@ -37,10 +37,10 @@ demo-real: setup
 	$(MAKE) demo DATA="$(or $(DATA),$(NEURO_REAL_DATA)/brain)" PROBLEM="$(or $(PROBLEM),brain)"
 
 test: setup
-	$(BIN)/pytest -m "not slow and not gpu and not s3" -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest -m "not slow and not gpu and not s3" --ignore=tests/faults -n 2 --dist loadfile --cov --cov-report=term --durations=12
 
 test-all: setup
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest --cov --cov-report=term --durations=12
 
 # Against a real S3 server on loopback; without its packages every test is skipped, and says why.
 test-s3: setup
