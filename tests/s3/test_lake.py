@@ -30,7 +30,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEURO_S3_ENDPOINT", "")  # restores what --endpoint sets
 
 
-def test_every_verb_reads_the_lake_it_wrote_and_the_hash_is_that_of_a_folder(
+def test_data_verbs_read_the_lake_they_wrote_and_the_hash_is_that_of_a_folder(
     bucket: Bucket, tmp_path: Path
 ) -> None:
     delivery = deliveries.drawn(tmp_path / "first", 8)
@@ -55,7 +55,7 @@ def test_every_verb_reads_the_lake_it_wrote_and_the_hash_is_that_of_a_folder(
     found = neuro("releases", *where)
     assert isinstance(found, list)
     assert [row["n"] for row in found] == [8, 12]
-    assert neuro("quarantine", *where) != []
+    assert neuro("quarantine", "list", *where) != []
 
     relabelled = tmp_path / "labels.csv"
     relabelled.write_text("sample,label,who\nTraining/glioma/0-0.png,notumor,anna\n")
