@@ -29,7 +29,8 @@ class Diff:
 
 def diff(lake: Lake, first: Release, second: Release) -> Diff:
     """Compare two releases of one dataset."""
-    old, new = (releases.columns(lake, release) for release in (first, second))
+    asked = ["sample_id", "label", "split"]
+    old, new = (releases.columns(lake, release).select(asked) for release in (first, second))
     place = pc.index_in(new["sample_id"], value_set=old["sample_id"])
     then, now = old.take(place.drop_null()), new.filter(pc.is_valid(place))
     gone = pc.invert(pc.is_in(old["sample_id"], value_set=new["sample_id"]))
