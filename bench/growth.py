@@ -131,7 +131,10 @@ def _write(uri: str, run: str, start: int, stop: int, relabelled: int) -> Cost:
             for table, columns in _rows(names).items():
                 _append(lake, table, {**columns, "sha256": names, "run_id": [run] * len(names)})
         again = [_digest(number) for number in range(relabelled)]
-        labels = {"label": ["meningioma"] * relabelled, "sequence": [1] * relabelled}
+        labels: dict[str, Sequence[object]] = {
+            "label": ["meningioma"] * relabelled,
+            "sequence": [1] * relabelled,
+        }
         _append(lake, "labels", {**labels, "sha256": again, "run_id": [run] * relabelled})
         return ""
 

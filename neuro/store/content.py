@@ -18,8 +18,6 @@ from neuro.store.visible import LeftOut
 HASHED = ("sample_id", "label", "group_id", "split")
 _ROWS = 1 << 16  # of one piece of text that is hashed: about 10 MB
 
-Column = pa.Array | pa.ChunkedArray
-
 
 def columns(
     lake: Lake,
@@ -104,7 +102,9 @@ def from_samples(found: list[Sample]) -> pa.Table:
     return pa.table({name: [getattr(s, name) for s in found] for name in HASHED})
 
 
-def _looked_up(wanted: pa.ChunkedArray, keys: Column, values: Column) -> pa.ChunkedArray:
+def _looked_up(
+    wanted: pa.ChunkedArray, keys: pa.ChunkedArray, values: pa.ChunkedArray
+) -> pa.ChunkedArray:
     """The value of each wanted key, null where there is none."""
     return values.take(pc.index_in(wanted, value_set=keys))
 

@@ -177,9 +177,9 @@ class Lake:
         """
         if self._place is None:
             dataset = self.open(table)
-            for known in dataset.branches.list():
-                if f"{known}/".startswith(f"{name}/"):
-                    self._forget(dataset, known)
+            for branch in dataset.branches.list():
+                if f"{branch}/".startswith(f"{name}/"):
+                    self._forget(dataset, branch)
             shutil.rmtree(Path(self._path(table)) / "tree" / name, ignore_errors=True)
             return
         # One DELETE for each file, where Lance sends a POST: the right to delete below a prefix
