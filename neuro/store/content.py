@@ -103,8 +103,8 @@ def from_samples(found: list[Sample]) -> pa.Table:
 
 
 def _looked_up(
-    wanted: pa.ChunkedArray, keys: pa.ChunkedArray, values: pa.ChunkedArray
-) -> pa.ChunkedArray:
+    wanted: pa.ChunkedArray, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray
+) -> pa.Array | pa.ChunkedArray:
     """The value of each wanted key, null where there is none."""
     return values.take(pc.index_in(wanted, value_set=keys))
 
