@@ -44,7 +44,7 @@ test-all: setup
 
 # Against a real S3 server on loopback; without its packages every test is skipped, and says why.
 test-s3: setup
-	$(BIN)/pytest -m s3 -rs
+	$(BIN)/pytest -m s3 -rs --cov --cov-append --cov-report=term
 
 # kill -9, flipped bits, races, a full disk and failing storage: hundreds of each, half an hour.
 # The seed stands at the end; NEURO_FAULT_SEED=N make faults replays it.
