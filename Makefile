@@ -37,7 +37,7 @@ demo-real: setup
 	$(MAKE) demo DATA="$(or $(DATA),$(NEURO_REAL_DATA)/brain)" PROBLEM="$(or $(PROBLEM),brain)"
 
 test: setup
-	$(BIN)/pytest -m "not slow and not gpu and not s3" --ignore=tests/faults -n 2 --dist loadfile --cov --cov-report=term --durations=12
+	$(BIN)/pytest -m "not slow and not gpu and not s3" --ignore=tests/faults -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=12
 
 test-all: setup
 	$(BIN)/pytest --cov --cov-report=term --durations=12

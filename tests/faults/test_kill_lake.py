@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from neuro import delivery, image, ingestion, problem
+from neuro.arrivals import Run
 from neuro.store import keys, lines, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
@@ -56,8 +57,13 @@ def ingest(lake: Lake, folder: Path, label: str, seeds: range) -> Release:
         (folder / label / f"{seed}.png").write_bytes(picture(seed))
     brain = problem.load("brain")
     arrived = delivery.read(folder, brain)
-    vetted = [(item, image.clean(item.path.read_bytes())) for item in arrived.items]
-    staged = ingestion.stage(lake, brain, arrived, vetted, NOW)
+    run = Run(
+        problem=brain,
+        delivery=arrived,
+        check=lambda paths: [image.clean(path.read_bytes()) for path in paths],
+        now=NOW,
+    )
+    staged = ingestion.stage(lake, run)
     return ingestion.publish(staged, ingestion.audit_branch(staged))
 
 

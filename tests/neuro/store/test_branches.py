@@ -128,7 +128,7 @@ def test_publishing_300_mb_of_images_takes_memory_for_a_part_of_them(lake: Lake)
     )
     before_mb, peak_mb, n = map(int, done.stdout.split())
     assert n == 300
-    assert peak_mb - before_mb < 250  # 150 here; read under a filter, it was 800
+    assert peak_mb - before_mb < 250  # 150 here
 
 
 class KilledError(Exception):
