@@ -238,11 +238,11 @@ def _prove(lake: Lake, home: Path, asked: Plan, removed: Mapping[str, Any], path
     survivors, current = 0, {}
     for view in erasure.views(lake):
         for dataset in sorted({r.dataset for r in _all(lake)}):
-            if view.branch and not view.branch.startswith(f"user/{dataset}/"):
+            if not keys.is_of(view, dataset):
                 continue
             for release in releases.history(view, dataset):
                 if not release.superseded_by:
-                    releases.columns(lake, release)  # raises unless the content hash is the old one
+                    releases.check(lake, release)
                     survivors += 1
             head = releases.current(view, dataset)
             current[view.branch or dataset] = head.name if head else ""

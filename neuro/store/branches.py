@@ -8,13 +8,15 @@ import lance
 import pyarrow as pa
 
 from neuro.errors import NeuroError, StaleError
-from neuro.store import keys
+from neuro.store import disk, keys
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import SCHEMAS, key_of
 
 # Samples come last: a release has no image but through a sample, and one merge is one commit,
 # so a crash leaves either the whole delivery or nothing that a reader could see.
 ORDER = ("images", "labels", "samples")
+_TRIES = 5
+_BEATEN = "another process was done with the same delivery first; run the same command again"
 
 
 class Branch:
@@ -27,12 +29,10 @@ class Branch:
 
     def __init__(self, lake: Lake, run_id: str) -> None:
         self.lake, self.run_id = lake, run_id
-        self._of_run = "/".join(filter(None, ["ingest", lake.branch, run_id]))
-        self.name = f"{self._of_run}/{secrets.token_hex(4)}"
+        self._of_run = f"{keys.runs(lake.branch)}.{run_id}"
         self._is_published = False
         lake.require_safe()
-        for table in ORDER:
-            lake.open(table).create_branch(self.name)
+        self.name = self._begin()
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows; nothing of them is visible on main."""
@@ -56,8 +56,7 @@ class Branch:
         """
         if self._is_published:  # a repeated try, of which this part had been done
             return
-        mark = keys.pending_key(self.lake, self.run_id)
-        self.lake.open("releases").update_config({mark: "merging"})
+        keys.mark(self.lake, keys.pending_key(self.lake, self.run_id), "merging")
         for table in ORDER:
             self._merge(table)
         self._is_published = True
@@ -74,12 +73,41 @@ class Branch:
         try:
             yield
         except (OSError, RuntimeError, ValueError) as error:
-            there = (self.lake.open(table).branches.list() for table in ORDER)
-            if isinstance(error, NeuroError) or all(self.name in names for names in there):
+            if isinstance(error, NeuroError) or disk.is_full(error) or self._is_whole():
                 raise
-            raise StaleError(
-                "another process was done with the same delivery first; run the same command again"
-            ) from error
+            raise StaleError(_BEATEN) from error
+
+    def _begin(self) -> str:
+        """Make the branch in every table; returns its name.
+
+        Whoever is done with the same run removes a half-made one, too; then another name is taken.
+        """
+        for _ in range(_TRIES):
+            name = f"{self._of_run}.{secrets.token_hex(4)}"
+            try:
+                for table in ORDER:
+                    self.lake.open(table).create_branch(name)
+            except OSError as error:  # Lance hands the error's number on as text
+                if "No such file" not in str(error):
+                    raise
+            else:
+                return name
+        raise StaleError(_BEATEN)
+
+    def _is_whole(self) -> bool:
+        """Whether it is known in every table and its files are there.
+
+        Another process may have removed either: what it does not know yet while it is being made,
+        it takes for what a crash has left.
+        """
+        try:
+            for table in ORDER:
+                self._tip(table)
+        except (OSError, ValueError) as error:
+            if "not found" not in str(error).lower():
+                raise
+            return False
+        return all(self.name in self.lake.branches(table) for table in ORDER)
 
     def _merge(self, table: str) -> None:
         """Bring a table's rows to main, a bounded number of bytes at a time; each part by key."""

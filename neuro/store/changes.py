@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.errors import StaleError
-from neuro.store import keys, releases, visible
+from neuro.store import content, keys, releases, visible
 from neuro.store.lake import Lake, quoted
 from neuro.store.releases import Draft, Release, State
 from neuro.store.visible import LeftOut
@@ -28,18 +29,24 @@ class Diff:
 
 
 def diff(lake: Lake, first: Release, second: Release) -> Diff:
-    """Compare two releases of one dataset."""
-    asked = ["sample_id", "label", "split"]
-    old, new = (releases.columns(lake, release).select(asked) for release in (first, second))
-    place = pc.index_in(new["sample_id"], value_set=old["sample_id"])
-    then, now = old.take(place.drop_null()), new.filter(pc.is_valid(place))
-    gone = pc.invert(pc.is_in(old["sample_id"], value_set=new["sample_id"]))
-    return Diff(
-        added=tuple(new.filter(pc.is_null(place))["sample_id"].to_pylist()),
-        removed=tuple(old.filter(gone)["sample_id"].to_pylist()),
-        relabelled=_differing(then, now, "label"),
-        moved=_differing(then, now, "split"),
-    )
+    """Compare two releases of one dataset, by the same ranges of sample_id."""
+    names = ("sample_id", "label", "split")
+    n = max(content.n_ranges(releases.place(lake, r), r.tables) for r in (first, second))
+    streams = (releases.parts(lake, release, names, n) for release in (first, second))
+    added: list[str] = []
+    removed: list[str] = []
+    relabelled: dict[str, tuple[str, str]] = {}
+    moved: dict[str, tuple[str, str]] = {}
+    for old, new in zip(*streams, strict=True):
+        place = pc.index_in(new["sample_id"], value_set=old["sample_id"])
+        then, now = old.take(place.drop_null()), new.filter(pc.is_valid(place))
+        gone = np.ones(old.num_rows, dtype=np.bool_)
+        gone[place.drop_null().to_numpy()] = False
+        added += new.filter(pc.is_null(place))["sample_id"].to_pylist()
+        removed += old.filter(pa.array(gone))["sample_id"].to_pylist()
+        relabelled |= _differing(then, now, "label")
+        moved |= _differing(then, now, "split")
+    return Diff(added=tuple(added), removed=tuple(removed), relabelled=relabelled, moved=moved)
 
 
 def _differing(then: pa.Table, now: pa.Table, name: str) -> dict[str, tuple[str, str]]:
@@ -58,7 +65,7 @@ def restore(lake: Lake, old: Release, now: datetime) -> Release:
     runs build on it and do not bring back what it removed (docs/adr/0007). Raises StaleError if
     somebody else published meanwhile.
     """
-    releases.columns(lake, old)  # what cannot be read cannot be restored
+    releases.check(lake, old)  # what cannot be read cannot be restored
     handle = lake.open("releases")
     head = releases.current(lake, old.dataset)
     if head is None or old.branch:

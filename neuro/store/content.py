@@ -1,59 +1,119 @@
 """The samples of one state of the tables, each with its newest label, as columns.
 
 A column of a million digests is 64 MB and hashed in a fraction of a second; as many Python objects
-are neither. Objects are made where a caller asks for them.
+are neither. Columns come by ranges of digests, so that their memory does not grow with the release;
+objects are made where a caller asks for them.
 """
 
+import gc
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.sample import Sample
-from neuro.store.lake import Lake, quoted
+from neuro.store import ranges
+from neuro.store.lake import Lake, narrow, quoted
 from neuro.store.visible import LeftOut
 
 # Those that the content hash is made of, in the order of its lines.
 HASHED = ("sample_id", "label", "group_id", "split")
+FIELDS = ("sample_id", "group_id", "split", "given_split", "label", "source_name", "entered")
 _ROWS = 1 << 16  # of one piece of text that is hashed: about 10 MB
+_HELD = ("group_id", "split", "given_split", "source_name")  # fields that `samples` has
 
 
-def columns(
-    lake: Lake,
-    dataset: str,
-    tables: Mapping[str, int],
-    left_out: LeftOut,
-    entered: Mapping[str, str],
-) -> pa.Table:
-    """What the tables hold at these versions, less what is left out, sorted by sample_id.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """What the tables hold of a dataset at these versions, less what is left out.
 
-    The columns are the fields of Sample. entered: the release that a run's samples came with, by
-    run, and by sample where it differs.
+    entered: the release that a run's samples came with, by run, and by sample where it differs.
     """
-    where = f"dataset = {quoted(dataset)}"
-    asked = ["sha256", "sequence", "label", "run_id"]
-    said = lake.at("labels", tables["labels"]).to_table(columns=asked, filter=where)
-    labels = newest(left_out.shown_labels(said))
-    asked = ["sha256", "group_id", "split", "given_split", "source_name", "run_id"]
-    held = lake.at("samples", tables["samples"]).to_table(columns=asked, filter=where)
-    rows = left_out.shown_samples(held).sort_by("sha256")
-    causes, names = (pa.array(texts, pa.string()) for texts in (entered, entered.values()))
-    by_sample = _looked_up(rows["sha256"], causes, names)
-    by_run = _looked_up(rows["run_id"], causes, names)
-    return pa.table(
-        {
-            "sample_id": rows["sha256"],
-            "group_id": rows["group_id"],
-            "split": rows["split"],
-            "given_split": rows["given_split"],
-            "label": pc.fill_null(
-                _looked_up(rows["sha256"], labels["sha256"], labels["label"]), ""
-            ),
-            "source_name": rows["source_name"],
-            "entered": pc.fill_null(pc.coalesce(by_sample, by_run), ""),
-        }
-    )
+
+    lake: Lake
+    dataset: str
+    tables: Mapping[str, int]
+    left_out: LeftOut
+    entered: Mapping[str, str]
+
+    def parts(self, names: Sequence[str] = HASHED, n: int = 0) -> Iterator[pa.Table]:
+        """The samples by n ranges of sample_id, and sorted by it in each.
+
+        names: the columns, fields of Sample. n: the number of ranges, 0 for as many as are needed.
+        """
+        runs = ["run_id"] if self.left_out.runs or "entered" in names else []
+        held = ["sha256", *runs, *(name for name in names if name in _HELD)]
+        n = n or n_ranges(self.lake, self.tables)
+        with (
+            self._dealt("labels", ["sha256", "sequence", "label", *runs], n) as said,
+            self._dealt("samples", held, n) as samples,
+        ):
+            for number in range(n):
+                labels = newest(self.left_out.shown_labels(said.rows(number)))
+                rows = ranges.in_order(self.left_out.shown_samples(samples.rows(number)))
+                yield self._fields(rows, labels, names)
+
+    def hashed(self) -> "Digest":
+        """The content hash and the number of samples."""
+        found = Digest()
+        for part in self.parts():
+            found.update(part)
+        return found
+
+    def _dealt(
+        self, table: str, columns: list[str], n: int
+    ) -> AbstractContextManager[ranges.Dealt]:
+        where = f"dataset = {quoted(self.dataset)}"
+        version = self.lake.at(table, self.tables[table])
+        return ranges.dealt(narrow(version, columns, where), n)
+
+    def _fields(self, rows: pa.Table, labels: pa.Table, names: Sequence[str]) -> pa.Table:
+        said = _labels(rows["sha256"], labels)
+        known = {"sample_id": rows["sha256"], "label": pc.fill_null(said, "")}
+        if "entered" in names:
+            pair = (self.entered, self.entered.values())
+            causes, came = (pa.array(texts, pa.string()) for texts in pair)
+            by_sample = _looked_up(rows["sha256"], causes, came)
+            by_run = _looked_up(rows["run_id"], causes, came)
+            known["entered"] = pc.fill_null(pc.coalesce(by_sample, by_run), "")
+        return pa.table({name: known[name] if name in known else rows[name] for name in names})
+
+
+class Digest:
+    """SHA-256 over the byte-sorted lines ``sha256,source label,group_id,split``, and their number.
+
+    Lines are sorted within a part; every line of a part comes before those of the next.
+    """
+
+    def __init__(self) -> None:
+        self._sha, self.n = hashlib.sha256(), 0
+
+    def update(self, rows: pa.Table) -> None:
+        """Take the next part in."""
+        ahead, last = self._sha.copy(), b""
+        self.n += rows.num_rows
+        for lines in _lines(rows):
+            if lines[0].as_py() < last or pc.any(pc.less(lines[1:], lines[:-1])).as_py():
+                # In the lake only where a key stands twice.
+                mixed = [line for piece in _lines(rows) for line in piece.to_pylist()]
+                self._sha.update(b"".join(sorted(mixed)))
+                return
+            last = lines[-1].as_py()
+            ahead.update(_text(lines))
+        self._sha = ahead
+
+    def hexdigest(self) -> str:
+        """The content hash of what was taken in."""
+        return self._sha.hexdigest()
+
+
+def n_ranges(lake: Lake, tables: Mapping[str, int]) -> int:
+    """How many ranges keep the memory for one of them small."""
+    held = (lake.at(name, tables[name]) for name in ("labels", "samples"))
+    return ranges.needed(max(dataset.count_rows() for dataset in held))
 
 
 def newest(labels: pa.Table) -> pa.Table:
@@ -68,38 +128,39 @@ def newest(labels: pa.Table) -> pa.Table:
 
 
 def digest(rows: pa.Table) -> str:
-    """SHA-256 over the byte-sorted lines ``sha256,source label,group_id,split``."""
-    found, last = hashlib.sha256(), b""
-    for lines in _lines(rows):
-        if lines[0].as_py() < last or pc.any(pc.less(lines[1:], lines[:-1])).as_py():
-            return _digest_of_unsorted(rows)
-        last = lines[-1].as_py()
-        found.update(_text(lines))
+    """The content hash of these rows, in whatever order they are."""
+    found = Digest()
+    found.update(rows)
     return found.hexdigest()
 
 
-def samples(rows: pa.Table) -> list[Sample]:
+def samples(parts: Iterable[pa.Table]) -> list[Sample]:
     """One object a row; about 400 bytes and 2 microseconds each."""
-    names = ("sample_id", "group_id", "split", "given_split", "label", "source_name", "entered")
-    return [
-        Sample(
-            sample_id=sample_id,
-            group_id=group_id,
-            split=split,
-            given_split=given_split,
-            label=label,
-            source_name=source_name,
-            entered=entered,
-        )
-        for sample_id, group_id, split, given_split, label, source_name, entered in zip(
-            *(rows[name].to_pylist() for name in names), strict=True
-        )
-    ]
+    with _collector_off():
+        return [
+            Sample(
+                sample_id=sample_id,
+                group_id=sample_id if group_id == sample_id else group_id,
+                split=split,
+                given_split=given_split,
+                label=label,
+                source_name=source_name,
+                entered=entered,
+            )
+            for rows in parts
+            for sample_id, group_id, split, given_split, label, source_name, entered in zip(
+                *(_values(rows[name]) for name in FIELDS), strict=True
+            )
+        ]
 
 
-def from_samples(found: list[Sample]) -> pa.Table:
-    """The columns that the content hash is made of."""
-    return pa.table({name: [getattr(s, name) for s in found] for name in HASHED})
+def _labels(wanted: pa.ChunkedArray, labels: pa.Table) -> pa.ChunkedArray:
+    """The label of each, null where there is none. wanted: in order."""
+    if labels.num_rows == len(wanted):  # most often each has one: no need to look one up
+        labels = ranges.in_order(labels.select(["sha256", "label"]))
+        if labels["sha256"].equals(wanted):
+            return labels["label"]
+    return _looked_up(wanted, labels["sha256"], labels["label"])
 
 
 def _looked_up(
@@ -126,7 +187,22 @@ def _text(lines: pa.Array) -> memoryview:
     return memoryview(values)[bounds[lines.offset] : bounds[lines.offset + len(lines)]]
 
 
-def _digest_of_unsorted(rows: pa.Table) -> str:
-    """Of rows in another order than their lines': in the lake only where a key stands twice."""
-    lines = sorted(line for part in _lines(rows) for line in part.to_pylist())
-    return hashlib.sha256(b"".join(lines)).hexdigest()
+def _values(column: pa.ChunkedArray) -> list[str]:
+    """A column as strings; equal ones are one object where there are few."""
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    if len(encoded.dictionary) > len(column) // 2:
+        return list(column.to_pylist())
+    names = encoded.dictionary.to_pylist()
+    return [names[n] for n in encoded.indices.to_pylist()]
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Nothing made here refers back; looking for cycles takes as long as making a million of it."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -34,8 +34,8 @@ class Payload:
 
 def views(lake: Lake) -> list[Lake]:
     """The lake as every user's branch sees it, and last as main does."""
-    found = lake.open("samples").branches.list() if lake.has("samples") else {}
-    return [*(lake.on(name) for name in sorted(found) if name.startswith("user/")), lake.on("")]
+    mine = [name for name in lake.branches("samples") if name.startswith(f"{keys.lines()}.")]
+    return [*(lake.on(name) for name in mine), lake.on("")]
 
 
 def members(lake: Lake, dataset: str) -> list[dict[str, Any]]:
@@ -95,25 +95,26 @@ def not_in_others(lake: Lake, sample_ids: Collection[str], wanted: list[bytes]) 
 
 def begin(lake: Lake, run: str) -> None:
     """Stop everybody else from publishing until ``end``. Raises StaleError if another is at it."""
-    handle = lake.open("releases")
-    if handle.config().get(_FLAG, run) != run:
-        raise StaleError("another erasure was cut short; repeat its command first, then this one")
-    handle.update_config({_FLAG: run})
+    while (found := (handle := lake.open("releases")).config().get(_FLAG)) != run:
+        if found is not None:
+            raise StaleError(
+                "another erasure is under way, or was cut short; repeat its command first, then "
+                "this one"
+            )
+        keys.compare_and_set(handle, {_FLAG: run})
 
 
 def end(lake: Lake) -> None:
     """Let others publish again."""
-    lake.open("releases").update_config({_FLAG: None})
+    keys.mark(lake, _FLAG, None)
 
 
 def holders(lake: Lake, sample_ids: Collection[str]) -> list[Release]:
     """Every readable release, of any dataset and branch, that holds one of these images."""
-    wanted = pa.array(sample_ids, pa.string())
     return [
         release
         for release in _every(lake)
-        if not release.superseded_by
-        and pc.any(pc.is_in(releases.columns(lake, release)["sample_id"], wanted)).as_py()
+        if not release.superseded_by and _holds(lake, release, pa.array(sample_ids, pa.string()))
     ]
 
 
@@ -123,10 +124,7 @@ def delete(lake: Lake, sample_ids: Collection[str]) -> int:
     What was staged and not published goes too: those runs have to be repeated.
     """
     for table in BRANCHED:
-        dataset = lake.on("").open(table)
-        for name in sorted(dataset.branches.list(), reverse=True):
-            if name.startswith("ingest/"):
-                dataset.branches.delete(name)
+        lake.drop_branch(table, keys.runs())
     deleted = 0
     for view in views(lake):
         for table in _tables(view):
@@ -220,6 +218,12 @@ def readable(lake: Lake) -> set[str]:
     return {release.content_hash for release in _every(lake) if not release.superseded_by}
 
 
+def _holds(lake: Lake, release: Release, wanted: pa.Array) -> bool:
+    """Read to the end, where the content hash is compared."""
+    parts = releases.parts(lake, release)
+    return any([pc.any(pc.is_in(part["sample_id"], wanted)).as_py() for part in parts])
+
+
 def _every(lake: Lake) -> list[Release]:
     return [
         release for dataset in _datasets(lake) for release in releases.known(lake, dataset).values()
@@ -231,9 +235,7 @@ def _datasets(lake: Lake) -> list[str]:
 
 
 def _history(view: Lake, dataset: str) -> list[Release]:
-    if view.branch and not view.branch.startswith(f"user/{dataset}/"):
-        return []
-    return releases.history(view, dataset)
+    return releases.history(view, dataset) if keys.is_of(view, dataset) else []
 
 
 def _tables(view: Lake) -> list[str]:

@@ -4,7 +4,7 @@ import copy
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import unquote
 
 import lance
@@ -16,6 +16,7 @@ from neuro.store import disk, objects, patience, places, probe
 from neuro.store.tables import BRANCHED, SCHEMAS, key_of
 
 BYTES = 16 << 20  # of a batch that is written; Lance needs some ten times as many meanwhile
+_CACHE = 128 << 20  # bytes of manifests and footers that a process keeps of a lake in a bucket
 
 T = TypeVar("T")
 
@@ -40,10 +41,16 @@ class Lake:
             raise ConfigError("lake is empty; give a folder or an s3://bucket/prefix")
         self.uri, self.branch = uri.rstrip("/"), ""
         self._is_checked = is_alone
-        self._place, self._options = None, None
+        self._place, self._held = None, None
+        self._reached: dict[str, Any] = {}  # how Lance gets there
         if self.uri.startswith("s3://"):
             self._place = places.place(self.uri, endpoint, deadline_s)
-            self._options = patience.options(self._place)
+            self._held = objects.Objects(self._place)
+            # Connections and what never changes, such as manifests, are shared by all handles.
+            session = lance.Session  # type: ignore[attr-defined]  # documented, not in its __all__
+            shared = session(metadata_cache_size_bytes=_CACHE)
+            told = patience.options(self._place)
+            self._reached = {"storage_options": told, "session": shared}
         elif "://" in self.uri:
             raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
 
@@ -88,11 +95,11 @@ class Lake:
         is_branched = self.branch and table in BRANCHED
 
         def find() -> lance.LanceDataset:
-            where, told = self._path(table), self._options
+            where = self._path(table)
             if is_branched:
-                dataset = lance.dataset(where, storage_options=told)
+                dataset = lance.dataset(where, **self._reached)
                 return dataset.checkout_version((self.branch, version))
-            return lance.dataset(where, version=version, storage_options=told)
+            return lance.dataset(where, version=version, **self._reached)
 
         return self.insist(f"open {table} at version {version}", find)
 
@@ -169,38 +176,44 @@ class Lake:
         if parts:
             yield pa.Table.from_batches(parts)
 
+    def branches(self, table: str) -> list[str]:
+        """Names of a table's branches, sorted.
+
+        Read from the names of their entries alone: Lance opens each entry that it has listed, and
+        fails if another process removes one in between.
+        """
+        return sorted(_branch_of(key) for key in self._entries(table))
+
     def drop_branch(self, table: str, name: str) -> None:
         """Remove a branch of a table, those below it and all files; harmless where there is none.
 
-        Lance forgets the branch first and its files second. Files that a killed run left would
-        make the branch impossible to create again, so they go whether the branch is known or not.
+        Below it are those whose name goes on with a dot. The entry goes first and the files second.
+        Files that a killed run left would make the branch impossible to create again, so they go
+        whether the branch is known or not. Lance's own removal is not used: it takes the folders
+        above along while another process may be making a branch there (docs/traps.md).
         """
-        if self._place is None:
-            dataset = self.open(table)
-            for branch in dataset.branches.list():
-                if f"{branch}/".startswith(f"{name}/"):
-                    self._forget(dataset, branch)
-            shutil.rmtree(Path(self._path(table)) / "tree" / name, ignore_errors=True)
+        known = [key for key in self._entries(table) if _is_below(_branch_of(key), name)]
+        if self._held is None:
+            for key in known:
+                Path(key).unlink(missing_ok=True)
+            for folder in Path(self._path(table)).glob("tree/*"):
+                if _is_below(folder.name, name):
+                    shutil.rmtree(folder, ignore_errors=True)
             return
         # One DELETE for each file, where Lance sends a POST: the right to delete below a prefix
         # is enough for it (docs/traps.md), and each is repeated until it is answered.
-        held = objects.Objects(self._place)
-        there = f"/_refs/branches/{name}/"
-        known = [
-            entry
-            for entry in held.list(f"{table}.lance/_refs/branches")
-            if there in f"{unquote(entry.key).removesuffix('.json')}/"
-        ]
-        for entry in [*known, *held.list(f"{table}.lance/tree/{name}")]:
-            held.delete(entry.key)
+        trees = f"{table}.lance/tree/"
+        files = [entry.key for entry in self._held.list(trees.rstrip("/"))]
+        self._held.delete_all(known)
+        self._held.delete_all(
+            f for f in files if _is_below(f[len(trees) :].partition("/")[0], name)
+        )
 
-    @staticmethod
-    def _forget(dataset: lance.LanceDataset, branch: str) -> None:
-        try:
-            dataset.branches.delete(branch)
-        except (OSError, ValueError):
-            if branch in dataset.branches.list():
-                raise  # else another process was done with the same first
+    def _entries(self, table: str) -> list[str]:
+        """Where a table's branches are named: paths, or keys of objects."""
+        if self._held is None:
+            return [str(path) for path in Path(self._path(table)).glob("_refs/branches/*.json")]
+        return [entry.key for entry in self._held.list(f"{table}.lance/_refs/branches")]
 
     def _identical(self, table: str, rows: pa.Table) -> int:
         """How many of the rows are held as they are, bytes and lists aside."""
@@ -214,7 +227,7 @@ class Lake:
 
     def _found(self, table: str) -> lance.LanceDataset | None:
         try:
-            dataset = lance.dataset(self._path(table), storage_options=self._options)
+            dataset = lance.dataset(self._path(table), **self._reached)
         except (FileNotFoundError, ValueError) as error:
             # A store that refuses or fails raises ValueError, too: that table may well be there.
             if isinstance(error, ValueError) and "was not found" not in str(error):
@@ -243,10 +256,7 @@ class Lake:
         empty = (schema or SCHEMAS[table]).empty_table()
         try:
             return lance.write_dataset(
-                empty,
-                self._path(table),
-                enable_stable_row_ids=True,
-                storage_options=self._options,
+                empty, self._path(table), enable_stable_row_ids=True, **self._reached
             )
         except OSError:  # somebody made it meanwhile
             held = self._found(table)
@@ -256,6 +266,14 @@ class Lake:
 
     def _path(self, table: str) -> str:
         return f"{self.uri}/{table}.lance"
+
+
+def _branch_of(entry: str) -> str:
+    return unquote(entry.rpartition("/")[2]).removesuffix(".json")
+
+
+def _is_below(branch: str, name: str) -> bool:
+    return f"{branch}.".startswith(f"{name}.")
 
 
 def batches(
@@ -278,6 +296,20 @@ def batches(
         fragment_readahead=1,
         io_buffer_size=BYTES,
     ).to_batches()
+
+
+def narrow(
+    dataset: lance.LanceDataset, columns: list[str], where: str | None = None
+) -> pa.RecordBatchReader:
+    """Stream columns that hold no bytes, a bounded number of rows at a time."""
+    return dataset.scanner(
+        columns=columns,
+        filter=where,
+        batch_size=1 << 14,
+        batch_readahead=2,
+        fragment_readahead=1,
+        io_buffer_size=BYTES,
+    ).to_reader()
 
 
 def quoted(value: str) -> str:

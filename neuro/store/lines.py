@@ -106,12 +106,8 @@ def _remove(lake: Lake, dataset: str, name: str) -> None:
         for tag, facts in dataset_.tags.list().items():
             if facts["branch"] == mine:
                 dataset_.tags.delete(tag)
-        # A branch of a branch has to go before it.
-        for branch in sorted(dataset_.branches.list(), reverse=True):
-            if branch.startswith(f"ingest/{mine}/"):
-                dataset_.branches.delete(branch)
-        if mine in dataset_.branches.list():
-            dataset_.branches.delete(mine)
+        lake.drop_branch(table, keys.runs(mine))  # made of it, so before it
+        lake.drop_branch(table, mine)
 
 
 def _base_key(dataset: str, name: str) -> str:

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from neuro.errors import DamagedError, ErasedError, StaleError, UnknownNameError
 from neuro.sample import Sample
-from neuro.store import content, disk, keys, visible
+from neuro.store import content, keys, visible
+from neuro.store.content import Content
 from neuro.store.lake import Lake, quoted
 from neuro.store.tables import SCHEMAS
 from neuro.store.visible import LeftOut
@@ -78,11 +79,6 @@ class State:
     left_out: LeftOut
 
 
-def content_hash(samples: Iterable[Sample]) -> str:
-    """What the content hash of these samples is; see content.digest."""
-    return content.digest(content.from_samples(list(samples)))
-
-
 def current(lake: Lake, dataset: str) -> Release | None:
     """The newest release of a dataset on this branch, or None before the first."""
     return chain[-1] if (chain := history(lake, dataset)) else None
@@ -131,24 +127,35 @@ def find(lake: Lake, dataset: str, name: str | None = None) -> Release:
     return listed[name]
 
 
-def columns(lake: Lake, release: Release) -> pa.Table:
-    """Every sample of a release with its newest label: a column for each field of Sample.
+def parts(
+    lake: Lake, release: Release, names: Sequence[str] = content.HASHED, n: int = 0
+) -> Iterator[pa.Table]:
+    """Every sample of a release with its newest label, by ranges of sample_id; see Content.parts.
 
-    Sorted by sample_id. Raises DamagedError if what is read does not have the release's content
-    hash, ErasedError if some of it was erased.
+    What came is true only when it has ended: its last step raises DamagedError if what was read
+    does not have the release's content hash. Raises ErasedError if some of it was erased.
     """
-    rows = _as_of(place(lake, release), release.dataset, _state(release))
-    if content.digest(rows) != release.content_hash:
+    found = _content(place(lake, release), release.dataset, release)
+    digest = content.Digest()
+    for part in found.parts(list(dict.fromkeys([*names, *content.HASHED])), n):
+        digest.update(part)
+        yield part.select(names)
+    if digest.hexdigest() != release.content_hash:
         raise DamagedError(
             f"release {release.name} reads back with another content hash; its tables were "
             "altered from outside. Run `neuro verify`"
         )
-    return rows
+
+
+def check(lake: Lake, release: Release) -> None:
+    """Raise what ``parts`` raises."""
+    for _ in parts(lake, release):
+        pass
 
 
 def samples(lake: Lake, release: Release) -> list[Sample]:
-    """What ``columns`` gives, as objects."""
-    return content.samples(columns(lake, release))
+    """What ``parts`` gives, as objects, sorted by sample_id."""
+    return content.samples(parts(lake, release, content.FIELDS))
 
 
 def remains(lake: Lake, release: Release) -> list[Sample]:
@@ -156,7 +163,7 @@ def remains(lake: Lake, release: Release) -> list[Sample]:
     if not release.superseded_by:
         return samples(lake, release)
     there = lake.on(keys.line(release.dataset, release.branch))
-    return content.samples(_as_of(there, release.dataset, _state(release)))
+    return content.samples(_content(there, release.dataset, release).parts(content.FIELDS))
 
 
 def place(lake: Lake, release: Release) -> Lake:
@@ -213,32 +220,28 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
     if handle.config().get("erasing", draft.creator) != draft.creator:
         raise StaleError("an erasure is under way; when it is done, run the same command again")
     parent = current(lake, draft.dataset)
-    digest = content.digest(rows := _as_of(lake, draft.dataset, state))
+    hashed = _content(lake, draft.dataset, state).hashed()
+    digest = hashed.hexdigest()
     done = keys.pending_key(lake, draft.creator)
     if parent is not None and parent.content_hash == digest:
-        if done in lake.open("releases").config():
-            lake.open("releases").update_config({done: None})
+        keys.mark(lake, done, None)
         return parent
-    row = {**_row(lake, draft, state, digest), "n": rows.num_rows}
+    row = {**_row(lake, draft, state, digest), "n": hashed.n}
     name = str(row["name"])
     lake.add("releases", pa.Table.from_pylist([row], SCHEMAS["releases"]))
     if (parent.name if parent else None) != head:
         raise StaleError(f"release {head} appeared meanwhile; run the same command again")
-    try:
-        handle.update_config({head_name: name, done: None})
-    except OSError as error:  # the one compare-and-set Lance has
-        if disk.is_full(error):
-            raise
-        raise StaleError("another run published meanwhile; run the same command again") from error
+    if not keys.compare_and_set(handle, {head_name: name, done: None}):
+        raise StaleError("another run published meanwhile; run the same command again")
     return find(lake, draft.dataset, name)
 
 
 def _row(lake: Lake, draft: Draft, state: State, digest: str) -> dict[str, Any]:
     """The row of a new release; its table versions are tagged, so that they stay."""
-    chain, branch = history(lake, draft.dataset), lake.branch.rpartition("/")[2]
+    chain, branch = history(lake, draft.dataset), lake.branch.rpartition(".")[2]
     prefix = f"{draft.dataset}.{branch}" if branch else draft.dataset
     name = f"{prefix}-{len(chain) + 1:04d}-{digest[:8]}"
-    tagged = {table: _tag(lake, table, name, state.tables[table]) for table in PINNED}
+    tagged = {table: keys.tag(lake, table, name, state.tables[table]) for table in PINNED}
     told = {key: value for key, value in asdict(draft).items() if key not in ("now", "back")}
     return told | {
         "name": name,
@@ -252,23 +255,10 @@ def _row(lake: Lake, draft: Draft, state: State, digest: str) -> dict[str, Any]:
     }
 
 
-def _tag(lake: Lake, table: str, name: str, version: int) -> int:
-    """Tag a version, create-only; a tag left by a crashed run keeps its version."""
-    dataset = lake.open(table)
-    tags = dataset.tags.list()
-    if name not in tags:
-        dataset.tags.create(name, version)
-        return version
-    return int(tags[name]["version"])
-
-
-def _state(release: Release) -> State:
-    return State(tables=release.tables, left_out=release.left_out)
-
-
-def _as_of(lake: Lake, dataset: str, state: State) -> pa.Table:
+def _content(lake: Lake, dataset: str, state: State | Release) -> Content:
     came = _entered(history(lake, dataset))
-    return content.columns(lake, dataset, state.tables, state.left_out, came)
+    held, hidden = state.tables, state.left_out
+    return Content(lake=lake, dataset=dataset, tables=held, left_out=hidden, entered=came)
 
 
 def _entered(chain: Iterable[Release]) -> dict[str, str]:

@@ -27,23 +27,21 @@ class LeftOut:
 
     def shown_samples(self, rows: pa.Table) -> pa.Table:
         """The rows of samples that the release holds; needs sha256 and run_id."""
-        if not self.runs:
-            return rows
-        kept = pc.is_in(rows["sha256"], pa.array(self.samples, pa.string()))
-        return rows.filter(pc.or_(self._is_of_shown_run(rows), kept))
+        return self._shown(rows, self.samples, ["sha256"])
 
     def shown_labels(self, rows: pa.Table) -> pa.Table:
         """The rows of labels that the release holds; needs sha256, sequence and run_id."""
+        return self._shown(rows, self.labels, ["sha256", "sequence"])
+
+    def _shown(self, rows: pa.Table, held: Collection[object], key: list[str]) -> pa.Table:
+        """Rows of other runs, and then those of the runs left out that are held all the same."""
         if not self.runs:
             return rows
-        places = pc.cast(rows["sequence"], pa.string())
-        keys = pc.binary_join_element_wise(rows["sha256"], places, " ")
-        named = [f"{sample_id} {place}" for sample_id, place in self.labels]
-        kept = pc.is_in(keys, pa.array(named, pa.string()))
-        return rows.filter(pc.or_(self._is_of_shown_run(rows), kept))
-
-    def _is_of_shown_run(self, rows: pa.Table) -> pa.ChunkedArray:
-        return pc.invert(pc.is_in(rows["run_id"], pa.array(self.runs, pa.string())))
+        is_hidden = pc.is_in(rows["run_id"], pa.array(self.runs, pa.string()))
+        shown, others = rows.filter(pc.invert(is_hidden)), rows.filter(is_hidden)
+        names = zip(*(others[name].to_pylist() for name in key), strict=True)
+        is_held = [(name if len(key) > 1 else name[0]) in held for name in names]
+        return pa.concat_tables([shown, others.filter(pa.array(is_held, pa.bool_()))])
 
     def hiding(self, runs: Iterable[str]) -> "LeftOut":
         """The same, without the rows of these runs too."""

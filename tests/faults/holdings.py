@@ -37,7 +37,7 @@ def read(home: Path) -> Holdings:
         table: Counter(tuple(r.values()) for r in lake.read(table, columns=names).to_pylist())
         for table, names in KEYS.items()
     }
-    branches = {name for table in ORDER for name in lake.open(table).branches.list()}
+    branches = {name for table in ORDER for name in lake.branches(table)}
     left = [*sorted(branches), *lines.names(lake, "brain"), *keys.pending(lake)]
     chain = releases.history(lake, "brain")
     return Holdings(chain=tuple(r.content_hash for r in chain), rows=rows, left=tuple(left))

@@ -31,7 +31,7 @@ STAGES = {
     "Branch.publish": "merge",
     "check_sample": "read back",
     "publish": "release",
-    "_tag": "tag",
+    "tag": "tag",
     "_row": "release row",
     "advance": "advance",
 }

@@ -1,5 +1,9 @@
+import contextlib
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -55,6 +59,66 @@ def test_two_processes_with_the_same_run_mix_no_rows_and_the_second_is_told(lake
         rival.publish()
     assert ids(lake) == ["a", "b"]
     assert all(lake.open(table).branches.list() == {} for table in ORDER)
+
+
+def test_removing_a_branch_leaves_one_that_is_being_made_alone(lake: Lake) -> None:
+    branch, rival = Branch(lake, "r1"), Branch(lake, "r2")
+    rival.append("samples", samples("r2", "b"))
+    # Lance writes the files of a branch first and its entry second; between the two it is unknown.
+    entries = [Path(lake.uri, f"{t}.lance/_refs/branches/{rival.name}.json") for t in ORDER]
+    held = {entry: entry.read_bytes() for entry in entries}
+    for entry in entries:
+        entry.unlink()
+    branch.drop()
+    for entry, raw in held.items():
+        entry.write_bytes(raw)
+    rival.publish()
+    assert ids(lake) == ["b"]
+
+
+def test_a_branch_whose_files_went_while_it_was_made_is_told_to_run_again(lake: Lake) -> None:
+    branch, rival = Branch(lake, "r1"), Branch(lake, "r1")
+    entry = Path(lake.uri, f"samples.lance/_refs/branches/{rival.name}.json")
+    raw = entry.read_bytes()
+    branch.drop()
+    for table in ORDER:
+        (Path(lake.uri) / f"{table}.lance/_refs/branches/{rival.name}.json").write_bytes(raw)
+    with pytest.raises(StaleError, match="run the same command again"), rival.needed():
+        rival.append("samples", samples("r1", "a"))
+
+
+def test_a_branch_can_be_made_while_another_process_removes_those_of_the_run(lake: Lake) -> None:
+    for table in ORDER:
+        lake.open(table)
+    done = threading.Event()
+
+    def remove() -> None:
+        while not done.is_set():
+            for table in ORDER:
+                lake.drop_branch(table, "ingest.r1")
+
+    with ThreadPoolExecutor(1) as pool:
+        removing = pool.submit(remove)
+        try:
+            for _ in range(30):
+                with contextlib.suppress(StaleError):
+                    Branch(lake, "r1")
+        finally:
+            done.set()
+    assert removing.result() is None
+
+
+def test_branches_are_listed_although_one_goes_meanwhile(lake: Lake) -> None:
+    branch = Branch(lake, "r1")
+    Path(lake.uri, "samples.lance/_refs/branches/gone.json").symlink_to("nowhere")
+    assert lake.branches("samples") == ["gone", branch.name]
+
+
+def test_a_branch_that_only_begins_with_the_same_letters_is_kept(lake: Lake) -> None:
+    for name in ("user.brain.a", "user.brain.ab", "user.brain.a-b"):
+        lake.open("samples").create_branch(name)
+    lake.drop_branch("samples", "user.brain.a")
+    assert lake.branches("samples") == ["user.brain.a-b", "user.brain.ab"]
 
 
 def test_a_failure_beside_the_branch_stays_what_it_was(lake: Lake) -> None:

@@ -1,4 +1,5 @@
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 
@@ -65,6 +66,27 @@ def test_a_hash_is_of_the_sorted_lines(lake: Lake, draft: Draft) -> None:
     add_label(lake, "a", "glioma")
     lines = b"a,glioma,a,train\nb,,b,train\n"
     assert releases.publish(lake, draft).content_hash == hashlib.sha256(lines).hexdigest()
+
+
+def test_of_several_who_publish_the_same_at_once_each_has_it_or_is_told(
+    lake: Lake, draft: Draft
+) -> None:
+    add_sample(lake, "a")
+    for table in ("images", "labels", "releases"):
+        lake.open(table)
+
+    def publish(_: int) -> str:
+        try:
+            return releases.publish(Lake(lake.uri), draft).name
+        except StaleError:
+            return ""
+
+    for number in range(5):
+        add_sample(lake, f"b{number}")
+        with ThreadPoolExecutor(4) as pool:
+            told = set(pool.map(publish, range(4)))
+        assert told - {""} == {releases.find(lake, "brain").name}
+    assert len(releases.history(lake, "brain")) == 5
 
 
 def test_a_release_says_what_it_is_of(lake: Lake, draft: Draft, now: datetime) -> None:
