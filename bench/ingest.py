@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         home = Path(scratch)
         folder = home / "delivery"
-        size = _draw(Path(data), folder, options.files, options.seed)
+        size = draw(Path(data), folder, options.files, options.seed)
         files = sum(1 for path in folder.rglob("*") if path.is_file())
         print(f"{files} real JPEGs, {size / 1e6:.0f} MB, {len(cores)} cores, local folder")
         _measure(home, folder, cores, files, options.rounds)
@@ -71,9 +71,9 @@ def _measure(home: Path, folder: Path, cores: list[int], files: int, rounds: int
         one, two = (Lake(str(home / f"lake-{number}-{n}")) for n in (1, 2))
         copies = home / f"copies-{number}"
         timed("obvious loop, 1 core", cores[:1], partial(_obvious, folder, copies))
-        timed("neuro, 1 core", cores[:1], partial(_ingest, one, question, folder, 1))
-        timed("neuro, all cores", cores, partial(_ingest, two, question, folder, len(cores)))
-        timed("neuro, again", cores, partial(_ingest, two, question, folder, len(cores)))
+        timed("neuro, 1 core", cores[:1], partial(whole, one, question, folder, 1))
+        timed("neuro, all cores", cores, partial(whole, two, question, folder, len(cores)))
+        timed("neuro, again", cores, partial(whole, two, question, folder, len(cores)))
         for path in (copies, Path(one.uri), Path(two.uri)):
             shutil.rmtree(path)
     seconds = {name: median(values) for name, values in times.items()}
@@ -99,7 +99,7 @@ def _obvious(folder: Path, copies: Path) -> str:
     return f"{len(list(copies.iterdir()))} distinct"
 
 
-def _ingest(lake: Lake, question: Problem, folder: Path, workers: int) -> str:
+def whole(lake: Lake, question: Problem, folder: Path, workers: int) -> str:
     """Everything `neuro ingest --local` does, passport included, but for starting Python."""
     marks = [perf_counter()]
     found = delivery.read(folder, question)
@@ -122,7 +122,7 @@ def _ingest(lake: Lake, question: Problem, folder: Path, workers: int) -> str:
     return f"{kept}, " + ", ".join(f"{name} {value} s" for name, value in named)
 
 
-def _draw(data: Path, folder: Path, files: int, seed: int) -> int:
+def draw(data: Path, folder: Path, files: int, seed: int) -> int:
     """Copy a seeded draw, each set into the class folder of its name; returns its bytes."""
     every = [(name, path) for name in SETS for path in sorted((data / name).rglob("*.jp*g"))]
     chosen = random.Random(seed).sample(every, min(files, len(every)))

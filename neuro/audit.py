@@ -1,15 +1,16 @@
 """Inspect data before it is published: twins, leaks, and what a look-up without learning scores."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro import nearest
-from neuro.image import THUMBNAIL_PX
-from neuro.nearest import Vectors
-from neuro.split import Member, Pairs, SplitConfig, assign, clusters
+from neuro import nearest, split
+from neuro.harmonics import Vectors
+from neuro.miniature import THUMBNAIL_PX
+from neuro.split import Member, Pairs, SplitConfig, clusters
 
 EXACT_COSINE = 0.999
 LOOKUP_SEEDS = range(5)
@@ -158,7 +159,7 @@ def _lookup(data: Inspected, near: Pairs, labelled: NDArray[np.int64]) -> Lookup
     given = np.array(data.given_splits, dtype=np.str_)[labelled]
     own = np.array([m.split for m in data.members], dtype=np.str_)[labelled]
     drawn = [_random_test(len(labelled), seed) for seed in LOOKUP_SEEDS]
-    grouped = [_grouped_test(data, near, labelled, seed) for seed in LOOKUP_SEEDS]
+    grouped = _grouped_tests(data, near, labelled)
     return Lookup(
         given=score(given == "train", given == "test"),
         random=_mean([score(~test, test) for test in drawn]),
@@ -177,11 +178,16 @@ def _random_test(size: int, seed: int) -> NDArray[np.bool_]:
     return test
 
 
-def _grouped_test(
-    data: Inspected, near: Pairs, labelled: NDArray[np.int64], seed: int
-) -> NDArray[np.bool_]:
-    bare = [
-        Member(sample_id=m.sample_id, label=m.label, group_key=m.group_key) for m in data.members
-    ]
-    placed = assign([], bare, near, SplitConfig(seed=seed))
-    return np.array([placed[row].split == "test" for row in labelled], bool)
+def _grouped_tests(
+    data: Inspected, near: Pairs, labelled: NDArray[np.int64]
+) -> list[NDArray[np.bool_]]:
+    """Who is in the test split of each seeded, grouped draw, among the labelled rows."""
+    together: dict[int, list[Member]] = defaultdict(list)
+    for number, member in zip(clusters(data.members, near).tolist(), data.members, strict=True):
+        together[number].append(member)
+    groups, drawn_tests = split.named(together.values()), []
+    for seed in LOOKUP_SEEDS:
+        drawn = split.draw(groups, SplitConfig(seed=seed))
+        tests = {m.sample_id for g, where in drawn.items() if where == "test" for m in groups[g]}
+        drawn_tests.append(np.array([data.members[n].sample_id in tests for n in labelled], bool))
+    return drawn_tests

@@ -5,7 +5,7 @@ import io
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,11 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from neuro import dicom, intensity, jpeg
 from neuro.errors import BadImageError
+from neuro.miniature import difference_hash, thumbnail
 
 FORMATS = ("JPEG", "PNG", "TIFF", "JPEG2000", "PPM", "WEBP")
 MAX_PIXELS = 50_000_000
 MIN_SIDE_PX = 32
-THUMBNAIL_PX = 32
 EIGHT_BIT = ("L", "RGB", "RGBA", "RGBa", "LA", "P", "PA", "1")
 DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
 # What Pillow raises on broken files, by their common parents.
@@ -59,15 +59,16 @@ class CleanImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Upright:
-    """Decoded, 8 bit, as it is seen. jpeg: the bytes to store, where pixels need no other form.
+    """Decoded, 8 bit, as it is seen. grey: its brightness, (h, w).
 
-    picture: only the brightness where ``jpeg`` is given. source: name of the format it came in.
+    stored: a JPEG whose pixels need no other form, or the picture that becomes a PNG. source: name
+    of the format it came in.
     """
 
-    picture: Image.Image
+    grey: NDArray[np.uint8]
+    stored: bytes | Image.Image
     mode: str
     source: str
-    jpeg: bytes | None = None
     facts: Mapping[str, str | float] = field(default_factory=dict)
     group_id_hint: str = ""
 
@@ -79,19 +80,19 @@ def clean(raw: bytes) -> CleanImage:
     turned images become PNG. Raises BadImageError with a reason code.
     """
     upright = _decode(raw)
-    small = thumbnail(upright.picture)
-    if small.min() == small.max() and _is_blank(upright.picture):
+    grey, stored, media_type = upright.grey, upright.stored, "image/jpeg"
+    small = thumbnail(grey)
+    if small.min() == small.max() and grey.min() == grey.max():
         raise BadImageError("blank", "every pixel has the same value")
-    stored, media_type = upright.jpeg, "image/jpeg"
-    if stored is None:
-        stored, media_type = _as_png(upright.picture), "image/png"
+    if isinstance(stored, Image.Image):
+        stored, media_type = _as_png(stored), "image/png"
     return CleanImage(
         sha256=hashlib.sha256(raw).hexdigest(),
         stored=stored,
         stored_sha256=hashlib.sha256(stored).hexdigest(),
         media_type=media_type,
-        width=upright.picture.width,
-        height=upright.picture.height,
+        width=grey.shape[1],
+        height=grey.shape[0],
         mode=upright.mode,
         perceptual_hash=difference_hash(small),
         thumbnail=small.tobytes(),
@@ -100,29 +101,10 @@ def clean(raw: bytes) -> CleanImage:
     )
 
 
-def thumbnail(picture: Image.Image) -> NDArray[np.uint8]:
-    """A (32, 32) grey uint8 miniature: what twins are found by."""
-    side = (THUMBNAIL_PX, THUMBNAIL_PX)
-    return np.asarray(_grey(picture).resize(side, Image.Resampling.BILINEAR), dtype=np.uint8)
-
-
-def difference_hash(small: NDArray[np.uint8]) -> str:
-    """64-bit difference hash: is each pixel brighter than its left neighbour (N. Krawetz, 2013).
-
-    small: a thumbnail; the full picture would say the same at ten times the cost.
-    """
-    tiny = Image.fromarray(small).resize((9, 8), Image.Resampling.BILINEAR)
-    values = np.asarray(tiny)
-    return np.packbits(values[:, 1:] > values[:, :-1]).tobytes().hex()
-
-
-def _is_blank(picture: Image.Image) -> bool:
-    low, high = _grey(picture).getextrema()
-    return low == high
-
-
-def _grey(picture: Image.Image) -> Image.Image:
-    return picture if picture.mode == "L" else picture.convert("L")
+def _of_picture(picture: Image.Image, mode: str, source: str) -> _Upright:
+    """A flat picture that is stored as PNG."""
+    grey = picture if picture.mode == "L" else picture.convert("L")
+    return _Upright(grey=np.asarray(grey), stored=picture, mode=mode, source=source)
 
 
 def _decode(raw: bytes) -> _Upright:
@@ -143,22 +125,17 @@ def _from_jpeg(stripped: jpeg.Stripped) -> _Upright:
     header = jpeg.header(stripped.data)
     _check_size(header.width, header.height)
     _check_mode(header.mode)
-    size, values = (header.width, header.height), jpeg.brightness(stripped.data)
-    grey = Image.frombuffer("L", size, values, "raw", "L", 0, 1)
-    return _Upright(picture=grey, mode=header.mode, source="JPEG", jpeg=stripped.data)
+    grey = jpeg.brightness(stripped.data)
+    return _Upright(grey=grey, stored=stripped.data, mode=header.mode, source="JPEG")
 
 
 def _from_dicom(raw: bytes) -> _Upright:
     parsed = dicom.parse(raw)
     _check_size(parsed.width, parsed.height)
     rendered = dicom.render(parsed)
-    return _Upright(
-        picture=Image.fromarray(rendered.pixels),
-        mode=rendered.mode,
-        source="DICOM",
-        facts=rendered.facts,
-        group_id_hint=dicom.patient_id(parsed),
-    )
+    upright = _of_picture(Image.fromarray(rendered.pixels), rendered.mode, "DICOM")
+    hint = dicom.patient_id(parsed)
+    return replace(upright, facts=rendered.facts, group_id_hint=hint)
 
 
 def _from_pixels(raw: bytes) -> _Upright:
@@ -176,7 +153,7 @@ def _from_pixels(raw: bytes) -> _Upright:
                 return _shallow(picture, upright, layout)
     # 16 bits of colour or beside an alpha: Pillow keeps the high byte of each.
     mode = f"{picture.mode}, high byte" if ";16" in layout else picture.mode
-    return _Upright(picture=_flatten(upright), mode=mode, source=str(picture.format))
+    return _of_picture(_flatten(upright), mode, str(picture.format))
 
 
 @contextmanager
@@ -270,12 +247,9 @@ def _shallow(picture: Image.Image, upright: Image.Image, layout: str) -> _Uprigh
     shown = intensity.to_eight_bit(values, intensity.span(low, high))
     if getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:  # white is zero: Pillow ignores it
         shown = 255 - shown
-    return _Upright(
-        picture=Image.fromarray(shown),
-        mode=f"{picture.mode}, {intensity.PERCENTILE_RULE}",
-        source=str(picture.format),
-        facts={"intensity_low": low, "intensity_high": high},
-    )
+    mode = f"{picture.mode}, {intensity.PERCENTILE_RULE}"
+    flat = _of_picture(Image.fromarray(shown), mode, str(picture.format))
+    return replace(flat, facts={"intensity_low": low, "intensity_high": high})
 
 
 def _flatten(picture: Image.Image) -> Image.Image:

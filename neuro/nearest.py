@@ -1,8 +1,8 @@
 """Near pairs and nearest pictures, found exactly without comparing all with all in full.
 
-Pictures are projected on their low frequencies. With R for what that leaves out, Cauchy and
-Schwarz give cos(a, b) <= Pa . Pb + |Ra| |Rb|: most pairs are ruled out by some 140 numbers instead
-of 1,024, the rest are computed in full. No pair is missed, but for the rounding of float32.
+A product of some 60 numbers rules out nearly all pairs (``harmonics.invariants``), the low
+frequencies most others (``harmonics.best_cosines``), and the rest are computed in full. No pair is
+missed, but for the rounding of float32.
 """
 
 import os
@@ -12,20 +12,21 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dct
 from threadpoolctl import threadpool_limits
 
-from neuro.image import THUMBNAIL_PX
+from neuro import harmonics
+from neuro.harmonics import Parts, Vectors
+from neuro.miniature import THUMBNAIL_PX
 from neuro.split import Pairs
 
-Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 T = TypeVar("T")
 
 _SIDE = THUMBNAIL_PX
-_RADIUS = 13  # of the kept frequencies; round, so that all eight poses keep the same ones
-_BLOCK = 256
-_CLOSEST = 64
+_COARSE, _FINE = 8, 13  # radius of the frequencies that rule out pairs, first and second
+_BLOCK, _TILE = 256, 512  # rows and columns at once: products and sums stay in the cache
+_WIDE = 8192  # columns of one plain product
+_CLOSEST, _CHUNK = 24, 32
 _ROUNDING = np.float32(1e-5)
 
 
@@ -40,15 +41,20 @@ def poses(rows: Vectors) -> Iterator[Vectors]:
 
 def near_pairs(rows: Vectors, first: int, cosine: float) -> Pairs:
     """Pairs (i, j), i < j, j >= first, whose cosine in any pose reaches the given one. (m, 2)."""
-    basis = _basis()
-    coarse = _coarse(rows, basis)
+    fine = harmonics.split(rows, _FINE)
+    coarse = harmonics.invariants(harmonics.split(rows, _COARSE))
+    least = cosine - _ROUNDING
 
     def search(start: int) -> Pairs:
-        block = rows[start : start + _BLOCK]
-        bound = _bounds(block, coarse[: start + len(block)], basis)
-        j, i = np.nonzero(bound >= cosine - _ROUNDING)
-        pairs = np.stack([i, j + start], axis=1).astype(np.int64)
-        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+        end = min(start + _BLOCK, len(rows))
+        found = [np.empty((0, 2), np.int64)]
+        for left in range(0, end, _WIDE):
+            bound = coarse[start:end] @ coarse[left : min(left + _WIDE, end)].T
+            j, i = np.nonzero(bound >= least)
+            pairs = np.stack([i + left, j + start], axis=1).astype(np.int64)
+            pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+            found.append(pairs[_bounds_of(fine, pairs) >= least])
+        pairs = np.concatenate(found)
         near: Pairs = pairs[cosines(rows, pairs) >= cosine]
         return near
 
@@ -71,22 +77,18 @@ class Neighbours:
     """The pictures closest to each row, with a bound on the cosine of all others."""
 
     def __init__(self, rows: Vectors) -> None:
-        basis, n = _basis(), len(rows)
-        coarse, close = _coarse(rows, basis), min(_CLOSEST, n)
-        self._rows = rows
+        n = len(rows)
+        close = min(_CLOSEST, n)
+        self._rows, self._fine = rows, harmonics.split(rows, _FINE)
         self._near = np.empty((n, close), np.int64)
         self._cosine = np.empty((n, close), np.float32)
-        self._beyond = np.full(n, -np.inf, np.float32)
+        self._beyond = np.empty(n, np.float32)
 
         def search(start: int) -> None:
-            block = rows[start : start + _BLOCK]
-            bound = _bounds(block, coarse, basis)
-            order = np.argpartition(-bound, close - 1, axis=1)
-            if close < n:
-                rest = np.take_along_axis(bound, order[:, close:], axis=1)
-                self._beyond[start : start + _BLOCK] = rest.max(axis=1) + _ROUNDING
-            self._near[start : start + _BLOCK] = np.sort(order[:, :close], axis=1)
-            views = np.stack(list(poses(block)), axis=2)
+            some = slice(start, min(start + _BLOCK, n))
+            near, beyond = _largest(_bounds(self._fine, some), close)
+            self._near[some], self._beyond[some] = near, beyond + _ROUNDING
+            views = _views(rows[some])
             for row, view in enumerate(views, start):
                 self._cosine[row] = (rows[self._near[row]] @ view).max(axis=1)
 
@@ -97,13 +99,18 @@ class Neighbours:
         similar = np.where(among[self._near[asked]], self._cosine[asked], -np.inf)
         best = similar.argmax(axis=1)
         found: Rows = self._near[asked, best]
-        open_rows = np.flatnonzero(similar[np.arange(len(asked)), best] < self._beyond[asked])
-        pool = np.flatnonzero(among)
-        others = self._rows[pool]
+        highest = similar[np.arange(len(asked)), best]
+        open_rows = np.flatnonzero(highest < self._beyond[asked])
 
         def search(start: int) -> None:
             some = open_rows[start : start + _BLOCK]
-            found[some] = pool[_full(self._rows[asked[some]], others).argmax(axis=1)]
+            bounds = np.where(among, _bounds(self._fine, asked[some]), -np.inf)
+            views = _views(self._rows[asked[some]])
+            for place, bound, view in zip(some, bounds, views, strict=True):
+                others = np.flatnonzero(bound > highest[place] - _ROUNDING)
+                exact = (self._rows[others] @ view).max(axis=1)
+                if len(others) and exact.max() > highest[place]:
+                    found[place] = others[exact.argmax()]
 
         _each_block(search, 0, len(open_rows))
         return found
@@ -123,34 +130,44 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-def _full(left: Vectors, right: Vectors) -> NDArray[np.float32]:
-    best = np.full((len(left), len(right)), -1, np.float32)
-    for pose in poses(left):
-        np.maximum(best, pose @ right.T, out=best)
-    return best
+def _views(rows: Vectors) -> Vectors:
+    """Every pose of each row, (n, 1024, 8)."""
+    return np.stack(list(poses(rows)), axis=2)
 
 
-def _basis() -> Vectors:
-    """Low-frequency patterns of the cosine transform, (1024, about 140), orthonormal."""
-    waves = dct(np.eye(_SIDE), norm="ortho", axis=0)
-    u, v = np.indices((_SIDE, _SIDE))
-    kept = (u**2 + v**2 < _RADIUS**2) & (u + v > 0)  # no mean: it was removed
-    patterns = np.einsum("ui,vj->uvij", waves, waves)[kept]
-    return np.ascontiguousarray(patterns.reshape(len(patterns), -1).T, np.float32)
+def _bounds(fine: Parts, some: slice | Rows) -> Vectors:
+    """Upper bounds of the cosines of some rows with all."""
+    left = fine[some]
+    bound = np.empty((len(left), len(fine)), np.float32)
+    for start in range(0, len(fine), _TILE):
+        right = fine[start : start + _TILE]
+        bound[:, start : start + _TILE] = harmonics.best_cosines(left, right)
+    return bound
 
 
-def _coarse(rows: Vectors, basis: Vectors) -> Vectors:
-    low = rows @ basis
-    whole = np.einsum("ij,ij->i", rows, rows)
-    rest = np.sqrt(np.maximum(whole - np.einsum("ij,ij->i", low, low), 0))
-    return np.concatenate([low, rest[:, None]], axis=1)
+def _bounds_of(fine: Parts, pairs: Pairs) -> Vectors:
+    """Upper bounds of the cosines of pairs."""
+    steps = range(0, len(pairs), 4 * _BLOCK)
+    some = [pairs[start : start + 4 * _BLOCK] for start in steps]
+    parts = [harmonics.paired_cosines(fine[p[:, 0]], fine[p[:, 1]]) for p in some]
+    return np.concatenate([np.empty(0, np.float32), *parts])
 
 
-def _bounds(block: Vectors, coarse: Vectors, basis: Vectors) -> NDArray[np.float32]:
-    """Upper bounds of the cosines of a block with all rows that are given as ``coarse``."""
-    best = np.full((len(block), len(coarse)), -2, np.float32)
-    part = np.empty_like(best)
-    for pose in poses(block):
-        np.matmul(_coarse(pose, basis), coarse.T, out=part)
-        np.maximum(best, part, out=best)
-    return best
+def _largest(values: Vectors, count: int) -> tuple[Rows, Vectors]:
+    """Columns of each row's largest values, (m, count), and the largest of its other values.
+
+    The largest values lie in the chunks that have the largest maxima: only those are looked into.
+    """
+    m, n = values.shape
+    padded = np.full((m, -(-n // _CHUNK) * _CHUNK + _CHUNK), -np.inf, np.float32)
+    padded[:, :n] = values
+    chunks = padded.reshape(m, -1, _CHUNK)
+    top = chunks.max(axis=2)
+    kept = min(count + 1, top.shape[1])  # one more holds the largest of the others
+    chosen = np.argpartition(-top, kept - 1, axis=1)[:, :kept]
+    columns = (chosen[:, :, None] * _CHUNK + np.arange(_CHUNK)).reshape(m, -1)
+    inside = np.take_along_axis(padded, columns, axis=1)
+    order = np.argpartition(-inside, count, axis=1)
+    columns = np.take_along_axis(columns, order, axis=1)
+    beyond = np.take_along_axis(inside, order[:, count : count + 1], axis=1)[:, 0]
+    return np.sort(columns[:, :count], axis=1), beyond

@@ -9,6 +9,7 @@ that is late: its timer's signal is left to its default action.
 import contextlib
 import hashlib
 import json
+import os
 import resource
 import signal
 import struct
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, NoReturn
+
+from threadpoolctl import threadpool_limits
 
 from neuro.errors import BadImageError, ConfigError
 from neuro.image import CleanImage, clean
@@ -163,9 +166,9 @@ def _read_answer(stream: IO[bytes] | None) -> CleanImage | Rejected:
 def _read(stream: IO[bytes] | None) -> tuple[bytes, bytes, bytes]:
     """Three blocks behind their lengths."""
     assert stream is not None  # noqa: S101 - a pipe by construction
-    lengths = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
-    first, second, third = (_exactly(stream, length) for length in lengths)
-    return first, second, third
+    first, second, third = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+    blocks = _exactly(stream, first + second + third)
+    return blocks[:first], blocks[first : first + second], blocks[first + second :]
 
 
 def _exactly(stream: IO[bytes], length: int) -> bytes:
@@ -178,9 +181,10 @@ def _exactly(stream: IO[bytes], length: int) -> bytes:
 def _answer(path: Path, file_bytes: int) -> tuple[bytes, bytes, bytes]:
     raw = None
     try:
-        if path.stat().st_size > file_bytes:
-            raise BadImageError("too_large", "the file is over the size limit")
-        raw = path.read_bytes()
+        with path.open("rb", buffering=0) as stream:
+            if os.fstat(stream.fileno()).st_size > file_bytes:
+                raise BadImageError("too_large", "the file is over the size limit")
+            raw = stream.read()
         image = clean(raw)
     except BadImageError as error:
         code, message = error.code, str(error)
@@ -200,7 +204,8 @@ def _serve(memory_bytes: int, file_bytes: int, deadline_s: float) -> NoReturn:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     for forbidden in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(forbidden, (0, 0))
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    # Products of small matrices gain nothing from threads, which spin while they wait.
+    with contextlib.suppress(EOFError, BrokenPipeError), threadpool_limits(1, user_api="blas"):
         while True:
             name, _, _ = _read(sys.stdin.buffer)
             signal.setitimer(signal.ITIMER_PROF, deadline_s)

@@ -14,6 +14,7 @@ from neuro.store import places
 from neuro.store.places import Place
 
 _GONE = {"NoSuchBucketPolicy", "NoSuchBucket"}
+_EXPIRES = "neuro-expires-"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,17 +35,23 @@ class Step:
     detail: str
 
 
-def create(where: Place, rules: list[Rule], keep_versions_days: int = 0) -> list[Step]:
+def create(
+    where: Place, rules: list[Rule], keep_versions_days: int = 0, retention_days: int = 0
+) -> list[Step]:
     """Make a bucket if it is missing, then encryption, lifecycle, versions and the roles' policy.
 
-    keep_versions_days: how long replaced and deleted objects stay; 0 keeps no versions. Running it
-    twice changes nothing; statements of others in the policy stay.
+    keep_versions_days: how long replaced and deleted objects stay; 0 keeps no versions.
+    retention_days: after which objects below the prefix go by themselves; 0 keeps them. Running it
+    twice changes nothing; statements of others in the policy stay, and so does the retention of
+    other prefixes. Raises ConfigError for a retention where a lake lies or no prefix is given.
     """
     client = places.client(where)
+    if retention_days:
+        _require_no_lake(client, where)
     wanted: list[tuple[str, Callable[[], object]]] = [
         ("bucket", lambda: _make(client, where)),
         ("encryption at rest", lambda: _encrypt(client, where)),
-        ("lifecycle", lambda: _age(client, where, keep_versions_days)),
+        ("lifecycle", lambda: _age(client, where, keep_versions_days, retention_days)),
     ]
     if keep_versions_days:
         wanted.append(("versions", lambda: _keep_versions(client, where)))
@@ -89,6 +96,27 @@ def keeps_checksum(where: Place, key: str) -> bool:
     return "ChecksumSHA256" in found
 
 
+def purge(where: Place, key: str) -> int:
+    """Remove an object with all its versions and marks; returns how many those were."""
+    client = places.client(where)
+    name = f"{where.prefix}/{key}".lstrip("/")
+    try:
+        pages = client.get_paginator("list_object_versions").paginate(
+            Bucket=where.bucket, Prefix=name
+        )
+        found = [
+            each["VersionId"]
+            for page in pages
+            for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+            if each["Key"] == name
+        ]
+        for version in found:
+            client.delete_object(Bucket=where.bucket, Key=name, VersionId=version)
+    except (ClientError, BotoCoreError) as error:
+        raise StorageError(f"remove {key} of {where.named}: {_said(error)}") from error
+    return len(found)
+
+
 def list_versions(where: Place) -> str:
     """Whether versions are on; raises StorageError where they cannot be listed."""
     client = places.client(where)
@@ -119,7 +147,19 @@ def _encrypt(client: Any, where: Place) -> None:
     )
 
 
-def _age(client: Any, where: Place, keep_versions_days: int) -> None:
+def _require_no_lake(client: Any, where: Place) -> None:
+    if not where.prefix:
+        raise ConfigError(f"a retention for all of {where.uri}? Give a prefix of its own")
+    asked = {"Bucket": where.bucket, "Prefix": f"{where.prefix}/releases.lance/", "MaxKeys": 1}
+    try:
+        if client.list_objects_v2(**asked).get("KeyCount"):
+            raise ConfigError(f"{where.uri} holds a lake, whose images would be removed by age")
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _GONE:
+            raise StorageError(f"list {where.named}: {_said(error)}") from error
+
+
+def _age(client: Any, where: Place, keep_versions_days: int, retention_days: int) -> None:
     everything = {"Filter": {"Prefix": ""}, "Status": "Enabled"}
     rules: list[Mapping[str, Any]] = [
         {
@@ -131,9 +171,25 @@ def _age(client: Any, where: Place, keep_versions_days: int) -> None:
     if keep_versions_days:
         aged = {"NoncurrentDays": keep_versions_days}
         rules.append({**everything, "ID": "neuro-versions", "NoncurrentVersionExpiration": aged})
+    own = f"{_EXPIRES}{_mark(where)}"
+    if retention_days:
+        about = {"Filter": {"Prefix": f"{where.prefix}/"}, "Status": "Enabled"}
+        rules.append({**about, "ID": own, "Expiration": {"Days": retention_days}})
+    rules += [rule for rule in _retentions(client, where) if rule["ID"] != own]
     client.put_bucket_lifecycle_configuration(
         Bucket=where.bucket, LifecycleConfiguration={"Rules": rules}
     )
+
+
+def _retentions(client: Any, where: Place) -> list[Mapping[str, Any]]:
+    """The rules of this bucket by which objects below some prefix go."""
+    try:
+        held = client.get_bucket_lifecycle_configuration(Bucket=where.bucket)["Rules"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchLifecycleConfiguration":
+            raise
+        return []
+    return [rule for rule in held if str(rule.get("ID", "")).startswith(_EXPIRES)]
 
 
 def _keep_versions(client: Any, where: Place) -> None:

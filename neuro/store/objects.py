@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -73,6 +73,15 @@ class Objects:
 
         return self._insist("find", key, head)
 
+    def digest(self, key: str) -> str | None:
+        """The SHA-256 that an object was written with; None where it was written without."""
+
+        def head() -> str | None:
+            found = obstore.get(self._store, key, options={"head": True}).attributes.get("sha256")
+            return None if found is None else str(found)
+
+        return self._insist("find", key, head)
+
     def list(self, under: str = "") -> Iterator[Entry]:
         """Every object below a folder, in the order of keys."""
         last = ""
@@ -110,14 +119,19 @@ class Objects:
         """Create an object unless its key is taken; True if it is there by this very call.
 
         A create whose answer was lost meets itself when it is tried again, so who seems to have
-        lost looks whose object it is.
+        lost then looks whose object it is.
         """
         about = {"sha256": hashlib.sha256(raw).hexdigest(), "writer": secrets.token_hex(8)}
+        tries = 0
 
         def create() -> bool:
+            nonlocal tries
+            tries += 1
             try:
                 obstore.put(self._store, key, raw, mode="create", attributes=about)
             except (refused.AlreadyExistsError, refused.PreconditionError):
+                if tries == 1:
+                    return False
                 held = obstore.get(self._store, key).attributes
                 return held.get("writer") == about["writer"]
             return True
@@ -155,6 +169,12 @@ class Objects:
                 raise refused.GenericError(str(error)) from error
 
         self._insist("delete", key, remove)
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Remove objects, many at a time and in no order."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            for _ in pool.map(self.delete, keys):
+                pass
 
     def read_range(self, key: str, start: int, end: int) -> bytes:
         """Bytes start up to end of an object."""
@@ -229,15 +249,30 @@ def download(uri: str, folder: Path, endpoint: str | None = None) -> None:
     entries = [entry for entry in source.list() if not entry.key.endswith("/")]
     targets = [_below(folder, entry.key) for entry in entries]
 
-    def fetch(entry: Entry, target: Path) -> None:
+    fetch(source, list(zip(entries, targets, strict=True)))
+
+
+def fetch(source: Objects, wanted: Sequence[tuple[Entry, Path]]) -> None:
+    """Bring each listed object to its path, whole; one that has gone meanwhile is left out.
+
+    Raises StorageError if one was replaced meanwhile.
+    """
+
+    def bring(entry: Entry, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.part")
-        with part.open("wb") as file:
-            file.writelines(source.pieces(entry))
+        try:
+            with part.open("wb") as file:
+                file.writelines(source.pieces(entry))
+        except StorageError:
+            part.unlink()
+            if source.find(entry.key) is not None:
+                raise
+            return
         part.replace(target)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        for _ in pool.map(fetch, entries, targets):
+        for _ in pool.map(bring, *zip(*wanted, strict=True)):
             pass
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from obstore import exceptions as refused
@@ -73,16 +74,22 @@ def region(where: Any) -> str:
 
 def client(where: Place) -> Any:
     """A boto3 client for S3, with the place's limits of time."""
+    held = (known := session()).get_credentials()
+    keys = held.get_frozen_credentials() if held else None
+    return _client(where.endpoint, where.attempt_s, region(known), keys)
+
+
+@lru_cache(maxsize=8)  # making one costs a quarter of a second; other keys make another
+def _client(endpoint: str | None, attempt_s: float, named: str, keys: object) -> Any:
     from botocore.config import Config  # as above
 
     limits = Config(
-        connect_timeout=min(5.0, where.attempt_s),
-        read_timeout=where.attempt_s,
+        connect_timeout=min(5.0, attempt_s),
+        read_timeout=attempt_s,
         retries={"total_max_attempts": 1},
-        s3={"addressing_style": "path" if where.endpoint else "auto"},
+        s3={"addressing_style": "path" if endpoint else "auto"},
     )
-    known = session()
-    return known.client("s3", endpoint_url=where.endpoint, region_name=region(known), config=limits)
+    return session().client("s3", endpoint_url=endpoint, region_name=named, config=limits)
 
 
 def why_final(error: BaseException) -> str | None:

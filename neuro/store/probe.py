@@ -181,8 +181,7 @@ def _folder(where: Place) -> Iterator[Objects]:
     try:
         yield objects
     finally:
-        for entry in list(objects.list()):
-            objects.delete(entry.key)
+        objects.delete_all(entry.key for entry in objects.list())
 
 
 TESTS: tuple[tuple[str, str, bool, Callable[[Objects], str]], ...] = (

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from PIL import Image
 
-from neuro import image, phantom
+from neuro import miniature, phantom
 from neuro.errors import ConfigError
 
 
@@ -21,7 +20,7 @@ def phantoms() -> np.ndarray:
 @pytest.fixture(scope="module")
 def cosines(phantoms: np.ndarray) -> np.ndarray:
     """(n, n) highest cosine of two mean-removed thumbnails over the eight flips and rotations."""
-    small = np.stack([image.thumbnail(Image.fromarray(one)) for one in phantoms]).astype(float)
+    small = np.stack([miniature.thumbnail(one) for one in phantoms]).astype(float)
     small -= small.mean(axis=(1, 2), keepdims=True)
     small /= np.linalg.norm(small, axis=(1, 2), keepdims=True)
     turned = [np.rot90(side, k, (1, 2)) for side in (small, small[:, :, ::-1]) for k in range(4)]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neuro import miniature
 from neuro.errors import ConfigError
 from neuro.image import CleanImage, clean
 from neuro.vet import Child, Rejected, VetConfig, check_files
@@ -53,8 +54,8 @@ def test_results_come_in_the_order_of_the_paths(tmp_path: Path, good: list[Path]
     results = list(check_files(paths, VetConfig(workers=2)))
     assert [code(r) for r in results] == ["clean", "not_an_image", "clean", "unreadable", "clean"]
     small = [r.thumbnail for r in results if isinstance(r, CleanImage)]
-    expected = [Image.open(path).resize((32, 32), Image.Resampling.BILINEAR) for path in good]
-    assert small == [np.asarray(picture).tobytes() for picture in expected]
+    expected = [miniature.thumbnail(np.asarray(Image.open(path))) for path in good]
+    assert small == [one.tobytes() for one in expected]
 
 
 def test_a_file_that_never_ends_costs_only_itself(tmp_path: Path, good: list[Path]) -> None:

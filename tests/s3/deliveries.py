@@ -1,5 +1,6 @@
 """Deliveries for lakes in buckets, and the way in that users take."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
@@ -41,3 +43,12 @@ def ingest(folder: Path, lake: str) -> dict[str, Any]:
 
     receipt: dict[str, Any] = flow.fn(problem="brain", source=str(folder), lake=lake)
     return receipt
+
+
+def neuro(*arguments: str, code: int = 0) -> Any:
+    """What a verb prints as JSON."""
+    from deployments.cli import app
+
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == code, (done.output, done.exception)
+    return json.loads(done.stdout)
