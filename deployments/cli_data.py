@@ -77,6 +77,10 @@ def ingest(
     ] = None,
     problem: Problem = "brain",
     branch: BranchName = None,
+    landing: Annotated[
+        str | None,
+        typer.Option(help="Copy originals to this folder or s3:// [default: NEURO_LANDING]."),
+    ] = None,
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,
@@ -86,11 +90,21 @@ def ingest(
     Example: neuro ingest ~/scans/2026-11 --problem brain
     """
     # A flow may run in another folder, so a path is made absolute; an address is not a path.
-    place = str(Path(source).resolve()) if source and "://" not in source else source
+    place, originals = _absolute(source), _absolute(landing)
     result = console.call(
-        "ingest", is_local=local, problem=problem, source=place, lake=lake, branch=branch
+        "ingest",
+        is_local=local,
+        problem=problem,
+        source=place,
+        lake=lake,
+        branch=branch,
+        landing=originals,
     )
     console.show(result, as_json=as_json, title="ingest")
+
+
+def _absolute(place: str | None) -> str | None:
+    return str(Path(place).resolve()) if place and "://" not in place else place
 
 
 @labels_app.command("import")

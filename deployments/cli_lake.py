@@ -132,7 +132,7 @@ def restore(
 @app.command()
 def export(
     release: Annotated[str, typer.Argument(help="Release, or 'current'.")],
-    folder: Annotated[str, typer.Argument(help="An empty or a new folder.")],
+    folder: Annotated[str, typer.Argument(help="Folder or s3://bucket/prefix, empty or new.")],
     problem: Problem = "brain",
     preprocessed: Annotated[
         bool, typer.Option("--preprocessed", help="Arrays (.npy, float32) as a model gets them.")
@@ -145,7 +145,7 @@ def export(
     lake: LakeUri = None,
     as_json: Json = False,
 ) -> None:
-    """Write a release as a plain folder with a manifest and a Croissant description.
+    """Write a release as plain files with a manifest and a Croissant description.
 
     Example: neuro export current ~/brain-128 --preprocessed --size-px 128 --intensity unit
     """
@@ -161,8 +161,8 @@ def export(
     question, where = problems.load(problem), data.open_lake(lake)
     found = releases.find(where, question.dataset, None if release == "current" else release)
     spec = replace(question.preprocess, **asked) if preprocessed else None
-    done = exporting.export(where, question, found, folder, spec)
-    facts = {"release": found.name, "folder": str(done.folder), "n": done.n}
+    done = exporting.export(where, question, found, data.open_outlet(folder), spec)
+    facts = {"release": found.name, "folder": done.where, "n": done.n}
     facts |= {"manifest_sha256": done.manifest_sha256}
     facts |= {"preprocess_hash": spec.sha256 if spec else ""}
     console.show(facts, as_json=as_json, title="export")

@@ -17,7 +17,7 @@ app = typer.Typer()
 bucket_app = typer.Typer(no_args_is_help=True, help="Buckets and who may do what in them.")
 app.add_typer(bucket_app, name="bucket")
 
-ROLES = ("reader", "ingester", "trainer", "admin")
+ROLES = ("reader", "ingester", "trainer", "lander", "admin")
 
 Place = Annotated[str, typer.Argument(help="s3://bucket/prefix of the lake.")]
 Roles = Annotated[
@@ -26,6 +26,9 @@ Roles = Annotated[
 ]
 KeepVersions = Annotated[
     int, typer.Option(help="Days that replaced and deleted objects stay; 0: no versions.")
+]
+Retention = Annotated[
+    int, typer.Option(help="Days after which objects below a landing prefix go; 0: they stay.")
 ]
 
 
@@ -67,6 +70,7 @@ def bucket_create(
     place: Place,
     role: Roles = None,
     keep_versions_days: KeepVersions = 0,
+    retention_days: Retention = 0,
     endpoint: Endpoint = None,
     as_json: Json = False,
 ) -> None:
@@ -79,7 +83,7 @@ def bucket_create(
 
     console.remember(endpoint)
     where = places.place(place, settings.load().s3_endpoint)
-    steps = bucket.create(where, _rules(role or []), keep_versions_days)
+    steps = bucket.create(where, _rules(role or []), keep_versions_days, retention_days)
     facts = {"place": where.uri, "endpoint": where.endpoint}
     if as_json:
         console.show(facts | {"steps": [asdict(step) for step in steps]}, as_json=True)

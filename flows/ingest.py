@@ -11,29 +11,34 @@ from tasks import ingest as steps
 
 
 @flow(name="ingest", flow_run_name="ingest {problem}")
-def ingest(
+def ingest(  # noqa: PLR0913 - one parameter for each flag of the command
     problem: str = "brain",
     source: str | None = None,
     lake: str | None = None,
     n_verified: int = 64,
     branch: str | None = None,
+    landing: str | None = None,
 ) -> dict[str, Any]:
     """Ingest a delivery; without a source, what is new in the inbox.
 
     problem: name or TOML file. source: folder, zip or tar, single file or s3://bucket/prefix.
     n_verified: images read back at the end. branch: a user's branch, which alone shows it; else
-    main. Returns run_id, release, content_hash and the counts, of which seen = accepted + repeated
-    + quarantined, waiting (files of the inbox that may still be written), and seconds.
+    main. landing: folder or s3:// address that originals are copied to (default: NEURO_LANDING,
+    else nowhere). Returns run_id, release, content_hash and the counts, of which seen = accepted +
+    repeated + quarantined, waiting (files of the inbox that may still be written), and seconds.
     """
     started = perf_counter()
     question = problems.load(problem)
     store = data.open_branch(lake, question, branch)
+    steps.check_landing(store, landing)
     with steps.opened(question, source) as listing:
         poll = steps.read(store, question, listing, source)
         if not poll.fresh.items:
             return steps.nothing(store, question, poll, started)
         steps.check_manifest(question, poll.fresh)
         staged = steps.stage(store, question, poll.fresh, n_verified)
-        receipt = steps.publish(staged, steps.audit(staged), started)
+        passport = steps.audit(staged)
+        steps.land(staged, landing)
+        receipt = steps.publish(staged, passport, started)
         steps.remember(staged, poll, receipt["release"])
     return receipt | {"waiting": poll.waiting}

@@ -47,6 +47,19 @@ class Limits:
     ratio_from_bytes: int = 100_000_000
 
 
+class ArchiveError(ConfigError):
+    """An archive that is not taken in. ``reason`` says why without the name of a member."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def is_named_so(name: str) -> bool:
+    """Whether a file is called like an archive; ``form_of`` tells whether it is one."""
+    return name.lower().endswith(ENDINGS)
+
+
 def form_of(path: Path) -> str:
     """Tell by the first bytes: zip, tar, gz or xz; empty for a file that is no archive."""
     with path.open("rb") as stream:
@@ -56,8 +69,9 @@ def form_of(path: Path) -> str:
             return form
     if head[257:262] == b"ustar":
         return "tar"
-    if path.name.lower().endswith(ENDINGS):
-        raise ConfigError(f"archive {path} is damaged: it does not begin like a zip or tar file")
+    if is_named_so(path.name):
+        reason = "it does not begin like a zip or tar file"
+        raise ArchiveError(f"archive {path} is damaged: {reason}", reason)
     return ""
 
 
@@ -73,7 +87,8 @@ def unpack(archive: Path, form: str, room: Path, limits: Limits) -> Iterator[tup
         for member, stream in _zip(archive, meter) if form == "zip" else _tar(archive, form, meter):
             name = _confined(member, archive)
             if name in seen:
-                raise ConfigError(f"archive {archive} holds {name!r} twice; rename one of them")
+                message = f"archive {archive} holds {name!r} twice; rename one of them"
+                raise ArchiveError(message, "a name stands in it twice")
             seen.add(name)
             path = room / f"{len(seen):08d}"
             _write(stream, path)
@@ -81,9 +96,11 @@ def unpack(archive: Path, form: str, room: Path, limits: Limits) -> Iterator[tup
     except NeuroError:  # a ConfigError is a ValueError too
         raise
     except _BROKEN as error:
-        raise ConfigError(
-            f"archive {archive} is damaged or of an unknown kind ({type(error).__name__}: "
-            f"{error}); copy it again, or unpack it yourself and give the folder"
+        reason = f"damaged or of an unknown kind ({type(error).__name__}"
+        raise ArchiveError(
+            f"archive {archive} is {reason}: {error}); copy it again, or unpack it yourself and "
+            "give the folder",
+            f"it is {reason})",
         ) from error
 
 
@@ -107,7 +124,8 @@ def _zip(archive: Path, meter: "_Meter") -> Iterator[tuple[str, "_Readable"]]:
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _no_plain_file(archive, member.filename)
             if member.flag_bits & 1:
-                raise ConfigError(f"archive {archive} is encrypted; unpack it, and give the folder")
+                message = f"archive {archive} is encrypted; unpack it, and give the folder"
+                raise ArchiveError(message, "it is encrypted")
             if not member.is_dir():
                 with opened_zip.open(member) as stream:
                     yield member.filename, _Metered(stream, meter)
@@ -174,9 +192,10 @@ class _Meter:
 
     def _refuse(self, is_over: bool, limit: str) -> None:
         if is_over:
-            raise ConfigError(
+            raise ArchiveError(
                 f"archive {self._archive} unpacks to more than {limit}, at {self._member!r}; if "
-                "you trust it, unpack it yourself and give the folder"
+                "you trust it, unpack it yourself and give the folder",
+                f"it unpacks to more than {limit}",
             )
 
 
@@ -192,10 +211,11 @@ class _Metered:
         return chunk
 
 
-def _no_plain_file(archive: Path, member: str) -> ConfigError:
-    return ConfigError(
+def _no_plain_file(archive: Path, member: str) -> ArchiveError:
+    return ArchiveError(
         f"archive {archive}: {member!r} is a link, a device or sparse, and only plain files are "
-        "unpacked; take it out, or unpack it yourself and give the folder"
+        "unpacked; take it out, or unpack it yourself and give the folder",
+        "a link, a device or a sparse file is in it",
     )
 
 
@@ -203,8 +223,9 @@ def _confined(member: str, archive: Path) -> str:
     """The member's name with / between its parts. Raises ConfigError if it points elsewhere."""
     parts = member.replace("\\", "/").split("/")
     if not parts[0] or ".." in parts or re.match("[A-Za-z]:", member):
-        raise ConfigError(
+        raise ArchiveError(
             f"archive {archive}: {member!r} points outside the archive; nothing was taken from it. "
-            "Pack it again with plain names"
+            "Pack it again with plain names",
+            "a name in it points outside",
         )
     return "/".join(part for part in parts if part not in ("", "."))

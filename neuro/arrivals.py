@@ -1,14 +1,18 @@
 """What arrived: hash every file, vet what the lake has not seen, stream it to the branch."""
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 
 import pyarrow as pa
 
+from neuro import delivery, headers
 from neuro.delivery import Delivery, Item
 from neuro.errors import ConfigError
 from neuro.image import CleanImage
@@ -25,7 +29,7 @@ Check = Callable[[Sequence[Path]], Iterable[CleanImage | Rejected]]
 # so no more than this is given to it at once. Starting its children again costs half a second.
 VET_FILES, VET_BYTES = 8192, 512_000_000
 WRITE_ROWS, WRITE_BYTES = 2048, 128_000_000
-_HASHERS, _HASH_FILES = 2, 256
+_HASHERS, _HASH_FILES, _SMALL_BYTES = 2, 256, 1 << 20
 _STORED: tuple[str, ...] = ("sha256", "stored", "stored_sha256", "media_type", "width", "height")
 _STORED += ("mode", "perceptual_hash", "thumbnail")
 
@@ -87,8 +91,9 @@ def vet_new(
     """Vet what the dataset does not hold, each digest once, and write it to the branch.
 
     held: the dataset's sample_ids; their bytes were vetted when they came. Of what lies in the lake
-    for another dataset, or for a run that was cut short, the facts are read instead. Returns the
-    files with the rejected ones marked, and what is new by digest.
+    for another dataset, or for a run that was cut short, the facts are read instead; a DICOM file
+    is vetted all the same, since its patient is kept nowhere. Returns the files with what was found
+    in them, the rejected ones marked, and what is new by digest.
     """
     unknown = {a.sha256: a.item.path for a in arrived if a.rejected is None}
     for sample_id in held:
@@ -101,27 +106,50 @@ def vet_new(
     }
     writer = _Writer(branch, run.now)
     rejected: dict[str, Rejected] = {}
-    todo = {sha256: path for sha256, path in unknown.items() if sha256 not in new}
+    found: dict[str, tuple[Mapping[str, str | float], str]] = {}
+    todo = {s: path for s, path in unknown.items() if s not in new or headers.is_dicom(path)}
     for sha256, result in _vetted(todo, run.check):
         if isinstance(result, Rejected):
-            rejected[sha256] = result
+            rejected |= {} if sha256 in new else {sha256: result}
+            continue
+        found[sha256] = result.facts, result.group_id_hint
+        if sha256 in new:
             continue
         new[sha256] = New(
             stored_sha256=result.stored_sha256, thumbnail=result.thumbnail, is_written=True
         )
         writer.add(result)
     writer.flush()
-    return [replace(a, rejected=a.rejected or rejected.get(a.sha256)) for a in arrived], new
+    return [_told(a, run.problem, rejected, found) for a in arrived], new
+
+
+def _told(
+    one: Arrived,
+    problem: Problem,
+    rejected: Mapping[str, Rejected],
+    found: Mapping[str, tuple[Mapping[str, str | float], str]],
+) -> Arrived:
+    if one.sha256 in found:
+        return replace(one, item=delivery.with_facts(one.item, problem, *found[one.sha256]))
+    return replace(one, rejected=one.rejected or rejected.get(one.sha256))
 
 
 def _hash_file(item: Item) -> Arrived:
     try:
-        with item.path.open("rb") as stream:
-            return Arrived(item=item, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+        with item.path.open("rb", buffering=0) as stream:
+            sha256 = _digest(stream)
     except OSError as error:
         name = hashlib.sha256(f"unreadable {item.source_name}".encode()).hexdigest()
         why = Rejected(sha256="", code="unreadable", message=f"{error.strerror}")
         return Arrived(item=item, sha256=name, rejected=why)
+    refused = Rejected(sha256="", code="archive", message=item.refused) if item.refused else None
+    return Arrived(item=item, sha256=sha256, rejected=refused)
+
+
+def _digest(stream: FileIO) -> str:
+    if os.fstat(stream.fileno()).st_size > _SMALL_BYTES:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return hashlib.sha256(stream.readall()).hexdigest()  # file_digest clears 256 kB for each file
 
 
 def _vetted(todo: Mapping[str, Path], check: Check) -> Iterator[tuple[str, CleanImage | Rejected]]:
@@ -139,7 +167,8 @@ def _batches(todo: Mapping[str, Path]) -> Iterator[list[str]]:
     size = 0
     for sha256, path in todo.items():
         some.append(sha256)
-        size += path.stat().st_size if path.exists() else 0
+        with contextlib.suppress(OSError):  # gone meanwhile; vetting says so
+            size += path.stat().st_size
         if len(some) >= VET_FILES or size >= VET_BYTES:
             yield some
             some, size = [], 0

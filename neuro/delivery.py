@@ -4,14 +4,15 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 from neuro import headers, label_table, sources
 from neuro.errors import ConfigError
 from neuro.label_table import Row
-from neuro.problem import Problem
+from neuro.problem import NO_TAG, Problem
 from neuro.sources import Found, Listing
 
 SIDECARS = (".csv", ".toml", ".json", ".txt", ".md")
@@ -25,7 +26,8 @@ class Item:
 
     source_name: path inside the delivery; data, never a path to open. label: source label, "" for
     none. given_split: the source's own split, "" for none. group_key: digest of the patient or
-    lesion id, "" for none; the id itself is not kept. metadata: JSON object.
+    lesion id, "" for none; the id itself is not kept. metadata: JSON object. refused: why it does
+    not enter, where that is known before it is looked at.
     """
 
     path: Path
@@ -34,6 +36,7 @@ class Item:
     given_split: str
     group_key: str
     metadata: str = "{}"
+    refused: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,10 +62,25 @@ def read(place: Path | Listing, problem: Problem) -> Delivery:
         _check_one_file_per_name(images, table, problem)
     note = _read_note(files)
     return Delivery(
-        items=tuple(_item(found, problem, table) for found in images),
+        items=tuple(_items(images, problem, table)),
         source=str(note.get("source", listing.kind)),
         is_synthetic=bool(note.get("synthetic", False)),
     )
+
+
+def with_facts(
+    item: Item, problem: Problem, facts: Mapping[str, str | float], patient_id: str
+) -> Item:
+    """The item with what vetting found in the file; what the delivery says itself goes before it.
+
+    patient_id: as it stands in a DICOM file. Only its digest is kept, and only by the group rule.
+    """
+    said = json.loads(item.metadata) if item.metadata != "{}" else {}
+    known = {**facts, **{name: value for name, value in said.items() if value or name not in facts}}
+    group_key = item.group_key
+    if patient_id and not group_key and problem.groups.is_patient_id:
+        group_key = _digest(problem.dataset, patient_id)
+    return replace(item, group_key=group_key, metadata=json.dumps(known, sort_keys=True))
 
 
 def write_note(folder: Path, *, source: str, is_synthetic: bool) -> None:
@@ -73,8 +91,8 @@ def write_note(folder: Path, *, source: str, is_synthetic: bool) -> None:
 
 def is_image(name: str) -> bool:
     """Whether a file is meant to be one; vetting decides whether it is."""
-    base = PurePosixPath(name)
-    return base.suffix.lower() not in SIDECARS and base.name.upper() != DICOM_INDEX
+    base = name.rpartition("/")[2]
+    return not base.lower().endswith(SIDECARS) and base.upper() != DICOM_INDEX
 
 
 def _unwrapped(listing: Listing, problem: Problem) -> tuple[Found, ...]:
@@ -93,18 +111,26 @@ def _unwrapped(listing: Listing, problem: Problem) -> tuple[Found, ...]:
     return inner if is_wrapped else listing.files
 
 
-def _item(found: Found, problem: Problem, table: Mapping[str, Row] | None) -> Item:
-    name, rule = PurePosixPath(found.name), problem.groups
-    needs_header = rule.tag or problem.layout.key in headers.IDENTIFIERS
-    header = headers.read(found.path) if needs_header else {}
-    if table is None:
-        label, given = _place(name, problem)
-        row = Row(label=label, given_split=given)
-    else:
-        keys = _keys(name, header, problem.layout.key)
-        row = next((table[key] for key in keys if key in table), Row())
-    group = row.group or header.get(rule.tag, "")
-    if rule.pattern and (match := re.search(rule.pattern, name.name)):
+def _items(
+    images: Sequence[Found], problem: Problem, table: Mapping[str, Row] | None
+) -> Iterator[Item]:
+    has_tag = problem.groups.tag not in ("", NO_TAG)
+    needs_header = has_tag or problem.layout.key in headers.IDENTIFIERS
+    of_folder = cache(partial(_of_folder, problem=problem))
+    for found in images:
+        header = headers.read(found.path) if needs_header else {}
+        if table is None:
+            row = of_folder(found.name.rpartition("/")[0])
+        else:
+            keys = _keys(PurePosixPath(found.name), header, problem.layout.key)
+            row = next((table[key] for key in keys if key in table), Row())
+        yield _item(found, problem, row, header.get(problem.groups.tag, ""))
+
+
+def _item(found: Found, problem: Problem, row: Row, patient: str) -> Item:
+    group = row.group or patient
+    pattern = problem.groups.pattern
+    if pattern and (match := re.search(pattern, found.name.rpartition("/")[2])):
         group = match.group(1)
     return Item(
         path=found.path,
@@ -112,7 +138,7 @@ def _item(found: Found, problem: Problem, table: Mapping[str, Row] | None) -> It
         label=row.label,
         given_split=row.given_split,
         group_key=_digest(problem.dataset, group) if group else "",
-        metadata=json.dumps(dict(row.metadata), sort_keys=True),
+        metadata=json.dumps(dict(row.metadata), sort_keys=True) if row.metadata else "{}",
     )
 
 
@@ -123,10 +149,10 @@ def _keys(name: PurePosixPath, header: Mapping[str, str], key: str) -> tuple[str
     return (name.as_posix(),) if key == "path" else (header.get(key, ""),)
 
 
-def _place(name: PurePosixPath, problem: Problem) -> tuple[str, str]:
+def _of_folder(folder: str, problem: Problem) -> Row:
     """Source label and given split from the folders a file stands in."""
     label = given = ""
-    for part in name.parent.parts:
+    for part in PurePosixPath(folder).parts:
         if part in problem.layout.splits:
             given = problem.layout.splits[part]
         elif part in problem.labels:
@@ -137,7 +163,7 @@ def _place(name: PurePosixPath, problem: Problem) -> tuple[str, str]:
                 f"{', '.join(sorted(problem.labels))}. Rename it, move it away, or add it under "
                 "[labels] in a problem file of your own"
             )
-    return label, given
+    return Row(label=label, given_split=given)
 
 
 def _digest(dataset: str, group: str) -> str:

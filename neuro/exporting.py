@@ -1,10 +1,9 @@
-"""A release as a plain folder: images, a manifest with digests, and a Croissant description."""
+"""A release as plain files: images, a manifest with digests, and a Croissant description."""
 
 import csv
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,9 +18,9 @@ from neuro.problem import Problem
 from neuro.sample import Sample
 from neuro.store import images, releases
 from neuro.store.lake import Lake
+from neuro.store.outlets import MANIFEST, Outlet
 from neuro.store.releases import Release
 
-MANIFEST, DESCRIPTION = "manifest.csv", "croissant.json"
 NO_LABEL = "unlabelled"
 COLUMNS: tuple[str, ...] = (
     "file",
@@ -41,44 +40,51 @@ _NOTICE = "Research use only; not a medical device."
 class Exported:
     """What was written. manifest_sha256: digest of the manifest, which has that of each file."""
 
-    folder: Path
+    where: str
     n: int
     manifest_sha256: str
 
 
 def export(
-    lake: Lake, problem: Problem, release: Release, where: str, spec: PreprocessSpec | None = None
+    lake: Lake,
+    problem: Problem,
+    release: Release,
+    outlet: Outlet,
+    spec: PreprocessSpec | None = None,
 ) -> Exported:
-    """Write a release below a folder that is empty or absent; whole, or not at all.
+    """Write a release to a place that is empty or new; whole, or not at all.
 
     Files are ``split/label/sha256.png`` (or .jpg), the stored bytes as they are. With a spec they
     are .npy instead: (channels, size, size) float32, what a model of this preprocessing is given.
-    Raises ConfigError for a folder that holds something, DamagedError for a damaged image.
+    Raises ConfigError for a place that holds something else, DamagedError for a damaged image.
     """
-    folder = _target(where)
     samples = {sample.sample_id: sample for sample in releases.samples(lake, release)}
     facts = images.facts(lake, release)
-    scratch = folder.parent / f".{folder.name}.part"
-    shutil.rmtree(scratch, ignore_errors=True)  # what a crash left
-    scratch.mkdir(parents=True)
-    try:
-        rows = []
-        for sample_id, raw in images.stored_bytes(lake, release, samples):
-            sample, known = samples[sample_id], facts[sample_id]
-            content = raw if spec is None else _tensor(raw, spec)
-            suffix = _SUFFIX[known["media_type"]] if spec is None else ".npy"
-            name = _folder_of(sample, problem) / f"{sample_id}{suffix}"
-            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-            (scratch / name).write_bytes(content)
-            rows.append(_row(sample, known, name.as_posix(), hashlib.sha256(content).hexdigest()))
-        digest = _write_manifest(scratch / MANIFEST, sorted(rows, key=lambda row: str(row["file"])))
-        description = describe(problem, release, digest, spec)
-        text = json.dumps(description, indent=1, ensure_ascii=False)
-        (scratch / DESCRIPTION).write_text(text, encoding="utf-8")
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return Exported(folder=folder, n=len(samples), manifest_sha256=digest)
+    names = {
+        sample_id: (
+            _folder_of(sample, problem)
+            / f"{sample_id}{'.npy' if spec else _SUFFIX[facts[sample_id]['media_type']]}"
+        ).as_posix()
+        for sample_id, sample in samples.items()
+    }
+
+    def told(manifest_sha256: str) -> dict[str, Any]:
+        return describe(problem, release, manifest_sha256, spec)
+
+    with outlet:
+        digest = outlet.whole(names.values(), told)
+        if digest is None:
+            rows = []
+            for sample_id, raw in images.stored_bytes(lake, release, samples):
+                content, name = raw if spec is None else _tensor(raw, spec), names[sample_id]
+                outlet.write(name, content)
+                sha256 = hashlib.sha256(content).hexdigest()
+                rows.append(_row(samples[sample_id], facts[sample_id], name, sha256))
+            manifest = _manifest(sorted(rows, key=lambda row: str(row["file"])))
+            digest = hashlib.sha256(manifest).hexdigest()
+            text = json.dumps(told(digest), indent=1, ensure_ascii=False)
+            outlet.finish(text.encode(), manifest)
+    return Exported(where=outlet.uri, n=len(samples), manifest_sha256=digest)
 
 
 def read_manifest(folder: Path) -> list[dict[str, str]]:
@@ -90,7 +96,7 @@ def read_manifest(folder: Path) -> list[dict[str, str]]:
 def describe(
     problem: Problem, release: Release, manifest_sha256: str, spec: PreprocessSpec | None
 ) -> dict[str, Any]:
-    """The folder in Croissant 1.0 (docs.mlcommons.org/croissant), as JSON-LD."""
+    """An export in Croissant 1.0 (docs.mlcommons.org/croissant), as JSON-LD."""
     kind = "preprocessed images" if spec else "images"
     about = f"{release.n} {kind} of release {release.name}. {problem.intended_use} {_NOTICE}"
     if spec is not None:
@@ -138,17 +144,6 @@ def _field(name: str) -> dict[str, Any]:
     }
 
 
-def _target(where: str) -> Path:
-    if "://" in where:
-        raise ConfigError(
-            f"export to {where} is not possible yet; give a folder, and copy it there"
-        )
-    folder = Path(where).resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is not empty; give an empty or a new folder")
-    return folder
-
-
 def _folder_of(sample: Sample, problem: Problem) -> PurePosixPath:
     """Split and label folders, named as the problem's own layout names them where it does."""
     theirs = {split: folder for folder, split in problem.layout.splits.items()}
@@ -172,12 +167,12 @@ def _row(sample: Sample, known: Mapping[str, Any], file: str, digest: str) -> di
     return facts | {name: known[name] for name in ("stored_sha256", "width", "height", "mode")}
 
 
-def _write_manifest(path: Path, rows: list[dict[str, Any]]) -> str:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _manifest(rows: list[dict[str, Any]]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode()
 
 
 # The context of the specification, as it asks for it to be written out.

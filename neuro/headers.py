@@ -36,6 +36,15 @@ _UNREADABLE = (
 )
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do; False if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
 def read(path: Path, keywords: Sequence[str] = IDENTIFIERS) -> dict[str, str]:
     """Values of the keywords that the file has, as text; empty if it is no readable DICOM file."""
     try:

@@ -1,7 +1,7 @@
-"""An inbox: a folder that is looked at again and again, and of which only what is new is read.
+"""An inbox: a place that is looked at again and again, and of which only what is new is read.
 
 What was read is remembered by marks in a small file on this machine, not in the lake: it speaks of
-this folder. A lost or outdated file costs a second reading, which changes nothing.
+this place. A lost or outdated file costs a second reading, which changes nothing.
 """
 
 import hashlib
@@ -19,35 +19,43 @@ from neuro.delivery import Delivery, Item
 class Poll:
     """One look. fresh: what is to be read now; waiting: files that may still be written.
 
-    known: marks of the files that were read before and still lie there; marks: those of fresh.
+    known: marks of the files that were read before and still lie there; marks: those of fresh, by
+    source name.
     """
 
     fresh: Delivery
     waiting: int
     known: frozenset[str]
-    marks: Mapping[Item, str]
+    marks: Mapping[str, str]
 
 
-def look(found: Delivery, read_before: Collection[str], now: datetime, settle_s: float) -> Poll:
+def look(
+    found: Delivery,
+    read_before: Collection[str],
+    now: datetime,
+    settle_s: float,
+    versions: Mapping[str, str] | None = None,
+) -> Poll:
     """Sort an inbox into known, fresh and waiting. A file that has vanished meanwhile is skipped.
 
-    settle_s: for so long a file must have been left alone, by its content and its name.
+    settle_s: for so long a file must have been left alone, by its content and its name. versions:
+    of objects, by name; an object is there whole or not at all, so it never waits.
     """
     known, marks, waiting = set(), {}, 0
     for item in found.items:
         try:
-            facts = item.path.stat()
+            version, changed_at = _version(item, versions or {})
         except FileNotFoundError:
             continue
-        mark = _mark(item, facts.st_size, facts.st_mtime_ns)
+        mark = _mark(item, version)
         if mark in read_before:
             known.add(mark)
-        elif now.timestamp() - max(facts.st_mtime, facts.st_ctime) < settle_s:
+        elif now.timestamp() - changed_at < settle_s:
             waiting += 1
         else:
-            marks[item] = mark
+            marks[item.source_name] = mark
     return Poll(
-        fresh=replace(found, items=tuple(marks)),
+        fresh=replace(found, items=tuple(i for i in found.items if i.source_name in marks)),
         waiting=waiting,
         known=frozenset(known),
         marks=marks,
@@ -77,10 +85,15 @@ def remember(state: Path, release: str, marks: Collection[str]) -> None:
     partial.replace(state)
 
 
-def _mark(item: Item, size: int, version: int) -> str:
-    """Digest of a file's name, state and meaning: a label that arrives later is news, too.
+def _version(item: Item, versions: Mapping[str, str]) -> tuple[list[object], float]:
+    """What changes with a file's content, and when that was last (0: long ago)."""
+    if item.source_name in versions:
+        return [versions[item.source_name]], 0.0
+    facts = item.path.stat()
+    return [facts.st_size, facts.st_mtime_ns], max(facts.st_mtime, facts.st_ctime)
 
-    version: nanoseconds of the last change; a bucket would give its own.
-    """
-    facts = [item.source_name, size, version, item.label, item.given_split, item.group_key]
+
+def _mark(item: Item, version: list[object]) -> str:
+    """Digest of a file's name, state and meaning: a label that arrives later is news, too."""
+    facts = [item.source_name, *version, item.label, item.given_split, item.group_key]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -15,6 +15,7 @@ from neuro.preprocess import PreprocessSpec
 
 LAYOUTS = ("folders", "table")
 KEYS = ("name", "path", *IDENTIFIERS)
+NO_TAG = "none"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,8 +60,9 @@ class GroupRule:
 
     pattern: regular expression on the file name whose first group is the patient or lesion id.
     column: the table's column that holds it. tag: the DICOM identifier that is it, where the
-    column is empty. The pattern goes before the column. None of them: twins only. required: refuse
-    a delivery in which an image has no such id.
+    column is empty. The pattern goes before the column. None of them: the PatientID of a DICOM
+    file; with tag "none" not even that. required: refuse a delivery in which an image has no such
+    id.
     """
 
     pattern: str = ""
@@ -72,8 +74,9 @@ class GroupRule:
     def __post_init__(self) -> None:
         if not 0.5 < self.twin_cosine <= 1:
             raise ConfigError(f"groups.twin_cosine must be in (0.5, 1], got {self.twin_cosine}")
-        if self.tag and self.tag not in IDENTIFIERS:
-            raise ConfigError(f"groups.tag must be one of {IDENTIFIERS}, got {self.tag!r}")
+        if self.tag not in ("", NO_TAG, *IDENTIFIERS):
+            known = (*IDENTIFIERS, NO_TAG)
+            raise ConfigError(f"groups.tag must be one of {known}, got {self.tag!r}")
         try:
             groups = re.compile(self.pattern).groups
         except re.error as error:
@@ -82,6 +85,11 @@ class GroupRule:
             raise ConfigError(f"groups.pattern {self.pattern!r} needs exactly one (group)")
         if self.required and not (self.pattern or self.column):
             raise ConfigError("groups.required needs groups.pattern or groups.column")
+
+    @property
+    def is_patient_id(self) -> bool:
+        """Whether the PatientID of a DICOM file is the group where nothing else names one."""
+        return self.tag == "PatientID" or not (self.pattern or self.column or self.tag)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

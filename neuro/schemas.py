@@ -164,7 +164,7 @@ def _failures(frame: pd.DataFrame, columns: dict[str, pandera.Column]) -> Counte
 
 def _missing_groups(items: Sequence[Item], problem: Problem) -> dict[str, int]:
     has_rule = bool(problem.groups.pattern or problem.groups.column)
-    missing = sum(not item.group_key for item in items) if has_rule else 0
+    missing = sum(not (item.group_key or item.refused) for item in items) if has_rule else 0
     return {"group_key: missing": missing} if missing else {}
 
 

@@ -4,32 +4,50 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from neuro import archives
-from neuro.archives import Limits
+from neuro.archives import ArchiveError, Limits
 from neuro.errors import ConfigError
+
+if TYPE_CHECKING:  # imported when the first bucket is read
+    from neuro.store.objects import Objects
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """One file. name: relative POSIX path in its source; data, never a path to open."""
+    """One file. name: relative POSIX path in its source; data, never a path to open.
+
+    size, e_tag: of an object that is listed and perhaps not fetched yet.
+    """
 
     name: str
     path: Path
+    size: int = 0
+    e_tag: str = ""
+
+    @property
+    def version(self) -> str:
+        """What tells an object from an earlier one of its name; "" for a file."""
+        return f"{self.size} {self.e_tag}" if self.e_tag else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """Every visible file of a source, sorted by name. where: the source as it was given."""
+    """Every visible file of a source, sorted by name. where: the source as it was given.
+
+    endpoint: of a bucket's server. room: where more may be put as long as it is open.
+    """
 
     where: str
     kind: Literal["folder", "archive", "file", "bucket"]
     files: tuple[Found, ...]
+    endpoint: str | None = None
+    room: Path | None = None
 
 
 @contextmanager
@@ -44,21 +62,50 @@ def opened(
     """
     path = Path(source)
     if "://" in source:
-        with _scratch_folder(scratch) as room:
+        with scratch_folder(scratch) as room:
             _download(source, room, endpoint)
             yield _listing(source, "bucket", _files_below(room))
     elif path.is_file():
-        if not (form := archives.form_of(path)):
+        if not archives.form_of(path):
             yield Listing(
                 where=source, kind="file", files=(Found(name=_printable(path.name), path=path),)
             )
             return
-        with _scratch_folder(scratch) as room:
-            members = archives.unpack(path, form, room, limits or Limits())
-            files = [Found(name=_printable(name), path=file) for name, file in members]
-            yield _listing(source, "archive", files)
+        with scratch_folder(scratch) as room:
+            yield unpacked(path, room, limits)
     else:
         yield folder(path)
+
+
+def unpacked(path: Path, room: Path, limits: Limits | None = None) -> Listing:
+    """The files of an archive, written into ``room``. Raises ArchiveError where it is refused."""
+    if not (form := archives.form_of(path)):
+        reason = "it does not begin like a zip or tar file"
+        raise ArchiveError(f"archive {path} is damaged: {reason}", reason)
+    members = archives.unpack(path, form, room, limits or Limits())
+    files = [Found(name=_printable(name), path=file) for name, file in members]
+    return _listing(str(path), "archive", files)
+
+
+def listed(uri: str, room: Path, endpoint: str | None = None) -> Listing:
+    """The objects below a prefix, none of them fetched; each has a numbered path in ``room``."""
+    entries = _objects(uri, endpoint).list()
+    files = [
+        Found(name=entry.key, path=room / f"{number:08d}", size=entry.size, e_tag=entry.e_tag)
+        for number, entry in enumerate(entries)
+        if not entry.key.endswith("/")  # how some tools mark an empty folder
+    ]
+    return replace(_listing(uri, "bucket", files), endpoint=endpoint, room=room)
+
+
+def fetch(listing: Listing, files: Sequence[Found]) -> None:
+    """Bring listed objects to their paths; one that has gone meanwhile is left out."""
+    from neuro.store import objects
+    from neuro.store.objects import Entry
+
+    wanted = [(Entry(key=f.name, size=f.size, e_tag=f.e_tag), f.path) for f in files]
+    if wanted:
+        objects.fetch(_objects(listing.where, listing.endpoint), wanted)
 
 
 def folder(path: Path) -> Listing:
@@ -82,10 +129,13 @@ def _is_visible(name: str) -> bool:
     return not any(part.startswith(".") for part in name.split("/"))
 
 
-def _files_below(root: Path) -> Iterator[Found]:
-    for path in root.rglob("*"):
-        if path.is_file():
-            yield Found(name=_printable(path.relative_to(root).as_posix()), path=path)
+def _files_below(root: Path, above: str = "") -> Iterator[Found]:
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(Path(entry.path), f"{above}{entry.name}/")
+            elif entry.is_file():
+                yield Found(name=_printable(above + entry.name), path=Path(entry.path))
 
 
 def _printable(name: str) -> str:
@@ -94,15 +144,26 @@ def _printable(name: str) -> str:
 
 
 def _download(uri: str, room: Path, endpoint: str | None) -> None:
-    if not uri.startswith("s3://"):
-        raise ConfigError(f"source {uri} is no s3:// address; give s3://bucket/prefix or a folder")
+    _require_bucket(uri)
     from neuro.store import objects
 
     objects.download(uri, room, endpoint)
 
 
+def _objects(uri: str, endpoint: str | None) -> "Objects":
+    _require_bucket(uri)
+    from neuro.store import objects
+
+    return objects.open(uri, endpoint)
+
+
+def _require_bucket(uri: str) -> None:
+    if not uri.startswith("s3://"):
+        raise ConfigError(f"source {uri} is no s3:// address; give s3://bucket/prefix or a folder")
+
+
 @contextmanager
-def _scratch_folder(parent: Path) -> Iterator[Path]:
+def scratch_folder(parent: Path) -> Iterator[Path]:
     """A folder of one's own, removed afterwards; those of runs that were killed are removed first.
 
     Whoever uses a folder holds a lock on it, which ends with the process.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,9 @@ from neuro import frames
 from neuro.frames import Frames, Pinned
 from neuro.problem import Problem
 from neuro.sample import Sample
-from neuro.store import images, lines, releases
+from neuro.store import images, lines, outlets, places, releases
 from neuro.store.lake import Lake
+from neuro.store.outlets import Outlet
 from neuro.store.releases import Release
 from tasks import artifacts, settings
 from tasks.steps import step
@@ -52,6 +54,14 @@ def open_branch(uri: str | None, problem: Problem, name: str | None) -> Lake:
     """
     lake = open_lake(uri)
     return lines.find(lake, problem.dataset, name).lake if name else lake
+
+
+def open_outlet(where: str) -> Outlet:
+    """A folder or an s3://bucket/prefix to export to."""
+    here = settings.load()
+    if "://" in where:
+        return outlets.Bucket(places.place(where, here.s3_endpoint, here.s3_deadline_s))
+    return outlets.Folder(Path(where))
 
 
 @step(name="load release")

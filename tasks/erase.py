@@ -1,14 +1,15 @@
 """Steps of an erasure: erase and prove it, and name the models that learned from the images."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
 
-from neuro import erasing
+from neuro import erasing, landing
 from neuro import problem as problems
 from neuro.erasing import Erased, Request
+from neuro.landing import Landing
 from neuro.problem import Problem
 from neuro.store.lake import Lake
 from tasks import artifacts, registry, settings, tracking
@@ -26,8 +27,13 @@ def preview(lake: Lake, request: Request) -> dict[str, Any]:
 @step(name="erase")
 def erase(lake: Lake, request: Request) -> Erased:
     """Erase the images everywhere neuro keeps them, and search for them afterwards."""
-    home = settings.load().home
-    done = erasing.erase(lake, request, home, readers(request.problem), datetime.now(UTC))
+    here = settings.load()
+    # First, while the request still names them: cut short, the same request does it again.
+    asked = erasing.plan(lake, request, here.home)
+    there = Landing(where=here.landing, endpoint=here.s3_endpoint)
+    originals = landing.remove(lake, there, asked.sample_ids)
+    done = erasing.erase(lake, request, here.home, readers(request.problem), datetime.now(UTC))
+    done = replace(done, removed={**done.removed, "originals": originals})
     _log.info("%d images erased, %d files still hold some", len(done.sample_ids), len(done.found))
     return done
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from neuro import delivery, inbox, ingestion, schemas, sources, vet
+from neuro import delivery, dropped, inbox, ingestion, schemas, sources, vet
+from neuro import landing as landings
 from neuro.arrivals import Run
 from neuro.delivery import Delivery
 from neuro.errors import AuditError, ConfigError
 from neuro.inbox import Poll
 from neuro.ingestion import Staged
+from neuro.landing import Landing
 from neuro.problem import Problem
 from neuro.sources import Listing
 from neuro.store import releases
@@ -31,9 +33,9 @@ def opened(problem: Problem, source: str | None) -> Iterator[Listing]:
     """The files of a source, or of the inbox; what had to be unpacked is removed afterwards."""
     here = settings.load()
     if source is None:
-        inbox_folder = here.inbox / problem.dataset
-        inbox_folder.mkdir(parents=True, exist_ok=True)
-        yield sources.folder(inbox_folder)
+        where = f"{here.inbox}/{problem.dataset}"
+        with dropped.opened(where, here.home / "scratch", here.s3_endpoint) as listing:
+            yield listing
     else:
         with sources.opened(source, here.home / "scratch", endpoint=here.s3_endpoint) as listing:
             yield listing
@@ -42,18 +44,20 @@ def opened(problem: Problem, source: str | None) -> Iterator[Listing]:
 @step(name="read delivery")
 def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> Poll:
     """List what is to be read: all of a named source, which may not be empty; the inbox's news."""
-    found = delivery.read(listing, problem)
     if source is not None:
+        found = delivery.read(listing, problem)
         if not found.items:
             raise ConfigError(f"source {source} holds no images; give the folder that holds them")
         _log.info("%d files in %s", len(found.items), source)
         return Poll(fresh=found, waiting=0, known=frozenset(), marks={})
     names = [release.name for release in releases.history(lake, problem.dataset)]
     marks = inbox.recall(_state(lake, problem), names)
-    poll = inbox.look(found, marks, datetime.now(UTC), settings.load().inbox_settle_s)
+    found, versions = dropped.read(listing, problem), dropped.versions(listing, problem)
+    settle_s = settings.load().inbox_settle_s
+    poll = inbox.look(found, marks, datetime.now(UTC), settle_s, versions)
     counts = (len(poll.fresh.items), len(poll.known), poll.waiting)
     _log.info("inbox %s: %d new, %d read before, waiting %d", listing.where, *counts)
-    return poll
+    return dropped.bring(poll, listing, problem)
 
 
 @step(name="check manifest")
@@ -90,6 +94,23 @@ def audit(staged: Staged) -> Mapping[str, Any]:
         raise
 
 
+def check_landing(lake: Lake, landing: str | None) -> None:
+    """Refuse a place for originals that is none, before anything is done."""
+    if where := landing or settings.load().landing:
+        landings.check(where, lake)
+
+
+@step(name="copy originals")
+def land(staged: Staged, landing: str | None) -> None:
+    """Copy the originals of what enters or entered before, where the site has a place for them."""
+    here = settings.load()
+    there = Landing(where=landing or here.landing, endpoint=here.s3_endpoint)
+    if there.where:
+        digests, delivered = {*staged.new, *staged.intake.repeated}, staged.run.delivery.items
+        made = landings.keep(staged.branch.lake, there, delivered, digests, staged.run.now)
+        _log.info("%d originals copied to %s", made, there.where)
+
+
 @step(name="publish")
 def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict[str, Any]:
     """Make the branch the current release, and show what came in. started: by perf_counter."""
@@ -108,8 +129,8 @@ def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict
 def remember(staged: Staged, poll: Poll, release: str) -> None:
     """Note which files of the inbox need not be read again: all whose bytes could be read."""
     quarantined = staged.intake.quarantined
-    unread = {waits.item for waits in quarantined if waits.rejected.code == "unreadable"}
-    done = [mark for item, mark in poll.marks.items() if item not in unread]
+    unread = {w.item.source_name for w in quarantined if w.rejected.code == "unreadable"}
+    done = [mark for name, mark in poll.marks.items() if name not in unread]
     if poll.marks:
         state = _state(staged.branch.lake, staged.problem)
         inbox.remember(state, release, poll.known.union(done))

@@ -32,17 +32,19 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Settings:
     """Places and servers of this process.
 
-    ``lake`` is a folder or an s3:// address; ``s3_endpoint`` is its server's address, None for AWS;
-    ``is_alone`` says that nobody else writes to the lake. Credentials are not here: the clients
-    read the usual AWS variables, profiles and roles themselves. A file of the inbox is read once it
-    was left alone for ``inbox_settle_s`` seconds. The Prefect and MLflow addresses are None when no
-    stack is known; ``revision`` is the git commit or "unknown"; ``lock_hash`` is empty without a
-    lock.
+    ``lake``, ``inbox`` and ``landing`` (where originals are copied to, "" for nowhere) are folders
+    or s3:// addresses; ``s3_endpoint`` is their server's
+    address, None for AWS; ``is_alone`` says that nobody else writes to the lake. Credentials are
+    not here: the clients read the usual AWS variables, profiles and roles themselves. A file of the
+    inbox is read once it was left alone for ``inbox_settle_s`` seconds. The Prefect and
+    MLflow addresses are None when no stack is known; ``revision`` is the git commit or "unknown";
+    ``lock_hash`` is empty without a lock.
     """
 
     home: Path
     lake: str
-    inbox: Path
+    inbox: str
+    landing: str
     inbox_settle_s: float
     prefect_api_url: str | None
     mlflow_tracking_uri: str | None
@@ -60,7 +62,8 @@ def load() -> Settings:
     return Settings(
         home=home,
         lake=os.environ.get("NEURO_LAKE") or stack.get("lake") or str(home / "lake"),
-        inbox=home / "inbox",
+        landing=os.environ.get("NEURO_LANDING", ""),
+        inbox=os.environ.get("NEURO_INBOX") or str(home / "inbox"),
         inbox_settle_s=_seconds("NEURO_INBOX_SETTLE_S", 60.0),
         prefect_api_url=os.environ.get("PREFECT_API_URL") or stack.get("prefect_api_url"),
         mlflow_tracking_uri=os.environ.get("MLFLOW_TRACKING_URI")

@@ -1,27 +1,18 @@
 """A lake in a bucket of a real server is the lake that a folder would be."""
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from typer.testing import CliRunner
 
-from deployments.cli import app
 from neuro.errors import StorageError
 from neuro.store.lake import Lake
 from neuro.store.tables import SCHEMAS
 from tests.s3 import deliveries
+from tests.s3.deliveries import neuro
 from tests.s3.fixtures import Bucket, log_in
 
 pytestmark = [pytest.mark.s3, pytest.mark.server]
-
-
-def neuro(*arguments: str, code: int = 0) -> object:
-    """What a verb prints as JSON."""
-    done = CliRunner().invoke(app, [*arguments, "--json"])
-    assert done.exit_code == code, (done.output, done.exception)
-    return json.loads(done.stdout)
 
 
 @pytest.fixture(autouse=True)

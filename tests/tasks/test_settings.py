@@ -30,7 +30,7 @@ def test_without_environment_and_stack_everything_is_under_the_current_folder(
 ) -> None:
     loaded = settings.load()
     assert (loaded.home, loaded.lake) == (project / ".neuro", str(project / ".neuro/lake"))
-    assert loaded.inbox == project / ".neuro/inbox"
+    assert loaded.inbox == str(project / ".neuro/inbox")
     assert loaded.prefect_api_url is None
     assert loaded.mlflow_tracking_uri is None
 

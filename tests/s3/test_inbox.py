@@ -1,0 +1,137 @@
+"""An inbox in a bucket: listed at each look, and only what is new is fetched and read."""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.ingest import ingest
+from neuro.store import objects
+from neuro.store.lake import Lake
+from neuro.store.objects import Entry, Objects
+from tests.neuro.test_identifiers import dicom
+from tests.s3 import deliveries
+from tests.s3.fixtures import Bucket
+
+pytestmark = [pytest.mark.s3, pytest.mark.server]
+
+Drop = Callable[[Path], None]
+COUNTS = ("seen", "accepted", "repeated", "quarantined", "waiting")
+
+
+@pytest.fixture
+def inbox(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
+    """The empty inbox of dataset brain; the lake is a folder of this test's own home."""
+    monkeypatch.setenv("NEURO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NEURO_S3_ENDPOINT", bucket.endpoint)
+    monkeypatch.setenv("NEURO_INBOX", f"s3://{bucket.name}/inbox")
+    return objects.open(f"s3://{bucket.name}/inbox/brain", bucket.endpoint)
+
+
+@pytest.fixture
+def drop(inbox: Objects) -> Drop:
+    return lambda folder: objects.upload(folder, inbox.place.uri, inbox.place.endpoint)
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Keys of the objects whose bytes were asked for."""
+    asked: list[str] = []
+    pieces = Objects.pieces
+
+    def noted(self: Objects, entry: Entry) -> Any:
+        asked.append(entry.key)
+        return pieces(self, entry)
+
+    monkeypatch.setattr(Objects, "pieces", noted)
+    return asked
+
+
+def noise(seed: int) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 256, (40, 40), dtype=np.uint8))
+
+
+def counts() -> list[object]:
+    receipt = ingest.fn()
+    return [receipt[name] for name in COUNTS]
+
+
+def test_objects_are_read_once(drop: Drop, tmp_path: Path, fetched: list[str]) -> None:
+    drop(deliveries.drawn(tmp_path / "first", 4))
+    assert counts() == [4, 4, 0, 0, 0]
+    fetched.clear()
+    assert counts() == [0] * 5
+    assert fetched == []
+
+
+def test_only_new_and_replaced_objects_are_fetched(
+    inbox: Objects, drop: Drop, tmp_path: Path, fetched: list[str]
+) -> None:
+    drop(deliveries.drawn(tmp_path / "first", 4))
+    ingest.fn()
+    drop(deliveries.drawn(tmp_path / "second", 1, seed=1))
+    inbox.write("Training/notumor/0-2.png", b"no image")
+    fetched.clear()
+    assert counts() == [2, 1, 0, 1, 0]
+    assert sorted(fetched) == ["Training/glioma/1-0.png", "Training/notumor/0-2.png"]
+
+
+def test_nothing_that_was_fetched_stays_here(drop: Drop, tmp_path: Path) -> None:
+    drop(deliveries.drawn(tmp_path / "first", 2))
+    ingest.fn()
+    assert list((tmp_path / "home" / "scratch").iterdir()) == []
+
+
+def test_an_object_that_vanishes_after_it_was_listed_is_left_out(
+    inbox: Objects, drop: Drop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(deliveries.drawn(tmp_path / "first", 2))
+    pieces = Objects.pieces
+
+    def gone(self: Objects, entry: Entry) -> Any:
+        if entry.key.startswith("Training/glioma"):
+            self.delete(entry.key)
+        return pieces(self, entry)
+
+    monkeypatch.setattr(Objects, "pieces", gone)
+    assert counts() == [1, 1, 0, 0, 0]
+
+
+def test_a_dicom_in_a_bucket_gets_its_group_and_a_label_that_arrives_later(
+    inbox: Objects, tmp_path: Path
+) -> None:
+    text = (Path(__file__).parents[2] / "neuro" / "problems" / "brain.toml").read_text()
+    layout = 'kind = "table"\ntable = "t.csv"\nfile = "uid"\nkey = "SOPInstanceUID"\nlabel = "dx"'
+    head, _, tail = text.partition("[layout]")
+    rest = tail[tail.index("\n[") :]
+    (tmp_path / "p.toml").write_text(f"{head}[layout]\n{layout}\n{rest}")
+    for number in range(2):
+        raw = dicom(noise(number), PatientID="Doe", SOPInstanceUID=f"1.2.{number}")
+        inbox.write(f"{number}.dcm", raw)
+    inbox.write("t.csv", b"uid,dx\n1.2.0,glioma\n")
+    problem = str(tmp_path / "p.toml")
+    ingest.fn(problem=problem)
+    lake = Lake(str(tmp_path / "home" / "lake"))
+    assert len(set(lake.read("samples")["group_id"].to_pylist())) == 1
+    assert lake.read("labels")["label"].to_pylist() == ["glioma"]
+    inbox.write("t.csv", b"uid,dx\n1.2.0,glioma\n1.2.1,notumor\n")
+    assert ingest.fn(problem=problem)["seen"] == 2
+    assert sorted(lake.read("labels")["label"].to_pylist()) == ["glioma", "notumor"]
+
+
+def test_an_archive_in_a_bucket_is_read_once(inbox: Objects, tmp_path: Path) -> None:
+    folder = deliveries.drawn(tmp_path / "first", 3)
+    shutil.make_archive(str(tmp_path / "in"), "zip", folder)
+    assert zipfile.is_zipfile(tmp_path / "in.zip")
+    inbox.write("in.zip", (tmp_path / "in.zip").read_bytes())
+    assert counts() == [3, 3, 0, 0, 0]
+    assert counts() == [0] * 5
+    state = next((tmp_path / "home" / "polled").glob("brain-*.json"))
+    assert len(json.loads(state.read_text())["marks"]) == 1
