@@ -193,8 +193,13 @@ def branch_list(problem: Problem = "brain", lake: LakeUri = None, as_json: Json 
     from tasks import data
 
     where, dataset = data.open_lake(lake), problems.load(problem).dataset
-    found = [lines.find(where, dataset, name) for name in lines.names(where, dataset)]
-    rows = [{"branch": b.name, "base": b.base.name, "head": b.head.name} for b in found]
+    rows = []
+    for name in lines.names(where, dataset):
+        if (dataset, name) in lines.going(where):
+            rows.append({"branch": name, "base": "", "head": "half removed; drop it again"})
+            continue
+        found = lines.find(where, dataset, name)
+        rows.append({"branch": name, "base": found.base.name, "head": found.head.name})
     console.show(rows, as_json=as_json, title=f"{len(rows)} branches")
 
 

@@ -44,12 +44,15 @@ def publish(lake: Lake, problem: Problem, name: str, now: datetime) -> Release:
     StaleError if main moved in a way that contradicts the branch, AuditError if the result would
     not be sound; then the branch stays and main is as it was.
     """
+    if made := lines.became(lake, problem.dataset, name):  # a crash left the removal to do
+        lines.drop(lake, problem.dataset, name)
+        return made
     found = lines.find(lake, problem.dataset, name)
     if not found.own:
         raise ConfigError(f"branch {name} holds nothing to publish; ingest to it, or drop it")
     release = _merge(lake, problem, found, now)
     lake.add("quarantine", found.lake.read("quarantine"))
-    lines.drop(lake, problem.dataset, name)
+    lines.drop(lake, problem.dataset, name, as_release=release.name)
     return release
 
 

@@ -13,7 +13,7 @@ from neuro import scrubbing
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingestion import inspect, read_held
 from neuro.problem import Problem
-from neuro.store import erasure, journal, keys, releases
+from neuro.store import erasure, journal, keys, lines, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Draft, Release
 
@@ -125,6 +125,7 @@ def erase(
             "it; erase it with --problem FILE of that dataset first"
         )
     erasure.begin(lake, asked.run)
+    lines.complete_drops(lake)
     held = erasure.holders(lake, asked.sample_ids)
     names = sorted({*asked.superseded, *(release.name for release in held)})
     contents = sorted({*asked.contents, *(release.content_hash for release in held)})
@@ -185,8 +186,8 @@ def _supersede(
 ) -> None:
     """Publish what remains, where the release is the current one of its line."""
     view = lake.on(keys.line(release.dataset, release.branch))
-    lines = [v for v in erasure.views(lake) if releases.current(v, release.dataset) == release]
-    for there in lines or [view]:
+    heads = [v for v in erasure.views(lake) if releases.current(v, release.dataset) == release]
+    for there in heads or [view]:
         if releases.current(there, release.dataset) != release:
             continue
         hidden = releases.left_out(there, release.dataset, run)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.errors import ConfigError, StaleError
-from neuro.store import keys, releases
+from neuro.store import keys, lines, releases
 from neuro.store.changes import restated
 from neuro.store.lake import Lake, batches, quoted
 from neuro.store.releases import PINNED, Release
@@ -33,8 +33,10 @@ class Payload:
 
 
 def views(lake: Lake) -> list[Lake]:
-    """The lake as every user's branch sees it, and last as main does."""
+    """The lake as every user's branch sees it, and last as main does; no half-removed branch."""
+    gone = {keys.line(dataset, name) for dataset, name in lines.going(lake)}
     mine = [name for name in lake.branches("samples") if name.startswith(f"{keys.lines()}.")]
+    mine = [name for name in mine if name not in gone]
     return [*(lake.on(name) for name in mine), lake.on("")]
 
 

@@ -3,12 +3,13 @@
 import re
 from dataclasses import dataclass
 
-from neuro.errors import ConfigError, UnknownNameError
+from neuro.errors import ConfigError, StaleError, UnknownNameError
 from neuro.store import keys, releases
 from neuro.store.lake import Lake, quoted
 from neuro.store.releases import PINNED, Release
 from neuro.store.tables import BRANCHED
 
+_GOING = "going"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -65,12 +66,12 @@ def names(lake: Lake, dataset: str) -> list[str]:
 
 
 def find(lake: Lake, dataset: str, name: str) -> Line:
-    """A branch by name. Raises UnknownNameError."""
-    if name not in names(lake, dataset):
-        known = ", ".join(names(lake, dataset)) or "none"
-        raise UnknownNameError(
-            f"dataset {dataset} has no branch {name!r} (known: {known}); make it with "
-            f"`neuro branch create {name}`"
+    """A branch by name. Raises UnknownNameError, StaleError for one whose removal was cut short."""
+    _require(lake, dataset, name)
+    if (dataset, name) in going(lake):
+        raise StaleError(
+            f"branch {name} of {dataset} is being removed, or its removal was cut short; "
+            f"`neuro branch drop {name}` completes it"
         )
     view = lake.on(keys.line(dataset, name))
     base = lake.open("releases").config()[_base_key(dataset, name)]
@@ -82,20 +83,46 @@ def find(lake: Lake, dataset: str, name: str) -> Line:
     )
 
 
-def drop(lake: Lake, dataset: str, name: str) -> None:
+def going(lake: Lake) -> dict[tuple[str, str], str]:
+    """By dataset and name of a branch whose removal has begun: what it was published as."""
+    found: dict[tuple[str, str], str] = {}
+    config = lake.open("releases").config() if lake.has("releases") else {}
+    for key, value in config.items():
+        kind, _, line = key.partition(".")
+        if kind == _GOING:
+            dataset, _, name = line.rpartition("@")
+            found[dataset, name] = value
+    return found
+
+
+def became(lake: Lake, dataset: str, name: str) -> Release | None:
+    """The release that a branch was published as, where its removal was cut short after that."""
+    made = going(lake).get((dataset, name))
+    return releases.known(lake, dataset).get(made) if made else None
+
+
+def drop(lake: Lake, dataset: str, name: str, as_release: str = "") -> None:
     """Remove a branch and everything it alone holds. Raises UnknownNameError.
 
-    Its name goes last, so that a drop that was cut short can be repeated.
+    as_release: what it was published as. The branch is marked first and its name goes last, so that
+    a removal that was cut short can be repeated, and nobody reads what is left meanwhile.
     """
-    if name not in names(lake, dataset):
-        find(lake, dataset, name)
+    _require(lake, dataset, name)
+    if (dataset, name) not in going(lake):
+        keys.mark(lake, _going_key(dataset, name), as_release or "dropped")
     _remove(lake, dataset, name)
     view = lake.on(keys.line(dataset, name))
     mine = f"dataset = {quoted(dataset)} AND branch = {quoted(name)}"
     lake.open("releases").delete(mine)
-    marks = dict.fromkeys(keys.pending_key(view, run) for run in keys.pending(view))
-    gone = {_base_key(dataset, name): None, keys.head_key(view, dataset): None}
-    lake.open("releases").update_config({**marks, **gone})
+    marks = [keys.pending_key(view, run) for run in keys.pending(view)]
+    marks += [_base_key(dataset, name), _going_key(dataset, name), keys.head_key(view, dataset)]
+    lake.open("releases").update_config(dict.fromkeys(marks))
+
+
+def complete_drops(lake: Lake) -> None:
+    """Finish every removal that was cut short."""
+    for dataset, name in going(lake):
+        drop(lake, dataset, name)
 
 
 def _remove(lake: Lake, dataset: str, name: str) -> None:
@@ -110,5 +137,17 @@ def _remove(lake: Lake, dataset: str, name: str) -> None:
         lake.drop_branch(table, mine)
 
 
+def _require(lake: Lake, dataset: str, name: str) -> None:
+    if name not in (known := names(lake, dataset)):
+        raise UnknownNameError(
+            f"dataset {dataset} has no branch {name!r} (known: {', '.join(known) or 'none'}); make "
+            f"it with `neuro branch create {name}`"
+        )
+
+
 def _base_key(dataset: str, name: str) -> str:
     return f"branch.{dataset}@{name}"
+
+
+def _going_key(dataset: str, name: str) -> str:
+    return f"{_GOING}.{dataset}@{name}"

@@ -1,6 +1,7 @@
 """A user's branch: seen by nobody until it is published, whole or not at all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -211,6 +212,55 @@ def labels_of_release(lake: Lake, release: Release) -> dict[str, str]:
         "glioma/0.png": "pituitary",
         **{f"notumor/{n}.png": "notumor" for n in range(4, 7)},
     }
+
+
+class CrashError(Exception):
+    """A crash."""
+
+
+@contextmanager
+def crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[None]:
+    """Let the removal of a Lance branch with this number be the last thing that is done."""
+    removed = iter(range(number))
+
+    def drop_branch(self: Lake, table: str, name: str) -> None:
+        if next(removed, None) is None:
+            raise CrashError
+        real(self, table, name)
+
+    real = Lake.drop_branch
+    monkeypatch.setattr(Lake, "drop_branch", drop_branch)
+    yield
+
+
+@pytest.mark.parametrize("number", [3, 6, 8, 10])  # 0 to 2 are those of the run that merges
+def test_a_publication_cut_short_in_the_removal_is_completed_by_the_same_command(
+    lake: Lake,
+    mine: Line,
+    ingest: Ingest,
+    folder: Path,
+    brain: Problem,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    ingest(mine.lake, folder)
+    with monkeypatch.context() as patch, pytest.raises(CrashError), crash_at(patch, number):
+        branching.publish(lake, brain, "mine", NOW)
+    made = branching.publish(lake, brain, "mine", NOW)
+    assert (made.name, made.n) == (releases.find(lake, "brain").name, 7)
+    assert (lines.names(lake, "brain"), lines.going(lake)) == ([], {})
+    assert all(lake.branches(table) == [] for table in BRANCHED)
+
+
+def test_a_branch_that_is_half_removed_is_named_and_not_read(
+    lake: Lake, mine: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(CrashError), crash_at(patch, 2):
+        lines.drop(lake, "brain", "mine")
+    with pytest.raises(StaleError, match="neuro branch drop mine"):
+        lines.find(lake, "brain", "mine")
+    lines.complete_drops(lake)
+    assert lines.names(lake, "brain") == []
 
 
 def test_dropping_leaves_nothing_of_a_branch(

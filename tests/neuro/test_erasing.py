@@ -16,7 +16,7 @@ from neuro.erasing import Erased, Request
 from neuro.errors import ConfigError, ErasedError, StaleError, UnknownNameError
 from neuro.frames import Pinned
 from neuro.problem import Problem
-from neuro.store import changes, erasure, images, journal, lines, releases
+from neuro.store import changes, erasure, images, journal, keys, lines, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
 
@@ -298,3 +298,13 @@ def test_windows_of_black_are_no_evidence() -> None:
     noise = np.random.default_rng(0).bytes(200)
     payload = erasure.Payload(sample_id="a", contents=(bytes(5000), noise))
     assert all(len(set(needle)) > 8 for needle in scrubbing.needles([payload]))
+
+
+def test_an_erasure_completes_the_removal_of_a_branch_that_was_cut_short(
+    lake: Lake, first: Release, erase: Erase, png: Png
+) -> None:
+    lines.create(lake, "brain", "mine")
+    keys.mark(lake, "going.brain@mine", "dropped")
+    lake.drop_branch("images", "user.brain.mine")
+    assert erase(sample=digest(png(1))).found == []
+    assert lake.branches("samples") == []
