@@ -160,6 +160,8 @@ def _rival(
 ) -> tuple[str, str] | None:
     """Which sample contradicts an arrival ("" for its own bytes), and in what words."""
     own, held = said[sha256], labels.get(sha256, "")
+    if sha256 not in same and (not own or own == {held} or (len(own) == 1 and not held)):
+        return None
     arrived = " and ".join(sorted(own))
     if len(own | ({held} - {""})) > 1:
         how = f"; it is held as {held}" if held else " in one delivery"

@@ -126,7 +126,7 @@ def _listing(
 
 
 def _is_visible(name: str) -> bool:
-    return not any(part.startswith(".") for part in name.split("/"))
+    return not name.startswith(".") and "/." not in name
 
 
 def _files_below(root: Path, above: str = "") -> Iterator[Found]:
@@ -140,6 +140,8 @@ def _files_below(root: Path, above: str = "") -> Iterator[Found]:
 
 def _printable(name: str) -> str:
     """A name that can be stored: bytes that are no UTF-8 become question marks in diamonds."""
+    if name.isascii():
+        return name
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -30,14 +30,20 @@ class Branch:
     def __init__(self, lake: Lake, run_id: str) -> None:
         self.lake, self.run_id = lake, run_id
         self._of_run = f"{keys.runs(lake.branch)}.{run_id}"
-        self._is_published = False
+        self._is_published, self._appended = False, set[str]()
         lake.require_safe()
         self.name = self._begin()
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows; nothing of them is visible on main."""
         if rows.num_rows:
+            self._appended.add(table)
             lance.write_dataset(rows, self._tip(table), mode="append")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added: main holds all there is of this run."""
+        return not self._appended
 
     def rows(self, table: str, columns: list[str] | None = None) -> pa.Table:
         """What this run has written to a table."""
@@ -56,9 +62,11 @@ class Branch:
         """
         if self._is_published:  # a repeated try, of which this part had been done
             return
-        keys.mark(self.lake, keys.pending_key(self.lake, self.run_id), "merging")
+        if not self.is_empty:
+            keys.mark(self.lake, keys.pending_key(self.lake, self.run_id), "merging")
         for table in ORDER:
-            self._merge(table)
+            if table in self._appended:
+                self._merge(table)
         self._is_published = True
         self.drop()
 

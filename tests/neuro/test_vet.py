@@ -97,6 +97,33 @@ def test_the_rest_of_a_batch_outlives_the_file_that_ends_the_child(
     assert results == [*["clean"] * 3, "decoder_timeout", *["clean"] * 3]
 
 
+def test_a_batch_asked_for_ahead_outlives_the_file_that_ends_the_child(
+    tmp_path: Path, good: list[Path]
+) -> None:
+    slow = tmp_path / "slow.jpg"
+    slow.write_bytes(endless_jpeg())
+    child = Child(VetConfig(deadline_s=0.5))
+    child.ask([good[0], slow])
+    child.ask(good[1:])
+    answers = [child.answers(), child.answers()]
+    child.stop()
+    assert [[*map(code, some)] for some in answers] == [
+        ["clean", "decoder_timeout"],
+        ["clean", "clean"],
+    ]
+
+
+def test_many_files_with_long_names_come_back_in_order(tmp_path: Path, png: Png) -> None:
+    folder = tmp_path.joinpath(*["d" * 200] * 10)
+    folder.mkdir(parents=True)
+    paths = [folder / f"{n}.png" for n in range(100)]
+    for n, path in enumerate(paths):
+        path.write_bytes(png(n))
+    results = check_files(paths, VetConfig(workers=2))
+    expected = [clean(path.read_bytes()).sha256 for path in paths]
+    assert [result.sha256 for result in results] == expected
+
+
 def test_facts_and_the_group_hint_come_through_the_pipe(tmp_path: Path) -> None:
     from pydicom.data import get_testdata_file
 

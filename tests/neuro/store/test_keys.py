@@ -8,6 +8,7 @@ from neuro.errors import StaleError
 from neuro.store import erasure, keys
 from neuro.store.branches import Branch
 from neuro.store.lake import Lake
+from neuro.store.tables import SCHEMAS
 
 
 class Slow(Lake):
@@ -35,6 +36,8 @@ def test_two_who_change_a_mark_to_the_same_are_no_rivals(lake: Lake, value: str 
 def test_two_processes_may_begin_to_publish_one_run_at_once(lake: Lake) -> None:
     slow = Slow(lake.uri)
     branch = Branch(slow, "r1")
+    row = {"dataset": "brain", "sha256": "a", "run_id": "r1"}
+    branch.append("samples", pa.Table.from_pylist([row], SCHEMAS["samples"]))
     slow.rival = (keys.pending_key(lake, "r1"), "merging")
     branch.publish()
     assert keys.pending(lake) == {"r1"}
