@@ -58,12 +58,38 @@ def twin_pairs(known: Vectors, new: Vectors, cosine: float) -> Pairs:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Newcomers:
+    """Near pairs of images that came last: with what was there, and among one another.
+
+    ids: sample_ids, the newcomers' from ``first`` on. pairs: (m, 2) rows of ids.
+    """
+
+    ids: Sequence[str]
+    first: int
+    pairs: Pairs
+
+    def completed(self, ids: Sequence[str], vectors: Vectors, cosine: float) -> Pairs:
+        """All near pairs of these images, each once, (m, 2) rows of ids: only old ones compared."""
+        row = {sample_id: number for number, sample_id in enumerate(ids)}
+        new = set(self.ids[self.first :])
+        old = np.array([n for sample_id, n in row.items() if sample_id not in new], np.int64)
+        met = np.array([row.get(sample_id, -1) for sample_id in self.ids], np.int64)[self.pairs]
+        met = met[(met >= 0).all(axis=1) & (met[:, 0] != met[:, 1])]  # what is left out is neither
+        pairs = np.concatenate([old[nearest.near_pairs(vectors[old], 0, cosine)], met])
+        return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+NOBODY = Newcomers(ids=(), first=0, pairs=np.empty((0, 2), np.int64))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Inspected:
-    """What the passport is made of: one row per image, in any order."""
+    """What the passport is made of: one row per image, in any order. near: all near pairs."""
 
     members: Sequence[Member]
     given_splits: Sequence[str]
     vectors: Vectors
+    near: Pairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,18 +109,16 @@ class Passport:
         return asdict(self)
 
 
-def inspect(data: Inspected, *, cosine: float, is_synthetic: bool) -> Passport:
+def inspect(data: Inspected, *, is_synthetic: bool) -> Passport:
     """Write the passport of a release."""
-    kept = _lookup_rows(data)
-    near = nearest.near_pairs(data.vectors, 0, cosine)
-    members = data.members
+    kept, members = _lookup_rows(data), data.members
     return Passport(
         images=len(members),
         groups=len({m.group_id for m in members}),
         labels=_counts([m.label for m in members]),
         splits=_counts([m.split for m in members]),
-        twins=_twins(data, near),
-        lookup=_lookup(data, near, kept),
+        twins=_twins(data),
+        lookup=_lookup(data, kept),
         is_synthetic=is_synthetic,
     )
 
@@ -104,7 +128,8 @@ def _counts(values: Sequence[str]) -> dict[str, int]:
     return {str(name): int(number) for name, number in zip(names, numbers, strict=True)}
 
 
-def _twins(data: Inspected, near: Pairs) -> Twins:
+def _twins(data: Inspected) -> Twins:
+    near = data.near
     given = np.array(data.given_splits, dtype=np.str_)
     labels = np.array([m.label for m in data.members], dtype=np.str_)
     left, right = near[:, 0], near[:, 1]
@@ -145,7 +170,7 @@ def _lookup_rows(data: Inspected) -> NDArray[np.int64]:
     return labelled[np.sort(chosen)]
 
 
-def _lookup(data: Inspected, near: Pairs, labelled: NDArray[np.int64]) -> Lookup:
+def _lookup(data: Inspected, labelled: NDArray[np.int64]) -> Lookup:
     """Score a 1-nearest-neighbour look-up: a model below it has learned nothing."""
     labels = np.array([data.members[row].label for row in labelled], dtype=np.str_)
     neighbours = nearest.Neighbours(data.vectors[labelled])
@@ -159,7 +184,7 @@ def _lookup(data: Inspected, near: Pairs, labelled: NDArray[np.int64]) -> Lookup
     given = np.array(data.given_splits, dtype=np.str_)[labelled]
     own = np.array([m.split for m in data.members], dtype=np.str_)[labelled]
     drawn = [_random_test(len(labelled), seed) for seed in LOOKUP_SEEDS]
-    grouped = _grouped_tests(data, near, labelled)
+    grouped = _grouped_tests(data, labelled)
     return Lookup(
         given=score(given == "train", given == "test"),
         random=_mean([score(~test, test) for test in drawn]),
@@ -178,12 +203,12 @@ def _random_test(size: int, seed: int) -> NDArray[np.bool_]:
     return test
 
 
-def _grouped_tests(
-    data: Inspected, near: Pairs, labelled: NDArray[np.int64]
-) -> list[NDArray[np.bool_]]:
+def _grouped_tests(data: Inspected, labelled: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
     """Who is in the test split of each seeded, grouped draw, among the labelled rows."""
     together: dict[int, list[Member]] = defaultdict(list)
-    for number, member in zip(clusters(data.members, near).tolist(), data.members, strict=True):
+    for number, member in zip(
+        clusters(data.members, data.near).tolist(), data.members, strict=True
+    ):
         together[number].append(member)
     groups, drawn_tests = split.named(together.values()), []
     for seed in LOOKUP_SEEDS:

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from neuro import scrubbing
+from neuro import holding, scrubbing
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.ingestion import inspect, read_held
+from neuro.ingestion import inspect
 from neuro.problem import Problem
 from neuro.store import erasure, journal, keys, lines, releases
 from neuro.store.lake import Lake
@@ -191,7 +191,7 @@ def _supersede(
         if releases.current(there, release.dataset) != release:
             continue
         hidden = releases.left_out(there, release.dataset, run)
-        held = read_held(there, release.dataset, left_out=hidden)
+        held = holding.read(there, release.dataset, left_out=hidden)
         passport = inspect(held, problems[release.dataset])
         releases.publish(
             there,

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from neuro import audit, entering, intake, schemas, split
+from neuro import audit, entering, holding, intake, schemas, split
 from neuro.arrivals import New, Run, hash_files, run_id, vet_new
+from neuro.audit import NOBODY, Newcomers
 from neuro.errors import AuditError, NeuroError
+from neuro.holding import Held
 from neuro.intake import CONFLICT, Arrived, Intake
 from neuro.problem import Problem
 from neuro.sample import Finding
 from neuro.split import Assigned, Member
-from neuro.store import content, readback, releases
+from neuro.store import readback, releases
 from neuro.store.branches import Branch
-from neuro.store.lake import Lake, quoted
+from neuro.store.lake import Lake
 from neuro.store.releases import Draft, Release
 from neuro.store.visible import LeftOut
 
@@ -36,27 +37,13 @@ class Staged:
     new: Mapping[str, New]
     findings: tuple[Finding, ...]
     is_synthetic: bool
+    twins: Newcomers = NOBODY
     back: frozenset[str] = frozenset()  # held once, left out by a restore, and here again
 
     @property
     def problem(self) -> Problem:
         """The problem it was read with."""
         return self.run.problem
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
-    """What a dataset has already: its samples in sample_id order, labels and thumbnails."""
-
-    members: Sequence[Member]
-    given_splits: Sequence[str]
-    thumbnails: Sequence[bytes]
-    is_synthetic: bool
-
-    @property
-    def newest_labels(self) -> dict[str, str]:
-        """Newest label of each sample."""
-        return {member.sample_id: member.label for member in self.members}
 
 
 def stage(lake: Lake, run: Run) -> Staged:
@@ -70,14 +57,15 @@ def stage(lake: Lake, run: Run) -> Staged:
     branch = Branch(lake, run_id(run, hashed))
     with branch.needed():
         left_out = releases.left_out(lake, dataset, branch.run_id)
-        held = read_held(lake, dataset)  # what is left out keeps its place all the same
-        shown = read_held(lake, dataset, left_out=left_out) if left_out.runs else held
+        held = holding.read(lake, dataset)  # what is left out keeps its place all the same
+        shown = holding.read(lake, dataset, left_out=left_out) if left_out.runs else held
         arrived, new = vet_new(branch, run, hashed, shown.newest_labels)
         sorted_in, ruled = _sort_out(branch, run, arrived, shown, new)
         accepted = {sha256: new[sha256] for _, sha256 in sorted_in.accepted}
         back = frozenset(accepted) & set(held.newest_labels)
         readback.withhold(branch, [s for s in new if new[s].is_written and s not in accepted])
-        placed = {s: p for s, p in _place(run.problem, sorted_in, held, accepted) if s not in back}
+        twins = _compare(run.problem, sorted_in, held, accepted)
+        placed = {s: p for s, p in _place(sorted_in, held, twins) if s not in back}
         entering.write_samples(branch, run, sorted_in, placed)
         entering.write_labels(branch, run, sorted_in, ruled, left_out.showing(branch.run_id))
         entering.quarantine_files(branch, run, sorted_in.quarantined)
@@ -88,6 +76,7 @@ def stage(lake: Lake, run: Run) -> Staged:
             new=accepted,
             findings=_findings(placed),
             is_synthetic=run.delivery.is_synthetic or shown.is_synthetic,
+            twins=twins,
             back=back,
         )
 
@@ -111,24 +100,25 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
                 schemas.check_table(table, branch.rows(table, list(columns)), problem)
             written = {s: n.stored_sha256 for s, n in staged.new.items() if n.is_written}
             readback.check_branch(branch, written)
-            held = read_held(branch.lake, problem.dataset, branch, shown)
+            held = holding.read(branch.lake, problem.dataset, branch, shown)
         split.check_no_overlap([m.group_id for m in held.members], [m.split for m in held.members])
         _require_known({m.label for m in held.members}, problem)
     except NeuroError:  # a store that fails says nothing of the branch; the next run replaces it
         branch.drop()
         raise
-    return inspect(held, problem).as_dict()
+    return inspect(held, problem, staged.twins).as_dict()
 
 
-def inspect(held: Held, problem: Problem) -> audit.Passport:
-    """The passport of everything a dataset holds."""
+def inspect(held: Held, problem: Problem, twins: Newcomers = NOBODY) -> audit.Passport:
+    """The passport of everything a dataset holds. twins: of those that came last."""
+    vectors, cosine = audit.vectors(held.thumbnails), problem.groups.twin_cosine
     return audit.inspect(
         audit.Inspected(
             members=held.members,
             given_splits=held.given_splits,
-            vectors=audit.vectors(held.thumbnails),
+            vectors=vectors,
+            near=twins.completed([m.sample_id for m in held.members], vectors, cosine),
         ),
-        cosine=problem.groups.twin_cosine,
         is_synthetic=held.is_synthetic,
     )
 
@@ -189,42 +179,6 @@ def receipt(staged: Staged, release: Release) -> dict[str, Any]:
     }
 
 
-def read_held(
-    lake: Lake, dataset: str, branch: Branch | None = None, left_out: LeftOut | None = None
-) -> Held:
-    """What a dataset's tables hold, with a run's branch or without, less what is left out."""
-    where, hidden = f"dataset = {quoted(dataset)}", left_out or LeftOut()
-
-    def read(table: str, columns: list[str], where: str | None) -> pa.Table:
-        if branch is not None:
-            return branch.everything(table, columns, where)
-        return lake.read(table, columns=columns, where=where)
-
-    said = read("labels", ["sha256", "sequence", "label", "run_id"], where)
-    shown = content.newest(hidden.shown_labels(said))
-    newest = dict(zip(shown["sha256"].to_pylist(), shown["label"].to_pylist(), strict=True))
-    columns = ["sha256", "group_id", "group_key", "split", "given_split", "is_synthetic", "run_id"]
-    entered = hidden.shown_samples(read("samples", columns, where))
-    rows = entered.sort_by("sha256").to_pylist()
-    images = read("images", ["sha256", "thumbnail"], None)
-    small = dict(zip(images["sha256"].to_pylist(), images["thumbnail"].to_pylist(), strict=True))
-    return Held(
-        members=[
-            Member(
-                sample_id=row["sha256"],
-                label=newest.get(row["sha256"], ""),
-                group_key=row["group_key"],
-                group_id=row["group_id"],
-                split=row["split"],
-            )
-            for row in rows
-        ],
-        given_splits=[row["given_split"] for row in rows],
-        thumbnails=[small[row["sha256"]] for row in rows],
-        is_synthetic=any(row["is_synthetic"] for row in rows),
-    )
-
-
 def _sort_out(
     branch: Branch, run: Run, arrived: Sequence[Arrived], held: Held, new: Mapping[str, New]
 ) -> tuple[Intake, dict[str, str]]:
@@ -244,22 +198,26 @@ def _sort_out(
     return intake.sort_out(arrived, known | replaced, pixels), replaced
 
 
-def _place(
+def _compare(
     problem: Problem, sorted_in: Intake, held: Held, accepted: Mapping[str, New]
-) -> list[tuple[str, Assigned]]:
+) -> Newcomers:
+    """Find the twins of each accepted image, among all that is held and the others."""
+    newcomers = [sha256 for _, sha256 in sorted_in.accepted]
+    cosine, pairs = problem.groups.twin_cosine, np.empty((0, 2), np.int64)
+    if newcomers:
+        small = audit.vectors([accepted[sha256].thumbnail for sha256 in newcomers])
+        pairs = audit.twin_pairs(audit.vectors(held.thumbnails), small, cosine)
+    ids = (*(m.sample_id for m in held.members), *newcomers)
+    return Newcomers(ids=ids, first=len(held.members), pairs=pairs)
+
+
+def _place(sorted_in: Intake, held: Held, twins: Newcomers) -> list[tuple[str, Assigned]]:
     """Group and split of each accepted image, in their order."""
-    if not accepted:
-        return []
     newcomers = [
         Member(sample_id=sha256, label=item.label, group_key=item.group_key)
         for item, sha256 in sorted_in.accepted
     ]
-    twins = audit.twin_pairs(
-        audit.vectors(held.thumbnails),
-        audit.vectors([accepted[sha256].thumbnail for _, sha256 in sorted_in.accepted]),
-        problem.groups.twin_cosine,
-    )
-    placed = split.assign(held.members, newcomers, twins, split.SplitConfig())
+    placed = split.assign(held.members, newcomers, twins.pairs, split.SplitConfig())
     return [(sha256, place) for (_, sha256), place in zip(sorted_in.accepted, placed, strict=True)]
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from neuro import holding
 from neuro.errors import ConfigError
-from neuro.ingestion import inspect, read_held
+from neuro.ingestion import inspect
 from neuro.problem import Problem
 from neuro.sample import Sample
 from neuro.store import labels, releases
@@ -60,7 +61,7 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
         left_out,
     )
     branch.append("labels", rows)
-    held = read_held(lake, problem.dataset, branch, left_out)
+    held = holding.read(lake, problem.dataset, branch, left_out)
     passport = inspect(held, problem)
     branch.publish()
     release = releases.publish(

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from neuro import ingestion
+from neuro import holding, ingestion
 from neuro.arrivals import Check, Run
 from neuro.delivery import Delivery, Item
 from neuro.errors import ConfigError, StaleError
@@ -92,7 +92,7 @@ def facts(lake: Lake, dataset: str, digest: str) -> dict[str, Any]:
     shown = ("reason", "label", "message", "stage", "other", "source_name", "run_id", "at")
     others = {rows[0].sha256, *(row.other for row in rows if row.other)}
     left_out = releases.left_out(lake, dataset)
-    there = ingestion.read_held(lake, dataset, left_out=left_out)
+    there = holding.read(lake, dataset, left_out=left_out)
     held = {m.sample_id: m for m in there.members}
     return {
         "dataset": dataset,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neuro import audit
+from neuro import audit, nearest
 from neuro.audit import Inspected
 from neuro.split import Member
 
@@ -43,13 +43,39 @@ def inspected(
         )
         for n, (label, where) in enumerate(zip(labels, splits, strict=True))
     ]
+    small = vectors(pictures)
     return Inspected(
-        members=members, given_splits=given or [""] * len(members), vectors=vectors(pictures)
+        members=members,
+        given_splits=given or [""] * len(members),
+        vectors=small,
+        near=nearest.near_pairs(small, 0, 0.97),
     )
 
 
+def test_pairs_of_newcomers_complete_those_of_the_others_to_all() -> None:
+    rng = np.random.default_rng(0)
+    pictures = [NOISE[n % 5] // (1 + n % 3) for n in range(12)]
+    ids, all_of_them = [f"{n:02d}" for n in range(12)], vectors(pictures)
+    whole = {tuple(pair) for pair in np.sort(nearest.near_pairs(all_of_them, 0, 0.97)).tolist()}
+    assert len(whole) > 5
+    for first in (0, 5, 12):
+        order = rng.permutation(12)
+        found = audit.twin_pairs(all_of_them[order[:first]], all_of_them[order[first:]], 0.97)
+        met = audit.Newcomers(ids=[ids[n] for n in order], first=first, pairs=found)
+        completed = met.completed(ids, all_of_them, 0.97)
+        assert [tuple(pair) for pair in completed.tolist()] == sorted(whole)
+
+
+def test_pairs_with_what_a_release_leaves_out_are_none_of_its_own() -> None:
+    small = vectors([NOISE[0], NOISE[0] // 2, NOISE[0]])
+    met = audit.Newcomers(
+        ids=["a", "b", "c"], first=1, pairs=audit.twin_pairs(small[:1], small[1:], 0.97)
+    )
+    assert met.completed(["b", "c"], small[1:], 0.97).tolist() == [[0, 1]]
+
+
 def passport(data: Inspected) -> audit.Passport:
-    return audit.inspect(data, cosine=0.97, is_synthetic=False)
+    return audit.inspect(data, is_synthetic=False)
 
 
 @pytest.mark.parametrize("pose", range(8))
@@ -146,5 +172,6 @@ def test_a_passport_counts_images_groups_labels_and_splits() -> None:
 
 
 def test_nothing_has_a_passport_too() -> None:
-    written = passport(Inspected(members=[], given_splits=[], vectors=vectors([])))
+    none = np.empty((0, 2), np.int64)
+    written = passport(Inspected(members=[], given_splits=[], vectors=vectors([]), near=none))
     assert (written.images, written.lookup.random) == (0, None)
