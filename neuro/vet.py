@@ -7,6 +7,7 @@ child that is late: its timer's signal is left to its default action.
 """
 
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import io
@@ -32,6 +33,7 @@ from neuro.image import CleanImage, clean
 _LENGTH, _LENGTHS = struct.Struct(">Q"), struct.Struct(">QQQ")
 _BATCH, _AHEAD = 32, 2  # files asked for at once, and so many batches before the first is answered
 _NAMES, _ROOM = 30_000, 1 << 18  # bytes of a batch's names, and of a pipe for its answers
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 _WALL = 4  # a busy machine must not turn a good file into a bad one
 _LATE = (-signal.SIGPROF, -signal.SIGALRM)
 _FACTS = (
@@ -247,6 +249,7 @@ def _serve(place: int, memory_bytes: int, file_bytes: int, deadline_s: float) ->
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     for forbidden in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(forbidden, (0, 0))
+    _keep_freed_memory()
     begun = 0
     # Products of small matrices gain nothing from threads, which spin while they wait.
     with (
@@ -267,6 +270,15 @@ def _serve(place: int, memory_bytes: int, file_bytes: int, deadline_s: float) ->
                 sys.stdout.buffer.write(b"".join([_LENGTHS.pack(*map(len, blocks)), *blocks]))
             sys.stdout.buffer.flush()
     sys.exit()
+
+
+def _keep_freed_memory() -> None:
+    """Each large picture would be given back to the system, and its pages zeroed for the next."""
+    with contextlib.suppress(
+        OSError, AttributeError
+    ):  # of glibc (mallopt(3)); others do as they do
+        for limit, size in ((_TRIM_THRESHOLD, 1 << 29), (_MMAP_THRESHOLD, 1 << 25)):
+            ctypes.CDLL(None).mallopt(limit, size)
 
 
 if __name__ == "__main__":
