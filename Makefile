@@ -47,12 +47,12 @@ test-s3: setup
 	$(BIN)/pytest -m s3 -rs --cov --cov-append --cov-report=term
 
 # kill -9, flipped bits, races, a full disk and failing storage: hundreds of each, half an hour.
-# The seed stands at the end; NEURO_FAULT_SEED=N make faults replays it.
+# The seed stands at the end; make faults SEED=N replays it.
 faults: setup
-	NEURO_FAULTS=long $(BIN)/pytest tests/faults -rs
+	NEURO_FAULTS=long $(BIN)/pytest tests/faults -rs $(if $(SEED),--seed $(SEED))
 
 faults-short: setup
-	$(BIN)/pytest tests/faults -m "not s3" -rs
+	$(BIN)/pytest tests/faults -m "not s3" -rs $(if $(SEED),--seed $(SEED))
 
 # The small loop with loopback alone: whatever asks for another address fails.
 test-offline: setup

@@ -10,8 +10,12 @@ import pytest
 pytest_plugins = ["tests.s3.fixtures"]
 
 SET_BY_A_STACK = ("PREFECT_", "MLFLOW_", "NEURO_")
-KEPT = {"NEURO_REAL_DATA", "NEURO_FAULT_SEED", "NEURO_FAULTS"}
+KEPT = {"NEURO_REAL_DATA", "NEURO_FAULTS"}
 PREFECT_HOME = pytest.StashKey[Path]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=0, help="faults to draw again; 0 draws new ones")
 
 
 def pytest_configure(config: pytest.Config) -> None:

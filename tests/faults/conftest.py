@@ -9,11 +9,15 @@ from tests.faults import seeds
 from tests.faults.victims import Zygote
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    seeds.SEED = config.getoption("--seed") or seeds.SEED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ended = [r for how in ("passed", "failed", "error") for r in terminalreporter.getreports(how)]
     if not any(report.nodeid.startswith("tests/faults/") for report in ended):
         return
-    for line in (*seeds.told, f"replay these faults with NEURO_FAULT_SEED={seeds.SEED}"):
+    for line in (*seeds.told, f"replay these faults with --seed {seeds.SEED}"):
         terminalreporter.write_line(line)
 
 

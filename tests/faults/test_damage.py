@@ -62,7 +62,7 @@ def test_every_flipped_bit_is_found_and_nothing_else(zygote: Zygote, tmp_path: P
         for one in chosen:
             flip(one, rng)
         wanted = sorted(one.sample_id for one in chosen)
-        assert images.damaged(lake, release, samples) == wanted, f"seed {seeds.SEED}"
+        assert images.damaged(lake, release, samples) == wanted, f"--seed {seeds.SEED}"
         flipped += len(chosen)
         if flipped == FLIPS:
             ended = zygote.run(home, "verify", "--json")

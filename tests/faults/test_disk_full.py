@@ -52,7 +52,7 @@ def test_a_full_disk_is_named_hurts_nothing_and_the_same_command_completes(
         shutil.rmtree(home)
         shutil.copytree(before, home)
         room = rng.randrange(needed)
-        said = f"NEURO_FAULT_SEED={seeds.SEED}, {room} bytes free"
+        said = f"--seed {seeds.SEED}, {room} bytes free"
         filler.write_bytes(bytes(shutil.disk_usage(disk).free - room))
         full = zygote.run(home, *command)
         if full.status:

@@ -82,7 +82,7 @@ def test_what_was_killed_is_completed_by_the_same_command(zygote: Zygote, tmp_pa
     while met.total() < KILLS:
         restore(before, home)
         ended, where = kill(zygote, rng, home, command, points, 1.3 * seconds)
-        said = f"NEURO_FAULT_SEED={seeds.SEED}, killed in {where}"
+        said = f"--seed {seeds.SEED}, killed in {where}"
         if ended.status != -signal.SIGKILL:  # it was done before
             assert holdings.read(home) == expected, said
             continue

@@ -1,6 +1,6 @@
 """kill -9 in the midst of an erasure or of a branch's publication, then the same command again.
 
-Replay one draw of moments: NEURO_FAULT_SEED=7 pytest tests/faults/test_kill_lake.py
+Replay one draw of moments: pytest tests/faults/test_kill_lake.py --seed 7
 """
 
 import io
@@ -118,7 +118,7 @@ def test_what_was_killed_is_completed_by_the_same_command(
             assert state(lake) == expected
             continue
         again, _ = run(arguments)
-        said = f"NEURO_FAULT_SEED={seeds.SEED}: {what} killed after {delay:.3f} s"
+        said = f"--seed {seeds.SEED}: {what} killed after {delay:.3f} s"
         was_done = what == "erase" and not again  # then there is no such sample any more
         assert again == out or was_done, said
         assert state(lake) == expected, said

@@ -46,7 +46,7 @@ def test_two_writers_of_the_same_images_leave_each_once(zygote: Zygote, tmp_path
         ended, told = both(zygote, rng, home, (folder, folder))
         met += told
         held = holdings.read(home)
-        said = f"seed {seeds.SEED}, round {number}"
+        said = f"--seed {seeds.SEED}, round {number}"
         assert {one.receipt()["content_hash"] for one in ended} == set(held.chain), said
         assert len(held.chain) == 1, said
         assert [held.rows[t].total() for t in ("images", "samples", "labels")] == [100] * 3, said
@@ -68,7 +68,7 @@ def test_of_two_labels_at_once_one_enters_and_the_other_is_shown(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     for number in range(ROUNDS):
-        home, said = tmp_path / f"home{number}", f"seed {seeds.SEED}, round {number}"
+        home, said = tmp_path / f"home{number}", f"--seed {seeds.SEED}, round {number}"
         ended, told = both(zygote, rng, home, (mine, theirs))
         met += told
         held = holdings.read(home)

@@ -1,4 +1,4 @@
-"""Storage that fails in an order set by a seed; NEURO_FAULT_SEED replays one."""
+"""Storage that fails in an order set by a seed; --seed replays one."""
 
 import threading
 import time
