@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,7 @@ Endpoint = Annotated[
     typer.Option("--endpoint", help="Address of the S3 server, else NEURO_S3_ENDPOINT, else AWS."),
 ]
 
+_DIGEST, _TIME = re.compile("[0-9a-f]{64}"), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:.*")
 _NOTICE = "[dim]Research use only; not a medical device.[/]"
 
 err = Console(stderr=True, highlight=False)
@@ -145,7 +147,24 @@ def show(result: Any, *, as_json: bool, title: str = "") -> None:
         rows = [{"": key, " ": _plain(value)} for key, value in result.items()]
         out.print(_table(rows, title))
     else:
-        out.print(_table(result, title))
+        out.print(_table(_brief(result), title))
+
+
+def _brief(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that fit a terminal: no empty column, digests by their beginning, times to the minute.
+
+    Every verb takes the beginning of a digest; --json gives all of it.
+    """
+    told = [name for name in (rows[0] if rows else ()) if any(row[name] != "" for row in rows)]
+    return [{name: _short(row[name]) for name in told} for row in rows]
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return value[:12]
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        return value[:16].replace("T", " ")
+    return value
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str) -> None:

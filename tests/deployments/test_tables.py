@@ -1,0 +1,26 @@
+"""Tables that a person reads in a terminal; programs take --json."""
+
+import json
+
+import pytest
+
+from deployments import console
+
+ROW = {"sha256": "ab" * 32, "at": "2026-11-25T20:35:44+00:00", "branch": "", "n": 0}
+
+
+def test_a_list_shows_beginnings_of_digests_and_no_empty_column(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console.show([ROW, ROW], as_json=False)
+    shown = capsys.readouterr().out
+    assert "abababababab " in shown
+    assert "ab" * 7 not in shown
+    assert "2026-11-25 20:35 " in shown
+    assert "branch" not in shown
+    assert " n " in shown
+
+
+def test_json_has_all_of_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show([ROW], as_json=True)
+    assert json.loads(capsys.readouterr().out) == [ROW]
