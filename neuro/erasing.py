@@ -6,14 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from neuro import scrubbing
+from neuro import absence, scrubbing
+from neuro.absence import Site
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingestion import inspect, read_held
 from neuro.problem import Problem
-from neuro.store import erasure, journal, keys, releases
+from neuro.store import erasure, files, journal, keys, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Draft, Release
 
@@ -81,6 +83,12 @@ class Erased:
     removed: Mapping[str, Any]
 
 
+def require_rights(lake: Lake, site: Site) -> None:
+    """Before anything is removed. Raises DeniedError where a bucket would refuse to forget."""
+    for each in (files.of(lake), *site.incoming()):
+        each.require_rights()
+
+
 def plan_path(home: Path, request: Request) -> Path:
     """Where the plan of a request lies while it is under way; the name tells nobody who it is."""
     asked = f"{request.problem.dataset}/{request.group}/{request.sample}"
@@ -111,13 +119,15 @@ def preview(lake: Lake, request: Request, home: Path) -> Plan:
 
 
 def erase(
-    lake: Lake, request: Request, home: Path, problems: Mapping[str, Problem], now: datetime
+    lake: Lake, request: Request, site: Site, problems: Mapping[str, Problem], now: datetime
 ) -> Erased:
     """Erase, publish what remains, and search for what should be gone.
 
     problems: one for each dataset that holds an image of it. Cut short at any point, the same
     request completes it. Nobody else should write to the lake meanwhile.
     """
+    require_rights(lake, site)
+    home = site.home
     asked = plan(lake, request, home)
     if lacking := erasure.datasets_of(lake, asked.sample_ids) - problems.keys():
         raise ConfigError(
@@ -139,11 +149,11 @@ def erase(
     journal.record(lake, "erasure", asked.run, body, now)
     rows = erasure.delete(lake, asked.sample_ids)
     for release in held:
-        _supersede(lake, release, problems, asked.run, now)
-    erasure.repin(lake, asked.sample_ids, held)
+        lake.insist("supersede", partial(_supersede, lake, release, problems, asked.run, now))
+    lake.insist("repin", lambda: erasure.repin(lake, asked.sample_ids, held))
     erasure.purge(lake)
-    removed = {"rows": rows, **_scrub(lake, home, asked)}
-    done = _prove(lake, home, asked, removed, plan_path(home, request))
+    removed = {"rows": rows, **_scrub(lake, site, asked)}
+    done = _prove(lake, site, asked, removed, plan_path(home, request))
     erasure.end(lake)
     if not done.found:  # else the same request searches again, once a person has looked
         plan_path(home, request).unlink()
@@ -212,48 +222,23 @@ def _write(path: Path, asked: Plan) -> None:
     scratch.replace(path)
 
 
-def _scrub(lake: Lake, home: Path, asked: Plan) -> dict[str, Any]:
+def _scrub(lake: Lake, site: Site, asked: Plan) -> dict[str, Any]:
     wanted = [base64.b64decode(text) for text in asked.needles]
     names = [sample_id.encode() for sample_id in asked.sample_ids]
     return {
-        "frames": scrubbing.frames(home, erasure.readable(lake)),
-        "predictions": scrubbing.predictions(home, asked.sample_ids),
-        "pages": scrubbing.files_with([home / "reports"], [*wanted, *names]),
-        "inbox": _empty_inbox(home / "inbox", asked.sample_ids),
+        "frames": scrubbing.frames(site.home, erasure.readable(lake)),
+        "predictions": scrubbing.predictions(site.home, asked.sample_ids),
+        "pages": scrubbing.files_with(site.home / "reports", [*wanted, *names]),
+        "inbox": sum(each.remove_copies(asked.sample_ids) for each in site.incoming()),
     }
 
 
-def _empty_inbox(inbox: Path, sample_ids: Sequence[str]) -> int:
-    """Remove delivered originals of these images, or the next ingest would bring them back."""
-    count = 0
-    for path in inbox.rglob("*"):
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() in sample_ids:
-            path.unlink()
-            count += 1
-    return count
-
-
-def _prove(lake: Lake, home: Path, asked: Plan, removed: Mapping[str, Any], path: Path) -> Erased:
+def _prove(lake: Lake, site: Site, asked: Plan, removed: Mapping[str, Any], path: Path) -> Erased:
     """Read every surviving release, and search every file for what should be gone."""
-    survivors, current = 0, {}
-    for view in erasure.views(lake):
-        for dataset in sorted({r.dataset for r in _all(lake)}):
-            if not keys.is_of(view, dataset):
-                continue
-            for release in releases.history(view, dataset):
-                if not release.superseded_by:
-                    releases.check(lake, release)
-                    survivors += 1
-            head = releases.current(view, dataset)
-            current[view.branch or dataset] = head.name if head else ""
+    survivors, current = absence.read_survivors(lake)
     kept = erasure.group_names(lake, asked.sample_ids)
-    folders = [home] if "://" in lake.uri else [home, Path(lake.uri)]
     pixels = [base64.b64decode(text) for text in asked.needles]
     texts = [sample_id.encode() for sample_id in asked.sample_ids if sample_id not in kept]
-    found = scrubbing.search(folders, pixels, [path])
-    # The journal says what was erased, and Prefect keeps the parameters of the run that did it.
-    records = [path, Path(lake.uri, "journal.lance"), home / "prefect", home / "logs"]
-    found += scrubbing.search(folders, texts, records)
     return Erased(
         run=asked.run,
         sample_ids=asked.sample_ids,
@@ -263,12 +248,7 @@ def _prove(lake: Lake, home: Path, asked: Plan, removed: Mapping[str, Any], path
         current=current,
         verified=survivors,
         searched=len(pixels) + len(texts),
-        found=sorted({str(one) for one in found}),
+        found=absence.search(lake, site, path, pixels, texts),
         kept_as_group=sorted(kept),
         removed=removed,
     )
-
-
-def _all(lake: Lake) -> list[Release]:
-    rows = lake.read("releases", columns=["dataset"])["dataset"].to_pylist()
-    return [r for dataset in sorted(set(rows)) for r in releases.known(lake, dataset).values()]

@@ -1,14 +1,14 @@
-"""Erased images outside the tables: caches, files under the home folder, and the byte search."""
+"""Erased images outside the tables: caches, predictions and pages, and what to search for."""
 
 import base64
-import mmap
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from neuro.store import files
 from neuro.store.erasure import Payload
 
 WINDOW = 64  # bytes: long enough that no other image has them by chance
@@ -45,29 +45,6 @@ def _windows(content: bytes) -> list[bytes]:
     return [window for window in varied[:3] if len(set(window)) > WINDOW // 8]
 
 
-def search(folders: Iterable[Path], wanted: Sequence[bytes], skip: Collection[Path]) -> list[Path]:
-    """Every file below the folders, but not below ``skip``, that holds one of the byte strings."""
-    return sorted(path for path in set(_files(folders, skip)) if _holds(path, wanted))
-
-
-def _files(folders: Iterable[Path], skip: Collection[Path]) -> Iterator[Path]:
-    for folder in folders:
-        for path in folder.rglob("*"):
-            if path.is_file() and not path.is_symlink() and not any(map(path.is_relative_to, skip)):
-                yield path
-
-
-def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
-    try:
-        with path.open("rb") as stream:
-            if not path.stat().st_size:
-                return False
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as view:
-                return any(view.find(needle) >= 0 for needle in wanted)
-    except FileNotFoundError:  # somebody else's file, gone meanwhile
-        return False
-
-
 def frames(home: Path, readable: Collection[str]) -> int:
     """Remove the pixel caches of all but these contents; returns how many.
 
@@ -99,12 +76,12 @@ def predictions(home: Path, sample_ids: Collection[str]) -> int:
     return count
 
 
-def files_with(folders: Iterable[Path], wanted: Sequence[bytes]) -> list[str]:
-    """Remove every file below the folders that holds one of the byte strings; returns their paths.
+def files_with(folder: Path, wanted: Sequence[bytes]) -> list[str]:
+    """Remove every file below the folder that holds one of the byte strings; returns their paths.
 
-    Meant for pages and inboxes: a page is made again by the command that made it.
+    Meant for pages: one is made again by the command that made it.
     """
-    found = search(folders, wanted, ())
+    found = files.Folder(folder).search(lambda _: wanted)
     for path in found:
-        path.unlink()
-    return [str(path) for path in found]
+        Path(path).unlink()
+    return found

@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from neuro import branching, erasing, frames, image, scrubbing
+from neuro.absence import Site
 from neuro.erasing import Erased, Request
 from neuro.errors import ConfigError, ErasedError, StaleError, UnknownNameError
 from neuro.frames import Pinned
 from neuro.problem import Problem
-from neuro.store import changes, erasure, images, journal, lines, releases
+from neuro.store import changes, erasure, files, images, journal, lines, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
 
@@ -59,7 +60,8 @@ def erase(lake: Lake, brain: Problem, tmp_path: Path) -> Erase:
 
         shutil.rmtree(tmp_path / "deliveries", ignore_errors=True)  # the user's own originals
         asked = Request(problem=brain, group=group, sample=sample, reason="asked", who="Dr. A")
-        return erasing.erase(store or lake, asked, tmp_path, {"brain": brain}, NOW)
+        site = Site(home=tmp_path, inbox=str(tmp_path / "inbox"))
+        return erasing.erase(store or lake, asked, site, {"brain": brain}, NOW)
 
     return run
 
@@ -70,9 +72,9 @@ def test_the_search_finds_what_is_there(lake: Lake, second: Release, png: Png, h
     assert len(wanted) >= 9
     for needle in wanted:
         if needle in image.clean(png(5)).stored:
-            (found,) = scrubbing.search([Path(lake.uri)], [needle], ())
-            assert "images.lance" in str(found)
-    assert scrubbing.search([Path(lake.uri)], [digest(png(5)).encode()], ())
+            (found,) = files.of(lake).search(lambda _, needle=needle: [needle])
+            assert "images.lance" in found
+    assert files.of(lake).search(lambda _: [digest(png(5)).encode()])
 
 
 def test_an_erased_image_is_nowhere_and_the_rest_is_as_it_was(
