@@ -192,6 +192,17 @@ def test_caches_pages_predictions_quarantine_and_inbox_are_clean_too(
     assert len(lake.read("quarantine")) == 0
 
 
+def test_an_inbox_elsewhere_is_emptied_too(
+    lake: Lake, second: Release, brain: Problem, png: Png, home: Path, deliver: Deliver
+) -> None:
+    inbox = deliver("elsewhere", {"brain/again.png": png(5), "brain/other.png": png(6)})
+    asked = Request(problem=brain, group="", sample=digest(png(5)), reason="asked", who="Dr. A")
+    site = Site(home=home / "home", inbox=str(inbox))
+    done = erasing.erase(lake, asked, site, {"brain": brain}, NOW)
+    assert (done.removed["inbox"], done.found) == (1, [])
+    assert [path.name for path in inbox.rglob("*.png")] == ["other.png"]
+
+
 def test_a_copy_elsewhere_under_the_home_folder_is_found_and_told(
     lake: Lake, second: Release, erase: Erase, png: Png, home: Path
 ) -> None:
