@@ -15,7 +15,7 @@ from neuro.absence import Site
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingestion import inspect, read_held
 from neuro.problem import Problem
-from neuro.store import erasure, files, journal, keys, releases
+from neuro.store import erasure, files, journal, keys, releases, tombstones
 from neuro.store.lake import Lake
 from neuro.store.releases import Draft, Release
 
@@ -47,17 +47,20 @@ class Plan:
     """An erasure under way, kept in the home folder until it is done, so that it can be repeated.
 
     needles: what to search for afterwards, in base64; they are the reason why it is removed.
+    n_lifts: how often these images were let in again before.
     """
 
     sample_ids: Sequence[str]
     needles: Sequence[str]
     superseded: Sequence[str] = field(default=())
     contents: Sequence[str] = field(default=())
+    n_lifts: int = 0
 
     @property
     def run(self) -> str:
-        """Id of the erasure: the same images are the same erasure."""
-        text = "\n".join(sorted(self.sample_ids))
+        """Id of the erasure: the same images are the same one, unless they were let in again."""
+        again = [str(self.n_lifts)] if self.n_lifts else []
+        text = "\n".join([*sorted(self.sample_ids), *again])
         return f"erase-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
@@ -108,7 +111,11 @@ def plan(lake: Lake, request: Request, home: Path) -> Plan:
         )
     found = scrubbing.needles(erasure.payloads(lake, sample_ids))
     own = erasure.not_in_others(lake, sample_ids, found)
-    return Plan(sample_ids=sample_ids, needles=[base64.b64encode(one).decode() for one in own])
+    return Plan(
+        sample_ids=sample_ids,
+        needles=[base64.b64encode(one).decode() for one in own],
+        n_lifts=tombstones.n_lifts(lake, set(sample_ids)),
+    )
 
 
 def preview(lake: Lake, request: Request, home: Path) -> Plan:
@@ -146,7 +153,7 @@ def erase(
         "problem": request.problem.name,
     }
     body |= {"sha256": list(asked.sample_ids), "superseded": names}
-    journal.record(lake, "erasure", asked.run, body, now)
+    journal.record(lake, tombstones.KIND, asked.run, body, now)
     rows = erasure.delete(lake, asked.sample_ids)
     for release in held:
         lake.insist("supersede", partial(_supersede, lake, release, problems, asked.run, now))

@@ -12,6 +12,7 @@ from neuro.absence import Site
 from neuro.erasing import Erased, Request
 from neuro.landing import Landing
 from neuro.problem import Problem
+from neuro.store import tombstones
 from neuro.store.lake import Lake
 from tasks import artifacts, registry, settings, tracking
 from tasks.steps import step
@@ -23,6 +24,11 @@ def preview(lake: Lake, request: Request) -> dict[str, Any]:
     """What an erasure would do, without doing it."""
     found = erasing.preview(lake, request, settings.load().home)
     return {"samples": list(found.sample_ids), "superseded": list(found.superseded)}
+
+
+def lift(lake: Lake, digest: str, reason: str, who: str) -> str:
+    """Let an erased image in again, should it be delivered; returns its whole digest."""
+    return tombstones.lift(lake, digest, reason, who, datetime.now(UTC))
 
 
 @step(name="erase")
