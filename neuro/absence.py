@@ -1,6 +1,6 @@
 """Proof of absence: what remains can be read, and no file holds what was erased."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,12 +15,14 @@ class Site:
     """Where an installation keeps copies beside the lake.
 
     home: caches, pages, exported predictions. inbox: "" for none, a folder or an s3://bucket/prefix
-    on the server of ``endpoint``, None for AWS.
+    on the server of ``endpoint``, None for AWS. drop_page: removes what others keep of the page of
+    a problem's drift window, and returns how many did.
     """
 
     home: Path
     inbox: str = ""
     endpoint: str | None = None
+    drop_page: Callable[[str, str], int] = lambda _problem, _window: 0
 
     def incoming(self) -> list[Files]:
         """The files of the inbox, if there is one."""

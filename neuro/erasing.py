@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -232,10 +233,15 @@ def _write(path: Path, asked: Plan) -> None:
 def _scrub(lake: Lake, site: Site, asked: Plan) -> dict[str, Any]:
     wanted = [base64.b64decode(text) for text in asked.needles]
     names = [sample_id.encode() for sample_id in asked.sample_ids]
+    folder = site.home.resolve() / "reports"
+    pages, counted = scrubbing.pages(lake, folder, asked.superseded, [*wanted, *names])
+    windows = sorted({(body["problem"], body["window"]) for body in counted})
     return {
         "frames": scrubbing.frames(site.home, erasure.readable(lake)),
         "predictions": scrubbing.predictions(site.home, asked.sample_ids),
-        "pages": scrubbing.files_with(site.home / "reports", [*wanted, *names]),
+        "pages": pages,
+        "pages_elsewhere": sum(starmap(site.drop_page, windows)),
+        "redraw": sorted({scrubbing.redraw(body) for body in counted}),
         "inbox": sum(each.remove_copies(asked.sample_ids) for each in site.incoming()),
     }
 

@@ -2,14 +2,18 @@
 
 import base64
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from neuro.store import files
+from neuro.store import files, journal
 from neuro.store.erasure import Payload
+from neuro.store.lake import Lake
+
+Verdict = Mapping[str, Any]  # the body of a verdict in the journal
 
 WINDOW = 64  # bytes: long enough that no other image has them by chance
 
@@ -76,12 +80,27 @@ def predictions(home: Path, sample_ids: Collection[str]) -> int:
     return count
 
 
-def files_with(folder: Path, wanted: Sequence[bytes]) -> list[str]:
-    """Remove every file below the folder that holds one of the byte strings; returns their paths.
+def pages(
+    lake: Lake, folder: Path, superseded: Collection[str], wanted: Sequence[bytes]
+) -> tuple[list[str], list[Verdict]]:
+    """Remove the pages below a folder that counted an erased image in, or hold a byte string of it.
 
-    Meant for pages: one is made again by the command that made it.
+    A drift page holds the figures of each image by itself. superseded: the releases that held one.
+    Returns the pages' paths, and the journal's verdicts on what these releases held.
     """
-    found = files.Folder(folder).search(lambda _: wanted)
-    for path in found:
-        Path(path).unlink()
-    return found
+    verdicts: list[Verdict] = [entry.body for entry in journal.entries(lake, "verdict")]
+    counted = [body for body in verdicts if body["cause"].rpartition("/")[2] in superseded]
+    found = set(files.Folder(folder).search(lambda _: wanted))
+    for path in (Path(body["report"]) for body in counted):
+        if path.is_relative_to(folder) and path.is_file():
+            found.add(str(path))
+    for name in found:
+        Path(name).unlink()
+    return sorted(found), counted
+
+
+def redraw(verdict: Verdict) -> str:
+    """The command that draws a page from what is left; of days, as many up to now."""
+    days, _, until = str(verdict["window"]).partition("-days-to-")
+    window = f"--days {days}" if until else f"--window {verdict['window']}"
+    return f"neuro drift --problem {verdict['problem_reference']} {window}"

@@ -35,7 +35,12 @@ def lift(lake: Lake, digest: str, reason: str, who: str) -> str:
 def erase(lake: Lake, request: Request) -> Erased:
     """Erase the images everywhere neuro keeps them, and search for them afterwards."""
     here = settings.load()
-    site = Site(home=here.home, inbox=here.inbox, endpoint=here.s3_endpoint)
+    site = Site(
+        home=here.home,
+        inbox=here.inbox,
+        endpoint=here.s3_endpoint,
+        drop_page=tracking.drop_page,
+    )
     erasing.require_rights(lake, site)
     # First, while the request still names them: cut short, the same request does it again.
     asked = erasing.plan(lake, request, here.home)

@@ -192,6 +192,28 @@ def test_caches_pages_predictions_quarantine_and_inbox_are_clean_too(
     assert len(lake.read("quarantine")) == 0
 
 
+def test_a_page_that_counted_the_image_in_goes_and_the_command_that_draws_it_again_is_named(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    (home / "reports").mkdir()
+    earlier = "7-days-to-2026-11-01"
+    for release, window in ((first, earlier), (second, second.name)):
+        page = home / "reports" / f"brain-{window}.html"
+        page.write_text("figures of many")
+        body = {
+            "report": str(page),
+            "window": window,
+            "problem": "brain",
+            "problem_reference": "brain",
+        }
+        body |= {"cause": f"brain/{window}/model-0/{release.name}"}
+        journal.record(lake, "verdict", body["cause"], body, NOW)
+    removed = erase(sample=digest(png(5))).removed
+    assert removed["pages"] == [str(home / "reports" / f"brain-{second.name}.html")]
+    assert removed["redraw"] == [f"neuro drift --problem brain --window {second.name}"]
+    assert [page.name for page in (home / "reports").iterdir()] == [f"brain-{earlier}.html"]
+
+
 def test_an_inbox_elsewhere_is_emptied_too(
     lake: Lake, second: Release, brain: Problem, png: Png, home: Path, deliver: Deliver
 ) -> None:
