@@ -9,6 +9,7 @@ import typer
 from deployments import console
 from deployments.console import BranchName, Json, LakeUri, Local, Problem
 from neuro import problem as problems
+from neuro.errors import ConfigError
 
 app = typer.Typer()
 branch_app = typer.Typer(no_args_is_help=True, help="Branches of your own: tried, then published.")
@@ -150,7 +151,6 @@ def export(
     Example: neuro export current ~/brain-128 --preprocessed --size-px 128 --intensity unit
     """
     from neuro import exporting
-    from neuro.errors import ConfigError
     from neuro.store import releases
     from tasks import data
 
@@ -257,6 +257,9 @@ def erase(
     group: Annotated[str, typer.Option(help="A group's digest, or a patient's id.")] = "",
     sample: Annotated[str, typer.Option(help="A sample's digest or source name.")] = "",
     who: Annotated[str, typer.Option(help="Who decided it [default: your account].")] = "",
+    lift: Annotated[
+        str, typer.Option(help="Digest of an erased image that may be delivered again.")
+    ] = "",
     problem: Problem = "brain",
     yes: Annotated[bool, typer.Option("--yes", help="Do it. There is no way back.")] = False,
     lake: LakeUri = None,
@@ -271,6 +274,12 @@ def erase(
     from tasks import data, settings
     from tasks import erase as steps
 
+    if lift:
+        if group or sample:
+            raise ConfigError("--lift takes an erasure back for the future; it goes alone")
+        lifted = steps.lift(data.open_lake(lake), lift, reason, who or settings.user())
+        console.show({"lifted": lifted}, as_json=as_json, title="erase")
+        return
     if not yes:
         asked = Request(
             problem=problems.load(problem),

@@ -16,8 +16,9 @@ from neuro.errors import ConfigError
 from neuro.image import CleanImage
 from neuro.intake import Arrived
 from neuro.problem import Problem
-from neuro.store import readback
+from neuro.store import readback, tombstones
 from neuro.store.branches import Branch
+from neuro.store.lake import Lake
 from neuro.store.tables import SCHEMAS
 from neuro.vet import Rejected
 
@@ -82,6 +83,19 @@ def hash_files(items: Sequence[Item]) -> list[Arrived]:
         return [one if isinstance(one, Arrived) else one.result() for one in begun]
 
 
+def refuse_erased(lake: Lake, arrived: Sequence[Arrived]) -> list[Arrived]:
+    """The same files; those that were erased do not enter, and only their digest is told of them.
+
+    Their names, labels and metadata were erased, too.
+    """
+    gone = tombstones.erased(lake)
+    why = Rejected(sha256="", code=tombstones.REASON, message=tombstones.MESSAGE)
+    return [
+        Arrived(item=_nameless(a.item), sha256=a.sha256, rejected=why) if a.sha256 in gone else a
+        for a in arrived
+    ]
+
+
 def vet_new(
     branch: Branch, run: Run, arrived: Sequence[Arrived], held: Iterable[str]
 ) -> tuple[list[Arrived], dict[str, New]]:
@@ -120,6 +134,10 @@ def vet_new(
     if not found and not rejected:
         return list(arrived), new
     return [_told(a, run.problem, rejected, found) for a in arrived], new
+
+
+def _nameless(item: Item) -> Item:
+    return Item(path=item.path, source_name="", label="", given_split="", group_key="")
 
 
 def _told(

@@ -6,14 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from neuro import holding, scrubbing
+from neuro import absence, holding, scrubbing
+from neuro.absence import Site
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingestion import inspect
 from neuro.problem import Problem
-from neuro.store import erasure, journal, keys, lines, releases
+from neuro.store import erasure, files, journal, keys, lines, releases, tombstones
 from neuro.store.lake import Lake
 from neuro.store.releases import Draft, Release
 
@@ -45,17 +48,20 @@ class Plan:
     """An erasure under way, kept in the home folder until it is done, so that it can be repeated.
 
     needles: what to search for afterwards, in base64; they are the reason why it is removed.
+    n_lifts: how often these images were let in again before.
     """
 
     sample_ids: Sequence[str]
     needles: Sequence[str]
     superseded: Sequence[str] = field(default=())
     contents: Sequence[str] = field(default=())
+    n_lifts: int = 0
 
     @property
     def run(self) -> str:
-        """Id of the erasure: the same images are the same erasure."""
-        text = "\n".join(sorted(self.sample_ids))
+        """Id of the erasure: the same images are the same one, unless they were let in again."""
+        again = [str(self.n_lifts)] if self.n_lifts else []
+        text = "\n".join([*sorted(self.sample_ids), *again])
         return f"erase-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
@@ -81,6 +87,12 @@ class Erased:
     removed: Mapping[str, Any]
 
 
+def require_rights(lake: Lake, site: Site) -> None:
+    """Before anything is removed. Raises DeniedError where a bucket would refuse to forget."""
+    for each in (files.of(lake), *site.incoming()):
+        each.require_rights()
+
+
 def plan_path(home: Path, request: Request) -> Path:
     """Where the plan of a request lies while it is under way; the name tells nobody who it is."""
     asked = f"{request.problem.dataset}/{request.group}/{request.sample}"
@@ -100,7 +112,11 @@ def plan(lake: Lake, request: Request, home: Path) -> Plan:
         )
     found = scrubbing.needles(erasure.payloads(lake, sample_ids))
     own = erasure.not_in_others(lake, sample_ids, found)
-    return Plan(sample_ids=sample_ids, needles=[base64.b64encode(one).decode() for one in own])
+    return Plan(
+        sample_ids=sample_ids,
+        needles=[base64.b64encode(one).decode() for one in own],
+        n_lifts=tombstones.n_lifts(lake, set(sample_ids)),
+    )
 
 
 def preview(lake: Lake, request: Request, home: Path) -> Plan:
@@ -111,13 +127,15 @@ def preview(lake: Lake, request: Request, home: Path) -> Plan:
 
 
 def erase(
-    lake: Lake, request: Request, home: Path, problems: Mapping[str, Problem], now: datetime
+    lake: Lake, request: Request, site: Site, problems: Mapping[str, Problem], now: datetime
 ) -> Erased:
     """Erase, publish what remains, and search for what should be gone.
 
     problems: one for each dataset that holds an image of it. Cut short at any point, the same
     request completes it. Nobody else should write to the lake meanwhile.
     """
+    require_rights(lake, site)
+    home = site.home
     asked = plan(lake, request, home)
     if lacking := erasure.datasets_of(lake, asked.sample_ids) - problems.keys():
         raise ConfigError(
@@ -137,14 +155,14 @@ def erase(
         "problem": request.problem.name,
     }
     body |= {"sha256": list(asked.sample_ids), "superseded": names}
-    journal.record(lake, "erasure", asked.run, body, now)
+    journal.record(lake, tombstones.KIND, asked.run, body, now)
     rows = erasure.delete(lake, asked.sample_ids)
     for release in held:
-        _supersede(lake, release, problems, asked.run, now)
-    erasure.repin(lake, asked.sample_ids, held)
+        lake.insist("supersede", partial(_supersede, lake, release, problems, asked.run, now))
+    lake.insist("repin", lambda: erasure.repin(lake, asked.sample_ids, held))
     erasure.purge(lake)
-    removed = {"rows": rows, **_scrub(lake, home, asked)}
-    done = _prove(lake, home, asked, removed, plan_path(home, request))
+    removed = {"rows": rows, **_scrub(lake, site, asked)}
+    done = _prove(lake, site, asked, removed, plan_path(home, request))
     erasure.end(lake)
     if not done.found:  # else the same request searches again, once a person has looked
         plan_path(home, request).unlink()
@@ -213,48 +231,28 @@ def _write(path: Path, asked: Plan) -> None:
     scratch.replace(path)
 
 
-def _scrub(lake: Lake, home: Path, asked: Plan) -> dict[str, Any]:
+def _scrub(lake: Lake, site: Site, asked: Plan) -> dict[str, Any]:
     wanted = [base64.b64decode(text) for text in asked.needles]
     names = [sample_id.encode() for sample_id in asked.sample_ids]
+    folder = site.home.resolve() / "reports"
+    pages, counted = scrubbing.pages(lake, folder, asked.superseded, [*wanted, *names])
+    windows = sorted({(body["problem"], body["window"]) for body in counted})
     return {
-        "frames": scrubbing.frames(home, erasure.readable(lake)),
-        "predictions": scrubbing.predictions(home, asked.sample_ids),
-        "pages": scrubbing.files_with([home / "reports"], [*wanted, *names]),
-        "inbox": _empty_inbox(home / "inbox", asked.sample_ids),
+        "frames": scrubbing.frames(site.home, erasure.readable(lake)),
+        "predictions": scrubbing.predictions(site.home, asked.sample_ids),
+        "pages": pages,
+        "pages_elsewhere": sum(starmap(site.drop_page, windows)),
+        "redraw": sorted({scrubbing.redraw(body) for body in counted}),
+        "inbox": sum(each.remove_copies(asked.sample_ids) for each in site.incoming()),
     }
 
 
-def _empty_inbox(inbox: Path, sample_ids: Sequence[str]) -> int:
-    """Remove delivered originals of these images, or the next ingest would bring them back."""
-    count = 0
-    for path in inbox.rglob("*"):
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() in sample_ids:
-            path.unlink()
-            count += 1
-    return count
-
-
-def _prove(lake: Lake, home: Path, asked: Plan, removed: Mapping[str, Any], path: Path) -> Erased:
+def _prove(lake: Lake, site: Site, asked: Plan, removed: Mapping[str, Any], path: Path) -> Erased:
     """Read every surviving release, and search every file for what should be gone."""
-    survivors, current = 0, {}
-    for view in erasure.views(lake):
-        for dataset in sorted({r.dataset for r in _all(lake)}):
-            if not keys.is_of(view, dataset):
-                continue
-            for release in releases.history(view, dataset):
-                if not release.superseded_by:
-                    releases.check(lake, release)
-                    survivors += 1
-            head = releases.current(view, dataset)
-            current[view.branch or dataset] = head.name if head else ""
+    survivors, current = absence.read_survivors(lake)
     kept = erasure.group_names(lake, asked.sample_ids)
-    folders = [home] if "://" in lake.uri else [home, Path(lake.uri)]
     pixels = [base64.b64decode(text) for text in asked.needles]
     texts = [sample_id.encode() for sample_id in asked.sample_ids if sample_id not in kept]
-    found = scrubbing.search(folders, pixels, [path])
-    # The journal says what was erased, and Prefect keeps the parameters of the run that did it.
-    records = [path, Path(lake.uri, "journal.lance"), home / "prefect", home / "logs"]
-    found += scrubbing.search(folders, texts, records)
     return Erased(
         run=asked.run,
         sample_ids=asked.sample_ids,
@@ -264,12 +262,7 @@ def _prove(lake: Lake, home: Path, asked: Plan, removed: Mapping[str, Any], path
         current=current,
         verified=survivors,
         searched=len(pixels) + len(texts),
-        found=sorted({str(one) for one in found}),
+        found=absence.search(lake, site, path, pixels, texts),
         kept_as_group=sorted(kept),
         removed=removed,
     )
-
-
-def _all(lake: Lake) -> list[Release]:
-    rows = lake.read("releases", columns=["dataset"])["dataset"].to_pylist()
-    return [r for dataset in sorted(set(rows)) for r in releases.known(lake, dataset).values()]

@@ -71,5 +71,9 @@ class StorageError(NeuroError):
     """An object store did not answer in time, refused, or cannot be trusted with what is asked."""
 
 
+class DeniedError(StorageError):
+    """An object store refused, because the credentials or the role's policy do not allow it."""
+
+
 class ServerError(NeuroError):
     """A server that is needed is not reached, or a port is taken."""

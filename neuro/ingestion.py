@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neuro import audit, entering, holding, intake, schemas, split
-from neuro.arrivals import New, Run, hash_files, run_id, vet_new
+from neuro.arrivals import New, Run, hash_files, refuse_erased, run_id, vet_new
 from neuro.audit import NOBODY, Newcomers
 from neuro.errors import AuditError, NeuroError
 from neuro.holding import Held
@@ -59,7 +59,7 @@ def stage(lake: Lake, run: Run) -> Staged:
         left_out = releases.left_out(lake, dataset, branch.run_id)
         held = holding.read(lake, dataset)  # what is left out keeps its place all the same
         shown = holding.read(lake, dataset, left_out=left_out) if left_out.runs else held
-        arrived, new = vet_new(branch, run, hashed, shown.newest_labels)
+        arrived, new = vet_new(branch, run, refuse_erased(lake, hashed), shown.newest_labels)
         sorted_in, ruled = _sort_out(branch, run, arrived, shown, new)
         accepted = {sha256: new[sha256] for _, sha256 in sorted_in.accepted}
         back = frozenset(accepted) & set(held.newest_labels)

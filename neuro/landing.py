@@ -15,7 +15,7 @@ from pathlib import Path
 
 from neuro.delivery import Item
 from neuro.errors import ConfigError, NeuroError, StaleError
-from neuro.store import bucket, journal, objects, places
+from neuro.store import journal, objects, places, versions
 from neuro.store.lake import Lake
 
 KIND = "landing"
@@ -155,4 +155,4 @@ class _Bucket:
         return self._objects.find(key) is None and self._objects.write_once(key, raw)
 
     def remove(self, key: str) -> bool:
-        return bucket.purge(self._place, key) > 0
+        return versions.remove_key(self._place, key) > 0

@@ -15,7 +15,7 @@ from neuro.errors import ConfigError, StaleError
 from neuro.image import CleanImage
 from neuro.intake import CONFLICT
 from neuro.problem import Problem
-from neuro.store import quarantine, releases
+from neuro.store import quarantine, releases, tombstones
 from neuro.store.lake import Lake
 from neuro.store.quarantine import Decision, Waiting
 from neuro.store.releases import Release
@@ -143,6 +143,11 @@ def _only_label(rows: Sequence[Waiting]) -> str:
 
 
 def _item(lake: Lake, row: Waiting, label: str, folder: Path) -> Item:
+    if row.reason == tombstones.REASON:
+        raise ConfigError(
+            f"{row.sha256[:12]} was erased, and its bytes are not kept; to let it in again: "
+            f"`neuro erase --lift {row.sha256[:12]} --reason WHY`, then `neuro ingest` of the file"
+        )
     raw = quarantine.raw(lake, row)
     if hashlib.sha256(raw).hexdigest() != row.sha256:
         raise ConfigError(

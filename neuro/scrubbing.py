@@ -1,15 +1,19 @@
-"""Erased images outside the tables: caches, files under the home folder, and the byte search."""
+"""Erased images outside the tables: caches, predictions and pages, and what to search for."""
 
 import base64
-import mmap
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from neuro.store import files, journal
 from neuro.store.erasure import Payload
+from neuro.store.lake import Lake
+
+Verdict = Mapping[str, Any]  # the body of a verdict in the journal
 
 WINDOW = 64  # bytes: long enough that no other image has them by chance
 
@@ -45,29 +49,6 @@ def _windows(content: bytes) -> list[bytes]:
     return [window for window in varied[:3] if len(set(window)) > WINDOW // 8]
 
 
-def search(folders: Iterable[Path], wanted: Sequence[bytes], skip: Collection[Path]) -> list[Path]:
-    """Every file below the folders, but not below ``skip``, that holds one of the byte strings."""
-    return sorted(path for path in set(_files(folders, skip)) if _holds(path, wanted))
-
-
-def _files(folders: Iterable[Path], skip: Collection[Path]) -> Iterator[Path]:
-    for folder in folders:
-        for path in folder.rglob("*"):
-            if path.is_file() and not path.is_symlink() and not any(map(path.is_relative_to, skip)):
-                yield path
-
-
-def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
-    try:
-        with path.open("rb") as stream:
-            if not path.stat().st_size:
-                return False
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as view:
-                return any(view.find(needle) >= 0 for needle in wanted)
-    except FileNotFoundError:  # somebody else's file, gone meanwhile
-        return False
-
-
 def frames(home: Path, readable: Collection[str]) -> int:
     """Remove the pixel caches of all but these contents; returns how many.
 
@@ -99,12 +80,27 @@ def predictions(home: Path, sample_ids: Collection[str]) -> int:
     return count
 
 
-def files_with(folders: Iterable[Path], wanted: Sequence[bytes]) -> list[str]:
-    """Remove every file below the folders that holds one of the byte strings; returns their paths.
+def pages(
+    lake: Lake, folder: Path, superseded: Collection[str], wanted: Sequence[bytes]
+) -> tuple[list[str], list[Verdict]]:
+    """Remove the pages below a folder that counted an erased image in, or hold a byte string of it.
 
-    Meant for pages and inboxes: a page is made again by the command that made it.
+    A drift page holds the figures of each image by itself. superseded: the releases that held one.
+    Returns the pages' paths, and the journal's verdicts on what these releases held.
     """
-    found = search(folders, wanted, ())
-    for path in found:
-        path.unlink()
-    return [str(path) for path in found]
+    verdicts: list[Verdict] = [entry.body for entry in journal.entries(lake, "verdict")]
+    counted = [body for body in verdicts if body["cause"].rpartition("/")[2] in superseded]
+    found = set(files.Folder(folder).search(lambda _: wanted))
+    for path in (Path(body["report"]) for body in counted):
+        if path.is_relative_to(folder) and path.is_file():
+            found.add(str(path))
+    for name in found:
+        Path(name).unlink()
+    return sorted(found), counted
+
+
+def redraw(verdict: Verdict) -> str:
+    """The command that draws a page from what is left; of days, as many up to now."""
+    days, _, until = str(verdict["window"]).partition("-days-to-")
+    window = f"--days {days}" if until else f"--window {verdict['window']}"
+    return f"neuro drift --problem {verdict['problem_reference']} {window}"

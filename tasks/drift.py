@@ -71,7 +71,7 @@ def judge(compared: Compared, config: DriftConfig) -> Verdict:
 def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -> Path:
     """Write the Evidently page, and keep it in MLflow beside the model."""
     problem = loaded.problem
-    path = settings.load().home / "reports" / f"{problem.name}-{compared.window_name}.html"
+    path = _page(problem.name, compared.window_name)
     path.parent.mkdir(parents=True, exist_ok=True)
     synthetic = loaded.release.is_synthetic
     reports.build(
@@ -86,7 +86,7 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
     artifacts.label_run(verdict.verdict, name=f"drift {compared.window_name}: {verdict.verdict}")
     artifacts.table("drift-signals", rows, title)
     tags = {"problem": problem.name, "model": model.version, "verdict": verdict.verdict}
-    with tracking.run(f"{problem.name}-drift", compared.window_name, tags) as run:
+    with tracking.run(tracking.drift_experiment(problem.name), compared.window_name, tags) as run:
         tracking.log_files(run, path, "")
         if run.url:
             artifacts.link("drift-report", f"{run.url}/artifacts/{path.name}", "Evidently report")
@@ -108,6 +108,10 @@ def remember(
     journal.record(loaded.lake, "verdict", cause, body, datetime.now(UTC))
     sent = events.emit_unclaimed(loaded.lake, problem.name)
     return body | {"events": sent}
+
+
+def _page(problem: str, window: str) -> Path:
+    return settings.load().home / "reports" / tracking.drift_page(problem, window)
 
 
 def _window(

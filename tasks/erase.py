@@ -8,9 +8,11 @@ from typing import Any
 
 from neuro import erasing, landing
 from neuro import problem as problems
+from neuro.absence import Site
 from neuro.erasing import Erased, Request
 from neuro.landing import Landing
 from neuro.problem import Problem
+from neuro.store import tombstones
 from neuro.store.lake import Lake
 from tasks import artifacts, registry, settings, tracking
 from tasks.steps import step
@@ -24,15 +26,27 @@ def preview(lake: Lake, request: Request) -> dict[str, Any]:
     return {"samples": list(found.sample_ids), "superseded": list(found.superseded)}
 
 
+def lift(lake: Lake, digest: str, reason: str, who: str) -> str:
+    """Let an erased image in again, should it be delivered; returns its whole digest."""
+    return tombstones.lift(lake, digest, reason, who, datetime.now(UTC))
+
+
 @step(name="erase")
 def erase(lake: Lake, request: Request) -> Erased:
     """Erase the images everywhere neuro keeps them, and search for them afterwards."""
     here = settings.load()
+    site = Site(
+        home=here.home,
+        inbox=here.inbox,
+        endpoint=here.s3_endpoint,
+        drop_page=tracking.drop_page,
+    )
+    erasing.require_rights(lake, site)
     # First, while the request still names them: cut short, the same request does it again.
     asked = erasing.plan(lake, request, here.home)
     there = Landing(where=here.landing, endpoint=here.s3_endpoint)
     originals = landing.remove(lake, there, asked.sample_ids)
-    done = erasing.erase(lake, request, here.home, readers(request.problem), datetime.now(UTC))
+    done = erasing.erase(lake, request, site, readers(request.problem), datetime.now(UTC))
     done = replace(done, removed={**done.removed, "originals": originals})
     _log.info("%d images erased, %d files still hold some", len(done.sample_ids), len(done.found))
     return done

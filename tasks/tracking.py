@@ -106,6 +106,33 @@ def runs_on(content_hashes: Sequence[str]) -> list[dict[str, str]]:
     return found
 
 
+def drop_page(problem: str, window: str) -> int:
+    """Remove the page of a drift window from every run that keeps it; returns how many did."""
+    if not settings.load().mlflow_tracking_uri:
+        return 0
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    if (found := client().get_experiment_by_name(drift_experiment(problem))) is None:
+        return 0
+    page, dropped = drift_page(problem, window), 0
+    for run in client().search_runs([found.experiment_id], f"attributes.run_name = '{window}'"):
+        if page in {artifact.path for artifact in client().list_artifacts(run.info.run_id)}:
+            where = get_artifact_repository(run.info.artifact_uri, client().tracking_uri)
+            where.delete_artifacts(page)  # type: ignore[no-untyped-call]  # MLflow leaves it so
+            dropped += 1
+    return dropped
+
+
+def drift_experiment(problem: str) -> str:
+    """The experiment of a problem's drift checks; a run of it is named like its window."""
+    return f"{problem}-drift"
+
+
+def drift_page(problem: str, window: str) -> str:
+    """The file name of a window's page."""
+    return f"{problem}-{window}.html"
+
+
 def log_params(run: Run, values: Mapping[str, Any]) -> None:
     """Parameters, in one call."""
     if not run.run_id:

@@ -96,27 +96,6 @@ def keeps_checksum(where: Place, key: str) -> bool:
     return "ChecksumSHA256" in found
 
 
-def purge(where: Place, key: str) -> int:
-    """Remove an object with all its versions and marks; returns how many those were."""
-    client = places.client(where)
-    name = f"{where.prefix}/{key}".lstrip("/")
-    try:
-        pages = client.get_paginator("list_object_versions").paginate(
-            Bucket=where.bucket, Prefix=name
-        )
-        found = [
-            each["VersionId"]
-            for page in pages
-            for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
-            if each["Key"] == name
-        ]
-        for version in found:
-            client.delete_object(Bucket=where.bucket, Key=name, VersionId=version)
-    except (ClientError, BotoCoreError) as error:
-        raise StorageError(f"remove {key} of {where.named}: {_said(error)}") from error
-    return len(found)
-
-
 def list_versions(where: Place) -> str:
     """Whether versions are on; raises StorageError where they cannot be listed."""
     client = places.client(where)

@@ -8,14 +8,14 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuro.errors import ConfigError, StaleError
-from neuro.store import keys, lines, releases
+from neuro.errors import StaleError
+from neuro.store import files, keys, lines, releases
 from neuro.store.changes import restated
 from neuro.store.lake import Lake, batches, quoted
 from neuro.store.releases import PINNED, Release
@@ -51,6 +51,11 @@ def members(lake: Lake, dataset: str) -> list[dict[str, Any]]:
         rows = view.read("samples", columns=columns, where=f"dataset = {quoted(dataset)}")
         found |= {row["sha256"]: row for row in rows.to_pylist()}
     return [found[sample_id] for sample_id in sorted(found)]
+
+
+def datasets(lake: Lake) -> list[str]:
+    """Every dataset that ever had a release, sorted."""
+    return sorted(set(lake.read("releases", columns=["dataset"])["dataset"].to_pylist()))
 
 
 def datasets_of(lake: Lake, sample_ids: Collection[str]) -> set[str]:
@@ -97,18 +102,22 @@ def not_in_others(lake: Lake, sample_ids: Collection[str], wanted: list[bytes]) 
 
 def begin(lake: Lake, run: str) -> None:
     """Stop everybody else from publishing until ``end``. Raises StaleError if another is at it."""
-    while (found := (handle := lake.open("releases")).config().get(_FLAG)) != run:
-        if found is not None:
-            raise StaleError(
-                "another erasure is under way, or was cut short; repeat its command first, then "
-                "this one"
-            )
-        keys.compare_and_set(handle, {_FLAG: run})
+
+    def claim() -> None:
+        while (found := (handle := lake.open("releases")).config().get(_FLAG)) != run:
+            if found is not None:
+                raise StaleError(
+                    "another erasure is under way, or was cut short; repeat its command first, "
+                    "then this one"
+                )
+            keys.compare_and_set(handle, {_FLAG: run})
+
+    lake.insist("begin an erasure", claim)
 
 
 def end(lake: Lake) -> None:
     """Let others publish again."""
-    keys.mark(lake, _FLAG, None)
+    lake.insist("end an erasure", lambda: keys.mark(lake, _FLAG, None))
 
 
 def holders(lake: Lake, sample_ids: Collection[str]) -> list[Release]:
@@ -127,23 +136,25 @@ def delete(lake: Lake, sample_ids: Collection[str]) -> int:
     """
     for table in BRANCHED:
         lake.drop_branch(table, keys.runs())
-    deleted = 0
-    for view in views(lake):
-        for table in _tables(view):
-            dataset = view.open(table)
-            if "sha256" not in dataset.schema.names:
-                continue
-            found = dataset.to_table(columns=[], filter=_among(sample_ids), with_row_id=True)
-            if ids := found["_rowid"].to_pylist():
-                # By row number: the predicate is kept in the transaction's file.
-                dataset.delete(f"_rowid IN ({', '.join(map(str, ids))})")
-                deleted += len(ids)
-            tip = view.open(table)
-            if any(fragment.num_deletions for fragment in tip.get_fragments()):
-                tip.optimize.compact_files(
-                    materialize_deletions=True, materialize_deletions_threshold=0.0
-                )
-    return deleted
+    return sum(
+        lake.insist(f"empty {table}", partial(_delete, view, table, sample_ids))
+        for view in views(lake)
+        for table in _tables(view)
+    )
+
+
+def _delete(view: Lake, table: str, sample_ids: Collection[str]) -> int:
+    dataset = view.open(table)
+    if "sha256" not in dataset.schema.names:
+        return 0
+    found = dataset.to_table(columns=[], filter=_among(sample_ids), with_row_id=True)
+    if ids := found["_rowid"].to_pylist():
+        # By row number: the predicate is kept in the transaction's file.
+        dataset.delete(f"_rowid IN ({', '.join(map(str, ids))})")
+    tip = view.open(table)
+    if any(fragment.num_deletions for fragment in tip.get_fragments()):
+        tip.optimize.compact_files(materialize_deletions=True, materialize_deletions_threshold=0.0)
+    return len(ids)
 
 
 def repin(lake: Lake, sample_ids: Collection[str], held: Iterable[Release]) -> None:
@@ -153,7 +164,7 @@ def repin(lake: Lake, sample_ids: Collection[str], held: Iterable[Release]) -> N
     already. The one change of a published row in place, and one commit: repeating it is harmless.
     """
     names = {release.name for release in held}
-    listed = {r.name for view in views(lake) for d in _datasets(lake) for r in _history(view, d)}
+    listed = {r.name for view in views(lake) for d in datasets(lake) for r in _history(view, d)}
     rows = {row["name"]: row for row in lake.read("releases").to_pylist()}
     moved = []
     for release in _every(lake):
@@ -184,27 +195,33 @@ def purge(lake: Lake) -> None:
 
     Whatever another program writes at the same moment is lost.
     """
-    every = _every(lake)
     for table in PINNED:
-        dataset = lake.on("").open(table)
-        for tag in dataset.tags.list():
-            dataset.tags.delete(tag)
-        for release in every:
-            there, version = keys.line(release.dataset, release.branch), release.tables[table]
-            dataset.tags.create(release.name, (there, version) if there else version)
+        lake.insist(f"tag {table}", partial(_retag, lake.on(""), table, _every(lake)))
     for view in views(lake):
         for table in _tables(view):
-            dataset = view.open(table)
-            if dataset.describe_indices():
-                dataset.optimize.optimize_indices()
-            view.open(table).cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
-    purge_versions(lake.uri)
+            lake.insist(f"clean up {table}", partial(_clean_up, view, table))
+    purge_versions(lake)
 
 
-def purge_versions(uri: str) -> None:
-    """Remove older versions of objects, where the storage keeps them; a folder keeps none."""
-    if "://" in uri:
-        raise ConfigError(f"erasing from {uri} is not possible yet: object versions would remain")
+def _retag(main: Lake, table: str, every: Iterable[Release]) -> None:
+    dataset = main.open(table)
+    for tag in dataset.tags.list():
+        dataset.tags.delete(tag)
+    for release in every:
+        there, version = keys.line(release.dataset, release.branch), release.tables[table]
+        dataset.tags.create(release.name, (there, version) if there else version)
+
+
+def _clean_up(view: Lake, table: str) -> None:
+    dataset = view.open(table)
+    if dataset.describe_indices():
+        dataset.optimize.optimize_indices()
+    view.open(table).cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
+
+
+def purge_versions(lake: Lake) -> int:
+    """Remove what a bucket keeps of replaced and deleted objects; returns how many that were."""
+    return files.of(lake).forget()
 
 
 def group_names(lake: Lake, sample_ids: Collection[str]) -> set[str]:
@@ -228,12 +245,8 @@ def _holds(lake: Lake, release: Release, wanted: pa.Array) -> bool:
 
 def _every(lake: Lake) -> list[Release]:
     return [
-        release for dataset in _datasets(lake) for release in releases.known(lake, dataset).values()
+        release for dataset in datasets(lake) for release in releases.known(lake, dataset).values()
     ]
-
-
-def _datasets(lake: Lake) -> list[str]:
-    return sorted(set(lake.read("releases", columns=["dataset"])["dataset"].to_pylist()))
 
 
 def _history(view: Lake, dataset: str) -> list[Release]:
@@ -244,9 +257,7 @@ def _tables(view: Lake) -> list[str]:
     """Every table of main; of a branch those it has versions of its own of."""
     if view.branch:
         return list(BRANCHED)
-    if "://" in view.uri:
-        purge_versions(view.uri)
-    return sorted(path.name.removesuffix(".lance") for path in Path(view.uri).glob("*.lance"))
+    return files.of(view).tables()
 
 
 def _among(sample_ids: Collection[str]) -> str:

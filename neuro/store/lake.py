@@ -27,6 +27,7 @@ class Lake:
     branch: "" for main, else the Lance branch on which this view has the tables of BRANCHED.
     endpoint: of the S3 server, None for AWS. deadline_s: how long a store may stay silent.
     is_alone: nobody else writes, so a server whose conditional writes are not atomic will do.
+    place: where in which bucket it lies, None for a folder.
     """
 
     def __init__(
@@ -41,15 +42,16 @@ class Lake:
             raise ConfigError("lake is empty; give a folder or an s3://bucket/prefix")
         self.uri, self.branch = uri.rstrip("/"), ""
         self._is_checked = is_alone
-        self._place, self._held = None, None
+        self.place: places.Place | None = None
+        self._held: objects.Objects | None = None
         self._reached: dict[str, Any] = {}  # how Lance gets there
         if self.uri.startswith("s3://"):
-            self._place = places.place(self.uri, endpoint, deadline_s)
-            self._held = objects.Objects(self._place)
+            self.place = places.place(self.uri, endpoint, deadline_s)
+            self._held = objects.Objects(self.place)
             # Connections and what never changes, such as manifests, are shared by all handles.
             session = lance.Session  # type: ignore[attr-defined]  # documented, not in its __all__
             shared = session(metadata_cache_size_bytes=_CACHE)
-            told = patience.options(self._place)
+            told = patience.options(self.place)
             self._reached = {"storage_options": told, "session": shared}
         elif "://" in self.uri:
             raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
@@ -69,17 +71,17 @@ class Lake:
         Raises StorageError if the store refuses, or stays silent past the deadline, or if the
         folder's disk is full.
         """
-        if self._place is None:
+        if self.place is None:
             return disk.insist(self.uri, what, call)
-        return patience.insist(self._place, what, call)
+        return patience.insist(self.place, what, call)
 
     def require_safe(self) -> None:
         """Before writing: race conditional writes once in this process for each bucket.
 
         Raises StorageError where two writers were both told that they had won.
         """
-        if self._place is not None and not self._is_checked:
-            probe.require_atomic(self._place)
+        if self.place is not None and not self._is_checked:
+            probe.require_atomic(self.place)
             self._is_checked = True
 
     def open(self, table: str, schema: pa.Schema | None = None) -> lance.LanceDataset:
@@ -251,7 +253,7 @@ class Lake:
         if held is not None:
             return held
         self.require_safe()
-        if self._place is None:
+        if self.place is None:
             Path(self.uri).mkdir(parents=True, exist_ok=True)
         empty = (schema or SCHEMAS[table]).empty_table()
         try:

@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -154,21 +153,9 @@ class Objects:
         Through boto3: obstore sends a POST even for one, and for that Ceph wants the right to
         delete on the bucket as well, not only on a prefix (docs/traps.md).
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
         name = f"{self.place.prefix}/{key}".lstrip("/")
-
-        def remove() -> None:
-            try:
-                self._client.delete_object(Bucket=self.place.bucket, Key=name)
-            except ClientError as error:
-                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-                code = error.response["Error"].get("Code")
-                raise refused.GenericError(f"status code: {status} {code}") from error
-            except BotoCoreError as error:
-                raise refused.GenericError(str(error)) from error
-
-        self._insist("delete", key, remove)
+        remove = partial(self._client.delete_object, Bucket=self.place.bucket, Key=name)
+        self._insist("delete", key, lambda: places.asked(remove))
 
     def delete_all(self, keys: Iterable[str]) -> None:
         """Remove objects, many at a time and in no order."""
@@ -212,23 +199,7 @@ class Objects:
         return raw
 
     def _insist(self, what: str, key: str, call: Callable[[], T]) -> T:
-        ends, pause = time.monotonic() + self.place.deadline_s, 0.05
-        while True:
-            try:
-                return call()
-            except (refused.AlreadyExistsError, refused.PreconditionError):
-                raise
-            except (refused.BaseError, FileNotFoundError) as error:
-                reason = places.why_final(error)
-                if reason is not None:
-                    raise StorageError(f"{what} {self._name(key)}: {reason}") from error
-                if time.monotonic() + pause + self.place.attempt_s > ends:
-                    raise StorageError(
-                        f"{what} {self._name(key)}: no answer within {self.place.deadline_s:g} s "
-                        f"({places.first_line(error)})"
-                    ) from error
-            time.sleep(pause)
-            pause = min(2 * pause, 2.0)
+        return places.insist(self.place, f"{what} {self._name(key)}", call)
 
     def _name(self, key: str) -> str:
         return f"{key or 'all'} of {self.place.named}"

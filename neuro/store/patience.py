@@ -58,7 +58,7 @@ def insist(where: Place, what: str, call: Callable[[], T]) -> T:
                 raise
             reason, may_help = found
             if not may_help or time.monotonic() > ends:
-                raise StorageError(f"{what} in {where.named}: {reason}") from error
+                raise places.refusal(f"{what} in {where.named}", reason) from error
         time.sleep(pause)
         pause = min(2 * pause, 2.0)
 

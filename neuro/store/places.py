@@ -1,18 +1,23 @@
 """Where a bucket is, how to reach it, and what its refusals mean."""
 
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from obstore import exceptions as refused
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, DeniedError, StorageError
 
 DEADLINE_S = 90.0
 _NAME = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
 # An answer that another try would not change; 408 and 429 ask for one.
 _FINAL = re.compile(r"status(?: code)?: 4(?!08|29)\d\d")
+_DENIED = "access denied; check the AWS credentials and the role's policy"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,9 +106,53 @@ def why_final(error: BaseException) -> str | None:
         return "there is no such object"
     denied = (refused.PermissionDeniedError, refused.UnauthenticatedError)
     if isinstance(error, denied) or re.search(r"status code: 40[13]", text):
-        return "access denied; check the AWS credentials and the role's policy"
+        return _DENIED
     final = (refused.InvalidPathError, refused.NotSupportedError)
     return first_line(error) if isinstance(error, final) or _FINAL.search(text) else None
+
+
+def insist(where: Place, what: str, call: Callable[[], T]) -> T:
+    """Repeat one harmless call until it is answered; what: the call and the object, for messages.
+
+    Raises StorageError if another try would not help or the deadline has passed.
+    """
+    ends, pause = time.monotonic() + where.deadline_s, 0.05
+    while True:
+        try:
+            return call()
+        except (refused.AlreadyExistsError, refused.PreconditionError):
+            raise
+        except (refused.BaseError, FileNotFoundError) as error:
+            reason = why_final(error)
+            if reason is not None:
+                raise refusal(what, reason) from error
+            if time.monotonic() + pause + where.attempt_s > ends:
+                raise StorageError(
+                    f"{what}: no answer within {where.deadline_s:g} s ({first_line(error)})"
+                ) from error
+        time.sleep(pause)
+        pause = min(2 * pause, 2.0)
+
+
+def asked(call: Callable[[], T]) -> T:
+    """The answer to a call of boto3; its errors are raised as obstore's, for ``insist``."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    try:
+        return call()
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        code = error.response["Error"].get("Code")
+        raise refused.GenericError(f"status code: {status} {code}") from error
+    except (BotoCoreError, ResponseParserError) as error:
+        raise refused.GenericError(str(error)) from error
+
+
+def refusal(what: str, reason: str) -> StorageError:
+    """The error of a call that another try would not help. reason: of ``why_final``."""
+    kind = DeniedError if reason == _DENIED else StorageError
+    return kind(f"{what}: {reason}")
 
 
 def first_line(error: BaseException) -> str:

@@ -45,6 +45,8 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
         (["branch", "create", "a/b"], "letters, digits"),
         (["branch", "drop", "trial"], "neuro branch create trial"),
         (["erase", "--reason", "x", "--local"], "either --group or --sample"),
+        (["erase", "--lift", "9f2c41d0", "--reason", "x"], "neuro journal erasure"),
+        (["erase", "--lift", "9f2c41d0", "--group", "a", "--reason", "x"], "goes alone"),
         (["ingest", "nowhere", "--local"], "is no folder"),
         (["problem", "init", "nowhere"], "is no folder"),
         (["ingest", "https://example.org/in.zip", "--local"], "is no s3:// address"),

@@ -31,7 +31,7 @@ CHILD = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from neuro import branching, erasing, problem
+from neuro import absence, branching, erasing, problem
 from neuro.store.lake import Lake
 what, uri, home, sample = sys.argv[1:]
 now, brain = datetime(2026, 11, 21, tzinfo=UTC), problem.load("brain")
@@ -40,7 +40,8 @@ if what == "publish":
     branching.publish(Lake(uri), brain, "mine", now)
 else:
     asked = erasing.Request(problem=brain, group="", sample=sample, reason="r", who="w")
-    print(erasing.erase(Lake(uri), asked, Path(home), {"brain": brain}, now).found)
+    site = absence.Site(home=Path(home))
+    print(erasing.erase(Lake(uri), asked, site, {"brain": brain}, now).found)
 """
 
 

@@ -1,9 +1,12 @@
 """Branches and erasure as flows, without any server."""
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from deployments.cli import app
 from flows.erase import erase
 from flows.ingest import ingest
 from flows.train import train
@@ -30,6 +33,18 @@ def test_a_delivery_to_an_unknown_branch_names_the_remedy(home: Path, draw: Draw
     ingest.fn(source=str(draw(LABELS, 3)))
     with pytest.raises(UnknownNameError, match="neuro branch create"):
         ingest.fn(source=str(draw(LABELS, 2, name="later", seed=1)), branch="trial")
+
+
+def test_an_erased_image_enters_again_once_a_person_has_lifted_it(home: Path, draw: Draw) -> None:
+    delivery = str(draw(LABELS, 1))
+    ingest.fn(source=delivery)
+    lake = Lake(str(home / "lake"))
+    one = releases.samples(lake, releases.find(lake, "brain"))[0].sample_id
+    erase.fn(sample=one, reason="consent withdrawn")
+    assert ingest.fn(source=delivery)["reasons"] == {"erased": 1}
+    done = CliRunner().invoke(app, ["erase", "--lift", one, "--reason", "by mistake", "--json"])
+    assert json.loads(done.stdout) == {"lifted": one}
+    assert ingest.fn(source=delivery)["accepted"] == 1
 
 
 @pytest.mark.slow

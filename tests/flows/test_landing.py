@@ -101,6 +101,18 @@ def test_an_erased_image_loses_its_original_wherever_it_was_copied_to(
     assert originals(tmp_path / "one") == originals(tmp_path / "two") == left
 
 
+def test_an_erased_image_that_is_delivered_again_is_not_copied(
+    delivery: Path, tmp_path: Path
+) -> None:
+    ingest.fn(source=str(delivery), landing=str(tmp_path / "one"))
+    name = min(taken(delivery))
+    _erased(name)
+    got = ingest.fn(source=str(delivery), landing=str(tmp_path / "two"))
+    assert got["reasons"]["erased"] == 1
+    left = {k: raw for k, raw in taken(delivery).items() if k != name}
+    assert originals(tmp_path / "one") == originals(tmp_path / "two") == left
+
+
 def _erased(name: str) -> dict[str, Any]:
     done = erase.fn(sample=name, reason="consent withdrawn", who="test")
     assert done["sample_ids"] == [name]

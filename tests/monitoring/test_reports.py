@@ -1,3 +1,4 @@
+import hashlib
 import re
 from pathlib import Path
 
@@ -28,13 +29,17 @@ VERDICT = Verdict(
 )
 
 
+SAMPLES = [hashlib.sha256(b"sample %d" % number).hexdigest() for number in range(50)]
+GROUPS = [hashlib.sha256(b"group %d" % number).hexdigest() for number in range(50)]
+
+
 def columns(shift: float) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     share = rng.uniform(size=50)
     return reports.table(
         Observed(
-            sample_ids=np.arange(50).astype(str),
-            groups=np.arange(50).astype(str),
+            sample_ids=np.array(SAMPLES),
+            groups=np.array(GROUPS),
             descriptors=rng.normal(shift, 1, size=(50, len(descriptors.NAMES))),
             probabilities=np.column_stack((share, 1 - share)),
             correct=np.full(50, np.nan),
@@ -75,6 +80,16 @@ def test_names_are_escaped(page: str) -> None:
 def test_evidently_judges_by_our_threshold(page: str) -> None:
     assert "threshold calibrated by group" in page
     assert "K-S p_value" not in page
+
+
+def test_the_page_names_no_sample_and_no_group(page: str) -> None:
+    assert [name for name in (*SAMPLES, *GROUPS) if name in page] == []
+
+
+def test_the_page_holds_the_figures_of_each_image_by_itself(page: str) -> None:
+    """Evidently writes them all into it: so an erasure has to remove pages (neuro/scrubbing.py)."""
+    figures = [repr(float(value)) for value in columns(0.5).to_numpy().ravel()]
+    assert all(figure in page for figure in figures)
 
 
 def test_the_page_loads_nothing_from_outside(page: str) -> None:

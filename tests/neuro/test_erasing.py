@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from neuro import branching, erasing, frames, image, scrubbing
+from neuro.absence import Site
 from neuro.erasing import Erased, Request
 from neuro.errors import ConfigError, ErasedError, StaleError, UnknownNameError
 from neuro.frames import Pinned
 from neuro.problem import Problem
-from neuro.store import changes, erasure, images, journal, keys, lines, releases
+from neuro.store import changes, erasure, files, images, journal, keys, lines, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
 
@@ -59,7 +60,8 @@ def erase(lake: Lake, brain: Problem, tmp_path: Path) -> Erase:
 
         shutil.rmtree(tmp_path / "deliveries", ignore_errors=True)  # the user's own originals
         asked = Request(problem=brain, group=group, sample=sample, reason="asked", who="Dr. A")
-        return erasing.erase(store or lake, asked, tmp_path, {"brain": brain}, NOW)
+        site = Site(home=tmp_path, inbox=str(tmp_path / "inbox"))
+        return erasing.erase(store or lake, asked, site, {"brain": brain}, NOW)
 
     return run
 
@@ -70,9 +72,9 @@ def test_the_search_finds_what_is_there(lake: Lake, second: Release, png: Png, h
     assert len(wanted) >= 9
     for needle in wanted:
         if needle in image.clean(png(5)).stored:
-            (found,) = scrubbing.search([Path(lake.uri)], [needle], ())
-            assert "images.lance" in str(found)
-    assert scrubbing.search([Path(lake.uri)], [digest(png(5)).encode()], ())
+            (found,) = files.of(lake).search(lambda _, needle=needle: [needle])
+            assert "images.lance" in found
+    assert files.of(lake).search(lambda _: [digest(png(5)).encode()])
 
 
 def test_an_erased_image_is_nowhere_and_the_rest_is_as_it_was(
@@ -188,6 +190,39 @@ def test_caches_pages_predictions_quarantine_and_inbox_are_clean_too(
     assert [path.name for path in (home / "reports").iterdir()] == ["other.html"]
     assert not (home / "inbox" / "brain" / "again.png").exists()
     assert len(lake.read("quarantine")) == 0
+
+
+def test_a_page_that_counted_the_image_in_goes_and_the_command_that_draws_it_again_is_named(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    (home / "reports").mkdir()
+    earlier = "7-days-to-2026-11-01"
+    for release, window in ((first, earlier), (second, second.name)):
+        page = home / "reports" / f"brain-{window}.html"
+        page.write_text("figures of many")
+        body = {
+            "report": str(page),
+            "window": window,
+            "problem": "brain",
+            "problem_reference": "brain",
+        }
+        body |= {"cause": f"brain/{window}/model-0/{release.name}"}
+        journal.record(lake, "verdict", body["cause"], body, NOW)
+    removed = erase(sample=digest(png(5))).removed
+    assert removed["pages"] == [str(home / "reports" / f"brain-{second.name}.html")]
+    assert removed["redraw"] == [f"neuro drift --problem brain --window {second.name}"]
+    assert [page.name for page in (home / "reports").iterdir()] == [f"brain-{earlier}.html"]
+
+
+def test_an_inbox_elsewhere_is_emptied_too(
+    lake: Lake, second: Release, brain: Problem, png: Png, home: Path, deliver: Deliver
+) -> None:
+    inbox = deliver("elsewhere", {"brain/again.png": png(5), "brain/other.png": png(6)})
+    asked = Request(problem=brain, group="", sample=digest(png(5)), reason="asked", who="Dr. A")
+    site = Site(home=home / "home", inbox=str(inbox))
+    done = erasing.erase(lake, asked, site, {"brain": brain}, NOW)
+    assert (done.removed["inbox"], done.found) == (1, [])
+    assert [path.name for path in inbox.rglob("*.png")] == ["other.png"]
 
 
 def test_a_copy_elsewhere_under_the_home_folder_is_found_and_told(

@@ -1,5 +1,6 @@
 """An inbox in a bucket: listed at each look, and only what is new is fetched and read."""
 
+import hashlib
 import json
 import shutil
 import zipfile
@@ -11,13 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flows.erase import erase
 from flows.ingest import ingest
-from neuro.store import objects
+from neuro.errors import DeniedError
+from neuro.store import bucket as buckets
+from neuro.store import objects, places
 from neuro.store.lake import Lake
 from neuro.store.objects import Entry, Objects
 from tests.neuro.test_identifiers import dicom
 from tests.s3 import deliveries
-from tests.s3.fixtures import Bucket
+from tests.s3.fixtures import Bucket, log_in
 
 pytestmark = [pytest.mark.s3, pytest.mark.server]
 
@@ -135,3 +139,34 @@ def test_an_archive_in_a_bucket_is_read_once(inbox: Objects, tmp_path: Path) -> 
     assert counts() == [0] * 5
     state = next((tmp_path / "home" / "polled").glob("brain-*.json"))
     assert len(json.loads(state.read_text())["marks"]) == 1
+
+
+def test_an_erasure_takes_the_original_out_with_every_version_and_name(
+    bucket: Bucket, inbox: Objects, drop: Drop, tmp_path: Path
+) -> None:
+    buckets.create(places.place(bucket.uri, bucket.endpoint), [], keep_versions_days=30)
+    drop(deliveries.drawn(tmp_path / "first", 2))
+    ingest.fn()
+    name = "Training/glioma/0-0.png"
+    raw = (tmp_path / "first" / name).read_bytes()
+    inbox.write(f"again/{name}", raw)
+    inbox.write(f"gone/{name}", raw)
+    inbox.delete(f"gone/{name}")
+    done = erase.fn(sample=hashlib.sha256(raw).hexdigest(), reason="asked", who="test")
+    assert (done["removed"]["inbox"], done["is_proven"]) == (3, True)
+    held = places.client(inbox.place).list_object_versions(Bucket=bucket.name)["Versions"]
+    assert [each["Key"] for each in held] == ["inbox/brain/Training/meningioma/0-1.png"]
+
+
+def test_an_inbox_that_may_not_be_emptied_is_told_before_anything_is_erased(
+    bucket: Bucket, drop: Drop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(deliveries.drawn(tmp_path / "first", 2))
+    ingest.fn()
+    lake = Lake(str(tmp_path / "home" / "lake"))
+    (sample, _) = lake.read("samples")["sha256"].to_pylist()
+    log_in(monkeypatch, bucket.server.add_user(f"nobody-{bucket.name}"))
+    with pytest.raises(DeniedError, match="role `admin`"):
+        erase.fn(sample=sample, reason="asked", who="test")
+    assert len(lake.read("samples")) == 2
+    assert lake.read("journal", where="kind = 'erasure'").num_rows == 0
