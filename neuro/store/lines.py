@@ -43,15 +43,7 @@ def create(lake: Lake, dataset: str, name: str) -> Line:
         if (found.base, found.head) == (base, base):
             return found
         raise ConfigError(f"branch {name} of {dataset} exists; publish or drop it, or take another")
-    _remove(lake, dataset, name)  # what a crashed creation left
-    for table in BRANCHED:
-        origin = lake.at(table, base.tables[table]) if table in PINNED else lake.open(table)
-        origin.create_branch(keys.line(dataset, name))
-    view = lake.on(keys.line(dataset, name))
-    view.open("quarantine").delete("true")  # what waits on main is no matter of the branch
-    lake.open("releases").update_config(
-        {_base_key(dataset, name): base.name, keys.head_key(view, dataset): base.name}
-    )
+    lake.insist(f"make branch {name}", lambda: _begin(lake, base, name))
     return find(lake, dataset, name)
 
 
@@ -89,6 +81,23 @@ def drop(lake: Lake, dataset: str, name: str) -> None:
     """
     if name not in names(lake, dataset):
         find(lake, dataset, name)
+    lake.insist(f"drop branch {name}", lambda: _end(lake, dataset, name))
+
+
+def _begin(lake: Lake, base: Release, name: str) -> None:
+    dataset, mine = base.dataset, keys.line(base.dataset, name)
+    _remove(lake, dataset, name)  # what a crashed creation left
+    for table in BRANCHED:
+        origin = lake.at(table, base.tables[table]) if table in PINNED else lake.open(table)
+        origin.create_branch(mine)
+    view = lake.on(mine)
+    view.open("quarantine").delete("true")  # what waits on main is no matter of the branch
+    lake.open("releases").update_config(
+        {_base_key(dataset, name): base.name, keys.head_key(view, dataset): base.name}
+    )
+
+
+def _end(lake: Lake, dataset: str, name: str) -> None:
     _remove(lake, dataset, name)
     view = lake.on(keys.line(dataset, name))
     mine = f"dataset = {quoted(dataset)} AND branch = {quoted(name)}"
@@ -102,10 +111,7 @@ def _remove(lake: Lake, dataset: str, name: str) -> None:
     """Tags, unfinished runs and tables of a branch; harmless where there are none."""
     mine = keys.line(dataset, name)
     for table in BRANCHED:
-        dataset_ = lake.open(table)
-        for tag, facts in dataset_.tags.list().items():
-            if facts["branch"] == mine:
-                dataset_.tags.delete(tag)
+        lake.drop_tags(table, mine)
         lake.drop_branch(table, keys.runs(mine))  # made of it, so before it
         lake.drop_branch(table, mine)
 
