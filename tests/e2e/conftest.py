@@ -16,7 +16,11 @@ PROJECT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of its own for what a project keeps, so that nothing is left in this checkout."""
-    folder = tmp_path_factory.mktemp("project")
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+def make_project(folder: Path) -> Path:
+    """Make a folder one in which the stack can be started."""
     for name in ("prefect.yaml", "pyproject.toml"):
         shutil.copy(PROJECT / name, folder)
     for name in ("neuro", "monitoring", "tasks", "flows", "deployments", "requirements"):

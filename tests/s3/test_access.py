@@ -103,7 +103,7 @@ def test_the_ingester_deletes_no_image(log_in_as: LogIn, bucket: Bucket) -> None
         )
 
 
-def test_the_ingester_publishes_one_branch_and_drops_another(
+def test_the_ingester_publishes_a_branch_drops_another_and_restores(
     log_in_as: LogIn, bucket: Bucket, tmp_path: Path
 ) -> None:
     seen = log_in_as("ingester")
@@ -113,6 +113,7 @@ def test_the_ingester_publishes_one_branch_and_drops_another(
         neuro("ingest", str(folder), "--branch", name, "--local")
     assert neuro("branch", "publish", "kept")["n"] == 6
     neuro("branch", "drop", "left")
+    assert neuro("restore", neuro("releases")[0]["name"])["n"] == 4
     left = [entry.key for entry in seen.list()]
     assert [key for key in left if "/tree/" in key or "kept" in key or "left" in key] == []
 

@@ -15,7 +15,7 @@ from flows.ingest import ingest
 from neuro.store import objects
 from neuro.store.lake import Lake
 from neuro.store.objects import Entry, Objects
-from tests.neuro.test_identifiers import dicom
+from tests.neuro.carriers import dicom
 from tests.s3 import deliveries
 from tests.s3.fixtures import Bucket
 
