@@ -58,7 +58,7 @@ def plant(folder: Path, n: int) -> None:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a stack, now stopped, has kept of a delivery with 200 names."""
-    project = make_project(tmp_path_factory.mktemp("project"))
+    project = make_project(tmp_path_factory.mktemp("project"), only="ingest")
     delivery = tmp_path_factory.mktemp("in") / CONTROL
     plant(delivery, 200)
     assert places(delivery, INSIDE)

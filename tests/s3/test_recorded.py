@@ -32,7 +32,7 @@ def project(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("NEURO_S3_ENDPOINT", "")  # restores what --endpoint sets
     assert CliRunner().invoke(app, ["bucket", "create", *asked]).exit_code in (0, 3)
     log_in(monkeypatch, keys)
-    folder = make_project(tmp_path)
+    folder = make_project(tmp_path, only="ingest")
     done = neuro(folder, "up", "--lake", bucket.uri, "--endpoint", bucket.endpoint)
     assert done.returncode == 0, done.stderr
     try:
