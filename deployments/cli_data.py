@@ -122,9 +122,9 @@ def labels_import(
     from neuro import labelling
     from tasks import data
 
-    question = problems.load(problem)
+    question, now = problems.load(problem), datetime.now(UTC)
     store = data.open_branch(lake, question, branch)
-    done = labelling.import_file(store, question, file, datetime.now(UTC))
+    done = store.insist("import", lambda: labelling.import_file(store, question, file, now))
     facts: dict[str, Any] = {
         "release": done.release.name,
         "content_hash": done.release.content_hash,

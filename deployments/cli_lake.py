@@ -125,7 +125,7 @@ def restore(
 
     where, dataset = data.open_lake(lake), problems.load(problem).dataset
     old = releases.find(where, dataset, release)
-    made = changes.restore(where, old, datetime.now(UTC))
+    made = where.insist("restore", lambda: changes.restore(where, old, datetime.now(UTC)))
     facts = {"release": made.name, "content_hash": made.content_hash, "restored": old.name}
     console.show(facts | {"n": made.n, "parent": made.parent}, as_json=as_json, title="restore")
 
@@ -230,8 +230,8 @@ def branch_publish(
     from neuro import branching
     from tasks import data
 
-    question = problems.load(problem)
-    made = branching.publish(data.open_lake(lake), question, name, datetime.now(UTC))
+    question, where, now = problems.load(problem), data.open_lake(lake), datetime.now(UTC)
+    made = where.insist("publish", lambda: branching.publish(where, question, name, now))
     facts = {"branch": name, "release": made.name, "content_hash": made.content_hash}
     console.show(facts | {"n": made.n, "parent": made.parent}, as_json=as_json, title="published")
 

@@ -96,12 +96,14 @@ def quarantine_release(
     from neuro import ruling, vet
     from tasks import data
 
-    made, done = ruling.release(
-        data.open_lake(lake),
-        problems.load(problem),
-        ruling.Ruling(digests=tuple(digests), who=who, label=label),
-        lambda paths: vet.check_files(paths, vet.VetConfig()),
-        datetime.now(UTC),
+    where, question = data.open_lake(lake), problems.load(problem)
+    asked = ruling.Ruling(digests=tuple(digests), who=who, label=label)
+    now = datetime.now(UTC)
+    made, done = where.insist(
+        "release",
+        lambda: ruling.release(
+            where, question, asked, lambda paths: vet.check_files(paths, vet.VetConfig()), now
+        ),
     )
     facts = {"release": made.name, "content_hash": made.content_hash, "released": list(done)}
     console.show(facts, as_json=as_json, title="released")
@@ -124,9 +126,9 @@ def quarantine_discard(
     from neuro.store.quarantine import Decision
     from tasks import data
 
-    dataset = problems.load(problem).dataset
-    decision = Decision(action="discard", who=who, label="", why=reason)
-    done = ruling.discard(data.open_lake(lake), dataset, digests, decision, datetime.now(UTC))
+    where, dataset = data.open_lake(lake), problems.load(problem).dataset
+    decision, now = Decision(action="discard", who=who, label="", why=reason), datetime.now(UTC)
+    done = where.insist("discard", lambda: ruling.discard(where, dataset, digests, decision, now))
     console.show({"discarded": list(done)}, as_json=as_json, title="discarded")
 
 

@@ -47,6 +47,7 @@ def release(
     if ruling.label and ruling.label not in problem.labels:
         known = ", ".join(sorted(problem.labels))
         raise ConfigError(f"label {ruling.label!r} is unknown to {problem.name}; known are {known}")
+    quarantine.require_removal(lake)
     files = {
         rows[0].sha256: rows
         for rows in (quarantine.find(lake, problem.dataset, d) for d in ruling.digests)
@@ -77,6 +78,7 @@ def discard(
     lake: Lake, dataset: str, digests: Sequence[str], decision: Decision, now: datetime
 ) -> tuple[str, ...]:
     """Take files out of quarantine, bytes and all, and keep the decision; returns their digests."""
+    quarantine.require_removal(lake)
     done = {entry.body["sha256"] for entry in quarantine.decisions(lake, dataset)}
     waiting = {row.sha256 for row in quarantine.waiting(lake, dataset)}
     gone = {digest for digest in digests if digest in done - waiting}

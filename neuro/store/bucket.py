@@ -14,6 +14,7 @@ from neuro.store import places
 from neuro.store.places import Place
 
 _GONE = {"NoSuchBucketPolicy", "NoSuchBucket"}
+_THERE = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _EXPIRES = "neuro-expires-"
 
 
@@ -115,8 +116,9 @@ def _make(client: Any, where: Place) -> None:
     try:
         client.create_bucket(Bucket=where.bucket, **extra)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
+        if error.response["Error"]["Code"] not in _THERE:
             raise
+        client.head_bucket(Bucket=where.bucket)  # refused where it is a stranger's
 
 
 def _encrypt(client: Any, where: Place) -> None:

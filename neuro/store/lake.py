@@ -1,7 +1,6 @@
 """A lake: one folder or bucket prefix of Lance tables whose rows are only ever added, by key."""
 
 import copy
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from neuro.errors import ConfigError
 from neuro.store import disk, objects, patience, places, probe
 from neuro.store.tables import BRANCHED, SCHEMAS, key_of
+from neuro.store.tree import Tree
 
 BYTES = 16 << 20  # of a batch that is written; Lance needs some ten times as many meanwhile
 _CACHE = 128 << 20  # bytes of manifests and footers that a process keeps of a lake in a bucket
@@ -43,11 +43,11 @@ class Lake:
         self.uri, self.branch = uri.rstrip("/"), ""
         self._is_checked = is_alone
         self.place: places.Place | None = None
-        self._held: objects.Objects | None = None
+        held: objects.Objects | None = None
         self._reached: dict[str, Any] = {}  # how Lance gets there
         if self.uri.startswith("s3://"):
             self.place = places.place(self.uri, endpoint, deadline_s)
-            self._held = objects.Objects(self.place)
+            held = objects.Objects(self.place)
             # Connections and what never changes, such as manifests, are shared by all handles.
             session = lance.Session  # type: ignore[attr-defined]  # documented, not in its __all__
             shared = session(metadata_cache_size_bytes=_CACHE)
@@ -55,6 +55,7 @@ class Lake:
             self._reached = {"storage_options": told, "session": shared}
         elif "://" in self.uri:
             raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
+        self.tree = Tree(self.uri, held)
 
     def __repr__(self) -> str:
         return f"Lake({self.uri!r})"
@@ -194,28 +195,25 @@ class Lake:
         whether the branch is known or not. Lance's own removal is not used: it takes the folders
         above along while another process may be making a branch there (docs/traps.md).
         """
-        known = [key for key in self._entries(table) if _is_below(_branch_of(key), name)]
-        if self._held is None:
-            for key in known:
-                Path(key).unlink(missing_ok=True)
-            for folder in Path(self._path(table)).glob("tree/*"):
-                if _is_below(folder.name, name):
-                    shutil.rmtree(folder, ignore_errors=True)
-            return
-        # One DELETE for each file, where Lance sends a POST: the right to delete below a prefix
-        # is enough for it (docs/traps.md), and each is repeated until it is answered.
-        trees = f"{table}.lance/tree/"
-        files = [entry.key for entry in self._held.list(trees.rstrip("/"))]
-        self._held.delete_all(known)
-        self._held.delete_all(
-            f for f in files if _is_below(f[len(trees) :].partition("/")[0], name)
+        trees = f"{table}.lance/tree"
+        there = [tree for tree in self.tree.folders(trees) if _is_below(tree, name)]
+        self.tree.remove(key for key in self._entries(table) if _is_below(_branch_of(key), name))
+        for tree in there:
+            self.tree.remove_folder(f"{trees}/{tree}")
+
+    def drop_tags(self, table: str, branch: str) -> None:
+        """Remove the tags of a branch's versions."""
+        tags = self.open(table).tags.list()
+        self.tree.remove(
+            f"{table}.lance/_refs/tags/{tag}.json"
+            for tag, facts in tags.items()
+            if facts["branch"] == branch
         )
 
     def _entries(self, table: str) -> list[str]:
-        """Where a table's branches are named: paths, or keys of objects."""
-        if self._held is None:
-            return [str(path) for path in Path(self._path(table)).glob("_refs/branches/*.json")]
-        return [entry.key for entry in self._held.list(f"{table}.lance/_refs/branches")]
+        """The files that name a table's branches; one that is still being written has no name."""
+        found = self.tree.below(f"{table}.lance/_refs/branches")
+        return [name for name in found if name.endswith(".json")]
 
     def _identical(self, table: str, rows: pa.Table) -> int:
         """How many of the rows are held as they are, bytes and lists aside."""

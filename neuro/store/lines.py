@@ -44,15 +44,7 @@ def create(lake: Lake, dataset: str, name: str) -> Line:
         if (found.base, found.head) == (base, base):
             return found
         raise ConfigError(f"branch {name} of {dataset} exists; publish or drop it, or take another")
-    _remove(lake, dataset, name)  # what a crashed creation left
-    for table in BRANCHED:
-        origin = lake.at(table, base.tables[table]) if table in PINNED else lake.open(table)
-        origin.create_branch(keys.line(dataset, name))
-    view = lake.on(keys.line(dataset, name))
-    view.open("quarantine").delete("true")  # what waits on main is no matter of the branch
-    lake.open("releases").update_config(
-        {_base_key(dataset, name): base.name, keys.head_key(view, dataset): base.name}
-    )
+    lake.insist(f"make branch {name}", lambda: _begin(lake, base, name))
     return find(lake, dataset, name)
 
 
@@ -110,6 +102,23 @@ def drop(lake: Lake, dataset: str, name: str, as_release: str = "") -> None:
     _require(lake, dataset, name)
     if (dataset, name) not in going(lake):
         keys.mark(lake, _going_key(dataset, name), as_release or "dropped")
+    lake.insist(f"drop branch {name}", lambda: _end(lake, dataset, name))
+
+
+def _begin(lake: Lake, base: Release, name: str) -> None:
+    dataset, mine = base.dataset, keys.line(base.dataset, name)
+    _remove(lake, dataset, name)  # what a crashed creation left
+    for table in BRANCHED:
+        origin = lake.at(table, base.tables[table]) if table in PINNED else lake.open(table)
+        origin.create_branch(mine)
+    view = lake.on(mine)
+    view.open("quarantine").delete("true")  # what waits on main is no matter of the branch
+    lake.open("releases").update_config(
+        {_base_key(dataset, name): base.name, keys.head_key(view, dataset): base.name}
+    )
+
+
+def _end(lake: Lake, dataset: str, name: str) -> None:
     _remove(lake, dataset, name)
     view = lake.on(keys.line(dataset, name))
     mine = f"dataset = {quoted(dataset)} AND branch = {quoted(name)}"
@@ -129,10 +138,7 @@ def _remove(lake: Lake, dataset: str, name: str) -> None:
     """Tags, unfinished runs and tables of a branch; harmless where there are none."""
     mine = keys.line(dataset, name)
     for table in BRANCHED:
-        dataset_ = lake.open(table)
-        for tag, facts in dataset_.tags.list().items():
-            if facts["branch"] == mine:
-                dataset_.tags.delete(tag)
+        lake.drop_tags(table, mine)
         lake.drop_branch(table, keys.runs(mine))  # made of it, so before it
         lake.drop_branch(table, mine)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 PROJECT = Path(__file__).parents[2]
 
@@ -16,11 +17,22 @@ PROJECT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of its own for what a project keeps, so that nothing is left in this checkout."""
-    folder = tmp_path_factory.mktemp("project")
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+def make_project(folder: Path, only: str = "") -> Path:
+    """Make a folder one in which the stack can be started.
+
+    only: the one deployment of it; to apply them all takes as long as their flows take to import.
+    """
     for name in ("prefect.yaml", "pyproject.toml"):
         shutil.copy(PROJECT / name, folder)
     for name in ("neuro", "monitoring", "tasks", "flows", "deployments", "requirements"):
         (folder / name).symlink_to(PROJECT / name)
+    if only:
+        described = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
+        kept = [each for each in described["deployments"] if each["name"] == only]
+        (folder / "prefect.yaml").write_text(yaml.safe_dump({**described, "deployments": kept}))
     return folder
 
 

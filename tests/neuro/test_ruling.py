@@ -12,7 +12,7 @@ from neuro.errors import AuditError, ConfigError, StaleError, UnknownNameError
 from neuro.ingestion import Staged
 from neuro.problem import Problem
 from neuro.ruling import Ruling
-from neuro.store import quarantine, releases
+from neuro.store import lines, quarantine, releases
 from neuro.store.lake import Lake
 from neuro.store.quarantine import Decision
 from neuro.store.releases import Release
@@ -188,6 +188,19 @@ def test_a_discarded_file_leaves_no_byte_and_a_decision(
     assert [row.sha256 for row in quarantine.waiting(lake, "brain")] == [digest(b"another text")]
     ingest(lake, folder)
     assert on_disk(lake, secret) == []
+
+
+def test_a_discarded_file_leaves_no_byte_beside_a_branch_that_was_begun_meanwhile(
+    lake: Lake, ingest: Ingest, deliver: Deliver, png: Png, now: datetime
+) -> None:
+    ingest(lake, deliver("in", {"letter.png": LETTER, "glioma/0.png": png(0)}))
+    mine = lines.create(lake, "brain", "mine")
+    ruling.discard(lake, "brain", [digest(LETTER)], DISCARD, now)
+    assert on_disk(lake, LETTER[:40]) == []
+    ingest(mine.lake, deliver("more", {"glioma/1.png": png(1), "note.png": b"another text"}))
+    assert [row.sha256 for row in quarantine.waiting(mine.lake, "brain")] == [
+        digest(b"another text")
+    ]
 
 
 def test_a_discard_cut_short_is_made_good_by_the_same_command(

@@ -1,7 +1,9 @@
 """The roles of `neuro bucket create` on a server that checks signatures and policies."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -9,34 +11,52 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from deployments.cli import app
+from flows.evaluate import evaluate
+from flows.featurize import featurize
+from flows.predict import predict
+from flows.train import train
 from neuro.errors import StorageError
-from neuro.store import images, objects, releases
+from neuro.store import images, journal, objects, quarantine, releases
 from neuro.store.lake import Lake
+from neuro.training import TrainConfig
 from tests.s3 import deliveries
 from tests.s3 import server as ceph
+from tests.s3.deliveries import neuro
 from tests.s3.fixtures import Bucket, log_in
 
 pytestmark = [pytest.mark.s3, pytest.mark.server]
 
+ROLES = ("reader", "ingester", "trainer", "admin")
+SECRET = b"Dear Mrs Mustermann, this is no image"
+
 LogIn = Callable[[str], objects.Objects]
 
 
+@pytest.fixture(scope="module")
+def users(s3_server: ceph.Server) -> dict[str, tuple[str, str]]:
+    """The keys of a user for each role, named like the role."""
+    return {role: s3_server.add_user(role) for role in ROLES}
+
+
 @pytest.fixture
-def log_in_as(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LogIn:
+def log_in_as(
+    bucket: Bucket,
+    users: dict[str, tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> LogIn:
     """A bucket with a lake in it, and a user for each role; gives the objects as one sees them."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NEURO_LAKE", bucket.uri)
     monkeypatch.setenv("NEURO_S3_ENDPOINT", bucket.endpoint)
-    keys = {
-        role: bucket.server.add_user(f"{role}-{bucket.name}") for role in ("reader", "ingester")
-    }
-    roles = [f"--role={role}={role}-{bucket.name}" for role in keys]
+    roles = [f"--role={role}={role}" for role in users]
     made = CliRunner().invoke(app, ["bucket", "create", bucket.uri, *roles])
     # 3: this server refuses encryption, and says so; a refused policy would be 1.
     assert made.exit_code in (0, 3), made.output
     deliveries.ingest(deliveries.drawn(tmp_path / "first", 4), bucket.uri)
 
     def log_in_as(role: str) -> objects.Objects:
-        log_in(monkeypatch, keys.get(role, ceph.OWNER))
+        log_in(monkeypatch, users.get(role, ceph.OWNER))
         return objects.open(bucket.uri, bucket.endpoint)
 
     return log_in_as
@@ -83,10 +103,116 @@ def test_the_ingester_deletes_no_image(log_in_as: LogIn, bucket: Bucket) -> None
         )
 
 
+def test_the_ingester_publishes_a_branch_drops_another_and_restores(
+    log_in_as: LogIn, bucket: Bucket, tmp_path: Path
+) -> None:
+    seen = log_in_as("ingester")
+    for seed, name in enumerate(("kept", "left"), 1):
+        neuro("branch", "create", name)
+        folder = deliveries.drawn(tmp_path / name, 2, seed=seed)
+        neuro("ingest", str(folder), "--branch", name, "--local")
+    assert neuro("branch", "publish", "kept")["n"] == 6
+    neuro("branch", "drop", "left")
+    assert neuro("restore", neuro("releases")[0]["name"])["n"] == 4
+    left = [entry.key for entry in seen.list()]
+    assert [key for key in left if "/tree/" in key or "kept" in key or "left" in key] == []
+
+
+def test_the_ingester_takes_no_version_from_a_release_of_main(log_in_as: LogIn) -> None:
+    seen = log_in_as("ingester")
+    (tag,) = (e.key for e in seen.list("images.lance/_refs/tags"))
+    with pytest.raises(StorageError, match="access denied"):
+        seen.delete(tag)
+
+
+def with_a_letter(bucket: Bucket, tmp_path: Path) -> dict[str, Any]:
+    """What `neuro quarantine list` says of a file that is no image."""
+    folder = deliveries.drawn(tmp_path / "more", 2, seed=1)
+    (folder / "Training" / "glioma" / "letter.png").write_bytes(SECRET)
+    deliveries.ingest(folder, bucket.uri)
+    (row,) = neuro("quarantine", "list")
+    return dict(row)
+
+
+@pytest.mark.parametrize("verb", ["release", "discard"])
+def test_the_ingester_sees_the_quarantine_and_decides_nothing(
+    log_in_as: LogIn, bucket: Bucket, tmp_path: Path, verb: str
+) -> None:
+    log_in_as("ingester")
+    waits = with_a_letter(bucket, tmp_path)
+    why = ["--reason=a letter"] if verb == "discard" else []
+    done = CliRunner().invoke(app, ["quarantine", verb, waits["sha256"], "--who=anna", *why])
+    assert isinstance(done.exception, StorageError), done.exception
+    assert "access denied" in str(done.exception)
+    assert neuro("quarantine", "list") == [waits]
+    assert quarantine.decisions(Lake(bucket.uri, bucket.endpoint), "brain") == []
+
+
+def test_the_admin_discards_and_no_object_holds_the_bytes(
+    log_in_as: LogIn, bucket: Bucket, tmp_path: Path
+) -> None:
+    log_in_as("ingester")
+    waits = with_a_letter(bucket, tmp_path)
+    neuro("branch", "create", "trial")  # Lance keeps what a branch began with
+    seen = log_in_as("admin")
+    assert any(SECRET in seen.read(entry.key) for entry in seen.list("quarantine.lance"))
+    neuro("quarantine", "discard", waits["sha256"], "--who=anna", "--reason=a letter")
+    assert not any(SECRET in seen.read(entry.key) for entry in seen.list())
+
+
+def test_the_admin_restores_gives_roles_and_removes(log_in_as: LogIn, bucket: Bucket) -> None:
+    seen = log_in_as("admin")
+    (release,) = neuro("releases")
+    assert neuro("restore", release["name"])["content_hash"] == release["content_hash"]
+    roles = ["--role=admin=admin", "--role=reader=reader"]
+    made = CliRunner().invoke(app, ["bucket", "create", bucket.uri, *roles])
+    assert made.exit_code in (0, 3), (made.output, made.exception)
+    held = next(e.key for e in seen.list() if e.key.startswith("images.lance/data/"))
+    seen.delete(held)
+    assert seen.find(held) is None
+
+
+def test_the_trainer_writes_looks_predictions_and_features(
+    log_in_as: LogIn, bucket: Bucket, tmp_path: Path
+) -> None:
+    log_in_as("owner")
+    deliveries.ingest(deliveries.drawn(tmp_path / "more", 56, seed=1), bucket.uri)
+    log_in_as("trainer")
+    model = train.fn(config=TrainConfig(epochs=1))["package"]
+    assert evaluate.fn(model=model)["looks"] == 1
+    assert predict.fn(model=model)["n"] == 60
+    assert featurize.fn()["computed"] == 60
+    assert featurize.fn(features="embedding", model=model)["computed"] == 60
+    lake = Lake(bucket.uri, bucket.endpoint)
+    assert len(journal.entries(lake, "look")) == 1
+    assert lake.read("predictions").num_rows == 60
+
+
+def test_the_trainer_changes_no_image_sample_label_or_release_and_removes_nothing(
+    log_in_as: LogIn, bucket: Bucket, tmp_path: Path
+) -> None:
+    log_in_as("owner")
+    journal.record(Lake(bucket.uri, bucket.endpoint), "look", "x", {}, datetime.now(UTC))
+    seen = log_in_as("trainer")
+    tables = ("images", "samples", "labels", "releases", "quarantine")
+    for key in (f"{table}.lance/data/new" for table in tables):
+        with pytest.raises(StorageError, match="access denied"):
+            seen.write(key, b"x")
+    for entry in seen.list():
+        with pytest.raises(StorageError, match="access denied"):
+            seen.delete(entry.key)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("sample,label,who\nTraining/glioma/0-0.png,notumor,anna\n")
+    for refused in (["labels", "import", str(labels)], ["branch", "create", "trial"]):
+        done = CliRunner().invoke(app, refused)
+        assert isinstance(done.exception, StorageError), done.exception
+        assert "access denied" in str(done.exception)
+
+
 def test_no_role_reaches_beyond_the_prefix(log_in_as: LogIn, bucket: Bucket) -> None:
     log_in_as("owner")
     objects.open(f"s3://{bucket.name}/other", bucket.endpoint).write("secret", b"x")
-    for role in ("reader", "ingester"):
+    for role in ROLES:
         log_in_as(role)
         with pytest.raises(StorageError, match="access denied"):
             objects.open(f"s3://{bucket.name}/other", bucket.endpoint).read("secret")
@@ -106,8 +232,6 @@ def test_wrong_keys_get_nothing(
 
 def test_roles_given_again_replace_the_earlier_ones(log_in_as: LogIn, bucket: Bucket) -> None:
     log_in_as("owner")
-    CliRunner().invoke(
-        app, ["bucket", "create", bucket.uri, f"--role=ingester=ingester-{bucket.name}"]
-    )
+    CliRunner().invoke(app, ["bucket", "create", bucket.uri, "--role=ingester=ingester"])
     with pytest.raises(StorageError, match="access denied"):
         list(log_in_as("reader").list())

@@ -19,7 +19,7 @@ from neuro.store import bucket as buckets
 from neuro.store import objects, places
 from neuro.store.lake import Lake
 from neuro.store.objects import Entry, Objects
-from tests.neuro.test_identifiers import dicom
+from tests.neuro.carriers import dicom
 from tests.s3 import deliveries
 from tests.s3.fixtures import Bucket, log_in
 
