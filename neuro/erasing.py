@@ -172,8 +172,9 @@ def erase(
 def _resolve(lake: Lake, request: Request) -> list[str]:
     rows = erasure.members(lake, request.problem.dataset)
     if request.sample:
+        names = {request.sample, request.problem.name_digest(request.sample)}
         chosen = [
-            row for row in rows if _is_named(request.sample, row["sha256"], row["source_name"])
+            r for r in rows if _begins(request.sample, r["sha256"]) or r["source_name"] in names
         ]
         if len(chosen) > 1:
             raise ConfigError(f"{len(chosen)} samples are named {request.sample!r}; give a digest")
@@ -182,7 +183,7 @@ def _resolve(lake: Lake, request: Request) -> list[str]:
         groups = {
             row["group_id"]
             for row in rows
-            if row["group_key"] == key or _is_named(request.group, row["group_id"], "")
+            if row["group_key"] == key or _begins(request.group, row["group_id"])
         }
         chosen = [row for row in rows if row["group_id"] in groups]
     if not chosen:
@@ -195,8 +196,8 @@ def _resolve(lake: Lake, request: Request) -> list[str]:
     return [row["sha256"] for row in chosen]
 
 
-def _is_named(asked: str, digest: str, name: str) -> bool:
-    return asked == name or (len(asked) >= SHORTEST and digest.startswith(asked))
+def _begins(asked: str, digest: str) -> bool:
+    return len(asked) >= SHORTEST and digest.startswith(asked)
 
 
 def _supersede(

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -92,7 +92,7 @@ def _read(
             raise ConfigError(f"{path} has no column {sorted(missing)}; it needs {COLUMNS[:3]}")
         for number, row in enumerate(reader, start=2):
             where = f"{path}, line {number}"
-            sample_id = _resolve(row["sample"], names, where)
+            sample_id = _resolve(row["sample"], names, problem, where)
             if row["label"] not in problem.labels:
                 known = ", ".join(sorted(problem.labels))
                 raise ConfigError(f"{where}: label {row['label']!r} is unknown; known are {known}")
@@ -114,8 +114,8 @@ def _names(samples: Iterable[Sample]) -> dict[str, list[str]]:
     return names
 
 
-def _resolve(name: str, names: dict[str, list[str]], where: str) -> str:
-    found = names.get(name, [])
+def _resolve(name: str, names: Mapping[str, list[str]], problem: Problem, where: str) -> str:
+    found = names.get(name) or names.get(problem.name_digest(name), [])
     if not found:
         raise ConfigError(f"{where}: no sample {name!r}; give its digest or its source name")
     if len(found) > 1:

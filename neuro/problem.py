@@ -1,6 +1,7 @@
 """A problem: one labelled question asked of a dataset. A TOML file, never code."""
 
 import difflib
+import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -14,8 +15,10 @@ from neuro.headers import IDENTIFIERS
 from neuro.preprocess import PreprocessSpec
 
 LAYOUTS = ("folders", "table")
+NAMES = ("digest", "keep")
 KEYS = ("name", "path", *IDENTIFIERS)
 NO_TAG = "none"
+_NAME_DIGEST = re.compile("name-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,10 +30,12 @@ class Layout:
     and its label, its given split (``splits`` maps the value) and metadata columns to keep. key:
     what ``file`` holds: a "name" with or without its ending, a "path" seen from the CSV, or an
     identifier of the DICOM header. ranges: lowest and highest value of a metadata column that holds
-    numbers, [low, high].
+    numbers, [low, high]. names: what the lake keeps of a file's name, which may be a patient's: a
+    "digest" of it, or "keep" for all of it.
     """
 
     kind: str = "folders"
+    names: str = "digest"
     splits: Mapping[str, str] = field(default_factory=dict)
     table: str = ""
     file: str = ""
@@ -43,6 +48,8 @@ class Layout:
     def __post_init__(self) -> None:
         if self.kind not in LAYOUTS:
             raise ConfigError(f"layout.kind must be one of {LAYOUTS}, got {self.kind!r}")
+        if self.names not in NAMES:
+            raise ConfigError(f"layout.names must be one of {NAMES}, got {self.names!r}")
         if self.kind == "table" and not (self.table and self.file and self.label):
             raise ConfigError("layout.kind 'table' needs layout.table, layout.file, layout.label")
         if self.key not in KEYS:
@@ -140,6 +147,15 @@ class Problem:
     def class_of(self, source_label: str) -> str:
         """The class of a source label; "" for no label or one this problem leaves out."""
         return self.labels.get(source_label, "")
+
+    def kept_name(self, name: str) -> str:
+        """What the lake keeps of a file's name."""
+        is_known = self.layout.names == "keep" or _NAME_DIGEST.fullmatch(name)
+        return name if is_known else self.name_digest(name)
+
+    def name_digest(self, name: str) -> str:
+        """What stands for a file's name, here and wherever a person gives it."""
+        return f"name-{hashlib.sha256(f'{self.dataset}/{name}'.encode()).hexdigest()[:32]}"
 
 
 def builtin_names() -> list[str]:

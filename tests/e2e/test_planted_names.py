@@ -13,7 +13,7 @@ from neuro import ruling
 from neuro.store import quarantine
 from neuro.store.lake import Lake
 from neuro.store.quarantine import Decision
-from tests.e2e.conftest import make_project, python
+from tests.e2e.conftest import PROJECT, make_project, python
 from tests.e2e.searching import places
 from tests.neuro.carriers import CARRIERS, Plant, a_name, dicom, encoded
 
@@ -32,9 +32,9 @@ from pathlib import Path
 from deployments import console, stack
 
 with stack.running(stack.StackConfig(project=Path.cwd()), console.say):
-    receipt = console.call("ingest", is_local=False, source={source!r})
-    trained = console.call("train", is_local=False, config={{"epochs": 1}})
-    console.call("predict", is_local=False, model=trained["model"])
+    receipt = console.call("ingest", is_local=False, source={source!r}, problem={names!r})
+    trained = console.call("train", is_local=False, problem={names!r}, config={{"epochs": 1}})
+    console.call("predict", is_local=False, problem={names!r}, model=trained["model"])
 print(json.dumps(receipt))
 """
 
@@ -62,7 +62,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     delivery = tmp_path_factory.mktemp("in") / CONTROL
     plant(delivery, 200)
     assert places(delivery, INSIDE)
-    receipt = json.loads(python(project, RECORDED.format(source=str(delivery))))
+    own = project / "own.toml"
+    text = (PROJECT / "neuro" / "problems" / "brain.toml").read_text()
+    own.write_text(text.replace('names = "keep"', 'names = "digest"'))
+    receipt = json.loads(python(project, RECORDED.format(source=str(delivery), names=str(own))))
     assert receipt["seen"] == 200
     assert receipt["accepted"] > 150
     return project / ".neuro"
@@ -105,6 +108,5 @@ def test_no_name_in_a_file_is_kept_but_with_what_waits_until_a_person_discards_i
     assert places(home, INSIDE) == set()
 
 
-def test_the_name_of_a_file_is_kept_in_the_lake_and_with_its_prediction_alone(home: Path) -> None:
-    kept = {place.partition("/data/")[0].partition("/brain-")[0] for place in places(home, OUTSIDE)}
-    assert kept == {"lake/samples.lance", "predictions"}
+def test_the_name_of_a_file_is_kept_nowhere(home: Path) -> None:
+    assert places(home, OUTSIDE) == set()

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -343,3 +344,12 @@ def test_an_erasure_completes_the_removal_of_a_branch_that_was_cut_short(
     lake.drop_branch("images", "user.brain.mine")
     assert erase(sample=digest(png(1))).found == []
     assert lake.branches("samples") == []
+
+
+def test_an_image_is_erased_by_a_name_of_which_the_lake_has_a_digest(
+    lake: Lake, brain: Problem, ingest: Ingest, deliver: Deliver, png: Png, tmp_path: Path
+) -> None:
+    private = replace(brain, layout=replace(brain.layout, names="digest"))
+    ingest(lake, deliver("deliveries/1", {"Jane Doe.png": png(0), "b.png": png(1)}), private)
+    asked = Request(problem=private, group="", sample="Jane Doe.png", reason="asked", who="Dr. A")
+    assert erasing.plan(lake, asked, tmp_path).sample_ids == [digest(png(0))]

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -141,3 +142,16 @@ def test_a_dataset_without_images_gets_no_labels(
 ) -> None:
     with pytest.raises(ConfigError, match="has no release; ingest images first"):
         labelling.import_file(lake, brain, tmp_path / "labels.csv", LATER)
+
+
+def test_a_name_of_which_the_lake_has_a_digest_is_still_understood(
+    lake: Lake, brain: Problem, ingest: Ingest, deliver: Deliver, png: Png, tmp_path: Path
+) -> None:
+    private = replace(brain, layout=replace(brain.layout, names="digest"))
+    ingest(lake, deliver("in", {"Jane Doe.png": png(0)}), private)
+    (kept,) = lake.read("samples")["source_name"].to_pylist()
+    assert kept == private.name_digest("Jane Doe.png") == private.kept_name(kept)
+    assert "Jane" not in kept
+    path = tmp_path / "l.csv"
+    path.write_text("sample,label,who\nJane Doe.png,glioma,Dr. A\n", encoding="utf-8")
+    assert labelling.import_file(lake, private, path, LATER).added == 1

@@ -107,6 +107,7 @@ WRONG = {
     "a missing field": (OWN.replace("licence", "# licence"), "licence"),
     "a table that is a value": (OWN + "layout = 3", "expected a table, got 3"),
     "no TOML": (OWN + "[", "not valid TOML"),
+    "an unknown way with names": (OWN + '[layout]\nnames = "hash"', "layout.names must be one of"),
     "an unknown layout": (OWN + '[layout]\nkind = "bucket"', "layout.kind must be one of"),
     "a table without its columns": (OWN + '[layout]\nkind = "table"', "needs layout.table"),
     "a key that is none": (OWN + '[layout]\nkey = "age"', "layout.key must be one of"),
