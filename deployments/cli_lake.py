@@ -192,14 +192,13 @@ def branch_list(problem: Problem = "brain", lake: LakeUri = None, as_json: Json 
     from neuro.store import lines
     from tasks import data
 
-    where, dataset = data.open_lake(lake), problems.load(problem).dataset
-    rows = []
+    where, dataset, rows = data.open_lake(lake), problems.load(problem).dataset, []
     for name in lines.names(where, dataset):
-        if (dataset, name) in lines.going(where):
-            rows.append({"branch": name, "base": "", "head": "half removed; drop it again"})
-            continue
-        found = lines.find(where, dataset, name)
-        rows.append({"branch": name, "base": found.base.name, "head": found.head.name})
+        base, head = "", "half removed; drop it again"
+        if (dataset, name) not in lines.going(where):
+            found = lines.find(where, dataset, name)
+            base, head = found.base.name, found.head.name
+        rows.append({"branch": name, "base": base, "head": head})
     console.show(rows, as_json=as_json, title=f"{len(rows)} branches")
 
 

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from neuro.sample import Sample
 from neuro.store import ranges
-from neuro.store.lake import Lake, narrow, quoted
+from neuro.store.lake import Lake, quoted
+from neuro.store.scans import narrow
 from neuro.store.visible import LeftOut
 
 # Those that the content hash is made of, in the order of its lines.

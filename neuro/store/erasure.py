@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from neuro.errors import StaleError
 from neuro.store import files, keys, lines, releases
 from neuro.store.changes import restated
-from neuro.store.lake import Lake, batches, quoted
+from neuro.store.lake import Lake, quoted
 from neuro.store.releases import PINNED, Release
+from neuro.store.scans import batches
 from neuro.store.tables import BRANCHED, SCHEMAS
 
 _FLAG = "erasing"

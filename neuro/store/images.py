@@ -6,8 +6,9 @@ from typing import Any
 
 from neuro.errors import DamagedError
 from neuro.sample import Sample
-from neuro.store.lake import Lake, batches
+from neuro.store.lake import Lake
 from neuro.store.releases import Release, place
+from neuro.store.scans import batches
 
 _COLUMNS = ["sha256", "stored", "stored_sha256"]
 

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from neuro.errors import ConfigError
 from neuro.store import disk, objects, patience, places, probe
+from neuro.store.scans import BYTES, batches
 from neuro.store.tables import BRANCHED, SCHEMAS, key_of
 from neuro.store.tree import Tree
 
-BYTES = 16 << 20  # of a batch that is written; Lance needs some ten times as many meanwhile
 _CACHE = 128 << 20  # bytes of manifests and footers that a process keeps of a lake in a bucket
 
 T = TypeVar("T")
@@ -274,42 +274,6 @@ def _branch_of(entry: str) -> str:
 
 def _is_below(branch: str, name: str) -> bool:
     return f"{branch}.".startswith(f"{name}.")
-
-
-def batches(
-    dataset: lance.LanceDataset,
-    columns: list[str] | None,
-    fragments: list[lance.LanceFragment] | None = None,
-    skip: int = 0,
-) -> Iterator[pa.RecordBatch]:
-    """Stream columns that hold bytes, a bounded number of rows and bytes at a time.
-
-    There is no filter: under one, Lance bounds the rows alone, and several times over.
-    """
-    yield from dataset.scanner(
-        columns=columns,
-        fragments=fragments,
-        offset=skip or None,
-        batch_size=512,
-        batch_size_bytes=BYTES // 4,
-        batch_readahead=2,
-        fragment_readahead=1,
-        io_buffer_size=BYTES,
-    ).to_batches()
-
-
-def narrow(
-    dataset: lance.LanceDataset, columns: list[str], where: str | None = None
-) -> pa.RecordBatchReader:
-    """Stream columns that hold no bytes, a bounded number of rows at a time."""
-    return dataset.scanner(
-        columns=columns,
-        filter=where,
-        batch_size=1 << 14,
-        batch_readahead=2,
-        fragment_readahead=1,
-        io_buffer_size=BYTES,
-    ).to_reader()
 
 
 def quoted(value: str) -> str:

@@ -11,7 +11,8 @@ import pytest
 from neuro.errors import StaleError
 from neuro.store import lake as lakes
 from neuro.store.branches import ORDER, Branch
-from neuro.store.lake import Lake, batches
+from neuro.store.lake import Lake
+from neuro.store.scans import batches
 from neuro.store.tables import SCHEMAS
 
 
