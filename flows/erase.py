@@ -6,7 +6,7 @@ from prefect import flow
 
 from neuro import problem as problems
 from neuro.erasing import Request
-from tasks import data, settings
+from tasks import data, redraw, settings
 from tasks import erase as steps
 
 
@@ -31,4 +31,5 @@ def erase(  # noqa: PLR0913 - one parameter for each flag of the command
         reason=reason,
         who=who or settings.user(),
     )
-    return steps.models(steps.erase(data.open_lake(lake), request))
+    store = data.open_lake(lake)
+    return steps.models(redraw.pages(store, steps.erase(store, request)))

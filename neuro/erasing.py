@@ -243,7 +243,7 @@ def _scrub(lake: Lake, site: Site, asked: Plan) -> dict[str, Any]:
         "predictions": scrubbing.predictions(site.home, asked.sample_ids),
         "pages": pages,
         "pages_elsewhere": sum(starmap(site.drop_page, windows)),
-        "redraw": sorted({scrubbing.redraw(body) for body in counted}),
+        "redraw": [scrubbing.to_redraw(body) for body in counted],
         "inbox": sum(each.remove_copies(asked.sample_ids) for each in site.incoming()),
     }
 

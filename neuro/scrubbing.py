@@ -99,8 +99,11 @@ def pages(
     return sorted(found), counted
 
 
-def redraw(verdict: Verdict) -> str:
-    """The command that draws a page from what is left; of days, as many up to now."""
-    days, _, until = str(verdict["window"]).partition("-days-to-")
-    window = f"--days {days}" if until else f"--window {verdict['window']}"
-    return f"neuro drift --problem {verdict['problem_reference']} {window}"
+def to_redraw(verdict: Verdict) -> dict[str, str]:
+    """What a page is drawn again from: problem, model, window or days; and the command for it."""
+    days, _, until = str(verdict["window"]).partition("-days-to-")  # then of as many, up to now
+    asked = {"days": days} if until else {"window": str(verdict["window"])}
+    ((name, value),) = asked.items()
+    problem = str(verdict["problem_reference"])
+    command = f"neuro drift --problem {problem} --{name} {value}"
+    return {**asked, "problem": problem, "model": str(verdict["model"]), "command": command}

@@ -8,15 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.drift import drift
+from flows.erase import erase
 from flows.evaluate import evaluate
 from flows.featurize import featurize
 from flows.ingest import ingest
 from flows.predict import predict
 from flows.train import train
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.store import journal
+from neuro.store import features, journal, releases
 from neuro.store.lake import Lake
 from neuro.training import TrainConfig
+from tasks.featurize import DESCRIPTORS, DESCRIPTORS_HASH
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
@@ -124,6 +126,31 @@ def test_a_drift_check_leaves_a_stored_verdict_and_a_page(home: Path, draw: Draw
     stored = journal.entries(Lake(str(home / "lake")), "verdict")
     assert [entry.body["verdict"] for entry in stored] == [got["verdict"]]
     assert "Research use only" in Path(got["report"]).read_text()
+
+
+@pytest.mark.slow
+def test_an_erasure_draws_the_page_again_without_the_image_and_tells_nobody(
+    home: Path, draw: Draw
+) -> None:
+    ingest.fn(source=str(draw(LABELS, 60)))
+    model = train.fn(config=QUICK)["package"]
+    window = ingest.fn(source=str(draw([""], 40, name="later", seed=1)))["release"]
+    predict.fn(model=model)
+    page = Path(drift.fn(model=model, window=window)["report"])
+    lake = Lake(str(home / "lake"))
+    gone = next(s for s in releases.samples(lake, releases.find(lake, "brain")) if not s.label)
+    figures = features.read(lake, DESCRIPTORS, DESCRIPTORS_HASH, [gone.sample_id])[0]
+    own = [text for text in map(repr, figures.tolist()) if len(text) > 8]  # none else has these
+    assert [text for text in own if text in page.read_text()] == own != []
+    before = journal.entries(lake, "verdict")
+    removed = erase.fn(sample=gone.sample_id, reason="consent withdrawn")["removed"]
+    assert (removed["pages"], removed["redrawn"], removed["redraw"]) == (
+        [str(page)],
+        [str(page)],
+        [],
+    )
+    assert [text for text in own if text in page.read_text()] == []
+    assert journal.entries(lake, "verdict") == before
 
 
 def test_a_model_that_is_no_folder_needs_the_registry(home: Path, draw: Draw) -> None:

@@ -206,12 +206,14 @@ def test_a_page_that_counted_the_image_in_goes_and_the_command_that_draws_it_aga
             "window": window,
             "problem": "brain",
             "problem_reference": "brain",
+            "model": "0",
         }
         body |= {"cause": f"brain/{window}/model-0/{release.name}"}
         journal.record(lake, "verdict", body["cause"], body, NOW)
     removed = erase(sample=digest(png(5))).removed
     assert removed["pages"] == [str(home / "reports" / f"brain-{second.name}.html")]
-    assert removed["redraw"] == [f"neuro drift --problem brain --window {second.name}"]
+    (page,) = removed["redraw"]
+    assert page["command"] == f"neuro drift --problem brain --window {second.name}"
     assert [page.name for page in (home / "reports").iterdir()] == [f"brain-{earlier}.html"]
 
 

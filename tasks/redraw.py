@@ -1,0 +1,46 @@
+"""Pages that an erasure took away, drawn again from what is left of their windows."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from logging import getLogger
+from pathlib import Path
+
+from monitoring.verdicts import DriftConfig
+from neuro import problem as problems
+from neuro.erasing import Erased
+from neuro.errors import NeuroError
+from neuro.store.lake import Lake
+from tasks import data, drift, featurize, models, registry
+
+_log = getLogger(__name__)
+
+
+def pages(lake: Lake, done: Erased) -> Erased:
+    """Draw each page again. No verdict is recorded and no event sent: nothing new has happened.
+
+    In ``removed``, ``redrawn`` lists the pages, and ``redraw`` the commands of those that could not
+    be drawn, such as those whose model is gone or whose window is empty now.
+    """
+    drawn, left = set[str](), set[str]()
+    for page in done.removed["redraw"]:
+        try:
+            drawn.add(str(_draw(lake, page)))
+        except (NeuroError, OSError) as error:
+            _log.warning("the page of `%s` is not drawn again: %s", page["command"], error)
+            left.add(page["command"])
+    told = {"redrawn": sorted(drawn), "redraw": sorted(left)}
+    return replace(done, removed={**done.removed, **told})
+
+
+def _draw(lake: Lake, page: Mapping[str, str]) -> Path:
+    question = problems.load(page["problem"])
+    loaded = data.load(lake, question)
+    model = models.load(question, _named(page["model"]))
+    featurize.describe(loaded)
+    compared = drift.observe(loaded, model, page.get("window"), float(page.get("days", 0)))
+    return drift.report(loaded, model, compared, drift.judge(compared, DriftConfig()))
+
+
+def _named(version: str) -> str:
+    """A registered version's number, or the folder of the package with this digest."""
+    return version if version.isdigit() else str(registry.packages() / version[:16])
