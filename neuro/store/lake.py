@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.errors import ConfigError
-from neuro.store import disk, objects, patience, places, probe
-from neuro.store.scans import BYTES, batches
+from neuro.store import disk, objects, patience, places, probe, scans
 from neuro.store.tables import BRANCHED, SCHEMAS, key_of
 from neuro.store.tree import Tree
 
@@ -162,7 +161,7 @@ class Lake:
 
         def step() -> pa.RecordBatch | None:
             nonlocal scan
-            scan = scan or batches(dataset, columns, fragments, skip=seen)
+            scan = scan or scans.batches(dataset, columns, fragments, skip=seen)
             try:
                 return next(scan, None)
             except BaseException:
@@ -173,7 +172,7 @@ class Lake:
         while fragments and (batch := self.insist("read a run's rows", step)) is not None:
             seen += batch.num_rows
             parts.append(batch.filter(pc.equal(batch["run_id"], run_id)))
-            if sum(part.nbytes for part in parts) >= BYTES:
+            if sum(part.nbytes for part in parts) >= scans.BYTES:
                 yield pa.Table.from_batches(parts)
                 parts = []
         if parts:
