@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from neuro import nearest, split
 from neuro.harmonics import Vectors
-from neuro.miniature import THUMBNAIL_PX
 from neuro.split import Member, Pairs, SplitConfig, clusters
 
 EXACT_COSINE = 0.999
@@ -40,46 +39,6 @@ class Lookup:
     random: float | None
     grouped: float | None
     test: float | None
-
-
-def vectors(thumbnails: Sequence[bytes]) -> Vectors:
-    """Mean-removed, unit-length thumbnails, (n, 1024) float32."""
-    side = THUMBNAIL_PX
-    flat = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, side * side)
-    centred = flat.astype(np.float32) - flat.mean(axis=1, keepdims=True, dtype=np.float32)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit: Vectors = centred / np.maximum(length, np.float32(1e-6))
-    return unit
-
-
-def twin_pairs(known: Vectors, new: Vectors, cosine: float) -> Pairs:
-    """Pairs of rows of ``[known, new]`` at or above the cosine, at least one new. (m, 2) int64."""
-    return nearest.near_pairs(np.concatenate([known, new]), len(known), cosine)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Newcomers:
-    """Near pairs of images that came last: with what was there, and among one another.
-
-    ids: sample_ids, the newcomers' from ``first`` on. pairs: (m, 2) rows of ids.
-    """
-
-    ids: Sequence[str]
-    first: int
-    pairs: Pairs
-
-    def completed(self, ids: Sequence[str], vectors: Vectors, cosine: float) -> Pairs:
-        """All near pairs of these images, each once, (m, 2) rows of ids: only old ones compared."""
-        row = {sample_id: number for number, sample_id in enumerate(ids)}
-        new = set(self.ids[self.first :])
-        old = np.array([n for sample_id, n in row.items() if sample_id not in new], np.int64)
-        met = np.array([row.get(sample_id, -1) for sample_id in self.ids], np.int64)[self.pairs]
-        met = met[(met >= 0).all(axis=1) & (met[:, 0] != met[:, 1])]  # what is left out is neither
-        pairs = np.concatenate([old[nearest.near_pairs(vectors[old], 0, cosine)], met])
-        return np.unique(np.sort(pairs, axis=1), axis=0)
-
-
-NOBODY = Newcomers(ids=(), first=0, pairs=np.empty((0, 2), np.int64))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

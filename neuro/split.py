@@ -61,8 +61,12 @@ def clusters(members: Sequence[Member], twins: Pairs) -> NDArray[np.int64]:
     keyed = [
         (first.setdefault(m.group_key, row), row) for row, m in enumerate(members) if m.group_key
     ]
-    edges = np.concatenate([twins.reshape(-1, 2), np.array(keyed, np.int64).reshape(-1, 2)])
-    size = len(members)
+    edges = [twins.reshape(-1, 2), np.array(keyed, np.int64).reshape(-1, 2)]
+    return connected(len(members), np.concatenate(edges))
+
+
+def connected(size: int, edges: Pairs) -> NDArray[np.int64]:
+    """Number the connected parts of ``size`` rows that edges (m, 2) join. (n,) int64."""
     graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(size, size))
     _, numbers = connected_components(graph, directed=False)
     return numbers.astype(np.int64)
