@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neuro import audit, entering, holding, intake, schemas, split, twins
+from neuro import audit, confounds, entering, holding, intake, miniature, schemas, split, twins
 from neuro.arrivals import New, Run, hash_files, refuse_erased, run_id, vet_new
 from neuro.errors import AuditError, NeuroError
 from neuro.holding import Held
@@ -112,12 +112,17 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
 def inspect(held: Held, problem: Problem, met: Newcomers = NOBODY) -> audit.Passport:
     """The passport of everything a dataset holds. met: the twins of those that came last."""
     vectors, cosine = twins.vectors(held.thumbnails), problem.groups.twin_cosine
+    small = np.frombuffer(b"".join(held.thumbnails), np.uint8)
+    side = miniature.THUMBNAIL_PX
     return audit.inspect(
         audit.Inspected(
             members=held.members,
             given_splits=held.given_splits,
             vectors=vectors,
             near=met.completed([m.sample_id for m in held.members], vectors, cosine),
+            traits={**held.traits, **confounds.border(small.reshape(-1, side, side))},
+            columns=problem.layout.metadata,
+            about=problem.about,
         ),
         is_synthetic=held.is_synthetic,
     )

@@ -94,6 +94,12 @@ class Neighbours:
 
         each_block(search, 0, n)
 
+    @property
+    def closest(self) -> Rows:
+        """The closest of each row, itself among them, most similar first. (n, at most 24)."""
+        order = np.argsort(-self._cosine, axis=1, kind="stable")
+        return np.take_along_axis(self._near, order, axis=1)
+
     def nearest(self, asked: Rows, among: NDArray[np.bool_]) -> Rows:
         """For each asked row, the most similar of those in the mask ``among``. (m,)."""
         similar = np.where(among[self._near[asked]], self._cosine[asked], -np.inf)
