@@ -133,13 +133,14 @@ def _counts(values: Sequence[str]) -> dict[str, int]:
 
 def _twins(data: Inspected) -> Twins:
     near = data.near
-    given = np.array(data.given_splits, dtype=np.str_)
+    train, test = (lookup.is_given(data.given_splits, name) for name in ("train", "test"))
     labels = np.array([m.label for m in data.members], dtype=np.str_)
     left, right = near[:, 0], near[:, 1]
     leaks = np.concatenate(
         [
-            left[(given[left] == "test") & (given[right] == "train")],
-            right[(given[right] == "test") & (given[left] == "train")],
+            left[test[left] & train[right]],
+            right[test[right] & train[left]],
+            np.flatnonzero(test & train),
         ]
     )
     bare = [Member(sample_id=m.sample_id, label=m.label, group_key="") for m in data.members]
@@ -150,7 +151,7 @@ def _twins(data: Inspected) -> Twins:
         exact_groups=_joined(clusters(bare, exact)),
         near_groups=_joined(number),
         given_test_with_train_twin=len(np.unique(leaks)),
-        given_test=int((given == "test").sum()),
+        given_test=int(test.sum()),
         cross_label_groups=len(np.unique(number[left[differs]])),
         examples=_examples(data),
     )

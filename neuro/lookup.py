@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from neuro import split
 from neuro.nearest import Neighbours
+from neuro.sample import lies_in
 from neuro.split import Member, Pairs, SplitConfig, clusters
 
 SEEDS = range(5)
@@ -38,6 +39,11 @@ def rows(members: Sequence[Member]) -> NDArray[np.int64]:
     return labelled[np.sort(chosen)]
 
 
+def is_given(given_splits: Sequence[str], name: str) -> NDArray[np.bool_]:
+    """Which samples the source has in a split, alone or in others as well. (n,)."""
+    return np.array([lies_in(given, name) for given in given_splits], bool)
+
+
 def score(
     members: Sequence[Member],
     given_splits: Sequence[str],
@@ -54,12 +60,12 @@ def score(
         found = neighbours.nearest(np.flatnonzero(test), train)
         return float((labels[found] == labels[test]).mean())
 
-    given = np.array(given_splits, dtype=np.str_)[asked]
+    given_train, given_test = (is_given(given_splits, name)[asked] for name in ("train", "test"))
     own = np.array([m.split for m in members], dtype=np.str_)[asked]
     drawn = [_random_test(len(asked), seed) for seed in SEEDS]
     grouped = _grouped_tests(members, near, asked)
     return Lookup(
-        given=accuracy(given == "train", given == "test"),
+        given=accuracy(given_train, given_test),
         random=_mean([accuracy(~test, test) for test in drawn]),
         grouped=_mean([accuracy(~test, test) for test in grouped]),
         test=accuracy(own == "train", own == "test"),
