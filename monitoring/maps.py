@@ -1,6 +1,6 @@
 """Maps on which images that are alike lie near one another: two principal components of a set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,12 @@ def draw(
         explained=(float(share[0]), float(share[1])),
         n_fitted=len(known),
     )
+
+
+def thinned(whole: Map, n: int, seed: int) -> Map:
+    """The map with at most n of its images, drawn by the seed."""
+    kept = some(np.arange(len(whole.rows)), n, seed)
+    return replace(whole, rows=whole.rows[kept], points=whole.points[kept])
 
 
 def some(rows: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,15 @@ from numpy.typing import NDArray
 from neuro.store.lake import Lake, quoted
 from neuro.store.releases import Release, place
 from neuro.store.scans import batches, narrow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Described:
+    """What came with a sample: the source, and its metadata, the values as delivered."""
+
+    source: str
+    metadata: Mapping[str, Any]
+
 
 _AT_ONCE = 16  # images; each may take megabytes
 
@@ -49,14 +60,24 @@ def thumbnails(lake: Lake, release: Release, wanted: Sequence[str]) -> NDArray[n
     return found
 
 
-def metadata(lake: Lake, release: Release) -> dict[str, dict[str, Any]]:
-    """What the source says of each sample, by sample_id; the values as they were delivered."""
+def described(lake: Lake, release: Release) -> dict[str, Described]:
+    """What the source says of each sample, by sample_id."""
     dataset = place(lake, release).at("samples", release.tables["samples"])
     where = f"dataset = {quoted(release.dataset)}"
-    found: dict[str, dict[str, Any]] = {}
-    for batch in narrow(dataset, ["sha256", "metadata"], where):
-        for sample_id, text in zip(
-            *(batch[name].to_pylist() for name in batch.schema.names), strict=True
-        ):
-            found[sample_id] = json.loads(text) if text else {}
+    found: dict[str, Described] = {}
+    for batch in narrow(dataset, ["sha256", "source", "metadata"], where):
+        for row in batch.to_pylist():
+            told = json.loads(row["metadata"] or "{}")
+            found[row["sha256"]] = Described(source=row["source"] or "", metadata=told)
     return found
+
+
+def encoders(lake: Lake, name: str) -> Counter[str]:
+    """How many vectors of a feature set each encoder made, by its hash; none where there is none.
+
+    Of a set whose width has changed, only those of the first width.
+    """
+    table = f"features_{name}"
+    if not lake.has(table):
+        return Counter()
+    return Counter(lake.read(table, columns=["encoder_hash"])["encoder_hash"].to_pylist())
