@@ -11,6 +11,8 @@ Sealed = Mapping[str, Any]  # a passport as a release keeps it
 NOT_INSPECTED = "Not inspected when this release was made."
 _AGAIN = "The next release of this data will be inspected; make one with `neuro ingest`."
 
+_LABELS = "Import labels: `neuro labels import FILE`."
+
 _LEAK = 0.02  # share of the given test images with a twin in training from which a score is unsound
 _LOOKUP_GAIN = 0.03  # accuracy that a look-up wins by a leak, above the noise of five draws
 _LOOKUP_HIGH = 0.95
@@ -114,8 +116,10 @@ def _lookup(sealed: Sealed) -> tuple[Status, str, str]:
         "grouped": "the grouped split",
     }
     known = {name: found[name] for name in names if found.get(name) is not None}
+    if sum(bool(label) for label in sealed.get("labels") or {"": 0}) == 1:
+        return "unknown", "It says nothing: every label is the same.", _LABELS
     if not known:
-        return "unknown", "It could not be scored: too few labelled images.", "Import labels."
+        return "unknown", "It could not be scored: too few labelled images.", _LABELS
     told = ", ".join(f"{score:.2f} on {names[name]}" for name, score in known.items())
     says = (
         "Copying the label of the most similar training picture, which learns nothing, has an "
@@ -139,7 +143,7 @@ def _confounds(sealed: Sealed) -> tuple[Status, str, str]:
     named = [row for row in rows if row.get("is_named", row["accuracy"] > row["chance"])]
     alone = [row for row in named if row["name"] != "all"]
     if not rows:
-        return "unknown", "Not measured: fewer than two classes have labels.", "Import labels."
+        return "unknown", "Not measured: fewer than two classes have labels.", _LABELS
     if not named:
         says = "The class cannot be told from what is not the picture's content."
         return "fine", says, "Nothing to do."

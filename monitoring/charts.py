@@ -49,7 +49,7 @@ def ages(years: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
     bins = np.arange(0, max(float(years.max()), 5.0) + 10, 5)
     axes.hist(parts, bins=bins.tolist(), stacked=True, color=colours, label=list(names))
     axes.set(xlabel="age (years)", ylabel="images")
-    _key(axes)
+    _key(axes, below=-0.2)
     return _png(figure)
 
 
@@ -81,8 +81,9 @@ def _colour(number: int, name: str) -> str:
     return _GREY if name.startswith("(") else PALETTE[number % len(PALETTE)]
 
 
-def _key(axes: Axes) -> None:
-    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False)
+def _key(axes: Axes, below: float = -0.12) -> None:
+    place = (0.5, below)
+    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=place, ncols=3, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 

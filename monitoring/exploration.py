@@ -11,6 +11,7 @@ from monitoring import charts, pages
 from monitoring.averages import Average
 from monitoring.maps import Map, some
 from monitoring.pages import Html, Part, element, joined
+from neuro.sample import SPLITS
 
 N_POINTS = 4000  # of a chart: more hide one another
 N_EXAMPLES = 8
@@ -92,7 +93,9 @@ def _counted(
     rows: NDArray[np.str_], columns: NDArray[np.str_]
 ) -> tuple[dict[str, list[int]], list[str]]:
     """Images by two columns: a list for each value of ``rows``, in the order of the names."""
-    across = [str(name) for name in np.unique(columns)]
+    found = [str(name) for name in np.unique(columns)]
+    order = {name: number for number, name in enumerate(SPLITS)}
+    across = sorted(found, key=lambda name: (order.get(name, len(order)), name))
     counts = Counter(zip(rows.tolist(), columns.tolist(), strict=True))
     return {row: [counts[row, name] for name in across] for row in names(rows)}, across
 
@@ -101,14 +104,19 @@ def _balance(seen: Explored) -> Part:
     by_split, splits = _counted(seen.kinds, _filled(seen.splits))
     members = {name: len(np.unique(seen.groups[seen.kinds == name])) for name in names(seen.kinds)}
     table = [(name, sum(counts), members[name], *counts) for name, counts in by_split.items()]
+    shares = [
+        pages.Bar(name=name, value=sum(counts) / len(seen.kinds), note=f"{sum(counts):,} images")
+        for name, counts in by_split.items()
+    ]
     body = [
         pages.table(("Class", "Images", "Groups", *splits), table, "Images by class and split."),
+        pages.bars(shares, "Share of each class."),
         pages.stacked(by_split, splits, "Share of each split in each class."),
     ]
     if len(np.unique(seen.given)) > 1:
         by_given, given = _counted(seen.kinds, _filled(seen.given))
         body.append(pages.stacked(by_given, given, "Share of the source's own splits."))
-    says = "Unequal bars: a split or a class that is rare, whose figures will be uncertain."
+    says = "A class or a split that is rare has uncertain figures."
     return Part(anchor="balance", title="Classes and splits", body=joined(body), explanation=says)
 
 
@@ -118,18 +126,19 @@ def _filled(values: NDArray[np.str_]) -> NDArray[np.str_]:
 
 def _sizes(seen: Explored) -> Part:
     rows = some(np.arange(len(seen.kinds)), N_POINTS, SEED)
-    common = Counter(map(tuple, seen.sizes.astype(int).tolist())).most_common(_N_SIZES)
+    counted = Counter(map(tuple, seen.sizes.astype(int).tolist()))
     table = [
-        (f"{width} x {height}", n, _share(n, len(seen.kinds))) for (width, height), n in common
+        (f"{width} x {height}", n, _share(n, len(seen.kinds)))
+        for (width, height), n in counted.most_common(_N_SIZES)
     ]
+    caption = f"The commonest of {len(counted):,} sizes." if len(counted) > 1 else "One size."
+    body = [pages.table(("Width x height (px)", "Images", "Share"), table, caption)]
+    if len(counted) > 1:
+        alt = f"Scatter of width against height of {len(rows):,} images, coloured by class"
+        chart = charts.sizes(seen.sizes[rows], seen.kinds[rows])
+        body += [pages.picture(chart, alt, kind="chart"), _drawn(len(rows), len(seen.kinds))]
     by_mode, modes = _counted(seen.kinds, _filled(seen.modes))
-    alt = f"Scatter of width against height of {len(rows):,} images, coloured by class"
-    body = [
-        pages.picture(charts.sizes(seen.sizes[rows], seen.kinds[rows]), alt, kind="chart"),
-        _drawn(len(rows), len(seen.kinds)),
-        pages.table(("Width x height", "Images", "Share"), table, "The commonest sizes."),
-        pages.stacked(by_mode, modes, "Share of each colour mode of the files in each class."),
-    ]
+    body.append(pages.stacked(by_mode, modes, "Colour modes of the files in each class."))
     says = (
         "A class whose images differ in size or colour mode can be told by that alone: see the "
         "passport."
@@ -199,9 +208,10 @@ def _map(seen: Explored, number: int, drawn: Map) -> Part:
     says = (
         f"Each point is an image; near ones are alike in {drawn.name}. The axes are the two "
         f"principal components of {drawn.n_fitted:,} images of the training split, standardised; "
-        f"they hold {one:.0f} % and {two:.0f} % of the variance. Colours that part in the second "
-        "panel and not in the first are the scanner's or the source's doing."
+        f"they hold {one:.0f} % and {two:.0f} % of the variance."
     )
+    if len(panels) > 2:
+        says += " Where sources or given splits lie apart, a model can tell them apart, too."
     body = [pages.picture(charts.points(drawn.points, panels[:3]), alt, kind="chart")]
     body.append(_drawn(len(drawn.rows), len(seen.kinds)))
     title = f"Map of {drawn.name}"

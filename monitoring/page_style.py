@@ -50,9 +50,9 @@ caption {text-align: left; padding-bottom: 6px; font-size: 14.5px}
 th, td {border-bottom: 1px solid #e3e6ea; padding: 6px 12px 6px 0; text-align: left;
   vertical-align: top}
 tbody th {font-weight: 600}
-td.number {text-align: right; font-variant-numeric: tabular-nums}
+td.number, th.number {text-align: right; font-variant-numeric: tabular-nums}
 .bars {width: 100%; table-layout: fixed} .bars th {width: 190px; overflow-wrap: anywhere}
-.bars td.wide {width: 46%} .bars td.number {width: 74px}
+.bars td.wide {width: 46%} td.note {font-size: 13.5px} .bars td.number {width: 74px}
 .bars th, .bars td {vertical-align: middle; padding: 4px 12px 4px 0; border-bottom: 0}
 .track {position: relative; height: 18px; background: #eceff2; border-radius: 3px;
   overflow: hidden; white-space: nowrap; font-size: 0}

@@ -145,11 +145,20 @@ def box(label: str, text: str) -> Html:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Content]], caption: str = "") -> Html:
     """A table; the first cell of a row is its heading, numbers stand right."""
-    head = element("tr", *(element("th", name, scope="col") for name in headers))
-    body = [element("tr", element("th", row[0], scope="row"), *map(_cell, row[1:])) for row in rows]
+    lines = list(rows)
+    sides = ["number" if _is_number(cell) else "" for cell in (lines[0] if lines else headers)]
+    names = zip(headers, sides, strict=True)
+    head = element("tr", *(element("th", name, scope="col", class_=side) for name, side in names))
+    body = [
+        element("tr", element("th", line[0], scope="row"), *map(_cell, line[1:])) for line in lines
+    ]
     told = element("caption", caption) if caption else Html("")
     grid = element("table", told, element("thead", head), element("tbody", *body))
     return element("div", grid, class_="scroll")
+
+
+def _is_number(value: Content) -> bool:
+    return isinstance(value, int | float)
 
 
 def _cell(value: Content) -> Html:
@@ -199,7 +208,12 @@ def stacked(rows: Mapping[str, Sequence[int]], names: Sequence[str], caption: st
             for n, count in enumerate(counts)
         ]
         track = element("div", *cut, class_="track", aria_hidden="true")
-        cells = [element("td", track, class_="wide"), element("td", sum(counts), class_="number")]
+        told = ", ".join(f"{name} {n:,}" for name, n in zip(names, counts, strict=True) if n)
+        cells = [
+            element("td", track, class_="wide"),
+            element("td", number(sum(counts)), class_="number"),
+            element("td", told, class_="note"),
+        ]
         lines.append(element("tr", element("th", row, scope="row"), *cells))
     grid = element("table", element("caption", caption), element("tbody", *lines), class_="bars")
     return element("div", grid, element("ul", *keys, class_="legend"))
@@ -209,7 +223,9 @@ def picture(raw: bytes, alt: str, *, sample_id: str = "", kind: str = "") -> Htm
     """A PNG or JPEG inside the page. kind: "chart" for one as wide as the page."""
     media = "png" if raw.startswith(b"\x89PNG") else "jpeg"
     source = f"data:image/{media};base64,{base64.b64encode(raw).decode()}"
-    return element("img", src=source, alt=alt, class_=kind, data_sample=sample_id)
+    # A chart is drawn for a screen of 144 dots an inch; half of them are seen on another one.
+    width = int.from_bytes(raw[16:20], "big") * 2 // 3 if kind == "chart" else ""
+    return element("img", src=source, alt=alt, class_=kind, width=width, data_sample=sample_id)
 
 
 def figure(inner: Html, caption: Content) -> Html:

@@ -14,6 +14,7 @@ from monitoring.passport_parts import (
     N_SUSPECTS,
     Pictures,
 )
+from neuro.sample import SPLITS
 
 MAX_PICTURES = 150
 
@@ -97,11 +98,14 @@ def _cards(sealed: Sealed) -> Html:
 
 def _counts(sealed: Sealed) -> Part:
     rows = []
-    for title, counts in (("Label", sealed["labels"]), ("Split", sealed["splits"])):
+    for title, counts in (
+        ("Label", sealed.get("labels") or {}),
+        ("Split", sealed.get("splits") or {}),
+    ):
         total = max(sum(counts.values()), 1)
         bars = [
             pages.Bar(name=name or "(none)", value=n / total, note=pages.number(n))
-            for name, n in counts.items()
+            for name, n in sorted(counts.items(), key=_place)
         ]
         caption = f"{title}: share of the images, and how many."
         rows.append(element("div", pages.bars(bars, caption)))
@@ -110,6 +114,12 @@ def _counts(sealed: Sealed) -> Part:
         "patient, lesion or copy of a picture stands on two sides."
     )
     return Part(anchor="counts", title="How many", body=joined(rows), explanation=says)
+
+
+def _place(entry: tuple[str, int]) -> tuple[int, str]:
+    """Splits in the order in which they are used, names by the alphabet."""
+    name = entry[0]
+    return (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)
 
 
 def _part(each: Advice, sealed: Sealed, pictures: Pictures) -> Part:

@@ -36,6 +36,8 @@ def _tile(sample_id: str, pictures: Pictures, alt: str, caption: Content) -> Htm
 
 def _twins(sealed: Sealed, pictures: Pictures) -> Html:
     clusters = sealed["twins"].get("examples")
+    if clusters is None and not sealed["twins"]["near_groups"]:
+        return Html("")
     if clusters is None:
         return element("p", "No examples were kept in this release.", class_="label")
     rows, seen = [], Counter[str]()
