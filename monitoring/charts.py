@@ -65,9 +65,8 @@ def _scatter(
     for each in range(int(shape.max(initial=0)) + 1):
         chosen = shape == each
         mark = _MARKERS[each % len(_MARKERS)]
-        axes.scatter(
-            *spots[chosen].T, s=size, c=colour[chosen].tolist(), marker=mark, alpha=0.65, lw=0
-        )
+        across, up = spots[chosen].T
+        axes.scatter(across, up, s=size, c=colour[chosen].tolist(), marker=mark, alpha=0.65, lw=0)
     for n, name in enumerate(names):
         mark = _MARKERS[n // len(PALETTE) % len(_MARKERS)]
         axes.scatter([], [], s=30, c=_colour(n, name), marker=mark, label=name, lw=0)

@@ -103,7 +103,9 @@ def _counted(
 def _balance(seen: Explored) -> Part:
     by_split, splits = _counted(seen.kinds, _filled(seen.splits))
     members = {name: len(np.unique(seen.groups[seen.kinds == name])) for name in names(seen.kinds)}
-    table = [(name, sum(counts), members[name], *counts) for name, counts in by_split.items()]
+    table: list[tuple[pages.Content, ...]] = [
+        (name, sum(counts), members[name], *counts) for name, counts in by_split.items()
+    ]
     shares = [
         pages.Bar(name=name, value=sum(counts) / len(seen.kinds), note=f"{sum(counts):,} images")
         for name, counts in by_split.items()
@@ -240,7 +242,9 @@ def _people(seen: Explored) -> Part:
     if (seen.sexes != "").any():
         filled = np.where(seen.sexes == "", "(unknown)", seen.sexes)
         by_sex, sexes = _counted(seen.kinds, filled)
-        table = [(name, *counts) for name, counts in by_sex.items()]
+        table: list[tuple[pages.Content, ...]] = [
+            (name, *counts) for name, counts in by_sex.items()
+        ]
         body.append(pages.table(("Class", *sexes), table, "Images by class and sex."))
         body.append(pages.stacked(by_sex, sexes, "Share of each sex in each class."))
     if not body:

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,8 @@ def images(lake: Lake, release: Release, wanted: Sequence[str]) -> Iterator[tupl
     columns = ["sha256", "stored", "stored_sha256"]
     for start in range(0, len(wanted), _AT_ONCE):
         among = ", ".join(quoted(sample_id) for sample_id in wanted[start : start + _AT_ONCE])
-        found = lake.insist(
-            "read some images",
-            lambda among=among: dataset.to_table(columns=columns, filter=f"sha256 IN ({among})"),
-        )
-        for row in found.to_pylist():
+        read = partial(dataset.to_table, columns=columns, filter=f"sha256 IN ({among})")
+        for row in lake.insist("read some images", read).to_pylist():
             if hashlib.sha256(row["stored"]).hexdigest() == row["stored_sha256"]:
                 yield row["sha256"], row["stored"]
 
