@@ -16,6 +16,7 @@ def small(stored: bytes) -> bytes:
     with Image.open(io.BytesIO(stored), formats=("PNG", "JPEG")) as opened:
         opened.draft(None, (2 * SIDE_PX, 2 * SIDE_PX))
         picture = opened.convert("L" if opened.mode in ("1", "L", "LA") else "RGB")
+    picture.info.clear()  # Pillow writes a comment on, even after convert
     picture.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BOX)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY, optimize=True)

@@ -84,6 +84,7 @@ class Reader(HTMLParser):
         self.texts: list[str] = []
         self.open: list[str] = []
         self.is_nested = True
+        self.style = ""
         self.feed(page)
         self.text = " ".join(" ".join(self.texts).split())
 
@@ -96,11 +97,27 @@ class Reader(HTMLParser):
         self.is_nested &= bool(self.open) and self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
+        if self.open[-1:] == ["style"]:
+            self.style += data
+        else:
             self.texts.append(data)
 
     def all(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+    def outside(self) -> list[str]:
+        """Whatever would be fetched from elsewhere, or run."""
+        own = {"src": "data:", "href": "#"}
+        found = [
+            value
+            for _, attributes in self.tags
+            for name, value in attributes.items()
+            if (name in own and not value.startswith(own[name]))
+            or name in ("srcset", "action", "data", "poster")
+            or name.startswith("on")
+        ]
+        found += [tag for tag, _ in self.tags if tag in ("script", "link", "iframe", "object")]
+        return found + [word for word in ("url(", "@import") if word in self.style]
 
     @property
     def is_whole(self) -> bool:

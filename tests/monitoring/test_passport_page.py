@@ -1,7 +1,6 @@
 """The passport's page: every figure said, every picture named, nothing from outside."""
 
 import io
-import re
 from typing import Any
 
 import numpy as np
@@ -93,10 +92,10 @@ def test_a_picture_that_is_lacking_is_left_out() -> None:
 
 
 def test_a_page_points_to_nothing_outside() -> None:
-    page = passport_page.build(SUBJECT, full(), pictures(full()))
-    assert re.findall(r"(?:https?:)?//\w[\w.]+", page) == []
-    targets = [link["href"] for link in Reader(page).all("a")]
-    anchors = {section["id"] for section in Reader(page).all("section")}
+    page = read(full())
+    assert page.outside() == []
+    targets = [link["href"] for link in page.all("a")]
+    anchors = {section["id"] for section in page.all("section")}
     assert {target.removeprefix("#") for target in targets} <= anchors
 
 
