@@ -5,11 +5,15 @@ from typing import Any
 from prefect import flow
 
 from neuro import problem as problems
-from tasks import data, models
+from tasks import data, models, runners
 from tasks import evaluate as steps
 
 
-@flow(name="evaluate", flow_run_name="evaluate {problem} {model}")
+@flow(
+    name="evaluate",
+    flow_run_name="evaluate {problem} {model}",
+    task_runner=runners.ConfiguredRunner(),
+)
 def evaluate(
     problem: str = "brain",
     model: str = "challenger",

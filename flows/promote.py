@@ -5,12 +5,16 @@ from typing import Any
 from prefect import flow
 
 from neuro import problem as problems
-from tasks import data, models, retrain
+from tasks import data, models, retrain, runners
 from tasks import evaluate as evaluation
 from tasks import promote as steps
 
 
-@flow(name="promote", flow_run_name="promote {problem} {model}")
+@flow(
+    name="promote",
+    flow_run_name="promote {problem} {model}",
+    task_runner=runners.ConfiguredRunner(),
+)
 def promote(
     problem: str = "brain",
     model: str = "challenger",

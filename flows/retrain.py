@@ -7,13 +7,13 @@ from prefect import flow
 
 from neuro import problem as problems
 from neuro.training import TrainConfig
-from tasks import data, models, promote
+from tasks import data, models, promote, runners
 from tasks import evaluate as evaluation
 from tasks import retrain as steps
 from tasks import train as training
 
 
-@flow(name="retrain", flow_run_name="retrain {problem}")
+@flow(name="retrain", flow_run_name="retrain {problem}", task_runner=runners.ConfiguredRunner())
 def retrain(
     problem: str = "brain",
     cause: str | None = None,

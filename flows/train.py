@@ -7,11 +7,11 @@ from prefect import flow
 
 from neuro import problem as problems
 from neuro.training import TrainConfig
-from tasks import data
+from tasks import data, runners
 from tasks import train as steps
 
 
-@flow(name="train", flow_run_name="train {problem}")
+@flow(name="train", flow_run_name="train {problem}", task_runner=runners.ConfiguredRunner())
 def train(
     problem: str = "brain",
     release: str | None = None,

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro import preprocess
+from neuro.preprocess import PreprocessSpec
 from neuro.problem import Problem
 from neuro.sample import Sample
 
@@ -47,15 +48,28 @@ class Pinned:
     content_hash: str
 
 
-def build(
-    pinned: Pinned, problem: Problem, images: Iterable[tuple[str, bytes]], cache: Path
-) -> Frames:
+# Sample ids and their frames, (n, size, size, channels) uint8.
+Part = tuple[Sequence[str], NDArray[np.uint8]]
+Read = Callable[[PreprocessSpec | None], Iterable[Part]]
+
+
+def decode(images: Iterable[tuple[str, bytes]], spec: PreprocessSpec | None) -> Part:
+    """Decode stored images, (sample_id, bytes); without a spec they are only read to the end."""
+    sample_ids, decoded = [], []
+    for sample_id, raw in images:
+        sample_ids.append(sample_id)
+        if spec is not None:
+            decoded.append(preprocess.frame(raw, spec))
+    return sample_ids, np.stack(decoded) if decoded else np.empty((0, 0, 0, 0), np.uint8)
+
+
+def build(pinned: Pinned, problem: Problem, read: Read, cache: Path) -> Frames:
     """Open the cached frames of a release, or decode them once.
 
-    images: (sample_id, stored bytes) of every sample, in any order, already checked against their
-    digests; they are read to the end either way, so that a damaged lake stops a cached run too.
-    The cache is rebuilt when the content hash or the preprocess hash changes, or when its own
-    digest no longer holds. The folder is written whole or not at all.
+    read: checks every image of the release against its digest, and gives their frames in parts, in
+    any order; without a spec it only checks. It is read to the end either way, so that a damaged
+    lake stops a cached run too. The cache is rebuilt when the content hash or the preprocess hash
+    changes, or when its own digest no longer holds. The folder is written whole or not at all.
     """
     spec = problem.preprocess
     folder = cache / f"{pinned.content_hash[:16]}-{spec.sha256[:16]}"
@@ -63,7 +77,7 @@ def build(
     row_of = {sample.sample_id: row for row, sample in enumerate(pinned.samples)}
     shape = (len(row_of), spec.size_px, spec.size_px, spec.channels)
     if is_built:
-        for _ in images:
+        for _ in read(None):
             pass
     else:
         cache.mkdir(parents=True, exist_ok=True)
@@ -71,8 +85,8 @@ def build(
             pixels = np.lib.format.open_memmap(
                 Path(scratch, _PIXELS), mode="w+", dtype=np.uint8, shape=shape
             )
-            for sample_id, raw in images:
-                pixels[row_of[sample_id]] = preprocess.frame(raw, spec)
+            for sample_ids, part in read(spec):
+                pixels[[row_of[sample_id] for sample_id in sample_ids]] = part
             pixels.flush()
             _seal(Path(scratch), folder, pinned.content_hash, spec.sha256)
     return Frames(

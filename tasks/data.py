@@ -11,11 +11,11 @@ from neuro import frames
 from neuro.frames import Frames, Pinned
 from neuro.problem import Problem
 from neuro.sample import Sample
-from neuro.store import images, lines, outlets, places, releases
+from neuro.store import lines, outlets, places, releases
 from neuro.store.lake import Lake
 from neuro.store.outlets import Outlet
 from neuro.store.releases import Release
-from tasks import artifacts, settings
+from tasks import artifacts, settings, shards
 from tasks.steps import step
 
 
@@ -70,10 +70,11 @@ def load(lake: Lake, problem: Problem, name: str | None = None) -> Loaded:
     release = releases.find(lake, problem.dataset, name)
     artifacts.label_run(problem.name, release.name, "synthetic" if release.is_synthetic else "")
     samples = releases.samples(lake, release)
+    wanted = [sample.sample_id for sample in samples]
     pixels = frames.build(
         Pinned(samples=samples, content_hash=release.content_hash),
         problem,
-        images.stored_bytes(lake, release, {sample.sample_id for sample in samples}),
+        lambda spec: shards.decode(lake, release, wanted, spec),
         settings.load().home / "frames",
     )
     return Loaded(lake=lake, problem=problem, release=release, samples=samples, frames=pixels)

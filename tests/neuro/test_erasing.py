@@ -168,7 +168,7 @@ def test_caches_pages_predictions_quarantine_and_inbox_are_clean_too(
     frames.build(
         Pinned(samples=releases.samples(lake, second), content_hash=second.content_hash),
         brain,
-        images.stored_bytes(lake, second, ids(lake)),
+        lambda spec: [frames.decode(images.stored_bytes(lake, second, ids(lake)), spec)],
         home / "frames",
     )
     (home / "predictions").mkdir()
