@@ -12,7 +12,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from neuro import delivery, problem
+from neuro import audit, delivery, nearest, problem
+from neuro.split import Pairs
 
 SETS = ("brain", "chest", "skin7")
 KINDS = ("mirror", "rotate", "re-encode", "crop", "crop, area", "gamma")
@@ -59,6 +60,11 @@ def images(data: Path, name: str) -> list[Real]:
         for item in sorted(items, key=lambda item: item.source_name)
         if item.label
     ]
+
+
+def twins(thumbnails: Sequence[bytes], cosine: float) -> Pairs:
+    """The pairs that an ingest joins, (m, 2) rows."""
+    return nearest.near_pairs(audit.vectors(thumbnails), 0, cosine)
 
 
 def draw(paths: Sequence[Path], kinds: Sequence[str], count: int, seed: int) -> list[Plant]:
