@@ -115,7 +115,7 @@ def probe(
         with threadpool_limits(1):
             for fold in range(FOLDS):
                 train, test = folds != fold, folds == fold
-                if not test.any() or len(np.unique(targets[train])) < 2:
+                if not (test.any() and 1 < len(np.unique(targets[train])) < train.sum()):
                     continue
                 machine = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
                 machine.fit(seen[rows][train], targets[train])

@@ -98,7 +98,7 @@ def _discriminant(vectors: Vectors, targets: Rows, groups: Sequence[str]) -> NDA
     with threadpool_limits(1):
         for fold in np.unique(folds):
             train, test = folds != fold, folds == fold
-            if len(np.unique(targets[train])) < 2:
+            if not 1 < len(np.unique(targets[train])) < train.sum():
                 continue
             machine = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
             machine.fit(seen[train], targets[train])
