@@ -9,12 +9,18 @@ NO_SPLIT = "none"  # an image whose twins lie in two splits belongs to no split
 Answer = Literal["answer", "abstain", "out_of_scope"]
 
 
+def lies_in(given_split: str, split: str) -> bool:
+    """Whether a source put an image into a split; "train+test" says that it lies in both."""
+    return split in given_split.split("+")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One image of a release, with its newest label.
 
     sample_id: SHA-256 of the source bytes. group_id: SHA-256 of the group's oldest member; it never
-    crosses splits. label: the *source* label, "" where none is known. entered: the release the
+    crosses splits. given_split: the source's own, "" for none, joined by "+" where it has the same
+    file in several. label: the *source* label, "" where none is known. entered: the release the
     sample came with.
     """
 
