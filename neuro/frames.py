@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from neuro import preprocess
 from neuro.preprocess import PreprocessSpec
 from neuro.problem import Problem
 from neuro.sample import Sample
+from neuro.splitting import OWN, Splitting
 
 _PIXELS, _FACTS = "pixels.npy", "frames.json"
 
@@ -24,7 +25,8 @@ class Frames:
     """Pixels and facts of every sample of a release, row by row in sample_id order.
 
     pixels: (n, size, size, channels) uint8, memory-mapped and read-only. sample_ids, groups,
-    splits: (n,) str. targets: (n,) int64 class index in the problem's order, -1 without a label.
+    splits: (n,) str, under ``splitting``. targets: (n,) int64 class index in the problem's order,
+    -1 without a label.
     """
 
     pixels: NDArray[np.uint8]
@@ -34,10 +36,17 @@ class Frames:
     targets: NDArray[np.int64]
     content_hash: str
     preprocess_hash: str
+    splitting: Splitting = OWN
 
     def labelled(self, split: str) -> NDArray[np.int64]:
         """Row numbers of the labelled samples of one split, (m,) int64."""
         return np.flatnonzero((self.splits == split) & (self.targets >= 0)).astype(np.int64)
+
+    def divided(
+        self, splitting: Splitting, splits: NDArray[np.str_], groups: NDArray[np.str_]
+    ) -> "Frames":
+        """The same pixels under another splitting, with the splits and groups it gives, (n,)."""
+        return replace(self, splitting=splitting, splits=splits, groups=groups)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -251,14 +251,12 @@ def test_the_content_says_what_a_file_is_and_its_format_is_a_fact() -> None:
 
 
 def test_which_kinds_of_notes_a_file_had_is_a_fact_and_not_what_they_said() -> None:
-    notes = PngInfo()
+    notes = PngImagePlugin.PngInfo()
     notes.add_text("Author", "Jane Doe")
-    exif = Image.Exif()
-    exif[0x010E] = "Jane Doe"
-    with_text = image.clean(encoded(COLOUR, "PNG", pnginfo=notes, exif=exif)).facts
+    with_text = image.clean(encoded(COLOUR, "PNG", pnginfo=notes, exif=exif())).facts
     assert with_text["removed"] == "EXIF;text"
     assert image.clean(encoded(COLOUR, "JPEG", comment=b"Jane Doe")).facts["removed"] == "comment"
-    assert image.clean(encoded(COLOUR, "JPEG", exif=exif)).facts["removed"] == "EXIF"
+    assert image.clean(encoded(COLOUR, "JPEG", exif=exif())).facts["removed"] == "EXIF"
 
 
 @pytest.mark.parametrize("progressive", [False, True])
