@@ -114,8 +114,8 @@ def probe(
         folds = folds_of([groups[row] for row in rows.tolist()])
         with threadpool_limits(1):
             for fold in range(FOLDS):
-                train, test = folds != fold, folds == fold
-                if not (test.any() and 1 < len(np.unique(targets[train])) < train.sum()):
+                train, test = learnable(targets, folds != fold), folds == fold
+                if not (train.any() and test.any()):
                     continue
                 machine = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
                 machine.fit(seen[rows][train], targets[train])
@@ -124,6 +124,13 @@ def probe(
         accuracy = float(right.mean())
         found.append(Source(name=name, accuracy=accuracy, chance=share, values=len(kinds)))
     return found
+
+
+def learnable(targets: Rows, train: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rows to train on, of classes with at least two of them; none where that is one class."""
+    counts = np.bincount(targets[train], minlength=int(targets.max()) + 1)
+    rows: NDArray[np.bool_] = train & (counts[targets] > 1)
+    return rows if (counts > 1).sum() > 1 else np.zeros_like(rows)
 
 
 def _numbers(column: Column) -> NDArray[np.float64]:

@@ -97,8 +97,8 @@ def _discriminant(vectors: Vectors, targets: Rows, groups: Sequence[str]) -> NDA
     folds = confounds.folds_of(groups)
     with threadpool_limits(1):
         for fold in np.unique(folds):
-            train, test = folds != fold, folds == fold
-            if not 1 < len(np.unique(targets[train])) < train.sum():
+            train, test = confounds.learnable(targets, folds != fold), folds == fold
+            if not train.any():
                 continue
             machine = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
             machine.fit(seen[train], targets[train])

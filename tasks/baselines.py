@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro import baselines
+from neuro import baselines, confounds, traits, twins
 from neuro.baselines import Baseline, Known
 from neuro.miniature import THUMBNAIL_PX
 from neuro.sample import Metric
@@ -82,4 +82,5 @@ def _confounds(
     border = confounds.border(pixels.reshape(-1, side, side))
     found = confounds.matrix({**traits.read(samples, shapes), **border})
     row = {sample_id: number for number, sample_id in enumerate(told)}
-    return found[[row[sample_id] for sample_id in sample_ids]]
+    wanted = np.array([row[sample_id] for sample_id in sample_ids], np.int64)
+    return np.take(found, wanted, axis=0)

@@ -26,7 +26,7 @@ class ConfiguredRunner(TaskRunner[PrefectFuture[Any]]):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._held = ExitStack()
         self._runner: TaskRunner[Any] | None = None
 
@@ -38,7 +38,7 @@ class ConfiguredRunner(TaskRunner[PrefectFuture[Any]]):
         """A new one, not started."""
         return ConfiguredRunner()
 
-    def submit(  # type: ignore[override]  # Prefect's overloads tell sync from async tasks
+    def submit(
         self,
         task: Task[Any, Any],
         parameters: dict[str, Any],
@@ -103,11 +103,14 @@ def _ray(address: str) -> TaskRunner[Any]:
         raise ConfigError(_lacking("ray", "`pip install neuro[cluster]`")) from error
     settings.silence_ray()
     if not address:
-        local = {"num_cpus": settings.cores(), "include_dashboard": False}
-        return RayTaskRunner(init_kwargs={**local, "_node_ip_address": settings.LOOPBACK[0]})
+        local: dict[str, Any] = {"num_cpus": settings.cores(), "include_dashboard": False}
+        local |= {"_node_ip_address": settings.LOOPBACK[0]}
+        here: TaskRunner[Any] = RayTaskRunner(init_kwargs=local)
+        return here
     sent = [str(settings.PROJECT / name) for name in PACKAGES]
     there = {"py_modules": sent, "env_vars": settings.worker_environment()}
-    return RayTaskRunner(f"ray://{address}", init_kwargs={"runtime_env": there})
+    runner: TaskRunner[Any] = RayTaskRunner(f"ray://{address}", init_kwargs={"runtime_env": there})
+    return runner
 
 
 def _dask(address: str) -> TaskRunner[Any]:
@@ -115,7 +118,8 @@ def _dask(address: str) -> TaskRunner[Any]:
         from prefect_dask import DaskTaskRunner
     except ImportError as error:
         raise ConfigError(_lacking("dask", "`pip install prefect-dask`")) from error
-    return DaskTaskRunner(address=f"tcp://{address}" if address else None)
+    runner: TaskRunner[Any] = DaskTaskRunner(address=f"tcp://{address}" if address else None)
+    return runner
 
 
 def _lacking(kind: str, remedy: str) -> str:

@@ -25,7 +25,7 @@ def group_keys(lake: Lake, release: Release, wanted: Collection[str]) -> dict[st
 
 
 def known(lake: Lake, release: Release, wanted: Collection[str]) -> tuple[pa.Table, pa.Table]:
-    """What is known of some images beside their pixels: their rows of ``samples`` and ``images``."""
+    """What is known of images beside their pixels: their rows of ``samples`` and ``images``."""
     there, ids = place(lake, release), pa.array(sorted(wanted))
     where = f"dataset = {quoted(release.dataset)}"
     samples = there.at("samples", release.tables["samples"]).to_table(
