@@ -94,9 +94,9 @@ def _twins(sealed: Sealed) -> tuple[Status, str, str]:
     elif given:
         says.append("No test image of the source's own split is also in its training part.")
     says.append(
-        f"{many(near, 'group')} of pictures are copies of one another, mirrored and turned ones "
-        f"included; {twins['exact_groups']:,} are copies all but to the pixel (one group may hold "
-        "several of these)."
+        f"{many(near, 'group')} of pictures are copies of one another or all but alike, mirrored "
+        f"and turned ones included; {twins['exact_groups']:,} are copies all but to the pixel (one "
+        "group may hold several of these)."
     )
     if crossed:
         says.append(f"In {many(crossed, 'group')} the copies have different labels.")

@@ -56,14 +56,14 @@ def _twins(sealed: Sealed, pictures: Pictures) -> Html:
     if not rows:
         return Html("")
     ways = ", ".join(f"{n} {way}" for way, n in seen.most_common())
-    said = f"Of {many(sum(seen.values()), 'copy', 'copies')} below: {ways}." if ways else ""
+    said = f"Beside the first of its row: {ways}." if ways else ""
     return joined([element("h3", "Examples"), element("p", said), pages.rows(rows)])
 
 
 def _headline(cluster: list[Mapping[str, Any]]) -> str:
     labels = {member["label"] for member in cluster if member["label"]}
     given = {member["given_split"] for member in cluster}
-    facts = [many(len(cluster), "copy", "copies")]
+    facts = [many(len(cluster), "picture")]
     if {"train", "test"} <= given:
         facts.append("in the source's training part and in its test part")
     if len(labels) > 1:
