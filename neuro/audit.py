@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from neuro import nearest, split
 from neuro.harmonics import Vectors
 from neuro.miniature import THUMBNAIL_PX
+from neuro.sample import lies_in
 from neuro.split import Member, Pairs, SplitConfig, clusters
 
 EXACT_COSINE = 0.999
@@ -130,13 +131,14 @@ def _counts(values: Sequence[str]) -> dict[str, int]:
 
 def _twins(data: Inspected) -> Twins:
     near = data.near
-    given = np.array(data.given_splits, dtype=np.str_)
+    train, test = _given(data, "train"), _given(data, "test")
     labels = np.array([m.label for m in data.members], dtype=np.str_)
     left, right = near[:, 0], near[:, 1]
     leaks = np.concatenate(
         [
-            left[(given[left] == "test") & (given[right] == "train")],
-            right[(given[right] == "test") & (given[left] == "train")],
+            left[test[left] & train[right]],
+            right[test[right] & train[left]],
+            np.flatnonzero(test & train),  # the very file lies in both
         ]
     )
     bare = [Member(sample_id=m.sample_id, label=m.label, group_key="") for m in data.members]
@@ -146,7 +148,7 @@ def _twins(data: Inspected) -> Twins:
         exact_groups=_joined(clusters(bare, exact)),
         near_groups=_joined(number),
         given_test_with_train_twin=len(np.unique(leaks)),
-        given_test=int((given == "test").sum()),
+        given_test=int(test.sum()),
         cross_label_groups=len(
             {
                 int(number[a])
@@ -155,6 +157,10 @@ def _twins(data: Inspected) -> Twins:
             }
         ),
     )
+
+
+def _given(data: Inspected, name: str) -> NDArray[np.bool_]:
+    return np.array([lies_in(given, name) for given in data.given_splits], bool)
 
 
 def _joined(numbers: NDArray[np.int64]) -> int:
@@ -181,12 +187,12 @@ def _lookup(data: Inspected, labelled: NDArray[np.int64]) -> Lookup:
         found = neighbours.nearest(np.flatnonzero(test), train)
         return float((labels[found] == labels[test]).mean())
 
-    given = np.array(data.given_splits, dtype=np.str_)[labelled]
+    train, test = (_given(data, name)[labelled] for name in ("train", "test"))
     own = np.array([m.split for m in data.members], dtype=np.str_)[labelled]
     drawn = [_random_test(len(labelled), seed) for seed in LOOKUP_SEEDS]
     grouped = _grouped_tests(data, labelled)
     return Lookup(
-        given=score(given == "train", given == "test"),
+        given=score(train, test),
         random=_mean([score(~test, test) for test in drawn]),
         grouped=_mean([score(~test, test) for test in grouped]),
         test=score(own == "train", own == "test"),

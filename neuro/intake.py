@@ -4,12 +4,13 @@ import hashlib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from neuro.delivery import Item
 from neuro.image import DECODE_ERRORS, FORMATS
+from neuro.sample import SPLITS
 from neuro.vet import Rejected
 
 CONFLICT = "label_conflict"
@@ -38,7 +39,8 @@ class Waits:
 class Intake:
     """Every file of a delivery, in exactly one place.
 
-    accepted: with the digest of the source bytes. repeated: one digest per repeat. first_labels:
+    accepted: with the digest of the source bytes; the given split of copies is "train+test" where
+    the delivery has the same file in both. repeated: one digest per repeat. first_labels:
     images that were held without a label and arrive with one; they are repeats.
     """
 
@@ -92,7 +94,7 @@ def sort_out(
                 first_labels[sha256] = min(said[sha256])
         else:
             labelled_first = sorted(items, key=lambda item: not item.label)
-            accepted.append((labelled_first[0], sha256))
+            accepted.append((replace(labelled_first[0], given_split=_given(items)), sha256))
             repeated += [sha256] * (len(items) - 1)
     return Intake(
         accepted=tuple(accepted),
@@ -100,6 +102,12 @@ def sort_out(
         quarantined=tuple(quarantined),
         first_labels=first_labels,
     )
+
+
+def _given(copies: Iterable[Item]) -> str:
+    """Every given split of a file that a delivery holds several times, joined by "+"."""
+    said = {item.given_split for item in copies}
+    return "+".join(split for split in SPLITS if split in said)
 
 
 def look_alikes(
