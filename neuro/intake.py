@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -39,7 +39,8 @@ class Waits:
 class Intake:
     """Every file of a delivery, in exactly one place.
 
-    accepted: with the digest of the source bytes. repeated: one digest per repeat. first_labels:
+    accepted: with the digest of the source bytes; the given split of copies is "train+test" where
+    the delivery has the same file in both. repeated: one digest per repeat. first_labels:
     images that were held without a label and arrive with one; they are repeats.
     """
 
@@ -93,7 +94,7 @@ def sort_out(
                 first_labels[sha256] = min(said[sha256])
         else:
             labelled_first = sorted(items, key=lambda item: not item.label)
-            accepted.append((_of_all_splits(labelled_first), sha256))
+            accepted.append((replace(labelled_first[0], given_split=_given(items)), sha256))
             repeated += [sha256] * (len(items) - 1)
     return Intake(
         accepted=tuple(accepted),
@@ -103,10 +104,10 @@ def sort_out(
     )
 
 
-def _of_all_splits(copies: Sequence[Item]) -> Item:
-    """The first copy, in every split that the source delivers the same bytes in: that is a leak."""
-    told = {item.given_split for item in copies}
-    return replace(copies[0], given_split="+".join(name for name in SPLITS if name in told))
+def _given(copies: Iterable[Item]) -> str:
+    """Every given split of a file that a delivery holds several times, joined by "+"."""
+    said = {item.given_split for item in copies}
+    return "+".join(split for split in SPLITS if split in said)
 
 
 def look_alikes(

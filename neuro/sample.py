@@ -1,12 +1,9 @@
 """The nouns every part shares: frozen, typed, nothing but facts."""
 
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 SPLITS = ("train", "val", "calibration", "test")
-# A source's own split, or several of them where it delivers the same bytes in each: "train+test".
-GIVEN_SPLITS = tuple("+".join(some) for size in range(1, 5) for some in combinations(SPLITS, size))
 NO_SPLIT = "none"  # an image whose twins lie in two splits belongs to no split
 
 Answer = Literal["answer", "abstain", "out_of_scope"]

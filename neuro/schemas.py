@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import pandas as pd
 import pandera.pandas as pandera
@@ -18,7 +19,7 @@ from pandera.errors import SchemaErrors
 from neuro.delivery import Item
 from neuro.errors import AuditError, ManifestError
 from neuro.problem import Problem
-from neuro.sample import GIVEN_SPLITS, NO_SPLIT, SPLITS
+from neuro.sample import NO_SPLIT, SPLITS
 
 # Pandera sets this for Spark while it is imported; pyarrow then drops the offset of every time it
 # is given, without a word (docs/traps.md). It is read at each call, so taking it back is enough.
@@ -27,6 +28,13 @@ os.environ.pop("PYARROW_IGNORE_TIMEZONE", None)
 _DIGEST = r"^[0-9a-f]{64}$"
 _GROUP = r"^([0-9a-f]{64})?$"  # the digest of an id, never the id
 _NUMBER = "not a number"
+_NO_GROUP, _NO_GROUP_AT_ALL = "group_key: missing", "group_key: none in the whole delivery"
+_GIVEN = ["+".join(some) for n in range(1, 5) for some in combinations(SPLITS, n)]
+_FEW_FILES = 20  # so few may happen to have no id
+_REMEDY = (
+    ". The group rule names a patient or lesion in none of the files: correct [groups] pattern or "
+    "column in the problem file, or leave both out to group by twins alone"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +51,7 @@ class ManifestReport:
             raise ManifestError(
                 f"the manifest of {self.files} files was refused, nothing was written. Files by "
                 f"broken check: {_listed(self.refused)}. Correct the table or the folders, or the "
-                "problem file",
+                f"problem file{_REMEDY if _NO_GROUP_AT_ALL in self.refused else ''}",
                 self.refused,
             )
 
@@ -76,12 +84,13 @@ def check_manifest(items: Sequence[Item], problem: Problem) -> ManifestReport:
         if unread := int((frame[name].isna() & (texts != "")).sum()):
             broken[f"{name}: {_NUMBER}"] = unread
     missing = _missing_groups(items, problem)
-    if problem.groups.required:
+    is_refused = problem.groups.required or _NO_GROUP_AT_ALL in missing
+    if is_refused:
         broken.update(missing)
     return ManifestReport(
         files=len(items),
         refused=broken + _failures(frame, columns),
-        noted={} if problem.groups.required else missing,
+        noted={} if is_refused else missing,
     )
 
 
@@ -121,7 +130,7 @@ def _samples(problem: Problem) -> dict[str, pandera.Column]:
         "group_id": _column(pandera.Check.str_matches(_DIGEST)),
         "group_key": _column(pandera.Check.str_matches(_GROUP)),
         "split": _column(pandera.Check.isin([*SPLITS, NO_SPLIT])),
-        "given_split": _column(pandera.Check.isin(["", *GIVEN_SPLITS])),
+        "given_split": _column(pandera.Check.isin(["", *_GIVEN])),
     }
 
 
@@ -163,9 +172,16 @@ def _failures(frame: pd.DataFrame, columns: dict[str, pandera.Column]) -> Counte
 
 
 def _missing_groups(items: Sequence[Item], problem: Problem) -> dict[str, int]:
-    has_rule = bool(problem.groups.pattern or problem.groups.column)
-    missing = sum(not (item.group_key or item.refused) for item in items) if has_rule else 0
-    return {"group_key: missing": missing} if missing else {}
+    """How many files have no id of a patient or lesion, though the problem has a rule for it.
+
+    A rule that matches not one file of many is a wrong rule: it would leave patients in two splits.
+    """
+    if not (problem.groups.pattern or problem.groups.column):
+        return {}
+    asked = [item for item in items if not item.refused]
+    missing = sum(not item.group_key for item in asked)
+    is_wrong = missing == len(asked) >= _FEW_FILES
+    return {_NO_GROUP_AT_ALL if is_wrong else _NO_GROUP: missing} if missing else {}
 
 
 def _parsed(metadata: str) -> dict[str, object] | None:

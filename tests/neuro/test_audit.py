@@ -98,3 +98,12 @@ def test_nothing_has_a_passport_too() -> None:
     none = np.empty((0, 2), np.int64)
     written = passport(Inspected(members=[], given_splits=[], vectors=vectors([]), near=none))
     assert (written.images, written.lookup.random) == (0, None)
+
+
+def test_a_file_in_both_given_splits_leaks_and_the_look_up_finds_it_again() -> None:
+    pictures, given = [NOISE[0], NOISE[1], NOISE[2]], ["train", "train+test", "test"]
+    found = passport(inspected(pictures, "aba", ["train"] * 3, given))
+    assert (found.twins.given_test_with_train_twin, found.twins.given_test) == (1, 2)
+    # Of the two, the one that is in training too is found for certain.
+    assert found.lookup.given is not None
+    assert found.lookup.given >= 0.5

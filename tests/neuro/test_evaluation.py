@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from torch import nn
 
-from neuro import calibration, evaluation, inference, package
+from neuro import calibration, evaluation, inference, package, splitting
 from neuro.errors import ConfigError
 from neuro.frames import Frames
 from neuro.inference import Engine
@@ -146,3 +146,23 @@ def test_real_images_are_not_called_synthetic(engine: Engine) -> None:
 
 def text_of(figure: Figure) -> str:
     return " ".join(found.get_text() for found in figure.findobj(Text) if isinstance(found, Text))
+
+
+def test_a_package_is_scored_on_no_other_splitting_than_its_own(engine: Engine) -> None:
+    given = replace(frames(), splitting=splitting.parse("given"))
+    with pytest.raises(ConfigError, match="trained with --split own, and given splits are asked"):
+        evaluation.evaluate(engine, given, "test", model_version="1")
+
+
+def test_a_fold_is_scored_on_no_other_release_than_it_was_drawn_for(engine: Engine) -> None:
+    pin = {"release": "brain-0001", "content_hash": "c1"}
+    card = replace(engine.package.card, splitting="fold-1-of-3", pin=pin)
+    here = replace(frames(), splitting=splitting.parse("fold-1-of-3"), content_hash="c1")
+    evaluation.require_same_splitting(card, here)
+    with pytest.raises(ConfigError, match="give --release brain-0001"):
+        evaluation.require_same_splitting(card, replace(here, content_hash="c2"))
+
+
+def test_the_name_of_a_splitting_is_no_split_to_score_on(engine: Engine) -> None:
+    with pytest.raises(ConfigError, match=r"no split 'given': .* train, val, calibration, test"):
+        evaluation.evaluate(engine, frames(), "given", model_version="1")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from neuro.delivery import Item
@@ -113,3 +114,13 @@ def test_only_new_labelled_look_alikes_of_another_label_are_compared() -> None:
     assert compared(("new a", "a"), ("new c", "c"), ("held b", "a")) == set()
     assert compared(("new b", "b")) == {"held a", "new b"}
     assert compared(("new a", "a"), ("new b", "")) == set()
+
+
+def test_a_file_in_both_given_splits_of_one_delivery_is_known_to_lie_in_both() -> None:
+    places = [("1", "test"), ("1", "train"), ("2", "train"), ("2", "train"), ("3", "")]
+    files = [
+        Arrived(item=replace(item(str(n), "a"), given_split=given), sha256=sha)
+        for n, (sha, given) in enumerate(places)
+    ]
+    intake = sort_out(files, {})
+    assert [entry.given_split for entry, _ in intake.accepted] == ["train+test", "train", ""]

@@ -270,3 +270,13 @@ def test_the_weights_file_holds_every_tensor_of_the_network(saved: Path) -> None
     wanted = network().state_dict()
     assert set(stored) == set(wanted)
     assert all(torch.equal(stored[name], wanted[name]) for name in wanted)
+
+
+def test_a_card_of_format_1_says_nothing_of_splits_and_was_trained_on_the_lakes_own(
+    saved: Path, card: Card
+) -> None:
+    facts = json.loads((saved / "model.json").read_text())
+    old = {k: v for k, v in facts.items() if k not in ("splitting", "leak")}
+    found = package._parse_card(json.dumps(old | {"format_version": 1}).encode(), saved)
+    assert found == replace(card, format_version=1)
+    assert (found.splitting, found.leak) == ("own", "")

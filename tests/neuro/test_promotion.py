@@ -3,9 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuro import metrics, promotion
+from neuro import calibration, metrics, promotion
 from neuro.errors import ConfigError
 from neuro.evaluation import Evaluation
+from neuro.package import Card
+from neuro.preprocess import PreprocessSpec
 from neuro.promotion import Decision, PromotionConfig
 
 CLASSES = ("a", "b", "c")
@@ -165,3 +167,30 @@ def test_evaluations_of_different_samples_are_not_compared(name: str) -> None:
 def test_a_margin_of_half_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"promotion\.margin"):
         PromotionConfig(margin=0.5)
+
+
+def test_the_gate_refuses_what_was_trained_on_another_splitting(card: Card) -> None:
+    promotion.require_own_splits(card)
+    given = replace(card, splitting="given", leak="given split: 9 of 10 test images have a twin")
+    with pytest.raises(ConfigError, match=r"given \(given split: 9 of 10 .* without --split"):
+        promotion.require_own_splits(given)
+
+
+@pytest.fixture
+def card() -> Card:
+    rng = np.random.default_rng(0)
+    logits, embeddings = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
+    return Card(
+        problem="p",
+        dataset="p",
+        architecture="resnet_small",
+        classes=CLASSES,
+        preprocess=PreprocessSpec(size_px=32),
+        calibration=calibration.fit(logits, embeddings, logits.argmax(axis=1)),
+        pin={},
+        code_revision="",
+        training={},
+        metrics=(),
+        synthetic=False,
+        intended_use="tests",
+    )

@@ -95,6 +95,26 @@ def test_missing_groups_are_shown_and_refused_only_where_the_problem_says_so(
     assert dict(schemas.check_manifest(items, strict).refused) == {"group_key: missing": 1}
 
 
+def test_a_group_rule_that_matches_nothing_is_refused_with_the_remedy(skin: Problem) -> None:
+    items = [item(group_key="")] * 20
+    report = schemas.check_manifest(items, skin)
+    assert dict(report.refused) == {"group_key: none in the whole delivery": 20}
+    with pytest.raises(ManifestError, match=r"names a patient or lesion in none of the files"):
+        report.require()
+    assert not schemas.check_manifest([*items, item()], skin).refused
+
+
+def test_few_files_without_a_group_are_only_noted(skin: Problem) -> None:
+    report = schemas.check_manifest([item(group_key="")] * 19, skin)
+    assert (dict(report.refused), dict(report.noted)) == ({}, {"group_key: missing": 19})
+
+
+def test_a_problem_without_a_group_rule_needs_no_groups() -> None:
+    items = [replace(item(label="glioma"), group_key="")] * 20
+    report = schemas.check_manifest(items, problem.load("brain"))
+    assert (dict(report.refused), dict(report.noted)) == ({}, {})
+
+
 def test_no_value_of_the_manifest_is_in_the_error_or_the_log(
     skin: Problem, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,11 +1,12 @@
 """Sealing: what leaves training is calibrated, verified, and answers as the network did."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from neuro import inference, package, phantom, problem, sealing
+from neuro import inference, package, phantom, problem, sealing, splitting
 from neuro.errors import TrainingError
 from neuro.frames import Frames
 from neuro.sealing import Facts
@@ -80,3 +81,10 @@ def test_without_calibration_images_nothing_is_sealed(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="calibration has no labelled sample"):
         sealing.seal(trained(data).network, data, facts(), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_says_which_splits_it_was_trained_on_and_what_leaks(tmp_path: Path) -> None:
+    data = replace(frames("train", "val", "calibration"), splitting=splitting.parse("given"))
+    said = replace(facts(), leak="given split: 9 of 10 test images have a twin")
+    made, _ = sealing.seal(trained(data).network, data, said, tmp_path)
+    assert (made.card.splitting, made.card.leak) == ("given", said.leak)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from neuro import training
+from neuro import splitting, training
 from neuro.errors import ConfigError, SplitOverlapError, TrainingError
 from neuro.frames import Frames
 from neuro.preprocess import PreprocessSpec
@@ -158,3 +158,24 @@ def test_rare_classes_weigh_more_up_to_a_bound() -> None:
 def test_epochs_of_zero_are_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="epochs must be 1 to 10000, got 0"):
         training.TrainConfig(epochs=0)
+
+
+def test_only_the_given_test_split_may_share_groups_with_the_others() -> None:
+    frames = replace(discs(), splitting=splitting.parse("given"))
+    shared = frames.groups.copy()
+    shared[frames.splits == "test"] = shared[0]
+    training.Trainer(replace(frames, groups=shared), PROBLEM, CONFIG)
+    shared[-1] = shared[0]
+    with pytest.raises(SplitOverlapError, match="in the splits calibration and train"):
+        training.Trainer(replace(frames, groups=shared), PROBLEM, CONFIG)
+
+
+def test_fewer_groups_than_splits_names_the_empty_ones_before_training() -> None:
+    frames = discs()
+    splits = np.where(np.isin(frames.splits, ["val", "calibration"]), "none", frames.splits)
+    groups = np.array([f"g{n % 2}" for n in range(120)])
+    groups[frames.splits != "train"] = "g2"
+    with pytest.raises(
+        TrainingError, match=r"split val and calibration has no .* has 3 groups with a label"
+    ):
+        training.Trainer(replace(frames, splits=splits, groups=groups), PROBLEM, CONFIG)
