@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 from neuro import harmonics
@@ -24,6 +25,7 @@ _TREES, _LEAF = 60, 5
 _VALUES = 20  # of one trait, most common first; the others are one
 _RING = 2  # pixels of a thumbnail's border
 _RADIUS = 10  # frequencies that the linear probe sees
+LEAST = 50  # samples that anything is said of
 _FEWEST = 20  # samples of a source that a probe is asked about
 
 Rows = NDArray[np.int64]
@@ -76,10 +78,11 @@ def matrix(traits: Traits) -> NDArray[np.float32]:
 def measure(traits: Traits, labels: NDArray[np.str_], groups: Sequence[str]) -> list[Confound]:
     """Confounds of labelled samples, strongest first; "all" is all traits together.
 
-    traits: (n,) each. A trait with one value is left out. Empty with fewer than two labels.
+    traits: (n,) each. A trait with one value is left out. Empty with fewer than two labels, and
+    with fewer than 50 samples, which show nothing beyond doubt.
     """
     classes, targets = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
+    if len(classes) < 2 or len(labels) < LEAST:
         return []
     folds = folds_of(groups)
     varied = {name: column for name, column in traits.items() if len(np.unique(column)) > 1}
@@ -160,11 +163,15 @@ def _out_of_fold(
         train, test = folds != fold, folds == fold
         if not train.any():
             continue
-        machine = RandomForestClassifier(
-            trees, min_samples_leaf=_LEAF, bootstrap=trees > 1, random_state=0
-        ).fit(seen[train], targets[train])
+        machine = _trees(trees).fit(seen[train], targets[train])
         shares[np.ix_(test, machine.classes_)] = machine.predict_proba(seen[test])
     return shares
+
+
+def _trees(count: int) -> RandomForestClassifier | DecisionTreeClassifier:
+    if count == 1:
+        return DecisionTreeClassifier(min_samples_leaf=_LEAF, random_state=0)
+    return RandomForestClassifier(count, min_samples_leaf=_LEAF, random_state=0)
 
 
 def _confound(
