@@ -134,6 +134,20 @@ def divide(
     return np.array(names, dtype=np.str_)
 
 
+def shared(samples: Sequence[Sample], groups: Sequence[str]) -> int:
+    """How many images of the given test split have a member of their group in given training.
+
+    A file that lies in both is its own.
+    """
+    learnt = {
+        group
+        for sample, group in zip(samples, groups, strict=True)
+        if {*sample.given_split.split("+")} - {"", _TEST}
+    }
+    tested = [g for s, g in zip(samples, groups, strict=True) if lies_in(s.given_split, _TEST)]
+    return sum(group in learnt for group in tested)
+
+
 def leak(splitting: Splitting, passport: Mapping[str, Any], shared: int) -> str:
     """What to say beside every number from the splitting; "" where nothing leaks.
 

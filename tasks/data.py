@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neuro import frames, splitting, twins
 from neuro.frames import Frames, Pinned
 from neuro.problem import Problem
-from neuro.sample import NO_SPLIT, Sample
+from neuro.sample import Sample
 from neuro.splitting import OWN, Splitting
 from neuro.store import joins, lines, outlets, places, releases
 from neuro.store.lake import Lake
@@ -33,10 +33,7 @@ class Loaded:
     @property
     def leak(self) -> str:
         """What must be said beside every figure from these splits, "" for nothing."""
-        splits, groups = self.frames.splits, self.frames.groups
-        is_test = splits == "test"
-        learnt = np.unique(groups[~is_test & (splits != NO_SPLIT)])
-        shared = int(np.isin(groups[is_test], learnt).sum())
+        shared = splitting.shared(self.samples, self.frames.groups.tolist())
         return splitting.leak(self.frames.splitting, self.release.passport, shared)
 
     def entered(self) -> NDArray[np.str_]:

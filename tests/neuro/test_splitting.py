@@ -163,6 +163,13 @@ def test_the_leak_of_a_given_split_is_said_in_one_sentence() -> None:
     assert splitting.leak(OWN, passport, 0) == ""
 
 
+def test_who_shares_a_group_with_given_training_is_counted_and_a_file_in_both_is() -> None:
+    said = ["train", "test", "test", "train+test", "val", "test", ""]
+    samples = [sample(n, said=given) for n, given in enumerate(said)]
+    groups = ["a", "a", "b", "c", "d", "d", "b"]
+    assert splitting.shared(samples, groups) == 3
+
+
 def _groups(sizes: Sequence[int], labels: Sequence[str]) -> dict[str, list[Member]]:
     return {
         f"g{n}": [Member(sample_id=f"{n}.{m}", label=label, group_key="") for m in range(size)]
