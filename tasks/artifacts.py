@@ -78,8 +78,9 @@ def link(key: str, url: str, title: str) -> None:
 def forget(prefix: str, words: Collection[str]) -> int:
     """Delete the artifacts with such a key that hold one of these words; returns how many.
 
-    Only inside a flow run. A server of this installation that keeps them in SQLite is made to drop
-    their bytes, too; any other database does so in its own time.
+    Only inside a flow run. Prefect keeps an artifact in an event, too, and nothing in its API
+    forgets one. In the SQLite file of this installation's server it is forgotten here; any other
+    database does so when its retention of events is over.
     """
     if flow_run_id() is None:
         return 0
@@ -93,17 +94,23 @@ def forget(prefix: str, words: Collection[str]) -> int:
         meant = [one.id for one in every if any(word in str(one.data) for word in words)]
         for artifact_id in meant:
             client.delete_artifact(artifact_id)
-    if meant:
-        _compact(settings.load().home / "prefect" / "prefect.db")
+    _empty_events(settings.load().home / "prefect" / "prefect.db", words)
     return len(meant)
 
 
-def _compact(database: Path) -> None:
-    """Leave nothing of deleted rows in the file: neither on free pages nor in the log beside it."""
+def _empty_events(database: Path, words: Collection[str]) -> None:
+    """Empty the events on artifacts that hold one of these words, and leave nothing of them.
+
+    Neither on free pages of the file, nor in the log beside it.
+    """
     if not database.is_file():
         return
+    held_by = "UPDATE events SET payload = '{}' WHERE event LIKE 'prefect.artifact%'"
     try:
         with closing(sqlite3.connect(database, timeout=_PATIENCE_S)) as held:
+            for word in words:
+                held.execute(f"{held_by} AND instr(payload, ?)", (word,))
+            held.commit()
             held.execute("VACUUM")
             held.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.OperationalError as error:
