@@ -12,7 +12,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from neuro import audit, delivery, nearest, problem
+from neuro import delivery, problem
+from neuro import twins as twinning
 from neuro.split import Pairs
 
 SETS = ("brain", "chest", "skin7")
@@ -64,7 +65,7 @@ def images(data: Path, name: str) -> list[Real]:
 
 def twins(thumbnails: Sequence[bytes], cosine: float) -> Pairs:
     """The pairs that an ingest joins, (m, 2) rows."""
-    return nearest.near_pairs(audit.vectors(thumbnails), 0, cosine)
+    return twinning.find(twinning.vectors(thumbnails), 0, cosine)
 
 
 def draw(paths: Sequence[Path], kinds: Sequence[str], count: int, seed: int) -> list[Plant]:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from neuro import audit, nearest
+from neuro import nearest
+from neuro import twins as twinning
 from neuro.split import Pairs
 
 RIGHT = (
@@ -54,7 +55,7 @@ def judge(pairs: Pairs, truth: Truth) -> Judged:
     right = _is_right(some, truth)
     twins = right.copy()
     rows = truth.source[some[~right]]
-    small = audit.vectors(truth.thumbnails)
+    small = twinning.vectors(truth.thumbnails)
     twins[~right] = nearest.cosines(small, rows) >= truth.cosine - 1e-5
     return Judged(
         pairs=len(pairs),
