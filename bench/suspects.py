@@ -11,13 +11,13 @@ from time import process_time
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import average_precision_score
 
 from bench import passport, plants
 from bench.passport import Planted
 from bench.rivals import judging, running
-from neuro import audit, harmonics
+from neuro import nearest, suspects
+from neuro import twins as twinning
 
 SHARE = 0.03
 ASKED = 5  # times chance, which is the share
@@ -32,11 +32,9 @@ Scores = NDArray[np.float64]
 class Labelled:
     """Images with labels that may be wrong. labels: class numbers; groups: cluster numbers."""
 
-    pictures: Sequence[bytes]
     thumbnails: Sequence[bytes]
     labels: NDArray[np.int64]
     groups: NDArray[np.int64]
-    classes: int
 
 
 def main(argv: list[str]) -> None:
@@ -83,20 +81,20 @@ def _ranked(
     told: dict[str, list[tuple[float, ...]]] = {}
     classes = planted.question.classes
     pairs = plants.twins(planted.thumbnails, planted.cosine)
-    pictures = [real.path.read_bytes() for real in planted.reals]
     for draw in range(options.draws):
         labels, wrong = plants.flipped(
             [real.label for real in planted.reals], classes, SHARE, options.seed + draw
         )
         data = Labelled(
-            pictures=pictures,
             thumbnails=planted.thumbnails,
             labels=np.array([classes.index(label) for label in labels]),
             groups=judging.clustered(np.concatenate([pairs, _of_one_id(planted)]), len(labels)),
-            classes=len(classes),
         )
-        started = process_time()
-        found = {"neuro": (rank(data), process_time() - started)}
+        found = {}
+        for ranking, is_grouped in (("neuro", True), ("neuro, groups unknown", False)):
+            started = process_time()
+            score = rank(data, is_grouped=is_grouped)
+            found[ranking] = (score, process_time() - started)
         if python:
             found |= _cleanlab(data, python)
         for name, (score, cpu_s) in found.items():
@@ -106,18 +104,15 @@ def _ranked(
     return told
 
 
-def rank(data: Labelled) -> Scores:
-    """How much each label is contradicted, (n,)."""
-    waves = harmonics.split(audit.vectors(data.thumbnails), 8)
-    rows = harmonics.invariants(waves)
-    fold = np.random.default_rng(0).integers(0, 5, data.groups.max() + 1)[data.groups]
-    probability = np.zeros((len(rows), data.classes))
-    for number in range(5):
-        held = fold == number
-        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
-        model.fit(rows[~held], data.labels[~held])
-        probability[np.ix_(held, model.classes_)] = model.predict_proba(rows[held])
-    return -probability[np.arange(len(rows)), data.labels]
+def rank(data: Labelled, *, is_grouped: bool = True) -> Scores:
+    """How little each label is borne out, (n,), by what a passport asks."""
+    rows = twinning.vectors(data.thumbnails)
+    groups = data.groups if is_grouped else np.arange(len(rows))
+    names = [str(group) for group in groups.tolist()]
+    labels = data.labels.astype(np.str_)  # one digit: sorted as numbers are
+    near = nearest.Neighbours(rows).closest
+    shares = suspects.borne_out(rows, labels, names, near)
+    return 1 - shares[np.arange(len(rows)), np.unique(labels, return_inverse=True)[1]]
 
 
 def _of_one_id(planted: Planted) -> NDArray[np.int64]:
@@ -132,7 +127,7 @@ def _of_one_id(planted: Planted) -> NDArray[np.int64]:
 
 def _cleanlab(data: Labelled, python: str) -> dict[str, tuple[Scores, float]]:
     """Its two scores, and what its filter flags before what it does not."""
-    small = audit.vectors(data.thumbnails)
+    small = twinning.vectors(data.thumbnails)
     rows = PCA(COMPONENTS, random_state=0).fit_transform(small)
     with tempfile.TemporaryDirectory() as home:
         asked, answer = Path(home) / "request.npz", Path(home) / "answer.npz"
