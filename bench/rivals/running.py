@@ -46,14 +46,23 @@ def environment(folder: Path) -> str:
 
 
 def run(python: str, name: str, request: Request, timeout_s: float) -> Run:
-    """One finder in a child of its own. Ours see the project, others do not."""
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    if python != sys.executable:
-        environ.pop("PYTHONPATH")
+    """One finder of pairs in a child of its own."""
     with tempfile.TemporaryDirectory() as home:
         asked, answer = Path(home) / "request.json", Path(home) / "answer.json"
         asked.write_text(json.dumps(asdict(request)), encoding="utf-8")
-        command = [python, str(_FINDERS), name, str(asked), str(answer)]
+        failed = child([python, str(_FINDERS), name, str(asked), str(answer)], timeout_s)
+        if failed:
+            return Run(failed=failed)
+        told = json.loads(answer.read_text(encoding="utf-8"))
+        return Run(**told, pairs=np.load(answer.with_suffix(".npy")))
+
+
+def child(command: list[str], timeout_s: float) -> str:
+    """Run a program; "" or why it failed. Our Python sees the project, others do not."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    if command[0] != sys.executable:
+        environ.pop("PYTHONPATH")
+    with tempfile.TemporaryDirectory() as home:
         try:
             done = subprocess.run(
                 command,
@@ -65,11 +74,8 @@ def run(python: str, name: str, request: Request, timeout_s: float) -> Run:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return Run(failed=f"not done after {timeout_s:.0f} s")
-        if done.returncode:
-            return Run(failed=_last_line(done.stderr))
-        told = json.loads(answer.read_text(encoding="utf-8"))
-        return Run(**told, pairs=np.load(answer.with_suffix(".npy")))
+            return f"not done after {timeout_s:.0f} s"
+    return _last_line(done.stderr) if done.returncode else ""
 
 
 def _last_line(text: str) -> str:
