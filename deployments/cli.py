@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from deployments import cli_data, cli_lake, cli_models, cli_quarantine, cli_storage, console
+from deployments import (
+    cli_data,
+    cli_lake,
+    cli_models,
+    cli_passport,
+    cli_quarantine,
+    cli_storage,
+    console,
+)
 from neuro.errors import NeuroError
 from neuro.store import disk
 
@@ -18,7 +26,7 @@ app = typer.Typer(
     help="Honest, current and answerable classifiers for medical images. "
     "Research use only; not a medical device.",
 )
-VERBS = (cli_data, cli_quarantine, cli_lake, cli_models, cli_storage)
+VERBS = (cli_data, cli_passport, cli_quarantine, cli_lake, cli_models, cli_storage)
 for verbs in (module.app for module in VERBS):
     app.registered_commands += verbs.registered_commands
     app.registered_groups += verbs.registered_groups

@@ -1,4 +1,4 @@
-"""Verbs about data: problem, ingest, labels, passport, featurize."""
+"""Verbs about data: problem, ingest, labels, featurize."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,24 +131,6 @@ def labels_import(
     }
     facts |= {"seen": done.seen, "added": done.added, "unchanged": done.unchanged}
     console.show(facts, as_json=as_json, title="labels")
-
-
-@app.command()
-def passport(
-    release: Annotated[str | None, typer.Argument(help="Release [default: current].")] = None,
-    problem: Problem = "brain",
-    lake: LakeUri = None,
-    as_json: Json = False,
-) -> None:
-    """Show a release's passport: counts, twins, and what a look-up without learning scores.
-
-    Example: neuro passport --problem brain
-    """
-    from neuro.store import releases as store
-    from tasks import data
-
-    found = store.find(data.open_lake(lake), problems.load(problem).dataset, release)
-    console.show({"release": found.name, **found.passport}, as_json=as_json, title="passport")
 
 
 @app.command()

@@ -30,6 +30,9 @@ def train(
     ema_decay: Annotated[float | None, typer.Option(help="Of the averaged weights.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and views.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Backbone weights, safetensors.")] = None,
+    split: Annotated[
+        str, typer.Option(help="own, given (the source's), or such as fold-2-of-5.")
+    ] = "own",
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,
@@ -40,9 +43,11 @@ def train(
     """
     from neuro import model as models
     from neuro import problem as problems
+    from neuro import splitting
     from neuro.training import TrainConfig
 
     problems.load(problem)
+    splitting.parse(split)
     models.check(model)
     given: dict[str, Any] = {
         "model": model,
@@ -65,6 +70,7 @@ def train(
         config=config,
         weights=str(weights.resolve()) if weights else None,
         lake=lake,
+        split=split,
     )
     console.show(result, as_json=as_json, title="train")
 
@@ -74,12 +80,14 @@ def evaluate(
     model: ModelName = "challenger",
     problem: Problem = "brain",
     release: ReleaseName = None,
-    split: Annotated[str, typer.Option(help="test, val or calibration.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="test, val, calibration or train, as the model was trained.")
+    ] = "test",
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,
 ) -> None:
-    """Score a model on the held-out test split; every look is counted.
+    """Score a model on the held-out test split, beside train and validation; looks are counted.
 
     Example: neuro evaluate --problem brain --model challenger
     """

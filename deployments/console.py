@@ -150,6 +150,11 @@ def show(result: Any, *, as_json: bool, title: str = "") -> None:
         out.print(_table(_brief(result), title))
 
 
+def is_digest(value: str) -> bool:
+    """Whether it is a whole SHA-256; every verb takes the beginning of one."""
+    return _DIGEST.fullmatch(value) is not None
+
+
 def _brief(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows that fit a terminal: no empty column, digests by their beginning, times to the minute.
 
@@ -160,7 +165,7 @@ def _brief(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _short(value: Any) -> Any:
-    if isinstance(value, str) and _DIGEST.fullmatch(value):
+    if isinstance(value, str) and is_digest(value):
         return value[:12]
     if isinstance(value, str) and _TIME.fullmatch(value):
         return value[:16].replace("T", " ")

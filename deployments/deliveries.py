@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from neuro import audit, delivery, phantom, scanner, split, vet
+from neuro import delivery, phantom, scanner, split, twins, vet
 from neuro.delivery import Item
 from neuro.errors import ConfigError
 from neuro.image import CleanImage
@@ -116,13 +116,12 @@ def _groups(
     known: Sequence[Known], problem: Problem, rng: np.random.Generator
 ) -> list[list[Known]]:
     """Images by group, in random order."""
-    rows = audit.vectors([image.thumbnail for _, image in known])
+    rows = twins.vectors([image.thumbnail for _, image in known])
     members = [
         Member(sample_id=image.sha256, label=item.label, group_key=item.group_key)
         for item, image in known
     ]
-    twins = audit.twin_pairs(rows[:0], rows, problem.groups.twin_cosine)
-    numbers = split.clusters(members, twins)
+    numbers = split.clusters(members, twins.find(rows, 0, problem.groups.twin_cosine))
     groups: dict[int, list[Known]] = {}
     for number, copy in zip(numbers.tolist(), known, strict=True):
         groups.setdefault(number, []).append(copy)

@@ -6,11 +6,11 @@ from prefect import flow
 
 from monitoring.verdicts import DriftConfig
 from neuro import problem as problems
-from tasks import data, featurize, models
+from tasks import data, featurize, models, runners
 from tasks import drift as steps
 
 
-@flow(name="drift", flow_run_name="drift {problem}")
+@flow(name="drift", flow_run_name="drift {problem}", task_runner=runners.ConfiguredRunner())
 def drift(
     problem: str = "brain",
     window: str | None = None,

@@ -5,11 +5,15 @@ from typing import Any
 from prefect import flow
 
 from neuro import problem as problems
-from tasks import data, models
+from tasks import baselines, data, featurize, models, runners
 from tasks import evaluate as steps
 
 
-@flow(name="evaluate", flow_run_name="evaluate {problem} {model}")
+@flow(
+    name="evaluate",
+    flow_run_name="evaluate {problem} {model}",
+    task_runner=runners.ConfiguredRunner(),
+)
 def evaluate(
     problem: str = "brain",
     model: str = "challenger",
@@ -19,8 +23,12 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a model: champion, challenger, a version number, or a package folder.
 
-    Returns package, split, looks, metrics with intervals, and the look-up baseline beside them.
+    The splits are those it was trained with. Returns package, split, looks, metrics with intervals,
+    train, validation and test side by side, and the baselines beside them.
     """
     question = problems.load(problem)
-    loaded = data.load(data.open_lake(lake), question, release)
-    return steps.evaluate(loaded, models.load(question, model), split).as_dict()
+    asked = models.load(question, model)
+    loaded = data.load(data.open_lake(lake), question, release, asked.splitting)
+    steps.check(loaded, asked, split)
+    featurize.describe(loaded)
+    return steps.evaluate(loaded, asked, split, baselines.score(loaded, (split,))).as_dict()

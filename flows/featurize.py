@@ -5,11 +5,15 @@ from typing import Any, Literal
 from prefect import flow
 
 from neuro import problem as problems
-from tasks import data, models
+from tasks import data, models, runners
 from tasks import featurize as steps
 
 
-@flow(name="featurize", flow_run_name="featurize {problem} {features}")
+@flow(
+    name="featurize",
+    flow_run_name="featurize {problem} {features}",
+    task_runner=runners.ConfiguredRunner(),
+)
 def featurize(
     problem: str = "brain",
     features: Literal["descriptors", "embedding"] = "descriptors",

@@ -5,11 +5,15 @@ from typing import Any
 from prefect import flow
 
 from neuro import problem as problems
-from tasks import data, models
+from tasks import data, models, runners
 from tasks import predict as steps
 
 
-@flow(name="predict", flow_run_name="predict {problem} {model}")
+@flow(
+    name="predict",
+    flow_run_name="predict {problem} {model}",
+    task_runner=runners.ConfiguredRunner(),
+)
 def predict(
     problem: str = "brain",
     model: str = "champion",

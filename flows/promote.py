@@ -5,12 +5,16 @@ from typing import Any
 from prefect import flow
 
 from neuro import problem as problems
-from tasks import data, models, retrain
+from tasks import baselines, data, featurize, models, retrain, runners
 from tasks import evaluate as evaluation
 from tasks import promote as steps
 
 
-@flow(name="promote", flow_run_name="promote {problem} {model}")
+@flow(
+    name="promote",
+    flow_run_name="promote {problem} {model}",
+    task_runner=runners.ConfiguredRunner(),
+)
 def promote(
     problem: str = "brain",
     model: str = "challenger",
@@ -22,8 +26,11 @@ def promote(
     Returns decision (promote, keep or inconclusive), its gates with numbers, and the reason.
     """
     question = problems.load(problem)
+    asked = steps.check(models.load(question, model))
     loaded = data.load(data.open_lake(lake), question, release)
-    challenger = evaluation.evaluate(loaded, models.load(question, model))
+    featurize.describe(loaded)
+    beside = baselines.score(loaded, ("test",))
+    challenger = evaluation.evaluate(loaded, asked, beside=beside)
     serving = models.champion(question)
-    champion = evaluation.evaluate(loaded, serving) if serving else None
+    champion = evaluation.evaluate(loaded, serving, beside=beside) if serving else None
     return steps.promote(loaded, challenger, champion, retrain.envelope(), cause="by hand")

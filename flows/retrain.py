@@ -7,13 +7,13 @@ from prefect import flow
 
 from neuro import problem as problems
 from neuro.training import TrainConfig
-from tasks import data, models, promote
+from tasks import baselines, data, featurize, models, promote, runners
 from tasks import evaluate as evaluation
 from tasks import retrain as steps
 from tasks import train as training
 
 
-@flow(name="retrain", flow_run_name="retrain {problem}")
+@flow(name="retrain", flow_run_name="retrain {problem}", task_runner=runners.ConfiguredRunner())
 def retrain(
     problem: str = "brain",
     cause: str | None = None,
@@ -35,10 +35,13 @@ def retrain(
         return steps.refused(cause, "already claimed")
     try:
         loaded = data.load(store, question)
-        trained = training.train(loaded, recipe)
-        challenger = evaluation.evaluate(loaded, models.load(question, trained.version))
-        serving = evaluation.evaluate(loaded, champion) if champion else None
-        return promote.promote(loaded, challenger, serving, envelope, cause)
+        featurize.describe(loaded)
+        beside = baselines.score(loaded, ("val", "test"))
+        trained = training.train(loaded, recipe, beside=beside)
+        challenger = models.load(question, trained.version)
+        challenged = evaluation.evaluate(loaded, challenger, beside=beside)
+        serving = evaluation.evaluate(loaded, champion, beside=beside) if champion else None
+        return promote.promote(loaded, challenged, serving, envelope, cause)
     except BaseException as error:
         steps.release_claim(store, cause, error)
         raise

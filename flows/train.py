@@ -6,22 +6,28 @@ from typing import Any
 from prefect import flow
 
 from neuro import problem as problems
+from neuro import splitting
 from neuro.training import TrainConfig
-from tasks import data
+from tasks import baselines, data, featurize, runners
 from tasks import train as steps
 
 
-@flow(name="train", flow_run_name="train {problem}")
-def train(
+@flow(name="train", flow_run_name="train {problem}", task_runner=runners.ConfiguredRunner())
+def train(  # noqa: PLR0913 - one parameter for each flag of the command
     problem: str = "brain",
     release: str | None = None,
     config: TrainConfig = TrainConfig(),  # noqa: B008 - frozen
     weights: Path | None = None,
     lake: str | None = None,
+    split: str = "own",
 ) -> dict[str, Any]:
     """Train on a pinned release (default: the current one).
 
-    Returns run_id, model, package, epochs, seconds, images_per_s and validation metrics.
+    split: own, given, or such as fold-2-of-5. Returns run_id, model, package, epochs, seconds,
+    images_per_s, and validation metrics with the baselines' beside them.
     """
-    loaded = data.load(data.open_lake(lake), problems.load(problem), release)
-    return steps.train(loaded, config, weights).as_dict()
+    divided = splitting.parse(split)
+    loaded = data.load(data.open_lake(lake), problems.load(problem), release, divided)
+    steps.check(loaded)
+    featurize.describe(loaded)
+    return steps.train(loaded, config, weights, baselines.score(loaded, ("val",))).as_dict()

@@ -1,95 +1,56 @@
-"""Inspect data before it is published: twins, leaks, and what a look-up without learning scores."""
+"""Inspect data before it is published: the passport of a release."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro import nearest, split
+from neuro import census, confounds, lookup, nearest, suspects
+from neuro.census import Gaps, Grouping
+from neuro.confounds import Confound, Source
 from neuro.harmonics import Vectors
-from neuro.miniature import THUMBNAIL_PX
-from neuro.split import Member, Pairs, SplitConfig, clusters
+from neuro.lookup import Lookup
+from neuro.split import Member, Pairs, clusters
+from neuro.traits import Traits
 
 EXACT_COSINE = 0.999
-LOOKUP_SEEDS = range(5)
-MAX_LOOKUP_IMAGES = 12_000  # comparing all pairs is quadratic
+_EXAMPLES, _SHOWN = 12, 6  # clusters of twins that are shown, and members of each
+_PROBED = ("source", "given_split")
+
+Example = Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Twins:
-    """How often the same picture occurs. Counts of clusters, except given_test_with_train_twin."""
+    """How often the same picture occurs. Counts of clusters, except given_test_with_train_twin.
+
+    examples: members of some clusters, those first that cross labels or given splits.
+    """
 
     exact_groups: int
     near_groups: int
     given_test_with_train_twin: int
     given_test: int
     cross_label_groups: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lookup:
-    """Accuracy of copying the label of the most similar training image; None where not drawn.
-
-    given: on the source's own split. random, grouped: means over five seeded splits. test: on the
-    release's own test split, the figure to hold beside a model's.
-    """
-
-    given: float | None
-    random: float | None
-    grouped: float | None
-    test: float | None
-
-
-def vectors(thumbnails: Sequence[bytes]) -> Vectors:
-    """Mean-removed, unit-length thumbnails, (n, 1024) float32."""
-    side = THUMBNAIL_PX
-    flat = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, side * side)
-    centred = flat.astype(np.float32) - flat.mean(axis=1, keepdims=True, dtype=np.float32)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit: Vectors = centred / np.maximum(length, np.float32(1e-6))
-    return unit
-
-
-def twin_pairs(known: Vectors, new: Vectors, cosine: float) -> Pairs:
-    """Pairs of rows of ``[known, new]`` at or above the cosine, at least one new. (m, 2) int64."""
-    return nearest.near_pairs(np.concatenate([known, new]), len(known), cosine)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Newcomers:
-    """Near pairs of images that came last: with what was there, and among one another.
-
-    ids: sample_ids, the newcomers' from ``first`` on. pairs: (m, 2) rows of ids.
-    """
-
-    ids: Sequence[str]
-    first: int
-    pairs: Pairs
-
-    def completed(self, ids: Sequence[str], vectors: Vectors, cosine: float) -> Pairs:
-        """All near pairs of these images, each once, (m, 2) rows of ids: only old ones compared."""
-        row = {sample_id: number for number, sample_id in enumerate(ids)}
-        new = set(self.ids[self.first :])
-        old = np.array([n for sample_id, n in row.items() if sample_id not in new], np.int64)
-        met = np.array([row.get(sample_id, -1) for sample_id in self.ids], np.int64)[self.pairs]
-        met = met[(met >= 0).all(axis=1) & (met[:, 0] != met[:, 1])]  # what is left out is neither
-        pairs = np.concatenate([old[nearest.near_pairs(vectors[old], 0, cosine)], met])
-        return np.unique(np.sort(pairs, axis=1), axis=0)
-
-
-NOBODY = Newcomers(ids=(), first=0, pairs=np.empty((0, 2), np.int64))
+    examples: Sequence[Sequence[Example]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspected:
-    """What the passport is made of: one row per image, in any order. near: all near pairs."""
+    """What the passport is made of: one row per image, in any order. near: all twins.
+
+    traits: what is known beside the pictures. columns: those of them that a table told. about:
+    licence, citation, intended use and population.
+    """
 
     members: Sequence[Member]
     given_splits: Sequence[str]
     vectors: Vectors
     near: Pairs
+    traits: Traits = field(default_factory=dict)
+    columns: Sequence[str] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +63,13 @@ class Passport:
     splits: dict[str, int]
     twins: Twins
     lookup: Lookup
+    confounds: Sequence[Confound]
+    sources: Sequence[Source]
+    label_suspects: Sequence[Mapping[str, object]]
+    grouping: Grouping
+    metadata: Sequence[Gaps]
+    identifiers: Mapping[str, int]
+    about: Mapping[str, str]
     is_synthetic: bool
 
     def as_dict(self) -> dict[str, object]:
@@ -111,16 +79,51 @@ class Passport:
 
 def inspect(data: Inspected, *, is_synthetic: bool) -> Passport:
     """Write the passport of a release."""
-    kept, members = _lookup_rows(data), data.members
+    members, asked = data.members, lookup.rows(data.members)
+    neighbours = nearest.Neighbours(data.vectors[asked])
+    labels = np.array([members[row].label for row in asked], dtype=np.str_)
+    groups = [members[row].group_id for row in asked]
+    told = {name: column[asked] for name, column in data.traits.items()}
+    given = np.array(data.given_splits, np.str_)[asked]
+    wanted = {"source": told.get("source", np.empty(0)).astype(np.str_), "given_split": given}
+    probed = {name: wanted[name] for name in _PROBED if len(wanted[name])}
     return Passport(
         images=len(members),
         groups=len({m.group_id for m in members}),
         labels=_counts([m.label for m in members]),
         splits=_counts([m.split for m in members]),
         twins=_twins(data),
-        lookup=_lookup(data, kept),
+        lookup=lookup.score(members, data.given_splits, data.near, asked, neighbours),
+        confounds=confounds.measure(told, labels, groups),
+        sources=confounds.probe(data.vectors[asked], probed, groups),
+        label_suspects=_suspects(data, asked, neighbours),
+        grouping=census.grouping(members, data.near),
+        metadata=census.gaps(data.traits, data.columns),
+        identifiers=census.removed(data.traits),
+        about=data.about,
         is_synthetic=is_synthetic,
     )
+
+
+def _suspects(
+    data: Inspected, asked: NDArray[np.int64], neighbours: nearest.Neighbours
+) -> list[dict[str, object]]:
+    """Labels to look at, with the ids of the nearest other pictures."""
+    chosen = [data.members[row] for row in asked]
+    labels = np.array([m.label for m in chosen], dtype=np.str_)
+    groups = [m.group_id for m in chosen]
+    found = suspects.rank(data.vectors[asked], labels, groups, neighbours.closest)
+    return [
+        {
+            "sample_id": chosen[one.row].sample_id,
+            "sha256": chosen[one.row].sample_id,
+            "score": one.score,
+            "label": chosen[one.row].label,
+            "suggested": one.suggested,
+            "neighbours": [chosen[row].sample_id for row in one.neighbours],
+        }
+        for one in found
+    ]
 
 
 def _counts(values: Sequence[str]) -> dict[str, int]:
@@ -130,89 +133,56 @@ def _counts(values: Sequence[str]) -> dict[str, int]:
 
 def _twins(data: Inspected) -> Twins:
     near = data.near
-    given = np.array(data.given_splits, dtype=np.str_)
+    train, test = (lookup.is_given(data.given_splits, name) for name in ("train", "test"))
     labels = np.array([m.label for m in data.members], dtype=np.str_)
     left, right = near[:, 0], near[:, 1]
     leaks = np.concatenate(
         [
-            left[(given[left] == "test") & (given[right] == "train")],
-            right[(given[right] == "test") & (given[left] == "train")],
+            left[test[left] & train[right]],
+            right[test[right] & train[left]],
+            np.flatnonzero(test & train),
         ]
     )
     bare = [Member(sample_id=m.sample_id, label=m.label, group_key="") for m in data.members]
     number = clusters(bare, near)
     exact = near[nearest.cosines(data.vectors, near) >= EXACT_COSINE]
+    differs = (labels[left] != labels[right]) & (labels[left] != "") & (labels[right] != "")
     return Twins(
         exact_groups=_joined(clusters(bare, exact)),
         near_groups=_joined(number),
         given_test_with_train_twin=len(np.unique(leaks)),
-        given_test=int((given == "test").sum()),
-        cross_label_groups=len(
-            {
-                int(number[a])
-                for a, b in near.tolist()
-                if labels[a] and labels[b] and labels[a] != labels[b]
-            }
-        ),
+        given_test=int(test.sum()),
+        cross_label_groups=len(np.unique(number[left[differs]])),
+        examples=_examples(data),
     )
+
+
+def _examples(data: Inspected) -> list[list[Example]]:
+    """Some clusters of twins: those of several labels first, then those across given splits."""
+
+    def told(row: int) -> Example:
+        one = data.members[row]
+        facts = {"sample_id": one.sample_id, "label": one.label, "split": one.split}
+        return {**facts, "given_split": data.given_splits[row]}
+
+    found = [[told(row) for row in rows] for rows in census.clusters(len(data.members), data.near)]
+    found.sort(key=lambda cluster: (-_kinds(cluster, "label"), -_kinds(cluster, "given_split")))
+    return [_varied(cluster)[:_SHOWN] for cluster in found[:_EXAMPLES]]
+
+
+def _kinds(cluster: Sequence[Example], name: str) -> int:
+    return len({one[name] for one in cluster} - {""})
+
+
+def _varied(cluster: Sequence[Example]) -> list[Example]:
+    """The members, one of each label and given split first."""
+    seen, first, later = set(), list[Example](), list[Example]()
+    for one in cluster:
+        kind = (one["label"], one["given_split"])
+        (later if kind in seen else first).append(one)
+        seen.add(kind)
+    return [*first, *later]
 
 
 def _joined(numbers: NDArray[np.int64]) -> int:
     return int((np.bincount(numbers) > 1).sum()) if len(numbers) else 0
-
-
-def _lookup_rows(data: Inspected) -> NDArray[np.int64]:
-    """Labelled rows; over MAX_LOOKUP_IMAGES, a seeded sample of that many stands for all."""
-    labelled = np.array([row for row, m in enumerate(data.members) if m.label], np.int64)
-    if len(labelled) <= MAX_LOOKUP_IMAGES:
-        return labelled
-    chosen = np.random.default_rng(0).choice(len(labelled), MAX_LOOKUP_IMAGES, replace=False)
-    return labelled[np.sort(chosen)]
-
-
-def _lookup(data: Inspected, labelled: NDArray[np.int64]) -> Lookup:
-    """Score a 1-nearest-neighbour look-up: a model below it has learned nothing."""
-    labels = np.array([data.members[row].label for row in labelled], dtype=np.str_)
-    neighbours = nearest.Neighbours(data.vectors[labelled])
-
-    def score(train: NDArray[np.bool_], test: NDArray[np.bool_]) -> float | None:
-        if not train.any() or not test.any():
-            return None
-        found = neighbours.nearest(np.flatnonzero(test), train)
-        return float((labels[found] == labels[test]).mean())
-
-    given = np.array(data.given_splits, dtype=np.str_)[labelled]
-    own = np.array([m.split for m in data.members], dtype=np.str_)[labelled]
-    drawn = [_random_test(len(labelled), seed) for seed in LOOKUP_SEEDS]
-    grouped = _grouped_tests(data, labelled)
-    return Lookup(
-        given=score(given == "train", given == "test"),
-        random=_mean([score(~test, test) for test in drawn]),
-        grouped=_mean([score(~test, test) for test in grouped]),
-        test=score(own == "train", own == "test"),
-    )
-
-
-def _mean(scores: Sequence[float | None]) -> float | None:
-    known = [score for score in scores if score is not None]
-    return float(np.mean(known)) if known else None
-
-
-def _random_test(size: int, seed: int) -> NDArray[np.bool_]:
-    test: NDArray[np.bool_] = np.random.default_rng(seed).random(size) < 0.15
-    return test
-
-
-def _grouped_tests(data: Inspected, labelled: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
-    """Who is in the test split of each seeded, grouped draw, among the labelled rows."""
-    together: dict[int, list[Member]] = defaultdict(list)
-    for number, member in zip(
-        clusters(data.members, data.near).tolist(), data.members, strict=True
-    ):
-        together[number].append(member)
-    groups, drawn_tests = split.named(together.values()), []
-    for seed in LOOKUP_SEEDS:
-        drawn = split.draw(groups, SplitConfig(seed=seed))
-        tests = {m.sample_id for g, where in drawn.items() if where == "test" for m in groups[g]}
-        drawn_tests.append(np.array([data.members[n].sample_id in tests for n in labelled], bool))
-    return drawn_tests

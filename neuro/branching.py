@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuro import audit, ingestion
+from neuro import ingestion, twins
 from neuro.arrivals import New, Run
 from neuro.delivery import Delivery
 from neuro.errors import ConfigError, StaleError
@@ -151,11 +151,8 @@ def _check_twins(lake: Lake, found: Line, problem: Problem) -> None:
     on_branch = {r["sha256"]: r for r in _rows(found.lake, "samples", problem.dataset, columns)}
     only_main = [on_main[k] for k in sorted(on_main.keys() - on_branch.keys())]
     only_branch = [on_branch[k] for k in sorted(on_branch.keys() - on_main.keys())]
-    pairs = audit.twin_pairs(
-        audit.vectors(_thumbnails(lake, only_main)),
-        audit.vectors(_thumbnails(found.lake, only_branch)),
-        problem.groups.twin_cosine,
-    )
+    small = [*_thumbnails(lake, only_main), *_thumbnails(found.lake, only_branch)]
+    pairs = twins.find(twins.vectors(small), len(only_main), problem.groups.twin_cosine)
     both = [*only_main, *only_branch]
     joined = [(both[a], both[b]) for a, b in pairs.tolist() if a < len(only_main)]
     keyed = {row["group_key"]: row for row in only_main if row["group_key"]}

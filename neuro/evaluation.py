@@ -1,5 +1,6 @@
 """How good a package is on one split: metrics with intervals, and every answer behind them."""
 
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,8 @@ from neuro import calibration, inference, metrics
 from neuro.errors import ConfigError
 from neuro.frames import Frames
 from neuro.inference import Engine
-from neuro.sample import Metric
+from neuro.package import Card
+from neuro.sample import SPLITS, Metric
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,14 +69,15 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate on the labelled samples of a split, or on those of them whose numbers are ``rows``.
 
-    Raises ConfigError for frames of another preprocess, for a split without labels, and for rows
-    that are not labelled samples of the split.
+    Raises ConfigError for frames of another preprocess or splitting, for a split without labels,
+    and for rows that are not labelled samples of the split.
     """
     inference.require_same_preprocess(engine, frames)
+    check(engine.package.card, frames, split)
     labelled = frames.labelled(split)
     chosen = labelled if rows is None else rows
     if not len(chosen):
-        raise ConfigError(f"split {split!r} has no labelled sample to evaluate on")
+        raise ConfigError(f"split {split!r}: no labelled sample was chosen to evaluate on")
     if not np.isin(chosen, labelled).all():
         raise ConfigError(f"rows hold samples that are not labelled samples of split {split!r}")
     card = engine.package.card
@@ -82,6 +85,36 @@ def evaluate(
     honest = calibration.apply(card.calibration, logits, embeddings)
     subject = Subject(split=split, model_version=model_version, classes=card.classes)
     return assess(honest.probabilities, frames, chosen, subject)
+
+
+def check(card: Card, frames: Frames, split: str) -> None:
+    """Raise ConfigError for an unknown, an empty, or another splitting's split."""
+    if split not in SPLITS:
+        raise ConfigError(
+            f"no split {split!r}: a model is scored on one of {', '.join(SPLITS)}, under the "
+            f"splitting it was trained with ({card.splitting})"
+        )
+    require_same_splitting(card, frames)
+    if not len(frames.labelled(split)):
+        raise ConfigError(f"split {split!r} has no labelled sample to evaluate on")
+
+
+def require_same_splitting(card: Card, frames: Frames) -> None:
+    """Raise ConfigError where what a model learnt from may be in what it would be scored on.
+
+    The lake's own splits are permanent; any other is drawn for one release.
+    """
+    if card.splitting != str(frames.splitting):
+        raise ConfigError(
+            f"the package was trained with --split {card.splitting}, and {frames.splitting} splits "
+            f"are asked for: its training images may be among those. Use one trained with --split "
+            f"{frames.splitting}"
+        )
+    if not frames.splitting.is_own and card.pin["content_hash"] != frames.content_hash:
+        raise ConfigError(
+            f"--split {card.splitting} was drawn for release {card.pin['release']}, where the "
+            f"package was trained; give --release {card.pin['release']}"
+        )
 
 
 def assess(
@@ -114,8 +147,13 @@ def _evaluation(
     )
 
 
-def draw_confusion(evaluation: Evaluation, *, title: str, synthetic: bool) -> Figure:
-    """Confusion matrix with counts, coloured by the share of each true class."""
+def draw_confusion(
+    evaluation: Evaluation, *, title: str, synthetic: bool, note: str = ""
+) -> Figure:
+    """Confusion matrix with counts, coloured by the share of each true class.
+
+    note: what else must be said of the figures, such as a leak.
+    """
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.0 + 0.7 * len(counts)
@@ -135,5 +173,6 @@ def draw_confusion(evaluation: Evaluation, *, title: str, synthetic: bool) -> Fi
     notes = [f"{evaluation.split}: n {counts.sum()}, accuracy {accuracy}", "Research use only"]
     if synthetic:
         notes.append("synthetic images")
-    figure.supxlabel("\n".join([notes[0], ", ".join(notes[1:])]), fontsize=8, color="dimgrey")
+    said = [notes[0], ", ".join(notes[1:]), *textwrap.wrap(note, int(16 * side))]
+    figure.supxlabel("\n".join(said), fontsize=8, color="dimgrey")
     return figure

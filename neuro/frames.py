@@ -4,16 +4,18 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuro import preprocess
+from neuro.preprocess import PreprocessSpec
 from neuro.problem import Problem
 from neuro.sample import Sample
+from neuro.splitting import OWN, Splitting
 
 _PIXELS, _FACTS = "pixels.npy", "frames.json"
 
@@ -23,7 +25,8 @@ class Frames:
     """Pixels and facts of every sample of a release, row by row in sample_id order.
 
     pixels: (n, size, size, channels) uint8, memory-mapped and read-only. sample_ids, groups,
-    splits: (n,) str. targets: (n,) int64 class index in the problem's order, -1 without a label.
+    splits: (n,) str, under ``splitting``. targets: (n,) int64 class index in the problem's order,
+    -1 without a label.
     """
 
     pixels: NDArray[np.uint8]
@@ -33,10 +36,17 @@ class Frames:
     targets: NDArray[np.int64]
     content_hash: str
     preprocess_hash: str
+    splitting: Splitting = OWN
 
     def labelled(self, split: str) -> NDArray[np.int64]:
         """Row numbers of the labelled samples of one split, (m,) int64."""
         return np.flatnonzero((self.splits == split) & (self.targets >= 0)).astype(np.int64)
+
+    def divided(
+        self, splitting: Splitting, splits: NDArray[np.str_], groups: NDArray[np.str_]
+    ) -> "Frames":
+        """The same pixels under another splitting, with the splits and groups it gives, (n,)."""
+        return replace(self, splitting=splitting, splits=splits, groups=groups)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,15 +57,28 @@ class Pinned:
     content_hash: str
 
 
-def build(
-    pinned: Pinned, problem: Problem, images: Iterable[tuple[str, bytes]], cache: Path
-) -> Frames:
+# Sample ids and their frames, (n, size, size, channels) uint8.
+Part = tuple[Sequence[str], NDArray[np.uint8]]
+Read = Callable[[PreprocessSpec | None], Iterable[Part]]
+
+
+def decode(images: Iterable[tuple[str, bytes]], spec: PreprocessSpec | None) -> Part:
+    """Decode stored images, (sample_id, bytes); without a spec they are only read to the end."""
+    sample_ids, decoded = [], []
+    for sample_id, raw in images:
+        sample_ids.append(sample_id)
+        if spec is not None:
+            decoded.append(preprocess.frame(raw, spec))
+    return sample_ids, np.stack(decoded) if decoded else np.empty((0, 0, 0, 0), np.uint8)
+
+
+def build(pinned: Pinned, problem: Problem, read: Read, cache: Path) -> Frames:
     """Open the cached frames of a release, or decode them once.
 
-    images: (sample_id, stored bytes) of every sample, in any order, already checked against their
-    digests; they are read to the end either way, so that a damaged lake stops a cached run too.
-    The cache is rebuilt when the content hash or the preprocess hash changes, or when its own
-    digest no longer holds. The folder is written whole or not at all.
+    read: checks every image of the release against its digest, and gives their frames in parts, in
+    any order; without a spec it only checks. It is read to the end either way, so that a damaged
+    lake stops a cached run too. The cache is rebuilt when the content hash or the preprocess hash
+    changes, or when its own digest no longer holds. The folder is written whole or not at all.
     """
     spec = problem.preprocess
     folder = cache / f"{pinned.content_hash[:16]}-{spec.sha256[:16]}"
@@ -63,7 +86,7 @@ def build(
     row_of = {sample.sample_id: row for row, sample in enumerate(pinned.samples)}
     shape = (len(row_of), spec.size_px, spec.size_px, spec.channels)
     if is_built:
-        for _ in images:
+        for _ in read(None):
             pass
     else:
         cache.mkdir(parents=True, exist_ok=True)
@@ -71,8 +94,8 @@ def build(
             pixels = np.lib.format.open_memmap(
                 Path(scratch, _PIXELS), mode="w+", dtype=np.uint8, shape=shape
             )
-            for sample_id, raw in images:
-                pixels[row_of[sample_id]] = preprocess.frame(raw, spec)
+            for sample_ids, part in read(spec):
+                pixels[[row_of[sample_id] for sample_id in sample_ids]] = part
             pixels.flush()
             _seal(Path(scratch), folder, pinned.content_hash, spec.sha256)
     return Frames(

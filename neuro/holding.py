@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from neuro import traits
 from neuro.split import Member
 from neuro.store import content
 from neuro.store.branches import Branch
@@ -20,6 +21,13 @@ class Held:
     given_splits: Sequence[str]
     thumbnails: Sequence[bytes]
     is_synthetic: bool
+    samples: pa.Table
+    images: pa.Table
+
+    @property
+    def traits(self) -> traits.Traits:
+        """What is known of each sample beside its picture, in the order of the members."""
+        return traits.read(self.samples, self.images)
 
     @property
     def newest_labels(self) -> dict[str, str]:
@@ -42,9 +50,10 @@ def read(
     shown = content.newest(hidden.shown_labels(said))
     newest = dict(zip(shown["sha256"].to_pylist(), shown["label"].to_pylist(), strict=True))
     columns = ["sha256", "group_id", "group_key", "split", "given_split", "is_synthetic", "run_id"]
-    entered = hidden.shown_samples(read("samples", columns, where))
-    rows = entered.sort_by("sha256").to_pylist()
-    images = read("images", ["sha256", "thumbnail"], None)
+    read_all = read("samples", [*columns, "source", "metadata"], where)
+    entered = hidden.shown_samples(read_all).sort_by("sha256")
+    rows = entered.select(columns).to_pylist()
+    images = read("images", ["sha256", "thumbnail", "mode", "width", "height"], None)
     small = dict(zip(images["sha256"].to_pylist(), images["thumbnail"].to_pylist(), strict=True))
     return Held(
         members=[
@@ -60,4 +69,6 @@ def read(
         given_splits=[row["given_split"] for row in rows],
         thumbnails=[small[row["sha256"]] for row in rows],
         is_synthetic=any(row["is_synthetic"] for row in rows),
+        samples=entered,
+        images=images.drop_columns("thumbnail"),
     )

@@ -71,6 +71,12 @@ class _Upright:
     source: str
     facts: Mapping[str, str | float] = field(default_factory=dict)
     group_id_hint: str = ""
+    removed: tuple[str, ...] = ()
+
+
+def _removed(upright: _Upright) -> dict[str, str]:
+    """Kinds of notes that the file had, for the passport; what they said is not kept."""
+    return {"removed": ";".join(upright.removed)} if upright.removed else {}
 
 
 def clean(raw: bytes) -> CleanImage:
@@ -96,7 +102,7 @@ def clean(raw: bytes) -> CleanImage:
         mode=upright.mode,
         perceptual_hash=difference_hash(small),
         thumbnail=small.tobytes(),
-        facts={"format": upright.source, **upright.facts},
+        facts={"format": upright.source, "bytes": len(raw), **_removed(upright), **upright.facts},
         group_id_hint=upright.group_id_hint,
     )
 
@@ -126,7 +132,13 @@ def _from_jpeg(stripped: jpeg.Stripped) -> _Upright:
     _check_size(header.width, header.height)
     _check_mode(header.mode)
     grey = jpeg.brightness(stripped.data)
-    return _Upright(grey=grey, stored=stripped.data, mode=header.mode, source="JPEG")
+    return _Upright(
+        grey=grey,
+        stored=stripped.data,
+        mode=header.mode,
+        source="JPEG",
+        removed=stripped.removed,
+    )
 
 
 def _from_dicom(raw: bytes) -> _Upright:
@@ -135,7 +147,7 @@ def _from_dicom(raw: bytes) -> _Upright:
     rendered = dicom.render(parsed)
     upright = _of_picture(Image.fromarray(rendered.pixels), rendered.mode, "DICOM")
     hint = dicom.patient_id(parsed)
-    return replace(upright, facts=rendered.facts, group_id_hint=hint)
+    return replace(upright, facts=rendered.facts, group_id_hint=hint, removed=("DICOM header",))
 
 
 def _from_pixels(raw: bytes) -> _Upright:
@@ -148,12 +160,22 @@ def _from_pixels(raw: bytes) -> _Upright:
             _check_mode(picture.mode)
             layout = _layout(picture)
             picture.load()
-            upright = _upright(picture)
+            upright, notes = _upright(picture), _notes(picture)
             if picture.mode in DEEP:
-                return _shallow(picture, upright, layout)
+                return replace(_shallow(picture, upright, layout), removed=notes)
     # 16 bits of colour or beside an alpha: Pillow keeps the high byte of each.
     mode = f"{picture.mode}, high byte" if ";16" in layout else picture.mode
-    return _of_picture(_flatten(upright), mode, str(picture.format))
+    flat = _of_picture(_flatten(upright), mode, str(picture.format))
+    return replace(flat, removed=notes)
+
+
+def _notes(picture: Image.Image) -> tuple[str, ...]:
+    """Kinds of notes in an opened picture. What is text and no note of ours is text of the file."""
+    kinds = {"exif": "EXIF", "xmp": "XMP", "comment": "comment", "photoshop": "IPTC"}
+    found = {kinds[key] for key in kinds if picture.info.get(key)}
+    texts = {key for key, value in picture.info.items() if isinstance(value, str)}
+    texts -= {*kinds, "compression", "dpi"}
+    return tuple(sorted(found | ({"text"} if texts else set())))
 
 
 @contextmanager

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from neuro import audit, entering, holding, intake, schemas, split
+from neuro import audit, confounds, entering, holding, intake, miniature, schemas, split, twins
 from neuro.arrivals import New, Run, hash_files, refuse_erased, run_id, vet_new
-from neuro.audit import NOBODY, Newcomers
 from neuro.errors import AuditError, NeuroError
 from neuro.holding import Held
 from neuro.intake import CONFLICT, Arrived, Intake
@@ -20,6 +19,7 @@ from neuro.store.branches import Branch
 from neuro.store.lake import Lake
 from neuro.store.releases import Draft, Release
 from neuro.store.visible import LeftOut
+from neuro.twins import NOBODY, Newcomers
 
 _GONE = {"stored_sha256": ""}
 
@@ -64,8 +64,8 @@ def stage(lake: Lake, run: Run) -> Staged:
         accepted = {sha256: new[sha256] for _, sha256 in sorted_in.accepted}
         back = frozenset(accepted) & set(held.newest_labels)
         readback.withhold(branch, [s for s in new if new[s].is_written and s not in accepted])
-        twins = _compare(run.problem, sorted_in, held, accepted)
-        placed = {s: p for s, p in _place(sorted_in, held, twins) if s not in back}
+        met = _compare(run.problem, sorted_in, held, accepted)
+        placed = {s: p for s, p in _place(sorted_in, held, met) if s not in back}
         entering.write_samples(branch, run, sorted_in, placed)
         entering.write_labels(branch, run, sorted_in, ruled, left_out.showing(branch.run_id))
         entering.quarantine_files(branch, run, sorted_in.quarantined)
@@ -76,7 +76,7 @@ def stage(lake: Lake, run: Run) -> Staged:
             new=accepted,
             findings=_findings(placed),
             is_synthetic=run.delivery.is_synthetic or shown.is_synthetic,
-            twins=twins,
+            twins=met,
             back=back,
         )
 
@@ -109,15 +109,20 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
     return inspect(held, problem, staged.twins).as_dict()
 
 
-def inspect(held: Held, problem: Problem, twins: Newcomers = NOBODY) -> audit.Passport:
-    """The passport of everything a dataset holds. twins: of those that came last."""
-    vectors, cosine = audit.vectors(held.thumbnails), problem.groups.twin_cosine
+def inspect(held: Held, problem: Problem, met: Newcomers = NOBODY) -> audit.Passport:
+    """The passport of everything a dataset holds. met: the twins of those that came last."""
+    vectors, cosine = twins.vectors(held.thumbnails), problem.groups.twin_cosine
+    small = np.frombuffer(b"".join(held.thumbnails), np.uint8)
+    side = miniature.THUMBNAIL_PX
     return audit.inspect(
         audit.Inspected(
             members=held.members,
             given_splits=held.given_splits,
             vectors=vectors,
-            near=twins.completed([m.sample_id for m in held.members], vectors, cosine),
+            near=met.completed([m.sample_id for m in held.members], vectors, cosine),
+            traits={**held.traits, **confounds.border(small.reshape(-1, side, side))},
+            columns=problem.layout.metadata,
+            about=problem.about,
         ),
         is_synthetic=held.is_synthetic,
     )
@@ -205,19 +210,19 @@ def _compare(
     newcomers = [sha256 for _, sha256 in sorted_in.accepted]
     cosine, pairs = problem.groups.twin_cosine, np.empty((0, 2), np.int64)
     if newcomers:
-        small = audit.vectors([accepted[sha256].thumbnail for sha256 in newcomers])
-        pairs = audit.twin_pairs(audit.vectors(held.thumbnails), small, cosine)
+        small = [*held.thumbnails, *(accepted[sha256].thumbnail for sha256 in newcomers)]
+        pairs = twins.find(twins.vectors(small), len(held.thumbnails), cosine)
     ids = (*(m.sample_id for m in held.members), *newcomers)
     return Newcomers(ids=ids, first=len(held.members), pairs=pairs)
 
 
-def _place(sorted_in: Intake, held: Held, twins: Newcomers) -> list[tuple[str, Assigned]]:
+def _place(sorted_in: Intake, held: Held, met: Newcomers) -> list[tuple[str, Assigned]]:
     """Group and split of each accepted image, in their order."""
     newcomers = [
         Member(sample_id=sha256, label=item.label, group_key=item.group_key)
         for item, sha256 in sorted_in.accepted
     ]
-    placed = split.assign(held.members, newcomers, twins.pairs, split.SplitConfig())
+    placed = split.assign(held.members, newcomers, met.pairs, split.SplitConfig())
     return [(sha256, place) for (_, sha256), place in zip(sorted_in.accepted, placed, strict=True)]
 
 

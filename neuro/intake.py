@@ -3,13 +3,14 @@
 import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from neuro.delivery import Item
 from neuro.image import DECODE_ERRORS, FORMATS
+from neuro.sample import SPLITS
 from neuro.vet import Rejected
 
 CONFLICT = "label_conflict"
@@ -92,7 +93,7 @@ def sort_out(
                 first_labels[sha256] = min(said[sha256])
         else:
             labelled_first = sorted(items, key=lambda item: not item.label)
-            accepted.append((labelled_first[0], sha256))
+            accepted.append((_of_all_splits(labelled_first), sha256))
             repeated += [sha256] * (len(items) - 1)
     return Intake(
         accepted=tuple(accepted),
@@ -100,6 +101,12 @@ def sort_out(
         quarantined=tuple(quarantined),
         first_labels=first_labels,
     )
+
+
+def _of_all_splits(copies: Sequence[Item]) -> Item:
+    """The first copy, in every split that the source delivers the same bytes in: that is a leak."""
+    told = {item.given_split for item in copies}
+    return replace(copies[0], given_split="+".join(name for name in SPLITS if name in told))
 
 
 def look_alikes(

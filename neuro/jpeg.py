@@ -15,6 +15,7 @@ _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive; the other kinds
 _PIXEL_SEGMENTS = {*_FRAMES, 0xC4, _SCAN, 0xDB, 0xDD}
 _NOTES = {*range(0xE0, 0xF0), 0xFE}
 _JFIF, _EXIF_OR_XMP, _PICTURES, _ADOBE = 0xE0, 0xE1, 0xE2, 0xEE
+_COMMENT, _IPTC = 0xFE, 0xED
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither stuffing, restart nor filling
 
 
@@ -23,10 +24,12 @@ class Stripped:
     """A JPEG that decodes to the pixels of its source and holds no application segment.
 
     is_annotated: the source has segments that may tell an orientation or further pictures.
+    removed: kinds of notes that the source had.
     """
 
     data: bytes
     is_annotated: bool
+    removed: tuple[str, ...] = ()
 
 
 def strip(raw: bytes) -> Stripped | None:
@@ -37,6 +40,7 @@ def strip(raw: bytes) -> Stripped | None:
     """
     kept, position = [_START], 2
     is_annotated = has_jfif = is_deep = False
+    removed = set[str]()
     transform, components = -1, b""
     if not raw.startswith(_START):
         return None
@@ -59,10 +63,22 @@ def strip(raw: bytes) -> Stripped | None:
             transform = body[11]
             kept.append(_adobe(transform))
         is_annotated |= marker in (_EXIF_OR_XMP, _PICTURES)
+        removed |= _note(marker, body)
         position = end
     if is_deep or (has_jfif and not _is_ycc(transform, components)):
         return None
-    return Stripped(data=b"".join([*kept, _END]), is_annotated=is_annotated)
+    removed |= {"bytes after the end"} if raw[position + 2 :].strip(b"\0") else set()
+    data = b"".join([*kept, _END])
+    return Stripped(data=data, is_annotated=is_annotated, removed=tuple(sorted(removed)))
+
+
+def _note(marker: int, body: bytes) -> set[str]:
+    """What kind of note a segment is, none for those that hold none."""
+    if marker == _COMMENT:
+        return {"comment"}
+    if marker == _EXIF_OR_XMP:
+        return {"EXIF" if body.startswith(b"Exif") else "XMP"}
+    return {"IPTC"} if marker == _IPTC else set()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

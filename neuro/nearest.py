@@ -58,7 +58,7 @@ def near_pairs(rows: Vectors, first: int, cosine: float) -> Pairs:
         near: Pairs = pairs[cosines(rows, pairs) >= cosine]
         return near
 
-    return np.concatenate([np.empty((0, 2), np.int64), *_each_block(search, first, len(rows))])
+    return np.concatenate([np.empty((0, 2), np.int64), *each_block(search, first, len(rows))])
 
 
 def cosines(rows: Vectors, pairs: Pairs) -> NDArray[np.float32]:
@@ -86,13 +86,19 @@ class Neighbours:
 
         def search(start: int) -> None:
             some = slice(start, min(start + _BLOCK, n))
-            near, beyond = _largest(_bounds(self._fine, some), close)
+            near, beyond = largest(bounds(self._fine[some], self._fine), close)
             self._near[some], self._beyond[some] = near, beyond + _ROUNDING
             views = _views(rows[some])
             for row, view in enumerate(views, start):
                 self._cosine[row] = (rows[self._near[row]] @ view).max(axis=1)
 
-        _each_block(search, 0, n)
+        each_block(search, 0, n)
+
+    @property
+    def closest(self) -> Rows:
+        """The closest of each row, itself among them, most similar first. (n, at most 24)."""
+        order = np.argsort(-self._cosine, axis=1, kind="stable")
+        return np.take_along_axis(self._near, order, axis=1)
 
     def nearest(self, asked: Rows, among: NDArray[np.bool_]) -> Rows:
         """For each asked row, the most similar of those in the mask ``among``. (m,)."""
@@ -104,19 +110,19 @@ class Neighbours:
 
         def search(start: int) -> None:
             some = open_rows[start : start + _BLOCK]
-            bounds = np.where(among, _bounds(self._fine, asked[some]), -np.inf)
+            closest = np.where(among, bounds(self._fine[asked[some]], self._fine), -np.inf)
             views = _views(self._rows[asked[some]])
-            for place, bound, view in zip(some, bounds, views, strict=True):
+            for place, bound, view in zip(some, closest, views, strict=True):
                 others = np.flatnonzero(bound > highest[place] - _ROUNDING)
                 exact = (self._rows[others] @ view).max(axis=1)
                 if len(others) and exact.max() > highest[place]:
                     found[place] = others[exact.argmax()]
 
-        _each_block(search, 0, len(open_rows))
+        each_block(search, 0, len(open_rows))
         return found
 
 
-def _each_block(search: Callable[[int], T], first: int, last: int) -> list[T]:
+def each_block(search: Callable[[int], T], first: int, last: int) -> list[T]:
     """Search block after block, one on each core.
 
     BLAS itself runs on one thread meanwhile: its own threads spin while they wait, which made this
@@ -135,13 +141,12 @@ def _views(rows: Vectors) -> Vectors:
     return np.stack(list(poses(rows)), axis=2)
 
 
-def _bounds(fine: Parts, some: slice | Rows) -> Vectors:
-    """Upper bounds of the cosines of some rows with all."""
-    left = fine[some]
-    bound = np.empty((len(left), len(fine)), np.float32)
-    for start in range(0, len(fine), _TILE):
-        right = fine[start : start + _TILE]
-        bound[:, start : start + _TILE] = harmonics.best_cosines(left, right)
+def bounds(left: Parts, right: Parts) -> Vectors:
+    """Upper bounds of the cosines of each left with each right picture in its best pose, (n, m)."""
+    bound = np.empty((len(left), len(right)), np.float32)
+    for start in range(0, len(right), _TILE):
+        some = slice(start, start + _TILE)
+        bound[:, some] = harmonics.best_cosines(left, right[some])
     return bound
 
 
@@ -153,7 +158,7 @@ def _bounds_of(fine: Parts, pairs: Pairs) -> Vectors:
     return np.concatenate([np.empty(0, np.float32), *parts])
 
 
-def _largest(values: Vectors, count: int) -> tuple[Rows, Vectors]:
+def largest(values: Vectors, count: int) -> tuple[Rows, Vectors]:
     """Columns of each row's largest values, (m, count), and the largest of its other values.
 
     The largest values lie in the chunks that have the largest maxima: only those are looked into.

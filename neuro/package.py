@@ -27,7 +27,8 @@ from neuro.errors import ConfigError, PackageError
 from neuro.preprocess import PreprocessSpec
 from neuro.sample import Metric
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE = (1, FORMAT_VERSION)  # 1 knew no other splitting than the lake's own
 WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"
 FILES = (ONNX, CARD, WEIGHTS)
 NOTICE = "Research use only. Not a medical device."
@@ -41,6 +42,8 @@ class Card:
 
     pin: release, tables and content_hash of the data. training: the training config. metrics: of
     the validation split. synthetic: trained on drawn images, to be said wherever it is shown.
+    splitting: what train, validation and test were. leak: to be said beside every figure, "" for
+    nothing.
     """
 
     problem: str
@@ -56,6 +59,8 @@ class Card:
     synthetic: bool
     intended_use: str
     averages_mirror: bool = False
+    splitting: str = "own"
+    leak: str = ""
     operating_points: Mapping[str, Any] = field(default_factory=OPERATING_POINTS.copy)
     format_version: int = FORMAT_VERSION
 
@@ -188,7 +193,7 @@ def _card_text(card: Card) -> str:
 
 def _parse_card(raw: bytes, path: Path) -> Card:
     facts = json.loads(raw)
-    if facts.get("format_version") != FORMAT_VERSION:
+    if facts.get("format_version") not in READABLE:
         raise PackageError(
             f"{path} has format {facts.get('format_version')}, this program reads {FORMAT_VERSION}"
         )
@@ -196,7 +201,7 @@ def _parse_card(raw: bytes, path: Path) -> Card:
         spec = PreprocessSpec(**facts["preprocess"])
         if facts["preprocess_hash"] != spec.sha256:
             raise PackageError(f"{path}: preprocess_hash is not that of its preprocess fields")
-        values = {entry.name: facts[entry.name] for entry in fields(Card)}
+        values = {e.name: facts[e.name] for e in fields(Card) if e.name in facts}
         values |= {
             "preprocess": spec,
             "classes": tuple(facts["classes"]),

@@ -116,6 +116,7 @@ class Problem:
     """One question: ``classes`` in order, and how each source label answers it.
 
     recall_floors: safety-critical classes and the recall below which nothing is promoted.
+    population: whom the images show, and whom not.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Problem:
     intended_use: str
     licence: str
     citation: str
+    population: str = ""
     layout: Layout = field(default_factory=Layout)
     groups: GroupRule = field(default_factory=GroupRule)
     preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
@@ -143,6 +145,12 @@ class Problem:
             raise ConfigError(f"labels or recall_floors name no class of {self.name}: {unknown}")
         if missing := set(self.classes) - set(self.labels.values()):
             raise ConfigError(f"labels: no source label leads to {missing} in problem {self.name}")
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What a passport says of the data's terms and limits."""
+        names = ("licence", "citation", "intended_use", "population")
+        return {name: getattr(self, name) for name in names}
 
     def class_of(self, source_label: str) -> str:
         """The class of a source label; "" for no label or one this problem leaves out."""

@@ -14,6 +14,7 @@ import numpy as np
 from neuro import metrics
 from neuro.errors import ConfigError
 from neuro.evaluation import Evaluation
+from neuro.package import Card
 from neuro.sample import Metric
 
 METRIC = "macro_f1"
@@ -60,6 +61,19 @@ class Decision:
     decision: Literal["promote", "keep", "inconclusive"]
     gates: tuple[Gate, ...]
     reason: str
+
+
+def require_own_splits(card: Card) -> None:
+    """Raise ConfigError for a package whose training images may be in the test split of the gate.
+
+    What serves is chosen on the lake's permanent splits alone.
+    """
+    if card.splitting != "own":
+        said = f" ({card.leak})" if card.leak else ""
+        raise ConfigError(
+            f"the package was trained with --split {card.splitting}{said}, and the gate reads the "
+            "lake's own test split, where its training images may be; train one without --split"
+        )
 
 
 def decide(

@@ -1,12 +1,20 @@
 """The nouns every part shares: frozen, typed, nothing but facts."""
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 SPLITS = ("train", "val", "calibration", "test")
+# A source's own split, or several of them where it delivers the same bytes in each: "train+test".
+GIVEN_SPLITS = tuple("+".join(some) for size in range(1, 5) for some in combinations(SPLITS, size))
 NO_SPLIT = "none"  # an image whose twins lie in two splits belongs to no split
 
 Answer = Literal["answer", "abstain", "out_of_scope"]
+
+
+def lies_in(given_split: str, split: str) -> bool:
+    """Whether a source put an image into a split; "train+test" says that it lies in both."""
+    return split in given_split.split("+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,7 +22,8 @@ class Sample:
     """One image of a release, with its newest label.
 
     sample_id: SHA-256 of the source bytes. group_id: SHA-256 of the group's oldest member; it never
-    crosses splits. label: the *source* label, "" where none is known. entered: the release the
+    crosses splits. given_split: the source's own, "" for none, joined by "+" where it has the same
+    file in several. label: the *source* label, "" where none is known. entered: the release the
     sample came with.
     """
 

@@ -18,7 +18,7 @@ from pandera.errors import SchemaErrors
 from neuro.delivery import Item
 from neuro.errors import AuditError, ManifestError
 from neuro.problem import Problem
-from neuro.sample import NO_SPLIT, SPLITS
+from neuro.sample import GIVEN_SPLITS, NO_SPLIT, SPLITS
 
 # Pandera sets this for Spark while it is imported; pyarrow then drops the offset of every time it
 # is given, without a word (docs/traps.md). It is read at each call, so taking it back is enough.
@@ -121,7 +121,7 @@ def _samples(problem: Problem) -> dict[str, pandera.Column]:
         "group_id": _column(pandera.Check.str_matches(_DIGEST)),
         "group_key": _column(pandera.Check.str_matches(_GROUP)),
         "split": _column(pandera.Check.isin([*SPLITS, NO_SPLIT])),
-        "given_split": _column(pandera.Check.isin(["", *SPLITS])),
+        "given_split": _column(pandera.Check.isin(["", *GIVEN_SPLITS])),
     }
 
 

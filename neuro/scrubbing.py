@@ -2,13 +2,15 @@
 
 import base64
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from neuro import image, shown
 from neuro.store import files, journal
 from neuro.store.erasure import Payload
 from neuro.store.lake import Lake
@@ -22,15 +24,21 @@ def needles(payloads: Iterable[Payload]) -> list[bytes]:
     """Windows of each content to search for, as bytes and as base64 (pages embed images so).
 
     Of each content the three most varied of nine windows, none of them in the header: a run of
-    black and the usual tables of a JPEG say nothing.
+    black and the usual tables of a JPEG say nothing. What pages show of an image is a content, too.
     """
     found: set[bytes] = set()
     for payload in payloads:
-        for content in payload.contents:
+        for content in (*payload.contents, *_shown(payload)):
             start = _header(content)
             found |= set(_windows(content[start:]))
             found |= set(_windows(base64.b64encode(content)[start * 4 // 3 + 4 :]))
     return sorted(found)
+
+
+def _shown(payload: Payload) -> Iterator[bytes]:
+    for stored in payload.stored:
+        with suppress(*image.DECODE_ERRORS):  # damaged in the lake: then no page can show it
+            yield shown.small(stored)
 
 
 def _header(content: bytes) -> int:
@@ -85,12 +93,14 @@ def pages(
 ) -> tuple[list[str], list[Verdict]]:
     """Remove the pages below a folder that counted an erased image in, or hold a byte string of it.
 
-    A drift page holds the figures of each image by itself. superseded: the releases that held one.
-    Returns the pages' paths, and the journal's verdicts on what these releases held.
+    A drift page holds the figures of each image by itself; a page that is named after a release
+    shows pictures and means of it. superseded: the releases that held one. Returns the pages'
+    paths, and the journal's verdicts on what these releases held.
     """
     verdicts: list[Verdict] = [entry.body for entry in journal.entries(lake, "verdict")]
     counted = [body for body in verdicts if body["cause"].rpartition("/")[2] in superseded]
     found = set(files.Folder(folder).search(lambda _: wanted))
+    found |= {str(path) for path in folder.rglob("*.html") if path.stem in superseded}
     for path in (Path(body["report"]) for body in counted):
         if path.is_relative_to(folder) and path.is_file():
             found.add(str(path))

@@ -24,13 +24,17 @@ _BATCH = 256
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """What a package says of its origin. pin: release, tables and content hash."""
+    """What a package says of its origin. pin: release, tables and content hash.
+
+    leak: what must be said beside its figures, "" for nothing.
+    """
 
     problem: Problem
     pin: Mapping[str, Any]
     training: TrainConfig
     code_revision: str
     is_synthetic: bool
+    leak: str = ""
 
 
 def seal(
@@ -77,6 +81,8 @@ def seal(
         synthetic=facts.is_synthetic,
         intended_use=problem.intended_use,
         averages_mirror=network.averages_mirror,
+        splitting=str(frames.splitting),
+        leak=facts.leak,
     )
     return _save(network, card, packages), validation
 

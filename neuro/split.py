@@ -61,8 +61,12 @@ def clusters(members: Sequence[Member], twins: Pairs) -> NDArray[np.int64]:
     keyed = [
         (first.setdefault(m.group_key, row), row) for row, m in enumerate(members) if m.group_key
     ]
-    edges = np.concatenate([twins.reshape(-1, 2), np.array(keyed, np.int64).reshape(-1, 2)])
-    size = len(members)
+    edges = [twins.reshape(-1, 2), np.array(keyed, np.int64).reshape(-1, 2)]
+    return connected(len(members), np.concatenate(edges))
+
+
+def connected(size: int, edges: Pairs) -> NDArray[np.int64]:
+    """Number the connected parts of ``size`` rows that edges (m, 2) join. (n,) int64."""
     graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(size, size))
     _, numbers = connected_components(graph, directed=False)
     return numbers.astype(np.int64)
@@ -109,27 +113,59 @@ def named(groups: Iterable[Sequence[Member]]) -> dict[str, Sequence[Member]]:
 
 
 def draw(groups: Mapping[str, Sequence[Member]], config: SplitConfig) -> dict[str, str]:
-    """Each group to a split, with a chance in proportion to what the split lacks of its label.
+    """Each group to one of the four splits, as ``share_out`` does."""
+    return share_out(groups, {name: config.shares[name] for name in SPLITS}, config.seed)
 
-    Large groups first, so that small ones even out the shares, and each size shared out by
-    itself: a split that held most of the large groups would have fewer, more alike pictures.
+
+def share_out(
+    groups: Mapping[str, Sequence[Member]], shares: Mapping[str, float], seed: int
+) -> dict[str, str]:
+    """Each group to a part, with a chance in proportion to what the part lacks of its label.
+
+    shares: of each part, summing to 1. Where every group is of one label, a part holds at most one
+    group more of a label than its share, and lacks at most one group for each other part. Large
+    groups first, so that small ones even out the shares, and each size shared out by itself: a part
+    that held most of the large groups would have fewer, more alike pictures.
     """
     label_of = {group_id: _commonest(members) for group_id, members in groups.items()}
     size_of = {group_id: len(members) for group_id, members in groups.items()}
     # Plain numbers: on four of them numpy's functions take ten times as long.
-    lacking = {label: [0.0] * len(SPLITS) for label in label_of.values()}
-    shares = [config.shares[name] for name in SPLITS]
+    lacking = {label: [0.0] * len(shares) for label in label_of.values()}
+    parts, parted = [*shares], [*shares.values()]
     order = sorted((-size.bit_length(), group_id) for group_id, size in size_of.items())
     drawn: dict[str, str] = {}
     for _, same in groupby(order, key=itemgetter(0)):
         same_size = [(name, lacking[label_of[name]], size_of[name]) for _, name in same]
         for _, lacks, size in same_size:
-            lacks[:] = [lack + share * size for lack, share in zip(lacks, shares, strict=True)]
+            lacks[:] = [lack + share * size for lack, share in zip(lacks, parted, strict=True)]
         for group_id, lacks, size in same_size:
             edges = list(accumulate([lack if lack > 0 else 0.0 for lack in lacks]))
-            place = bisect_right(edges, edges[-1] * _chance(config.seed, group_id))
+            place = bisect_right(edges, edges[-1] * _chance(seed, group_id))
             lacks[place] -= size
-            drawn[group_id] = SPLITS[place]
+            drawn[group_id] = parts[place]
+    return drawn
+
+
+def folds(groups: Mapping[str, Sequence[Member]], n: int, seed: int = 0) -> dict[str, int]:
+    """Each group to one of n folds, 1 to n: that which has least of its label, large groups first.
+
+    Of two such folds the one with fewer samples, so none stays empty. Where every group is of one
+    label, two folds differ by at most one group of it. Raises ConfigError for fewer groups than n.
+    """
+    if len(groups) < n:
+        raise ConfigError(
+            f"{n} folds need at least {n} groups, and there are {len(groups)}; ask for fewer folds "
+            "or ingest more groups"
+        )
+    held: dict[str, list[int]] = defaultdict(lambda: [0] * n)
+    sizes, drawn = [0] * n, {}
+    chances = {group_id: _chance(seed, group_id) for group_id in groups}
+    for group_id in sorted(groups, key=lambda name: (-len(groups[name]), chances[name])):
+        counts = held[_commonest(groups[group_id])]
+        place = min(range(n), key=lambda fold: (counts[fold], sizes[fold]))
+        counts[place] += len(groups[group_id])
+        sizes[place] += len(groups[group_id])
+        drawn[group_id] = place + 1
     return drawn
 
 

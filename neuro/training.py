@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from neuro import augment, metrics, model, preprocess
-from neuro.errors import ConfigError, SplitOverlapError, TrainingError
+from neuro import augment, metrics, model, preprocess, readiness
+from neuro.errors import ConfigError, TrainingError
 from neuro.frames import Frames
 from neuro.problem import Problem
-from neuro.sample import NO_SPLIT
 
 _BF16_CPU = ("avx512_bf16", "amx_bf16")
 _MAX_CLASS_WEIGHT = 4.0
@@ -60,8 +59,8 @@ class TrainConfig:
 class Epoch:
     """How one epoch went.
 
-    loss: mean over the train split. accuracy, macro_f1: averaged weights on the val split, NaN
-    where it is empty. seconds: without the look at val.
+    loss: mean over the train split. accuracy, macro_f1: averaged weights on the val split.
+    seconds: without the look at val.
     """
 
     number: int
@@ -88,10 +87,8 @@ class Trainer:
         Raises TrainingError for data that cannot be trained on, SplitOverlapError for a leak,
         ConfigError for a model that does not fit the frames.
         """
-        _check_groups(frames)
+        counts = readiness.check(frames, problem)
         self._train, self._val = frames.labelled("train"), frames.labelled("val")
-        counts = np.bincount(frames.targets[self._train], minlength=len(problem.classes))
-        _check_classes(counts, problem)
         self._frames, self._problem, self._config = frames, problem, config
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with _seeded(config.seed, self._device):
@@ -202,8 +199,6 @@ class Trainer:
     @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
         """Accuracy and macro-F1 of the averaged weights on the val split."""
-        if len(self._val) == 0:
-            return math.nan, math.nan
         targets = self._frames.targets[self._val]
         with _fast(self._device):
             answers = [
@@ -228,31 +223,6 @@ class Trainer:
                 f"{self._problem.preprocess.size_px} px ({str(error)[:120]}); change "
                 "preprocess.size_px in the problem file or choose another model"
             ) from error
-
-
-def _check_groups(frames: Frames) -> None:
-    """Refuse a group in two splits: its test images would have been learnt by heart."""
-    used = frames.splits != NO_SPLIT
-    pairs = np.unique(np.stack([frames.groups[used], frames.splits[used]]), axis=1)
-    again = np.flatnonzero(pairs[0, 1:] == pairs[0, :-1])
-    if len(again):
-        (group, first), second = pairs[:, again[0]], pairs[1, again[0] + 1]
-        raise SplitOverlapError(
-            f"group {group} is in the splits {first} and {second} ({len(again)} such groups); "
-            "ingest the release again so that the split is drawn by group"
-        )
-
-
-def _check_classes(counts: NDArray[np.int64], problem: Problem) -> None:
-    if counts.sum() == 0:
-        raise TrainingError(
-            "no labelled image in the train split; import labels or ingest a labelled delivery"
-        )
-    if absent := [name for name, n in zip(problem.classes, counts, strict=True) if n == 0]:
-        raise TrainingError(
-            f"problem {problem.name} has no training image of {', '.join(absent)}; ingest some, "
-            "or leave the class out in a problem file of your own"
-        )
 
 
 def _class_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:

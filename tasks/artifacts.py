@@ -2,13 +2,26 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+import logging
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from itertools import count, takewhile
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.context import FlowRunContext
+
+from tasks import settings
+
+_PAGE = 20  # artifacts read at once, each up to some 300 kB
+_PATIENCE_S = 60.0  # the server writes to the same file
+
+_log = logging.getLogger(__name__)
 
 RESEARCH_USE = "Research use only; not a medical device."
 
@@ -50,10 +63,51 @@ def picture(key: str, figure: Figure, title: str) -> None:
     )
 
 
+def markdown(key: str, text: str, title: str) -> None:
+    """A text in Markdown; pictures stand in it as data."""
+    if flow_run_id() is not None:
+        create_markdown_artifact(key=_key(key), markdown=text, description=_caption(title))
+
+
 def link(key: str, url: str, title: str) -> None:
     """A link to a page."""
     if flow_run_id() is not None:
         create_link_artifact(key=_key(key), link=url, link_text=title, description=_caption(title))
+
+
+def forget(prefix: str, words: Collection[str]) -> int:
+    """Delete the artifacts with such a key that hold one of these words; returns how many.
+
+    Only inside a flow run. A server of this installation that keeps them in SQLite is made to drop
+    their bytes, too; any other database does so in its own time.
+    """
+    if flow_run_id() is None:
+        return 0
+    wanted = ArtifactFilter(key=ArtifactFilterKey(like_=f"{_key(prefix)}%"))
+    with get_client(sync_client=True) as client:
+        pages = (
+            client.read_artifacts(artifact_filter=wanted, limit=_PAGE, offset=start)
+            for start in count(0, _PAGE)
+        )
+        every = (one for page in takewhile(bool, pages) for one in page)
+        meant = [one.id for one in every if any(word in str(one.data) for word in words)]
+        for artifact_id in meant:
+            client.delete_artifact(artifact_id)
+    if meant:
+        _compact(settings.load().home / "prefect" / "prefect.db")
+    return len(meant)
+
+
+def _compact(database: Path) -> None:
+    """Leave nothing of deleted rows in the file: neither on free pages nor in the log beside it."""
+    if not database.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(database, timeout=_PATIENCE_S)) as held:
+            held.execute("VACUUM")
+            held.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.OperationalError as error:
+        _log.warning("%s still has what was deleted: %s; erase again", database, error)
 
 
 def png(figure: Figure) -> bytes:

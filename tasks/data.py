@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro import frames
+from neuro import frames, splitting, twins
 from neuro.frames import Frames, Pinned
 from neuro.problem import Problem
-from neuro.sample import Sample
-from neuro.store import images, lines, outlets, places, releases
+from neuro.sample import NO_SPLIT, Sample
+from neuro.splitting import OWN, Splitting
+from neuro.store import joins, lines, outlets, places, releases
 from neuro.store.lake import Lake
 from neuro.store.outlets import Outlet
 from neuro.store.releases import Release
-from tasks import artifacts, settings
+from tasks import artifacts, settings, shards
 from tasks.steps import step
 
 
@@ -28,6 +29,15 @@ class Loaded:
     release: Release
     samples: Sequence[Sample]
     frames: Frames
+
+    @property
+    def leak(self) -> str:
+        """What must be said beside every figure from these splits, "" for nothing."""
+        splits, groups = self.frames.splits, self.frames.groups
+        is_test = splits == "test"
+        learnt = np.unique(groups[~is_test & (splits != NO_SPLIT)])
+        shared = int(np.isin(groups[is_test], learnt).sum())
+        return splitting.leak(self.frames.splitting, self.release.passport, shared)
 
     def entered(self) -> NDArray[np.str_]:
         """The release each sample came with, (n,) str."""
@@ -65,15 +75,47 @@ def open_outlet(where: str) -> Outlet:
 
 
 @step(name="load release")
-def load(lake: Lake, problem: Problem, name: str | None = None) -> Loaded:
-    """Read a release (default: the current one), verify its hash and every image, open frames."""
+def load(lake: Lake, problem: Problem, name: str | None = None, divided: Splitting = OWN) -> Loaded:
+    """Read a release (default: the current one), verify its hash and every image, open frames.
+
+    divided: the splitting that the frames say.
+    """
     release = releases.find(lake, problem.dataset, name)
     artifacts.label_run(problem.name, release.name, "synthetic" if release.is_synthetic else "")
     samples = releases.samples(lake, release)
+    wanted = [sample.sample_id for sample in samples]
+    groups = _groups(lake, problem, release, samples, divided)
+    splits = splitting.divide(samples, groups.tolist(), divided)
     pixels = frames.build(
         Pinned(samples=samples, content_hash=release.content_hash),
         problem,
-        images.stored_bytes(lake, release, {sample.sample_id for sample in samples}),
+        lambda spec: shards.decode(lake, release, wanted, spec),
         settings.load().home / "frames",
     )
-    return Loaded(lake=lake, problem=problem, release=release, samples=samples, frames=pixels)
+    return Loaded(
+        lake=lake,
+        problem=problem,
+        release=release,
+        samples=samples,
+        frames=pixels.divided(divided, splits, groups),
+    )
+
+
+def _groups(
+    lake: Lake, problem: Problem, release: Release, samples: Sequence[Sample], divided: Splitting
+) -> NDArray[np.str_]:
+    """The group of each sample, (n,) str.
+
+    A permanent split needs no more than the group_id. Where a split is drawn anew, groups that a
+    later delivery has joined are one.
+    """
+    groups = np.array([sample.group_id for sample in samples], dtype=np.str_)
+    rows = np.flatnonzero(splitting.used(samples, divided))
+    anew = [samples[row] for row in rows]
+    if len({sample.entered for sample in anew}) > 1:
+        ids = [sample.sample_id for sample in anew]
+        small, keys = joins.thumbnails(lake, release, ids), joins.group_keys(lake, release, ids)
+        looks = twins.vectors([small[sample_id] for sample_id in ids])
+        pairs = twins.find(looks, 0, problem.groups.twin_cosine)
+        groups[rows] = splitting.joined(anew, [keys[sample_id] for sample_id in ids], pairs)
+    return groups

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from monitoring import reports, verdicts, windows
 from monitoring.verdicts import DriftConfig, Verdict
 from monitoring.windows import Observed
-from neuro import calibration, inference
+from neuro import calibration, evaluation, inference
 from neuro.errors import ConfigError
 from neuro.store import features, journal
 from neuro.store.lake import quoted
@@ -40,6 +40,7 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
     """
     inference.require_same_preprocess(model.engine, loaded.frames)
     card = model.package.card
+    evaluation.require_same_splitting(card, loaded.frames)
     born = str(card.pin["release"])
     held_out = windows.held_out(loaded.frames.splits)
     known = held_out[loaded.known_at(born)[held_out] & (loaded.frames.targets[held_out] >= 0)]

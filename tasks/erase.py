@@ -14,7 +14,7 @@ from neuro.landing import Landing
 from neuro.problem import Problem
 from neuro.store import tombstones
 from neuro.store.lake import Lake
-from tasks import artifacts, registry, settings, tracking
+from tasks import artifacts, passport, registry, settings, tracking
 from tasks.steps import step
 
 _log = getLogger(__name__)
@@ -44,10 +44,11 @@ def erase(lake: Lake, request: Request) -> Erased:
     erasing.require_rights(lake, site)
     # First, while the request still names them: cut short, the same request does it again.
     asked = erasing.plan(lake, request, here.home)
+    shown = artifacts.forget(passport.NOTE, asked.sample_ids)
     there = Landing(where=here.landing, endpoint=here.s3_endpoint)
     originals = landing.remove(lake, there, asked.sample_ids)
     done = erasing.erase(lake, request, site, readers(request.problem), datetime.now(UTC))
-    done = replace(done, removed={**done.removed, "originals": originals})
+    done = replace(done, removed={**done.removed, "originals": originals, "artifacts": shown})
     _log.info("%d images erased, %d files still hold some", len(done.sample_ids), len(done.found))
     return done
 

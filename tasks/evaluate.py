@@ -1,29 +1,44 @@
 """The only reading of the test split for a model; every look is counted."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from neuro import evaluation
+from neuro.baselines import SHOWN, Baseline
 from neuro.evaluation import Evaluation
 from neuro.store import journal
-from tasks import artifacts, tracking
+from tasks import artifacts, baselines, tracking
+from tasks.baselines import Beside
 from tasks.data import Loaded
 from tasks.models import Model
 from tasks.steps import step
-from tasks.train import show
+from tasks.train import Shown, run_tags, show
+
+SIDE_BY_SIDE = ("train", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Looked:
-    """An evaluation on a split. looks: how often this package was shown this release's split."""
+    """An evaluation on a split. looks: how often this package was shown this release's split.
+
+    others: on the splits beside it; test only where it was looked at. beside: the baselines.
+    """
 
     evaluation: Evaluation
     looks: int
     lookup: Mapping[str, Any]
     model: Model
     url: str
+    others: Sequence[Evaluation] = ()
+    beside: Sequence[Baseline] = ()
+    leak: str = ""
+
+    def side_by_side(self) -> dict[str, Evaluation | None]:
+        """The evaluations on train, val and test; None for what was not looked at or is empty."""
+        found = {e.split: e for e in (*self.others, self.evaluation)}
+        return {split: found.get(split) for split in SIDE_BY_SIDE}
 
     def as_dict(self) -> dict[str, Any]:
         """What ``neuro evaluate --json`` prints."""
@@ -31,37 +46,83 @@ class Looked:
             "package": str(self.model.package.folder),
             "model": self.model.version,
             "split": self.evaluation.split,
+            "splitting": self.model.package.card.splitting,
             "looks": self.looks,
             "metrics": [asdict(metric) for metric in self.evaluation.metrics],
+            "side_by_side": {name: _brief(e) for name, e in self.side_by_side().items()},
             "lookup": dict(self.lookup),
-            "baselines": {"lookup": self.lookup.get("test")},
+            "baselines": baselines.as_dict(self.beside),
+            "leak": self.leak,
             "report": self.url,
         }
 
 
+def check(loaded: Loaded, model: Model, split: str) -> None:
+    """Refuse what cannot be scored honestly, before anything is computed."""
+    evaluation.check(model.package.card, loaded.frames, split)
+
+
 @step(name="evaluate")
-def evaluate(loaded: Loaded, model: Model, split: str = "test") -> Looked:
-    """Score a model on a split of a release, and count the look where it is the test split."""
-    release = loaded.release
-    found = evaluation.evaluate(model.engine, loaded.frames, split, model_version=model.version)
-    subject = f"{model.package.digest[:16]}/{release.name}"
-    facts = {"model": model.version, "problem": loaded.problem.name}
-    looks = 0
-    if split == "test":
-        looks = journal.count_look(loaded.lake, subject, facts, datetime.now(UTC))
-    tags = {"problem": loaded.problem.name, "release": release.name, "model": model.version}
+def evaluate(
+    loaded: Loaded, model: Model, split: str = "test", beside: Beside | None = None
+) -> Looked:
+    """Score a model on a split of a release, and count the look where it is the test split.
+
+    Train and validation are scored beside it. beside: baselines by split.
+    """
+    release, frames = loaded.release, loaded.frames
+    found = evaluation.evaluate(model.engine, frames, split, model_version=model.version)
+    looks = _count(loaded, model) if split == "test" else 0
+    others = [
+        evaluation.evaluate(model.engine, frames, other, model_version=model.version)
+        for other in SIDE_BY_SIDE
+        if other not in (split, "test") and len(frames.labelled(other))
+    ]
+    tags = run_tags(loaded) | {"model": model.version}
     name = f"evaluate {model.version[:12]} on {release.name}"
     artifacts.label_run(name=name)
-    with tracking.run(loaded.problem.name, name, tags) as run:
-        tracking.log_data(run, release)
-        tracking.log_metrics(run, split, found.metrics)
-        title = f"Model {model.version[:12]} on {split} of {release.name}, look {looks}"
-        show(run, found, title=title, synthetic=release.is_synthetic)
-        url = run.url
-    return Looked(
+    known, leak = (beside or {}).get(split, ()), loaded.leak
+    looked = Looked(
         evaluation=found,
         looks=looks,
         lookup=release.passport["lookup"],
         model=model,
-        url=url,
+        url="",
+        others=others,
+        beside=known,
+        leak=leak,
     )
+    with tracking.run(loaded.problem.name, name, tags) as run:
+        tracking.log_data(run, release)
+        for one in (found, *others):
+            tracking.log_metrics(run, one.split, one.metrics)
+        title = f"Model {model.version[:12]} on {split} of {release.name}, look {looks}"
+        shown = Shown(title=title, is_synthetic=release.is_synthetic, leak=leak, beside=known)
+        show(run, found, shown)
+        _show_side_by_side(looked, title=f"{title}; {leak}" if leak else title)
+        return replace(looked, url=run.url)
+
+
+def _count(loaded: Loaded, model: Model) -> int:
+    """Count a look at the test split; returns how many there were."""
+    subject = f"{model.package.digest[:16]}/{loaded.release.name}"
+    facts = {"model": model.version, "problem": loaded.problem.name}
+    return journal.count_look(loaded.lake, subject, facts, datetime.now(UTC))
+
+
+def _brief(found: Evaluation | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    named = {metric.name: asdict(metric) for metric in found.metrics}
+    return {name: named.get(name) for name in SHOWN} | {"n": len(found.targets)}
+
+
+def _show_side_by_side(looked: Looked, *, title: str) -> None:
+    rows = [
+        {"split": split}
+        | {name: str(found.metric(name) or "") for name in SHOWN}
+        | {"n": len(found.targets)}
+        for split, found in looked.side_by_side().items()
+        if found is not None
+    ]
+    artifacts.table("side-by-side", rows, f"Side by side: {title}")

@@ -21,8 +21,8 @@ from neuro.problem import Problem
 from neuro.sources import Listing
 from neuro.store import releases
 from neuro.store.lake import Lake
-from neuro.store.releases import Release
 from tasks import artifacts, settings
+from tasks import passport as passport_pages
 from tasks.steps import step
 
 _log = getLogger(__name__)
@@ -117,7 +117,7 @@ def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict
     lake = staged.branch.lake
     release = lake.insist("publish", lambda: ingestion.publish(staged, passport))
     receipt = ingestion.receipt(staged, release)
-    show(staged.problem, release)
+    passport_pages.show(lake, staged.problem, release)
     if receipt["reasons"]:
         rows = [{"reason": code, "files": n} for code, n in receipt["reasons"].items()]
         artifacts.table(f"quarantine-{staged.problem.name}", rows, "Quarantined files by reason")
@@ -165,21 +165,3 @@ def show_checks(kind: str, problem: Problem, counts: Mapping[str, int], title: s
     rows = [{"check": name, "rows": n} for name, n in sorted(counts.items())]
     if rows:
         artifacts.table(f"{kind}-{problem.name}", rows, title)
-
-
-def show(problem: Problem, release: Release) -> None:
-    """Tag the run and show the release's passport."""
-    synthetic = "synthetic" if release.is_synthetic else ""
-    artifacts.label_run(problem.name, release.name, synthetic, name=f"ingest {release.name}")
-    passport = release.passport
-    flat = {
-        **{f"label {name or '(none)'}": n for name, n in passport["labels"].items()},
-        **{f"split {name}": n for name, n in passport["splits"].items()},
-        **{f"twins: {name}": n for name, n in passport["twins"].items()},
-        **{f"look-up accuracy, {name}": v for name, v in passport["lookup"].items()},
-    }
-    rows = [{"what": "images", "figure": passport["images"]}]
-    rows += [{"what": "groups", "figure": passport["groups"]}]
-    rows += [{"what": name, "figure": value} for name, value in flat.items()]
-    title = f"Passport of {release.name}" + (" (synthetic images)" if synthetic else "")
-    artifacts.table(f"passport-{problem.name}", rows, title)

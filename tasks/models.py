@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuro import inference, package
+from neuro import inference, package, splitting
 from neuro.errors import ConfigError, PackageError, UnknownNameError
 from neuro.inference import Engine
 from neuro.package import Package
 from neuro.problem import Problem
+from neuro.splitting import Splitting
 from tasks import artifacts, registry
 from tasks.registry import ModelVersion
 from tasks.steps import step
@@ -27,6 +28,11 @@ class Model:
     def package(self) -> Package:
         """The verified package behind the engine."""
         return self.engine.package
+
+    @property
+    def splitting(self) -> Splitting:
+        """The splits it was trained on, and is scored on."""
+        return splitting.parse(self.package.card.splitting)
 
 
 @step(name="load model")

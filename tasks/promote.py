@@ -14,7 +14,14 @@ from neuro.store import journal
 from tasks import artifacts, registry
 from tasks.data import Loaded
 from tasks.evaluate import Looked
+from tasks.models import Model
 from tasks.steps import step
+
+
+def check(model: Model) -> Model:
+    """The model, if the gate may judge it: only what was trained on the lake's own splits."""
+    promotion.require_own_splits(model.package.card)
+    return model
 
 
 @step(name="promote")

@@ -1,4 +1,4 @@
-"""Pages that an erasure took away, drawn again from what is left of their windows."""
+"""Pages that an erasure took away, drawn again from what is left: of a window, of a release."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,8 +9,9 @@ from monitoring.verdicts import DriftConfig
 from neuro import problem as problems
 from neuro.erasing import Erased
 from neuro.errors import NeuroError
+from neuro.store import erasure, releases
 from neuro.store.lake import Lake
-from tasks import data, drift, featurize, models, registry
+from tasks import data, drift, explore, featurize, models, passport, registry
 
 _log = getLogger(__name__)
 
@@ -22,6 +23,12 @@ def pages(lake: Lake, done: Erased) -> Erased:
     be drawn, such as those whose model is gone or whose window is empty now.
     """
     drawn, left = set[str](), set[str]()
+    for page in done.removed["pages"]:
+        try:
+            drawn |= {str(again) for again in _of_release(lake, Path(page))}
+        except (NeuroError, OSError) as error:
+            _log.warning("the page %s is not drawn again: %s", page, error)
+            left.add(explore.command(Path(page)))
     for page in done.removed["redraw"]:
         try:
             drawn.add(str(_draw(lake, page)))
@@ -30,6 +37,24 @@ def pages(lake: Lake, done: Erased) -> Erased:
             left.add(page["command"])
     told = {"redrawn": sorted(drawn), "redraw": sorted(left)}
     return replace(done, removed={**done.removed, **told})
+
+
+def _of_release(lake: Lake, page: Path) -> list[Path]:
+    """The passport or exploration of what superseded a release, where the page showed one."""
+    every = {
+        name: release
+        for dataset in erasure.datasets(lake)
+        for name, release in releases.known(lake, dataset).items()
+    }
+    gone = every.get(page.stem)
+    heir = every.get(gone.superseded_by) if gone else None
+    if heir is None:
+        return []
+    if page == passport.page_path(page.stem):
+        return [passport.draw(lake, heir)]
+    if page == explore.page_path(page.parent.name, page.stem):
+        return [explore.draw(data.load(lake, problems.load(page.parent.name), heir.name))]
+    return []
 
 
 def _draw(lake: Lake, page: Mapping[str, str]) -> Path:

@@ -37,7 +37,12 @@ def register(run_id: str, problem: str, found: Package) -> ModelVersion:
         _name(problem),
         source=f"runs:/{run_id}/package",
         run_id=run_id,
-        tags={_DIGEST: found.digest, "release": str(found.card.pin["release"])},
+        tags={
+            _DIGEST: found.digest,
+            "release": str(found.card.pin["release"]),
+            "splitting": found.card.splitting,
+            **({"leak": found.card.leak} if found.card.leak else {}),
+        },
     )
     return _described(problem, version)
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pwd
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ LOGGING_ENVIRONMENT = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 ENDPOINTS = ("NEURO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+RUNNER = re.compile(r"threads|(ray|dask)(://[^/\s]+:\d+)?")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -38,7 +40,8 @@ class Settings:
     not here: the clients read the usual AWS variables, profiles and roles themselves. A file of the
     inbox is read once it was left alone for ``inbox_settle_s`` seconds. The Prefect and
     MLflow addresses are None when no stack is known; ``revision`` is the git commit or "unknown";
-    ``lock_hash`` is empty without a lock.
+    ``lock_hash`` is empty without a lock. ``runner`` says where the shards of a run are worked on:
+    threads, ray, ray://host:port, dask or dask://host:port; ``shard`` is the images in each.
     """
 
     home: Path
@@ -53,6 +56,8 @@ class Settings:
     s3_endpoint: str | None = None
     is_alone: bool = False
     s3_deadline_s: float = DEADLINE_S
+    runner: str = "threads"
+    shard: int = 512
 
 
 def load() -> Settings:
@@ -73,7 +78,26 @@ def load() -> Settings:
         s3_endpoint=next(filter(None, map(os.environ.get, ENDPOINTS)), stack.get("s3_endpoint")),
         s3_deadline_s=_seconds("NEURO_S3_DEADLINE_S", DEADLINE_S),
         is_alone=os.environ.get("NEURO_S3_ALONE", "") not in ("", "0"),
+        runner=_runner(),
+        shard=_count("NEURO_SHARD", 512),
     )
+
+
+def _runner() -> str:
+    text = os.environ.get("NEURO_RUNNER") or "threads"
+    if not RUNNER.fullmatch(text):
+        raise ConfigError(
+            f"NEURO_RUNNER must be threads, ray, ray://HOST:PORT, dask or dask://HOST:PORT, "
+            f"got {text!r}"
+        )
+    return text
+
+
+def _count(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"{name} must be a whole number, 1 or more, got {text!r}")
+    return int(text)
 
 
 def _seconds(name: str, default: float) -> float:
@@ -85,6 +109,22 @@ def _seconds(name: str, default: float) -> float:
     if not 0 <= value < inf:
         raise ConfigError(f"{name} must be a number of seconds, 0 or more, got {text!r}")
     return value
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def silence_ray() -> None:
+    """No usage figures leave a cluster that this process starts."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def worker_environment() -> dict[str, str]:
+    """What of this environment a worker on another machine needs: no secret, and no path."""
+    named = ("PREFECT_API_URL", *LOGGING_ENVIRONMENT, "DO_NOT_TRACK")
+    return {name: os.environ[name] for name in named if name in os.environ}
 
 
 def user() -> str:

@@ -3,14 +3,17 @@
 Decided here and nowhere else, so that `--local` and the recorded flow are one composition.
 """
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from prefect import task, unmapped
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFutureList
+from prefect.futures import PrefectFuture
+
+from tasks import runners
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -45,12 +48,29 @@ class Step(Generic[P, R]):
 
         On the flow's task runner inside a run, one after another outside.
         """
-        if FlowRunContext.get() is None:
-            return [self.function(shard, *same, **named) for shard in shards]
-        constants = [unmapped(value) for value in same]
-        others: dict[str, Any] = {name: unmapped(value) for name, value in named.items()}
-        futures: PrefectFutureList[R] = self.task.map(list(shards), *constants, **others)
-        return futures.result()
+        return list(self.stream(shards, *same, **named))
+
+    def stream(
+        self: "Step[Concatenate[Shard, Q], R]",
+        shards: Iterable[Shard],
+        *same: Q.args,
+        **named: Q.kwargs,
+    ) -> Iterator[R]:
+        """What ``each`` returns, one by one: of a run a bounded number are under way or wait."""
+        run = FlowRunContext.get()
+        if run is None:
+            for shard in shards:
+                yield self.function(shard, *same, **named)
+            return
+        limit = runners.ahead()
+        waiting: deque[PrefectFuture[R]] = deque()
+        for shard in shards:
+            with runners.light(run):
+                waiting.append(self.task.submit(shard, *same, **named))
+            if len(waiting) >= limit:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def step(**options: Any) -> Callable[[Callable[P, R]], Step[P, R]]:

@@ -1,15 +1,18 @@
 """The step that makes a model package of a release."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from neuro import evaluation, sealing
+from neuro import evaluation, readiness, sealing
+from neuro.baselines import Baseline
 from neuro.evaluation import Evaluation
 from neuro.package import Package
 from neuro.training import TrainConfig, Trainer
-from tasks import artifacts, registry, settings, tracking
+from tasks import artifacts, baselines, registry, settings, tracking
+from tasks.baselines import Beside
 from tasks.data import Loaded
 from tasks.registry import ModelVersion
 from tasks.steps import step
@@ -17,7 +20,10 @@ from tasks.steps import step
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
-    """A package, verified, and its registered version; without a registry, None."""
+    """A package, verified, and its registered version; without a registry, None.
+
+    beside: the baselines on the validation split.
+    """
 
     run_id: str
     package: Package
@@ -26,6 +32,7 @@ class Trained:
     seconds: float
     images_per_s: float
     validation: Evaluation
+    beside: Sequence[Baseline]
 
     @property
     def version(self) -> str:
@@ -42,17 +49,31 @@ class Trained:
             "seconds": round(self.seconds, 2),
             "images_per_s": round(self.images_per_s, 1),
             "validation": [asdict(metric) for metric in self.validation.metrics],
+            "splitting": self.package.card.splitting,
+            "baselines": baselines.as_dict(self.beside),
+            "leak": self.package.card.leak,
         }
 
 
+def check(loaded: Loaded) -> None:
+    """Refuse data that cannot be trained on, before anything is computed."""
+    readiness.check(loaded.frames, loaded.problem)
+
+
 @step(name="train")
-def train(loaded: Loaded, config: TrainConfig, weights: Path | None = None) -> Trained:
-    """Fit on train, calibrate on calibration, score on validation, seal and register."""
-    release, problem = loaded.release, loaded.problem
-    tags = {"problem": problem.name, "release": release.name}
+def train(
+    loaded: Loaded, config: TrainConfig, weights: Path | None = None, beside: Beside | None = None
+) -> Trained:
+    """Fit on train, calibrate on calibration, score on validation, seal and register.
+
+    beside: baselines by split. The test split is not read.
+    """
+    release, problem, divided = loaded.release, loaded.problem, loaded.frames.splitting
+    tags = run_tags(loaded)
     tags |= {"synthetic": "true"} if release.is_synthetic else {}
-    name = f"train {config.model} on {release.name}"
-    artifacts.label_run(name=name)
+    where = release.name if divided.is_own else f"{release.name} ({divided})"
+    name = f"train {config.model} on {where}"
+    artifacts.label_run("" if divided.is_own else str(divided), name=name)
     with tracking.run(problem.name, name, tags) as run:
         tracking.log_data(run, release)
         tracking.log_params(run, asdict(config) | {"preprocess": problem.preprocess.sha256})
@@ -70,15 +91,24 @@ def train(loaded: Loaded, config: TrainConfig, weights: Path | None = None) -> T
                 training=config,
                 code_revision=settings.load().revision,
                 is_synthetic=release.is_synthetic,
+                leak=loaded.leak,
             ),
             registry.packages(),
         )
         tracking.log_metrics(run, "val", validation.metrics)
-        show(run, validation, title=f"Validation on {release.name}", synthetic=made.card.synthetic)
+        shown = Shown(
+            title=f"Validation on {where}",
+            is_synthetic=made.card.synthetic,
+            leak=made.card.leak,
+            beside=(beside or {}).get("val", ()),
+        )
+        show(run, validation, shown)
         tracking.log_files(run, made.folder, "package")
         model = registry.register(run.run_id, problem.name, made) if run.run_id else None
         if model:
-            if not release.branch:  # what a branch trained challenges nobody until it is published
+            # What a branch trained challenges nobody until it is published; nor does what was
+            # trained on other splits than those the gate reads.
+            if not release.branch and divided.is_own:
                 registry.set_alias(model, "challenger")
             artifacts.link("mlflow-run", run.url, f"MLflow run of model {model.version}")
     return Trained(
@@ -90,18 +120,40 @@ def train(loaded: Loaded, config: TrainConfig, weights: Path | None = None) -> T
         images_per_s=sum(e.images_per_s * e.seconds for e in epochs)
         / sum(e.seconds for e in epochs),
         validation=validation,
+        beside=(beside or {}).get("val", ()),
     )
 
 
-def show(run: tracking.Run, found: Evaluation, *, title: str, synthetic: bool) -> None:
-    """Metrics and confusion matrix, in the Prefect run and in MLflow."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What is said beside figures. leak: "" for nothing."""
+
+    title: str
+    is_synthetic: bool
+    leak: str = ""
+    beside: Sequence[Baseline] = ()
+
+
+def run_tags(loaded: Loaded) -> dict[str, str]:
+    """What an MLflow run says of its data, and of a leak that stands beside all its figures."""
+    tags = {"problem": loaded.problem.name, "release": loaded.release.name}
+    tags |= {"splitting": str(loaded.frames.splitting)}
+    return tags | ({"leak": loaded.leak} if loaded.leak else {})
+
+
+def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
+    """Metrics, baselines and confusion matrix, in the Prefect run and in MLflow."""
     rows = [
         {"metric": m.name, "value": round(m.value, 4), "low": round(m.low, 4)}
         | {"high": round(m.high, 4), "n": m.n, "groups": m.groups}
         for m in found.metrics
     ]
-    said = title + (" (synthetic images)" if synthetic else "")
+    said = shown.title + (" (synthetic images)" if shown.is_synthetic else "")
+    said += f"; {shown.leak}" if shown.leak else ""
     artifacts.table(f"metrics-{found.split}", rows, said)
-    figure = evaluation.draw_confusion(found, title=title, synthetic=synthetic)
+    baselines.show(run, found.metrics, shown.beside, on=found.split, title=said)
+    figure = evaluation.draw_confusion(
+        found, title=shown.title, synthetic=shown.is_synthetic, note=shown.leak
+    )
     artifacts.picture(f"confusion-{found.split}", figure, said)
     tracking.log_figure(run, figure, f"confusion_{found.split}.png")

@@ -5,7 +5,7 @@ rewritten, every release moved to the new versions, and the old versions removed
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -27,10 +27,14 @@ _FLAG = "erasing"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Payload:
-    """What an image left in the lake: its stored bytes, its thumbnail, its bytes in quarantine."""
+    """What an image left in the lake: its stored bytes, its thumbnail, its bytes in quarantine.
+
+    stored: those of the contents that were vetted, and may be decoded.
+    """
 
     sample_id: str
     contents: tuple[bytes, ...]
+    stored: tuple[bytes, ...] = ()
 
 
 def views(lake: Lake) -> list[Lake]:
@@ -71,13 +75,18 @@ def datasets_of(lake: Lake, sample_ids: Collection[str]) -> set[str]:
 def payloads(lake: Lake, sample_ids: Collection[str]) -> list[Payload]:
     """Everything the tables hold of these images' pictures."""
     contents: dict[str, set[bytes]] = {sample_id: set() for sample_id in sample_ids}
+    stored: dict[str, set[bytes]] = {sample_id: set() for sample_id in sample_ids}
     columns = {"images": ["stored", "thumbnail"], "quarantine": ["raw"]}
     for view in views(lake):
         for table, names in columns.items():
             rows = view.read(table, columns=["sha256", *names], where=_among(sample_ids))
             for row in rows.to_pylist():
                 contents[row["sha256"]] |= {row[name] for name in names if row[name]}
-    return [Payload(sample_id=k, contents=tuple(sorted(v))) for k, v in sorted(contents.items())]
+                stored[row["sha256"]] |= {row["stored"]} if row.get("stored") else set()
+    return [
+        Payload(sample_id=name, contents=tuple(sorted(held)), stored=tuple(sorted(stored[name])))
+        for name, held in sorted(contents.items())
+    ]
 
 
 def copies(lake: Lake, sample_ids: Collection[str]) -> list[str]:
@@ -183,12 +192,27 @@ def repin(lake: Lake, sample_ids: Collection[str], held: Iterable[Release]) -> N
                 **rows[release.name],
                 "tables": json.dumps(tables),
                 "left_out": left_out.to_json(),
+                "passport": json.dumps(without(release.passport, sample_ids), sort_keys=True),
                 "superseded_by": heir.name if supersedes and heir else release.superseded_by,
             }
         )
     if moved:
         table = pa.Table.from_pylist(moved, SCHEMAS["releases"])
         lake.open("releases").merge_insert("name").when_matched_update_all().execute(table)
+
+
+def without(sealed: Any, sample_ids: Collection[str]) -> Any:
+    """A passport, or a part of one, that names none of these images: no example, no suspect."""
+    if isinstance(sealed, Mapping):
+        return {key: without(value, sample_ids) for key, value in sealed.items()}
+    if not isinstance(sealed, list | tuple):
+        return sealed
+    return [without(one, sample_ids) for one in sealed if not _names(one, sample_ids)]
+
+
+def _names(one: Any, sample_ids: Collection[str]) -> bool:
+    told = one.values() if isinstance(one, Mapping) else [one]
+    return any(isinstance(value, str) and value in sample_ids for value in told)
 
 
 def purge(lake: Lake) -> None:

@@ -1,6 +1,5 @@
 """A lake: one folder or bucket prefix of Lance tables whose rows are only ever added, by key."""
 
-import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -59,10 +58,20 @@ class Lake:
     def __repr__(self) -> str:
         return f"Lake({self.uri!r})"
 
+    def __reduce__(self) -> tuple[Callable[..., "Lake"], tuple[Any, ...]]:
+        """What travels to another process: where the lake is and how it is read, and nothing open.
+
+        A folder travels by its whole path: another process may stand elsewhere.
+        """
+        if self.place is None:
+            return _reopened, (str(Path(self.uri).absolute()), self.branch, self._is_checked)
+        where = (self.place.endpoint, self.place.deadline_s)
+        return _reopened, (self.uri, self.branch, self._is_checked, *where)
+
     def on(self, branch: str) -> Self:
         """The same lake, seen from a Lance branch; "" is main."""
-        view = copy.copy(self)
-        view.branch = branch
+        view = object.__new__(type(self))
+        vars(view).update(vars(self), branch=branch)
         return view
 
     def insist(self, what: str, call: Callable[[], T]) -> T:
@@ -265,6 +274,16 @@ class Lake:
 
     def _path(self, table: str) -> str:
         return f"{self.uri}/{table}.lance"
+
+
+def _reopened(
+    uri: str,
+    branch: str,
+    is_checked: bool,
+    endpoint: str | None = None,
+    deadline_s: float = places.DEADLINE_S,
+) -> Lake:
+    return Lake(uri, endpoint, deadline_s, is_alone=is_checked).on(branch)
 
 
 def _branch_of(entry: str) -> str:

@@ -30,6 +30,22 @@ def batches(
     ).to_batches()
 
 
+def chosen(dataset: lance.LanceDataset, columns: list[str], where: str) -> Iterator[pa.RecordBatch]:
+    """Stream columns that hold bytes, of few rows among many, in the table's order.
+
+    Of the others Lance reads the filter's column alone. Some twenty batches are held at a time.
+    """
+    yield from dataset.scanner(
+        columns=columns,
+        filter=where,
+        late_materialization=True,
+        batch_size=16,
+        batch_readahead=1,
+        fragment_readahead=1,
+        io_buffer_size=BYTES,
+    ).to_batches()
+
+
 def narrow(
     dataset: lance.LanceDataset, columns: list[str], where: str | None = None
 ) -> pa.RecordBatchReader:

@@ -1,5 +1,6 @@
 """The flows without any server: the same steps, called plainly."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from flows.featurize import featurize
 from flows.ingest import ingest
 from flows.predict import predict
 from flows.train import train
+from neuro import problem as problems
+from neuro import shown
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.store import features, journal, releases
+from neuro.store import excerpts, features, journal, releases
 from neuro.store.lake import Lake
+from neuro.store.releases import Release
 from neuro.training import TrainConfig
+from tasks import data, explore
 from tasks.featurize import DESCRIPTORS, DESCRIPTORS_HASH
 from tests.flows.conftest import Draw
 
@@ -144,13 +149,55 @@ def test_an_erasure_draws_the_page_again_without_the_image_and_tells_nobody(
     assert [text for text in own if text in page.read_text()] == own != []
     before = journal.entries(lake, "verdict")
     removed = erase.fn(sample=gone.sample_id, reason="consent withdrawn")["removed"]
-    assert (removed["pages"], removed["redrawn"], removed["redraw"]) == (
-        [str(page)],
-        [str(page)],
-        [],
-    )
+    heir = releases.find(lake, "brain").name
+    passports = [home / "reports" / "passport" / f"{name}.html" for name in (window, heir)]
+    assert removed["pages"] == [str(page), str(passports[0])]
+    assert removed["redrawn"] == [str(page), str(passports[1])]
+    assert removed["redraw"] == []
     assert [text for text in own if text in page.read_text()] == []
     assert journal.entries(lake, "verdict") == before
+
+
+def test_every_ingest_leaves_a_passport_page(home: Path, draw: Draw) -> None:
+    release = ingest.fn(source=str(draw(LABELS, 5)))["release"]
+    page = (home / "reports" / "passport" / f"{release}.html").read_text()
+    assert "Research use only" in page
+    assert "Synthetic images" in page
+    assert "<strong>20</strong>images" in page
+
+
+def _pictures(lake: Lake, release: Release, sample_id: str) -> list[str]:
+    """What a page has of a sample: its digest, and its picture as data."""
+    ((_, stored),) = excerpts.images(lake, release, [sample_id])
+    return [sample_id, base64.b64encode(shown.small(stored)).decode()]
+
+
+def test_after_an_erasure_no_page_shows_the_image_and_the_pages_are_there_again(
+    home: Path, draw: Draw
+) -> None:
+    question, lake = problems.load("brain"), Lake(str(home / "lake"))
+    first = ingest.fn(source=str(draw(LABELS, 5)))["release"]
+    ingest.fn(source=str(draw(["glioma"], 3, name="later", seed=1)))
+    before = releases.find(lake, "brain")
+    page = explore.draw(data.load(lake, question))
+    earlier = home / "reports" / "passport" / f"{first}.html"
+    untouched = earlier.read_bytes()
+    new = {s.sample_id for s in releases.samples(lake, before) if s.entered == before.name}
+    (gone, *_) = [sample_id for sample_id in new if sample_id in page.read_text()]
+    own = _pictures(lake, before, gone)
+    assert all(text in page.read_text() for text in own)
+    removed = erase.fn(sample=gone, reason="consent withdrawn")["removed"]
+    heir = releases.find(lake, "brain").name
+    pages = {path.relative_to(home / "reports") for path in (home / "reports").rglob("*.html")}
+    assert {str(each) for each in pages} == {
+        f"passport/{first}.html",
+        f"passport/{heir}.html",
+        f"explore/brain/{heir}.html",
+    }
+    every = [(home / "reports" / each).read_text() for each in pages]
+    assert [text for text in own if any(text in held for held in every)] == []
+    assert earlier.read_bytes() == untouched
+    assert (len(removed["pages"]), len(removed["redrawn"]), removed["redraw"]) == (2, 2, [])
 
 
 def test_a_model_that_is_no_folder_needs_the_registry(home: Path, draw: Draw) -> None:

@@ -4,29 +4,7 @@ import pytest
 from neuro import audit, nearest
 from neuro.audit import Inspected
 from neuro.split import Member
-
-RNG = np.random.default_rng(0)
-NOISE = RNG.integers(0, 256, (6, 32, 32)).astype(np.uint8)  # cosines among them below 0.1
-
-
-def vectors(pictures: list[np.ndarray]) -> audit.Vectors:
-    return audit.vectors([np.ascontiguousarray(picture).tobytes() for picture in pictures])
-
-
-def poses(picture: np.ndarray) -> list[np.ndarray]:
-    """Work out the eight poses by coordinates, without np.rot90."""
-    flips = [picture, picture[::-1], picture[:, ::-1], picture[::-1, ::-1]]
-    return flips + [flip.T for flip in flips]
-
-
-def near(picture: np.ndarray, cosine: float, other: np.ndarray) -> np.ndarray:
-    """A picture at the given cosine from another, up to the rounding of its grey levels."""
-    a, b = (x - x.mean() for x in (picture.astype(float), other.astype(float)))
-    b -= a * (a * b).sum() / (a * a).sum()
-    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
-    mixed = cosine * a + np.sqrt(1 - cosine**2) * b
-    grey: np.ndarray = np.round(128 + mixed * 100 / np.abs(mixed).max()).astype(np.uint8)
-    return grey
+from tests.neuro.pictures import NOISE, near, poses, vectors
 
 
 def inspected(
@@ -52,63 +30,8 @@ def inspected(
     )
 
 
-def test_pairs_of_newcomers_complete_those_of_the_others_to_all() -> None:
-    rng = np.random.default_rng(0)
-    pictures = [NOISE[n % 5] // (1 + n % 3) for n in range(12)]
-    ids, all_of_them = [f"{n:02d}" for n in range(12)], vectors(pictures)
-    whole = {tuple(pair) for pair in np.sort(nearest.near_pairs(all_of_them, 0, 0.97)).tolist()}
-    assert len(whole) > 5
-    for first in (0, 5, 12):
-        order = rng.permutation(12)
-        found = audit.twin_pairs(all_of_them[order[:first]], all_of_them[order[first:]], 0.97)
-        met = audit.Newcomers(ids=[ids[n] for n in order], first=first, pairs=found)
-        completed = met.completed(ids, all_of_them, 0.97)
-        assert [tuple(pair) for pair in completed.tolist()] == sorted(whole)
-
-
-def test_pairs_with_what_a_release_leaves_out_are_none_of_its_own() -> None:
-    small = vectors([NOISE[0], NOISE[0] // 2, NOISE[0]])
-    met = audit.Newcomers(
-        ids=["a", "b", "c"], first=1, pairs=audit.twin_pairs(small[:1], small[1:], 0.97)
-    )
-    assert met.completed(["b", "c"], small[1:], 0.97).tolist() == [[0, 1]]
-
-
 def passport(data: Inspected) -> audit.Passport:
     return audit.inspect(data, is_synthetic=False)
-
-
-@pytest.mark.parametrize("pose", range(8))
-def test_a_picture_is_a_twin_in_each_of_its_eight_poses(pose: int) -> None:
-    turned = vectors([NOISE[1], poses(NOISE[0])[pose]])
-    pairs = audit.twin_pairs(vectors([NOISE[2], NOISE[0]]), turned, 0.97)
-    assert pairs.tolist() == [[1, 3]]
-
-
-def test_different_pictures_are_no_twins() -> None:
-    assert audit.twin_pairs(vectors([]), vectors(list(NOISE)), 0.5).tolist() == []
-
-
-@pytest.mark.parametrize(("cosine", "found"), [(0.975, [[0, 1]]), (0.965, [])])
-def test_the_cosine_is_the_threshold(cosine: float, found: list[list[int]]) -> None:
-    pair = vectors([NOISE[0], near(NOISE[0], cosine, NOISE[1])])
-    assert audit.twin_pairs(pair[:1], pair[1:], 0.97).tolist() == found
-
-
-def test_brightness_and_contrast_do_not_hide_a_twin() -> None:
-    dim = (NOISE[0] // 4 + 20).astype(np.uint8)
-    assert len(audit.twin_pairs(vectors([NOISE[0]]), vectors([dim]), 0.99)) == 1
-
-
-def test_twins_among_the_known_alone_are_not_repeated() -> None:
-    known = vectors([NOISE[0], NOISE[0]])
-    pairs = audit.twin_pairs(known, vectors([NOISE[0].T, NOISE[0][::-1]]), 0.97)
-    assert sorted(map(tuple, pairs.tolist())) == [(0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
-
-
-def test_a_flat_thumbnail_is_nobodys_twin() -> None:
-    flat = np.full((32, 32), 9, np.uint8)
-    assert audit.twin_pairs(vectors([flat]), vectors([flat, NOISE[0]]), 0.97).tolist() == []
 
 
 def test_exact_and_near_twins_are_counted_by_cluster() -> None:

@@ -1,6 +1,8 @@
 """Erasure on real tables: bytes gone everywhere, everything else as it was."""
 
+import base64
 import io
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from neuro import branching, erasing, frames, image, scrubbing
+from neuro import branching, erasing, frames, image, scrubbing, shown
 from neuro.absence import Site
 from neuro.erasing import Erased, Request
 from neuro.errors import ConfigError, ErasedError, StaleError, UnknownNameError
@@ -166,7 +168,7 @@ def test_caches_pages_predictions_quarantine_and_inbox_are_clean_too(
     frames.build(
         Pinned(samples=releases.samples(lake, second), content_hash=second.content_hash),
         brain,
-        images.stored_bytes(lake, second, ids(lake)),
+        lambda spec: [frames.decode(images.stored_bytes(lake, second, ids(lake)), spec)],
         home / "frames",
     )
     (home / "predictions").mkdir()
@@ -215,6 +217,61 @@ def test_a_page_that_counted_the_image_in_goes_and_the_command_that_draws_it_aga
     (page,) = removed["redraw"]
     assert page["command"] == f"neuro drift --problem brain --window {second.name}"
     assert [page.name for page in (home / "reports").iterdir()] == [f"brain-{earlier}.html"]
+
+
+def test_pages_of_releases_that_held_it_go_and_of_no_other(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    for folder in ("passport", "explore/brain"):
+        (home / "reports" / folder).mkdir(parents=True)
+        for release in (first, second):
+            (home / "reports" / folder / f"{release.name}.html").write_text("means of many")
+    removed = erase(sample=digest(png(5))).removed
+    left = sorted(path.relative_to(home / "reports") for path in (home / "reports").rglob("*.html"))
+    assert [str(path) for path in left] == [
+        f"explore/brain/{first.name}.html",
+        f"passport/{first.name}.html",
+    ]
+    assert len(removed["pages"]) == 2
+
+
+def test_a_page_that_shows_the_picture_goes_whatever_it_is_called(
+    lake: Lake, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    (home / "reports").mkdir()
+    for name, n in (("gone", 5), ("kept", 6)):
+        encoded = base64.b64encode(shown.small(image.clean(png(n)).stored)).decode()
+        text = f'<img src="data:image/jpeg;base64,{encoded}">'
+        (home / "reports" / f"{name}.html").write_text(text)
+    done = erase(sample=digest(png(5)))
+    assert done.found == []
+    assert [path.name for path in (home / "reports").iterdir()] == ["kept.html"]
+
+
+def test_a_passport_names_no_erased_image_any_more(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png
+) -> None:
+    gone, kept = digest(png(5)), digest(png(6))
+    sealed = {
+        **second.passport,
+        "twins": {"near_groups": 1, "examples": [[{"sample_id": gone}, {"sample_id": kept}]]},
+        "label_suspects": [
+            {"sample_id": gone, "neighbours": [kept]},
+            {"sample_id": kept, "neighbours": [gone, kept]},
+        ],
+    }
+    rows = [
+        {**row, "passport": json.dumps(sealed)} if row["name"] == second.name else row
+        for row in lake.read("releases").to_pylist()
+    ]
+    table = lake.open("releases")
+    changed = pa.Table.from_pylist(rows, table.schema)
+    table.merge_insert("name").when_matched_update_all().execute(changed)
+    assert erase(sample=gone).found == []
+    now = releases.find(lake, "brain", second.name).passport
+    assert now["twins"] == {"near_groups": 1, "examples": [[{"sample_id": kept}]]}
+    assert now["label_suspects"] == [{"sample_id": kept, "neighbours": [kept]}]
+    assert now["images"] == second.passport["images"]
 
 
 def test_an_inbox_elsewhere_is_emptied_too(

@@ -45,7 +45,7 @@ def test_the_facts_of_an_image_are_stored_with_its_sample(
     ingest(lake, one_patient)
     found = {name: json.loads(row["metadata"]) for name, row in samples(lake).items()}
     assert (found["a.dcm"]["modality"], found["a.dcm"]["patient_age_years"]) == ("MR", 90)
-    assert found["d.jpg"] == {"format": "PNG"}
+    assert found["d.jpg"] == {"format": "PNG", "bytes": len(png(9))}
 
 
 def test_what_the_table_says_goes_before_what_the_file_says(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from neuro import frames, image, preprocess
-from neuro.frames import Frames, Pinned
+from neuro.frames import Frames, Part, Pinned
+from neuro.preprocess import PreprocessSpec
 from neuro.problem import Problem
 from neuro.sample import Sample
 
@@ -40,8 +41,13 @@ def pinned(content_hash: str = "c" * 64) -> Pinned:
 @pytest.fixture
 def build(brain: Problem, stored: dict[str, bytes], tmp_path: Path) -> Build:
     def run(data: Pinned | None = None, asked: Problem = brain) -> Frames:
-        backwards = reversed(list(stored.items()))
-        return frames.build(data or pinned(), asked, backwards, tmp_path / "cache")
+        backwards = list(reversed(list(stored.items())))
+
+        def read(spec: PreprocessSpec | None) -> Iterator[Part]:
+            yield frames.decode(backwards[:1], spec)
+            yield frames.decode(backwards[1:], spec)
+
+        return frames.build(data or pinned(), asked, read, tmp_path / "cache")
 
     return run
 
@@ -122,20 +128,20 @@ def test_another_release_or_another_preprocess_is_another_cache(
 
 
 def test_a_failure_while_decoding_leaves_no_cache(brain: Problem, tmp_path: Path) -> None:
-    def broken() -> Iterator[tuple[str, bytes]]:
-        yield "0", b"no image"
+    def broken(spec: PreprocessSpec | None) -> Iterator[Part]:
+        yield frames.decode([("0", b"no image")], spec)
 
     with pytest.raises(OSError, match="cannot identify"):
-        frames.build(pinned(), brain, broken(), tmp_path / "cache")
+        frames.build(pinned(), brain, broken, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_cached_run_still_reads_every_image(build: Build, brain: Problem, tmp_path: Path) -> None:
     build()
 
-    def damaged() -> Iterator[tuple[str, bytes]]:
-        yield "0", b""
+    def damaged(spec: PreprocessSpec | None) -> Iterator[Part]:
+        yield frames.decode([("0", b"no image")], spec)
         raise RuntimeError("damaged")
 
     with pytest.raises(RuntimeError, match="damaged"):
-        frames.build(pinned(), brain, damaged(), tmp_path / "cache")
+        frames.build(pinned(), brain, damaged, tmp_path / "cache")

@@ -245,8 +245,18 @@ def test_a_webp_becomes_a_png_of_the_same_pixels() -> None:
 
 
 def test_the_content_says_what_a_file_is_and_its_format_is_a_fact() -> None:
-    assert image.clean(encoded(COLOUR, "JPEG")).facts == {"format": "JPEG"}
-    assert image.clean(encoded(COLOUR)).facts == {"format": "PNG"}
+    jpeg, png = encoded(COLOUR, "JPEG"), encoded(COLOUR)
+    assert image.clean(jpeg).facts == {"format": "JPEG", "bytes": len(jpeg)}
+    assert image.clean(png).facts == {"format": "PNG", "bytes": len(png)}
+
+
+def test_which_kinds_of_notes_a_file_had_is_a_fact_and_not_what_they_said() -> None:
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Author", "Jane Doe")
+    with_text = image.clean(encoded(COLOUR, "PNG", pnginfo=notes, exif=exif())).facts
+    assert with_text["removed"] == "EXIF;text"
+    assert image.clean(encoded(COLOUR, "JPEG", comment=b"Jane Doe")).facts["removed"] == "comment"
+    assert image.clean(encoded(COLOUR, "JPEG", exif=exif())).facts["removed"] == "EXIF"
 
 
 @pytest.mark.parametrize("progressive", [False, True])

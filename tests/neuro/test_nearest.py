@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from neuro import audit, nearest
+from neuro import nearest, twins
+from neuro.harmonics import Vectors
 
 
 def flipped(picture: np.ndarray, pose: int) -> np.ndarray:
@@ -11,7 +12,7 @@ def flipped(picture: np.ndarray, pose: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def rows() -> audit.Vectors:
+def rows() -> Vectors:
     """600 pictures, smooth to rough: noisy copies of 60, each copy in a pose of its own."""
     rng = np.random.default_rng(0)
     scale = np.hypot(*np.indices((32, 32))) + 1
@@ -23,11 +24,11 @@ def rows() -> audit.Vectors:
         mixed = flipped(smooth + rough, number % 8)
         grey = 128 + mixed * 100 / np.abs(mixed).max()
         pictures.append(np.ascontiguousarray(grey.astype(np.uint8)).tobytes())
-    return audit.vectors(pictures)
+    return twins.vectors(pictures)
 
 
 @pytest.fixture(scope="module")
-def cosines(rows: audit.Vectors) -> np.ndarray:
+def cosines(rows: Vectors) -> np.ndarray:
     """All pairs in full, in double precision."""
     pictures = rows.astype(float).reshape(-1, 32, 32)
     every = [np.stack([flipped(p, pose) for p in pictures]).reshape(600, -1) for pose in range(8)]
@@ -38,7 +39,7 @@ def cosines(rows: audit.Vectors) -> np.ndarray:
 @pytest.mark.parametrize("cosine", [0.9, 0.97])
 @pytest.mark.parametrize("first", [0, 400])
 def test_every_near_pair_is_found_and_no_other(
-    rows: audit.Vectors, cosines: np.ndarray, cosine: float, first: int
+    rows: Vectors, cosines: np.ndarray, cosine: float, first: int
 ) -> None:
     expected = np.argwhere(np.triu(cosines >= cosine, 1))
     expected = expected[expected[:, 1] >= first]
@@ -48,7 +49,7 @@ def test_every_near_pair_is_found_and_no_other(
 
 
 def test_the_nearest_picture_is_the_nearest_of_all_that_may_be_chosen(
-    rows: audit.Vectors, cosines: np.ndarray
+    rows: Vectors, cosines: np.ndarray
 ) -> None:
     rng = np.random.default_rng(1)
     neighbours = nearest.Neighbours(rows)
@@ -62,4 +63,4 @@ def test_the_nearest_picture_is_the_nearest_of_all_that_may_be_chosen(
 
 
 def test_one_picture_alone_has_no_pair() -> None:
-    assert nearest.near_pairs(audit.vectors([bytes(range(256)) * 4]), 0, 0.97).shape == (0, 2)
+    assert nearest.near_pairs(twins.vectors([bytes(range(256)) * 4]), 0, 0.97).shape == (0, 2)

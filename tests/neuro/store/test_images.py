@@ -1,5 +1,5 @@
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import pytest
 
 from neuro import frames
 from neuro.errors import DamagedError
-from neuro.frames import Pinned
+from neuro.frames import Part, Pinned
+from neuro.preprocess import PreprocessSpec
 from neuro.problem import Problem
 from neuro.sample import Sample
 from neuro.store import images, releases
@@ -53,6 +54,24 @@ def test_whole_images_are_read_as_they_were_stored(lake: Lake, release: Release,
     assert dict(images.stored_bytes(lake, release, ["c", "a"])) == {"a": png(0), "c": png(2)}
 
 
+def test_of_many_wanted_images_the_table_is_read_and_of_few_their_rows_alone(
+    lake: Lake, release: Release, png: Png, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = dict(images.stored_bytes(lake, release, ["c", "a"]))
+    monkeypatch.setattr(images, "FEW", 1)
+    assert dict(images.stored_bytes(lake, release, ["c", "a"])) == few
+
+
+def test_wanted_images_are_put_into_the_tables_order(lake: Lake, release: Release) -> None:
+    assert images.in_order(lake, release, ["c", "a"]) == ["a", "c"]
+    with pytest.raises(DamagedError, match=r"1 images of .* are missing"):
+        images.in_order(lake, release, ["a", "d"])
+
+
+def test_nothing_wanted_is_nothing_read(lake: Lake, release: Release) -> None:
+    assert list(images.stored_bytes(lake, release, [])) == []
+
+
 def test_damaged_and_missing_images_are_named(
     lake: Lake, release: Release, samples: list[Sample]
 ) -> None:
@@ -73,9 +92,12 @@ def test_a_damaged_image_stops_the_frames_and_leaves_no_cache(
     lake: Lake, release: Release, samples: list[Sample], brain: Problem, tmp_path: Path
 ) -> None:
     pinned = Pinned(samples=samples, content_hash=release.content_hash)
-    stored = images.stored_bytes(lake, release, IDS)
+
+    def read(spec: PreprocessSpec | None) -> Iterator[Part]:
+        yield frames.decode(images.stored_bytes(lake, release, IDS), spec)
+
     with pytest.raises(DamagedError):
-        frames.build(pinned, brain, stored, tmp_path / "cache")
+        frames.build(pinned, brain, read, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 

@@ -1,0 +1,69 @@
+"""Maps on which images that are alike lie near one another: two principal components of a set."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FLAT = 1e-6  # a number whose deviation is below it says nothing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Map:
+    """Places of images. rows: (m,) int64, which images. points: (m, 2) float64.
+
+    explained: share of the standardised variance along each of the two axes. n_fitted: images of
+    the training split that the axes were found from.
+    """
+
+    name: str
+    rows: NDArray[np.int64]
+    points: NDArray[np.float64]
+    explained: tuple[float, float]
+    n_fitted: int
+
+
+def draw(
+    name: str,
+    vectors: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    fitted: NDArray[np.bool_],
+) -> Map | None:
+    """Standardise, find two principal components of the fitted rows alone, and place all.
+
+    vectors: (m, d), of the images ``rows``, (m,). fitted: (m,), the training split: what is tested
+    on must not shape what is looked at. None with fewer than three of them, or all alike.
+    """
+    known = vectors[fitted].astype(np.float64)
+    if len(known) < 3:
+        return None
+    mean, deviation = known.mean(axis=0), known.std(axis=0)
+    varies = deviation > _FLAT
+    if varies.sum() < 2:
+        return None
+    standard = (known[:, varies] - mean[varies]) / deviation[varies]
+    values, axes = np.linalg.eigh(standard.T @ standard / len(standard))
+    two = axes[:, :-3:-1]
+    two = two * np.sign(two[np.abs(two).argmax(axis=0), [0, 1]])  # else the side is up to chance
+    share = np.maximum(values[:-3:-1], 0) / varies.sum()
+    points = (vectors[:, varies] - mean[varies]) / deviation[varies] @ two
+    return Map(
+        name=name,
+        rows=rows,
+        points=points,
+        explained=(float(share[0]), float(share[1])),
+        n_fitted=len(known),
+    )
+
+
+def thinned(whole: Map, n: int, seed: int) -> Map:
+    """The map with at most n of its images, drawn by the seed."""
+    kept = some(np.arange(len(whole.rows)), n, seed)
+    return replace(whole, rows=whole.rows[kept], points=whole.points[kept])
+
+
+def some(rows: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+    """At most n of the rows, drawn by the seed, in order."""
+    if len(rows) <= n:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, n, replace=False))
