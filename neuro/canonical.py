@@ -63,7 +63,7 @@ def _lean() -> Sums:
 
 @lru_cache(maxsize=64)
 def _symmetric(size: int) -> Sums:
-    """What each of ``size`` pixels gives to each of 32; the same seen from either end. (32, size)."""
+    """What each of ``size`` pixels gives to each of 32; (32, size), the same from either end."""
     one = kernel(size, _SIDE).astype(np.float64)
     both: Sums = one + one[::-1, ::-1]
     return both

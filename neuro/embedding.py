@@ -32,6 +32,7 @@ BATCH = 16  # of every run: a batch of another size may be rounded otherwise
 TOLERANCE = 1e-3  # of a graph beside its network, relative
 
 Precision = Literal["bf16", "f32"]
+PRECISIONS: tuple[Precision, ...] = ("bf16", "f32")
 Frames = NDArray[np.uint8]
 Run = Callable[[Frames], NDArray[np.float32]]
 
@@ -150,16 +151,20 @@ def _digest(network: nn.Module) -> str:
 class _Normalised(nn.Module):
     """Frames (n, size, size, 3) uint8 to embeddings; the normalisation is part of the graph."""
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], deviation: Sequence[float]):
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self, made: model.Extractor) -> None:
         super().__init__()
-        self.network = network
-        scale = 1 / (255 * torch.tensor(deviation))
-        self.register_buffer("scale", scale[:, None, None])
-        self.register_buffer("shift", (-torch.tensor(mean) / torch.tensor(deviation))[:, None, None])
+        self.network = made.network
+        mean, deviation = (torch.tensor(v)[:, None, None] for v in (made.mean, made.deviation))
+        self.register_buffer("scale", 1 / (255 * deviation))
+        self.register_buffer("shift", -mean / deviation)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         scaled = frames.permute(0, 3, 1, 2).float() * self.scale + self.shift
-        return self.network(scaled).flatten(1)
+        embedding: torch.Tensor = self.network(scaled)
+        return embedding.flatten(1)
 
 
 def _engine(encoder: Backbone) -> Run:
@@ -181,7 +186,7 @@ def _built(encoder: Backbone) -> Run:
             f"the weights of {encoder.name} are {found[:12]} here, expected "
             f"{encoder.weights_digest[:12]}; give the same file everywhere"
         )
-    whole = _Normalised(made.network, made.mean, made.deviation).eval()
+    whole = _Normalised(made).eval()
     graph = _exported(whole, encoder.input.size_px)
     if graph is None:
         return _plain(whole, encoder.precision)
@@ -200,7 +205,7 @@ def _exported(network: nn.Module, size_px: int) -> bytes | None:
             torch.onnx.export(
                 network,
                 (torch.from_numpy(frames),),
-                buffer,
+                buffer,  # type: ignore[arg-type]  # a file or a buffer, says its documentation
                 input_names=["frames"],
                 output_names=["embedding"],
                 dynamo=False,

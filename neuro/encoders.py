@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -162,3 +162,13 @@ def _grey(raw: bytes) -> NDArray[np.uint8]:
         return jpeg.brightness(raw)
     with Image.open(io.BytesIO(raw), formats=("PNG",)) as opened:
         return np.asarray(opened.convert("L"))
+
+
+def fit(frames: NDArray[np.uint8], rows: NDArray[np.int64], fitting: Fitting, batch: int) -> Fit:
+    """Fit principal components on some rows of (n, size, size, channels) frames, batch by batch."""
+
+    def blocks() -> Iterator[Vectors]:
+        for start in range(0, len(rows), batch):
+            yield flat_frames(frames[rows[start : start + batch]], fitting.spec)
+
+    return pca.fit(blocks, fitting.components, seed=fitting.seed)

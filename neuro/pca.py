@@ -57,7 +57,7 @@ def fit(blocks: Blocks, k: int, *, seed: int = 0) -> Fit:
     """
     n, mean, deviation = _moments(blocks)
     varies = deviation > _FLAT
-    scale = np.where(varies, deviation, np.float32(1))
+    scale = np.where(varies, deviation, 1).astype(np.float32)
 
     def standard() -> Iterator[Rows]:
         for rows in blocks():

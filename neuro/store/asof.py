@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from neuro.sample import SPLITS
 from neuro.store import features, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
 
 COLUMNS = ("sample_id", "label", "class", "group_id", "split", "given_split", "entered")
-HELD_BACK = "test"
-_READ = tuple(name for name in COLUMNS if name != "class")
+FITTED = ("train", "val", "calibration")  # what a model may be fitted and chosen on
+_READ = tuple(column for column in COLUMNS if column != "class")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +33,7 @@ def tables(
     release: Release,
     wanted: Wanted,
     class_of: Callable[[str], str],
-    splits: Sequence[str] = tuple(name for name in SPLITS if name != HELD_BACK),
+    splits: Sequence[str] = FITTED,
 ) -> Iterator[pa.Table]:
     """The release's samples of these splits, part after part, with labels as they were then.
 
@@ -47,14 +46,16 @@ def tables(
             lake, wanted.features, wanted.encoder_hash, rows["sample_id"].to_pylist()
         )
         known = {name: rows[name] for name in _READ}
-        known["class"] = pa.array([class_of(label) for label in rows["label"].to_pylist()], pa.string())
+        known["class"] = pa.array(
+            [class_of(label) for label in rows["label"].to_pylist()], pa.string()
+        )
         held = {name: known[name] for name in COLUMNS}
         if rows.num_rows:
             yield pa.table(held | _columns(vectors.astype(np.float32), wanted.names))
 
 
 def write(parts: Iterator[pa.Table], about: Mapping[str, str], path: Path) -> int:
-    """Write a frame as Parquet, whole or not at all; returns its rows. about: kept in its schema."""
+    """Write a frame as Parquet, whole or not at all; returns its rows. about: kept in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.part")
     rows, writer = 0, None
@@ -74,7 +75,9 @@ def write(parts: Iterator[pa.Table], about: Mapping[str, str], path: Path) -> in
     return rows
 
 
-def _columns(vectors: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", names: tuple[str, ...]) -> dict[str, pa.Array]:
+def _columns(
+    vectors: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", names: tuple[str, ...]
+) -> dict[str, pa.Array]:
     if names:
         return {name: pa.array(vectors[:, place]) for place, name in enumerate(names)}
     flat = pa.array(vectors.ravel())

@@ -98,8 +98,8 @@ def read(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> NDA
     for held in _held(lake, name, encoder_hash, ["sha256", "vector"], wanted):
         place = pc.index_in(order, value_set=held["sha256"])
         if not place.null_count:
-            vectors = _block(held["vector"])
-            return vectors[place.to_numpy()].astype(np.float64)
+            rows: NDArray[np.float32] = _block(held["vector"])[place.to_numpy()]
+            return rows.astype(np.float64)
     _refuse(lake, name, encoder_hash, wanted)
     return np.empty((0, 0))
 
@@ -133,7 +133,11 @@ def _made(lake: Lake, name: str) -> list[FeatureSet]:
         dataset = lake.open(table)
         width = dataset.schema.field("vector").type.list_size
         for batch in narrow(dataset, list(_MADE_BY)):
-            same = pa.Table.from_batches([batch]).group_by(list(_MADE_BY)).aggregate([([], "count_all")])
+            same = (
+                pa.Table.from_batches([batch])
+                .group_by(list(_MADE_BY))
+                .aggregate([([], "count_all")])
+            )
             for row in same.to_pylist():
                 key = (row["encoder_hash"], row["preprocess_hash"], width)
                 counted[key] += row["count_all"]
