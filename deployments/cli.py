@@ -8,6 +8,7 @@ import typer
 
 from deployments import (
     cli_data,
+    cli_features,
     cli_lake,
     cli_models,
     cli_passport,
@@ -26,7 +27,7 @@ app = typer.Typer(
     help="Honest, current and answerable classifiers for medical images. "
     "Research use only; not a medical device.",
 )
-VERBS = (cli_data, cli_passport, cli_quarantine, cli_lake, cli_models, cli_storage)
+VERBS = (cli_data, cli_passport, cli_features, cli_quarantine, cli_lake, cli_models, cli_storage)
 for verbs in (module.app for module in VERBS):
     app.registered_commands += verbs.registered_commands
     app.registered_groups += verbs.registered_groups

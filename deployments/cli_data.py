@@ -1,14 +1,14 @@
-"""Verbs about data: problem, ingest, labels, featurize."""
+"""Verbs about data: problem, ingest, labels."""
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from deployments import console
-from deployments.console import BranchName, Json, LakeUri, Local, Problem, ReleaseName
+from deployments.console import BranchName, Json, LakeUri, Local, Problem
 from neuro import problem as problems
 
 app = typer.Typer()
@@ -131,31 +131,3 @@ def labels_import(
     }
     facts |= {"seen": done.seen, "added": done.added, "unchanged": done.unchanged}
     console.show(facts, as_json=as_json, title="labels")
-
-
-@app.command()
-def featurize(
-    features: Annotated[
-        Literal["descriptors", "embedding"], typer.Option("--set", help="Which feature set.")
-    ] = "descriptors",
-    problem: Problem = "brain",
-    model: Annotated[str, typer.Option(help="For embedding: whose.")] = "champion",
-    release: ReleaseName = None,
-    lake: LakeUri = None,
-    local: Local = False,
-    as_json: Json = False,
-) -> None:
-    """Compute what is missing of a feature set.
-
-    Example: neuro featurize --set descriptors --problem brain
-    """
-    result = console.call(
-        "featurize",
-        is_local=local,
-        problem=problem,
-        features=features,
-        model=model,
-        release=release,
-        lake=lake,
-    )
-    console.show(result, as_json=as_json, title="features")

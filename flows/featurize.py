@@ -5,8 +5,9 @@ from typing import Any, Literal
 from prefect import flow
 
 from neuro import problem as problems
-from tasks import data, models, runners
+from tasks import data, runners
 from tasks import featurize as steps
+from tasks.encoders import Choice
 
 
 @flow(
@@ -14,19 +15,22 @@ from tasks import featurize as steps
     flow_run_name="featurize {problem} {features}",
     task_runner=runners.ConfiguredRunner(),
 )
-def featurize(
+def featurize(  # noqa: PLR0913 - one parameter for each flag of the command
     problem: str = "brain",
-    features: Literal["descriptors", "embedding"] = "descriptors",
-    model: str = "champion",
+    features: str = "descriptors",
+    model: str = "",
+    weights: str = "",
+    precision: Literal["", "bf16", "f32"] = "",
     release: str | None = None,
     lake: str | None = None,
 ) -> dict[str, Any]:
     """Fill a feature set of a release; only images without a vector are read.
 
-    embedding is the penultimate layer of ``model``. Returns set, images and computed.
+    features: descriptors, thumb, pixels_pca or embedding_NAME, for any timm name; embedding is the
+    penultimate layer of ``model``. weights: a local safetensors file. precision: by default the
+    fastest here. Returns set, images, computed, encoder_hash and release.
     """
     question = problems.load(problem)
     loaded = data.load(data.open_lake(lake), question, release)
-    if features == "descriptors":
-        return steps.describe(loaded)
-    return steps.embed(loaded, models.load(question, model))
+    choice = Choice(features=features, model=model, weights=weights, precision=precision)
+    return steps.compute(loaded, choice)

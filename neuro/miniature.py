@@ -37,7 +37,7 @@ def shrink(grey: Grey, height: int, width: int) -> Grey:
     for done, first, weights in _bands(grey.shape[0], height):
         rows = grey[first : first + weights.shape[1]].astype(np.float32)
         np.matmul(weights, rows, out=tall[done : done + len(weights)])
-    return _levels(_levels(tall) @ _weights(grey.shape[1], width).T).astype(np.uint8)
+    return _levels(_levels(tall) @ kernel(grey.shape[1], width).T).astype(np.uint8)
 
 
 def _levels(sums: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -50,7 +50,7 @@ def _levels(sums: NDArray[np.float32]) -> NDArray[np.float32]:
 @lru_cache(maxsize=64)
 def _bands(size: int, target: int) -> list[tuple[int, int, NDArray[np.float32]]]:
     """The weights without most of their zeros: some targets at once, from where on they look."""
-    weights, bands = _weights(size, target), []
+    weights, bands = kernel(size, target), []
     for done in range(0, target, _BAND):
         some = weights[done : done + _BAND]
         seen = np.flatnonzero(some.any(axis=0))
@@ -59,7 +59,7 @@ def _bands(size: int, target: int) -> list[tuple[int, int, NDArray[np.float32]]]
 
 
 @lru_cache(maxsize=64)
-def _weights(size: int, target: int) -> NDArray[np.float32]:
+def kernel(size: int, target: int) -> NDArray[np.float32]:
     """What each of ``size`` pixels gives to each of ``target``; (target, size), whole numbers."""
     scale = size / target
     reach = max(scale, 1.0)

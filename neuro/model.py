@@ -1,6 +1,7 @@
 """Backbone and head. The only file that imports timm."""
 
 import difflib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from neuro.errors import ConfigError, TrainingError, UnknownNameError
 
 DEFAULT = "resnet_small"
+SEED = 0  # of an extractor without weights
 _STEM_WIDTH = 16
 _WIDTHS = (32, 64, 128, 256)
 
@@ -65,6 +67,41 @@ def build(name: str, *, channels: int, n_classes: int, weights: Path | None = No
     if weights is not None:
         _load(backbone, weights, classifier=classifier)
     return Network(backbone, width, n_classes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extractor:
+    """A backbone without its classifier, in evaluation mode, and the pictures it was made for.
+
+    network: (n, 3, size, size) float32, of 0..1 less mean over deviation, to (n, width). mean,
+    deviation: of each colour.
+    """
+
+    network: nn.Module
+    size_px: int
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
+def extractor(name: str, weights: Path | None = None) -> Extractor:
+    """Build a backbone for RGB; without ``weights`` at random, from a seed of its own.
+
+    Raises what ``build`` raises.
+    """
+    check(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        backbone, _, classifier = _backbone(name, len("RGB"))
+    if weights is not None:
+        _load(backbone, weights, classifier=classifier)
+    made_for = getattr(backbone, "default_cfg", {})  # resnet_small has none and takes any size
+    size = made_for.get("input_size", (3, 224, 224))
+    return Extractor(
+        network=backbone.eval(),
+        size_px=int(size[-1]),
+        mean=tuple(made_for.get("mean", (0.0, 0.0, 0.0))),
+        deviation=tuple(made_for.get("std", (1.0, 1.0, 1.0))),
+    )
 
 
 class _SmallResNet(nn.Sequential):

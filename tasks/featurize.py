@@ -1,58 +1,68 @@
 """Steps that compute what is missing of a feature set."""
 
-import hashlib
 from logging import getLogger
 from typing import Any
 
-import numpy as np
-
-from monitoring import descriptors
-from neuro import inference
-from neuro.store import features, images
-from tasks import artifacts, settings
+from monitoring.descriptors import Descriptors
+from neuro.embedding import Backbone
+from neuro.encoders import Encoder
+from neuro.store import features
+from tasks import artifacts, encoders, settings, shards
 from tasks.data import Loaded
-from tasks.models import Model
+from tasks.encoders import Choice, Named
 from tasks.steps import step
 
-DESCRIPTORS = "descriptors"
-DESCRIPTORS_HASH = hashlib.sha256(descriptors.VERSION.encode()).hexdigest()
+DESCRIPTORS = Descriptors().name
+DESCRIPTORS_HASH = Descriptors().digest
+RANDOM = "random weights, seeded, never trained"
 
 _log = getLogger(__name__)
 
 
-@step(name="describe")
 def describe(loaded: Loaded) -> dict[str, Any]:
     """Descriptors of the images that have none yet."""
+    return compute(loaded, Choice(features=DESCRIPTORS))
+
+
+def compute(loaded: Loaded, choice: Choice) -> dict[str, Any]:
+    """Vectors of the images that have none yet, shard by shard, stored in one commit."""
     wanted = loaded.frames.sample_ids.tolist()
-    lacking = features.missing(loaded.lake, DESCRIPTORS, DESCRIPTORS_HASH, wanted)
-    vectors: dict[str, features.Vector] = {
-        sample_id: descriptors.describe(raw)
-        for sample_id, raw in images.stored_bytes(loaded.lake, loaded.release, lacking)
-    }
-    made_by = {"encoder_hash": DESCRIPTORS_HASH, "preprocess_hash": ""}
-    return _add(loaded, DESCRIPTORS, vectors, made_by)
+    encoder = encoders.chosen(loaded.problem, choice)
+    known = encoder or encoders.named(loaded.problem, loaded.samples, choice)
+    lacking = features.missing(loaded.lake, known.name, known.digest, wanted)
+    if encoder is None:
+        return _pixels(loaded, known, lacking)
+    facts = _store(loaded, encoder, _encoded(loaded, encoder, lacking))
+    if isinstance(encoder, Backbone):
+        facts |= {"weights": str(encoder.weights or RANDOM), "precision": encoder.precision}
+        if encoder.weights is None:
+            _log.warning("%s has %s; give --weights FILE for others", encoder.name, RANDOM)
+    return facts
 
 
-@step(name="embed")
-def embed(loaded: Loaded, model: Model) -> dict[str, Any]:
-    """The model's own embedding of the images that have none yet."""
-    name, digest = f"embedding_{loaded.problem.name}", model.package.digest
-    wanted = loaded.frames.sample_ids.tolist()
-    lacking = features.missing(loaded.lake, name, digest, wanted)
-    rows = np.flatnonzero(np.isin(loaded.frames.sample_ids, lacking)).astype(np.int64)
-    inference.require_same_preprocess(model.engine, loaded.frames)
-    _, embeddings = inference.outputs(model.engine, loaded.frames.pixels, rows=rows)
-    vectors = dict(zip(loaded.frames.sample_ids[rows].tolist(), embeddings, strict=True))
-    made_by = {"encoder_hash": digest, "preprocess_hash": loaded.frames.preprocess_hash}
-    return _add(loaded, name, vectors, made_by)
+def _pixels(loaded: Loaded, known: Encoder | Named, lacking: list[str]) -> dict[str, Any]:
+    """Principal components are fitted first, if there is anything to do with them."""
+    if not lacking:
+        return _store(loaded, known, {})
+    encoder = encoders.fitted(loaded)
+    path = encoders.picture(loaded, encoder)
+    facts = _store(loaded, encoder, _encoded(loaded, encoder, lacking))
+    return facts | {"picture": str(path)}
 
 
-def _add(
-    loaded: Loaded, name: str, vectors: dict[str, features.Vector], made_by: dict[str, str]
+def _encoded(loaded: Loaded, encoder: Encoder, lacking: list[str]) -> dict[str, features.Vector]:
+    return shards.encode(loaded, encoder, lacking) if lacking else {}
+
+
+@step(name="store vectors")
+def _store(
+    loaded: Loaded, encoder: Encoder | Named, vectors: dict[str, features.Vector]
 ) -> dict[str, Any]:
-    revision = settings.load().revision
-    made = features.add(loaded.lake, name, vectors, made_by | {"code_revision": revision})
-    _log.info("%d new vectors in features_%s", made, name)
-    facts = {"set": name, "images": len(loaded.samples), "computed": made}
-    artifacts.table("features", [facts], f"Feature set {name}")
+    made_by = {"encoder_hash": encoder.digest, "preprocess_hash": encoder.preprocess_hash}
+    made_by |= {"code_revision": settings.load().revision}
+    made = features.add(loaded.lake, encoder.name, vectors, made_by)
+    _log.info("%d new vectors in features_%s", made, encoder.name)
+    facts = {"set": encoder.name, "images": len(loaded.samples), "computed": made}
+    facts |= {"encoder_hash": encoder.digest, "release": loaded.release.name}
+    artifacts.table("features", [facts], f"Feature set {encoder.name}")
     return facts

@@ -22,8 +22,8 @@ def test_a_thumbnail_is_within_one_grey_level_of_pillows(size: tuple[int, int]) 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_no_sum_leaves_the_whole_numbers_that_float32_holds(size: tuple[int, int]) -> None:
-    weights = miniature._weights(size[0], 32).astype(np.int64)
-    assert (weights == miniature._weights(size[0], 32)).all()
+    weights = miniature.kernel(size[0], 32).astype(np.int64)
+    assert (weights == miniature.kernel(size[0], 32)).all()
     assert (weights.sum(axis=1) == 1 << 16).all()
     assert 255 * (1 << 16) < 1 << 24
 

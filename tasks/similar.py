@@ -1,0 +1,154 @@
+"""What `neuro similar` does: a case or a file, and the nearest cases of a release."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monitoring import similar_page
+from monitoring.similar_page import Asked
+from neuro import shown, similar
+from neuro.encoders import THUMB, Encoder
+from neuro.errors import ConfigError
+from neuro.problem import Problem
+from neuro.sample import Sample
+from neuro.similar import Blocks, Case, Scale, Vectors
+from neuro.store import excerpts, features, images, releases
+from neuro.store.lake import Lake
+from neuro.store.releases import Release
+from tasks import data, encoders
+from tasks.encoders import Choice, Named
+
+_BLOCK = 16_384  # vectors in memory at once
+MOST = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """How many cases, of which release (None for the current one), and by which set."""
+
+    choice: Choice
+    release: str | None = None
+    n: int = 8
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n <= MOST:
+            raise ConfigError(f"-n must be 1 to {MOST}, got {self.n}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """The cases nearest to what was asked for, nearest first. stored: its clean bytes."""
+
+    release: Release
+    named: Named
+    asked: Sample | None
+    sha256: str
+    stored: bytes
+    cases: Sequence[Case]
+
+    def as_dict(self, problem: Problem) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "release": self.release.name,
+            "set": self.named.name,
+            "encoder_hash": self.named.digest,
+            "asked": {"sha256": self.sha256, **(_facts(self.asked, problem) if self.asked else {})},
+            "cases": [
+                {"sample_id": case.sample.sample_id, "cosine": round(case.cosine, 6)}
+                | _facts(case.sample, problem)
+                for case in self.cases
+            ],
+        }
+
+
+def search(lake: Lake, problem: Problem, asked: str, wanted: Wanted) -> Found:
+    """The n samples of a release nearest to a sample or a file, by a feature set.
+
+    Raises ConfigError with the remedy where the set was made by something else or is incomplete,
+    BadImageError for a file that is refused.
+    """
+    n = wanted.n
+    pinned = releases.find(lake, problem.dataset, wanted.release)
+    samples = releases.samples(lake, pinned)
+    path = Path(asked)
+    mine = None if path.is_file() else similar.find(samples, problem, asked)
+    choice = encoders.settled(lake, problem, wanted.choice)
+    named = encoders.named(problem, samples, choice)
+    ids = [sample.sample_id for sample in samples]
+    features.require(lake, named.name, named.digest, ids)
+    if mine is None:
+        clean = similar.vetted(path)
+        sha256, stored = clean.sha256, clean.stored
+        vector = _encoder(lake, problem, pinned, choice).encode([stored])[0].astype(np.float64)
+    else:
+        sha256 = mine.sample_id
+        ((_, stored),) = images.stored_bytes(lake, pinned, [sha256])
+        vector = features.read(lake, named.name, named.digest, [sha256])[0]
+    if named.names:  # figures of different units
+        scale = similar.scale_of(iter(_blocks(lake, named, _train(samples))()))
+        vector, blocks = scale.apply(vector), _blocks(lake, named, ids, scale)
+    else:
+        blocks = _blocks(lake, named, ids)
+    near = similar.nearest(blocks, vector, n + 1, in_any_pose=named.name == THUMB)
+    by_id = {sample.sample_id: sample for sample in samples}
+    cases = [
+        Case(sample=by_id[sample_id], cosine=cosine)
+        for sample_id, cosine in near
+        if mine is None or sample_id != mine.sample_id
+    ]
+    return Found(
+        release=pinned, named=named, asked=mine, sha256=sha256, stored=stored, cases=cases[:n]
+    )
+
+
+def draw(lake: Lake, problem: Problem, found: Found, out: Path) -> Path:
+    """Write the page with the pictures."""
+    wanted = [case.sample.sample_id for case in found.cases]
+    stored = dict(excerpts.images(lake, found.release, wanted))
+    asked = Asked(
+        sha256=found.sha256,
+        sample=found.asked,
+        release=found.release.name,
+        features=found.named.name,
+        is_synthetic=found.release.is_synthetic,
+    )
+    pictures = {sample_id: shown.small(raw) for sample_id, raw in stored.items()}
+    pictures[found.sha256] = shown.small(found.stored)
+    return similar_page.write(out, asked, found.cases, pictures, problem.class_of)
+
+
+def _encoder(lake: Lake, problem: Problem, release: Release, choice: Choice) -> Encoder:
+    encoder = encoders.chosen(problem, choice)
+    if encoder is not None:
+        return encoder
+    return encoders.fitted(data.load(lake, problem, release.name))
+
+
+def _train(samples: Sequence[Sample]) -> list[str]:
+    return [sample.sample_id for sample in samples if sample.split == "train"]
+
+
+def _blocks(lake: Lake, named: Named, ids: Sequence[str], scale: Scale | None = None) -> Blocks:
+    """The vectors of these samples, some thousands at a time."""
+
+    def blocks() -> Iterable[tuple[Sequence[str], Vectors]]:
+        for start in range(0, len(ids), _BLOCK):
+            some = ids[start : start + _BLOCK]
+            vectors = features.read(lake, named.name, named.digest, some)
+            yield some, scale.apply(vectors) if scale else vectors
+
+    return blocks
+
+
+def _facts(sample: Sample, problem: Problem) -> dict[str, str]:
+    return {
+        "label": sample.label,
+        "class": problem.class_of(sample.label),
+        "split": sample.split,
+        "given_split": sample.given_split,
+        "group_id": sample.group_id,
+        "source_name": sample.source_name,
+    }
