@@ -12,7 +12,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-annotate
 	--no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
 export COVERAGE_FILE := $(CURDIR)/$(VENV)/.coverage
 
-.PHONY: setup demo demo-real test test-all test-offline test-s3 faults faults-short lint types bench docs up down lock
+.PHONY: setup demo demo-real test test-all test-offline test-s3 test-ray faults faults-short lint types bench docs up down lock
 
 # Nothing is done when neither the lock nor the project's own table has changed since.
 setup:
@@ -37,14 +37,19 @@ demo-real: setup
 	$(MAKE) demo DATA="$(or $(DATA),$(NEURO_REAL_DATA)/brain)" PROBLEM="$(or $(PROBLEM),brain)"
 
 test: setup
-	$(BIN)/pytest -m "not slow and not gpu and not s3" --ignore=tests/faults -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=12
+	$(BIN)/pytest -m "not slow and not gpu and not s3 and not ray" --ignore=tests/faults -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=12
 
 test-all: setup
-	$(BIN)/pytest --cov --cov-report=term --durations=12
+	$(BIN)/pytest -m "not ray" --cov --cov-report=term --durations=12
 
 # Against a real S3 server on loopback; without its packages every test is skipped, and says why.
 test-s3: setup
 	$(BIN)/pytest -m s3 -rs --cov --cov-append --cov-report=term
+
+# On a real Ray cluster on loopback, whose worker is killed.
+test-ray: setup
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements/cluster.lock
+	$(BIN)/pytest -m ray -rs --cov --cov-append --cov-report=term --durations=5
 
 # kill -9, flipped bits, races, a full disk and failing storage: hundreds of each, half an hour.
 # The seed stands at the end; make faults SEED=N replays it.
@@ -87,4 +92,5 @@ down: setup
 lock: setup
 	$(COMPILE) -o requirements/core.lock
 	$(COMPILE) --extra dev -c requirements/core.lock -o requirements/dev.lock
+	$(COMPILE) --extra cluster -c requirements/dev.lock -o requirements/cluster.lock
 	$(COMPILE) --extra docs -c requirements/dev.lock -o requirements/docs.lock

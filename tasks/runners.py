@@ -1,5 +1,6 @@
 """Where the shards of a run are worked on: threads here, or a cluster, by configuration alone."""
 
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -10,12 +11,14 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, ServerError
 from tasks import settings
 
 # What a worker on another machine is sent of the code; what it imports must be installed there.
 PACKAGES = ("neuro", "monitoring", "tasks", "flows", "deployments")
 RAY_AHEAD = 1024  # shards; their results wait in Ray's object store, which spills to disk
+CONNECT_S = 5.0  # Ray itself asks for half a minute before it gives up
+RAY_STORE = 1 << 30  # bytes of that store on this machine, unless it is a cluster's
 
 
 class ConfiguredRunner(TaskRunner[PrefectFuture[Any]]):
@@ -45,9 +48,19 @@ class ConfiguredRunner(TaskRunner[PrefectFuture[Any]]):
         wait_for: Iterable[PrefectFuture[Any]] | None = None,
         dependencies: dict[str, set[Any]] | None = None,
     ) -> PrefectFuture[Any]:
-        """Hand one task to the runner. Raises ConfigError if its packages are not installed."""
+        """Hand one task to the runner.
+
+        Raises ConfigError if its packages are not installed, ServerError if it is not reached.
+        """
         if self._runner is None:
-            self._runner = self._held.enter_context(chosen(settings.load()))
+            here = settings.load()
+            try:
+                self._runner = self._held.enter_context(chosen(here))
+            except OSError as error:  # ConnectionError and TimeoutError among them
+                raise ServerError(
+                    f"no cluster is reached at NEURO_RUNNER={here.runner} ({error}); check that it "
+                    "is up, and its token (RAY_AUTH_MODE, RAY_AUTH_TOKEN), or use threads"
+                ) from error
         future: PrefectFuture[Any] = self._runner.submit(task, parameters, wait_for, dependencies)
         return future
 
@@ -61,11 +74,14 @@ class ConfiguredRunner(TaskRunner[PrefectFuture[Any]]):
 def chosen(here: settings.Settings) -> TaskRunner[Any]:
     """The runner of these settings, not started yet.
 
-    Raises ConfigError if its packages are not installed.
+    Raises ConfigError if its packages are not installed, OSError if nothing listens there.
     """
     kind, _, address = here.runner.partition("://")
     if kind == "threads":
         return ThreadPoolTaskRunner(max_workers=settings.cores())
+    if address:
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
     return _ray(address) if kind == "ray" else _dask(address)
 
 
@@ -97,15 +113,17 @@ def _nothing() -> None:
 
 
 def _ray(address: str) -> TaskRunner[Any]:
+    if not address:
+        settings.keep_ray_here()
     try:
         from prefect_ray import RayTaskRunner
     except ImportError as error:
         raise ConfigError(_lacking("ray", "`pip install neuro[cluster]`")) from error
-    settings.silence_ray()
     if not address:
-        local: dict[str, Any] = {"num_cpus": settings.cores(), "include_dashboard": False}
-        local |= {"_node_ip_address": settings.LOOPBACK[0]}
-        here: TaskRunner[Any] = RayTaskRunner(init_kwargs=local)
+        local = {"num_cpus": settings.cores(), "include_dashboard": False}
+        here: TaskRunner[Any] = RayTaskRunner(
+            init_kwargs={**local, "object_store_memory": RAY_STORE}
+        )
         return here
     sent = [str(settings.PROJECT / name) for name in PACKAGES]
     there = {"py_modules": sent, "env_vars": settings.worker_environment()}

@@ -116,9 +116,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def silence_ray() -> None:
-    """No usage figures leave a cluster that this process starts."""
+def keep_ray_here() -> None:
+    """A Ray cluster that this process starts reports to nobody and listens on loopback alone.
+
+    To be called before Ray is imported, which reads the second once (docs/traps.md).
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
 def worker_environment() -> dict[str, str]:

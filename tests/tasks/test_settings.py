@@ -83,3 +83,30 @@ def test_a_settling_time_that_is_none_is_named(
     monkeypatch.setenv("NEURO_INBOX_SETTLE_S", text)
     with pytest.raises(ConfigError, match=r"NEURO_INBOX_SETTLE_S must be a number of seconds"):
         settings.load()
+
+
+def test_shards_go_to_threads_unless_another_runner_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (settings.load().runner, settings.load().shard) == ("threads", 512)
+    monkeypatch.setenv("NEURO_RUNNER", "ray://head:10001")
+    monkeypatch.setenv("NEURO_SHARD", "64")
+    assert (settings.load().runner, settings.load().shard) == ("ray://head:10001", 64)
+
+
+@pytest.mark.parametrize("text", ["Ray", "ray://head", "ray://head:", "threads://here:1", "spark"])
+def test_a_runner_nobody_knows_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("NEURO_RUNNER", text)
+    with pytest.raises(ConfigError, match=r"NEURO_RUNNER must be threads, ray, ray://HOST:PORT"):
+        settings.load()
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5"])
+def test_a_size_of_shards_that_is_none_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("NEURO_SHARD", text)
+    with pytest.raises(ConfigError, match=r"NEURO_SHARD must be a whole number, 1 or more"):
+        settings.load()
