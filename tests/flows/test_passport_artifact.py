@@ -45,7 +45,7 @@ def test_a_run_shows_the_passport_with_pictures_and_an_erasure_takes_them_back(
     def show() -> None:
         passport.show(lake, question, replace(release, passport=sealed))
 
-    with prefect_test_harness():
+    with prefect_test_harness(server_startup_timeout=120):  # two cores, often busy
         show()
         found = artifacts()
         assert (found["passport-brain"].type, found["passport-page-brain"].type) == (
