@@ -107,7 +107,7 @@ def _groups(
     """
     groups = np.array([sample.group_id for sample in samples], dtype=np.str_)
     rows = np.flatnonzero(splitting.used(samples, divided))
-    anew = [samples[row] for row in rows]
+    anew = [samples[row] for row in rows.tolist()]
     if len({sample.entered for sample in anew}) > 1:
         ids = [sample.sample_id for sample in anew]
         small, keys = joins.thumbnails(lake, release, ids), joins.group_keys(lake, release, ids)
