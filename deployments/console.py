@@ -44,6 +44,7 @@ Endpoint = Annotated[
 ]
 
 _DIGEST, _TIME = re.compile("[0-9a-f]{64}"), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:.*")
+_METRIC = {"value", "low", "high"}
 _NOTICE = "[dim]Research use only; not a medical device.[/]"
 
 err = Console(stderr=True, highlight=False)
@@ -204,6 +205,10 @@ def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, Mapping) and set(value) >= _METRIC:
+        return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
+        return "\n".join(f"{key}: {_row(inner)}" for key, inner in value.items())
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_plain(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
@@ -213,5 +218,6 @@ def _plain(value: Any) -> str:
 
 def _row(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+        told = {key: inner for key, inner in value.items() if inner != ""}
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in told.items())
     return _plain(value)

@@ -1,5 +1,6 @@
 """Write, audit, publish: how a delivery becomes part of a release."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -180,6 +181,7 @@ def receipt(staged: Staged, release: Release) -> dict[str, Any]:
         "conflicts": sorted_in.reasons.get(CONFLICT, 0),
         "reasons": sorted_in.reasons,
         "findings": len(staged.findings),
+        "found": dict(Counter(finding.code for finding in staged.findings)),
         "verified": min(len(arrived), staged.run.n_verified),
     }
 

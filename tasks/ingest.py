@@ -121,6 +121,11 @@ def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict
     if receipt["reasons"]:
         rows = [{"reason": code, "files": n} for code, n in receipt["reasons"].items()]
         artifacts.table(f"quarantine-{staged.problem.name}", rows, "Quarantined files by reason")
+    if staged.findings:
+        rows = [
+            {"finding": f.code, "sample": f.sample_id, "why": f.message} for f in staged.findings
+        ]
+        artifacts.table(f"findings-{staged.problem.name}", rows, f"Findings: {receipt['found']}")
     _log.info("release %s: %d accepted", release.name, receipt["accepted"])
     return receipt | {"seconds": round(perf_counter() - started, 2)}
 
@@ -148,6 +153,7 @@ def nothing(lake: Lake, problem: Problem, poll: Poll, started: float) -> dict[st
         **dict.fromkeys(("seen", "accepted", "repeated", "quarantined", "conflicts"), 0),
         "reasons": {},
         "findings": 0,
+        "found": {},
         "verified": 0,
         "waiting": poll.waiting,
         "seconds": round(perf_counter() - started, 2),

@@ -24,3 +24,14 @@ def test_a_list_shows_beginnings_of_digests_and_no_empty_column(
 def test_json_has_all_of_a_list(capsys: pytest.CaptureFixture[str]) -> None:
     console.show([ROW], as_json=True)
     assert json.loads(capsys.readouterr().out) == [ROW]
+
+
+def test_a_metric_shows_its_interval_and_splits_stand_side_by_side(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    metric = {"name": "accuracy", "value": 0.9123, "low": 0.88, "high": 0.94, "n": 9, "groups": 3}
+    both = {"train": {"accuracy": metric, "n": 9}, "test": None}
+    console.show({"side_by_side": both}, as_json=False)
+    shown = capsys.readouterr().out
+    assert "train: accuracy 0.912 [0.880, 0.940], n 9" in shown
+    assert "test: None" in shown

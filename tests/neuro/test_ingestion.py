@@ -253,6 +253,8 @@ def test_a_twin_between_two_splits_is_a_finding(
     assert finding.code == "bridges_splits"
     (bridge,) = [s for s in releases.samples(lake, release) if s.sample_id == finding.sample_id]
     assert bridge.split == "none"
+    assert release.passport["splits"]["none"] == 1
+    assert ingestion.receipt(staged, release)["found"] == {"bridges_splits": 1}
 
 
 def blend(held: Sequence[Sample], folder: Path) -> bytes:
