@@ -89,7 +89,7 @@ def evaluate(
 
 def check(card: Card, frames: Frames, split: str) -> None:
     """Raise ConfigError for an unknown, an empty, or another splitting's split."""
-    if split not in SPLITS:
+    if split not in SPLITS and split not in frames.splits:
         raise ConfigError(
             f"no split {split!r}: a model is scored on one of {', '.join(SPLITS)}, under the "
             f"splitting it was trained with ({card.splitting})"
