@@ -73,27 +73,25 @@ def search(lake: Lake, problem: Problem, asked: str, wanted: Wanted) -> Found:
     n = wanted.n
     pinned = releases.find(lake, problem.dataset, wanted.release)
     samples = releases.samples(lake, pinned)
-    path = Path(asked)
-    mine = None if path.is_file() else similar.find(samples, problem, asked)
+    by_id = {sample.sample_id: sample for sample in samples}
+    clean = similar.vetted(Path(asked)) if Path(asked).is_file() else None
+    mine = by_id.get(clean.sha256) if clean else similar.find(samples, problem, asked)
     choice = encoders.settled(lake, problem, wanted.choice)
     named = encoders.named(problem, samples, choice)
-    ids = [sample.sample_id for sample in samples]
-    features.require(lake, named.name, named.digest, ids)
-    if mine is None:
-        clean = similar.vetted(path)
-        sha256, stored = clean.sha256, clean.stored
-        vector = _encoder(lake, problem, pinned, choice).encode([stored])[0].astype(np.float64)
-    else:
+    features.require(lake, named.name, named.digest, list(by_id))
+    if mine is not None:
         sha256 = mine.sample_id
         ((_, stored),) = images.stored_bytes(lake, pinned, [sha256])
         vector = features.read(lake, named.name, named.digest, [sha256])[0]
+    elif clean is not None:
+        sha256, stored = clean.sha256, clean.stored
+        vector = _encoder(lake, problem, pinned, choice).encode([stored])[0].astype(np.float64)
     if named.names:  # figures of different units
         scale = similar.scale_of(iter(_blocks(lake, named, _train(samples))()))
-        vector, blocks = scale.apply(vector), _blocks(lake, named, ids, scale)
+        vector, blocks = scale.apply(vector), _blocks(lake, named, list(by_id), scale)
     else:
-        blocks = _blocks(lake, named, ids)
+        blocks = _blocks(lake, named, list(by_id))
     near = similar.nearest(blocks, vector, n + 1, in_any_pose=named.name == THUMB)
-    by_id = {sample.sample_id: sample for sample in samples}
     cases = [
         Case(sample=by_id[sample_id], cosine=cosine)
         for sample_id, cosine in near

@@ -24,7 +24,6 @@ def show(lake: Lake, problem: Problem, release: Release, choice: Choice) -> dict
     is_current: whether this program makes the same vectors; None for an embedding whose model was
     not named. Raises UnknownNameError with near misses.
     """
-    made = features.find(lake, encoders.full_name(problem, choice))
     samples = releases.samples(lake, release)
     ids = [sample.sample_id for sample in samples]
     is_asked = choice.model or choice.weights or choice.precision
@@ -32,6 +31,7 @@ def show(lake: Lake, problem: Problem, release: Release, choice: Choice) -> dict
     if is_asked or not choice.features.startswith(EMBEDDING):
         settled = encoders.settled(lake, problem, choice)
         current = encoders.named(problem, samples, settled).digest
+    made = features.find(lake, encoders.full_name(problem, choice))
     rows = [
         {
             "encoder_hash": one.encoder_hash,

@@ -52,6 +52,9 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
         (["ingest", "https://example.org/in.zip", "--local"], "is no s3:// address"),
         (["demo", "--data", "nowhere"], "nowhere is no folder"),
         (["demo"], "prefect.yaml"),
+        (["features", "show", "tumb"], "neuro ingest"),
+        (["similar", "9f2c41d07a55e3b8", "-n", "0"], "-n must be 1 to 100"),
+        (["similar", "scan.png"], "neuro ingest"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -181,7 +181,7 @@ def test_the_trainer_writes_looks_predictions_and_features(
     model = train.fn(config=TrainConfig(epochs=1))["package"]
     assert evaluate.fn(model=model)["looks"] == 1
     assert predict.fn(model=model)["n"] == 60
-    assert featurize.fn()["computed"] == 60
+    assert featurize.fn(features="thumb")["computed"] == 60
     assert featurize.fn(features="embedding", model=model)["computed"] == 60
     lake = Lake(bucket.uri, bucket.endpoint)
     assert len(journal.entries(lake, "look")) == 1

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from prefect import flow
+from prefect.context import FlowRunContext, serialize_context
 from prefect.testing.utilities import prefect_test_harness
 
 from neuro import preprocess
@@ -227,3 +229,21 @@ def test_only_a_few_shards_are_under_way_at_once(
 ) -> None:
     monkeypatch.setattr(runners.settings, "cores", lambda: 2)
     assert bounded() == (4, list(range(1, 100)))
+
+
+@step(name="heavy")
+def heavy(pixels: NDArray[np.uint8]) -> int:
+    run = FlowRunContext.get()
+    assert run is not None
+    with runners.light(run):
+        return len(cloudpickle.dumps(serialize_context()))
+
+
+@flow(name="sent", task_runner=runners.ConfiguredRunner())
+def sent() -> int:
+    return heavy(np.zeros(1 << 20, np.uint8))
+
+
+@pytest.mark.server
+def test_the_arguments_of_a_task_do_not_travel_with_each_shard(server: None) -> None:
+    assert sent() < 100_000

@@ -1,0 +1,216 @@
+"""Feature sets through the flow and the verbs' steps, without any server."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.erase import erase
+from flows.featurize import featurize
+from flows.ingest import ingest
+from flows.train import train
+from neuro import problem as problems
+from neuro.errors import ConfigError, UnknownNameError
+from neuro.store import features, releases
+from neuro.store.lake import Lake
+from neuro.training import TrainConfig
+from tasks import encoders, similar, training_frame
+from tasks.encoders import Choice
+from tasks.similar import Wanted
+from tests.flows.conftest import Draw
+
+LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
+BRAIN = problems.load("brain")
+
+
+@pytest.fixture
+def lake(home: Path, draw: Draw) -> Lake:
+    ingest.fn(source=str(draw(LABELS, 12)))
+    return Lake(str(home / "lake"))
+
+
+def ids(lake: Lake) -> list[str]:
+    return [s.sample_id for s in releases.samples(lake, releases.find(lake, "brain"))]
+
+
+@pytest.mark.parametrize(("name", "width"), [("thumb", 1024), ("pixels_pca", 64)])
+def test_a_set_is_computed_once(lake: Lake, name: str, width: int) -> None:
+    assert [featurize.fn(features=name)["computed"] for _ in range(2)] == [48, 0]
+    (made,) = features.find(lake, name)
+    assert (made.width, made.n) == (width, 48)
+
+
+def test_only_what_is_missing_is_computed_and_in_one_commit(lake: Lake, draw: Draw) -> None:
+    featurize.fn(features="thumb")
+    before = lake.open("features_thumb").version
+    ingest.fn(source=str(draw(["glioma"], 5, name="later", seed=1)))
+    assert featurize.fn(features="thumb")["computed"] == 5
+    assert lake.open("features_thumb").version == before + 1
+
+
+def test_a_set_of_an_older_release_is_computed_for_its_samples_alone(
+    lake: Lake, draw: Draw
+) -> None:
+    older = releases.find(lake, "brain").name
+    ingest.fn(source=str(draw(["glioma"], 5, name="later", seed=1)))
+    assert featurize.fn(features="thumb", release=older)["computed"] == 48
+
+
+def test_components_are_fitted_on_the_train_split_of_the_release_alone(
+    lake: Lake, draw: Draw
+) -> None:
+    """Held-out samples that come later change no fit; train samples that do make another one."""
+    first = releases.find(lake, "brain")
+    choice = Choice(features="pixels_pca")
+    before = encoders.named(BRAIN, releases.samples(lake, first), choice)
+    ingest.fn(source=str(draw(LABELS, 8, name="later", seed=1)))
+    samples = releases.samples(lake, releases.find(lake, "brain"))
+    old = {s.sample_id for s in releases.samples(lake, first)}
+    no_new_train = [s for s in samples if s.sample_id in old or s.split != "train"]
+    assert len(no_new_train) > len(old)
+    assert encoders.named(BRAIN, no_new_train, choice).digest == before.digest
+    assert encoders.named(BRAIN, samples, choice).digest != before.digest
+
+
+def test_components_leave_a_picture_of_the_variance_they_explain(lake: Lake, home: Path) -> None:
+    drawn = Path(featurize.fn(features="pixels_pca")["picture"])
+    assert drawn.parent == home / "reports"
+    with Image.open(drawn) as opened:
+        assert opened.format == "PNG"
+
+
+def test_a_random_start_is_never_silent(lake: Lake) -> None:
+    facts = featurize.fn(features="embedding_test_resnet", precision="f32")
+    assert facts["weights"] == "random weights, seeded, never trained"
+    assert facts["set"] == "embedding_test_resnet"
+
+
+def test_the_embedding_of_a_package_is_its_own_and_another_model_s_is_refused(
+    lake: Lake,
+) -> None:
+    models = [train.fn(config=TrainConfig(epochs=1, seed=seed))["package"] for seed in (0, 1)]
+    assert featurize.fn(features="embedding", model=models[0])["set"] == "embedding_brain"
+    asked = Choice(features="embedding_brain", model=models[1])
+    frame = training_frame.tables(lake, BRAIN, releases.find(lake, "brain"), asked, ("train",))
+    with pytest.raises(ConfigError, match=r"made by .*, not by .*featurize --set embedding_brain"):
+        list(frame.parts)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (Choice(features="tumb"), "no feature set 'tumb': did you mean 'thumb'"),
+        (Choice(features="embedding_resnet19"), "did you mean resnet18"),
+        (Choice(features="thumb", model="resnet18"), "--model goes with --set embedding"),
+        (Choice(features="thumb", weights="w"), "--weights and --precision go with an embedding"),
+        (Choice(features="embedding_resnet_small", precision="f16"), "precision must be one of"),
+        (Choice(features="embedding"), "no package folder 'champion'"),
+    ],
+    ids=lambda value: value.features if isinstance(value, Choice) else "",
+)
+def test_a_wrong_choice_is_refused_with_a_remedy(asked: Choice, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        encoders.chosen(BRAIN, asked)
+
+
+def test_what_made_a_set_is_shown_with_how_much_of_the_release_it_covers(
+    lake: Lake, draw: Draw
+) -> None:
+    featurize.fn(features="thumb")
+    ingest.fn(source=str(draw(["glioma"], 5, name="later", seed=1)))
+    release = releases.find(lake, "brain")
+    shown = training_frame.show(lake, BRAIN, release, Choice(features="thumb"))
+    (made,) = shown["made_by"]
+    assert (shown["samples"], made["covered"], made["is_current"]) == (53, 48, True)
+
+
+def test_an_unknown_set_is_no_set(lake: Lake) -> None:
+    release = releases.find(lake, "brain")
+    with pytest.raises(UnknownNameError, match="did you mean 'thumb'"):
+        training_frame.show(lake, BRAIN, release, Choice(features="thum"))
+    with pytest.raises(UnknownNameError, match="neuro featurize --set thumb"):
+        training_frame.show(lake, BRAIN, release, Choice(features="thumb"))
+
+
+def search(lake: Lake, asked: str, name: str = "thumb", n: int = 4) -> similar.Found:
+    return similar.search(lake, BRAIN, asked, Wanted(choice=Choice(features=name), n=n))
+
+
+def test_a_sample_is_not_its_own_nearest_case(lake: Lake) -> None:
+    featurize.fn(features="thumb")
+    asked = ids(lake)[0]
+    found = search(lake, asked[:12])
+    assert len(found.cases) == 4
+    assert asked not in {case.sample.sample_id for case in found.cases}
+
+
+def test_a_mirrored_and_turned_file_finds_the_case_it_was_made_from(
+    lake: Lake, tmp_path: Path
+) -> None:
+    featurize.fn(features="thumb")
+    source = next((tmp_path / "delivery" / "glioma").iterdir())
+    with Image.open(source) as opened:
+        turned = opened.transpose(Image.Transpose.TRANSVERSE)
+        turned.save(tmp_path / "turned.png")
+    found = search(lake, str(tmp_path / "turned.png"), n=1)
+    assert found.asked is None
+    name = BRAIN.kept_name(f"glioma/{source.name}")
+    assert found.cases[0].sample.source_name in (name, f"glioma/{source.name}")
+    assert found.cases[0].cosine > 0.999
+    assert found.sha256 not in ids(lake)
+
+
+def test_a_file_whose_bytes_are_a_sample_is_that_sample(lake: Lake, tmp_path: Path) -> None:
+    featurize.fn(features="thumb")
+    found = search(lake, str(next((tmp_path / "delivery" / "glioma").iterdir())))
+    assert found.asked is not None
+    assert found.sha256 not in {case.sample.sample_id for case in found.cases}
+
+
+@pytest.mark.parametrize("name", ["descriptors", "pixels_pca"])
+def test_a_file_is_compared_by_any_set(lake: Lake, tmp_path: Path, name: str) -> None:
+    featurize.fn(features=name)
+    source = next((tmp_path / "delivery" / "glioma").iterdir())
+    with Image.open(source) as opened:
+        pixels = np.asarray(opened).copy()
+    pixels[0, 0] ^= 1
+    Image.fromarray(pixels).save(tmp_path / "nearly.png")
+    assert search(lake, str(tmp_path / "nearly.png"), name).cases[0].cosine > 0.99
+
+
+def test_a_set_that_is_not_complete_names_the_remedy(lake: Lake) -> None:
+    with pytest.raises(ConfigError, match="lacks 48 images; run `neuro featurize --set thumb`"):
+        search(lake, ids(lake)[0])
+
+
+def test_the_page_shows_what_the_table_says(lake: Lake, tmp_path: Path) -> None:
+    featurize.fn(features="thumb")
+    found = search(lake, ids(lake)[0])
+    text = similar.draw(lake, BRAIN, found, tmp_path / "similar.html").read_text()
+    told = json.loads(json.dumps(found.as_dict(BRAIN)))
+    assert all(f"cosine {case['cosine']:.3f}" in text for case in told["cases"])
+    assert all(f'data-sample="{case["sample_id"]}"' in text for case in told["cases"])
+    assert text.count("data:image/") == 5
+
+
+def test_an_erasure_takes_the_vectors_and_the_fit_along(lake: Lake, home: Path) -> None:
+    for name in ("descriptors", "thumb", "pixels_pca"):
+        featurize.fn(features=name)
+    train_split = [
+        s for s in releases.samples(lake, releases.find(lake, "brain")) if s.split == "train"
+    ]
+    gone, fit = (
+        train_split[0].sample_id,
+        encoders.named(BRAIN, train_split, Choice(features="pixels_pca")),
+    )
+    assert len(list((home / "frames").glob("*/fit.safetensors"))) == 1
+    done = erase.fn(sample=gone, reason="consent withdrawn")
+    assert done["is_proven"]
+    for made in features.sets(lake):
+        assert made.n == 47
+        assert features.missing(lake, made.name, made.encoder_hash, [gone]) == [gone]
+    assert list((home / "frames").glob("*/fit.safetensors")) == []
+    left = releases.samples(lake, releases.find(lake, "brain"))
+    assert encoders.named(BRAIN, left, Choice(features="pixels_pca")).digest != fit.digest
