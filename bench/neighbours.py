@@ -17,7 +17,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from bench import plants
-from bench.rivals import judging
+from bench.rivals import indexing, judging
 from neuro import image, nearest
 from neuro import twins as twinning
 from neuro.harmonics import Vectors
@@ -52,6 +52,7 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("--rounds", type=int, default=1, help="interleaved; the least is shown")
     parser.add_argument("--peer", action="store_true", help="also brute force by scikit-learn")
+    parser.add_argument("--index", action="store_true", help="also candidates by Lance's indexes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     data = os.environ.get("NEURO_REAL_DATA")
@@ -92,6 +93,8 @@ def main(argv: list[str]) -> None:
             cost = min(some, key=lambda cost: cost.cpu_s)
             _row(n, name, cost, last.get(name))
             last[name] = (n, cost)
+    if options.index:
+        indexing.show(*grown(real, options.most, options.seed))
 
 
 def _row(n: int, name: str, cost: Cost, last: tuple[int, Cost] | None) -> None:
@@ -184,7 +187,8 @@ def _posed(picture: Pixels, pose: int) -> Pixels:
 
 def _thumbnails(data: Path) -> Pixels:
     paths = [real.path for name in plants.SETS for real in plants.images(data, name)]
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context) as pool:
         small = set(pool.map(_thumbnail, paths, chunksize=64))
     side = THUMBNAIL_PX
     return np.frombuffer(b"".join(sorted(small)), np.uint8).reshape(-1, side, side)

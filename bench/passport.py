@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import multiprocessing
 import os
 import shutil
 import sys
@@ -217,7 +218,8 @@ def plant(
         order = np.random.default_rng(seed).permutation(len(reals))[:room]
         reals = [reals[row] for row in np.sort(order)]
     drawn = plants.draw([real.path for real in reals], kinds, copies, seed)
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    context = multiprocessing.get_context("spawn")  # our libraries have threads: no fork
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context) as pool:
         small = [*pool.map(_thumbnail_of, [real.path for real in reals], chunksize=64)]
     small += [image.clean(copy.raw).thumbnail for copy in drawn]
     return Planted(
