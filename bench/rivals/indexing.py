@@ -30,7 +30,8 @@ def show(made: NDArray[np.uint8], source: NDArray[np.int64]) -> None:
         "at a time\n"
     )
     print(
-        f"{'':10}{'built, s':>9}{'CPU s':>7}{'B a row':>9}{'probes':>8}{'found':>8}{'ms a query':>12}"
+        f"{'':10}{'built, s':>9}{'CPU s':>7}{'B a row':>9}"
+        f"{'probes':>8}{'found':>8}{'ms a query':>12}"
     )
     with tempfile.TemporaryDirectory() as home:
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(seen.ravel()), width)

@@ -45,9 +45,7 @@ def test_a_process_that_got_the_number_of_another_is_left_alone(tmp_path: Path) 
     processes.stop("ours", [program.process.pid], patience_s=0.1)
     assert program.process.poll() is None
     processes.stop("of somebody else", [program.process.pid], patience_s=5)
-    assert (
-        program.process.wait(5) is not None
-    )  # a moment passes between losing its memory and its end
+    assert program.process.wait(5) is not None  # it dies a moment after it lost its mark
 
 
 def test_what_a_program_started_carries_its_mark(tmp_path: Path) -> None:
