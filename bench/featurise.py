@@ -4,11 +4,12 @@ import argparse
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ ASKED = 2.5  # times the loop
 CLOSE = 1e-2
 BATCH = 64  # of the loop
 
-Vectors = NDArray[np.float32]
+Vectors = Mapping[str, NDArray[Any]]  # by sample_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,14 +69,14 @@ def main(argv: list[str]) -> None:
 
 def _measure(held: Held, ids: list[str], folder: Path, options: argparse.Namespace) -> None:
     made = model.extractor(options.model)
-    calls: dict[str, Callable[[], dict[str, Vectors]]] = {
+    calls: dict[str, Callable[[], Vectors]] = {
         "torchvision loop": _loop(made, folder, options.model)
     }
     usable = PRECISIONS if embedding.fastest() == "bf16" else ("f32",)
     for precision in usable:
         encoder = embedding.backbone(options.model, precision=precision)
         calls[f"neuro, {precision}"] = _ours(encoder, held, ids)
-    found: dict[str, dict[str, Vectors]] = {}
+    found: dict[str, Vectors] = {}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     first: dict[str, float] = {}
     for number in range(options.rounds + 1):  # the first of each also starts what is started once
@@ -91,7 +92,7 @@ def _measure(held: Held, ids: list[str], folder: Path, options: argparse.Namespa
 
 
 def _report(
-    found: dict[str, dict[str, Vectors]],
+    found: dict[str, Vectors],
     seconds: dict[str, float],
     first: dict[str, float],
     ids: list[str],
@@ -116,12 +117,12 @@ def _report(
     )
 
 
-def _ours(encoder: Backbone, held: Held, ids: list[str]) -> Callable[[], dict[str, Vectors]]:
+def _ours(encoder: Backbone, held: Held, ids: list[str]) -> Callable[[], Vectors]:
     """Read from the lake, digests checked, as `neuro featurize --local` does."""
-    return lambda: dict(shards.encode(held, encoder, ids))
+    return lambda: shards.encode(held, encoder, ids)
 
 
-def _loop(made: Extractor, folder: Path, name: str) -> Callable[[], dict[str, Vectors]]:
+def _loop(made: Extractor, folder: Path, name: str) -> Callable[[], Vectors]:
     """What a user would write: the same weights, pictures and size."""
     network: nn.Module = getattr(torchvision.models, name)()
     network.fc = nn.Identity()
@@ -136,7 +137,7 @@ def _loop(made: Extractor, folder: Path, name: str) -> Callable[[], dict[str, Ve
     names = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path, _ in pictures.samples]
     workers = len(os.sched_getaffinity(0))
 
-    def run() -> dict[str, Vectors]:
+    def run() -> Vectors:
         batches = DataLoader(pictures, BATCH, num_workers=workers)
         with torch.inference_mode():
             rows = [network(images).numpy() for images, _ in batches]

@@ -13,7 +13,7 @@ from neuro import harmonics, twins
 
 PROBES = (1, 2, 4, 8, 16, 32)
 CANDIDATES = 20
-KINDS = {"IVF_FLAT": {}, "IVF_PQ": {"num_sub_vectors": 14}}
+KINDS = {"IVF_FLAT": None, "IVF_PQ": 14}  # and the numbers of each vector, where it is coded
 _RADIUS = 8
 
 
@@ -36,9 +36,11 @@ def show(made: NDArray[np.uint8], source: NDArray[np.int64]) -> None:
     with tempfile.TemporaryDirectory() as home:
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(seen.ravel()), width)
         lance.write_dataset(pa.table({"row": np.arange(n), "vector": vectors}), f"{home}/t")
-        for kind, options in KINDS.items():
+        for kind, parts in KINDS.items():
             table, started, used = lance.dataset(f"{home}/t"), perf_counter(), process_time()
-            table.create_index("vector", kind, num_partitions=cells, replace=True, **options)
+            table.create_index(
+                "vector", kind, num_partitions=cells, replace=True, num_sub_vectors=parts
+            )
             built, cpu = perf_counter() - started, process_time() - used
             newest = max(
                 Path(home, "t", "_indices").iterdir(), key=lambda path: path.stat().st_mtime
