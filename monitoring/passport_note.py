@@ -69,9 +69,11 @@ def _suspects(sealed: Sealed, pictures: Pictures) -> Iterator[str]:
     if rows:
         yield "### Labels in doubt, each with similar pictures"
     for row in rows[:N_SUSPECTS]:
-        shown = [row["sample_id"], *row.get("neighbours", [])[:N_NEIGHBOURS]]
-        drawn = " ".join(_picture(sample_id, "image", pictures) for sample_id in shown)
-        yield f"{drawn}\n\n{plain('given ' + row['label'] + ', suggested ' + row['suggested'])}"
+        shown = [row, *row.get("neighbours", [])[:N_NEIGHBOURS]]
+        drawn = " ".join(_picture(each["sample_id"], "image", pictures) for each in shown)
+        similar = ", ".join(each["label"] for each in shown[1:])
+        told = f"given {row['label']}, suggested {row['suggested']}; similar images: {similar}"
+        yield f"{drawn}\n\n{plain(told)}"
 
 
 def _picture(sample_id: str, what: str, pictures: Pictures) -> str:

@@ -39,7 +39,7 @@ def _named(sealed: Sealed) -> Iterator[str]:
         yield from (member["sample_id"] for member in cluster[:N_OF_CLUSTER])
     for suspect in (sealed.get("label_suspects") or [])[:N_SUSPECTS]:
         yield suspect["sample_id"]
-        yield from suspect.get("neighbours", [])[:N_NEIGHBOURS]
+        yield from (near["sample_id"] for near in suspect.get("neighbours", [])[:N_NEIGHBOURS])
 
 
 def build(subject: Subject, sealed: Sealed, pictures: Pictures) -> Html:

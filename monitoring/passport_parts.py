@@ -164,8 +164,8 @@ def _suspects(sealed: Sealed, pictures: Pictures) -> Html:
         tiles = [_tile(row["sample_id"], pictures, alt, "in doubt")]
         near = row.get("neighbours", [])[:N_NEIGHBOURS]
         tiles += [
-            _tile(sample_id, pictures, f"similar image, number {n}", f"similar image {n}")
-            for n, sample_id in enumerate(near, start=1)
+            _tile(each["sample_id"], pictures, "similar image", f"similar: {_label(each['label'])}")
+            for each in near
         ]
         label = f"{rank}. Given {given}, suggested {other} (doubt {row['score']:.2f})"
         rows.append(pages.strip(tiles, label))

@@ -108,7 +108,7 @@ def inspect(data: Inspected, *, is_synthetic: bool) -> Passport:
 def _suspects(
     data: Inspected, asked: NDArray[np.int64], neighbours: nearest.Neighbours
 ) -> list[dict[str, object]]:
-    """Labels to look at, with the ids of the nearest other pictures."""
+    """Labels to look at, with the nearest other pictures and their labels."""
     chosen = [data.members[row] for row in asked]
     labels = np.array([m.label for m in chosen], dtype=np.str_)
     groups = [m.group_id for m in chosen]
@@ -120,7 +120,10 @@ def _suspects(
             "score": one.score,
             "label": chosen[one.row].label,
             "suggested": one.suggested,
-            "neighbours": [chosen[row].sample_id for row in one.neighbours],
+            "neighbours": [
+                {"sample_id": chosen[row].sample_id, "label": chosen[row].label}
+                for row in one.neighbours
+            ],
         }
         for one in found
     ]

@@ -56,7 +56,10 @@ def full() -> dict[str, Any]:
             "score": 0.97,
             "label": "glioma",
             "suggested": "notumor",
-            "neighbours": [digest("n1"), digest("n2")],
+            "neighbours": [
+                {"sample_id": digest("n1"), "label": "notumor"},
+                {"sample_id": digest("n2"), "label": "notumor"},
+            ],
         }
     ]
     sizes = {"1": 1297, "2": 1089, "3-5": 112, "6-20": 131, "over 20": 27}

@@ -47,6 +47,7 @@ def read(sealed: dict[str, Any], shown: dict[str, bytes] | None = None) -> Reade
         "the given split is told with an accuracy of 0.82; guessing reaches 0.81",
         "1 label is contradicted by similar pictures",
         "Given glioma, suggested notumor (doubt 0.97)",
+        "similar: notumor",
         "6,624 images form 2,656 groups: 1,359 by being twins, and 1,297 of one image each",
         "age: 57 missing and 39 impossible",
         "EXIF in 12 files, JPEG comment in 431 files",
@@ -103,7 +104,8 @@ def test_a_hostile_label_is_text() -> None:
     sealed = full()
     sealed["labels"] = {HOSTILE: 3}
     sealed["twins"]["examples"] = [[member("a", HOSTILE, HOSTILE), member("b", HOSTILE, "train")]]
-    sealed["label_suspects"][0] |= {"label": HOSTILE, "suggested": HOSTILE}
+    near = [{"sample_id": digest("n1"), "label": HOSTILE}]
+    sealed["label_suspects"][0] |= {"label": HOSTILE, "suggested": HOSTILE, "neighbours": near}
     sealed["metadata"] = [{"column": HOSTILE, "missing": 1, "impossible": 0, "values": [HOSTILE]}]
     sealed["identifiers"] = {HOSTILE: 1}
     sealed["about"] = dict.fromkeys(("licence", "citation", "population"), HOSTILE)
@@ -118,7 +120,9 @@ def test_no_more_pictures_are_asked_for_than_a_page_bears() -> None:
     sealed = full()
     many = [dict(sealed["label_suspects"][0], sample_id=digest(f"s{n}")) for n in range(500)]
     for n, each in enumerate(many):
-        each["neighbours"] = [digest(f"n{n}-{k}") for k in range(10)]
+        each["neighbours"] = [
+            {"sample_id": digest(f"n{n}-{k}"), "label": "glioma"} for k in range(10)
+        ]
     sealed["label_suspects"] = many
     sealed["twins"]["examples"] *= 100
     assert 80 <= len(passport_page.wanted(sealed)) <= passport_page.MAX_PICTURES

@@ -256,8 +256,8 @@ def test_a_passport_names_no_erased_image_any_more(
         **second.passport,
         "twins": {"near_groups": 1, "examples": [[{"sample_id": gone}, {"sample_id": kept}]]},
         "label_suspects": [
-            {"sample_id": gone, "neighbours": [kept]},
-            {"sample_id": kept, "neighbours": [gone, kept]},
+            {"sample_id": gone, "neighbours": [{"sample_id": kept}]},
+            {"sample_id": kept, "neighbours": [{"sample_id": gone}, {"sample_id": kept}]},
         ],
     }
     rows = [
@@ -270,7 +270,7 @@ def test_a_passport_names_no_erased_image_any_more(
     assert erase(sample=gone).found == []
     now = releases.find(lake, "brain", second.name).passport
     assert now["twins"] == {"near_groups": 1, "examples": [[{"sample_id": kept}]]}
-    assert now["label_suspects"] == [{"sample_id": kept, "neighbours": [kept]}]
+    assert now["label_suspects"] == [{"sample_id": kept, "neighbours": [{"sample_id": kept}]}]
     assert now["images"] == second.passport["images"]
 
 
