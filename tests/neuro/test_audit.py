@@ -4,7 +4,7 @@ import pytest
 from neuro import audit, nearest
 from neuro.audit import Inspected
 from neuro.split import Member
-from tests.neuro.pictures import NOISE, near, poses, vectors
+from tests.neuro.pictures import NOISE, near, poses, smooth, vectors
 
 
 def inspected(
@@ -107,3 +107,19 @@ def test_a_file_in_both_given_splits_leaks_and_the_look_up_finds_it_again() -> N
     # Of the two, the one that is in training too is found for certain.
     assert found.lookup.given is not None
     assert found.lookup.given >= 0.5
+
+
+def test_a_label_in_doubt_stands_beside_the_labels_of_its_similar_pictures() -> None:
+    rng = np.random.default_rng(2)
+    pictures = [
+        np.clip(smooth(n % 2, 32) + rng.normal(0, 12, (32, 32)), 0, 255).astype(np.uint8)
+        for n in range(80)
+    ]
+    labels = "ab" * 40
+    labels = "." + labels[1:9] + "a" + labels[10:]  # row 9 is a b; row 0 is not asked
+    first = passport(inspected(pictures, labels, ["train"] * 80)).label_suspects[0]
+    assert (first["sample_id"], first["label"], first["suggested"]) == ("9", "a", "b")
+    similar = first["neighbours"]
+    assert isinstance(similar, list)
+    assert {each["label"] for each in similar} == {"b"}
+    assert all(int(each["sample_id"]) % 2 for each in similar)
