@@ -38,15 +38,16 @@ demo-real: setup
 		echo "give the folder of the images: make demo-real DATA=DIR, or set NEURO_REAL_DATA" >&2; exit 2; }
 	$(MAKE) demo DATA="$(or $(DATA),$(NEURO_REAL_DATA)/brain)" PROBLEM="$(or $(PROBLEM),brain)"
 
+# One thread for each of the two workers: with two they wait for one another on two cores.
 test: setup
-	$(BIN)/pytest -m "not slow and not gpu and not s3 and not ray" --ignore=tests/faults -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=12
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not gpu and not s3 and not ray" --ignore=tests/faults -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=12
 
 test-all: setup
 	$(BIN)/pytest -m "not ray" --cov --cov-report=term --durations=12
 
 # Against a real S3 server on loopback; without its packages every test is skipped, and says why.
 test-s3: setup
-	$(BIN)/pytest -m s3 -n 2 --dist loadfile -rs --cov --cov-append --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m s3 -n 2 --dist loadfile -rs --cov --cov-append --cov-report=term
 
 # On a real Ray cluster on loopback, whose worker is killed.
 test-ray: setup

@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from neuro import augment, metrics, model, preprocess, readiness
+from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError, TrainingError
 from neuro.frames import Frames
 from neuro.problem import Problem
@@ -109,6 +111,7 @@ class Trainer:
         )
         self._generator = torch.Generator().manual_seed(config.seed)
         self._step = 0
+        self._told: list[Epoch] = []
         self._check_size()
 
     @property
@@ -116,18 +119,23 @@ class Trainer:
         """The averaged weights, in evaluation mode."""
         return self._averaged
 
-    def epochs(self) -> Iterator[Epoch]:
+    def epochs(self, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
         """Train, one epoch per item; stop when it is exhausted.
 
+        checkpoint: kept after each epoch. A run that was killed is continued from there: its epochs
+        come first, as they went, and the weights are those of a run that was not, to the bit.
         Raises TrainingError if the loss is no longer finite.
         """
-        for number in range(1, self._config.epochs + 1):
+        if checkpoint is not None and (state := checkpoint.load()) is not None:
+            self._restore(state)
+        yield from self._told
+        for number in range(len(self._told) + 1, self._config.epochs + 1):
             start = time.perf_counter()
             with _seeded(self._config.seed + number, self._device):
                 losses = [self._fit(rows, number) for rows in self._batches()]
             seconds = time.perf_counter() - start
             accuracy, macro_f1 = self._validate()
-            yield Epoch(
+            epoch = Epoch(
                 number=number,
                 epochs=self._config.epochs,
                 loss=float(np.mean(losses)),
@@ -137,6 +145,29 @@ class Trainer:
                 images_per_s=len(losses) * self._batch_size / seconds,
                 seconds=seconds,
             )
+            self._told.append(epoch)
+            if checkpoint is not None:
+                checkpoint.save(self._state())
+            yield epoch
+
+    def _state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, but for the frames and the config."""
+        return {
+            "network": self._network.state_dict(),
+            "averaged": self._averaged.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "order": self._generator.get_state(),
+            "step": self._step,
+            "epochs": [asdict(epoch) for epoch in self._told],
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._network.load_state_dict(state["network"])
+        self._averaged.load_state_dict(state["averaged"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["order"])
+        self._step = state["step"]
+        self._told = [Epoch(**epoch) for epoch in state["epochs"]]
 
     @property
     def _batch_size(self) -> int:
@@ -165,9 +196,11 @@ class Trainer:
         )
         value = float(loss.detach())
         if not math.isfinite(value):
+            among = ", ".join(str(name)[:12] for name in self._frames.sample_ids[np.sort(rows)])
             raise TrainingError(
                 f"the loss is {value} in epoch {epoch} at step {self._step + 1}; lower "
-                f"learning_rate (now {self._config.learning_rate}) and start again"
+                f"learning_rate (now {self._config.learning_rate}) and start again. The batch held "
+                f"the samples {among}"
             )
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

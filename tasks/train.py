@@ -1,13 +1,18 @@
 """The step that makes a model package of a release."""
 
+import hashlib
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from neuro import evaluation, readiness, sealing
+import torch
+
+from neuro import checkpoint, evaluation, readiness, sealing
 from neuro.baselines import Baseline
+from neuro.checkpoint import Checkpoint
 from neuro.evaluation import Evaluation
 from neuro.package import Package
 from neuro.training import TrainConfig, Trainer
@@ -78,7 +83,8 @@ def train(
         tracking.log_data(run, release)
         tracking.log_params(run, asdict(config) | {"preprocess": problem.preprocess.sha256})
         trainer, epochs, started = Trainer(loaded.frames, problem, config, weights), [], time.time()
-        for epoch in trainer.epochs():
+        kept = _checkpoint(loaded, config, weights)
+        for epoch in trainer.epochs(kept):
             tracking.log_epoch(run, epoch)
             epochs.append(epoch)
         seconds = time.time() - started
@@ -105,6 +111,7 @@ def train(
         show(run, validation, shown)
         tracking.log_files(run, made.folder, "package")
         model = registry.register(run.run_id, problem.name, made) if run.run_id else None
+        kept.remove()
         if model:
             # What a branch trained challenges nobody until it is published; nor does what was
             # trained on other splits than those the gate reads.
@@ -122,6 +129,26 @@ def train(
         validation=validation,
         beside=(beside or {}).get("val", ()),
     )
+
+
+def _checkpoint(loaded: Loaded, config: TrainConfig, weights: Path | None) -> Checkpoint:
+    """Of this very run: the same data, problem, recipe, weights, code and machine.
+
+    It lies beside the frames of the release, and goes with them when an erasure supersedes it.
+    """
+    here, frames = settings.load(), loaded.frames
+    key = checkpoint.key_of(
+        content=frames.content_hash,
+        splitting=str(frames.splitting),
+        problem=asdict(loaded.problem),
+        config=asdict(config),
+        weights=hashlib.sha256(weights.read_bytes()).hexdigest() if weights else "",
+        code=here.revision,
+        lock=here.lock_hash,
+        machine=f"{platform.machine()} {torch.get_num_threads()} {torch.cuda.is_available()}",
+    )
+    folder = here.home / "frames" / f"{frames.content_hash[:16]}-{key[:16]}"
+    return Checkpoint(path=folder / "training.pt", key=key)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,10 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from neuro import splitting, training
+from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError, SplitOverlapError, TrainingError
 from neuro.frames import Frames
 from neuro.preprocess import PreprocessSpec
@@ -65,6 +67,21 @@ def first() -> dict[str, torch.Tensor]:
 
 def weights(trainer: training.Trainer) -> dict[str, torch.Tensor]:
     return dict(trainer.network.state_dict())
+
+
+@pytest.mark.parametrize("ended_after", [1, 2, 3])
+def test_a_run_that_was_ended_continues_to_the_same_weights_to_the_bit(
+    first: dict[str, torch.Tensor], tmp_path: Path, ended_after: int
+) -> None:
+    kept = Checkpoint(path=tmp_path / "training.pt", key="k")
+    going = training.Trainer(discs(), PROBLEM, CONFIG).epochs(kept)
+    told = [next(going) for _ in range(ended_after)]
+    going.close()
+    again = training.Trainer(discs(), PROBLEM, CONFIG)
+    epochs = list(again.epochs(kept))
+    assert epochs[:ended_after] == told
+    assert [epoch.number for epoch in epochs] == [1, 2, 3]
+    assert all(torch.equal(again.network.state_dict()[name], first[name]) for name in first)
 
 
 def test_it_learns_left_from_right() -> None:
@@ -135,13 +152,15 @@ def test_a_class_without_training_images_is_named() -> None:
         training.Trainer(replace(frames, targets=targets), PROBLEM, CONFIG)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_with_its_epoch_and_step() -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_epoch_step_and_samples() -> None:
     trainer = training.Trainer(discs(), PROBLEM, CONFIG)
     epochs = trainer.epochs()
     next(epochs)
     with torch.no_grad():
         trainer._network.head.weight.fill_(torch.inf)
-    with pytest.raises(TrainingError, match="in epoch 2 at step 6; lower learning_rate"):
+    with pytest.raises(
+        TrainingError, match=r"in epoch 2 at step 6; lower.*samples (\d{4}, ){15}\d{4}$"
+    ):
         next(epochs)
 
 
