@@ -29,7 +29,10 @@ def train(
     label_smoothing: Annotated[float | None, typer.Option(help="Share given to all.")] = None,
     ema_decay: Annotated[float | None, typer.Option(help="Of the averaged weights.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and views.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Backbone weights, safetensors.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Backbone weights, safetensors or torch's.")
+    ] = None,
+    weights_sha256: Annotated[str, typer.Option(help="What that file's digest must be.")] = "",
     split: Annotated[
         str, typer.Option(help="own, given (the source's), or such as fold-2-of-5.")
     ] = "own",
@@ -69,6 +72,7 @@ def train(
         release=release,
         config=config,
         weights=str(weights.resolve()) if weights else None,
+        weights_sha256=weights_sha256,
         lake=lake,
         split=split,
     )

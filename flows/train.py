@@ -20,14 +20,16 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     weights: Path | None = None,
     lake: str | None = None,
     split: str = "own",
+    weights_sha256: str = "",
 ) -> dict[str, Any]:
     """Train on a pinned release (default: the current one).
 
-    split: own, given, or such as fold-2-of-5. Returns run_id, model, package, epochs, seconds,
-    images_per_s, and validation metrics with the baselines' beside them.
+    split: own, given, or such as fold-2-of-5. weights: a local file for the backbone, which must
+    have weights_sha256 where that is given. Returns run_id, model, package, epochs, seconds,
+    images_per_s, what was read of the weights, and validation metrics beside the baselines'.
     """
     divided = splitting.parse(split)
     loaded = data.load(data.open_lake(lake), problems.load(problem), release, divided)
-    steps.check(loaded)
+    steps.check(loaded, weights, weights_sha256)
     featurize.describe(loaded)
     return steps.train(loaded, config, weights, baselines.score(loaded, ("val",))).as_dict()

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from neuro.errors import ConfigError, TrainingError, UnknownNameError
+from neuro import weights as files
+from neuro.errors import UnknownNameError
+from neuro.weights import Report
 
 DEFAULT = "resnet_small"
 SEED = 0  # of an extractor without weights
@@ -22,6 +24,7 @@ class Network(nn.Module):
 
     averages_mirror: in evaluation mode the embedding is the mean of the image's and its mirror
     image's, where left and right mean the same. The head is linear, so the logits are too.
+    start: what was read of the file that the backbone started from, if there was one.
     """
 
     def __init__(self, backbone: nn.Module, width: int, n_classes: int) -> None:
@@ -29,6 +32,7 @@ class Network(nn.Module):
         self.backbone = backbone
         self.head = nn.Linear(width, n_classes)
         self.averages_mirror = False
+        self.start: Report | None = None
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """images: (n, c, h, w) float32. Returns logits (n, k) and embedding (n, d)."""
@@ -57,16 +61,16 @@ def check(name: str) -> None:
 def build(name: str, *, channels: int, n_classes: int, weights: Path | None = None) -> Network:
     """Build a network; without ``weights`` it starts at random, from torch's global generator.
 
-    weights: a local safetensors file that fits the backbone name by name (a timm file, or the
-    weights of a model package); its classifier is left out, everything else must fit.
-    Raises UnknownNameError for the name, ConfigError for a missing file, TrainingError for weights
-    that do not fit.
+    weights: a local file, safetensors or torch's, that fits the backbone name by name (a timm file,
+    or the weights of a model package); its classifier is left out, everything else must fit.
+    Raises UnknownNameError for the name, and what ``weights.fill`` raises.
     """
     check(name)
-    backbone, width, classifier = _backbone(name, channels)
+    backbone, width, outer = _backbone(name, channels)
+    network = Network(backbone, width, n_classes)
     if weights is not None:
-        _load(backbone, weights, classifier=classifier)
-    return Network(backbone, width, n_classes)
+        network.start = files.fill(backbone, weights, classifier=outer.classifier, stem=outer.stem)
+    return network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,9 +95,9 @@ def extractor(name: str, weights: Path | None = None) -> Extractor:
     check(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        backbone, _, classifier = _backbone(name, len("RGB"))
+        backbone, _, outer = _backbone(name, len("RGB"))
     if weights is not None:
-        _load(backbone, weights, classifier=classifier)
+        files.fill(backbone, weights, classifier=outer.classifier, stem=outer.stem)
     made_for = getattr(backbone, "default_cfg", {})  # resnet_small has none and takes any size
     size = made_for.get("input_size", (3, 224, 224))
     return Extractor(
@@ -148,46 +152,26 @@ class _Block(nn.Module):
         return F.relu(self.norm2(self.conv2(inner)) + self.skip(images))
 
 
-def _backbone(name: str, channels: int) -> tuple[nn.Module, int, tuple[str, ...]]:
-    """The feature extractor, its width, and the names under which files keep a classifier."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Outer:
+    """Layers that depend on what comes in and goes out, by the names files keep them under."""
+
+    stem: tuple[str, ...]
+    classifier: tuple[str, ...]
+
+
+def _backbone(name: str, channels: int) -> tuple[nn.Module, int, _Outer]:
+    """The feature extractor, its width, and its outer layers."""
     if name == DEFAULT:
-        return _SmallResNet(channels), _WIDTHS[-1], ("head",)
+        return _SmallResNet(channels), _WIDTHS[-1], _Outer(stem=("0",), classifier=("head",))
     import timm
 
     backbone: Any = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
-    classifier = backbone.default_cfg.get("classifier") or ()
-    names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    told = backbone.default_cfg
+    stem, classifier = (_several(told.get(key)) for key in ("first_conv", "classifier"))
     width = getattr(backbone, "head_hidden_size", None) or backbone.num_features
-    return backbone, int(width), ("head", *names)
+    return backbone, int(width), _Outer(stem=stem, classifier=("head", *classifier))
 
 
-def _load(backbone: nn.Module, weights: Path, *, classifier: tuple[str, ...]) -> None:
-    """Fill the backbone from a safetensors file, all of it or an error."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not weights.is_file():
-        raise ConfigError(f"weights {weights} is no file; give a local .safetensors file")
-    try:
-        stored = load_file(weights)
-    except SafetensorError as error:
-        raise TrainingError(f"weights {weights} is not a safetensors file: {error}") from error
-    stored = {name.removeprefix("backbone."): tensor for name, tensor in stored.items()}
-    wanted = backbone.state_dict()
-    unused = {
-        name
-        for name in set(stored) - set(wanted)
-        if not any(name.startswith(f"{prefix}.") for prefix in classifier)
-    }
-    other = {
-        f"{name} {tuple(stored[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in set(stored) & set(wanted)
-        if stored[name].shape != wanted[name].shape
-    }
-    faults = {"missing": set(wanted) - set(stored), "unknown": unused, "of another shape": other}
-    if found := [f"{kind}: {sorted(names)[:5]}" for kind, names in faults.items() if names]:
-        raise TrainingError(
-            f"weights {weights} do not fit the model ({'; '.join(found)}); give the file of this "
-            "very architecture and number of channels, or none for a random start"
-        )
-    backbone.load_state_dict({name: stored[name] for name in wanted})
+def _several(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())

@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from neuro import augment, metrics, model, preprocess, readiness
+from neuro import augment, metrics, model, preprocess, readiness, recipe
 from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError, TrainingError
 from neuro.frames import Frames
 from neuro.problem import Problem
+from neuro.weights import Report
 
 _BF16_CPU = ("avx512_bf16", "amx_bf16")
-_MAX_CLASS_WEIGHT = 4.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,9 +105,9 @@ class Trainer:
         self._averaged: model.Network = (
             deepcopy(self._network).eval().requires_grad_(requires_grad=False)
         )
-        self._class_weights = torch.from_numpy(_class_weights(counts)).to(self._device)
+        self._class_weights = torch.from_numpy(recipe.class_weights(counts)).to(self._device)
         self._optimizer = torch.optim.AdamW(
-            _decayed(self._network, config.weight_decay), lr=config.learning_rate
+            recipe.parameter_groups(self._network, config.weight_decay), lr=config.learning_rate
         )
         self._generator = torch.Generator().manual_seed(config.seed)
         self._step = 0
@@ -118,6 +118,11 @@ class Trainer:
     def network(self) -> model.Network:
         """The averaged weights, in evaluation mode."""
         return self._averaged
+
+    @property
+    def start(self) -> Report | None:
+        """What was read of the file that it started from, if there was one."""
+        return self._network.start
 
     def epochs(self, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
         """Train, one epoch per item; stop when it is exhausted.
@@ -210,13 +215,8 @@ class Trainer:
         return value
 
     def _learning_rate(self) -> float:
-        """One cycle: a linear rise, then a cosine to zero (L. Smith, arXiv:1708.07120)."""
-        total = self._config.epochs * (len(self._train) // self._batch_size)
-        rise = max(1.0, self._config.warmup * total)
-        if self._step < rise:
-            return self._config.learning_rate * (self._step + 1) / (rise + 1)
-        part = (self._step - rise) / max(1.0, total - rise)
-        return self._config.learning_rate * 0.5 * (1 + math.cos(math.pi * part))
+        config, total = self._config, self._config.epochs * (len(self._train) // self._batch_size)
+        return recipe.one_cycle(self._step, total, peak=config.learning_rate, warmup=config.warmup)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -256,20 +256,6 @@ class Trainer:
                 f"{self._problem.preprocess.size_px} px ({str(error)[:120]}); change "
                 "preprocess.size_px in the problem file or choose another model"
             ) from error
-
-
-def _class_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Loss weight of each class: rare ones weigh more, up to a bound, so noise does not rule."""
-    return np.asarray(np.minimum(counts.max() / counts, _MAX_CLASS_WEIGHT), dtype=np.float32)
-
-
-def _decayed(network: model.Network, weight_decay: float) -> list[dict[str, object]]:
-    """Parameter groups: matrices shrink, biases and norms do not (arXiv:1706.05350)."""
-    weights = list(network.parameters())
-    return [
-        {"params": [p for p in weights if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _scores(

@@ -5,29 +5,35 @@ import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from neuro import checkpoint, evaluation, readiness, sealing
+from neuro import weights as files
 from neuro.baselines import Baseline
 from neuro.checkpoint import Checkpoint
+from neuro.errors import ConfigError
 from neuro.evaluation import Evaluation
 from neuro.package import Package
 from neuro.training import TrainConfig, Trainer
+from neuro.weights import Report
 from tasks import artifacts, baselines, registry, settings, tracking
 from tasks.baselines import Beside
 from tasks.data import Loaded
 from tasks.registry import ModelVersion
 from tasks.steps import step
 
+_log = getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
     """A package, verified, and its registered version; without a registry, None.
 
-    beside: the baselines on the validation split.
+    beside: the baselines on the validation split. start: what was read of the weights' file.
     """
 
     run_id: str
@@ -38,6 +44,7 @@ class Trained:
     images_per_s: float
     validation: Evaluation
     beside: Sequence[Baseline]
+    start: Report | None
 
     @property
     def version(self) -> str:
@@ -57,11 +64,16 @@ class Trained:
             "splitting": self.package.card.splitting,
             "baselines": baselines.as_dict(self.beside),
             "leak": self.package.card.leak,
+            "weights": asdict(self.start) if self.start else None,
         }
 
 
-def check(loaded: Loaded) -> None:
-    """Refuse data that cannot be trained on, before anything is computed."""
+def check(loaded: Loaded, weights: Path | None = None, sha256: str = "") -> None:
+    """Refuse data that cannot be trained on, and another file, before anything is computed."""
+    if sha256 and weights is None:
+        raise ConfigError("--weights-sha256 goes with --weights FILE")
+    if sha256 and weights:
+        files.require(weights, sha256)
     readiness.check(loaded.frames, loaded.problem)
 
 
@@ -83,6 +95,7 @@ def train(
         tracking.log_data(run, release)
         tracking.log_params(run, asdict(config) | {"preprocess": problem.preprocess.sha256})
         trainer, epochs, started = Trainer(loaded.frames, problem, config, weights), [], time.time()
+        _say_start(run, trainer.start)
         kept = _checkpoint(loaded, config, weights)
         for epoch in trainer.epochs(kept):
             tracking.log_epoch(run, epoch)
@@ -128,7 +141,19 @@ def train(
         / sum(e.seconds for e in epochs),
         validation=validation,
         beside=(beside or {}).get("val", ()),
+        start=trainer.start,
     )
+
+
+def _say_start(run: tracking.Run, start: Report | None) -> None:
+    """Which layers of a file were taken, which were not, and why."""
+    if start is None:
+        return
+    tracking.log_params(run, {"weights_sha256": start.sha256})
+    _log.info("%d layers of %s", start.loaded, start.sha256[:12])
+    for what, layers in (("adapted", start.adapted), ("skipped", start.skipped)):
+        for name, why in layers.items():
+            _log.info("%s is %s: %s", name, what, why)
 
 
 def _checkpoint(loaded: Loaded, config: TrainConfig, weights: Path | None) -> Checkpoint:

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from neuro import model
-from neuro.errors import ConfigError, TrainingError, UnknownNameError
+from neuro.errors import UnknownNameError
 
 
 def small(weights: Path | None = None) -> model.Network:
@@ -47,32 +47,6 @@ def test_weights_of_a_network_start_another_with_more_classes(tmp_path: Path) ->
     )
     wanted, loaded = first.backbone.state_dict(), second.backbone.state_dict()
     assert all(torch.equal(wanted[name], loaded[name]) for name in wanted)
-
-
-def test_a_file_without_one_layer_is_refused(tmp_path: Path) -> None:
-    state = small().backbone.state_dict()
-    del state["0.weight"]
-    save_file(state, tmp_path / "half.safetensors")
-    with pytest.raises(TrainingError, match=r"missing: .'0.weight'"):
-        small(tmp_path / "half.safetensors")
-
-
-def test_a_file_of_other_channels_is_refused(tmp_path: Path) -> None:
-    colour = model.build(model.DEFAULT, channels=3, n_classes=3)
-    save_file(colour.backbone.state_dict(), tmp_path / "colour.safetensors")
-    with pytest.raises(TrainingError, match="another shape"):
-        small(tmp_path / "colour.safetensors")
-
-
-def test_a_file_with_an_unknown_layer_is_refused(tmp_path: Path) -> None:
-    save_file({**small().state_dict(), "extra": torch.zeros(1)}, tmp_path / "more.safetensors")
-    with pytest.raises(TrainingError, match=r"unknown: .'extra'"):
-        small(tmp_path / "more.safetensors")
-
-
-def test_a_missing_weights_file_is_a_bad_request(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no file"):
-        small(tmp_path / "none.safetensors")
 
 
 def test_averaging_over_the_mirror_gives_one_answer_for_both_sides() -> None:

@@ -169,11 +169,6 @@ def test_a_model_of_one_fixed_size_is_refused_before_training() -> None:
         training.Trainer(discs(), PROBLEM, replace(CONFIG, model="vit_tiny_patch16_224"))
 
 
-def test_rare_classes_weigh_more_up_to_a_bound() -> None:
-    found = training._class_weights(np.array([100, 50, 1]))
-    assert found.tolist() == [1.0, 2.0, 4.0]
-
-
 def test_epochs_of_zero_are_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="epochs must be 1 to 10000, got 0"):
         training.TrainConfig(epochs=0)
