@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from neuro import networks
 from neuro import weights as files
 from neuro.errors import UnknownNameError
 from neuro.weights import Report
 
 DEFAULT = "resnet_small"
 SEED = 0  # of an extractor without weights
-_STEM_WIDTH = 16
-_WIDTHS = (32, 64, 128, 256)
 
 
 class Network(nn.Module):
@@ -47,15 +45,16 @@ def check(name: str) -> None:
 
     Raises UnknownNameError with near misses.
     """
-    if name == DEFAULT:
+    if name in networks.OURS:
         return
-    import timm  # seconds to import, and the default model does not need it
+    import timm  # seconds to import, and our own models do not need it
 
     if timm.is_model(name):
         return
-    near = difflib.get_close_matches(name, [DEFAULT, *timm.list_models()], n=3)
+    near = difflib.get_close_matches(name, [*networks.OURS, *timm.list_models()], n=3)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise UnknownNameError(f"no model {name!r}: {hint}Give {DEFAULT!r} or any name timm knows")
+    ours = ", ".join(map(repr, networks.OURS))
+    raise UnknownNameError(f"no model {name!r}: {hint}Give {ours} or any name timm knows")
 
 
 def build(name: str, *, channels: int, n_classes: int, weights: Path | None = None) -> Network:
@@ -108,50 +107,6 @@ def extractor(name: str, weights: Path | None = None) -> Extractor:
     )
 
 
-class _SmallResNet(nn.Sequential):
-    """Four residual stages of one basic block each (He et al., arXiv:1512.03385), 1.2 M weights.
-
-    Two strides before the first stage: a CPU spends most of its time on the large, thin maps.
-    """
-
-    def __init__(self, channels: int) -> None:
-        stem = (*_halve(channels, _STEM_WIDTH), *_halve(_STEM_WIDTH, _WIDTHS[0]))
-        stages = [
-            _Block(before, after, stride=1 if before == after else 2)
-            for before, after in zip((_WIDTHS[0], *_WIDTHS[:-1]), _WIDTHS, strict=True)
-        ]
-        super().__init__(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-def _halve(before: int, after: int) -> tuple[nn.Module, ...]:
-    """Convolution, norm and rectifier, at half the side."""
-    convolution = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
-    return convolution, nn.BatchNorm2d(after), nn.ReLU()
-
-
-class _Block(nn.Module):
-    """Two 3x3 convolutions beside a skip that pools before it projects (arXiv:1812.01187)."""
-
-    def __init__(self, before: int, after: int, *, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(after)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(after)
-        nn.init.zeros_(self.norm2.weight)  # each block starts as the identity (arXiv:1706.02677)
-        self.skip: nn.Module = nn.Identity()
-        if stride > 1 or before != after:
-            self.skip = nn.Sequential(
-                nn.AvgPool2d(stride, ceil_mode=True),
-                nn.Conv2d(before, after, 1, bias=False),
-                nn.BatchNorm2d(after),
-            )
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        inner = F.relu(self.norm1(self.conv1(images)))
-        return F.relu(self.norm2(self.conv2(inner)) + self.skip(images))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Outer:
     """Layers that depend on what comes in and goes out, by the names files keep them under."""
@@ -162,8 +117,12 @@ class _Outer:
 
 def _backbone(name: str, channels: int) -> tuple[nn.Module, int, _Outer]:
     """The feature extractor, its width, and its outer layers."""
-    if name == DEFAULT:
-        return _SmallResNet(channels), _WIDTHS[-1], _Outer(stem=("0",), classifier=("head",))
+    if name in networks.OURS:
+        return (
+            networks.OURS[name](channels),
+            networks.WIDTH,
+            _Outer(stem=("0",), classifier=("head",)),
+        )
     import timm
 
     backbone: Any = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)

@@ -64,7 +64,7 @@ class Trained:
             "splitting": self.package.card.splitting,
             "baselines": baselines.as_dict(self.beside),
             "leak": self.package.card.leak,
-            "weights": asdict(self.start) if self.start else None,
+            "weights": asdict(self.start) if self.start else {},
         }
 
 

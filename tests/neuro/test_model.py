@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from neuro import model
+from neuro import model, networks
 from neuro.errors import UnknownNameError
 
 
@@ -12,14 +12,20 @@ def small(weights: Path | None = None) -> model.Network:
     return model.build(model.DEFAULT, channels=1, n_classes=3, weights=weights)
 
 
-def test_the_default_answers_with_logits_and_embedding() -> None:
-    logits, embedding = small().eval()(torch.zeros(2, 1, 96, 96))
+@pytest.mark.parametrize("name", networks.OURS)
+@pytest.mark.parametrize("side", [17, 96])
+def test_our_own_models_answer_with_logits_and_embedding(name: str, side: int) -> None:
+    network = model.build(name, channels=1, n_classes=3).eval()
+    logits, embedding = network(torch.zeros(2, 1, side, side))
     assert logits.shape == (2, 3)
     assert embedding.shape == (2, 256)
 
 
-def test_the_default_has_about_1_2_million_weights() -> None:
-    assert 1.1e6 < sum(weight.numel() for weight in small().parameters()) < 1.3e6
+@pytest.mark.parametrize(("name", "millions"), [("resnet_small", 1.2), ("cnn", 0.4)])
+def test_our_own_models_are_as_large_as_they_say(name: str, millions: float) -> None:
+    network = model.build(name, channels=1, n_classes=3)
+    size = sum(weight.numel() for weight in network.parameters())
+    assert round(size / 1e6, 1) == millions
 
 
 def test_any_timm_name_gives_a_network_of_the_asked_channels() -> None:
