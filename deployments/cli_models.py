@@ -20,7 +20,9 @@ ModelName = Annotated[
 def train(
     problem: Problem = "brain",
     release: ReleaseName = None,
-    model: Annotated[str, typer.Option(help="resnet_small, cnn, or any timm name.")] = "resnet_small",
+    model: Annotated[
+        str, typer.Option(help="resnet_small, cnn, or any timm name.")
+    ] = "resnet_small",
     epochs: Annotated[int | None, typer.Option(help="Passes over the training split.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the cycle.")] = None,
