@@ -127,7 +127,10 @@ def _confounds(sealed: Sealed, _: Pictures) -> Html:
         )
         for row in sealed["confounds"]
     ]
-    caption = "Accuracy of telling the class from one property of the file alone, cross-validated."
+    caption = (
+        "Accuracy of telling the class from one property of the file alone, cross-validated. Where "
+        "one class is common it says little; what is above guessing is judged by mean recall."
+    )
     return pages.bars(rows, caption, "what guessing reaches")
 
 
@@ -135,7 +138,9 @@ def _named(row: Mapping[str, Any]) -> str:
     if not row.get("is_named"):
         return "not above guessing"
     low = row.get("low")
-    return f"at least {low:.2f} above guessing" if low is not None else "above guessing"
+    if low is None:
+        return "above guessing"
+    return f"at least {low:.2f} above guessing when each class counts alike"
 
 
 def _sources(sealed: Sealed, _: Pictures) -> Html:
