@@ -7,6 +7,7 @@ from typing import Any
 from monitoring import likeness, pages
 from monitoring.advice import Sealed, clue, many
 from monitoring.pages import Bar, Content, Html, element, joined
+from neuro import audit
 
 Pictures = Mapping[str, bytes]  # what a page shows of a sample, by sample_id
 
@@ -63,8 +64,8 @@ def _twins(sealed: Sealed, pictures: Pictures) -> Html:
 def _headline(cluster: list[Mapping[str, Any]]) -> str:
     labels = {member["label"] for member in cluster if member["label"]}
     given = {member["given_split"] for member in cluster}
-    facts = [many(len(cluster), "picture")]
-    if {"train", "test"} <= given:
+    facts = [("at least " if len(cluster) == audit.TOLD else "") + many(len(cluster), "picture")]
+    if {"train", "test"} <= given or "train+test" in given:
         facts.append("in the source's training part and in its test part")
     if len(labels) > 1:
         facts.append(f"under {len(labels)} labels")

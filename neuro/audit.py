@@ -15,7 +15,7 @@ from neuro.split import Member, Pairs, clusters
 from neuro.traits import Traits
 
 EXACT_COSINE = 0.999
-_EXAMPLES, _SHOWN = 12, 6  # clusters of twins that are shown, and members of each
+_EXAMPLES, TOLD = 12, 6  # clusters of twins that are shown, and members of each
 _PROBED = ("source", "given_split")
 
 Example = Mapping[str, str]
@@ -170,7 +170,7 @@ def _examples(data: Inspected) -> list[list[Example]]:
 
     found = [[told(row) for row in rows] for rows in census.clusters(len(data.members), data.near)]
     found.sort(key=lambda cluster: (-_kinds(cluster, "label"), -_kinds(cluster, "given_split")))
-    return [_varied(cluster)[:_SHOWN] for cluster in found[:_EXAMPLES]]
+    return [_varied(cluster)[:TOLD] for cluster in found[:_EXAMPLES]]
 
 
 def _kinds(cluster: Sequence[Example], name: str) -> int:

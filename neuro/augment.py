@@ -17,7 +17,7 @@ def view(batch: torch.Tensor, spec: Augmentation, generator: torch.Generator) ->
     batch: (n, c, h, w) float32; a new tensor of the same shape is returned. generator: on the CPU.
     What moves in from outside repeats the border.
     """
-    grid = F.affine_grid(_affine(batch, spec, generator), list(batch.shape), align_corners=False)
+    grid = _grid(_affine(batch, spec, generator), *batch.shape[2:])
     moved = F.grid_sample(batch, grid, padding_mode="border", align_corners=False)
     contrast, brightness = (
         (1 + spec.gain * _signed(batch, generator)).reshape(-1, 1, 1, 1) for _ in range(2)
@@ -39,6 +39,23 @@ def _affine(batch: torch.Tensor, spec: Augmentation, generator: torch.Generator)
         torch.stack([down * sin, down * cos, shifts[1]], dim=1),
     )
     return torch.stack(rows, dim=1)
+
+
+def _grid(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """(n, h, w, 2): where each pixel comes from; as F.affine_grid, a tenth of the time on a CPU."""
+    across, down = _centres(width, maps), _centres(height, maps)
+    grid = maps.new_empty(len(maps), height, width, 2)
+    for axis in range(2):
+        along, aside, shift = maps[:, axis, :, None].unbind(1)
+        torch.add(
+            (along * across + shift)[:, None, :], (aside * down)[:, :, None], out=grid[..., axis]
+        )
+    return grid
+
+
+def _centres(pixels: int, like: torch.Tensor) -> torch.Tensor:
+    """Centres of a line of pixels in grid_sample's -1..1, corners not aligned."""
+    return (2 * torch.arange(pixels, dtype=like.dtype, device=like.device) + 1) / pixels - 1
 
 
 def _signed(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -105,9 +105,12 @@ class Trainer:
         self._averaged: model.Network = (
             deepcopy(self._network).eval().requires_grad_(requires_grad=False)
         )
+        self._moving = _floating(self._averaged), _floating(self._network)
         self._class_weights = torch.from_numpy(recipe.class_weights(counts)).to(self._device)
         self._optimizer = torch.optim.AdamW(
-            recipe.parameter_groups(self._network, config.weight_decay), lr=config.learning_rate
+            recipe.parameter_groups(self._network, config.weight_decay),
+            lr=config.learning_rate,
+            fused=True,
         )
         self._generator = torch.Generator().manual_seed(config.seed)
         self._step = 0
@@ -189,13 +192,13 @@ class Trainer:
         rate = self._learning_rate()
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        images = augment.view(self._images(rows), self._problem.augment, self._generator)
+        images, targets = self._batch(rows)
         self._network.train()
         with _fast(self._device):
-            logits, _ = self._network(images.contiguous(memory_format=torch.channels_last))
+            logits, _ = self._network(images)
         loss = F.cross_entropy(
             logits.float(),
-            torch.from_numpy(self._frames.targets[rows]).to(self._device),
+            targets,
             weight=self._class_weights,
             label_smoothing=self._config.label_smoothing,
         )
@@ -214,6 +217,12 @@ class Trainer:
         self._average()
         return value
 
+    def _batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Views of some rows, (n, c, size, size) float32, and targets, (n,), on the device."""
+        views = augment.view(self._images(rows), self._problem.augment, self._generator)
+        targets = torch.from_numpy(self._frames.targets[rows]).to(self._device)
+        return views.contiguous(memory_format=torch.channels_last), targets
+
     def _learning_rate(self) -> float:
         config, total = self._config, self._config.epochs * (len(self._train) // self._batch_size)
         return recipe.one_cycle(self._step, total, peak=config.learning_rate, warmup=config.warmup)
@@ -223,11 +232,7 @@ class Trainer:
         """Move the kept weights and batch statistics towards the newest (arXiv:1803.05407)."""
         # Young averages forget faster, or a short run would keep its random start.
         decay = min(self._config.ema_decay, self._step / (self._step + 10))
-        kept, newest = self._averaged.state_dict(), self._network.state_dict()
-        moving = [name for name in kept if kept[name].is_floating_point()]
-        torch._foreach_lerp_(
-            [kept[name] for name in moving], [newest[name] for name in moving], 1 - decay
-        )
+        torch._foreach_lerp_(*self._moving, 1 - decay)
 
     @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
@@ -256,6 +261,11 @@ class Trainer:
                 f"{self._problem.preprocess.size_px} px ({str(error)[:120]}); change "
                 "preprocess.size_px in the problem file or choose another model"
             ) from error
+
+
+def _floating(network: model.Network) -> list[torch.Tensor]:
+    """Weights and batch statistics, in place."""
+    return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
 
 
 def _scores(

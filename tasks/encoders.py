@@ -175,5 +175,5 @@ def _unknown(problem: Problem, name: str) -> str:
     hint = f"did you mean {near[0]!r}? " if near else ""
     return (
         f"no feature set {name!r}: {hint}There are {', '.join(known)}, and "
-        f"{EMBEDDING}_NAME for {model.DEFAULT} and any timm name"
+        f"{EMBEDDING}_NAME for {model.DEFAULT}, cnn and any timm name"
     )

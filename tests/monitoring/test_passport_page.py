@@ -177,3 +177,14 @@ def test_the_note_of_a_run_is_bounded_and_keeps_its_words() -> None:
 def test_the_note_shows_pictures_by_their_sample() -> None:
     note = passport_note.build(SUBJECT, full(), pictures(full()))
     assert all(digest(name) in note for name in "abcds")
+
+
+def test_a_cluster_of_which_some_are_kept_says_at_least_so_many() -> None:
+    sealed = full()
+    member = sealed["twins"]["examples"][0][0] | {"given_split": "train+test"}
+    sealed["twins"]["examples"] = [[member] * 6, [member] * 5]
+    page = read(sealed).text
+    in_both = "in the source's training part and in its test part"
+    assert f"at least 6 pictures, {in_both}" in page
+    assert f"5 pictures, {in_both}" in page
+    assert "at least 5 pictures" not in page

@@ -1,4 +1,6 @@
+import pytest
 import torch
+import torch.nn.functional as F
 
 from neuro import augment
 from neuro.problem import Augmentation
@@ -62,3 +64,10 @@ def test_the_batch_that_came_in_is_unchanged() -> None:
     images = batch()
     seen(images, Augmentation(mirror=True))
     assert torch.equal(images, batch())
+
+
+@pytest.mark.parametrize("size", [(7, 7), (16, 5)])
+def test_pixels_come_from_where_an_affine_map_says(size: tuple[int, int]) -> None:
+    maps = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0))
+    expected = F.affine_grid(maps, [3, 1, *size], align_corners=False)
+    assert torch.allclose(augment._grid(maps, *size), expected, atol=1e-6)
