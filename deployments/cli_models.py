@@ -38,6 +38,9 @@ def train(
     split: Annotated[
         str, typer.Option(help="own, given (the source's), or such as fold-2-of-5.")
     ] = "own",
+    folds: Annotated[
+        int, typer.Option(help="Cross-validate by group on so many folds, at least 3.")
+    ] = 0,
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,
@@ -52,7 +55,7 @@ def train(
     from neuro.training import TrainConfig
 
     problems.load(problem)
-    splitting.parse(split)
+    splitting.several(split, folds)
     models.check(model)
     given: dict[str, Any] = {
         "model": model,
@@ -77,6 +80,7 @@ def train(
         weights_sha256=weights_sha256,
         lake=lake,
         split=split,
+        folds=folds,
     )
     console.show(result, as_json=as_json, title="train")
 

@@ -1,6 +1,7 @@
 """How good a package is on one split: metrics with intervals, and every answer behind them."""
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from neuro.frames import Frames
 from neuro.inference import Engine
 from neuro.package import Card
 from neuro.sample import SPLITS, Metric
+
+FOLDS = "folds"  # what pooled answers are named, in place of a split
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +147,24 @@ def _evaluation(
         groups=groups,
         targets=targets,
         probabilities=probabilities,
+    )
+
+
+def pool(folds: Sequence[Evaluation]) -> Evaluation:
+    """The answers of several folds as one: of each sample by a model that had not seen its group.
+
+    Raises ConfigError where a sample was answered twice, for those are no folds.
+    """
+    sample_ids = np.concatenate([fold.sample_ids for fold in folds])
+    if len(np.unique(sample_ids)) < len(sample_ids):
+        raise ConfigError("a sample is in two of the folds; give folds of one release and number")
+    subject = Subject(split=FOLDS, model_version="", classes=folds[0].classes)
+    return _evaluation(
+        subject,
+        sample_ids,
+        np.concatenate([fold.groups for fold in folds]),
+        np.concatenate([fold.targets for fold in folds]),
+        np.concatenate([fold.probabilities for fold in folds]),
     )
 
 

@@ -72,6 +72,23 @@ def parse(text: str) -> Splitting:
     raise UnknownNameError(f"no splitting {text!r}: {hint}Give own, given, or such as fold-2-of-5")
 
 
+def several(text: str, folds: int) -> list[Splitting]:
+    """What is trained on, one after another: one splitting, or each of so many folds.
+
+    Raises what ``parse`` raises, and ConfigError for too few folds, or a splitting beside them.
+    """
+    if not folds:
+        return [parse(text)]
+    if folds < MIN_FOLDS:
+        raise ConfigError(
+            f"--folds must be at least {MIN_FOLDS}, got {folds}: one validates, one calibrates and "
+            "the others train"
+        )
+    if text != "own":
+        raise ConfigError(f"--folds {folds} draws its own splits; leave out --split {text}")
+    return [parse(f"fold-{number}-of-{folds}") for number in range(1, folds + 1)]
+
+
 def used(samples: Sequence[Sample], splitting: Splitting) -> NDArray[np.bool_]:
     """Which samples the splitting names anew, (n,) bool; the others keep their name or stand aside.
 

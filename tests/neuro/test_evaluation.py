@@ -102,6 +102,22 @@ def test_taking_some_samples_scores_them_alone(engine: Engine) -> None:
     assert (accuracy.value, accuracy.n, part.model_version) == (0.5, 2, "3")
 
 
+def test_answers_of_folds_pool_into_what_one_evaluation_of_all_would_be(engine: Engine) -> None:
+    whole = evaluation.evaluate(engine, frames(), "test", model_version="3")
+    odd = np.array([True, False, False, True])
+    pooled = evaluation.pool([whole.take(odd), whole.take(~odd)])
+    assert (pooled.split, sorted(pooled.sample_ids)) == ("folds", ["s1", "s2", "s3", "s4"])
+    assert pooled.confusion.tolist() == whole.confusion.tolist()
+    assert {m.name: m.value for m in pooled.metrics} == {m.name: m.value for m in whole.metrics}
+    assert pooled.metric("accuracy").groups == 3  # type: ignore[union-attr]
+
+
+def test_a_sample_in_two_folds_is_refused(engine: Engine) -> None:
+    whole = evaluation.evaluate(engine, frames(), "test", model_version="3")
+    with pytest.raises(ConfigError, match="in two of the folds"):
+        evaluation.pool([whole, whole])
+
+
 @pytest.mark.parametrize("row", [0, 5])
 def test_rows_outside_the_split_or_without_label_are_refused(engine: Engine, row: int) -> None:
     with pytest.raises(ConfigError, match="not labelled samples of split 'test'"):

@@ -260,3 +260,21 @@ def test_later_arrivals_move_nothing_that_is_held(keys: list[str], first: int, s
     placed = split.assign(held, members[first:], NO_TWINS, config)
     for newcomer, place in zip(members[first:], placed, strict=True):
         assert place.split == before.get(newcomer.group_key, place.split)
+
+
+def test_folds_are_named_one_by_one() -> None:
+    assert [str(one) for one in splitting.several("own", 3)] == [
+        "fold-1-of-3",
+        "fold-2-of-3",
+        "fold-3-of-3",
+    ]
+    assert splitting.several("given", 0) == [splitting.parse("given")]
+
+
+@pytest.mark.parametrize(
+    ("text", "folds", "message"),
+    [("own", 2, "at least 3, got 2"), ("own", -1, "got -1"), ("given", 5, "leave out --split")],
+)
+def test_folds_that_cannot_be_are_refused(text: str, folds: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        splitting.several(text, folds)

@@ -1,0 +1,29 @@
+"""Grouped cross-validation through the flow, without any server."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.ingest import ingest
+from flows.train import train
+from neuro.store import journal, releases
+from neuro.store.lake import Lake
+from neuro.training import TrainConfig
+from tests.flows.conftest import Draw
+
+LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
+
+
+def test_folds_answer_each_sample_but_those_of_the_test_split_once(home: Path, draw: Draw) -> None:
+    ingest.fn(source=str(draw(LABELS, 15)))
+    lake = Lake(str(home / "lake"))
+    samples = releases.samples(lake, releases.find(lake, "brain"))
+    asked = [sample for sample in samples if sample.split != "test"]
+    found = train.fn(config=TrainConfig(epochs=1), folds=3)
+    pooled = {metric["name"]: metric for metric in found["pooled"]}
+    assert pooled["accuracy"]["n"] == len(asked)
+    each = [fold["accuracy"] for fold in found["each"]]
+    assert found["over_folds"]["accuracy"]["mean"] == pytest.approx(sum(each) / 3, abs=1e-4)
+    assert [fold["splitting"] for fold in found["each"]] == [f"fold-{n}-of-3" for n in (1, 2, 3)]
+    assert set(found["baselines"]["lookup"]) == {"accuracy", "macro_f1"}
+    assert journal.entries(lake, "look") == []
