@@ -17,9 +17,12 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture(scope="module")
 def phantoms(project: Path) -> Iterator[dict[str, Any]]:
-    """The summary of a loop on phantoms whose servers were kept up."""
+    """The summary of a loop on phantoms whose servers were kept up.
+
+    After 40 epochs the model is right in 69 of 100: too little to lose that 80 labels would tell.
+    """
     try:
-        yield demo(project, "--home", "demo", "--images", "640", "--epochs", "40", "--keep")
+        yield demo(project, "--home", "demo", "--images", "640", "--epochs", "80", "--keep")
     finally:
         assert neuro(project, "down").returncode == 0
 
