@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
 	--no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
-# Each command is a process of its own: without bytecode beside the code it starts twice as slowly.
+# Each command is a process of its own: without bytecode beside the code each would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 export COVERAGE_FILE := $(CURDIR)/$(VENV)/.coverage
 

@@ -16,26 +16,33 @@ _LABELS = "Import labels: `neuro labels import FILE`."
 _LEAK = 0.02  # share of the given test images with a twin in training from which a score is unsound
 _LOOKUP_GAIN = 0.03  # accuracy that a look-up wins by a leak, above the noise of five draws
 _LOOKUP_HIGH = 0.95
-_CONFOUNDED = 0.2  # accuracy over chance from which a model may live on the confound alone
+_CONFOUNDED = 0.2  # mean recall over chance from which a model may live on the confound alone
 _LARGE_GROUP = 0.02  # share of all images that one patient or cluster should not exceed
 
 CONFOUNDS = {
     "all": "all of them together",
     "mode": "colour mode",
-    "size": "image size",
+    "width": "image width",
+    "height": "image height",
     "bytes": "size of the file",
     "format": "file format",
     "border": "border of the picture",
-    "text": "burned-in text",
+    "border_spread": "unevenness of the border",
+    "removed": "notes in the file",
 }
+_RESIZED = (
+    "neuro resizes every image, but what resizing does differs with the size: compare scores "
+    "within images of one size."
+)
+_BORDER = "Look at the borders of the pictures, for text and frames, and crop or mask them."
 _CONFOUND_REMEDIES = {
     "mode": "neuro decodes every image to the one colour mode of the problem, so its own models "
     "cannot see it; a model trained with other software can.",
-    "size": "neuro resizes every image, but what resizing does differs with the size: compare "
-    "scores within images of one size.",
+    "width": _RESIZED,
+    "height": _RESIZED,
     "source": "Hold one source out, and report the score on it.",
-    "text": "Look at the pictures for burned-in text, and crop or mask it.",
-    "border": "Look at the borders of the pictures, and crop them.",
+    "border": _BORDER,
+    "border_spread": _BORDER,
 }
 _CONFOUND_REMEDY = "Report the score within images that are alike in it, too."
 
@@ -140,26 +147,26 @@ def _lookup(sealed: Sealed) -> tuple[Status, str, str]:
 
 def _confounds(sealed: Sealed) -> tuple[Status, str, str]:
     rows = sealed["confounds"]
-    named = [row for row in rows if row.get("is_named", row["accuracy"] > row["chance"])]
+    named = [row for row in rows if row["is_named"]]
     alone = [row for row in named if row["name"] != "all"]
     if not rows:
-        return "unknown", "Not measured: fewer than two classes have labels.", _LABELS
+        return "unknown", "Not measured: fewer than two classes or 50 images have labels.", _LABELS
     if not named:
         says = "The class cannot be told from what is not the picture's content."
         return "fine", says, "Nothing to do."
-    parts = [f"{clue(row['name'])} ({row['accuracy']:.2f})" for row in alone[:4]]
-    best = max(named, key=lambda row: row["accuracy"] - row["chance"])
+    parts = [f"{clue(row['name'])} ({row['balanced']:.2f})" for row in alone[:4]]
+    best = max(named, key=lambda row: row["balanced"])
     says = (
-        "The class can be told without looking at the picture's content. By guessing, an accuracy "
-        f"of {best['chance']:.2f} is reached"
+        "The class can be told without looking at the picture's content. By guessing, a mean "
+        f"recall of {best['balanced_chance']:.2f} is reached"
     )
     says += f"; with {', '.join(parts)}" if parts else ""
     together = next((row for row in named if row["name"] == "all"), None)
-    says += f"; with all of it together {together['accuracy']:.2f}." if together else "."
+    says += f"; with all of it together {together['balanced']:.2f}." if together else "."
     tips = [_CONFOUND_REMEDIES.get(row["name"], _CONFOUND_REMEDY) for row in alone[:4]]
     todo = "A model has to beat these figures clearly, and neuro shows them beside each. "
     todo += " ".join(dict.fromkeys(tips))
-    is_strong = best["accuracy"] - best["chance"] >= _CONFOUNDED
+    is_strong = best["balanced"] - best["balanced_chance"] >= _CONFOUNDED
     return "serious" if is_strong else "look", says, todo.strip()
 
 

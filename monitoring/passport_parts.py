@@ -121,27 +121,24 @@ def _confounds(sealed: Sealed, _: Pictures) -> Html:
     rows = [
         Bar(
             name=clue(row["name"]),
-            value=row["accuracy"],
-            mark=row["chance"],
+            value=row["balanced"],
+            mark=row["balanced_chance"],
             note=_named(row),
-            is_named=bool(row.get("is_named")),
+            is_named=row["is_named"],
         )
         for row in sealed["confounds"]
     ]
     caption = (
-        "Accuracy of telling the class from one property of the file alone, cross-validated. Where "
-        "one class is common it says little; what is above guessing is judged by mean recall."
+        "Mean recall, the share of each class that is told right, classes counted alike, from one "
+        "property of the file alone; cross-validated."
     )
     return pages.bars(rows, caption, "what guessing reaches")
 
 
 def _named(row: Mapping[str, Any]) -> str:
-    if not row.get("is_named"):
+    if not row["is_named"]:
         return "not above guessing"
-    low = row.get("low")
-    if low is None:
-        return "above guessing"
-    return f"at least {low:.2f} above guessing when each class counts alike"
+    return f"at least {row['low']:.2f} above guessing"
 
 
 def _sources(sealed: Sealed, _: Pictures) -> Html:

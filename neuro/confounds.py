@@ -35,8 +35,8 @@ Rows = NDArray[np.int64]
 class Confound:
     """Accuracy of predicting the label from one trait, out of fold, groups kept together.
 
-    chance: the share of the commonest label. balanced: mean recall with classes weighted alike,
-    whose chance is one by the number of classes. low: what balanced is over its chance at least,
+    chance: the share of the commonest label. balanced: mean recall, classes weighted alike.
+    balanced_chance: one by the number of classes. low: what balanced is over its chance at least,
     at 95 %. is_named: beyond doubt and by more than five points.
     """
 
@@ -44,6 +44,7 @@ class Confound:
     accuracy: float
     chance: float
     balanced: float
+    balanced_chance: float
     low: float
     is_named: bool
 
@@ -187,6 +188,7 @@ def _confound(
         accuracy=float(right.mean()),
         chance=float(prior.max()),
         balanced=balanced,
+        balanced_chance=chance,
         low=low,
         is_named=low > _NAMED,
     )

@@ -5,7 +5,6 @@ fp32. A backbone that cannot be exported runs as it is. Which precision is part 
 """
 
 import hashlib
-import importlib.util
 import io
 import json
 import threading
@@ -131,13 +130,13 @@ def backbone(
 
 @lru_cache(maxsize=1)
 def fastest() -> Precision:
-    """bf16 where the processor multiplies it and OpenVINO is installed, else f32."""
+    """bf16 where the processor multiplies it, else f32."""
     try:
         flags = _CPU_FLAGS.read_text(encoding="utf-8")
     except OSError:
         flags = ""
     has_bf16 = "avx512_bf16" in flags or "amx_bf16" in flags
-    return "bf16" if has_bf16 and importlib.util.find_spec("openvino") else "f32"
+    return "bf16" if has_bf16 else "f32"
 
 
 def _digest(network: nn.Module) -> str:
@@ -177,8 +176,8 @@ def _engine(encoder: Backbone) -> Run:
 def _built(encoder: Backbone) -> Run:
     if encoder.precision == "bf16" and fastest() != "bf16":
         raise ConfigError(
-            f"{encoder.name} was asked for in bf16, and this machine has no processor for it or no "
-            "OpenVINO; give --precision f32"
+            f"{encoder.name} was asked for in bf16, and this machine has no processor for it; give "
+            "--precision f32"
         )
     made = model.extractor(encoder.architecture, encoder.weights)
     if (found := _digest(made.network)) != encoder.weights_digest:
@@ -228,7 +227,7 @@ def _onnxruntime(graph: bytes) -> Run:
 
 
 def _openvino(graph: bytes) -> Run:
-    import openvino  # installed with the rest, and not needed where there is no bf16
+    import openvino  # not needed where there is no bf16
 
     core = openvino.Core()
     told = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}

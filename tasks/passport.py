@@ -61,8 +61,8 @@ def rows(release: Release) -> list[dict[str, Any]]:
     flat |= {f"split {name}": n for name, n in sealed["splits"].items()}
     flat |= {f"twins: {k}": n for k, n in sealed["twins"].items() if isinstance(n, int)}
     flat |= {f"look-up accuracy, {name}": v for name, v in sealed["lookup"].items()}
-    named = [each for each in sealed.get("confounds") or () if each.get("is_named")]
-    flat |= {f"class told by {each['name']} alone, accuracy": each["accuracy"] for each in named}
+    named = [each for each in sealed.get("confounds") or () if each["is_named"]]
+    flat |= {f"class told by {each['name']}, mean recall": each["balanced"] for each in named}
     flat |= {"labels in doubt": len(sealed["label_suspects"])} if "label_suspects" in sealed else {}
     return [{"what": name, "figure": value} for name, value in flat.items()]
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from neuro.errors import ConfigError
 from neuro.store import features, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
@@ -55,7 +56,10 @@ def tables(
 
 
 def write(parts: Iterator[pa.Table], about: Mapping[str, str], path: Path) -> int:
-    """Write a frame as Parquet, whole or not at all; returns its rows. about: kept in it."""
+    """Write a frame as Parquet, whole or not at all; returns its rows. about: kept in it.
+
+    Raises ConfigError for a frame without a row.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.part")
     rows, writer = 0, None
@@ -65,9 +69,10 @@ def write(parts: Iterator[pa.Table], about: Mapping[str, str], path: Path) -> in
             writer = writer or pq.ParquetWriter(scratch, told.schema)
             writer.write_table(told)
             rows += part.num_rows
-        if writer is not None:
-            writer.close()
-            scratch.rename(path)
+        if writer is None:
+            raise ConfigError("the frame has no row: no sample of the release is in these splits")
+        writer.close()
+        scratch.rename(path)
     finally:
         if writer is not None:
             writer.close()

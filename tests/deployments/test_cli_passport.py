@@ -22,7 +22,7 @@ def test_a_terminal_shows_five_of_a_list_and_how_many_more_there_are() -> None:
     first = f"sample_id {digest('s')[:12]}, score 0.000, label glioma, suggested notumor"
     assert told["label_suspects"][0] == first
     assert told["twins"]["near_groups"] == 1359
-    assert told["confounds"][0].startswith("name all, accuracy 0.710, chance 0.260")
+    assert told["confounds"][0].startswith("name all, accuracy 0.840, balanced 0.710")
 
 
 @pytest.mark.slow

@@ -41,10 +41,32 @@ def full() -> dict[str, Any]:
         [member("a", "glioma", "test"), member("b", "glioma", "train")],
         [member("c", "pituitary", "train"), member("d", "meningioma", "train", "val")],
     ]
+    common = {"chance": 0.8, "balanced_chance": 0.25}  # one class is common
     sealed["confounds"] = [
-        {"name": "all", "accuracy": 0.71, "chance": 0.26, "low": 0.43, "is_named": True},
-        {"name": "mode", "accuracy": 0.53, "chance": 0.26, "low": 0.25, "is_named": True},
-        {"name": "border", "accuracy": 0.27, "chance": 0.26, "low": -0.01, "is_named": False},
+        {
+            "name": "all",
+            "accuracy": 0.84,
+            "balanced": 0.71,
+            "low": 0.43,
+            "is_named": True,
+            **common,
+        },
+        {
+            "name": "mode",
+            "accuracy": 0.81,
+            "balanced": 0.53,
+            "low": 0.25,
+            "is_named": True,
+            **common,
+        },
+        {
+            "name": "border_spread",
+            "accuracy": 0.8,
+            "balanced": 0.27,
+            "low": -0.01,
+            "is_named": False,
+            **common,
+        },
     ]
     sealed["sources"] = [
         {"name": "given split", "accuracy": 0.82, "chance": 0.81, "values": ["test", "train"]}

@@ -69,3 +69,12 @@ def test_the_border_is_that_of_the_picture_alone() -> None:
     picture[:, 2:-2, 2:-2] = 200
     assert confounds.border(picture)["border"].tolist() == [9]
     assert twins.vectors([picture.tobytes()]).shape == (1, 1024)
+
+
+def test_where_one_class_is_common_guessing_it_is_no_confound() -> None:
+    labels = np.array(["a"] * 180 + ["b"] * 20)
+    noise = {"width": RNG.integers(100, 900, 200).astype(float)}
+    (found,) = confounds.measure(noise, labels, [str(n) for n in range(200)])
+    assert (found.chance, found.balanced_chance) == (0.9, 0.5)
+    assert found.accuracy > 0.8
+    assert not found.is_named
