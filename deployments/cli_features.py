@@ -118,7 +118,14 @@ def features_show(
             splits = SPLITS if with_test else FITTED
             frame = training_frame.tables(there, question, pinned, choice, splits)
             facts |= training_frame.write(frame, out)
-    console.show(facts, as_json=as_json, title="features")
+    if as_json:
+        console.show(facts, as_json=True)
+        return
+    console.say(f"{facts['set']} of {facts['release']}, {facts['samples']} samples")
+    if out is not None:
+        console.say(f"{facts['rows']} rows of {facts['splits']} in {facts['frame']}")
+    short = ("encoder_hash", "preprocess_hash", "width", "images", "covered", "is_current")
+    console.show([{name: row[name] for name in short} for row in facts["made_by"]], as_json=False)
 
 
 @app.command()
@@ -158,7 +165,7 @@ def similar(
         console.show(facts, as_json=True)
         return
     console.say(f"{facts['set']} of {facts['release']}{f', page {page}' if page else ''}")
-    short = ("sample_id", "cosine", "label", "class", "split", "group_id", "source_name")
+    short = ("sample_id", "cosine", "label", "split", "group_id")
     console.show([{name: case[name] for name in short} for case in facts["cases"]], as_json=False)
 
 

@@ -42,7 +42,7 @@ def _affine(batch: torch.Tensor, spec: Augmentation, generator: torch.Generator)
 
 
 def _grid(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(n, h, w, 2): where each pixel comes from; as F.affine_grid, without its products of matrices."""
+    """(n, h, w, 2): where each pixel comes from; F.affine_grid without products of matrices."""
     across, down = _centres(width, maps), _centres(height, maps)
     grid = maps.new_empty(len(maps), height, width, 2)
     for axis in range(2):

@@ -217,7 +217,11 @@ def _exported(network: nn.Module, size_px: int) -> bytes | None:
 
 
 def _onnxruntime(graph: bytes) -> Run:
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others wait, too
+    session = onnxruntime.InferenceSession(
+        graph, sess_options=options, providers=["CPUExecutionProvider"]
+    )
 
     def run(frames: Frames) -> NDArray[np.float32]:
         found: NDArray[np.float32] = session.run(["embedding"], {"frames": frames})[0]

@@ -3,7 +3,7 @@
 Thumbnails are compared in the best of eight poses, whatever pose they are kept in.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from neuro.vet import VetConfig
 SHORTEST = 8  # of a digest that is given by its beginning
 
 Vectors = NDArray[np.float64]
-Blocks = Callable[[], Iterable[tuple[Sequence[str], Vectors]]]
+Blocks = Callable[[], Iterator[tuple[Sequence[str], Vectors]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

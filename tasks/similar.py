@@ -1,6 +1,6 @@
 """What `neuro similar` does: a case or a file, and the nearest cases of a release."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,36 +70,44 @@ def search(lake: Lake, problem: Problem, asked: str, wanted: Wanted) -> Found:
     Raises ConfigError with the remedy where the set was made by something else or is incomplete,
     BadImageError for a file that is refused.
     """
-    n = wanted.n
     pinned = releases.find(lake, problem.dataset, wanted.release)
-    samples = releases.samples(lake, pinned)
-    by_id = {sample.sample_id: sample for sample in samples}
-    clean = similar.vetted(Path(asked)) if Path(asked).is_file() else None
-    mine = by_id.get(clean.sha256) if clean else similar.find(samples, problem, asked)
+    samples = {sample.sample_id: sample for sample in releases.samples(lake, pinned)}
+    sha256, stored = _asked(lake, problem, pinned, samples, asked)
     choice = encoders.settled(lake, problem, wanted.choice)
-    named = encoders.named(problem, samples, choice)
-    features.require(lake, named.name, named.digest, list(by_id))
-    if mine is not None:
-        sha256 = mine.sample_id
-        ((_, stored),) = images.stored_bytes(lake, pinned, [sha256])
+    named = encoders.named(problem, list(samples.values()), choice)
+    features.require(lake, named.name, named.digest, list(samples))
+    if sha256 in samples:
         vector = features.read(lake, named.name, named.digest, [sha256])[0]
-    elif clean is not None:
-        sha256, stored = clean.sha256, clean.stored
-        vector = _encoder(lake, problem, pinned, choice).encode([stored])[0].astype(np.float64)
-    if named.names:  # figures of different units
-        scale = similar.scale_of(iter(_blocks(lake, named, _train(samples))()))
-        vector, blocks = scale.apply(vector), _blocks(lake, named, list(by_id), scale)
     else:
-        blocks = _blocks(lake, named, list(by_id))
-    near = similar.nearest(blocks, vector, n + 1, in_any_pose=named.name == THUMB)
-    cases = [
-        Case(sample=by_id[sample_id], cosine=cosine)
-        for sample_id, cosine in near
-        if mine is None or sample_id != mine.sample_id
-    ]
+        vector = _encoder(lake, problem, pinned, choice).encode([stored])[0].astype(np.float64)
+    scale = None
+    if named.names:  # figures of different units
+        train = [s.sample_id for s in samples.values() if s.split == "train"]
+        scale = similar.scale_of(_blocks(lake, named, train)())
+        vector = scale.apply(vector)
+    blocks = _blocks(lake, named, list(samples), scale)
+    near = similar.nearest(blocks, vector, wanted.n + 1, in_any_pose=named.name == THUMB)
+    others = [(sample_id, cosine) for sample_id, cosine in near if sample_id != sha256]
     return Found(
-        release=pinned, named=named, asked=mine, sha256=sha256, stored=stored, cases=cases[:n]
+        release=pinned,
+        named=named,
+        asked=samples.get(sha256),
+        sha256=sha256,
+        stored=stored,
+        cases=[Case(sample=samples[s], cosine=cosine) for s, cosine in others[: wanted.n]],
     )
+
+
+def _asked(
+    lake: Lake, problem: Problem, release: Release, samples: Mapping[str, Sample], asked: str
+) -> tuple[str, bytes]:
+    """Digest and clean bytes of a file, vetted, or of a sample."""
+    if Path(asked).is_file():
+        clean = similar.vetted(Path(asked))
+        return clean.sha256, clean.stored
+    meant = similar.find(list(samples.values()), problem, asked)
+    ((sample_id, stored),) = images.stored_bytes(lake, release, [meant.sample_id])
+    return sample_id, stored
 
 
 def draw(lake: Lake, problem: Problem, found: Found, out: Path) -> Path:
@@ -125,14 +133,10 @@ def _encoder(lake: Lake, problem: Problem, release: Release, choice: Choice) -> 
     return encoders.fitted(data.load(lake, problem, release.name))
 
 
-def _train(samples: Sequence[Sample]) -> list[str]:
-    return [sample.sample_id for sample in samples if sample.split == "train"]
-
-
 def _blocks(lake: Lake, named: Named, ids: Sequence[str], scale: Scale | None = None) -> Blocks:
     """The vectors of these samples, some thousands at a time."""
 
-    def blocks() -> Iterable[tuple[Sequence[str], Vectors]]:
+    def blocks() -> Iterator[tuple[Sequence[str], Vectors]]:
         for start in range(0, len(ids), _BLOCK):
             some = ids[start : start + _BLOCK]
             vectors = features.read(lake, named.name, named.digest, some)

@@ -75,3 +75,30 @@ def test_many_images_are_rows_in_their_order_and_none_is_an_empty_table() -> Non
     assert rows.dtype == np.float64
     assert rows[:, descriptors.NAMES.index("brightness")].tolist() == [0.0, 1.0]
     assert descriptors.describe_many([]).shape == (0, len(descriptors.NAMES))
+
+
+def test_a_picture_of_flat_blocks_of_eight_pixels_is_all_blocks() -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (6, 6), dtype=np.uint8)
+    assert measured(np.kron(levels, np.ones((8, 8), np.uint8)))["blockiness"] == pytest.approx(1.0)
+
+
+def test_blocks_that_begin_elsewhere_are_none() -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (6, 6), dtype=np.uint8)
+    moved = np.kron(levels, np.ones((8, 8), np.uint8))[3:, 3:]
+    assert measured(moved)["blockiness"] == pytest.approx(-1.0)
+
+
+def test_a_ramp_has_the_same_steps_on_the_grid_as_elsewhere() -> None:
+    ramp = np.repeat(np.arange(0, 128, 2, dtype=np.uint8)[None, :], 64, axis=0)
+    assert measured(ramp)["blockiness"] == pytest.approx(0.0)
+
+
+def test_a_jpeg_pressed_hard_is_blockier_than_the_picture_it_was_made_from() -> None:
+    grey = np.random.default_rng(0).normal(128, 40, (128, 128)).clip(0, 255).astype(np.uint8)
+    noise = Image.fromarray(grey).filter(ImageFilter.GaussianBlur(2))
+    found = []
+    for quality in (95, 10):
+        buffer = io.BytesIO()
+        noise.save(buffer, "JPEG", quality=quality)
+        found.append(descriptors.describe(buffer.getvalue())[descriptors.NAMES.index("blockiness")])
+    assert abs(found[0]) < 0.1 < 0.2 < found[1]

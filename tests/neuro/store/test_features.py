@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, UnknownNameError
 from neuro.store import features
 from neuro.store.lake import Lake
 
@@ -44,3 +44,56 @@ def test_a_vector_never_computed_names_the_remedy(lake: Lake) -> None:
 def test_adding_nothing_makes_no_table(lake: Lake) -> None:
     assert features.add(lake, "mean", {}, MADE_BY) == 0
     assert not lake.has("features_mean")
+
+
+def test_a_set_made_by_another_encoder_is_refused_with_both_digests_and_the_remedy(
+    lake: Lake,
+) -> None:
+    made, asked = "a" * 64, "b" * 64
+    features.add(lake, "mean", VECTORS, MADE_BY | {"encoder_hash": made})
+    said = "made by aaaaaaaaaaaa, not by bbbbbbbbbbbb.*run `neuro featurize --set mean`"
+    with pytest.raises(ConfigError, match=said):
+        features.read(lake, "mean", asked, ["a"])
+    with pytest.raises(ConfigError, match=said):
+        features.require(lake, "mean", asked, ["a", "b"])
+
+
+def test_a_set_whose_width_has_changed_keeps_the_old_vectors_beside_the_new(lake: Lake) -> None:
+    features.add(lake, "mean", VECTORS, MADE_BY)
+    wider = {"a": np.array([1.0, 2.0, 3.0])}
+    assert features.add(lake, "mean", wider, MADE_BY | {"encoder_hash": "e2"}) == 1
+    assert features.read(lake, "mean", "e1", ["a"]).tolist() == [[1, 2]]
+    assert features.read(lake, "mean", "e2", ["a"]).tolist() == [[1, 2, 3]]
+    assert features.missing(lake, "mean", "e2", ["a", "b"]) == ["b"]
+    assert [(s.name, s.encoder_hash, s.width, s.n) for s in features.sets(lake)] == [
+        ("mean", "e1", 2, 2),
+        ("mean", "e2", 3, 1),
+    ]
+
+
+def test_a_set_says_which_code_made_it(lake: Lake) -> None:
+    features.add(lake, "mean", VECTORS, MADE_BY)
+    later = MADE_BY | {"code_revision": "r0"}
+    features.add(lake, "mean", {"c": np.array([5.0, 6.0])}, later)
+    (made,) = features.find(lake, "mean")
+    assert (made.n, made.preprocess_hash, made.code_revisions) == (3, "p", ("r", "r0"))
+
+
+def test_an_unknown_set_is_told_with_what_is_near_it(lake: Lake) -> None:
+    features.add(lake, "mean", VECTORS, MADE_BY)
+    with pytest.raises(UnknownNameError, match=r"no feature set 'meen'.*did you mean 'mean'"):
+        features.find(lake, "meen")
+
+
+def test_a_vector_that_is_not_finite_is_not_stored(lake: Lake) -> None:
+    with pytest.raises(ConfigError, match="NaN or infinity; nothing is stored"):
+        features.add(lake, "mean", {"a": np.array([1.0, np.nan])}, MADE_BY)
+    assert not lake.has("features_mean")
+
+
+def test_many_vectors_come_back_where_they_belong(lake: Lake) -> None:
+    ids = [f"{n:064x}" for n in range(700)]
+    features.add(lake, "mean", {s: np.array([n, -n]) for n, s in enumerate(ids)}, MADE_BY)
+    wanted = ids[::-1]
+    assert features.read(lake, "mean", "e1", wanted)[:, 0].tolist() == list(range(700))[::-1]
+    assert features.missing(lake, "mean", "e1", [*ids, "f" * 64]) == ["f" * 64]
