@@ -19,9 +19,10 @@ from torchvision.datasets import ImageFolder
 
 from bench import ingest
 from neuro import model, problem
+from neuro.recipe import TrainConfig
 from neuro.store import images
 from neuro.store.lake import Lake
-from neuro.training import TrainConfig, Trainer
+from neuro.training import Trainer
 from tasks import data, settings
 from tasks.data import Loaded
 

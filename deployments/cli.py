@@ -14,6 +14,7 @@ from deployments import (
     cli_passport,
     cli_quarantine,
     cli_storage,
+    cli_train,
     console,
 )
 from neuro.errors import NeuroError
@@ -27,7 +28,10 @@ app = typer.Typer(
     help="Honest, current and answerable classifiers for medical images. "
     "Research use only; not a medical device.",
 )
-VERBS = (cli_data, cli_passport, cli_features, cli_quarantine, cli_lake, cli_models, cli_storage)
+VERBS = (
+    *(cli_data, cli_passport, cli_features, cli_quarantine, cli_lake),
+    *(cli_train, cli_models, cli_storage),
+)
 for verbs in (module.app for module in VERBS):
     app.registered_commands += verbs.registered_commands
     app.registered_groups += verbs.registered_groups

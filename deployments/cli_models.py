@@ -1,7 +1,6 @@
-"""Verbs about models: train, evaluate, promote, predict, drift, retrain, journal."""
+"""Verbs about models: evaluate, promote, predict, drift, retrain, journal."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,75 +13,6 @@ ModelName = Annotated[
     str,
     typer.Option("--model", help="champion, challenger, a version number, or a package folder."),
 ]
-
-
-@app.command()
-def train(
-    problem: Problem = "brain",
-    release: ReleaseName = None,
-    model: Annotated[
-        str, typer.Option(help="resnet_small, cnn, or any timm name.")
-    ] = "resnet_small",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training split.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak of the cycle.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
-    warmup: Annotated[float | None, typer.Option(help="Share of steps before the peak.")] = None,
-    label_smoothing: Annotated[float | None, typer.Option(help="Share given to all.")] = None,
-    ema_decay: Annotated[float | None, typer.Option(help="Of the averaged weights.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and views.")] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Backbone weights, safetensors or torch's.")
-    ] = None,
-    weights_sha256: Annotated[str, typer.Option(help="What that file's digest must be.")] = "",
-    split: Annotated[
-        str, typer.Option(help="own, given (the source's), or such as fold-2-of-5.")
-    ] = "own",
-    folds: Annotated[
-        int, typer.Option(help="Cross-validate by group on so many folds, at least 3.")
-    ] = 0,
-    lake: LakeUri = None,
-    local: Local = False,
-    as_json: Json = False,
-) -> None:
-    """Train on a release, write the model package, and register it as challenger.
-
-    Example: neuro train --problem brain --epochs 40
-    """
-    from neuro import model as models
-    from neuro import problem as problems
-    from neuro import splitting
-    from neuro.training import TrainConfig
-
-    problems.load(problem)
-    splitting.several(split, folds)
-    models.check(model)
-    given: dict[str, Any] = {
-        "model": model,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "warmup": warmup,
-        "label_smoothing": label_smoothing,
-        "ema_decay": ema_decay,
-        "seed": seed,
-    }
-    config = TrainConfig(**{name: value for name, value in given.items() if value is not None})
-
-    result = console.call(
-        "train",
-        is_local=local,
-        problem=problem,
-        release=release,
-        config=config,
-        weights=str(weights.resolve()) if weights else None,
-        weights_sha256=weights_sha256,
-        lake=lake,
-        split=split,
-        folds=folds,
-    )
-    console.show(result, as_json=as_json, title="train")
 
 
 @app.command()

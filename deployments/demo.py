@@ -206,7 +206,7 @@ class Loop:
         from flows.evaluate import evaluate
         from flows.promote import promote
         from flows.train import train
-        from neuro.training import TrainConfig
+        from neuro.recipe import TrainConfig
 
         default = PHANTOM_EPOCHS if self.config.data is None else REAL_EPOCHS
         config = TrainConfig(epochs=self.config.epochs or default)

@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow
 
 from neuro import problem as problems
-from neuro.training import TrainConfig
+from neuro.recipe import TrainConfig
 from tasks import baselines, data, featurize, models, promote, runners
 from tasks import evaluate as evaluation
 from tasks import retrain as steps

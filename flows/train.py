@@ -5,9 +5,11 @@ from typing import Any
 
 from prefect import flow
 
+from neuro import model as models
 from neuro import problem as problems
 from neuro import splitting
-from neuro.training import TrainConfig
+from neuro.machine import Machine
+from neuro.recipe import TrainConfig
 from tasks import baselines, data, featurize, runners
 from tasks import folds as pooling
 from tasks import train as steps
@@ -17,25 +19,40 @@ from tasks import train as steps
 def train(  # noqa: PLR0913 - one parameter for each flag of the command
     problem: str = "brain",
     release: str | None = None,
-    config: TrainConfig = TrainConfig(),  # noqa: B008 - frozen
+    preset: str = "default",
+    changes: dict[str, Any] | None = None,
+    config: TrainConfig | None = None,
     weights: Path | None = None,
+    weights_sha256: str = "",
+    pretrained: bool = False,
+    device: str = "auto",
+    devices: int = 1,
+    precision: str = "auto",
     lake: str | None = None,
     split: str = "own",
-    weights_sha256: str = "",
     folds: int = 0,
 ) -> dict[str, Any]:
     """Train on a pinned release (default: the current one).
 
-    split: own, given, or such as fold-2-of-5. weights: a local file for the backbone, which must
-    have weights_sha256 where that is given. Returns run_id, model, package, epochs, seconds,
-    images_per_s, what was read of the weights, and validation metrics beside the baselines'.
-    folds: train on each of so many instead; returns their answers pooled, their means, and each.
+    preset: fast, default or best, with changes by field of TrainConfig, such as {"epochs": 5};
+    config: a whole recipe instead. split: own, given, or such as fold-2-of-5. weights: a local file
+    for the backbone, which must have weights_sha256 where that is given; pretrained: the hub's.
+    device, devices, precision: as neuro.machine.Machine says. Returns run_id, model, package,
+    epochs, seconds, images_per_s, what was read of the weights, and validation metrics beside the
+    baselines'. folds: train on each of so many instead; returns their answers pooled, their means,
+    and each.
     """
+    machine = Machine(device=device, devices=devices, precision=precision)
     there, question, trained = data.open_lake(lake), problems.load(problem), []
     for divided in splitting.several(split, folds):
         loaded = data.load(there, question, release, divided)
         release = loaded.release.name
-        steps.check(loaded, weights, weights_sha256)
+        recipe = config or steps.recipe(
+            loaded, preset, changes or {}, machine, is_tuning=bool(weights or pretrained)
+        )
+        weights = models.hub_weights(recipe.model) if pretrained else weights
+        steps.check(loaded, recipe, weights, weights_sha256)
         featurize.describe(loaded)
-        trained.append(steps.train(loaded, config, weights, baselines.score(loaded, ("val",))))
-    return pooling.pool(loaded, trained, config) if folds else trained[0].as_dict()
+        beside = baselines.score(loaded, ("val",))
+        trained.append(steps.train(loaded, recipe, weights, beside, machine))
+    return pooling.pool(loaded, trained, recipe) if folds else trained[0].as_dict()

@@ -10,10 +10,9 @@ from torch import nn
 
 from neuro import networks
 from neuro import weights as files
-from neuro.errors import UnknownNameError
+from neuro.errors import ConfigError, UnknownNameError
 from neuro.weights import Report
 
-DEFAULT = "resnet_small"
 SEED = 0  # of an extractor without weights
 
 
@@ -70,6 +69,31 @@ def build(name: str, *, channels: int, n_classes: int, weights: Path | None = No
     if weights is not None:
         network.start = files.fill(backbone, weights, classifier=outer.classifier, stem=outer.stem)
     return network
+
+
+def hub_weights(name: str) -> Path:
+    """The file of timm's pretrained weights: as an earlier call kept it, or from the hub.
+
+    Raises ConfigError for a model without any, and where the hub cannot be reached.
+    """
+    check(name)
+    if name in networks.OURS:
+        raise ConfigError(f"nobody has pretrained {name!r}; leave --pretrained out, or use timm's")
+    import timm
+    from huggingface_hub import hf_hub_download
+
+    where = timm.get_pretrained_cfg(name)
+    if where is None or not where.hf_hub_id:
+        raise ConfigError(f"timm has no pretrained weights of {name!r}; leave --pretrained out")
+    file = "model.safetensors"
+    try:
+        return Path(hf_hub_download(where.hf_hub_id, file))
+    except (OSError, RuntimeError, ValueError) as error:  # the hub's own errors are of these
+        raise ConfigError(
+            f"the weights of {name!r} are not on this machine, and the hub was not reached "
+            f"({type(error).__name__}). Where there is a network, fetch {file} of "
+            f"{where.hf_hub_id} from the Hugging Face hub, and give it with --weights FILE"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

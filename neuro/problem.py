@@ -101,14 +101,43 @@ class GroupRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
-    """Which random views keep the label: a chest has a left and a right, a skin lesion has not."""
+    """Which random views keep the label: a chest has a left and a right, a skin lesion has not.
 
-    mirror: bool = False  # left-right
-    flip: bool = False  # top-bottom
+    mirror: left-right. flip: top-bottom. scale: larger or smaller by at most this share. shift:
+    share of the side. crop: largest share of the side that a view leaves out. gain: share of
+    brightness and contrast. gamma: 0.2 bends the range by powers of 1/1.2 to 1.2. saturation,
+    hue_deg: of colour images. blur_px, noise: largest deviation, in px and as a share of the range;
+    none unless asked for, so that a new scanner stays visible to the drift report.
+    """
+
+    mirror: bool = False
+    flip: bool = False
     rotate_deg: float = 10.0
     scale: float = 0.1
-    shift: float = 0.06  # share of the side
-    gain: float = 0.15  # share of brightness and contrast
+    shift: float = 0.06
+    crop: float = 0.0
+    gain: float = 0.15
+    gamma: float = 0.0
+    saturation: float = 0.0
+    hue_deg: float = 0.0
+    blur_px: float = 0.0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, most in (
+            ("rotate_deg", 180),
+            ("scale", 0.9),
+            ("shift", 0.5),
+            ("crop", 0.9),
+            ("gain", 1),
+            ("gamma", 4),
+            ("saturation", 1),
+            ("hue_deg", 180),
+            ("blur_px", 1),
+            ("noise", 1),
+        ):
+            if not 0 <= getattr(self, name) <= most:
+                raise ConfigError(f"augment.{name} must be 0 to {most}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

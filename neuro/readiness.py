@@ -3,24 +3,30 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.errors import SplitOverlapError, TrainingError
+from neuro.errors import ConfigError, SplitOverlapError, TrainingError
 from neuro.frames import Frames
 from neuro.problem import Problem
+from neuro.recipe import TrainConfig
 from neuro.sample import NO_SPLIT
 
 _READ = ("train", "val", "calibration")
 
 
-def check(frames: Frames, problem: Problem) -> NDArray[np.int64]:
+def check(frames: Frames, problem: Problem, config: TrainConfig) -> NDArray[np.int64]:
     """How many labelled training images each class has, (k,), where the frames can be trained on.
 
-    Raises SplitOverlapError for a group in two splits, and TrainingError for a class without a
-    training image or a split without a labelled sample.
+    Raises SplitOverlapError for a group in two splits, TrainingError for a class without a training
+    image or a split without a labelled sample, and ConfigError for a batch of more than there are.
     """
     _check_groups(frames)
     counts = np.bincount(frames.targets[frames.labelled("train")], minlength=len(problem.classes))
     _check_classes(counts, problem)
     _check_splits(frames)
+    if config.batch_size > counts.sum():
+        raise ConfigError(
+            f"batch_size {config.batch_size} is more than the {counts.sum()} labelled images of "
+            "the train split; choose a smaller --batch-size, or ingest more images"
+        )
     return counts.astype(np.int64)
 
 

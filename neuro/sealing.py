@@ -17,7 +17,7 @@ from neuro.frames import Frames
 from neuro.model import Network
 from neuro.package import Card, Package
 from neuro.problem import Problem
-from neuro.training import TrainConfig
+from neuro.recipe import TrainConfig
 
 _BATCH = 256
 

@@ -1,9 +1,9 @@
 """Fit a network to the train split of frames; the val split is watched, the others are not read."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,49 +12,20 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from neuro import augment, metrics, model, preprocess, readiness, recipe
+from neuro import augment, batches, losses, metrics, model, optim, preprocess, readiness, recipe
 from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError, TrainingError
 from neuro.frames import Frames
+from neuro.machine import Machine, seed_of, seeded
 from neuro.problem import Problem
+from neuro.recipe import TrainConfig
 from neuro.weights import Report
 
-_BF16_CPU = ("avx512_bf16", "amx_bf16")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainConfig:
-    """The recipe: AdamW, one learning-rate cycle, averaged weights.
-
-    learning_rate: the peak, reached after ``warmup`` (a share of all steps). ema_decay: per step,
-    of the averaged weights that are kept.
-    """
-
-    model: str = model.DEFAULT
-    epochs: int = 40
-    batch_size: int = 32
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.1
-    warmup: float = 0.2
-    label_smoothing: float = 0.05
-    ema_decay: float = 0.998
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("epochs", self.epochs, 1, 10_000),
-            ("batch_size", self.batch_size, 2, 65_536),
-            ("learning_rate", self.learning_rate, 1e-8, 10),
-            ("weight_decay", self.weight_decay, 0, 10),
-            ("warmup", self.warmup, 0, 0.9),
-            ("label_smoothing", self.label_smoothing, 0, 0.9),
-            ("ema_decay", self.ema_decay, 0, 0.99999),
-            ("seed", self.seed, 0, 2**31),
-        ):
-            if not low <= value <= high:
-                raise ConfigError(f"{name} must be {low} to {high}, got {value}")
+_log = logging.getLogger(__name__)
+_NO_MEMORY = "can't allocate memory"  # as torch's CPU allocator says it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +33,7 @@ class Epoch:
     """How one epoch went.
 
     loss: mean over the train split. accuracy, macro_f1: averaged weights on the val split.
-    seconds: without the look at val.
+    seconds: without the look at val. size_px: side of the views. at_once: images on a device.
     """
 
     number: int
@@ -73,6 +44,8 @@ class Epoch:
     learning_rate: float
     images_per_s: float
     seconds: float
+    size_px: int
+    at_once: int
 
 
 class Trainer:
@@ -82,18 +55,26 @@ class Trainer:
     """
 
     def __init__(
-        self, frames: Frames, problem: Problem, config: TrainConfig, weights: Path | None = None
+        self,
+        frames: Frames,
+        problem: Problem,
+        config: TrainConfig,
+        weights: Path | None = None,
+        fabric: Fabric | None = None,
     ) -> None:
         """Check the data and build the network; ``weights`` is what model.build takes.
 
+        fabric: of one process of several, where it was launched; default: this machine's best.
         Raises TrainingError for data that cannot be trained on, SplitOverlapError for a leak,
         ConfigError for a model that does not fit the frames.
         """
-        counts = readiness.check(frames, problem)
+        counts = readiness.check(frames, problem, config)
         self._train, self._val = frames.labelled("train"), frames.labelled("val")
         self._frames, self._problem, self._config = frames, problem, config
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with _seeded(config.seed, self._device):
+        self._fabric = fabric or Machine().fabric()
+        self._device = self._fabric.device
+        self._loss = losses.of(config, counts, self._device)
+        with seeded(config.seed, self._device):
             network = model.build(
                 config.model,
                 channels=problem.preprocess.channels,
@@ -101,21 +82,21 @@ class Trainer:
                 weights=weights,
             )
         network.averages_mirror = problem.augment.mirror
-        self._network = network.to(self._device).to(memory_format=torch.channels_last)
+        self._bare: model.Network = network.to(self._device).to(memory_format=torch.channels_last)
         self._averaged: model.Network = (
-            deepcopy(self._network).eval().requires_grad_(requires_grad=False)
+            deepcopy(self._bare).eval().requires_grad_(requires_grad=False)
         )
-        self._moving = _floating(self._averaged), _floating(self._network)
-        self._class_weights = torch.from_numpy(recipe.class_weights(counts)).to(self._device)
-        self._optimizer = torch.optim.AdamW(
-            recipe.parameter_groups(self._network, config.weight_decay),
-            lr=config.learning_rate,
-            fused=True,
+        self._moving = _floating(self._averaged), _floating(self._bare)
+        self._network, self._optimizer = self._fabric.setup(
+            self._bare, optim.optimizer(self._bare, config)
         )
-        self._generator = torch.Generator().manual_seed(config.seed)
+        self._at_once = math.ceil(config.batch_size / self._fabric.world_size)
+        self._size_px = problem.preprocess.size_px
+        self._chance = torch.Generator()
         self._step = 0
         self._told: list[Epoch] = []
-        self._check_size()
+        self._best: dict[str, torch.Tensor] = {}
+        self._check_sizes()
 
     @property
     def network(self) -> model.Network:
@@ -125,7 +106,7 @@ class Trainer:
     @property
     def start(self) -> Report | None:
         """What was read of the file that it started from, if there was one."""
-        return self._network.start
+        return self._bare.start
 
     def epochs(self, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
         """Train, one epoch per item; stop when it is exhausted.
@@ -137,95 +118,139 @@ class Trainer:
         if checkpoint is not None and (state := checkpoint.load()) is not None:
             self._restore(state)
         yield from self._told
-        for number in range(len(self._told) + 1, self._config.epochs + 1):
-            start = time.perf_counter()
-            with _seeded(self._config.seed + number, self._device):
-                losses = [self._fit(rows, number) for rows in self._batches()]
-            seconds = time.perf_counter() - start
-            accuracy, macro_f1 = self._validate()
-            epoch = Epoch(
-                number=number,
-                epochs=self._config.epochs,
-                loss=float(np.mean(losses)),
-                accuracy=accuracy,
-                macro_f1=macro_f1,
-                learning_rate=self._optimizer.param_groups[0]["lr"],
-                images_per_s=len(losses) * self._batch_size / seconds,
-                seconds=seconds,
-            )
-            self._told.append(epoch)
-            if checkpoint is not None:
+        while not self._is_over():
+            self._told.append(self._epoch(len(self._told) + 1))
+            self._keep_best()
+            if checkpoint is not None and self._fabric.is_global_zero:
                 checkpoint.save(self._state())
-            yield epoch
+            yield self._told[-1]
+        if self._best:
+            self._averaged.load_state_dict(self._best)
+
+    def _epoch(self, number: int) -> Epoch:
+        config, start = self._config, time.perf_counter()
+        rank, n = self._fabric.global_rank, self._fabric.world_size
+        self._size_px = recipe.side(config, number, self._problem.preprocess.size_px)
+        # One order for all processes; each has views of its own.
+        order = torch.Generator().manual_seed(seed_of(config.seed, number))
+        self._chance.manual_seed(seed_of(config.seed, number, 1 + rank))
+        among = batches.split(self._train, self._frames.targets[self._train], config, order)
+        with seeded(seed_of(config.seed, number, 1 + rank), self._device):
+            found = [self._fit(rows[rank::n], number) for rows in among]
+        seconds = time.perf_counter() - start
+        accuracy, macro_f1 = self._validate()
+        return Epoch(
+            number=number,
+            epochs=config.epochs,
+            loss=float(np.mean(found)),
+            accuracy=accuracy,
+            macro_f1=macro_f1,
+            learning_rate=self._optimizer.param_groups[0]["lr"],
+            images_per_s=len(among) * config.batch_size / seconds,
+            seconds=seconds,
+            size_px=self._size_px,
+            at_once=self._at_once,
+        )
+
+    def _is_over(self) -> bool:
+        scores = [epoch.macro_f1 for epoch in self._told]
+        if not scores or not self._config.patience:
+            return len(scores) == self._config.epochs
+        stale = len(scores) - 1 - int(np.argmax(scores))
+        return stale >= self._config.patience or len(scores) == self._config.epochs
+
+    def _keep_best(self) -> None:
+        """With patience, the first averaged weights of the highest macro-F1."""
+        scores = [epoch.macro_f1 for epoch in self._told]
+        if self._config.patience and np.argmax(scores) == len(scores) - 1:
+            self._best = {k: v.clone() for k, v in self._averaged.state_dict().items()}
 
     def _state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on, but for the frames and the config."""
         return {
-            "network": self._network.state_dict(),
+            "network": self._bare.state_dict(),
             "averaged": self._averaged.state_dict(),
+            "best": self._best,
             "optimizer": self._optimizer.state_dict(),
-            "order": self._generator.get_state(),
             "step": self._step,
             "epochs": [asdict(epoch) for epoch in self._told],
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self._network.load_state_dict(state["network"])
+        self._bare.load_state_dict(state["network"])
         self._averaged.load_state_dict(state["averaged"])
+        self._best = state["best"]
         self._optimizer.load_state_dict(state["optimizer"])
-        self._generator.set_state(state["order"])
         self._step = state["step"]
         self._told = [Epoch(**epoch) for epoch in state["epochs"]]
 
-    @property
-    def _batch_size(self) -> int:
-        return min(self._config.batch_size, len(self._train))
-
-    def _batches(self) -> list[NDArray[np.int64]]:
-        """Row numbers of each full batch, shuffled; the remainder waits for another epoch."""
-        order = self._train[torch.randperm(len(self._train), generator=self._generator).numpy()]
-        n_full = len(order) // self._batch_size
-        return np.split(order[: n_full * self._batch_size], n_full)
-
     def _fit(self, rows: NDArray[np.int64], epoch: int) -> float:
-        """One step on one batch; returns its loss."""
-        rate = self._learning_rate()
+        """One step on one batch, or this process's part of it; returns its loss."""
+        config = self._config
+        rate = optim.rate(
+            config, self._step, config.epochs * (len(self._train) // config.batch_size)
+        )
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        images, targets = self._batch(rows)
+        images, shares = self._batch(rows)
         self._network.train()
-        with _fast(self._device):
-            logits, _ = self._network(images)
-        loss = F.cross_entropy(
-            logits.float(),
-            targets,
-            weight=self._class_weights,
-            label_smoothing=self._config.label_smoothing,
-        )
-        value = float(loss.detach())
+        while True:
+            try:
+                value = self._descend(images, shares)
+                break
+            except RuntimeError as error:  # torch.OutOfMemoryError is one
+                self._halve(error)
         if not math.isfinite(value):
             among = ", ".join(str(name)[:12] for name in self._frames.sample_ids[np.sort(rows)])
             raise TrainingError(
                 f"the loss is {value} in epoch {epoch} at step {self._step + 1}; lower "
-                f"learning_rate (now {self._config.learning_rate}) and start again. The batch held "
+                f"learning_rate (now {config.learning_rate}) and start again. The batch held "
                 f"the samples {among}"
             )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if config.clip:
+            self._fabric.clip_gradients(self._network, self._optimizer, max_norm=config.clip)
         self._optimizer.step()
         self._step += 1
         self._average()
         return value
 
-    def _batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Views of some rows, (n, c, size, size) float32, and targets, (n,), on the device."""
-        views = augment.view(self._images(rows), self._problem.augment, self._generator)
-        targets = torch.from_numpy(self._frames.targets[rows]).to(self._device)
-        return views.contiguous(memory_format=torch.channels_last), targets
+    def _descend(self, images: torch.Tensor, shares: torch.Tensor) -> float:
+        """Gradients of a batch, summed over as many images at once as fit; returns its loss."""
+        self._optimizer.zero_grad(set_to_none=True)
+        total, value = self._loss.weights(shares).sum(), 0.0
+        sizes = [torch.split(whole, self._at_once) for whole in (images, shares)]
+        pieces = list(zip(*sizes, strict=True))
+        for number, (some, of_them) in enumerate(pieces, 1):
+            is_last = number == len(pieces)
+            with self._fabric.no_backward_sync(self._network, enabled=not is_last):
+                logits, _ = self._network(some)
+                loss = self._loss(logits.float(), of_them).sum() / total
+                self._fabric.backward(loss)
+            value += float(loss.detach())
+        return value
 
-    def _learning_rate(self) -> float:
-        config, total = self._config, self._config.epochs * (len(self._train) // self._batch_size)
-        return recipe.one_cycle(self._step, total, peak=config.learning_rate, warmup=config.warmup)
+    def _halve(self, error: RuntimeError) -> None:
+        """Go on with half as many images at once, if it was memory that ran out."""
+        is_memory = isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error)
+        if not is_memory or self._at_once == 1 or self._fabric.world_size > 1:
+            raise error
+        self._at_once = math.ceil(self._at_once / 2)
+        self._optimizer.zero_grad(set_to_none=True)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        _log.warning(
+            "out of memory: from here %d images at once, and steps of %d as before",
+            self._at_once,
+            self._config.batch_size,
+        )
+
+    def _batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Views of some rows, (n, c, side, side) float32, and their shares of classes, (n, k)."""
+        views = augment.view(self._images(rows), self._problem.augment, self._chance, self._size_px)
+        targets = torch.from_numpy(self._frames.targets[rows])
+        shares = F.one_hot(targets, len(self._problem.classes)).float().to(self._device)
+        views, shares = batches.mix(views, shares, self._config, self._chance)
+        return views.contiguous(memory_format=torch.channels_last), shares
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -238,12 +263,12 @@ class Trainer:
     def _validate(self) -> tuple[float, float]:
         """Accuracy and macro-F1 of the averaged weights on the val split."""
         targets = self._frames.targets[self._val]
-        with _fast(self._device):
+        with self._fabric.autocast():
             answers = [
                 self._averaged(self._images(rows))[0].argmax(dim=1).cpu().numpy()
                 for rows in np.array_split(self._val, math.ceil(len(self._val) / 256))
             ]
-        return _scores(np.concatenate(answers), targets, len(self._problem.classes))
+        return metrics.brief(np.concatenate(answers), targets, len(self._problem.classes))
 
     def _images(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """(n, c, size, size) float32 of some rows, on the device."""
@@ -251,46 +276,21 @@ class Trainer:
         return torch.from_numpy(pixels).to(self._device, memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def _check_size(self) -> None:
+    def _check_sizes(self) -> None:
         """Some architectures read one size only: find out before the first step."""
-        try:
-            self._averaged(self._images(self._train[:1]))
-        except (AssertionError, RuntimeError, ValueError) as error:
-            raise ConfigError(
-                f"model {self._config.model!r} cannot read frames of "
-                f"{self._problem.preprocess.size_px} px ({str(error)[:120]}); change "
-                "preprocess.size_px in the problem file or choose another model"
-            ) from error
+        full = self._problem.preprocess.size_px
+        image = self._images(self._train[:1])
+        for size in dict.fromkeys((full, recipe.side(self._config, 1, full))):
+            try:
+                self._averaged(F.interpolate(image, (size, size)))
+            except (AssertionError, RuntimeError, ValueError) as error:
+                remedy = "preprocess.size_px in the problem file" if size == full else "grow_from"
+                raise ConfigError(
+                    f"model {self._config.model!r} cannot read frames of {size} px "
+                    f"({str(error)[:120]}); change {remedy} or choose another model"
+                ) from error
 
 
 def _floating(network: model.Network) -> list[torch.Tensor]:
     """Weights and batch statistics, in place."""
     return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
-
-
-def _scores(
-    answers: NDArray[np.int64], targets: NDArray[np.int64], n_classes: int
-) -> tuple[float, float]:
-    """Accuracy, and the mean F1 of the classes among the targets."""
-    table = metrics.confusion(targets, answers, n_classes)
-    correct, asked = np.diag(table), table.sum(axis=1)
-    f1 = 2 * correct / np.maximum(asked + table.sum(axis=0), 1)
-    return float(correct.sum() / asked.sum()), float(f1[asked > 0].mean())
-
-
-def _fast(device: torch.device) -> torch.autocast:
-    """Autocast to bf16 where the machine computes it natively; elsewhere it is ten times slower."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
-    able = torch.cpu.get_capabilities()
-    return torch.autocast(
-        "cpu", torch.bfloat16, enabled=any(able.get(name, False) for name in _BF16_CPU)
-    )
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators in the block only; initial weights and dropout use them."""
-    with torch.random.fork_rng(devices=[0] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

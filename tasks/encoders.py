@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from monitoring import descriptors, variance
-from neuro import embedding, encoders, model, pca
+from neuro import embedding, encoders, pca, recipe
 from neuro.embedding import PRECISIONS, Backbone
 from neuro.encoders import EMBEDDING, PIXELS, THUMB, Encoder, Fitting, OfPackage, Pixels, Thumb
 from neuro.errors import ConfigError, UnknownNameError
@@ -175,5 +175,5 @@ def _unknown(problem: Problem, name: str) -> str:
     hint = f"did you mean {near[0]!r}? " if near else ""
     return (
         f"no feature set {name!r}: {hint}There are {', '.join(known)}, and "
-        f"{EMBEDDING}_NAME for {model.DEFAULT}, cnn and any timm name"
+        f"{EMBEDDING}_NAME for {recipe.DEFAULT_MODEL}, cnn and any timm name"
     )

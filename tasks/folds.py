@@ -6,8 +6,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from neuro import evaluation
+from neuro.recipe import TrainConfig
 from neuro.sample import Metric
-from neuro.training import TrainConfig
 from tasks import tracking
 from tasks import train as steps
 from tasks.data import Loaded

@@ -7,9 +7,9 @@ from typing import Any
 
 from neuro.envelope import Envelope, Request, check, load
 from neuro.problem import Problem
+from neuro.recipe import TrainConfig
 from neuro.store import journal
 from neuro.store.lake import Lake
-from neuro.training import TrainConfig
 from tasks import artifacts, settings
 from tasks.events import CLAIM
 from tasks.models import Model

@@ -3,22 +3,22 @@
 import hashlib
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from neuro import checkpoint, evaluation, readiness, sealing
+from neuro import checkpoint, evaluation, parallel, readiness, sealing
+from neuro import recipe as recipes
 from neuro import weights as files
 from neuro.baselines import Baseline
 from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError
 from neuro.evaluation import Evaluation
+from neuro.machine import Machine
 from neuro.package import Package
-from neuro.training import TrainConfig, Trainer
+from neuro.recipe import TrainConfig
 from neuro.weights import Report
 from tasks import artifacts, baselines, registry, settings, tracking
 from tasks.baselines import Beside
@@ -68,22 +68,42 @@ class Trained:
         }
 
 
-def check(loaded: Loaded, weights: Path | None = None, sha256: str = "") -> None:
+def recipe(
+    loaded: Loaded, preset: str, changes: Mapping[str, Any], machine: Machine, *, is_tuning: bool
+) -> TrainConfig:
+    """The recipe of a preset for this data and machine, and a line that says which."""
+    images = len(loaded.frames.labelled("train"))
+    chosen = recipes.choose(preset, changes, images=images, kind=machine.kind, tunes=is_tuning)
+    _log.info(
+        "preset %s for %d images on %s: %s, %d epochs of batches of %d, %s at %.1e",
+        *(preset, images, machine, chosen.model, chosen.epochs, chosen.batch_size),
+        *(chosen.optimizer, chosen.learning_rate),
+    )
+    return chosen
+
+
+def check(
+    loaded: Loaded, config: TrainConfig, weights: Path | None = None, sha256: str = ""
+) -> None:
     """Refuse data that cannot be trained on, and another file, before anything is computed."""
     if sha256 and weights is None:
         raise ConfigError("--weights-sha256 goes with --weights FILE")
     if sha256 and weights:
         files.require(weights, sha256)
-    readiness.check(loaded.frames, loaded.problem)
+    readiness.check(loaded.frames, loaded.problem, config)
 
 
 @step(name="train")
 def train(
-    loaded: Loaded, config: TrainConfig, weights: Path | None = None, beside: Beside | None = None
+    loaded: Loaded,
+    config: TrainConfig,
+    weights: Path | None = None,
+    beside: Beside | None = None,
+    machine: Machine | None = None,
 ) -> Trained:
     """Fit on train, calibrate on calibration, score on validation, seal and register.
 
-    beside: baselines by split. The test split is not read.
+    beside: baselines by split. machine: default, the best here. The test split is not read.
     """
     release, problem, divided = loaded.release, loaded.problem, loaded.frames.splitting
     tags = run_tags(loaded)
@@ -94,9 +114,12 @@ def train(
     with tracking.run(problem.name, name, tags) as run:
         tracking.log_data(run, release)
         tracking.log_params(run, asdict(config) | {"preprocess": problem.preprocess.sha256})
-        trainer, epochs, started = Trainer(loaded.frames, problem, config, weights), [], time.time()
+        machine = machine or Machine()
+        tracking.log_params(run, {"machine": str(machine)})
+        trainer = parallel.trainer(loaded.frames, problem, config, weights, machine)
+        epochs, started = [], time.time()
         _say_start(run, trainer.start)
-        kept = _checkpoint(loaded, config, weights)
+        kept = _checkpoint(loaded, config, weights, machine)
         for epoch in trainer.epochs(kept):
             tracking.log_epoch(run, epoch)
             epochs.append(epoch)
@@ -156,7 +179,9 @@ def _say_start(run: tracking.Run, start: Report | None) -> None:
             _log.info("%s is %s: %s", name, what, why)
 
 
-def _checkpoint(loaded: Loaded, config: TrainConfig, weights: Path | None) -> Checkpoint:
+def _checkpoint(
+    loaded: Loaded, config: TrainConfig, weights: Path | None, machine: Machine
+) -> Checkpoint:
     """Of this very run: the same data, problem, recipe, weights, code and machine.
 
     It lies beside the frames of the release, and goes with them when an erasure supersedes it.
@@ -170,7 +195,7 @@ def _checkpoint(loaded: Loaded, config: TrainConfig, weights: Path | None) -> Ch
         weights=hashlib.sha256(weights.read_bytes()).hexdigest() if weights else "",
         code=here.revision,
         lock=here.lock_hash,
-        machine=f"{platform.machine()} {torch.get_num_threads()} {torch.cuda.is_available()}",
+        machine=f"{platform.machine()} {machine}",
     )
     folder = here.home / "frames" / f"{frames.content_hash[:16]}-{key[:16]}"
     return Checkpoint(path=folder / "training.pt", key=key)

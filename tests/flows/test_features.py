@@ -13,9 +13,9 @@ from flows.ingest import ingest
 from flows.train import train
 from neuro import problem as problems
 from neuro.errors import ConfigError, UnknownNameError
+from neuro.recipe import TrainConfig
 from neuro.store import features, releases
 from neuro.store.lake import Lake
-from neuro.training import TrainConfig
 from tasks import encoders, similar, training_frame
 from tasks.encoders import Choice
 from tasks.similar import Wanted

@@ -6,9 +6,9 @@ import pytest
 
 from flows.ingest import ingest
 from flows.train import train
+from neuro.recipe import TrainConfig
 from neuro.store import journal, releases
 from neuro.store.lake import Lake
-from neuro.training import TrainConfig
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]

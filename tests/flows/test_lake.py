@@ -11,9 +11,9 @@ from flows.erase import erase
 from flows.ingest import ingest
 from flows.train import train
 from neuro.errors import UnknownNameError
+from neuro.recipe import TrainConfig
 from neuro.store import lines, releases
 from neuro.store.lake import Lake
-from neuro.training import TrainConfig
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]

@@ -18,10 +18,10 @@ from flows.train import train
 from neuro import problem as problems
 from neuro import shown
 from neuro.errors import ConfigError, UnknownNameError
+from neuro.recipe import TrainConfig
 from neuro.store import excerpts, features, journal, releases
 from neuro.store.lake import Lake
 from neuro.store.releases import Release
-from neuro.training import TrainConfig
 from tasks import data, explore
 from tasks.featurize import DESCRIPTORS, DESCRIPTORS_HASH
 from tests.flows.conftest import Draw

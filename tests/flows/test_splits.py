@@ -15,9 +15,9 @@ from neuro import delivery, package, phantom, splitting
 from neuro import problem as problems
 from neuro.errors import ConfigError, TrainingError, UnknownNameError
 from neuro.problem import Problem
+from neuro.recipe import TrainConfig
 from neuro.store import journal, releases
 from neuro.store.lake import Lake
-from neuro.training import TrainConfig
 from tasks import data, models
 from tasks import evaluate as scoring
 from tasks import ingest as steps

@@ -8,7 +8,7 @@ from flows.ingest import ingest
 from flows.train import train
 from neuro import checkpoint
 from neuro.errors import ConfigError
-from neuro.training import TrainConfig
+from neuro.recipe import TrainConfig
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]

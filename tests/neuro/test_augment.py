@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -71,3 +73,66 @@ def test_pixels_come_from_where_an_affine_map_says(size: tuple[int, int]) -> Non
     maps = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0))
     expected = F.affine_grid(maps, [3, 1, *size], align_corners=False)
     assert torch.allclose(augment._grid(maps, *size), expected, atol=1e-6)
+
+
+def coloured(n: int = 16) -> torch.Tensor:
+    return torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("field", ["crop", "gamma", "blur_px", "noise"])
+def test_a_view_that_is_asked_for_changes_images_and_repeats_by_its_seed(field: str) -> None:
+    spec = replace(STILL, **{field: 0.5})
+    assert (seen(batch(), spec) - batch()).abs().max() > 0.01
+    assert torch.equal(seen(batch(), spec, 3), seen(batch(), spec, 3))
+
+
+def test_a_crop_shows_only_what_is_inside_the_image() -> None:
+    line = torch.linspace(0, 1, 64).expand(32, 1, 64, 64)
+    views = seen(line, replace(STILL, crop=0.5))
+    steps = views.diff(dim=3)
+    assert (steps.amin(dim=(1, 2, 3)) > 0.3 / 63).all()  # no border repeated
+    assert (steps.amax(dim=(1, 2, 3)) < 1.1 / 63).all()  # only magnified
+    assert steps.mean(dim=(1, 2, 3)).std() > 0.05 / 63
+
+
+def test_gamma_keeps_the_darkest_and_the_brightest() -> None:
+    views = seen(batch(), replace(STILL, gamma=1.0))
+    for end in (torch.amin, torch.amax):
+        assert torch.allclose(end(views, (1, 2, 3)), end(batch(), (1, 2, 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize("field", ["saturation", "hue_deg"])
+def test_colour_changes_and_grey_stays(field: str) -> None:
+    spec = replace(STILL, **{field: 1.0 if field == "saturation" else 60.0})
+    grey = batch(16).expand(-1, 3, -1, -1)
+    assert torch.allclose(seen(grey, spec), grey, atol=1e-5)
+    assert (seen(coloured(), spec) - coloured()).abs().mean() > 0.01
+
+
+def test_saturation_keeps_the_luma() -> None:
+    luma = torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
+    views = seen(coloured(), replace(STILL, saturation=1.0))
+    assert torch.allclose((views * luma).sum(1), (coloured() * luma).sum(1), atol=1e-5)
+
+
+def test_blur_is_a_gaussian_of_the_image_alone() -> None:
+    images = torch.zeros(2, 1, 16, 16)
+    images[0, 0, 8, 8] = 1
+    views = seen(images, replace(STILL, blur_px=1.0))
+    assert views[1].abs().max() == 0
+    assert views[0].sum() == pytest.approx(1, abs=1e-5)
+    assert torch.allclose(views[0, 0], views[0, 0].T, atol=1e-6)
+
+
+def test_noise_is_of_at_most_the_deviation_asked_for() -> None:
+    images = torch.zeros(64, 1, 32, 32)
+    deviations = seen(images, replace(STILL, noise=0.2)).std(dim=(1, 2, 3))
+    assert deviations.max() < 0.22
+    assert deviations.max() > 0.15
+    assert deviations.min() < 0.05
+
+
+def test_a_smaller_view_is_the_image_seen_smaller() -> None:
+    images = torch.arange(16.0).repeat_interleave(2).expand(4, 1, 32, 32).contiguous()
+    views = augment.view(images, STILL, torch.Generator(), 16)
+    assert torch.allclose(views, torch.arange(16.0).expand(4, 1, 16, 16), atol=1e-4)

@@ -6,10 +6,11 @@ from safetensors.torch import save_file
 
 from neuro import model, networks
 from neuro.errors import UnknownNameError
+from neuro.recipe import DEFAULT_MODEL
 
 
 def small(weights: Path | None = None) -> model.Network:
-    return model.build(model.DEFAULT, channels=1, n_classes=3, weights=weights)
+    return model.build(DEFAULT_MODEL, channels=1, n_classes=3, weights=weights)
 
 
 @pytest.mark.parametrize("name", networks.OURS)
@@ -49,14 +50,14 @@ def test_weights_of_a_network_start_another_with_more_classes(tmp_path: Path) ->
     first = small()
     save_file(first.state_dict(), tmp_path / "weights.safetensors")
     second = model.build(
-        model.DEFAULT, channels=1, n_classes=5, weights=tmp_path / "weights.safetensors"
+        DEFAULT_MODEL, channels=1, n_classes=5, weights=tmp_path / "weights.safetensors"
     )
     wanted, loaded = first.backbone.state_dict(), second.backbone.state_dict()
     assert all(torch.equal(wanted[name], loaded[name]) for name in wanted)
 
 
 def test_averaging_over_the_mirror_gives_one_answer_for_both_sides() -> None:
-    network = model.build(model.DEFAULT, channels=1, n_classes=3).eval()
+    network = model.build(DEFAULT_MODEL, channels=1, n_classes=3).eval()
     network.averages_mirror = True
     images = torch.rand(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
     here, there = network(images)[0], network(images.flip(3))[0]
@@ -64,7 +65,7 @@ def test_averaging_over_the_mirror_gives_one_answer_for_both_sides() -> None:
 
 
 def test_training_does_not_average_over_the_mirror() -> None:
-    network = model.build(model.DEFAULT, channels=1, n_classes=3).train()
+    network = model.build(DEFAULT_MODEL, channels=1, n_classes=3).train()
     images = torch.rand(4, 1, 48, 48, generator=torch.Generator().manual_seed(0))
     plain = network(images)[0]
     network.averages_mirror = True

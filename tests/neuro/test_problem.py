@@ -126,3 +126,8 @@ def test_a_wrong_problem_file_is_named_with_the_field(what: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         problem.parse(text, where="lung.toml")
     assert "lung.toml" in str(caught.value)
+
+
+def test_a_view_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"augment.blur_px must be 0 to 1, got 3"):
+        problem.Augmentation(blur_px=3)

@@ -1,27 +1,36 @@
-import numpy as np
 import pytest
-from torch import nn
 
 from neuro import recipe
+from neuro.errors import ConfigError, UnknownNameError
+from neuro.recipe import TrainConfig
 
 
-def test_rare_classes_weigh_more_up_to_a_bound() -> None:
-    found = recipe.class_weights(np.array([100, 50, 1]))
-    assert found.tolist() == [1.0, 2.0, 4.0]
+def test_views_grow_to_the_frame_in_two_thirds_of_the_epochs() -> None:
+    config = TrainConfig(epochs=30, grow_from=0.5)
+    sides = [recipe.side(config, epoch, 96) for epoch in range(1, 31)]
+    assert sides[0] == 48
+    assert sides == sorted(sides)
+    assert sides.index(96) <= 20
+    assert set(sides) <= {48, 64, 80, 96}
 
 
-def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
-    rates = [recipe.one_cycle(step, 100, peak=1.0, warmup=0.2) for step in range(100)]
-    assert np.argmax(rates) == 20
-    assert rates[20] == 1.0
-    assert rates[:20] == sorted(rates[:20])
-    assert rates[60] == pytest.approx(0.5)  # half way down
-    assert rates[-1] < 0.001
+def test_without_growth_views_have_the_side_of_the_frame() -> None:
+    assert {recipe.side(TrainConfig(), epoch, 90) for epoch in range(1, 41)} == {90}
 
 
-def test_norms_and_biases_do_not_shrink() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    shrunk, left = recipe.parameter_groups(network, 0.1)
-    assert (shrunk["weight_decay"], left["weight_decay"]) == (0.1, 0.0)
-    assert shrunk["params"] == [network[0].weight]
-    assert left["params"] == [network[0].bias, network[1].weight, network[1].bias]
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("epochs", 0, "epochs must be 1 to 10000, got 0"),
+        ("optimizer", "lion", "optimizer must be one of .*got 'lion'"),
+        ("loss", "dice", "loss must be one of .*got 'dice'"),
+    ],
+)
+def test_a_value_that_is_none_is_refused_by_name(field: str, value: object, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        TrainConfig().changed({field: value})
+
+
+def test_a_field_that_is_none_is_refused_with_near_misses() -> None:
+    with pytest.raises(UnknownNameError, match="no 'epoch'; did you mean epochs"):
+        TrainConfig().changed({"epoch": 3})

@@ -9,8 +9,9 @@ import pytest
 from neuro import inference, package, phantom, problem, sealing, splitting
 from neuro.errors import TrainingError
 from neuro.frames import Frames
+from neuro.recipe import TrainConfig
 from neuro.sealing import Facts
-from neuro.training import TrainConfig, Trainer
+from neuro.training import Trainer
 
 BRAIN = problem.load("brain")
 CONFIG = TrainConfig(epochs=1)

@@ -1,3 +1,6 @@
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from neuro import splitting, training
+from neuro import recipe, splitting, training
 from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError, SplitOverlapError, TrainingError
 from neuro.frames import Frames
@@ -23,7 +26,7 @@ PROBLEM = Problem(
     preprocess=PreprocessSpec(size_px=32),
     augment=Augmentation(mirror=False, rotate_deg=5),
 )
-CONFIG = training.TrainConfig(epochs=3, batch_size=16, learning_rate=4e-3, seed=1)
+CONFIG = recipe.TrainConfig(epochs=3, batch_size=16, learning_rate=4e-3, seed=1)
 
 
 def discs(n: int = 120) -> Frames:
@@ -52,7 +55,7 @@ def discs(n: int = 120) -> Frames:
     )
 
 
-def trained(frames: Frames, config: training.TrainConfig = CONFIG) -> training.Trainer:
+def trained(frames: Frames, config: recipe.TrainConfig = CONFIG) -> training.Trainer:
     trainer = training.Trainer(frames, PROBLEM, config)
     for _ in trainer.epochs():
         pass
@@ -164,14 +167,89 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_epoch_step_and_samples
         next(epochs)
 
 
+def test_a_batch_of_more_images_than_there_are_is_refused() -> None:
+    with pytest.raises(ConfigError, match="batch_size 91 is more than the 90 labelled images"):
+        training.Trainer(discs(), PROBLEM, replace(CONFIG, batch_size=91))
+
+
+def test_patience_ends_a_training_and_keeps_its_best_weights() -> None:
+    config = replace(CONFIG, epochs=60, patience=3)
+    trainer = training.Trainer(discs(), PROBLEM, config)
+    kept, scores = [], []
+    for epoch in trainer.epochs():
+        kept.append({k: v.clone() for k, v in weights(trainer).items()})
+        scores.append(epoch.macro_f1)
+    best = int(np.argmax(scores))
+    assert len(scores) == best + 1 + 3 < 60
+    assert all(torch.equal(weights(trainer)[name], kept[best][name]) for name in kept[best])
+    assert any(not torch.equal(kept[-1][name], kept[best][name]) for name in kept[best])
+
+
+def test_an_ended_run_still_knows_its_best_weights(tmp_path: Path) -> None:
+    config = replace(CONFIG, epochs=60, patience=3)
+    kept = Checkpoint(path=tmp_path / "training.pt", key="k")
+    whole = trained(discs(), config)
+    *_, last = training.Trainer(discs(), PROBLEM, config).epochs(kept)
+    again = training.Trainer(discs(), PROBLEM, config)
+    assert len(list(again.epochs(kept))) == last.number
+    assert all(torch.equal(weights(again)[name], weights(whole)[name]) for name in weights(whole))
+
+
+def test_views_grow_while_it_trains() -> None:
+    frames, problem = discs(), replace(PROBLEM, preprocess=PreprocessSpec(size_px=64))
+    large = replace(frames, pixels=frames.pixels.repeat(2, axis=1).repeat(2, axis=2))
+    config = replace(CONFIG, epochs=6, grow_from=0.5)
+    sides = [epoch.size_px for epoch in training.Trainer(large, problem, config).epochs()]
+    assert sides == [32, 32, 48, 64, 64, 64]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "sgd", "schedule": "cosine", "learning_rate": 0.02},
+        {"loss": "focal", "clip": 1.0},
+        {"loss": "binary", "sampler": "balanced"},
+        {"loss": "plain", "mixup": 0.2, "cutmix": 0.2},
+        {"model": "cnn", "optimizer": "adam", "weight_decay": 1e-4},
+    ],
+)
+def test_every_recipe_learns_left_from_right(changes: dict[str, object]) -> None:
+    *_, last = training.Trainer(
+        discs(), PROBLEM, replace(CONFIG, epochs=12).changed(changes)
+    ).epochs()
+    assert last.accuracy == 1.0
+
+
+def test_out_of_memory_halves_what_is_computed_at_once_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    size = 256
+    frames, problem = discs(), replace(PROBLEM, preprocess=PreprocessSpec(size_px=size))
+    large = replace(frames, pixels=frames.pixels.repeat(8, axis=1).repeat(8, axis=2))
+    config = replace(CONFIG, model="cnn", epochs=1, batch_size=64)
+    trainer = training.Trainer(large, problem, config)
+    with only_so_much_memory(500 << 20), caplog.at_level("WARNING"):
+        (epoch,) = trainer.epochs()
+    assert epoch.at_once < 64
+    assert f"out of memory: from here {epoch.at_once} images at once" in caplog.text
+    assert np.isfinite(epoch.loss)
+
+
+@contextmanager
+def only_so_much_memory(more: int) -> Iterator[None]:
+    """This process may map so many bytes more than now."""
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
 def test_a_model_of_one_fixed_size_is_refused_before_training() -> None:
     with pytest.raises(ConfigError, match="cannot read frames of 32 px"):
         training.Trainer(discs(), PROBLEM, replace(CONFIG, model="vit_tiny_patch16_224"))
-
-
-def test_epochs_of_zero_are_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="epochs must be 1 to 10000, got 0"):
-        training.TrainConfig(epochs=0)
 
 
 def test_only_the_given_test_split_may_share_groups_with_the_others() -> None:

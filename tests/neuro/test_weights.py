@@ -7,10 +7,11 @@ from safetensors.torch import save_file
 
 from neuro import model, weights
 from neuro.errors import ConfigError, TrainingError
+from neuro.recipe import DEFAULT_MODEL
 
 
 def small(path: Path | None = None, channels: int = 1) -> model.Network:
-    return model.build(model.DEFAULT, channels=channels, n_classes=3, weights=path)
+    return model.build(DEFAULT_MODEL, channels=channels, n_classes=3, weights=path)
 
 
 def saved(path: Path, state: dict[str, torch.Tensor]) -> Path:

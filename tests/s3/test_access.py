@@ -16,9 +16,9 @@ from flows.featurize import featurize
 from flows.predict import predict
 from flows.train import train
 from neuro.errors import StorageError
+from neuro.recipe import TrainConfig
 from neuro.store import images, journal, objects, quarantine, releases
 from neuro.store.lake import Lake
-from neuro.training import TrainConfig
 from tests.s3 import deliveries
 from tests.s3 import server as ceph
 from tests.s3.deliveries import neuro

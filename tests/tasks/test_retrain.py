@@ -8,8 +8,8 @@ import pytest
 
 from neuro import problem as problems
 from neuro.envelope import Envelope
+from neuro.recipe import TrainConfig
 from neuro.store.lake import Lake
-from neuro.training import TrainConfig
 from tasks import retrain
 
 BRAIN = problems.load("brain")

@@ -1,0 +1,61 @@
+import multiprocessing
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from neuro import parallel
+from neuro.checkpoint import Checkpoint
+from neuro.errors import ConfigError, TrainingError
+from neuro.frames import Frames
+from neuro.machine import Machine
+from neuro.parallel import Processes
+from tests.neuro.test_training import CONFIG, PROBLEM, discs
+
+pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two processes, two cores")
+
+
+@pytest.fixture
+def mapped(tmp_path: Path) -> Frames:
+    """The discs, with pixels in a memory map, as those of a release are."""
+    frames = discs()
+    np.save(tmp_path / "pixels.npy", frames.pixels)
+    return replace(frames, pixels=np.load(tmp_path / "pixels.npy", mmap_mode="r"))
+
+
+def in_two(frames: Frames, epochs: int, **changes: object) -> parallel.Trainer | Processes:
+    config = replace(CONFIG, epochs=epochs).changed(changes)
+    two = Machine(device="cpu", devices=2)
+    return parallel.trainer(frames, PROBLEM, config, machine=two)
+
+
+def test_two_processes_learn_and_what_was_ended_continues(mapped: Frames, tmp_path: Path) -> None:
+    kept = Checkpoint(path=tmp_path / "training.pt", key="k")
+    going = in_two(mapped, 12).epochs(kept)
+    first = next(going)
+    assert first.at_once == CONFIG.batch_size / 2
+    going.close()
+    again = in_two(mapped, 12)
+    epochs = list(again.epochs(kept))
+    assert [epoch.number for epoch in epochs] == list(range(1, 13))
+    assert epochs[0] == first
+    assert epochs[-1].accuracy == 1.0
+    ended = kept.load()
+    assert ended is not None
+    expected = ended["averaged"]
+    assert all(torch.equal(t, expected[name]) for name, t in again.network.state_dict().items())
+
+
+def test_the_error_of_a_process_comes_out_and_none_is_left(mapped: Frames) -> None:
+    before = multiprocessing.active_children()
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch"):
+        list(in_two(mapped, 3, learning_rate=10.0, optimizer="sgd", weight_decay=10.0).epochs())
+    assert multiprocessing.active_children() == before
+
+
+def test_a_batch_too_small_for_its_devices_is_refused(mapped: Frames) -> None:
+    with pytest.raises(ConfigError, match="gives 2 devices fewer than two images each"):
+        in_two(mapped, 1, batch_size=3)
