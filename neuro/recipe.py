@@ -94,16 +94,18 @@ def side(config: TrainConfig, epoch: int, size_px: int) -> int:
 PRESETS = ("fast", "default", "best")
 
 # How many views of images a preset shows: on a CPU, on a GPU; and from how few to how many epochs.
-_VIEWS = {"fast": (40_000, 400_000), "default": (170_000, 2_000_000), "best": (500_000, 6_000_000)}
+_VIEWS = {"fast": (60_000, 600_000), "default": (250_000, 2_500_000), "best": (750_000, 7_500_000)}
 _EPOCHS = {"fast": (3, 100), "default": (10, 300), "best": (30, 600)}
 _BATCH = {"cpu": 32, "cuda": 128}
 _STEPS_AN_EPOCH = 4  # at least: few images make small batches
 
 # What a family of models asks for besides; the first that fits the beginning of the name.
 _FAMILIES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("resnet_small", "cnn"), {}),
-    (("vit", "convnext", "swin", "deit"), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1}),
-    (("",), {"learning_rate": 2e-3, "weight_decay": 0.05}),
+    (("resnet_small", "cnn"), {"grow_from": 0.5}),
+    # Of one fixed size, or trained as such.
+    (("vit", "deit", "swin"), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1.0}),
+    (("convnext",), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1.0, "grow_from": 0.5}),
+    (("",), {"learning_rate": 2e-3, "weight_decay": 0.05, "grow_from": 0.5}),
 )
 _FINE_TUNING = 0.25  # of the learning rate, where weights are given
 

@@ -34,3 +34,44 @@ def test_a_value_that_is_none_is_refused_by_name(field: str, value: object, told
 def test_a_field_that_is_none_is_refused_with_near_misses() -> None:
     with pytest.raises(UnknownNameError, match="no 'epoch'; did you mean epochs"):
         TrainConfig().changed({"epoch": 3})
+
+
+def test_a_preset_shows_few_images_more_often() -> None:
+    few, many = (recipe.choose("default", {}, images=n, kind="cpu") for n in (400, 40_000))
+    assert few.epochs > many.epochs
+    assert few.epochs * 400 <= many.epochs * 40_000
+
+
+def test_a_better_preset_trains_longer_and_a_gpu_in_larger_batches() -> None:
+    by_name = [recipe.choose(name, {}, images=4000, kind="cpu").epochs for name in recipe.PRESETS]
+    assert by_name == sorted(set(by_name))
+    gpu = recipe.choose("default", {}, images=4000, kind="cuda")
+    assert gpu.batch_size > 32
+    assert gpu.learning_rate > recipe.choose("default", {}, images=4000, kind="cpu").learning_rate
+
+
+def test_what_is_given_goes_before_the_preset() -> None:
+    found = recipe.choose("fast", {"epochs": 7, "batch_size": 16}, images=4000, kind="cpu")
+    assert (found.epochs, found.batch_size) == (7, 16)
+
+
+def test_few_images_make_batches_that_fit() -> None:
+    assert recipe.choose("default", {}, images=20, kind="cpu").batch_size == 5
+
+
+def test_weights_that_are_given_are_changed_more_slowly() -> None:
+    slow, fast = (
+        recipe.choose("fast", {"model": "resnet18"}, images=9, kind="cpu", tunes=tunes)
+        for tunes in (True, False)
+    )
+    assert slow.learning_rate == pytest.approx(fast.learning_rate / 4)
+
+
+def test_a_model_of_one_size_sees_views_of_one_size() -> None:
+    asked = {"model": "vit_small_patch16_224"}
+    assert recipe.choose("best", asked, images=4000, kind="cpu").grow_from == 1.0
+
+
+def test_a_preset_that_is_none_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="no preset 'fastest'; choose one of fast"):
+        recipe.choose("fastest", {}, images=1, kind="cpu")
