@@ -19,7 +19,7 @@ def test_folds_answer_each_sample_but_those_of_the_test_split_once(home: Path, d
     lake = Lake(str(home / "lake"))
     samples = releases.samples(lake, releases.find(lake, "brain"))
     asked = [sample for sample in samples if sample.split != "test"]
-    found = train.fn(config=TrainConfig(epochs=1), folds=3)
+    found = train.fn(config=TrainConfig(epochs=1, batch_size=8), folds=3)
     pooled = {metric["name"]: metric for metric in found["pooled"]}
     assert pooled["accuracy"]["n"] == len(asked)
     each = [fold["accuracy"] for fold in found["each"]]

@@ -14,7 +14,7 @@ from neuro.sealing import Facts
 from neuro.training import Trainer
 
 BRAIN = problem.load("brain")
-CONFIG = TrainConfig(epochs=1)
+CONFIG = TrainConfig(epochs=1, batch_size=8)
 
 
 def frames(*splits: str) -> Frames:
