@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ NAMED = {
     "lookup": "look-up",
     "plain_loop": f"loop, mobilenetv3_small_050, {learners.LOOP_PX} px",
     "timm_script": f"timm train.py, resnet18, {learners.TIMM_PX} px",
-    "monai_tutorial": f"MONAI tutorial, {learners.MONAI_PX} px",
+    "monai_tutorial": f"MONAI tutorial, {learners.MONAI_PX} px, as written",
+    "monai_fitted": f"MONAI tutorial, {learners.MONAI_PX} px, fitted",
     "neuro": "neuro",
 }
 OURS = "neuro"
@@ -190,8 +192,8 @@ def _loop(given: Given) -> Any:
     return _theirs(given, sys.executable, "plain_loop")
 
 
-def _monai(given: Given) -> Any:
-    return _theirs(given, _peers(given).python, "monai_tutorial")
+def _monai(given: Given, name: str) -> Any:
+    return _theirs(given, _peers(given).python, name)
 
 
 def _timm(given: Given) -> Any:
@@ -259,6 +261,7 @@ RUNS: dict[str, Callable[[Given], Any]] = {
     "lookup": _look_up,
     "plain_loop": _loop,
     "timm_script": _timm,
-    "monai_tutorial": _monai,
+    "monai_tutorial": partial(_monai, name="monai_tutorial"),
+    "monai_fitted": partial(_monai, name="monai_fitted"),
     OURS: _neuro,
 }
