@@ -249,12 +249,13 @@ def _tell(scored: Sequence[Scored], picture: Path) -> None:
     if own is None or not rivals:
         return
     best = max(rivals, key=lambda one: one.last.value)
-    there, needed = own.reached(best.last.value), best.points[-1, 0]
     print(
-        f"\nasked: macro-F1 {ASKED}, got {own.last.value:.3f}; {ASKED_ERROR} of the best rival's "
-        f"error, got {own.error / best.error:.2f}; {ASKED_TIME} of its\nseconds to its last "
-        f"macro-F1, got {there / needed:.2f} (the best rival: {NAMED[best.name]})"
+        f"\nasked: macro-F1 {ASKED}, got {own.last.value:.3f}; {ASKED_ERROR} of the error of the "
+        f"best rival ({NAMED[best.name]}), got {own.error / best.error:.2f}"
     )
+    for rival in (one for one in rivals if one.is_trained):
+        share = own.reached(rival.last.value) / rival.points[-1, 0]
+        print(f"asked: {ASKED_TIME} of the time of {NAMED[rival.name]}, got {share:.2f}")
 
 
 RUNS: dict[str, Callable[[Given], Any]] = {

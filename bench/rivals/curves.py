@@ -37,6 +37,11 @@ class Scored:
         """What is missing to macro-F1 1."""
         return 1 - self.last.value
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether it took its time: a look-up is there at once."""
+        return len(self.points) > 1
+
     def reached(self, macro_f1: float) -> float:
         """Seconds at which it was first that good, NaN for never."""
         good = self.points[self.points[:, 1] >= macro_f1, 0]
@@ -66,7 +71,7 @@ def table(scored: Sequence[Scored], ours: str, named: Mapping[str, str]) -> list
     for one in scored:
         seconds = one.points[-1, 0]
         line = f"{named[one.name]:36}{one.last!s:>22}{one.error:8.4f}{seconds:8.0f}"
-        if own is not None and one is not own:
+        if own is not None and one is not own and one.is_trained:
             there = own.reached(one.last.value)
             line += f"{there:14.0f}{there / seconds:8.2f}"
         lines.append(line)
@@ -76,15 +81,15 @@ def table(scored: Sequence[Scored], ours: str, named: Mapping[str, str]) -> list
 def draw(scored: Sequence[Scored], named: Mapping[str, str], path: Path) -> None:
     """Macro-F1 against seconds, one line an arm; a single point is a level. named: by arm."""
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        figure = Figure(figsize=(7, 4.8), layout="constrained")
         axes = figure.add_subplot()
         for one in scored:
             label = f"{named[one.name]}: {one.last.value:.3f}"
-            if len(one.points) == 1:
-                axes.axhline(one.last.value, linestyle=":", color="0.4", label=label)
-            else:
+            if one.is_trained:
                 axes.plot(*one.points.T, marker=".", label=label)
+            else:
+                axes.axhline(one.last.value, linestyle=":", color="0.4", label=label)
         axes.set(xlabel="seconds since the process was started", ylabel="macro-F1", ylim=(0, 1))
         axes.grid(alpha=0.3)
-        axes.legend(loc="lower right")
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
         figure.savefig(path, dpi=130)
