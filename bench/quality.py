@@ -251,7 +251,7 @@ def _tell(scored: Sequence[Scored], picture: Path) -> None:
     best = max(rivals, key=lambda one: one.last.value)
     print(
         f"\nasked: macro-F1 {ASKED}, got {own.last.value:.3f}; {ASKED_ERROR} of the error of the "
-        f"best rival ({NAMED[best.name]}), got {own.error / best.error:.2f}"
+        f"best rival ({NAMED[best.name]}), got {own.error / max(best.error, 1e-9):.2f}"
     )
     for rival in (one for one in rivals if one.is_trained):
         share = own.reached(rival.last.value) / rival.points[-1, 0]
