@@ -1,15 +1,17 @@
-"""Training from cached frames, beside a torchvision loop and beside the same step without data."""
+"""Training from cached frames, beside a torchvision loop, timm's train.py, and no data path."""
 
 import argparse
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import numpy as np
+import timm
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -18,6 +20,8 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from bench import ingest
+from bench.rivals import timm_script
+from bench.rivals.timm_script import Script
 from neuro import model, problem
 from neuro.recipe import TrainConfig
 from neuro.store import images
@@ -29,6 +33,9 @@ from tasks.data import Loaded
 ASKED = {96: 1.8}  # times the loop at this size, in px
 ASKED_ELSE = 2.2
 ASKED_OF_MEMORY = 0.95
+LOOP, OURS, MEMORY = "ImageFolder, DataLoader, eager", "neuro", "neuro, one batch in memory"
+SCRIPTS = {"timm train.py": (), "timm train.py, bf16": timm_script.BF16}
+TIMEOUT_S = 1800.0
 
 
 class InMemory(Trainer):
@@ -50,6 +57,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3, help="interleaved; medians are shown")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--peers", type=Path, help="environment of the peers, made if missing, with timm's train.py"
+    )
     options = parser.parse_args(argv)
     source = os.environ.get("NEURO_REAL_DATA")
     if not source:
@@ -77,25 +87,58 @@ def main(argv: list[str]) -> None:
 def _measure(loaded: Loaded, folder: Path, options: argparse.Namespace) -> None:
     config = TrainConfig(model=options.model, epochs=1 + options.rounds, batch_size=options.batch)
     calls = {
-        "ImageFolder, DataLoader, eager": _loop(loaded, folder, options),
-        "neuro": _ours(Trainer(loaded.frames, loaded.problem, config)),
-        "neuro, one batch in memory": _ours(InMemory(loaded.frames, loaded.problem, config)),
+        LOOP: _loop(loaded, folder, options),
+        **_scripts(timm_script.find(options.peers), folder, options),
+        OURS: _ours(Trainer(loaded.frames, loaded.problem, config)),
+        MEMORY: _ours(InMemory(loaded.frames, loaded.problem, config)),
     }
     rates: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(1 + options.rounds):  # the first of each warms up
         for name, call in calls.items():
-            rate = call()
+            rate = call() if number or name not in SCRIPTS else 0.0
             if number:
                 rates[name].append(rate)
-    loop, ours, memory = (median(some) for some in rates.values())
-    print(f"{'':32}{'images/s':>9}{'ratio':>8}")
-    for name, rate in zip(rates, (loop, ours, memory), strict=True):
-        print(f"{name:32}{rate:9.1f}{rate / loop:8.2f}")
+    found = {name: median(some) for name, some in rates.items()}
+    ours = found[OURS]
+    print(f"{'':32}{'images/s':>9}{'ratio':>8}{'neuro is':>10}")
+    for name, rate in found.items():
+        print(f"{name:32}{rate:9.1f}{rate / found[LOOP]:8.2f}{ours / rate:10.2f}")
     asked = ASKED.get(options.size, ASKED_ELSE)
     print(
-        f"\nasked: {asked} times the loop, got {ours / loop:.2f}; {ASKED_OF_MEMORY} of the step "
-        f"without a data path, got {ours / memory:.2f}"
+        f"\nasked: {asked} times the loop, got {ours / found[LOOP]:.2f}; {ASKED_OF_MEMORY} of the "
+        f"step without a data path, got {ours / found[MEMORY]:.2f}"
     )
+
+
+def _scripts(
+    script: Script | None, folder: Path, options: argparse.Namespace
+) -> dict[str, Callable[[], float]]:
+    """Timm's train.py on the same files, as it is and as fast as it can be asked to be here.
+
+    Each call is a process of two epochs; what it logs of the second counts, so it warms up itself.
+    """
+    if script is None or not script.path.exists():
+        print(f"timm's train.py is left out: {timm_script.HOW}\n")
+        return {}
+    if not timm.is_model(options.model):
+        print(f"timm's train.py is left out: it has no {options.model}\n")
+        return {}
+
+    def rate(more: tuple[str, ...]) -> float:
+        arguments = timm_script.plain(
+            folder,
+            folder.parent / "timm",
+            model=options.model,
+            px=options.size,
+            batch=options.batch,
+        )
+        done = timm_script.run(script, [*arguments, "--epochs", "2", *more], TIMEOUT_S)
+        shutil.rmtree(folder.parent / "timm", ignore_errors=True)
+        if done.failed:
+            raise RuntimeError(f"train.py: {done.failed}")
+        return timm_script.images_per_s(done.log)
+
+    return {name: partial(rate, more) for name, more in SCRIPTS.items()}
 
 
 def _ours(trainer: Trainer) -> Callable[[], float]:

@@ -31,12 +31,12 @@ class Run:
     pairs: Pairs = field(default_factory=lambda: NONE)
 
 
-def environment(folder: Path) -> str:
+def environment(folder: Path, lock: Path = _LOCK) -> str:
     """The Python of the peers, made with all that installs; what does not is told and left out."""
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
-        for line in _LOCK.read_text(encoding="utf-8").splitlines():
+        for line in lock.read_text(encoding="utf-8").splitlines():
             if line and not line.startswith("#"):
                 command = [str(python), "-m", "pip", "install", "--quiet", line]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
