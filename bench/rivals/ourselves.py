@@ -17,15 +17,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neuro import baselines, preprocess, problem, twins
+from neuro import baselines, preprocess, problem, recipe, twins
 from neuro.frames import Frames
+from neuro.machine import Machine
 from neuro.store import joins
 from neuro.store.lake import Lake
-from neuro.training import TrainConfig, Trainer
+from neuro.training import Trainer
 from tasks import data
 from tasks.data import Loaded
 
-PILOT_EPOCHS = 3
+PILOT_EPOCHS = 6  # every side of growing views comes as often as in a long run
 _AT_ONCE = 256
 
 Curve = list[tuple[float, list[int]]]
@@ -112,7 +113,9 @@ def _load(request: Request) -> Loaded:
 
 
 def _trainer(loaded: Loaded, request: Request) -> Trainer:
-    config = TrainConfig(epochs=request.epochs, seed=request.seed)
+    changes = {"epochs": request.epochs, "seed": request.seed}
+    images = len(loaded.frames.labelled("train"))
+    config = recipe.choose("default", changes, images=images, kind=Machine().kind)
     return Trainer(loaded.frames, loaded.problem, config)
 
 
