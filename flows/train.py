@@ -43,14 +43,15 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     and each.
     """
     machine = Machine(device=device, devices=devices, precision=precision)
+    asked = config or TrainConfig().changed(changes or {})
+    weights = models.hub_weights(asked.model) if pretrained else weights
     there, question, trained = data.open_lake(lake), problems.load(problem), []
     for divided in splitting.several(split, folds):
         loaded = data.load(there, question, release, divided)
         release = loaded.release.name
         recipe = config or steps.recipe(
-            loaded, preset, changes or {}, machine, is_tuning=bool(weights or pretrained)
+            loaded, preset, changes or {}, machine, is_tuning=weights is not None
         )
-        weights = models.hub_weights(recipe.model) if pretrained else weights
         steps.check(loaded, recipe, weights, weights_sha256)
         featurize.describe(loaded)
         beside = baselines.score(loaded, ("val",))

@@ -19,7 +19,7 @@ def neuro(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "deployments.cli", *arguments],
         cwd=cwd,
-        env=environment | {"COLUMNS": "400"},
+        env=environment | {"COLUMNS": "400", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -38,6 +38,8 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
         (["problem", "show", "brian"], "did you mean 'brain'"),
         (["train", "--model", "resnet_smal", "--local"], "resnet_small"),
         (["train", "--epochs", "0", "--local"], "epochs must be"),
+        (["train", "--preset", "fastest", "--local"], "choose one of fast, default, best"),
+        (["train", "--model", "resnet18", "--pretrained", "--local"], "timm/resnet18.a1_in1k from"),
         (["releases", "--problem", "missing.toml"], "missing.toml does not exist"),
         (["passport"], "neuro ingest"),
         (["diff", "brain-0001-00000000"], "neuro ingest"),

@@ -1,6 +1,8 @@
 """Training through the flow: where it starts from, and what is left of a run that was killed."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,3 +61,38 @@ def test_a_training_that_is_stopped_continues_and_leaves_nothing_when_it_has_end
     assert train.fn(config=config)["package"] == expected
     assert len(saves) == 4  # two epochs before, two after
     assert list(ready.glob("frames/*/training.pt")) == []
+
+
+def test_a_preset_is_chosen_for_the_images_and_changed_by_what_is_given(ready: Path) -> None:
+    made = train.fn(preset="fast", changes={"epochs": 2, "model": "cnn"})
+    card = json.loads(Path(made["package"], "model.json").read_text())
+    assert made["epochs"] == 2
+    assert (card["training"]["model"], card["training"]["grow_from"]) == ("cnn", 0.5)
+    assert card["training"]["batch_size"] < 32  # there are few images
+
+
+def test_two_devices_train_one_package(ready: Path) -> None:
+    changes = {"epochs": 2, "model": "cnn"}
+    alone = train.fn(preset="fast", changes=changes)
+    both = train.fn(preset="fast", changes=changes, device="cpu", devices=2)
+    assert both["epochs"] == 2
+    assert both["package"] != alone["package"]
+    assert list(ready.glob("frames/*/training.pt")) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"device": "cuda"}, "no CUDA device"),
+        ({"changes": {"batch_size": 4096}}, "batch_size 4096 is more than the"),
+        ({"changes": {"loss": "binary"}}, "'binary' is for two classes, the problem has 4"),
+        ({"changes": {"epoch": 3}}, "did you mean epochs"),
+        ({"changes": {"model": "cnn"}, "pretrained": True}, "nobody has pretrained 'cnn'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_any_work(
+    ready: Path, asked: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        train.fn(**asked)
+    assert not (ready / "packages").exists()
