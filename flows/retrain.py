@@ -40,7 +40,10 @@ def retrain(
         trained = training.train(loaded, recipe, beside=beside)
         challenger = models.load(question, trained.version)
         challenged = evaluation.evaluate(loaded, challenger, beside=beside)
-        serving = evaluation.evaluate(loaded, champion, beside=beside) if champion else None
+        serving = None
+        if champion:
+            seen = data.decoded_for(loaded, champion.asked(question))
+            serving = evaluation.evaluate(seen, champion, beside=beside)
         return promote.promote(loaded, challenged, serving, envelope, cause)
     except BaseException as error:
         steps.release_claim(store, cause, error)
