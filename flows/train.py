@@ -8,7 +8,7 @@ from prefect import flow
 from neuro import problem as problems
 from neuro import splitting
 from neuro.training import TrainConfig
-from tasks import baselines, data, featurize, runners
+from tasks import baselines, data, runners
 from tasks import folds as pooling
 from tasks import train as steps
 
@@ -36,6 +36,5 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
         loaded = data.load(there, question, release, divided)
         release = loaded.release.name
         steps.check(loaded, weights, weights_sha256)
-        featurize.describe(loaded)
-        trained.append(steps.train(loaded, config, weights, baselines.score(loaded, ("val",))))
+        trained.append(steps.train(loaded, config, weights, baselines.later(loaded, ("val",))))
     return pooling.pool(loaded, trained, config) if folds else trained[0].as_dict()

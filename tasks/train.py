@@ -21,7 +21,7 @@ from neuro.package import Package
 from neuro.training import TrainConfig, Trainer
 from neuro.weights import Report
 from tasks import artifacts, baselines, registry, settings, tracking
-from tasks.baselines import Beside
+from tasks.baselines import Later
 from tasks.data import Loaded
 from tasks.registry import ModelVersion
 from tasks.steps import step
@@ -79,11 +79,11 @@ def check(loaded: Loaded, weights: Path | None = None, sha256: str = "") -> None
 
 @step(name="train")
 def train(
-    loaded: Loaded, config: TrainConfig, weights: Path | None = None, beside: Beside | None = None
+    loaded: Loaded, config: TrainConfig, weights: Path | None = None, beside: Later | None = None
 ) -> Trained:
     """Fit on train, calibrate on calibration, score on validation, seal and register.
 
-    beside: baselines by split. The test split is not read.
+    beside: baselines by split, asked for when the network is trained. The test split is not read.
     """
     release, problem, divided = loaded.release, loaded.problem, loaded.frames.splitting
     tags = run_tags(loaded)
@@ -100,7 +100,7 @@ def train(
         for epoch in trainer.epochs(kept):
             tracking.log_epoch(run, epoch)
             epochs.append(epoch)
-        seconds = time.time() - started
+        seconds, known = time.time() - started, beside().get("val", ()) if beside else ()
         made, validation = sealing.seal(
             trainer.network,
             loaded.frames,
@@ -119,7 +119,7 @@ def train(
             title=f"Validation on {where}",
             is_synthetic=made.card.synthetic,
             leak=made.card.leak,
-            beside=(beside or {}).get("val", ()),
+            beside=known,
         )
         show(run, validation, shown)
         tracking.log_files(run, made.folder, "package")
@@ -140,7 +140,7 @@ def train(
         images_per_s=sum(e.images_per_s * e.seconds for e in epochs)
         / sum(e.seconds for e in epochs),
         validation=validation,
-        beside=(beside or {}).get("val", ()),
+        beside=known,
         start=trainer.start,
     )
 
