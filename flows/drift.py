@@ -24,8 +24,8 @@ def drift(
     ``retrain`` is stored first, then sent as an event that starts the retrain deployment.
     """
     question = problems.load(problem)
-    loaded = data.load(data.open_lake(lake), question)
     serving = models.load(question, model)
+    loaded = data.load(data.open_lake(lake), serving.asked(question))
     featurize.describe(loaded)
     compared = steps.observe(loaded, serving, window, days)
     verdict = steps.judge(compared, DriftConfig())

@@ -28,7 +28,8 @@ def evaluate(
     """
     question = problems.load(problem)
     asked = models.load(question, model)
-    loaded = data.load(data.open_lake(lake), question, release, asked.splitting)
+    there = data.open_lake(lake)
+    loaded = data.load(there, asked.asked(question), release, asked.splitting)
     steps.check(loaded, asked, split)
     featurize.describe(loaded)
     return steps.evaluate(loaded, asked, split, baselines.score(loaded, (split,))).as_dict()

@@ -27,4 +27,5 @@ def predict(
     """
     question = problems.load(problem)
     serving = models.load(question, model)
-    return steps.predict(data.load(data.open_lake(lake), question, release), serving, window)
+    loaded = data.load(data.open_lake(lake), serving.asked(question), release)
+    return steps.predict(loaded, serving, window)

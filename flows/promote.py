@@ -27,10 +27,13 @@ def promote(
     """
     question = problems.load(problem)
     asked = steps.check(models.load(question, model))
-    loaded = data.load(data.open_lake(lake), question, release)
+    loaded = data.load(data.open_lake(lake), asked.asked(question), release)
     featurize.describe(loaded)
     beside = baselines.score(loaded, ("test",))
     challenger = evaluation.evaluate(loaded, asked, beside=beside)
     serving = models.champion(question)
-    champion = evaluation.evaluate(loaded, serving, beside=beside) if serving else None
+    champion = None
+    if serving:
+        seen = data.decoded_for(loaded, serving.asked(question))
+        champion = evaluation.evaluate(seen, serving, beside=beside)
     return steps.promote(loaded, challenger, champion, retrain.envelope(), cause="by hand")

@@ -7,7 +7,7 @@ from prefect import flow
 
 from neuro import problem as problems
 from neuro.recipe import TrainConfig
-from tasks import baselines, data, featurize, models, promote, runners
+from tasks import baselines, data, models, promote, runners
 from tasks import evaluate as evaluation
 from tasks import retrain as steps
 from tasks import train as training
@@ -35,12 +35,14 @@ def retrain(
         return steps.refused(cause, "already claimed")
     try:
         loaded = data.load(store, question)
-        featurize.describe(loaded)
-        beside = baselines.score(loaded, ("val", "test"))
+        beside = baselines.later(loaded, ("val", "test"))
         trained = training.train(loaded, recipe, beside=beside)
         challenger = models.load(question, trained.version)
-        challenged = evaluation.evaluate(loaded, challenger, beside=beside)
-        serving = evaluation.evaluate(loaded, champion, beside=beside) if champion else None
+        challenged = evaluation.evaluate(loaded, challenger, beside=beside())
+        serving = None
+        if champion:
+            seen = data.decoded_for(loaded, champion.asked(question))
+            serving = evaluation.evaluate(seen, champion, beside=beside())
         return promote.promote(loaded, challenged, serving, envelope, cause)
     except BaseException as error:
         steps.release_claim(store, cause, error)

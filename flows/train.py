@@ -10,7 +10,7 @@ from neuro import problem as problems
 from neuro import splitting
 from neuro.machine import Machine
 from neuro.recipe import TrainConfig
-from tasks import baselines, data, featurize, runners
+from tasks import baselines, data, runners
 from tasks import folds as pooling
 from tasks import train as steps
 
@@ -53,7 +53,6 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
             loaded, preset, changes or {}, machine, is_tuning=weights is not None
         )
         steps.check(loaded, recipe, weights, weights_sha256)
-        featurize.describe(loaded)
-        beside = baselines.score(loaded, ("val",))
+        beside = baselines.later(loaded, ("val",))
         trained.append(steps.train(loaded, recipe, weights, beside, machine))
     return pooling.pool(loaded, trained, recipe) if folds else trained[0].as_dict()

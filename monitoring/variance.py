@@ -1,15 +1,21 @@
 """A picture of how much of the variance each principal component explains."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a second
+    from matplotlib.figure import Figure
 
 _NOTICE = "Research use only; not a medical device."
 _SYNTHETIC = "Synthetic images. "
 
 
-def draw(explained: NDArray[np.float64], release: str, is_synthetic: bool) -> Figure:
+def draw(explained: NDArray[np.float64], release: str, is_synthetic: bool) -> "Figure":
     """Shares of each component and of all up to it, in percent. explained: (k,) in 0..1."""
+    from matplotlib.figure import Figure
+
     number = np.arange(1, len(explained) + 1)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()

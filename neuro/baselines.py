@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from neuro import metrics, nearest
@@ -130,6 +127,8 @@ def look_up(train: Vectors, targets: Rows, asked: Vectors, k: int) -> Floats:
 
 def boost(train: Table, targets: Rows, asked: Table, k: int) -> Floats:
     """Gradient boosting on a table of columns: probabilities (n, k)."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     model = HistGradientBoostingClassifier(
         max_iter=60, early_stopping=False, random_state=SEED, min_samples_leaf=10
     )
@@ -143,6 +142,9 @@ def project(pixels: NDArray[np.uint8], rows: tuple[Rows, Rows], targets: Rows, k
     rows: to fit on and to answer. Mean, deviation and components come from a seeded sample of the
     rows to fit on, so that memory does not grow with the release.
     """
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+
     train, asked = rows
     width = int(np.prod(pixels.shape[1:]))
     size = min(len(train), max(256, min(_PCA_ROWS, _PCA_CELLS // width)))

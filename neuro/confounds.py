@@ -5,12 +5,10 @@ A model that scores no better than these has shown nothing: it may have learnt t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 from neuro import harmonics
@@ -104,6 +102,8 @@ def probe(
     vectors: (n, 1024). wanted: (n,) each, "" where unknown. Values of under 20 samples, and traits
     of one value, are not asked about.
     """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
     parts = harmonics.split(vectors, _RADIUS)
     seen = np.concatenate([*parts.even, *parts.odd, *parts.mixed], axis=1)
     found = []
@@ -169,7 +169,10 @@ def _out_of_fold(
     return shares
 
 
-def _trees(count: int) -> RandomForestClassifier | DecisionTreeClassifier:
+def _trees(count: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
     if count == 1:
         return DecisionTreeClassifier(min_samples_leaf=_LEAF, random_state=0)
     return RandomForestClassifier(count, min_samples_leaf=_LEAF, random_state=0)

@@ -3,10 +3,9 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from neuro import calibration, inference, metrics
@@ -15,6 +14,9 @@ from neuro.frames import Frames
 from neuro.inference import Engine
 from neuro.package import Card
 from neuro.sample import SPLITS, Metric
+
+if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a second
+    from matplotlib.figure import Figure
 
 FOLDS = "folds"  # what pooled answers are named, in place of a split
 
@@ -170,11 +172,14 @@ def pool(folds: Sequence[Evaluation]) -> Evaluation:
 
 def draw_confusion(
     evaluation: Evaluation, *, title: str, synthetic: bool, note: str = ""
-) -> Figure:
+) -> "Figure":
     """Confusion matrix with counts, coloured by the share of each true class.
 
     note: what else must be said of the figures, such as a leak.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.0 + 0.7 * len(counts)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neuro.errors import BadImageError
 
 # Markers, ITU-T T.81 table B.1: frames and entropy tables, then scan, quantisation, restarts.
-_START, _END, _SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
+START, _END, _SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive; the other kinds are hardly decoded
 _PIXEL_SEGMENTS = {*_FRAMES, 0xC4, _SCAN, 0xDB, 0xDD}
 _NOTES = {*range(0xE0, 0xF0), 0xFE}
@@ -38,11 +38,11 @@ def strip(raw: bytes) -> Stripped | None:
     None where the file is no JPEG of whole segments in plain order, or where it would be shown in
     other colours without its JFIF segment: such a file must be decoded and stored in another form.
     """
-    kept, position = [_START], 2
+    kept, position = [START], 2
     is_annotated = has_jfif = is_deep = False
     removed = set[str]()
     transform, components = -1, b""
-    if not raw.startswith(_START):
+    if not raw.startswith(START):
         return None
     while raw[position : position + 2] != _END:
         marker, end = _segment(raw, position)
@@ -112,6 +112,37 @@ def brightness(data: bytes) -> NDArray[np.uint8]:
     except ValueError as error:
         raise BadImageError("damaged", "the JPEG data ends early, is broken or too long") from error
     return grey
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reduced:
+    """pixels: (h, w, channels) uint8, at a scale of the source's size, (width, height).
+
+    A scaled side that is not whole is rounded up.
+    """
+
+    pixels: NDArray[np.uint8]
+    scale: float
+    size: tuple[int, int]
+
+
+def reduced(data: bytes, mode: str, side_px: int) -> Reduced:
+    """Decode to mode L or RGB at the smallest scale that leaves both sides at least ``side_px``.
+
+    The scale is n/8 up to a half, the sizes of inverse cosine transform that are faster than the
+    whole one (libjpeg-turbo, jdmaster.c), or 1. In mode L the brightness alone is decoded. Raises
+    BadImageError where the data is not whole.
+    """
+    colours = "GRAY" if mode == "L" else "RGB"
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data, colours, min_height=side_px, min_width=side_px, min_factor=2
+        )
+    except ValueError as error:
+        raise BadImageError("damaged", "the JPEG data ends early, is broken or too long") from error
+    scale = round(8 * pixels.shape[0] / height) / 8
+    return Reduced(pixels=pixels, scale=scale, size=(width, height))
 
 
 def _segment(raw: bytes, position: int) -> tuple[int, int]:

@@ -8,15 +8,17 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.context import FlowRunContext
 
 from tasks import settings
+
+if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a second
+    from matplotlib.figure import Figure
 
 _PAGE = 20  # artifacts read at once, each up to some 300 kB
 _PATIENCE_S = 60.0  # the server writes to the same file
@@ -51,7 +53,7 @@ def table(key: str, rows: Sequence[Mapping[str, Any]], title: str) -> None:
         )
 
 
-def picture(key: str, figure: Figure, title: str) -> None:
+def picture(key: str, figure: "Figure", title: str) -> None:
     """A figure, inside the artifact itself: the page needs no other server."""
     if flow_run_id() is None:
         return
@@ -117,7 +119,7 @@ def _empty_events(database: Path, words: Collection[str]) -> None:
         _log.warning("%s still has what was deleted: %s; erase again", database, error)
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: "Figure") -> bytes:
     """The figure as PNG bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)

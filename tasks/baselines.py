@@ -1,6 +1,7 @@
 """The step that scores what needs no network, on the samples a network is scored on."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,17 @@ from tasks.data import Loaded
 from tasks.steps import step
 
 Beside = Mapping[str, tuple[Baseline, ...]]  # by split
+Later = Callable[[], Beside]
+
+
+def later(loaded: Loaded, splits: Sequence[str]) -> Later:
+    """What ``score`` returns, computed when it is first asked for, descriptors first."""
+
+    def found() -> Beside:
+        featurize.describe(loaded)
+        return score(loaded, splits)
+
+    return functools.cache(found)
 
 
 @step(name="baselines")

@@ -98,6 +98,13 @@ def load(lake: Lake, problem: Problem, name: str | None = None, divided: Splitti
     )
 
 
+def decoded_for(loaded: Loaded, problem: Problem) -> Loaded:
+    """The same release and splitting with this problem's decoder; itself where it has that."""
+    if loaded.problem.preprocess == problem.preprocess:
+        return loaded
+    return load(loaded.lake, problem, loaded.release.name, loaded.frames.splitting)
+
+
 def _groups(
     lake: Lake, problem: Problem, release: Release, samples: Sequence[Sample], divided: Splitting
 ) -> NDArray[np.str_]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from monitoring import descriptors, variance
 from neuro import embedding, encoders, pca, recipe
@@ -132,7 +131,7 @@ def fitted(loaded: Loaded) -> Pixels:
 def picture(loaded: Loaded, encoder: Pixels) -> Path:
     """Draw how much of the variance the components explain: an artifact, and a PNG file."""
     release = loaded.release
-    figure: Figure = variance.draw(encoder.fit.explained, release.name, release.is_synthetic)
+    figure = variance.draw(encoder.fit.explained, release.name, release.is_synthetic)
     artifacts.picture("pixels-pca", figure, "Variance that the components explain")
     path = settings.load().home / "reports" / f"{PIXELS}-{release.name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)

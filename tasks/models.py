@@ -1,6 +1,6 @@
 """Which model a step works with: a registered version, or a package folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neuro import inference, package, splitting
@@ -33,6 +33,10 @@ class Model:
     def splitting(self) -> Splitting:
         """The splits it was trained on, and is scored on."""
         return splitting.parse(self.package.card.splitting)
+
+    def asked(self, problem: Problem) -> Problem:
+        """The problem with the decoder this model learnt from, which may be an older one."""
+        return replace(problem, preprocess=self.package.card.preprocess)
 
 
 @step(name="load model")
@@ -72,7 +76,8 @@ def _checked(problem: Problem, found: Package, registered: ModelVersion | None) 
             f"package {found.folder} answers {found.card.classes}, problem {problem.name} asks for "
             f"{problem.classes}; give the model of this problem"
         )
-    if found.card.preprocess != problem.preprocess:
+    spec = replace(found.card.preprocess, decoder=problem.preprocess.decoder)
+    if spec != problem.preprocess:
         raise ConfigError(
             f"package {found.folder} was trained with another preprocess than problem "
             f"{problem.name} has now; train again, or restore the problem file"

@@ -59,8 +59,8 @@ def _of_release(lake: Lake, page: Path) -> list[Path]:
 
 def _draw(lake: Lake, page: Mapping[str, str]) -> Path:
     question = problems.load(page["problem"])
-    loaded = data.load(lake, question)
     model = models.load(question, _named(page["model"]))
+    loaded = data.load(lake, model.asked(question))
     featurize.describe(loaded)
     compared = drift.observe(loaded, model, page.get("window"), float(page.get("days", 0)))
     return drift.report(loaded, model, compared, drift.judge(compared, DriftConfig()))

@@ -5,6 +5,7 @@ Decided here and nowhere else, so that `--local` and the recorded flow are one c
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -13,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 
-from tasks import runners
+from tasks import runners, settings
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -46,7 +47,7 @@ class Step(Generic[P, R]):
     ) -> list[R]:
         """One call per shard, in the order of the shards; the other arguments are the same for all.
 
-        On the flow's task runner inside a run, one after another outside.
+        On the flow's task runner inside a run, in threads of this process outside.
         """
         return list(self.stream(shards, *same, **named))
 
@@ -56,11 +57,10 @@ class Step(Generic[P, R]):
         *same: Q.args,
         **named: Q.kwargs,
     ) -> Iterator[R]:
-        """What ``each`` returns, one by one: of a run a bounded number are under way or wait."""
+        """What ``each`` returns, one by one: a bounded number are under way or wait."""
         run = FlowRunContext.get()
         if run is None:
-            for shard in shards:
-                yield self.function(shard, *same, **named)
+            yield from self._threaded(shards, *same, **named)
             return
         limit = runners.ahead()
         waiting: deque[PrefectFuture[R]] = deque()
@@ -71,6 +71,24 @@ class Step(Generic[P, R]):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+    def _threaded(
+        self: "Step[Concatenate[Shard, Q], R]",
+        shards: Iterable[Shard],
+        *same: Q.args,
+        **named: Q.kwargs,
+    ) -> Iterator[R]:
+        waiting: deque[Future[R]] = deque()
+        pool = ThreadPoolExecutor(settings.cores())
+        try:
+            for shard in shards:
+                waiting.append(pool.submit(self.function, shard, *same, **named))
+                if len(waiting) >= 2 * settings.cores():
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def step(**options: Any) -> Callable[[Callable[P, R]], Step[P, R]]:

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from neuro.errors import TrainingError
 from neuro.sample import Metric
 from neuro.store.releases import Release
 from neuro.training import Epoch
 from tasks import artifacts, settings
+
+if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a second
+    from matplotlib.figure import Figure
 
 _log = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
     _log_batch(run, ends, step=0)
 
 
-def log_figure(run: Run, figure: Figure, name: str) -> None:
+def log_figure(run: Run, figure: "Figure", name: str) -> None:
     """A figure as an artifact."""
     if run.run_id:
         client().log_figure(run.run_id, figure, name)

@@ -21,7 +21,7 @@ from neuro.package import Package
 from neuro.recipe import TrainConfig
 from neuro.weights import Report
 from tasks import artifacts, baselines, registry, settings, tracking
-from tasks.baselines import Beside
+from tasks.baselines import Later
 from tasks.data import Loaded
 from tasks.registry import ModelVersion
 from tasks.steps import step
@@ -98,12 +98,13 @@ def train(
     loaded: Loaded,
     config: TrainConfig,
     weights: Path | None = None,
-    beside: Beside | None = None,
+    beside: Later | None = None,
     machine: Machine | None = None,
 ) -> Trained:
     """Fit on train, calibrate on calibration, score on validation, seal and register.
 
-    beside: baselines by split. machine: default, the best here. The test split is not read.
+    beside: baselines by split, asked for when the network is trained. machine: default, the best
+    here. The test split is not read.
     """
     release, problem, divided = loaded.release, loaded.problem, loaded.frames.splitting
     tags = run_tags(loaded)
@@ -123,7 +124,7 @@ def train(
         for epoch in trainer.epochs(kept):
             tracking.log_epoch(run, epoch)
             epochs.append(epoch)
-        seconds = time.time() - started
+        seconds, known = time.time() - started, beside().get("val", ()) if beside else ()
         made, validation = sealing.seal(
             trainer.network,
             loaded.frames,
@@ -142,7 +143,7 @@ def train(
             title=f"Validation on {where}",
             is_synthetic=made.card.synthetic,
             leak=made.card.leak,
-            beside=(beside or {}).get("val", ()),
+            beside=known,
         )
         show(run, validation, shown)
         tracking.log_files(run, made.folder, "package")
@@ -163,7 +164,7 @@ def train(
         images_per_s=sum(e.images_per_s * e.seconds for e in epochs)
         / sum(e.seconds for e in epochs),
         validation=validation,
-        beside=(beside or {}).get("val", ()),
+        beside=known,
         start=trainer.start,
     )
 

@@ -85,6 +85,16 @@ def test_training_twice_gives_the_same_package(home: Path, draw: Draw) -> None:
     assert first["model"] == second["model"]
 
 
+def test_a_model_that_cannot_be_trained_costs_no_baselines(home: Path, draw: Draw) -> None:
+    """They are what a network is shown beside: nothing is computed for them before it is there."""
+    ingest.fn(source=str(draw(LABELS, 30)))
+    with pytest.raises(ConfigError, match="no_such_net"):
+        train.fn(config=TrainConfig(model="no_such_net"))
+    lake = Lake(str(home / "lake"))
+    ids = lake.read("samples", columns=["sha256"])["sha256"].to_pylist()
+    assert len(features.missing(lake, DESCRIPTORS, DESCRIPTORS_HASH, ids)) == len(ids) == 120
+
+
 def test_the_test_split_changes_nothing_in_the_package(
     home: Path, draw: Draw, tmp_path: Path
 ) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from threading import Barrier
 
 import pytest
 from prefect import flow
@@ -6,6 +7,7 @@ from prefect.client.orchestration import get_client
 from prefect.context import TaskRunContext
 from prefect.testing.utilities import prefect_test_harness
 
+from tasks import settings
 from tasks.steps import step
 
 
@@ -23,6 +25,12 @@ def is_recorded() -> bool:
 @step()
 def refuse() -> None:
     raise LookupError("no such row")
+
+
+@step()
+def meet(shard: int, others: Barrier) -> int:
+    others.wait(timeout=30)
+    return shard
 
 
 @flow(name="powers")
@@ -43,6 +51,16 @@ def test_a_step_outside_a_flow_is_a_plain_call() -> None:
 
 def test_each_keeps_the_order_of_the_shards_and_repeats_the_other_arguments() -> None:
     assert power.each(iter([3, 1, 2]), 2, offset=10) == [19, 11, 14]
+
+
+def test_shards_outside_a_flow_are_worked_on_by_every_core_at_once() -> None:
+    shards = list(range(settings.cores()))
+    assert meet.each(shards, Barrier(len(shards))) == shards
+
+
+def test_an_error_of_a_shard_passes_unchanged() -> None:
+    with pytest.raises(TypeError, match="unsupported operand"):
+        power.each([2, "two", 2], 2)  # type: ignore[list-item]
 
 
 def test_each_of_no_shards_is_nothing() -> None:
