@@ -85,6 +85,23 @@ def status(as_json: console.Json = False) -> None:
 
 
 @app.command()
+def worker(
+    pool: Annotated[str, typer.Option(help="Work pool to take runs from.")] = "gpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, or cuda: insist on a GPU.")] = "auto",
+    lake: console.LakeUri = None,
+) -> None:
+    """Train on this machine what the servers of another one ask for, one run at a time.
+
+    The servers are those of PREFECT_API_URL and MLFLOW_TRACKING_URI, else of `neuro up` here.
+
+    Example: neuro worker --lake s3://images/lake --device cuda
+    """
+    from deployments import worker as workers
+
+    workers.run(workers.WorkerConfig(pool=pool, device=device, lake=lake), console.say)
+
+
+@app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="Your own folder; default: phantoms.")] = None,
     problem: console.Problem = "brain",

@@ -1,0 +1,83 @@
+"""A worker of this machine for the servers of another: what it trains, it trains and keeps here."""
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+from deployments import servers
+from neuro.errors import ConfigError
+from tasks import data, erase, settings
+from tasks.settings import Settings
+
+DEVICES = ("auto", "cpu", "cuda")
+REMEDY = "set PREFECT_API_URL and MLFLOW_TRACKING_URI to what `neuro status` says where they run"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerConfig:
+    """Which runs to take. ``device``: cpu hides a GPU from them, cuda insists on one.
+
+    ``project`` is the folder of flows/, at the servers' commit.
+    """
+
+    pool: str = servers.GPU_POOL
+    lake: str | None = None  # default: NEURO_LAKE
+    device: str = "auto"
+    name: str = field(default_factory=platform.node)
+    project: Path = settings.PROJECT
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise ConfigError(f"device must be one of {', '.join(DEVICES)}, got {self.device!r}")
+
+
+def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
+    """Become a Prefect worker, of one run at a time, that leaves with SIGTERM.
+
+    Raises ServerError if a server is not reached, StorageError if the lake is not, and ConfigError
+    if it is empty or the device is not there. Frames of what was erased go first.
+    """
+    here = settings.load()
+    here = replace(here, lake=config.lake or here.lake)
+    settings.require_servers(here, REMEDY)
+    lake = data.open_lake(here.lake)
+    if not lake.has("releases"):
+        raise ConfigError(f"lake {here.lake} holds no release; give --lake, or set NEURO_LAKE")
+    n_forgotten = erase.forget_frames(lake)
+    report(f"runs of pool {config.pool} at {here.prefect_api_url} train on {_device(config)}")
+    report(f"lake {here.lake}; frames and packages in {here.home} ({n_forgotten} erased)")
+    command = servers.polling(config.pool, config.name, 1)
+    # No child of this process: the worker itself is told to stop, by a shell as by a container.
+    os.execve(sys.executable, [sys.executable, "-m", *command], environment(config, here))  # noqa: S606
+
+
+def environment(config: WorkerConfig, here: Settings) -> dict[str, str]:
+    """The variables of the worker and of the flows it runs."""
+    wanted = settings.flow_environment(
+        prefect_api_url=str(here.prefect_api_url),
+        mlflow_tracking_uri=str(here.mlflow_tracking_uri),
+        home=str(here.home),
+        lake=here.lake,
+        s3_endpoint=here.s3_endpoint,
+    )
+    wanted |= {"NEURO_PROJECT": str(config.project), "PREFECT_PLUGINS_ENABLED": "true"}
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if config.device == "cpu" else {}
+    return settings.inherited({**servers.EAGER, **wanted, **hidden})
+
+
+def _device(config: WorkerConfig) -> str:
+    """What runs will train on. Raises ConfigError if they may not."""
+    import torch  # seconds
+
+    if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):
+        return "the processor"
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "device is cuda, and torch finds none; start the container with --gpus all, see that "
+            "`nvidia-smi` answers here, or give --device cpu"
+        )
+    return torch.cuda.get_device_name(0)
