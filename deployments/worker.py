@@ -43,12 +43,13 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
     """
     here = settings.load()
     here = replace(here, lake=config.lake or here.lake)
-    settings.require_servers(here, REMEDY)
+    device = _device(config)
     lake = data.open_lake(here.lake)
     if not lake.has("releases"):
         raise ConfigError(f"lake {here.lake} holds no release; give --lake, or set NEURO_LAKE")
+    settings.require_servers(here, REMEDY)
     n_forgotten = erase.forget_frames(lake)
-    report(f"runs of pool {config.pool} at {here.prefect_api_url} train on {_device(config)}")
+    report(f"runs of pool {config.pool} at {here.prefect_api_url} train on {device}")
     report(f"lake {here.lake}; frames and packages in {here.home} ({n_forgotten} erased)")
     command = servers.polling(config.pool, config.name, 1)
     # No child of this process: the worker itself is told to stop, by a shell as by a container.
