@@ -2,6 +2,7 @@
 
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -48,10 +49,14 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
     if not lake.has("releases"):
         raise ConfigError(f"lake {here.lake} holds no release; give --lake, or set NEURO_LAKE")
     settings.require_servers(here, REMEDY)
-    n_forgotten = erase.forget_frames(lake)
+    if n_forgotten := erase.forget_frames(lake):
+        report(f"removed the frames of {n_forgotten} releases that were erased")
     report(f"runs of pool {config.pool} at {here.prefect_api_url} train on {device}")
-    report(f"lake {here.lake}; frames and packages in {here.home} ({n_forgotten} erased)")
+    report(f"the lake is {here.lake}; frames and packages are kept in {here.home}")
+    (here.home / "prefect").mkdir(parents=True, exist_ok=True)
     command = servers.polling(config.pool, config.name, 1)
+    # Ignored when started by a shell's `&`, and told to stop Prefect does no more than interrupt.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # No child of this process: the worker itself is told to stop, by a shell as by a container.
     os.execve(sys.executable, [sys.executable, "-m", *command], environment(config, here))  # noqa: S606
 

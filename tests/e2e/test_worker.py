@@ -68,7 +68,8 @@ def elsewhere(stack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "deployments.cli", "worker", "--device", "cpu"],
+            # As a shell's `&` would: with interrupts ignored.
+            ["sh", "-c", 'trap "" INT; exec "$0" -m deployments.cli worker', sys.executable],
             cwd=folder / "home",
             env=environment() | told,
             stdout=log,
