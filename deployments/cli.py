@@ -1,5 +1,6 @@
 """The ``neuro`` command: one verb per flow or step. Research use only; not a medical device."""
 
+import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -88,6 +89,9 @@ def status(as_json: console.Json = False) -> None:
 def worker(
     pool: Annotated[str, typer.Option(help="Work pool to take runs from.")] = "gpu",
     device: Annotated[str, typer.Option(help="auto, cpu, or cuda: insist on a GPU.")] = "auto",
+    name: Annotated[
+        str, typer.Option(help="Of no other worker in the pool.", show_default="this machine's")
+    ] = platform.node(),
     lake: console.LakeUri = None,
 ) -> None:
     """Train on this machine what the servers of another one ask for, one run at a time.
@@ -98,7 +102,7 @@ def worker(
     """
     from deployments import worker as workers
 
-    workers.run(workers.WorkerConfig(pool=pool, device=device, lake=lake), console.say)
+    workers.run(workers.WorkerConfig(pool=pool, device=device, name=name, lake=lake), console.say)
 
 
 @app.command()

@@ -22,7 +22,8 @@ REMEDY = "set PREFECT_API_URL and MLFLOW_TRACKING_URI to what `neuro status` say
 class WorkerConfig:
     """Which runs to take. ``device``: cpu hides a GPU from them, cuda insists on one.
 
-    ``project`` is the folder of flows/, at the servers' commit.
+    ``name`` is no other worker's of the pool. ``project`` is the folder of flows/, at the servers'
+    commit.
     """
 
     pool: str = servers.GPU_POOL
@@ -54,11 +55,14 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
     report(f"runs of pool {config.pool} at {here.prefect_api_url} train on {device}")
     report(f"the lake is {here.lake}; frames and packages are kept in {here.home}")
     (here.home / "prefect").mkdir(parents=True, exist_ok=True)
+    os.environ.update(environment(config, here))
+    if n_left := close_left(config):
+        report(f"closed {n_left} runs that were under way when this worker was stopped")
     command = servers.polling(config.pool, config.name, 1)
     # Ignored when started by a shell's `&`, and told to stop Prefect does no more than interrupt.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # No child of this process: the worker itself is told to stop, by a shell as by a container.
-    os.execve(sys.executable, [sys.executable, "-m", *command], environment(config, here))  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - no shell is wanted
 
 
 def environment(config: WorkerConfig, here: Settings) -> dict[str, str]:
@@ -73,6 +77,31 @@ def environment(config: WorkerConfig, here: Settings) -> dict[str, str]:
     wanted |= {"NEURO_PROJECT": str(config.project), "PREFECT_PLUGINS_ENABLED": "true"}
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if config.device == "cpu" else {}
     return settings.inherited({**servers.EAGER, **wanted, **hidden})
+
+
+def close_left(config: WorkerConfig) -> int:
+    """Close the runs that a worker of this name has left open, and return how many.
+
+    Stopped or killed, it says nothing to the server; such a run would hold its deployment's only
+    place for ever.
+    """
+    from prefect.client.orchestration import get_client  # after the server's address is known
+    from prefect.client.schemas import filters
+    from prefect.client.schemas.objects import State, StateType
+
+    is_open = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    asked = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=is_open))
+    pool = filters.WorkPoolFilterName(any_=[config.pool])
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_run_filter=filters.FlowRunFilter(state=asked),
+            work_pool_filter=filters.WorkPoolFilter(name=pool),
+        )
+        left = [run for run in runs if run.labels.get("prefect.worker.name") == config.name]
+        for run in left:
+            state = State[None](type=StateType.CRASHED, message="its worker was stopped")
+            client.set_flow_run_state(run.id, state, force=True)
+    return len(left)
 
 
 def _device(config: WorkerConfig) -> str:

@@ -50,7 +50,22 @@ def stack(servers: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(stack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def left_open(stack: dict[str, Any]) -> str:
+    """A run of the deployment that a worker of the same name had under way when it was killed."""
+    with httpx.Client(base_url=stack["prefect_api_url"], trust_env=False) as api:
+        (deployment,) = api.post("/deployments/filter", json={}).json()
+        made = api.post(f"/deployments/{deployment['id']}/create_flow_run", json={}).json()["id"]
+        for state in ("PENDING", "RUNNING"):
+            api.post(f"/flow_runs/{made}/set_state", json={"state": {"type": state}})
+        label = {"prefect.worker.name": "spare"}
+        api.patch(f"/flow_runs/{made}/labels", json=label).raise_for_status()
+    return str(made)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(
+    stack: dict[str, Any], left_open: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """Another copy of the code beside a home, with frames of an erased release, and its worker."""
     folder = tmp_path_factory.mktemp("elsewhere")
     for name in CODE:
@@ -69,7 +84,12 @@ def elsewhere(stack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
         (folder / "log").open("w") as log,
         subprocess.Popen(
             # As a shell's `&` would: with interrupts ignored.
-            ["sh", "-c", 'trap "" INT; exec "$0" -m deployments.cli worker', sys.executable],
+            [
+                "sh",
+                "-c",
+                'trap "" INT; exec "$0" -m deployments.cli worker --name spare',
+                sys.executable,
+            ],
             cwd=folder / "home",
             env=environment() | told,
             stdout=log,
@@ -105,3 +125,11 @@ def test_a_worker_elsewhere_trains_in_its_own_folder_and_registers_the_model(
     registered = answer.raise_for_status().json()["model_version"]
     tags = {tag["key"]: tag["value"] for tag in registered["tags"]}
     assert tags["package_digest"].startswith(card.parent.name)
+
+
+def test_a_run_that_its_worker_left_open_is_closed_when_the_worker_is_back(
+    stack: dict[str, Any], elsewhere: Path, left_open: str
+) -> None:
+    """Else the one above would wait for its place for ever."""
+    answer = httpx.get(f"{stack['prefect_api_url']}/flow_runs/{left_open}", trust_env=False)
+    assert answer.json()["state_type"] == "CRASHED"
