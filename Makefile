@@ -14,7 +14,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-annotate
 unexport PYTHONDONTWRITEBYTECODE
 export COVERAGE_FILE := $(CURDIR)/$(VENV)/.coverage
 
-.PHONY: setup demo demo-real test test-all test-offline test-s3 test-ray faults faults-short lint types bench docs up down lock
+.PHONY: image setup demo demo-real test test-all test-offline test-s3 test-ray faults faults-short lint types bench docs up down lock
 
 # Nothing is done when neither the lock nor the project's own table has changed since.
 setup:
@@ -84,6 +84,13 @@ bench: setup
 docs: setup
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements/docs.lock
 	$(BIN)/mkdocs build --strict --site-dir site
+
+# ENGINE is docker, podman or buildah; what BASE, LOCK and INDEX are stands in docs/gpu.md.
+image:
+	$(or $(ENGINE),docker) build -f docker/Dockerfile --target $(or $(TARGET),cuda) \
+		$(if $(BASE),--build-arg "BASE=$(BASE)") $(if $(LOCK),--build-arg "LOCK=$(LOCK)") \
+		$(if $(INDEX),--build-arg "PIP_EXTRA_INDEX_URL=$(INDEX)") \
+		--build-arg "REVISION=$$(git rev-parse HEAD)" -t "neuro-worker:$(or $(TARGET),cuda)" .
 
 up: setup
 	$(BIN)/neuro up

@@ -1,5 +1,6 @@
 """The ``neuro`` command: one verb per flow or step. Research use only; not a medical device."""
 
+import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -86,6 +87,26 @@ def status(as_json: console.Json = False) -> None:
     console.show(facts | {"lake": found.lake, "alive": alive}, as_json=as_json)
     if not (alive and all(alive.values())):
         raise typer.Exit(3)
+
+
+@app.command()
+def worker(
+    pool: Annotated[str, typer.Option(help="Work pool to take runs from.")] = "gpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, or cuda: insist on a GPU.")] = "auto",
+    name: Annotated[
+        str, typer.Option(help="Of no other worker in the pool.", show_default="this machine's")
+    ] = platform.node(),
+    lake: console.LakeUri = None,
+) -> None:
+    """Train on this machine what the servers of another one ask for, one run at a time.
+
+    The servers are those of PREFECT_API_URL and MLFLOW_TRACKING_URI, else of `neuro up` here.
+
+    Example: neuro worker --lake s3://images/lake --device cuda
+    """
+    from deployments import worker as workers
+
+    workers.run(workers.WorkerConfig(pool=pool, device=device, name=name, lake=lake), console.say)
 
 
 @app.command()

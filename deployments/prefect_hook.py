@@ -15,15 +15,17 @@ from prefect.plugins import HookContext, SetupResult, register_hook
 from tasks import settings
 
 VERBS_WITH_A_NAME = {"run", "inspect", "delete"}
+ELSEWHERE = "-gpu"  # a flow's second deployment, for the pool of that name
 STACK_KEYS = ("prefect_api_url", "mlflow_tracking_uri", "home", "lake")
 
 
 def full_name(argv: list[str]) -> list[str]:
-    """`prefect deployment run retrain` -> `... retrain/retrain`; anything else is unchanged."""
+    """`prefect deployment run retrain-gpu` -> `... retrain/retrain-gpu`; else unchanged."""
     is_named = argv[1:2] == ["deployment"] and len(argv) > 3 and argv[2] in VERBS_WITH_A_NAME
     if not is_named or argv[3].startswith("-") or "/" in argv[3]:
         return argv
-    return [*argv[:3], f"{argv[3]}/{argv[3]}", *argv[4:]]
+    flow = argv[3].removesuffix(ELSEWHERE)
+    return [*argv[:3], f"{flow}/{argv[3]}", *argv[4:]]
 
 
 def missing(environment: Mapping[str, str], stack: Mapping[str, Any]) -> dict[str, str]:

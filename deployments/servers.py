@@ -14,7 +14,8 @@ from deployments.processes import HOST, MARK, Program
 from neuro.errors import ServerError
 from tasks import settings
 
-POOL, TRAINING_QUEUE = "local", "training"
+POOL, TRAINING_QUEUE, GPU_POOL = "local", "training", "gpu"
+EAGER = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # how often a worker looks for runs
 START_S = 180.0  # a first start on a busy machine migrates two databases
 
 
@@ -54,24 +55,35 @@ class Launcher:
 
     def worker(self, limit: int) -> Program:
         """Runs at most ``limit`` flow runs at once, and looks for new ones every two seconds."""
-        command = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
-        command += ["--name", POOL, "--limit", str(limit)]
-        return self._launch("worker", command, {"PREFECT_WORKER_QUERY_SECONDS": "2"})
+        return self._launch("worker", polling(POOL, POOL, limit), EAGER)
 
     def deploy(self) -> Program:
-        """Apply every deployment of the project's prefect.yaml, then end."""
-        return self._launch("deploy", ["prefect", "--no-prompt", "deploy", "--all"], {})
+        """Apply every deployment of the project's prefect.yaml, then end.
 
-    def _launch(self, name: str, command: list[str], more: Mapping[str, str]) -> Program:
+        Without NEURO_PROJECT, which would be filled in here: each worker has a folder of its own.
+        """
+        command = ["prefect", "--no-prompt", "deploy", "--all"]
+        return self._launch("deploy", command, {}, without="NEURO_PROJECT")
+
+    def _launch(
+        self, name: str, command: list[str], more: Mapping[str, str], *, without: str = ""
+    ) -> Program:
         quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+        given = settings.inherited({**self.environment, **quiet, **more, MARK: self.mark})
         return processes.start(
             name,
             [self.python, "-m", *command],
-            environment=settings.inherited({**self.environment, **quiet, **more, MARK: self.mark}),
+            environment={key: value for key, value in given.items() if key != without},
             # `deploy` reads prefect.yaml here; a server leaves its stray files in home.
             cwd=self.project if name == "deploy" else self.home,
             log=self.home / "logs" / f"{name.split()[0].lower()}.log",
         )
+
+
+def polling(pool: str, name: str, limit: int) -> list[str]:
+    """The command of a worker that runs at most ``limit`` flow runs at once."""
+    command = ["prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    return [*command, "--name", name, "--limit", str(limit)]
 
 
 def wait_until_healthy(url: str, program: Program) -> None:
@@ -103,13 +115,14 @@ def wait_until_polling(api: httpx.Client, worker: Program) -> None:
 
 
 def prepare(api: httpx.Client) -> int:
-    """Make pool and training queue, and close the runs that an earlier stack left open.
+    """Make the pools and the training queue, and close the runs that an earlier stack left open.
 
     A run that was cut off would stay Running, and hold its deployment's only place, for ever; one
     that came due while nothing was up would start now, together with all the others. Returns how
     many were closed.
     """
-    _send(api, "POST", "/work_pools/", {"name": POOL, "type": "process"})
+    for name in (POOL, GPU_POOL):
+        _send(api, "POST", "/work_pools/", {"name": name, "type": "process"})
     queue = {"name": TRAINING_QUEUE, "concurrency_limit": 1}
     _send(api, "POST", f"/work_pools/{POOL}/queues", queue)
     for worker in _send(api, "POST", f"/work_pools/{POOL}/workers/filter", {}):

@@ -57,15 +57,17 @@ def _windows(content: bytes) -> list[bytes]:
     return [window for window in varied[:3] if len(set(window)) > WINDOW // 8]
 
 
-def frames(home: Path, readable: Collection[str]) -> int:
+def frames(home: Path, readable: Collection[str], *, unfinished: bool = True) -> int:
     """Remove the pixel caches of all but these contents; returns how many.
 
-    A branch that was dropped long ago and a killed build have left theirs.
+    A branch that was dropped long ago has left its own. unfinished: remove builds, too, killed or
+    still under way.
     """
     kept = {digest[:16] for digest in readable}
     count = 0
     for folder in (home / "frames").glob("*"):
-        if folder.name.split("-")[0] not in kept:
+        content, is_sealed, _ = folder.name.partition("-")
+        if content not in kept and (is_sealed or unfinished):
             shutil.rmtree(folder)
             count += 1
     return count

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
 
-from neuro import erasing, landing
+from neuro import erasing, landing, scrubbing
 from neuro import problem as problems
 from neuro.absence import Site
 from neuro.erasing import Erased, Request
 from neuro.landing import Landing
 from neuro.problem import Problem
-from neuro.store import tombstones
+from neuro.store import erasure, tombstones
 from neuro.store.lake import Lake
 from tasks import artifacts, passport, registry, settings, tracking
 from tasks.steps import step
@@ -29,6 +29,12 @@ def preview(lake: Lake, request: Request) -> dict[str, Any]:
 def lift(lake: Lake, digest: str, reason: str, who: str) -> str:
     """Let an erased image in again, should it be delivered; returns its whole digest."""
     return tombstones.lift(lake, digest, reason, who, datetime.now(UTC))
+
+
+def forget_frames(lake: Lake) -> int:
+    """Remove from this machine the frames of all that the lake has erased; returns how many."""
+    readable = erasure.readable(lake)
+    return scrubbing.frames(settings.load().home, readable, unfinished=False)
 
 
 @step(name="erase")

@@ -150,7 +150,7 @@ def read_stack_file(path: Path) -> dict[str, Any]:
 
 @cache
 def code_revision() -> str:
-    """The git commit of this checkout, or "unknown"."""
+    """The git commit of this checkout; else NEURO_REVISION, which an image has; else "unknown"."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],
@@ -161,7 +161,7 @@ def code_revision() -> str:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
+        return os.environ.get("NEURO_REVISION") or "unknown"
     return done.stdout.strip()
 
 
@@ -217,9 +217,10 @@ def reachable(url: str) -> bool:
     return answer.is_success
 
 
-def require_servers(settings: Settings) -> None:
+def require_servers(
+    settings: Settings, remedy: str = "start it with `neuro up`, or add --local"
+) -> None:
     """Raise ServerError unless both servers answer. An MLflow address that is no URL needs none."""
-    remedy = "start it with `neuro up`, or add --local"
     servers = {
         "Prefect server": settings.prefect_api_url,
         "MLflow server": settings.mlflow_tracking_uri,

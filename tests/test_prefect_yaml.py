@@ -9,6 +9,9 @@ import yaml
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
+from deployments import servers
+from deployments.prefect_hook import full_name
+
 PROJECT = Path(__file__).parents[1]
 DEPLOYMENTS = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
 FLOWS = sorted(path.stem for path in (PROJECT / "flows").glob("[a-z]*.py"))
@@ -30,16 +33,25 @@ def test_a_deployment_loads_and_its_parameters_build(deployment: dict[str, Any])
 def test_a_deployment_is_named_like_its_flow(deployment: dict[str, Any]) -> None:
     """So that `prefect deployment run retrain` can mean retrain/retrain."""
     found = load_flow_from_entrypoint(_absolute(deployment["entrypoint"]))
-    assert found.name == deployment["name"]
+    name = deployment["name"]
+    assert full_name(["prefect", "deployment", "run", name])[3] == f"{found.name}/{name}"
 
 
 def test_every_flow_has_a_deployment() -> None:
-    assert sorted(d["name"] for d in DEPLOYMENTS) == FLOWS
+    here = [d["name"] for d in DEPLOYMENTS if d["work_pool"]["name"] == servers.POOL]
+    assert sorted(here) == FLOWS
 
 
 def test_what_trains_waits_in_the_queue_of_one() -> None:
     queues = {d["name"]: d["work_pool"].get("work_queue_name") for d in DEPLOYMENTS}
     assert {name for name, queue in queues.items() if queue == "training"} == {"train", "retrain"}
+
+
+def test_what_trains_also_waits_for_a_gpu_and_nothing_starts_it_there_by_itself() -> None:
+    """One event would else train twice."""
+    there = [d for d in DEPLOYMENTS if d["work_pool"]["name"] == servers.GPU_POOL]
+    assert [d["name"] for d in there] == ["train-gpu", "retrain-gpu"]
+    assert not any("schedules" in d or "triggers" in d for d in there)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ STACK = {
         ("deployment run retrain", "deployment run retrain/retrain"),
         ("deployment run retrain -p a=1", "deployment run retrain/retrain -p a=1"),
         ("deployment inspect ingest", "deployment inspect ingest/ingest"),
+        ("deployment run retrain-gpu", "deployment run retrain/retrain-gpu"),
         ("deployment run retrain/retrain", "deployment run retrain/retrain"),
         ("deployment run --id 5", "deployment run --id 5"),
         ("deployment run", "deployment run"),

@@ -412,3 +412,13 @@ def test_an_image_is_erased_by_a_name_of_which_the_lake_has_a_digest(
     ingest(lake, deliver("deliveries/1", {"Jane Doe.png": png(0), "b.png": png(1)}), private)
     asked = Request(problem=private, group="", sample="Jane Doe.png", reason="asked", who="Dr. A")
     assert erasing.plan(lake, asked, tmp_path).sample_ids == [digest(png(0))]
+
+
+def test_frames_of_what_cannot_be_read_go_and_a_build_under_way_stays(tmp_path: Path) -> None:
+    read, gone = "a" * 64, "b" * 64
+    names = {f"{read[:16]}-0", f"{gone[:16]}-0", "tmp3k_x9q2a"}
+    for name in names:
+        (tmp_path / "frames" / name).mkdir(parents=True)
+    assert scrubbing.frames(tmp_path, {read}, unfinished=False) == 1
+    assert {path.name for path in (tmp_path / "frames").iterdir()} == names - {f"{gone[:16]}-0"}
+    assert scrubbing.frames(tmp_path, {read}) == 1

@@ -110,3 +110,11 @@ def test_a_size_of_shards_that_is_none_is_named(
     monkeypatch.setenv("NEURO_SHARD", text)
     with pytest.raises(ConfigError, match=r"NEURO_SHARD must be a whole number, 1 or more"):
         settings.load()
+
+
+def test_an_image_without_git_knows_its_commit(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "PROJECT", project)
+    monkeypatch.setenv("NEURO_REVISION", "9f2c41d")
+    assert settings.code_revision.__wrapped__() == "9f2c41d"
