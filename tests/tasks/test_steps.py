@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from threading import Barrier
 
@@ -83,6 +84,11 @@ def test_a_flow_called_by_its_function_needs_no_server() -> None:
 @pytest.mark.server
 def test_a_step_inside_a_run_is_recorded_and_gives_the_same(server: None) -> None:
     assert powers() == (True, [19, 11, 14])
+    expected = ["power", "power", "power", "where am I"]
     with get_client(sync_client=True) as client:
-        names = sorted(run.name.rsplit("-", 1)[0] for run in client.read_task_runs())
-    assert names == ["power", "power", "power", "where am I"]
+        for _ in range(120):  # the server hears of a task run by events, a little later
+            names = sorted(run.name.rsplit("-", 1)[0] for run in client.read_task_runs())
+            if len(names) >= len(expected):
+                break
+            time.sleep(0.5)
+    assert names == expected
