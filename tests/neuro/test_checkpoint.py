@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,15 @@ def test_any_fact_makes_another_key() -> None:
     }
     assert len(keys) == 3
     assert checkpoint.key_of(seed=0, content="a") in keys
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("was-run",)
+
+
+def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"key": "k", "state": Hostile()}, tmp_path / "training.pt")
+    assert Checkpoint(path=tmp_path / "training.pt", key="k").load() is None
+    assert not (tmp_path / "was-run").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from neuro import recipe, splitting, training
 from neuro.checkpoint import Checkpoint
@@ -99,6 +100,20 @@ def test_it_learns_left_from_right() -> None:
 def test_one_seed_gives_equal_weights_to_the_bit(first: dict[str, torch.Tensor]) -> None:
     again = weights(trained(discs()))
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_each_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+    batch = training.Trainer._batch
+
+    def watched(self: training.Trainer, rows: NDArray[np.int64]) -> object:
+        seen.append(rows.tolist())
+        return batch(self, rows)
+
+    monkeypatch.setattr(training.Trainer, "_batch", watched)
+    trained(discs(), replace(CONFIG, epochs=2))
+    assert len(seen) == 10
+    assert seen[:5] != seen[5:]
 
 
 def test_another_seed_gives_other_weights(first: dict[str, torch.Tensor]) -> None:
