@@ -38,9 +38,9 @@ for verbs in (module.app for module in VERBS):
     app.registered_groups += verbs.registered_groups
 
 PrefectPort = Annotated[
-    int | None, typer.Option(help="Port of the Prefect server [default: free].")
+    int | None, typer.Option(help="Port of the Prefect server (default: free).")
 ]
-MlflowPort = Annotated[int | None, typer.Option(help="Port of the MLflow server [default: free].")]
+MlflowPort = Annotated[int | None, typer.Option(help="Port of the MLflow server (default: free).")]
 
 
 @app.command()

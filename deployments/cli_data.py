@@ -45,7 +45,7 @@ def problem_show(name: str, as_json: Json = False) -> None:
 @problem_app.command("init")
 def problem_init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds the images.")],
-    out: Annotated[Path | None, typer.Option(help="File to write [default: NAME.toml].")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write (default: NAME.toml).")] = None,
     as_json: Json = False,
 ) -> None:
     """Draft the problem file of your own folder, and say what could not be told from it.
@@ -73,13 +73,13 @@ def problem_init(
 def ingest(
     source: Annotated[
         str | None,
-        typer.Argument(help="Folder, zip, tar, single file or s3:// [default: the inbox]."),
+        typer.Argument(help="Folder, zip, tar, single file or s3:// (default: the inbox)."),
     ] = None,
     problem: Problem = "brain",
     branch: BranchName = None,
     landing: Annotated[
         str | None,
-        typer.Option(help="Copy originals to this folder or s3:// [default: NEURO_LANDING]."),
+        typer.Option(help="Copy originals to this folder or s3:// (default: NEURO_LANDING)."),
     ] = None,
     lake: LakeUri = None,
     local: Local = False,

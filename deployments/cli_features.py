@@ -22,12 +22,12 @@ ModelName = Annotated[
     str,
     typer.Option(
         "--model",
-        help="For --set embedding: a timm name, a version or a package [default: champion].",
+        help="For --set embedding: a timm name, a version or a package (default: champion).",
     ),
 ]
 Weights = Annotated[Path | None, typer.Option(help="A local safetensors file for an architecture.")]
 Precision = Annotated[
-    Literal["bf16", "f32"] | None, typer.Option(help="Of an embedding [default: the fastest].")
+    Literal["bf16", "f32"] | None, typer.Option(help="Of an embedding (default: the fastest).")
 ]
 
 

@@ -56,7 +56,7 @@ def releases(
 @app.command()
 def diff(
     first: Annotated[str, typer.Argument(help="Release to compare from.")],
-    second: Annotated[str | None, typer.Argument(help="And to [default: current].")] = None,
+    second: Annotated[str | None, typer.Argument(help="And to (default: current).")] = None,
     problem: Problem = "brain",
     lake: LakeUri = None,
     as_json: Json = False,
@@ -86,7 +86,7 @@ def _show_diff(found: Any, old: str, new: str, *, as_json: bool) -> None:
 
 @app.command()
 def verify(
-    release: Annotated[str | None, typer.Argument(help="Release [default: current].")] = None,
+    release: Annotated[str | None, typer.Argument(help="Release (default: current).")] = None,
     problem: Problem = "brain",
     lake: LakeUri = None,
     as_json: Json = False,
@@ -255,7 +255,7 @@ def erase(
     reason: Annotated[str, typer.Option(help="Why; kept in the journal.")],
     group: Annotated[str, typer.Option(help="A group's digest, or a patient's id.")] = "",
     sample: Annotated[str, typer.Option(help="A sample's digest or source name.")] = "",
-    who: Annotated[str, typer.Option(help="Who decided it [default: your account].")] = "",
+    who: Annotated[str, typer.Option(help="Who decided it (default: your account).")] = "",
     lift: Annotated[
         str, typer.Option(help="Digest of an erased image that may be delivered again.")
     ] = "",

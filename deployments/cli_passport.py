@@ -14,8 +14,8 @@ app = typer.Typer()
 
 TOP = 5  # entries of a list that a terminal shows
 
-Which = Annotated[str | None, typer.Argument(help="Release [default: current].")]
-Out = Annotated[Path | None, typer.Option(help="Page to write [default: below .neuro/reports].")]
+Which = Annotated[str | None, typer.Argument(help="Release (default: current).")]
+Out = Annotated[Path | None, typer.Option(help="Page to write (default: below .neuro/reports).")]
 
 
 @app.command()

@@ -27,13 +27,13 @@ Problem = Annotated[
     str, typer.Option("--problem", "-p", help="Built-in problem, or the path of a .toml file.")
 ]
 LakeUri = Annotated[
-    str | None, typer.Option("--lake", help="Folder or s3:// address [default: .neuro/lake].")
+    str | None, typer.Option("--lake", help="Folder or s3:// address (default: .neuro/lake).")
 ]
 ReleaseName = Annotated[
-    str | None, typer.Option("--release", help="Release to read [default: the current one].")
+    str | None, typer.Option("--release", help="Release to read (default: the current one).")
 ]
 BranchName = Annotated[
-    str | None, typer.Option("--branch", help="A branch of your own [default: main].")
+    str | None, typer.Option("--branch", help="A branch of your own (default: main).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Local = Annotated[bool, typer.Option("--local", help="Run here, without any server.")]
