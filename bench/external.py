@@ -1,0 +1,75 @@
+"""A package on images from elsewhere, without those that are twins of what the lake holds."""
+
+import argparse
+import os
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from bench import ingest
+from neuro import inference, metrics, package, problem, twins
+from neuro.harmonics import Vectors
+from neuro.store import joins
+from neuro.store.lake import Lake
+from tasks import data, settings
+from tasks.data import Loaded
+
+PROBLEM = "brain_tumor"
+FOLDERS = {"yes": "tumor", "no": "no_tumor"}
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench external", description=__doc__)
+    parser.add_argument("package", type=Path, help="that `neuro train -p brain_tumor` wrote")
+    parser.add_argument("--lake", default=settings.load().lake, help="that it was trained on")
+    parser.add_argument("--release", default=None, help="default: the current one")
+    options = parser.parse_args(argv)
+    source = os.environ.get("NEURO_REAL_DATA")
+    if not source:
+        parser.error("set NEURO_REAL_DATA to the folder that holds brain_external")
+    question = problem.load(PROBLEM)
+    held = data.load(Lake(options.lake), question, options.release)
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["NEURO_HOME"] = scratch
+        delivery = Path(scratch) / "delivery"
+        for folder, label in FOLDERS.items():
+            shutil.copytree(Path(source) / "brain_external" / "navoneel" / folder, delivery / label)
+        lake = Lake(str(Path(scratch) / "lake"))
+        ingest.whole(lake, question, delivery, settings.cores())
+        _score(package.open_verified(options.package), held, data.load(lake, question))
+
+
+def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
+    """Print what the package answers on what came and is no twin of what is held."""
+    looks = [_looks(held), _looks(came)]
+    first = len(looks[0])
+    pairs = twins.find(np.concatenate(looks), first, came.problem.groups.twin_cosine)
+    known = np.unique(pairs[pairs[:, 0] < first, 1]) - first
+    frames = came.frames
+    rows = np.setdiff1d(np.flatnonzero(frames.targets >= 0), known)
+    print(
+        f"{len(frames.sample_ids)} images, {len(known)} of them twins of the {first} that the lake "
+        f"holds and left out; {len(rows)} are asked, in {len(np.unique(frames.groups[rows]))} "
+        "groups.\n"
+    )
+    answers = inference.predict_frames(
+        inference.load(found), frames, rows, model_version=found.digest
+    )
+    classes = came.problem.classes
+    told = np.array([answer.probabilities for answer in answers])
+    for metric in metrics.score(told, frames.targets[rows], frames.groups[rows], classes):
+        print(f"{metric.name:20} {metric}")
+    print(f"decisions: {dict(Counter(answer.decision for answer in answers))}")
+    right = told.argmax(axis=1) == frames.targets[rows]
+    answered = np.array([answer.decision == "answer" for answer in answers])
+    if answered.any():
+        print(f"right of what is answered: {right[answered].mean():.3f}")
+
+
+def _looks(loaded: Loaded) -> Vectors:
+    ids = loaded.frames.sample_ids.tolist()
+    small = joins.thumbnails(loaded.lake, loaded.release, ids)
+    return twins.vectors([small[name] for name in ids])
