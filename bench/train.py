@@ -9,10 +9,8 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
@@ -20,6 +18,7 @@ from torchvision.datasets import ImageFolder
 from bench import ingest
 from neuro import model, problem
 from neuro.recipe import TrainConfig
+from neuro.rehearsal import InMemory
 from neuro.store import images
 from neuro.store.lake import Lake
 from neuro.training import Trainer
@@ -29,17 +28,6 @@ from tasks.data import Loaded
 ASKED = {96: 1.8}  # times the loop at this size, in px
 ASKED_ELSE = 2.2
 ASKED_OF_MEMORY = 0.95
-
-
-class InMemory(Trainer):
-    """The same step, always on one batch that is there already."""
-
-    _held: tuple[torch.Tensor, torch.Tensor] | None = None
-
-    def _batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._held is None:
-            self._held = super()._batch(rows)
-        return self._held
 
 
 def main(argv: list[str]) -> None:
