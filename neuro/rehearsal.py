@@ -163,7 +163,7 @@ def profile(
     with recorder(activities=kinds, schedule=planned) as recorded:
         for _ in islice(trial.steps(), _WARM_UP + _RECORDED):
             recorded.step()
-    by_cost = f"self_{machine.kind}_time_total"
+    by_cost = f"self_{'device' if machine.kind == 'cuda' else 'cpu'}_time_total"
     found = Profile(
         title=f"{config.model}, {_RECORDED} steps of {config.batch_size} images on {machine}",
         parts=_parts(recorded),
