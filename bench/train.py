@@ -10,11 +10,9 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
@@ -24,6 +22,7 @@ from bench.rivals import timm_script
 from bench.rivals.timm_script import Script
 from neuro import model, problem
 from neuro.recipe import TrainConfig
+from neuro.rehearsal import InMemory
 from neuro.store import images
 from neuro.store.lake import Lake
 from neuro.training import Trainer
@@ -36,17 +35,6 @@ ASKED_OF_MEMORY = 0.95
 LOOP, OURS, MEMORY = "ImageFolder, DataLoader, eager", "neuro", "neuro, one batch in memory"
 SCRIPTS = {"timm train.py": (), "timm train.py, bf16": timm_script.BF16}
 TIMEOUT_S = 1800.0
-
-
-class InMemory(Trainer):
-    """The same step, always on one batch that is there already."""
-
-    _held: tuple[torch.Tensor, torch.Tensor] | None = None
-
-    def _batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._held is None:
-            self._held = super()._batch(rows)
-        return self._held
 
 
 def main(argv: list[str]) -> None:

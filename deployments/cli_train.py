@@ -69,6 +69,9 @@ def train(
     device: Annotated[str, _place("auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, _place("Processes that share each batch.")] = 1,
     precision: Annotated[str, _place("auto, bf16 or f32.")] = "auto",
+    profile: Annotated[
+        bool, typer.Option(help="Record where the time of a step goes, after the training.")
+    ] = False,
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,
@@ -123,5 +126,6 @@ def train(
         lake=lake,
         split=split,
         folds=folds,
+        profile=profile,
     )
     console.show(result, as_json=as_json, title="train")

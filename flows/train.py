@@ -7,10 +7,10 @@ from prefect import flow
 
 from neuro import model as models
 from neuro import problem as problems
-from neuro import splitting
+from neuro import rehearsal, splitting
 from neuro.machine import Machine
 from neuro.recipe import TrainConfig
-from tasks import baselines, data, runners
+from tasks import baselines, data, runners, throughput
 from tasks import folds as pooling
 from tasks import train as steps
 
@@ -31,6 +31,7 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     lake: str | None = None,
     split: str = "own",
     folds: int = 0,
+    profile: bool = False,
 ) -> dict[str, Any]:
     """Train on a pinned release (default: the current one).
 
@@ -40,11 +41,13 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     device, devices, precision: as neuro.machine.Machine says. Returns run_id, model, package,
     epochs, seconds, images_per_s, what was read of the weights, and validation metrics beside the
     baselines'. folds: train on each of so many instead; returns their answers pooled, their means,
-    and each.
+    and each. profile: record some steps of the (last) training again, and return the folder.
     """
     machine = Machine(device=device, devices=devices, precision=precision)
     asked = config or TrainConfig().changed(changes or {})
     weights = models.hub_weights(asked.model) if pretrained else weights
+    if profile:
+        rehearsal.alone(machine)
     there, question, trained = data.open_lake(lake), problems.load(problem), []
     for divided in splitting.several(split, folds):
         loaded = data.load(there, question, release, divided)
@@ -55,4 +58,9 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
         steps.check(loaded, recipe, weights, weights_sha256)
         beside = baselines.later(loaded, ("val",))
         trained.append(steps.train(loaded, recipe, weights, beside, machine))
-    return pooling.pool(loaded, trained, recipe) if folds else trained[0].as_dict()
+    result = pooling.pool(loaded, trained, recipe) if folds else trained[0].as_dict()
+    if profile:
+        last = trained[-1]
+        folder = throughput.profile(loaded, recipe, machine, last.run_id, last.package.digest)
+        result["profile"] = str(folder)
+    return result

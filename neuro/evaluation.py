@@ -196,9 +196,13 @@ def draw_confusion(
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
     axes.set(xlabel="predicted", ylabel="true class", title=title)
     accuracy = evaluation.metric("accuracy")
-    notes = [f"{evaluation.split}: n {counts.sum()}, accuracy {accuracy}", "Research use only"]
-    if synthetic:
-        notes.append("synthetic images")
-    said = [notes[0], ", ".join(notes[1:]), *textwrap.wrap(note, int(16 * side))]
-    figure.supxlabel("\n".join(said), fontsize=8, color="dimgrey")
+    facts = f"{evaluation.split}: n {counts.sum()}, accuracy {accuracy}"
+    sign(figure, facts, synthetic=synthetic, note=note)
     return figure
+
+
+def sign(figure: Figure, facts: str, *, synthetic: bool, note: str) -> None:
+    """Say below a picture what its figures are of, and what else must be said of them."""
+    use = "Research use only" + (", synthetic images" if synthetic else "")
+    said = [facts, use, *textwrap.wrap(note, int(16 * figure.get_figwidth()))]
+    figure.supxlabel("\n".join(said), fontsize=8, color="dimgrey")

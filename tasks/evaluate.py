@@ -13,8 +13,8 @@ from tasks import artifacts, baselines, tracking
 from tasks.baselines import Beside
 from tasks.data import Loaded
 from tasks.models import Model
+from tasks.shown import Shown, run_tags, show
 from tasks.steps import step
-from tasks.train import Shown, run_tags, show
 
 SIDE_BY_SIDE = ("train", "val", "test")
 

@@ -9,10 +9,10 @@ from neuro import evaluation
 from neuro.recipe import TrainConfig
 from neuro.sample import Metric
 from tasks import tracking
-from tasks import train as steps
 from tasks.data import Loaded
+from tasks.shown import Shown, run_tags, show
 from tasks.steps import step
-from tasks.train import Shown, Trained
+from tasks.train import Trained
 
 SHOWN = ("accuracy", "macro_f1", "auroc")
 
@@ -23,12 +23,12 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
     release, n = loaded.release, len(trained)
     found = evaluation.pool([one.validation for one in trained])
     title = f"{n} folds of {release.name}"
-    tags = {**steps.run_tags(loaded), "splitting": f"{n} folds"}
+    tags = {**run_tags(loaded), "splitting": f"{n} folds"}
     with tracking.run(loaded.problem.name, f"{config.model}, {title}", tags) as run:
         tracking.log_data(run, release)
         tracking.log_params(run, asdict(config) | {"folds": n})
         tracking.log_metrics(run, found.split, found.metrics)
-        steps.show(run, found, Shown(title=title, is_synthetic=release.is_synthetic))
+        show(run, found, Shown(title=title, is_synthetic=release.is_synthetic))
     return {
         "run_id": run.run_id,
         "release": release.name,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a se
     from matplotlib.figure import Figure
 
 _log = logging.getLogger(__name__)
+_CHECKPOINT_BYTES = 256_000_000  # a larger last state is not kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,8 +145,8 @@ def log_params(run: Run, values: Mapping[str, Any]) -> None:
     client().log_batch(run.run_id, params=params)
 
 
-def log_epoch(run: Run, epoch: Epoch) -> None:
-    """The figures of one epoch, in one call, and a line for a person."""
+def log_epoch(run: Run, epoch: Epoch, system: Mapping[str, float]) -> None:
+    """The figures of one epoch and of the system, in one call, and a line for a person."""
     _log.info(
         "epoch %d/%d: loss %.3f, validation accuracy %.3f, macro-F1 %.3f, %.0f images/s",
         epoch.number,
@@ -156,7 +157,7 @@ def log_epoch(run: Run, epoch: Epoch) -> None:
         epoch.images_per_s,
     )
     figures = {k: v for k, v in asdict(epoch).items() if k not in ("number", "epochs")}
-    _log_batch(run, figures, step=epoch.number)
+    _log_batch(run, {**figures, **system}, step=epoch.number)
 
 
 def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
@@ -167,6 +168,21 @@ def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
         for end, value in (("", metric.value), ("_low", metric.low), ("_high", metric.high))
     }
     _log_batch(run, ends, step=0)
+
+
+def log_figures(run: Run, figures: Mapping[str, float]) -> None:
+    """Plain figures of the whole run, in one call."""
+    _log_batch(run, figures, step=0)
+
+
+def log_checkpoint(run: Run, path: Path) -> None:
+    """The last state of a training as checkpoint/training.pt, unless it is too large to keep."""
+    if not run.run_id or not path.is_file():
+        return
+    if (size := path.stat().st_size) > _CHECKPOINT_BYTES:
+        _log.info("the last state, of %.0f MB, is not kept: the package is", size / 1e6)
+        return
+    log_files(run, path, "checkpoint")
 
 
 def log_figure(run: Run, figure: "Figure", name: str) -> None:

@@ -4,12 +4,12 @@ import hashlib
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from neuro import checkpoint, evaluation, parallel, readiness, sealing
+from neuro import checkpoint, parallel, readiness, sealing
 from neuro import recipe as recipes
 from neuro import weights as files
 from neuro.baselines import Baseline
@@ -17,14 +17,20 @@ from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError
 from neuro.evaluation import Evaluation
 from neuro.machine import Machine
+from neuro.model import Network
 from neuro.package import Package
+from neuro.parallel import Processes
 from neuro.recipe import TrainConfig
+from neuro.training import Epoch, Trainer
 from neuro.weights import Report
-from tasks import artifacts, baselines, registry, settings, tracking
+from tasks import artifacts, baselines, registry, settings, surroundings, throughput, tracking
 from tasks.baselines import Later
 from tasks.data import Loaded
 from tasks.registry import ModelVersion
+from tasks.shown import Shown, run_tags, show, show_learning
 from tasks.steps import step
+from tasks.surroundings import Usage
+from tasks.throughput import Pace
 
 _log = getLogger(__name__)
 
@@ -33,7 +39,8 @@ _log = getLogger(__name__)
 class Trained:
     """A package, verified, and its registered version; without a registry, None.
 
-    beside: the baselines on the validation split. start: what was read of the weights' file.
+    pace: beside what the step allows, where that was measured. beside: the baselines on the
+    validation split. start: what was read of the weights' file.
     """
 
     run_id: str
@@ -42,6 +49,7 @@ class Trained:
     epochs: int
     seconds: float
     images_per_s: float
+    pace: Pace | None
     validation: Evaluation
     beside: Sequence[Baseline]
     start: Report | None
@@ -60,6 +68,8 @@ class Trained:
             "epochs": self.epochs,
             "seconds": round(self.seconds, 2),
             "images_per_s": round(self.images_per_s, 1),
+            "limit_images_per_s": round(self.pace.limit_images_per_s, 1) if self.pace else None,
+            "share_of_limit": round(self.pace.share_of_limit, 3) if self.pace else None,
             "validation": [asdict(metric) for metric in self.validation.metrics],
             "splitting": self.package.card.splitting,
             "baselines": baselines.as_dict(self.beside),
@@ -107,38 +117,21 @@ def train(
     here. The test split is not read.
     """
     release, problem, divided = loaded.release, loaded.problem, loaded.frames.splitting
-    tags = run_tags(loaded)
-    tags |= {"synthetic": "true"} if release.is_synthetic else {}
+    machine = machine or Machine()
+    tags = run_tags(loaded) | ({"synthetic": "true"} if release.is_synthetic else {})
     where = release.name if divided.is_own else f"{release.name} ({divided})"
     name = f"train {config.model} on {where}"
     artifacts.label_run("" if divided.is_own else str(divided), name=name)
     with tracking.run(problem.name, name, tags) as run:
         tracking.log_data(run, release)
-        tracking.log_params(run, asdict(config) | {"preprocess": problem.preprocess.sha256})
-        machine = machine or Machine()
-        tracking.log_params(run, {"machine": str(machine)})
+        about = {"preprocess": problem.preprocess.sha256, "machine": str(machine)}
+        tracking.log_params(run, asdict(config) | about | surroundings.facts())
         trainer = parallel.trainer(loaded.frames, problem, config, weights, machine)
-        epochs, started = [], time.time()
         _say_start(run, trainer.start)
-        kept = _checkpoint(loaded, config, weights, machine)
-        for epoch in trainer.epochs(kept):
-            tracking.log_epoch(run, epoch)
-            epochs.append(epoch)
+        kept, started = _checkpoint(loaded, config, weights, machine), time.time()
+        epochs = _follow(run, trainer, kept)
         seconds, known = time.time() - started, beside().get("val", ()) if beside else ()
-        made, validation = sealing.seal(
-            trainer.network,
-            loaded.frames,
-            sealing.Facts(
-                problem=problem,
-                pin=release.pin(),
-                training=config,
-                code_revision=settings.load().revision,
-                is_synthetic=release.is_synthetic,
-                leak=loaded.leak,
-            ),
-            registry.packages(),
-        )
-        tracking.log_metrics(run, "val", validation.metrics)
+        made, validation = _seal(loaded, config, trainer.network)
         shown = Shown(
             title=f"Validation on {where}",
             is_synthetic=made.card.synthetic,
@@ -146,7 +139,10 @@ def train(
             beside=known,
         )
         show(run, validation, shown)
+        show_learning(run, epochs, replace(shown, title=name))
+        pace = throughput.measure(run, loaded, config, machine, epochs)
         tracking.log_files(run, made.folder, "package")
+        tracking.log_checkpoint(run, kept.path)
         model = registry.register(run.run_id, problem.name, made) if run.run_id else None
         kept.remove()
         if model:
@@ -163,10 +159,32 @@ def train(
         seconds=seconds,
         images_per_s=sum(e.images_per_s * e.seconds for e in epochs)
         / sum(e.seconds for e in epochs),
+        pace=pace,
         validation=validation,
         beside=known,
         start=trainer.start,
     )
+
+
+def _follow(run: tracking.Run, trainer: Trainer | Processes, kept: Checkpoint) -> list[Epoch]:
+    """Train to the end, and tell of each epoch as it goes."""
+    epochs, usage = [], Usage()
+    for epoch in trainer.epochs(kept):
+        tracking.log_epoch(run, epoch, usage.sample())
+        epochs.append(epoch)
+    return epochs
+
+
+def _seal(loaded: Loaded, config: TrainConfig, network: Network) -> tuple[Package, Evaluation]:
+    facts = sealing.Facts(
+        problem=loaded.problem,
+        pin=loaded.release.pin(),
+        training=config,
+        code_revision=settings.load().revision,
+        is_synthetic=loaded.release.is_synthetic,
+        leak=loaded.leak,
+    )
+    return sealing.seal(network, loaded.frames, facts, registry.packages())
 
 
 def _say_start(run: tracking.Run, start: Report | None) -> None:
@@ -200,38 +218,3 @@ def _checkpoint(
     )
     folder = here.home / "frames" / f"{frames.content_hash[:16]}-{key[:16]}"
     return Checkpoint(path=folder / "training.pt", key=key)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
-    """What is said beside figures. leak: "" for nothing."""
-
-    title: str
-    is_synthetic: bool
-    leak: str = ""
-    beside: Sequence[Baseline] = ()
-
-
-def run_tags(loaded: Loaded) -> dict[str, str]:
-    """What an MLflow run says of its data, and of a leak that stands beside all its figures."""
-    tags = {"problem": loaded.problem.name, "release": loaded.release.name}
-    tags |= {"splitting": str(loaded.frames.splitting)}
-    return tags | ({"leak": loaded.leak} if loaded.leak else {})
-
-
-def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
-    """Metrics, baselines and confusion matrix, in the Prefect run and in MLflow."""
-    rows = [
-        {"metric": m.name, "value": round(m.value, 4), "low": round(m.low, 4)}
-        | {"high": round(m.high, 4), "n": m.n, "groups": m.groups}
-        for m in found.metrics
-    ]
-    said = shown.title + (" (synthetic images)" if shown.is_synthetic else "")
-    said += f"; {shown.leak}" if shown.leak else ""
-    artifacts.table(f"metrics-{found.split}", rows, said)
-    baselines.show(run, found.metrics, shown.beside, on=found.split, title=said)
-    figure = evaluation.draw_confusion(
-        found, title=shown.title, synthetic=shown.is_synthetic, note=shown.leak
-    )
-    artifacts.picture(f"confusion-{found.split}", figure, said)
-    tracking.log_figure(run, figure, f"confusion_{found.split}.png")

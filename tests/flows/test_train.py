@@ -96,3 +96,26 @@ def test_what_cannot_be_trained_is_refused_before_any_work(
     with pytest.raises(ConfigError, match=told):
         train.fn(**asked)
     assert not (ready / "packages").exists()
+
+
+def test_a_profile_is_written_and_leaves_the_package_as_it_is(ready: Path) -> None:
+    config = TrainConfig(epochs=2)
+    plain = train.fn(config=config)
+    told = train.fn(config=config, profile=True)
+    assert told["package"] == plain["package"]
+    assert "profile" not in plain
+    folder = Path(told["profile"])
+    assert folder.parent == ready / "profiles"
+    assert sorted(path.name for path in folder.iterdir()) == ["table.txt", "trace.json.gz"]
+
+
+def test_what_cannot_be_profiled_trains_nothing(ready: Path) -> None:
+    with pytest.raises(ConfigError, match="--profile records one process"):
+        train.fn(devices=2, device="cpu", profile=True)
+    assert not (ready / "packages").exists()
+
+
+def test_the_share_of_the_limit_is_told(ready: Path) -> None:
+    told = train.fn(config=TrainConfig(epochs=2))
+    assert told["limit_images_per_s"] > 0
+    assert told["share_of_limit"] > 0

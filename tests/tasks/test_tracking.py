@@ -1,4 +1,4 @@
-"""Pages of drift windows in MLflow: removed with the images that they counted in."""
+"""What MLflow keeps of a training; and pages of drift windows, removed with their images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks import tracking
+from tests.neuro.test_rehearsal import EPOCH
 
 
 @pytest.fixture
@@ -33,3 +34,28 @@ def test_the_page_of_a_window_is_removed_and_no_other(logged: dict[str, str]) ->
 
 def test_without_a_server_nothing_is_looked_for() -> None:
     assert tracking.drop_page("brain", "brain-0001-aa") == 0
+
+
+def test_an_epoch_is_kept_with_the_system_it_ran_on(logged: dict[str, str]) -> None:
+    run_id = logged["brain-0001-aa"]
+    tracking.log_epoch(tracking.Run(run_id=run_id), EPOCH, {"system/process_cpu_cores": 1.5})
+    found = tracking.client().get_run(run_id).data.metrics
+    assert (found["loss"], found["system/process_cpu_cores"]) == (EPOCH.loss, 1.5)
+    history = tracking.client().get_metric_history(run_id, "system/process_cpu_cores")
+    assert [point.step for point in history] == [EPOCH.number]
+
+
+@pytest.mark.parametrize(("room", "kept"), [(10, ["checkpoint/training.pt"]), (9, [])])
+def test_a_last_state_that_is_not_too_large_is_kept(
+    logged: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    room: int,
+    kept: list[str],
+) -> None:
+    monkeypatch.setattr(tracking, "_CHECKPOINT_BYTES", room)
+    (tmp_path / "training.pt").write_bytes(b"0123456789")
+    run_id = logged["brain-0001-aa"]
+    tracking.log_checkpoint(tracking.Run(run_id=run_id), tmp_path / "training.pt")
+    found = tracking.client().list_artifacts(run_id, "checkpoint")
+    assert [artifact.path for artifact in found] == kept

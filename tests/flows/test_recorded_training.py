@@ -1,0 +1,57 @@
+"""What a recorded training keeps in MLflow and shows in Prefect."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.ingest import ingest
+from flows.train import train
+from neuro.recipe import TrainConfig
+from tasks import tracking
+from tests.flows.conftest import Draw
+
+
+@pytest.fixture
+def recorded(home: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """The result of a training with a profile, while both servers know it."""
+    ingest.fn(source=str(draw(["glioma", "meningioma", "notumor", "pituitary"], 12)))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    monkeypatch.chdir(home)  # artifacts lie beside the database
+    tracking.client.cache_clear()
+    with prefect_test_harness(server_startup_timeout=120):  # two cores, often busy
+        yield train(config=TrainConfig(epochs=2), profile=True)
+    tracking.client.cache_clear()
+
+
+def kept(run_id: str, below: str | None = None) -> set[str]:
+    found: set[str] = set()
+    for one in tracking.client().list_artifacts(run_id, below):
+        found |= kept(run_id, one.path) if one.is_dir else {one.path}
+    return found
+
+
+@pytest.mark.slow
+def test_everything_of_a_training_is_in_mlflow_and_its_pictures_in_prefect(
+    recorded: dict[str, Any],
+) -> None:
+    run_id = recorded["run_id"]
+    assert kept(run_id) >= {
+        "learning.png",
+        "confusion_val.png",
+        "curves_val.png",
+        "checkpoint/training.pt",
+        "package/weights.safetensors",
+        "profile/table.txt",
+        "profile/trace.json.gz",
+    }
+    data = tracking.client().get_run(run_id).data
+    assert {"epochs", "content_hash", "env.torch", "env.processor", "machine"} <= set(data.params)
+    assert {"limit_images_per_s", "share_of_limit", "system/process_cpu_cores"} <= set(data.metrics)
+    assert len(tracking.client().get_metric_history(run_id, "system/process_cpu_cores")) == 2
+    with get_client(sync_client=True) as client:
+        shown = {str(artifact.key) for artifact in client.read_artifacts()}
+    assert {"learning", "confusion-val", "curves-val", "metrics-val"} <= shown
