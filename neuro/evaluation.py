@@ -201,7 +201,7 @@ def draw_confusion(
     return figure
 
 
-def sign(figure: Figure, facts: str, *, synthetic: bool, note: str) -> None:
+def sign(figure: "Figure", facts: str, *, synthetic: bool, note: str) -> None:
     """Say below a picture what its figures are of, and what else must be said of them."""
     use = "Research use only" + (", synthetic images" if synthetic else "")
     said = [facts, use, *textwrap.wrap(note, int(16 * figure.get_figwidth()))]

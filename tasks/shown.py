@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from neuro import evaluation, pictures
+from neuro import evaluation
 from neuro.baselines import Baseline
 from neuro.evaluation import Evaluation
 from neuro.training import Epoch
 from tasks import artifacts, baselines, tracking
 from tasks.data import Loaded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +40,8 @@ def run_tags(loaded: Loaded) -> dict[str, str]:
 
 def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
     """Metrics, baselines, confusion matrix and curves by class, in Prefect and in MLflow."""
+    from neuro import pictures  # matplotlib and scikit-learn: a second, when the training is over
+
     rows = [
         {"metric": m.name, "value": round(m.value, 4), "low": round(m.low, 4)}
         | {"high": round(m.high, 4), "n": m.n, "groups": m.groups}
@@ -52,12 +56,14 @@ def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
 
 def show_learning(run: tracking.Run, epochs: Sequence[Epoch], shown: Shown) -> None:
     """How the training went, as a picture, in the Prefect run and in MLflow."""
+    from neuro import pictures
+
     figure = pictures.draw_learning(
         epochs, title=shown.title, synthetic=shown.is_synthetic, note=shown.leak
     )
     _picture(run, figure, "learning", shown.said)
 
 
-def _picture(run: tracking.Run, figure: Figure, name: str, said: str) -> None:
+def _picture(run: tracking.Run, figure: "Figure", name: str, said: str) -> None:
     artifacts.picture(name, figure, said)
     tracking.log_figure(run, figure, f"{name}.png")
