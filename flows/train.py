@@ -7,12 +7,13 @@ from prefect import flow
 
 from neuro import model as models
 from neuro import problem as problems
-from neuro import splitting
+from neuro import searching, splitting
 from neuro.machine import Machine
 from neuro.recipe import TrainConfig
 from tasks import baselines, data, featurize, runners
 from tasks import folds as pooling
 from tasks import train as steps
+from tasks import tune as tuning
 
 
 @flow(name="train", flow_run_name="train {problem}", task_runner=runners.ConfiguredRunner())
@@ -31,6 +32,7 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     lake: str | None = None,
     split: str = "own",
     folds: int = 0,
+    tune: int | None = None,
 ) -> dict[str, Any]:
     """Train on a pinned release (default: the current one).
 
@@ -40,8 +42,9 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     device, devices, precision: as neuro.machine.Machine says. Returns run_id, model, package,
     epochs, seconds, images_per_s, what was read of the weights, and validation metrics beside the
     baselines'. folds: train on each of so many instead; returns their answers pooled, their means,
-    and each.
+    and each. tune: so many recipes around that one are tried on val before the best is trained.
     """
+    searching.check(tune, folds)
     machine = Machine(device=device, devices=devices, precision=precision)
     there, question, trained = data.open_lake(lake), problems.load(problem), []
     for divided in splitting.several(split, folds):
@@ -52,7 +55,11 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
         )
         weights = models.hub_weights(recipe.model) if pretrained else weights
         steps.check(loaded, recipe, weights, weights_sha256)
+        plan = tuning.Plan(trials=tune, held=tuple(changes or {}))
+        tuned = tuning.choose(loaded, recipe, plan, weights, machine)
         featurize.describe(loaded)
         beside = baselines.score(loaded, ("val",))
-        trained.append(steps.train(loaded, recipe, weights, beside, machine))
-    return pooling.pool(loaded, trained, recipe) if folds else trained[0].as_dict()
+        trained.append(steps.train(loaded, tuned.config, weights, beside, machine))
+    if folds:
+        return pooling.pool(loaded, trained, recipe)
+    return trained[0].as_dict() | tuned.as_dict()

@@ -119,7 +119,7 @@ def train(
         trainer = parallel.trainer(loaded.frames, problem, config, weights, machine)
         epochs, started = [], time.time()
         _say_start(run, trainer.start)
-        kept = _checkpoint(loaded, config, weights, machine)
+        kept = checkpoint_of(loaded, config, weights, machine)
         for epoch in trainer.epochs(kept):
             tracking.log_epoch(run, epoch)
             epochs.append(epoch)
@@ -179,7 +179,7 @@ def _say_start(run: tracking.Run, start: Report | None) -> None:
             _log.info("%s is %s: %s", name, what, why)
 
 
-def _checkpoint(
+def checkpoint_of(
     loaded: Loaded, config: TrainConfig, weights: Path | None, machine: Machine
 ) -> Checkpoint:
     """Of this very run: the same data, problem, recipe, weights, code and machine.
