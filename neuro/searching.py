@@ -202,7 +202,7 @@ class Progress:
 
 def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
     """The score of each trial in their order, and the highest of a complete one so far."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(8.5, 4), layout="constrained")
     FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
     axes = figure.add_subplot()
     reached = [(t.number, leader(trials[: t.number])) for t in trials]
@@ -210,10 +210,10 @@ def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
     axes.step(*zip(*known, strict=True), where="post", color="tab:blue", label="best so far")
     complete = [(t.number, t.value) for t in trials if t.value is not None]
     axes.plot(*zip(*complete, strict=True), "o", color="tab:blue", label="complete")
-    if pruned := [(t.number, max(t.scores)) for t in trials if t.value is None and t.scores]:
+    if pruned := [(t.number, max(t.scores)) for t in trials if t.value is None and not t.note]:
         axes.plot(*zip(*pruned, strict=True), "x", color="grey", label="pruned, its best epoch")
-    for silent in (t.number for t in trials if not t.scores):
-        axes.axvline(silent, color="tab:red", linestyle=":", label="no finite loss")
+    for lost in (t.number for t in trials if t.note):
+        axes.axvline(lost, color="tab:red", linestyle=":", label="no finite loss")
     chosen = best(trials)
     axes.annotate(
         f"trial {chosen.number}: {chosen.value:.3f}",
@@ -227,7 +227,7 @@ def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
     axes.set(xlabel="trial; the first is the recipe as given", ylabel="macro-F1 on val")
     axes.set_title(title)
     named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    axes.legend(named.values(), named.keys(), loc="lower right", fontsize=8)
+    axes.legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     notes = ["chosen on val, where its score flatters it", "Research use only"]
     notes += ["synthetic images"] if synthetic else []
     figure.supxlabel(", ".join(notes), fontsize=8, color="dimgrey")
