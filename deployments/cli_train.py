@@ -43,6 +43,9 @@ def train(
     folds: Annotated[
         int, typer.Option(help="Cross-validate by group on so many folds, at least 3.")
     ] = 0,
+    tune: Annotated[
+        int | None, typer.Option(help="Search for a recipe on val by so many trials, at least 2.")
+    ] = None,
     epochs: Annotated[int | None, _recipe("Passes over the training split.")] = None,
     batch_size: Annotated[int | None, _recipe("Images a step.")] = None,
     optimizer: Annotated[str | None, _recipe("adamw, adam or sgd.")] = None,
@@ -82,10 +85,11 @@ def train(
     """
     from neuro import model as models
     from neuro import problem as problems
-    from neuro import recipe, splitting
+    from neuro import recipe, searching, splitting
 
     problems.load(problem)
     splitting.several(split, folds)
+    searching.check(tune, folds)
     models.check(model)
     given: dict[str, Any] = {
         "model": model,
@@ -127,5 +131,6 @@ def train(
         split=split,
         folds=folds,
         profile=profile,
+        tune=tune,
     )
     console.show(result, as_json=as_json, title="train")

@@ -7,12 +7,13 @@ from prefect import flow
 
 from neuro import model as models
 from neuro import problem as problems
-from neuro import rehearsal, splitting
+from neuro import rehearsal, searching, splitting
 from neuro.machine import Machine
 from neuro.recipe import TrainConfig
 from tasks import baselines, data, runners, throughput
 from tasks import folds as pooling
 from tasks import train as steps
+from tasks import tune as tuning
 
 
 @flow(name="train", flow_run_name="train {problem}", task_runner=runners.ConfiguredRunner())
@@ -32,6 +33,7 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     split: str = "own",
     folds: int = 0,
     profile: bool = False,
+    tune: int | None = None,
 ) -> dict[str, Any]:
     """Train on a pinned release (default: the current one).
 
@@ -41,8 +43,10 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     device, devices, precision: as neuro.machine.Machine says. Returns run_id, model, package,
     epochs, seconds, images_per_s, what was read of the weights, and validation metrics beside the
     baselines'. folds: train on each of so many instead; returns their answers pooled, their means,
-    and each. profile: record some steps of the (last) training again, and return the folder.
+    and each. profile: record some steps of the (last) training again, and return the folder. tune:
+    so many recipes around that one are tried on val before the best is trained.
     """
+    searching.check(tune, folds)
     machine = Machine(device=device, devices=devices, precision=precision)
     asked = config or TrainConfig().changed(changes or {})
     weights = models.hub_weights(asked.model) if pretrained else weights
@@ -56,11 +60,13 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
             loaded, preset, changes or {}, machine, is_tuning=weights is not None
         )
         steps.check(loaded, recipe, weights, weights_sha256)
+        plan = tuning.Plan(trials=tune, held=tuple(changes or {}))
+        tuned = tuning.choose(loaded, recipe, plan, weights, machine)
         beside = baselines.later(loaded, ("val",))
-        trained.append(steps.train(loaded, recipe, weights, beside, machine))
+        trained.append(steps.train(loaded, tuned.config, weights, beside, machine))
     result = pooling.pool(loaded, trained, recipe) if folds else trained[0].as_dict()
     if profile:
         last = trained[-1]
-        folder = throughput.profile(loaded, recipe, machine, last.run_id, last.package.digest)
+        folder = throughput.profile(loaded, tuned.config, machine, last.run_id, last.package.digest)
         result["profile"] = str(folder)
-    return result
+    return result | tuned.as_dict()

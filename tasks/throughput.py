@@ -47,7 +47,7 @@ def measure(
     rate = median(epoch.images_per_s for epoch in epochs if epoch.size_px == size_px)
     pace = Pace(full_images_per_s=rate, limit_images_per_s=limit, share_of_limit=rate / limit)
     _log.info("%.0f images/s, %.0f %% of the step on one batch in memory", rate, 100 * rate / limit)
-    tracking.log_figures(run, asdict(pace))
+    tracking.log_values(run, asdict(pace), step=0)
     return pace
 
 

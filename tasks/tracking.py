@@ -48,32 +48,51 @@ def client() -> Any:
 
 
 @contextmanager
-def run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """Open a run of an experiment; it ends FINISHED, or FAILED if the body raises."""
+def run(experiment: str, name: str, tags: Mapping[str, str], again: str = "") -> Iterator[Run]:
+    """Open a run of an experiment; it ends FINISHED, or FAILED if the body raises.
+
+    again: id of a run that goes on, where it is still known; else a new one is opened.
+    """
     flow_run = artifacts.flow_run_id()
     if flow_run is None:
         yield Run(run_id="")
         return
-    here = settings.load()
-    found = client().get_experiment_by_name(experiment)
-    experiment_id = found.experiment_id if found else client().create_experiment(experiment)
-    started = client().create_run(
-        experiment_id,
-        run_name=name,
-        tags={
-            **tags,
-            "prefect.flow_run_id": flow_run,
-            "mlflow.source.git.commit": here.revision,
-            "lock_hash": here.lock_hash,
-            "notice": artifacts.RESEARCH_USE,
-        },
-    )
+    run_id = _reopened(again, name) or _created(experiment, name, {**tags, **_origin(flow_run)})
     status = "FAILED"
     try:
-        yield Run(run_id=started.info.run_id)
+        yield Run(run_id=run_id)
         status = "FINISHED"
     finally:
-        client().set_terminated(started.info.run_id, status)
+        client().set_terminated(run_id, status)
+
+
+def _created(experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    found = client().get_experiment_by_name(experiment)
+    experiment_id = found.experiment_id if found else client().create_experiment(experiment)
+    return str(client().create_run(experiment_id, run_name=name, tags=tags).info.run_id)
+
+
+def _reopened(run_id: str, name: str) -> str:
+    """The id, where that run is running again; "" where it is not known."""
+    from mlflow.exceptions import MlflowException
+
+    if not run_id:
+        return ""
+    try:
+        client().update_run(run_id, status="RUNNING", name=name)
+    except MlflowException:
+        return ""
+    return run_id
+
+
+def _origin(flow_run: str) -> dict[str, str]:
+    here = settings.load()
+    return {
+        "prefect.flow_run_id": flow_run,
+        "mlflow.source.git.commit": here.revision,
+        "lock_hash": here.lock_hash,
+        "notice": artifacts.RESEARCH_USE,
+    }
 
 
 def log_data(run: Run, release: Release) -> None:
@@ -156,8 +175,13 @@ def log_epoch(run: Run, epoch: Epoch, system: Mapping[str, float]) -> None:
         epoch.macro_f1,
         epoch.images_per_s,
     )
+    record_epoch(run, epoch, system)
+
+
+def record_epoch(run: Run, epoch: Epoch, system: Mapping[str, float]) -> None:
+    """The figures of one epoch and of the system, in one call."""
     figures = {k: v for k, v in asdict(epoch).items() if k not in ("number", "epochs")}
-    _log_batch(run, {**figures, **system}, step=epoch.number)
+    log_values(run, {**figures, **system}, step=epoch.number)
 
 
 def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
@@ -167,12 +191,7 @@ def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
         for metric in found
         for end, value in (("", metric.value), ("_low", metric.low), ("_high", metric.high))
     }
-    _log_batch(run, ends, step=0)
-
-
-def log_figures(run: Run, figures: Mapping[str, float]) -> None:
-    """Plain figures of the whole run, in one call."""
-    _log_batch(run, figures, step=0)
+    log_values(run, ends, step=0)
 
 
 def log_checkpoint(run: Run, path: Path) -> None:
@@ -201,7 +220,17 @@ def log_files(run: Run, path: Path, where: str) -> None:
         client().log_artifact(run.run_id, str(path), where or None)
 
 
-def _log_batch(run: Run, figures: Mapping[str, float], *, step: int) -> None:
+def tag(run: Run, values: Mapping[str, str]) -> None:
+    """Tags, which may change; in one call."""
+    if not run.run_id:
+        return
+    from mlflow.entities import RunTag
+
+    client().log_batch(run.run_id, tags=[RunTag(name, value) for name, value in values.items()])
+
+
+def log_values(run: Run, figures: Mapping[str, float], *, step: int) -> None:
+    """Figures of a step, in one call; raises TrainingError for one that is not finite."""
     if not run.run_id:
         return
     from mlflow.entities import Metric as Point

@@ -128,10 +128,11 @@ def train(
         tracking.log_params(run, asdict(config) | about | surroundings.facts())
         trainer = parallel.trainer(loaded.frames, problem, config, weights, machine)
         _say_start(run, trainer.start)
-        kept, started = _checkpoint(loaded, config, weights, machine), time.time()
+        kept, started = checkpoint_of(loaded, config, weights, machine), time.time()
         epochs = _follow(run, trainer, kept)
         seconds, known = time.time() - started, beside().get("val", ()) if beside else ()
         made, validation = _seal(loaded, config, trainer.network)
+        tracking.log_metrics(run, "val", validation.metrics)
         shown = Shown(
             title=f"Validation on {where}",
             is_synthetic=made.card.synthetic,
@@ -198,7 +199,7 @@ def _say_start(run: tracking.Run, start: Report | None) -> None:
             _log.info("%s is %s: %s", name, what, why)
 
 
-def _checkpoint(
+def checkpoint_of(
     loaded: Loaded, config: TrainConfig, weights: Path | None, machine: Machine
 ) -> Checkpoint:
     """Of this very run: the same data, problem, recipe, weights, code and machine.

@@ -1,0 +1,143 @@
+"""A search for a recipe through the flow."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows.ingest import ingest
+from flows.train import train
+from neuro import checkpoint
+from neuro import problem as problems
+from neuro.errors import ConfigError
+from neuro.machine import Machine
+from neuro.recipe import TrainConfig
+from tasks import data, tune
+from tests.flows.conftest import Draw
+
+CONFIG = TrainConfig(model="cnn", epochs=2, batch_size=8)
+SHAPES = """
+name = "shapes"
+dataset = "shapes"
+classes = ["round", "square"]
+intended_use = "Tests."
+licence = "CC0"
+citation = "none"
+[preprocess]
+size_px = 48
+"""
+EVERY = {"learning_rate", "weight_decay", "label_smoothing", "mixup", "grow_from"}
+
+
+@pytest.fixture
+def ready(home: Path, draw: Draw) -> Path:
+    shapes = home.parent / "shapes.toml"
+    shapes.write_text(SHAPES)
+    ingest.fn(source=str(draw(["round", "square"], 12)), problem=str(shapes))
+    return home
+
+
+def trained(home: Path, **asked: Any) -> dict[str, Any]:
+    shapes = str(home.parent / "shapes.toml")
+    return train.fn(**{"problem": shapes, "config": CONFIG, "lake": str(home / "lake"), **asked})
+
+
+@pytest.fixture
+def saves(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts trained epochs; at the one that stands in ``saves[0]`` the run is stopped."""
+    told = [-1]
+    save = checkpoint.Checkpoint.save
+
+    def counted(self: checkpoint.Checkpoint, state: dict[str, object]) -> None:
+        save(self, state)
+        told.append(1)
+        if len(told) - 1 == told[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "save", counted)
+    return told
+
+
+def searched(home: Path) -> list[dict[str, Any]]:
+    (path,) = home.glob("frames/*/search.json")
+    trials: list[dict[str, Any]] = json.loads(path.read_text())["trials"]
+    return trials
+
+
+def test_the_best_recipe_is_trained_to_the_weights_of_a_run_with_that_recipe(
+    ready: Path, saves: list[int]
+) -> None:
+    found = trained(ready, tune=3)
+    assert len(saves) - 1 == 3 * CONFIG.epochs  # the best trial is not trained again
+    assert list(ready.glob("frames/*/training.pt")) == []
+    tuned = found["tuning"]
+    assert [trial["state"] for trial in tuned["trials"]] == ["complete"] * 3
+    assert tuned["trials"][0]["params"].keys() == EVERY
+    assert tuned["best"]["value"] == max(trial["value"] for trial in tuned["trials"])
+    best = CONFIG.changed(tuned["best"]["params"])
+    assert trained(ready, config=best)["package"] == found["package"]
+
+
+def test_a_search_that_is_stopped_continues_within_its_trial_to_the_same_trials(
+    ready: Path, saves: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = trained(ready, tune=3)
+    there = ready.parent / "again"
+    monkeypatch.setenv("NEURO_HOME", str(there))
+    saves[:] = [3]
+    with pytest.raises(KeyboardInterrupt):
+        trained(ready, tune=3)
+    assert [trial["number"] for trial in searched(there)] == [1]
+    saves[:] = [-1]
+    found = trained(ready, tune=3)
+    assert len(saves) - 1 == 3
+    assert found["tuning"] == expected["tuning"]
+    assert Path(found["package"]).name == Path(expected["package"]).name
+
+
+def test_a_search_that_has_ended_goes_on_where_more_trials_are_asked_for(
+    ready: Path, saves: list[int]
+) -> None:
+    first = trained(ready, tune=2)["tuning"]["trials"]
+    saves[:] = [-1]
+    more = trained(ready, tune=3)["tuning"]["trials"]
+    assert more[:2] == first
+    assert len(more) == 3
+
+
+def test_neither_calibration_nor_test_is_read(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = problems.load(str(ready.parent / "shapes.toml"))
+    loaded = data.load(data.open_lake(None), question)
+    plan, machine = tune.Plan(trials=2), Machine(device="cpu")
+    expected = tune.search(loaded, CONFIG, plan, None, machine).trials
+    pixels = loaded.frames.pixels.copy()
+    pixels[np.isin(loaded.frames.splits, ["calibration", "test"])] = 255
+    poisoned = replace(loaded, frames=replace(loaded.frames, pixels=pixels))
+    monkeypatch.setenv("NEURO_HOME", str(ready.parent / "again"))
+    assert tune.search(poisoned, CONFIG, plan, None, machine).trials == expected
+
+
+@pytest.mark.slow
+def test_a_trial_whose_loss_is_not_finite_is_pruned_and_the_search_goes_on(ready: Path) -> None:
+    # Decay of 1 at a rate of 1 shrinks the weights, and of nearly 4 turns them over, larger.
+    held = {"optimizer": "sgd", "learning_rate": 1.0, "weight_decay": 1.0, "batch_size": 2}
+    config = CONFIG.changed({**held, "epochs": 14, "schedule": "cosine"})
+    changes = dict.fromkeys(EVERY - {"weight_decay"})
+    found = trained(ready, config=config, changes=changes, tune=2)["tuning"]
+    assert found["trials"][1]["note"].startswith("the loss is ")
+    assert (found["trials"][1]["state"], found["best"]["number"]) == ("pruned", 1)
+
+
+@pytest.mark.parametrize("asked", [{"tune": 1}, {"tune": 0}, {"tune": 3, "folds": 3}])
+def test_a_search_that_cannot_be_is_refused_before_anything(home: Path, asked: Any) -> None:
+    with pytest.raises(ConfigError, match="--tune"):
+        train.fn(**asked)
+    assert not home.exists()
+
+
+def test_a_recipe_that_is_given_whole_leaves_nothing_to_search(ready: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing left to search"):
+        trained(ready, changes=dict.fromkeys(EVERY), tune=2)
