@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from logging import getLogger
@@ -39,6 +38,7 @@ _log = getLogger(__name__)
 class Trained:
     """A package, verified, and its registered version; without a registry, None.
 
+    seconds: of all epochs, those before a kill too, without the looks at val.
     pace: beside what the step allows, where that was measured. beside: the baselines on the
     validation split. start: what was read of the weights' file.
     """
@@ -128,9 +128,9 @@ def train(
         tracking.log_params(run, asdict(config) | about | surroundings.facts())
         trainer = parallel.trainer(loaded.frames, problem, config, weights, machine)
         _say_start(run, trainer.start)
-        kept, started = checkpoint_of(loaded, config, weights, machine), time.time()
+        kept = checkpoint_of(loaded, config, weights, machine)
         epochs = _follow(run, trainer, kept)
-        seconds, known = time.time() - started, beside().get("val", ()) if beside else ()
+        known = beside().get("val", ()) if beside else ()
         made, validation = _seal(loaded, config, trainer.network)
         tracking.log_metrics(run, "val", validation.metrics)
         shown = Shown(
@@ -152,14 +152,14 @@ def train(
             if not release.branch and divided.is_own:
                 registry.set_alias(model, "challenger")
             artifacts.link("mlflow-run", run.url, f"MLflow run of model {model.version}")
+    seconds = sum(epoch.seconds for epoch in epochs)
     return Trained(
         run_id=run.run_id,
         package=made,
         model=model,
         epochs=len(epochs),
         seconds=seconds,
-        images_per_s=sum(e.images_per_s * e.seconds for e in epochs)
-        / sum(e.seconds for e in epochs),
+        images_per_s=sum(e.images_per_s * e.seconds for e in epochs) / seconds,
         pace=pace,
         validation=validation,
         beside=known,
