@@ -106,7 +106,7 @@ def test_a_worker_elsewhere_trains_in_its_own_folder_and_registers_the_model(
     servers: Path, stack: dict[str, Any], elsewhere: Path
 ) -> None:
     prefect = str(Path(sys.executable).with_name("prefect"))
-    asked = ["deployment", "run", "train-gpu", "-p", 'config={"epochs": 1}', "--watch"]
+    asked = ["deployment", "run", "train-gpu", "-p", 'changes={"epochs": 1}', "--watch"]
     done = run(servers, [prefect, *asked])
     assert done.returncode == 0, done.stdout + done.stderr + (elsewhere / "log").read_text()
 
