@@ -41,10 +41,11 @@ def test_100_real_images_arrive_whole_although_a_fifth_of_all_calls_fails(
 
 def test_a_server_that_falls_silent_ends_a_run_within_its_deadline(bucket: Bucket) -> None:
     with running(Proxy(bucket.endpoint, share=1, seed=1, faults=("hang",))) as proxy:
-        started = time.monotonic()
+        started, deadline_s = time.monotonic(), 4
         with pytest.raises(StorageError, match=r"look for journal in s3://.* silent"):
-            Lake(bucket.uri, proxy.url, deadline_s=4, is_alone=True).has("journal")
-        assert time.monotonic() - started < 4.5
+            Lake(bucket.uri, proxy.url, deadline_s=deadline_s, is_alone=True).has("journal")
+        # Without one it would hang as long as the server does; a busy machine may be a little late.
+        assert time.monotonic() - started < 2 * deadline_s
     for thread in threading.enumerate():
         if thread.name.startswith(
             patience.LEFT_BEHIND
