@@ -1,5 +1,6 @@
 """The verb that trains."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ def _place(told: str) -> Any:
 
 @app.command()
 def train(
+    context: typer.Context,
     problem: Problem = "brain",
     release: ReleaseName = None,
     model: Annotated[
@@ -91,27 +93,9 @@ def train(
     splitting.several(split, folds)
     searching.check(tune, folds)
     models.check(model)
-    given: dict[str, Any] = {
-        "model": model,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer": optimizer,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "schedule": schedule,
-        "warmup": warmup,
-        "loss": loss,
-        "label_smoothing": label_smoothing,
-        "sampler": sampler,
-        "mixup": mixup,
-        "cutmix": cutmix,
-        "clip": clip,
-        "ema_decay": ema_decay,
-        "grow_from": grow_from,
-        "patience": patience,
-        "seed": seed,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
+    # Every field of a recipe is a flag of its name.
+    flags = {field.name: context.params[field.name] for field in fields(recipe.TrainConfig)}
+    changes = {name: value for name, value in flags.items() if value is not None}
     recipe.choose(preset, changes, images=1, kind="cpu")
 
     result = console.call(

@@ -14,7 +14,6 @@ from neuro.errors import ConfigError
 from tasks import data, erase, settings
 from tasks.settings import Settings
 
-DEVICES = ("auto", "cpu", "cuda")
 REMEDY = "set PREFECT_API_URL and MLFLOW_TRACKING_URI to what `neuro status` says where they run"
 
 
@@ -32,10 +31,6 @@ class WorkerConfig:
     name: str = field(default_factory=platform.node)
     project: Path = settings.PROJECT
 
-    def __post_init__(self) -> None:
-        if self.device not in DEVICES:
-            raise ConfigError(f"device must be one of {', '.join(DEVICES)}, got {self.device!r}")
-
 
 def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
     """Become a Prefect worker, of one run at a time, that leaves with SIGTERM.
@@ -45,7 +40,9 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
     """
     here = settings.load()
     here = replace(here, lake=config.lake or here.lake)
-    device = _device(config)
+    from neuro.machine import Machine  # torch: seconds
+
+    device = Machine(device=config.device)
     lake = data.open_lake(here.lake)
     if not lake.has("releases"):
         raise ConfigError(f"lake {here.lake} holds no release; give --lake, or set NEURO_LAKE")
@@ -102,17 +99,3 @@ def close_left(config: WorkerConfig) -> int:
             state = State[None](type=StateType.CRASHED, message="its worker was stopped")
             client.set_flow_run_state(run.id, state, force=True)
     return len(left)
-
-
-def _device(config: WorkerConfig) -> str:
-    """What runs will train on. Raises ConfigError if they may not."""
-    import torch  # seconds
-
-    if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):
-        return "the processor"
-    if not torch.cuda.is_available():
-        raise ConfigError(
-            "device is cuda, and torch finds none; start the container with --gpus all, see that "
-            "`nvidia-smi` answers here, or give --device cpu"
-        )
-    return torch.cuda.get_device_name(0)

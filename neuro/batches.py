@@ -21,9 +21,8 @@ def split(
         order = _balanced(rows, targets, generator)
     else:
         order = rows[torch.randperm(len(rows), generator=generator).numpy()]
-    size = min(config.batch_size, len(rows))
-    n_full = len(order) // size
-    return np.split(order[: n_full * size], n_full)
+    n_full = len(order) // config.batch_size
+    return np.split(order[: n_full * config.batch_size], n_full)
 
 
 def _balanced(rows: Rows, targets: NDArray[np.int64], generator: torch.Generator) -> Rows:

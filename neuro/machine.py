@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from neuro import checks
 from neuro.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -31,14 +32,12 @@ class Machine:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.device not in DEVICES:
-            raise ConfigError(f"device must be one of {DEVICES}, got {self.device!r}")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
+        checks.among(self, {"device": DEVICES, "precision": PRECISIONS})
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError(
-                "--device cuda, and this machine has no CUDA device that torch can use; choose "
-                "--device cpu, or start a worker on a machine with one (docs/gpu.md)"
+                "device is cuda, and torch finds none here; see that `nvidia-smi` answers (in a "
+                "container: --gpus all), give --device cpu, or start a worker where there is one "
+                "(docs/gpu.md)"
             )
         there = torch.cuda.device_count() if self.kind == "cuda" else os.cpu_count() or 1
         if not 1 <= self.devices <= there:

@@ -48,10 +48,11 @@ def score(
     classes: Sequence[str],
     bootstrap: Bootstrap = DEFAULT,
 ) -> list[Metric]:
-    """Accuracy, macro-F1, AUROC and each class's recall, with 95 % intervals.
+    """Accuracy, its mean over classes, macro-F1, AUROC and recalls, with 95 % intervals.
 
-    probabilities: (n, k). targets: (n,) class index. groups: (n,) str. AUROC is that of class 1
-    for two classes, else the macro one-versus-rest mean. n and groups of a recall count its class.
+    balanced_accuracy: the mean recall of the classes that are there. probabilities: (n, k).
+    targets: (n,) class index. groups: (n,) str. AUROC is that of class 1 for two classes, else the
+    macro one-versus-rest mean. n and groups of a recall count its class.
     Raises ConfigError for empty, misshapen or unlabelled input.
     """
     targets, groups, k = _checked(probabilities, targets, groups)
@@ -163,7 +164,7 @@ def _weights(n_groups: int, n_samples: int, bootstrap: Bootstrap) -> Iterator[Fl
 
 
 def _scores(tables: Floats) -> dict[str, Floats]:
-    """Accuracy (b, 1), macro-F1 (b, 1) and recalls (b, k) of b confusion tables (b, k, k)."""
+    """Both accuracies and macro-F1, (b, 1), and recalls, (b, k), of confusions, (b, k, k)."""
     hits = np.diagonal(tables, axis1=1, axis2=2)
     support, called = tables.sum(axis=2), tables.sum(axis=1)
     present = support > 0
@@ -171,6 +172,7 @@ def _scores(tables: Floats) -> dict[str, Floats]:
     f1 = np.divide(2 * hits, support + called, out=np.zeros_like(hits), where=present)
     return {
         "accuracy": (hits.sum(axis=1) / support.sum(axis=1))[:, None],
+        "balanced_accuracy": np.nanmean(recall, axis=1, keepdims=True),
         "macro_f1": (f1.sum(axis=1) / present.sum(axis=1))[:, None],
         "recall": recall,
     }

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from neuro import jpeg
-from neuro.errors import ConfigError
+from neuro import checks, jpeg
 
 MODES = {"L": 1, "RGB": 3}
 FITS = ("stretch", "pad")
 INTENSITIES = ("unit", "standard")
 DECODERS = ("turbo-bilinear", "pillow-bilinear")
+_CHOICES = {"mode": tuple(MODES), "fit": FITS, "intensity": INTENSITIES, "decoder": DECODERS}
 REACH = 1.5  # sides of a JPEG that is decoded small, in sides of the frame; part of turbo-bilinear
 
 
@@ -38,16 +38,8 @@ class PreprocessSpec:
     decoder: str = "turbo-bilinear"
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("mode", self.mode, tuple(MODES)),
-            ("fit", self.fit, FITS),
-            ("intensity", self.intensity, INTENSITIES),
-            ("decoder", self.decoder, DECODERS),
-        ):
-            if value not in allowed:
-                raise ConfigError(f"preprocess.{name} must be one of {allowed}, got {value!r}")
-        if not 16 <= self.size_px <= 1024:
-            raise ConfigError(f"preprocess.size_px must be 16 to 1024, got {self.size_px}")
+        checks.among(self, _CHOICES, "preprocess.")
+        checks.within(self, {"size_px": (16, 1024)}, "preprocess.")
 
     @property
     def channels(self) -> int:

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_origin
 
+from neuro import checks
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.headers import IDENTIFIERS
 from neuro.preprocess import PreprocessSpec
@@ -18,6 +19,18 @@ LAYOUTS = ("folders", "table")
 NAMES = ("digest", "keep")
 KEYS = ("name", "path", *IDENTIFIERS)
 NO_TAG = "none"
+_VIEWS = {
+    "rotate_deg": (0, 180),
+    "scale": (0, 0.9),
+    "shift": (0, 0.5),
+    "crop": (0, 0.9),
+    "gain": (0, 1),
+    "gamma": (0, 4),
+    "saturation": (0, 1),
+    "hue_deg": (0, 180),
+    "blur_px": (0, 1),
+    "noise": (0, 1),
+}
 _NAME_DIGEST = re.compile("name-[0-9a-f]{32}")
 
 
@@ -46,14 +59,9 @@ class Layout:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in LAYOUTS:
-            raise ConfigError(f"layout.kind must be one of {LAYOUTS}, got {self.kind!r}")
-        if self.names not in NAMES:
-            raise ConfigError(f"layout.names must be one of {NAMES}, got {self.names!r}")
+        checks.among(self, {"kind": LAYOUTS, "names": NAMES, "key": KEYS}, "layout.")
         if self.kind == "table" and not (self.table and self.file and self.label):
             raise ConfigError("layout.kind 'table' needs layout.table, layout.file, layout.label")
-        if self.key not in KEYS:
-            raise ConfigError(f"layout.key must be one of {KEYS}, got {self.key!r}")
         for name, limits in self.ranges.items():
             if len(limits) != 2 or not all(isinstance(n, int | float) for n in limits):
                 raise ConfigError(f"layout.ranges.{name} must be [low, high], got {limits}")
@@ -124,20 +132,7 @@ class Augmentation:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, most in (
-            ("rotate_deg", 180),
-            ("scale", 0.9),
-            ("shift", 0.5),
-            ("crop", 0.9),
-            ("gain", 1),
-            ("gamma", 4),
-            ("saturation", 1),
-            ("hue_deg", 180),
-            ("blur_px", 1),
-            ("noise", 1),
-        ):
-            if not 0 <= getattr(self, name) <= most:
-                raise ConfigError(f"augment.{name} must be 0 to {most}, got {getattr(self, name)}")
+        checks.within(self, _VIEWS, "augment.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from neuro.errors import ConfigError, UnknownNameError
+from neuro import checks
+from neuro.errors import UnknownNameError
 
 DEFAULT_MODEL = "resnet_small"
 
@@ -66,12 +67,8 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _LIMITS.items():
-            if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"{name} must be {low} to {high}, got {getattr(self, name)}")
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
+        checks.within(self, _LIMITS)
+        checks.among(self, _CHOICES)
 
     def changed(self, changes: Mapping[str, Any]) -> "TrainConfig":
         """The same with some fields changed; raises UnknownNameError with near misses."""

@@ -16,12 +16,12 @@ def silent(message: str) -> None:
 
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"device must be one of auto, cpu, cuda, got 'tpu'"):
-        WorkerConfig(device="tpu")
+        worker.run(WorkerConfig(device="tpu"), silent)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
 def test_a_gpu_that_is_not_there_is_named_with_the_remedy() -> None:
-    with pytest.raises(ConfigError, match=r"torch finds none; .*--device cpu"):
+    with pytest.raises(ConfigError, match=r"torch finds none here; .*--device cpu"):
         worker.run(WorkerConfig(device="cuda"), silent)
 
 

@@ -83,7 +83,8 @@ def test_two_devices_train_one_package(ready: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"device": "cuda"}, "no CUDA device"),
+        ({"device": "cuda"}, "torch finds none here"),
+        ({"changes": {"epochs": "5"}}, "epochs must be a whole number, 1 to 10000, got '5'"),
         ({"changes": {"batch_size": 4096}}, "batch_size 4096 is more than the"),
         ({"changes": {"loss": "binary"}}, "'binary' is for two classes, the problem has 4"),
         ({"changes": {"epoch": 3}}, "did you mean epochs"),

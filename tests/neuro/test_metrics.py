@@ -96,7 +96,10 @@ def test_a_class_without_samples_is_left_out_and_nothing_is_nan() -> None:
     probabilities, targets, groups = simulated(60, 2, skill=1.0, seed=1)
     padded = np.column_stack([probabilities, np.zeros(60)])
     found = named(metrics.score(padded, targets, groups, "abc", FEW))
-    assert set(found) == {"accuracy", "macro_f1", "auroc", "recall_a", "recall_b"}
+    overall = {"accuracy", "balanced_accuracy", "macro_f1", "auroc"}
+    assert set(found) == overall | {"recall_a", "recall_b"}
+    recalls = [found["recall_a"].value, found["recall_b"].value]
+    assert found["balanced_accuracy"].value == pytest.approx(np.mean(recalls))
     assert all(np.isfinite([m.value, m.low, m.high]).all() for m in found.values())
     expected = f1_score(targets, probabilities.argmax(axis=1), average="macro")
     assert found["macro_f1"].value == pytest.approx(expected)

@@ -21,7 +21,7 @@ def test_without_growth_views_have_the_side_of_the_frame() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("epochs", 0, "epochs must be 1 to 10000, got 0"),
+        ("epochs", 0, "epochs must be a whole number, 1 to 10000, got 0"),
         ("optimizer", "lion", "optimizer must be one of .*got 'lion'"),
         ("loss", "dice", "loss must be one of .*got 'dice'"),
     ],
