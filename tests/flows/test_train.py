@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from flows.erase import erase
 from flows.ingest import ingest
 from flows.train import train
 from neuro import checkpoint
 from neuro.errors import ConfigError
 from neuro.recipe import TrainConfig
+from neuro.store import releases
+from tasks import data
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
@@ -60,6 +63,24 @@ def test_a_training_that_is_stopped_continues_and_leaves_nothing_when_it_has_end
     assert len(list(ready.glob("frames/*/training.pt"))) == 1
     assert train.fn(config=config)["package"] == expected
     assert len(saves) == 4  # two epochs before, two after
+    assert list(ready.glob("frames/*/training.pt")) == []
+
+
+def test_what_a_stopped_training_kept_goes_with_an_erasure(
+    ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(self: checkpoint.Checkpoint, state: dict[str, object]) -> None:
+        save(self, state)
+        raise KeyboardInterrupt
+
+    save = checkpoint.Checkpoint.save
+    monkeypatch.setattr(checkpoint.Checkpoint, "save", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train.fn(config=TrainConfig(epochs=2))
+    assert len(list(ready.glob("frames/*/training.pt"))) == 1
+    lake = data.open_lake(None)
+    first = releases.samples(lake, releases.find(lake, "brain"))[0]
+    erase.fn(sample=first.sample_id, reason="asked", who="Dr. A")
     assert list(ready.glob("frames/*/training.pt")) == []
 
 
