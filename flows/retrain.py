@@ -28,7 +28,7 @@ def retrain(
     store, question = data.open_lake(lake), problems.load(problem)
     cause = steps.full_cause(cause, datetime.now(UTC))
     envelope, champion = steps.envelope(), models.champion(question)
-    recipe = config or steps.recipe(champion)
+    recipe = config or steps.recipe(store, question, champion)
     if reason := steps.refusal(store, question, recipe, envelope, cause):
         return steps.refused(cause, reason)
     if not steps.claim(store, question, cause):

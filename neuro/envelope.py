@@ -23,7 +23,7 @@ class Envelope:
 
     problems: tuple[str, ...] = (ANY,)
     architectures: tuple[str, ...] = (ANY,)
-    max_epochs: int = 200
+    max_epochs: int = 600
     max_seconds: float = 6 * 3600.0
     cool_down_s: float = 6 * 3600.0
     needs_approval: bool = False

@@ -6,11 +6,12 @@ from logging import getLogger
 from typing import Any
 
 from neuro.envelope import Envelope, Request, check, load
+from neuro.machine import Machine
 from neuro.problem import Problem
 from neuro.recipe import TrainConfig
 from neuro.store import journal
 from neuro.store.lake import Lake
-from tasks import artifacts, settings
+from tasks import artifacts, data, settings, train
 from tasks.events import CLAIM
 from tasks.models import Model
 from tasks.steps import step
@@ -66,10 +67,11 @@ def refusal(
     return check(envelope, request, last_started=last, now=datetime.now(UTC))
 
 
-def recipe(champion: Model | None) -> TrainConfig:
-    """The champion's own training config, or the default before there is a champion."""
+def recipe(lake: Lake, problem: Problem, champion: Model | None) -> TrainConfig:
+    """The champion's own training config; before there is one, the default preset for the data."""
     if champion is None:
-        return TrainConfig()
+        loaded = data.load(lake, problem)
+        return train.recipe(loaded, "default", {}, Machine(), is_tuning=False)
     known = {entry.name for entry in fields(TrainConfig)}
     said = champion.package.card.training
     return replace(TrainConfig(), **{k: v for k, v in said.items() if k in known})

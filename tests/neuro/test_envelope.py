@@ -1,9 +1,10 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from neuro import envelope
+from neuro import envelope, recipe
 from neuro.envelope import Envelope, Request
 from neuro.errors import ConfigError
 
@@ -13,6 +14,15 @@ REQUEST = Request(problem="brain", model="resnet_small", epochs=20, seconds=600)
 
 def test_the_default_envelope_lets_an_ordinary_training_start() -> None:
     assert envelope.check(Envelope(), REQUEST, last_started=None, now=NOW) is None
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize("preset", recipe.PRESETS)
+def test_the_default_envelope_lets_a_champion_of_any_preset_train_again(
+    preset: str, kind: str
+) -> None:
+    asked = replace(REQUEST, epochs=recipe.choose(preset, {}, images=100, kind=kind).epochs)
+    assert envelope.check(Envelope(), asked, last_started=None, now=NOW) is None
 
 
 @pytest.mark.parametrize(

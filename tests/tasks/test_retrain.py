@@ -55,7 +55,3 @@ def test_what_a_person_starts_is_not_held_back(lake: Lake) -> None:
 def test_the_monthly_cause_is_one_a_month() -> None:
     causes = {retrain.full_cause("monthly", datetime(2026, 11, day, tzinfo=UTC)) for day in (1, 30)}
     assert causes == {"month/2026-11"}
-
-
-def test_the_recipe_before_a_champion_is_the_default() -> None:
-    assert retrain.recipe(None) == TrainConfig()
