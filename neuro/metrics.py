@@ -6,8 +6,9 @@ group, or not one error in the set) resampling cannot show what it has not seen;
 then as wide as the exact binomial bound of Clopper and Pearson (1934) for that many groups.
 
 Classes without a sample have no recall and no F1: macro figures are means over the classes
-*present among the targets*, ``recall_<class>`` of an absent class and ``auroc`` of a single class
-are left out, and a resample without the class does not count for that figure's interval.
+*present among the targets*, ``recall_<class>`` of an absent class, ``auroc`` and
+``sensitivity80_<class>`` of a single class are left out, and a resample without the class does not
+count for that figure's interval.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from neuro.errors import ConfigError
 from neuro.sample import Metric
 
 TAIL = 0.025  # each side of a 95 % interval
+SPECIFICITY = 0.80  # at which a sensitivity is told
 CHUNK_CELLS = 4_000_000  # weights held at once: 32 MB of float64
 
 Floats = NDArray[np.float64]
@@ -48,11 +50,13 @@ def score(
     classes: Sequence[str],
     bootstrap: Bootstrap = DEFAULT,
 ) -> list[Metric]:
-    """Accuracy, its mean over classes, macro-F1, AUROC and recalls, with 95 % intervals.
+    """Accuracy, macro-F1, AUROC and each class's recall and sensitivity, with 95 % intervals.
 
-    balanced_accuracy: the mean recall of the classes that are there. probabilities: (n, k).
-    targets: (n,) class index. groups: (n,) str. AUROC is that of class 1 for two classes, else the
-    macro one-versus-rest mean. n and groups of a recall count its class.
+    balanced_accuracy: the mean recall of the classes that are there. sensitivity80_<class>: share
+    of the class above the lowest threshold that at least 80 % of all others stay below, found anew
+    in each resample. probabilities: (n, k). targets: (n,) class index. groups: (n,) str. AUROC is
+    that of class 1 for two classes, else the macro one-versus-rest mean. n and groups of a figure
+    of a class count that class.
     Raises ConfigError for empty, misshapen or unlabelled input.
     """
     targets, groups, k = _checked(probabilities, targets, groups)
@@ -61,19 +65,20 @@ def score(
     tables, owner = _per_group(probabilities, targets, groups)
     n_groups = len(tables)
     points = _scores(tables.sum(axis=0)[None])
-    points["auroc"] = _auroc(probabilities, targets, np.ones((1, len(targets))))
+    points |= _ranked(probabilities, targets, np.ones((1, len(targets))))
     draws: dict[str, list[Floats]] = {name: [] for name in points}
     for weights in _weights(n_groups, len(targets), bootstrap):
         chunk = _scores(np.tensordot(weights, tables, axes=1))
-        chunk["auroc"] = _auroc(probabilities, targets, weights[:, owner])
+        chunk |= _ranked(probabilities, targets, weights[:, owner])
         for name, values in chunk.items():
             draws[name].append(values)
     metrics = []
     for name, point in points.items():
         for column in range(point.shape[1]):
-            members = targets == column if name == "recall" else np.ones(len(targets), dtype=bool)
+            is_of_class = name in ("recall", "sensitivity80")
+            members = targets == column if is_of_class else np.ones(len(targets), dtype=bool)
             spread = np.concatenate(draws[name])[:, column]
-            label = f"recall_{classes[column]}" if name == "recall" else name
+            label = f"{name}_{classes[column]}" if is_of_class else name
             size = (int(members.sum()), len(np.unique(groups[members])))
             if np.isfinite(point[0, column]):
                 metrics.append(_metric(label, point[0, column], spread, size))
@@ -176,6 +181,34 @@ def _scores(tables: Floats) -> dict[str, Floats]:
         "macro_f1": (f1.sum(axis=1) / present.sum(axis=1))[:, None],
         "recall": recall,
     }
+
+
+def _ranked(probabilities: Floats, targets: Ints, weights: Floats) -> dict[str, Floats]:
+    """What depends on the order of the answers; weights: (b, n)."""
+    return {
+        "auroc": _auroc(probabilities, targets, weights),
+        "sensitivity80": _sensitivity(probabilities, targets, weights),
+    }
+
+
+def _sensitivity(probabilities: Floats, targets: Ints, weights: Floats) -> Floats:
+    """Weighted sensitivity of each class at SPECIFICITY among the others, (b, k)."""
+    each = []
+    for column in range(probabilities.shape[1]):
+        order = np.argsort(probabilities[:, column], kind="stable")
+        positive = targets[order] == column
+        # A threshold never parts equal answers; above the last one nothing is called.
+        steps = np.flatnonzero(np.diff(probabilities[order, column], append=np.inf) > 0)
+        negatives, positives = (
+            np.cumsum(weights[:, order] * which, axis=1)[:, steps]
+            for which in (~positive, positive)
+        )
+        first = (negatives >= (SPECIFICITY - 1e-12) * negatives[:, -1:]).argmax(axis=1)
+        missed = np.take_along_axis(positives, first[:, None], axis=1)[:, 0]
+        total = positives[:, -1]
+        is_told = (total > 0) & (negatives[:, -1] > 0)
+        each.append(1 - np.divide(missed, total, out=np.full(len(total), np.nan), where=is_told))
+    return np.stack(each, axis=1)
 
 
 def _auroc(probabilities: Floats, targets: Ints, weights: Floats) -> Floats:

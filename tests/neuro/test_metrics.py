@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, recall_score, roc_auc_score
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, recall_score, roc_auc_score, roc_curve
 
 from neuro import metrics
 from neuro.errors import ConfigError
@@ -23,6 +24,12 @@ def simulated(
 
 def named(found: list[Metric]) -> dict[str, Metric]:
     return {metric.name: metric for metric in found}
+
+
+def sensitivity(is_one: NDArray[np.bool_], probabilities: metrics.Floats) -> float:
+    """The best of a class that leaves at least 80 % of the others alone."""
+    false, true, _ = roc_curve(is_one, probabilities, drop_intermediate=False)
+    return float(true[false <= 0.2 + 1e-12].max())
 
 
 def test_four_samples_score_what_was_counted_by_hand() -> None:
@@ -52,6 +59,10 @@ def test_values_agree_with_scikit_learn(k: int) -> None:
     assert found["auroc"].value == pytest.approx(auroc)
     recalls = [found[f"recall_{c}"].value for c in "abcd"[:k]]
     assert recalls == pytest.approx(list(recall_score(targets, called, average=None)))
+    sensitivities = [found[f"sensitivity80_{c}"].value for c in "abcd"[:k]]
+    assert sensitivities == pytest.approx(
+        [sensitivity(targets == c, probabilities[:, c]) for c in range(k)]
+    )
 
 
 def test_resampled_figures_are_those_of_the_repeated_samples() -> None:
@@ -64,7 +75,10 @@ def test_resampled_figures_are_those_of_the_repeated_samples() -> None:
     auroc = roc_auc_score(np.eye(3)[targets[rows]], probabilities[rows])
     fast = metrics._scores(np.tensordot(weights, tables, axes=1))
     assert fast["macro_f1"][7, 0] == pytest.approx(f1)
-    assert metrics._auroc(probabilities, targets, weights[:, owner])[7, 0] == pytest.approx(auroc)
+    ranked = metrics._ranked(probabilities, targets, weights[:, owner])
+    assert ranked["auroc"][7, 0] == pytest.approx(auroc)
+    expected = [sensitivity(targets[rows] == c, probabilities[rows, c]) for c in range(3)]
+    assert ranked["sensitivity80"][7] == pytest.approx(expected)
 
 
 def test_the_interval_of_independent_samples_has_the_binomial_width() -> None:
@@ -97,7 +111,8 @@ def test_a_class_without_samples_is_left_out_and_nothing_is_nan() -> None:
     padded = np.column_stack([probabilities, np.zeros(60)])
     found = named(metrics.score(padded, targets, groups, "abc", FEW))
     overall = {"accuracy", "balanced_accuracy", "macro_f1", "auroc"}
-    assert set(found) == overall | {"recall_a", "recall_b"}
+    of_class = {f"{name}_{c}" for name in ("recall", "sensitivity80") for c in "ab"}
+    assert set(found) == overall | of_class
     recalls = [found["recall_a"].value, found["recall_b"].value]
     assert found["balanced_accuracy"].value == pytest.approx(np.mean(recalls))
     assert all(np.isfinite([m.value, m.low, m.high]).all() for m in found.values())
@@ -108,6 +123,7 @@ def test_a_class_without_samples_is_left_out_and_nothing_is_nan() -> None:
 def test_a_set_of_one_class_has_no_auroc() -> None:
     found = named(metrics.score(np.array([[0.9, 0.1]] * 3), [0, 0, 0], list("pqr"), "ab", FEW))
     assert "auroc" not in found
+    assert "sensitivity80_a" not in found
 
 
 def test_a_paired_difference_is_narrower_than_two_separate_intervals() -> None:
