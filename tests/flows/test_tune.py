@@ -1,6 +1,7 @@
 """A search for a recipe through the flow."""
 
 import json
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from neuro import problem as problems
 from neuro.errors import ConfigError
 from neuro.machine import Machine
 from neuro.recipe import TrainConfig
+from neuro.searching import Attempt
 from tasks import data, tune
 from tests.flows.conftest import Draw
 
@@ -150,3 +152,18 @@ def test_a_search_that_cannot_be_is_refused_before_anything(home: Path, asked: A
 def test_a_recipe_that_is_given_whole_leaves_nothing_to_search(ready: Path) -> None:
     with pytest.raises(ConfigError, match="nothing left to search"):
         trained(ready, changes=dict.fromkeys(EVERY), tune=2)
+
+
+def test_trials_are_trained_by_two_devices_and_a_stopped_one_leaves_no_process(
+    ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = Attempt.is_worse
+    monkeypatch.setattr(
+        Attempt, "is_worse", lambda self, score: judged(self, score) or self.number == 2
+    )
+    config = CONFIG.changed({"epochs": 3})
+    found = trained(ready, tune=3, config=config, device="cpu", devices=2)
+    trials = found["tuning"]["trials"]
+    assert [trial["state"] for trial in trials] == ["complete", "pruned", "complete"]
+    assert found["epochs"] == 3
+    assert multiprocessing.active_children() == []
