@@ -19,8 +19,9 @@ SEED = 0  # of an extractor without weights
 class Network(nn.Module):
     """A feature extractor with a linear head; it answers with logits and the embedding.
 
-    averages_mirror: in evaluation mode the embedding is the mean of the image's and its mirror
-    image's, where left and right mean the same. The head is linear, so the logits are too.
+    averages_mirror, averages_flip: in evaluation mode the embedding is the mean of the image's and
+    its mirror image's, where left and right mean the same, and of theirs upside down, where top and
+    bottom do. The head is linear, so the logits are too.
     start: what was read of the file that the backbone started from, if there was one.
     """
 
@@ -29,14 +30,23 @@ class Network(nn.Module):
         self.backbone = backbone
         self.head = nn.Linear(width, n_classes)
         self.averages_mirror = False
+        self.averages_flip = False
         self.start: Report | None = None
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """images: (n, c, h, w) float32. Returns logits (n, k) and embedding (n, d)."""
-        embedding = self.backbone(images)
+        poses = [images]
         if self.averages_mirror and not self.training:
-            embedding = (embedding + self.backbone(images.flip(3))) / 2
+            poses += [pose.flip(3) for pose in poses]
+        if self.averages_flip and not self.training:
+            poses += [pose.flip(2) for pose in poses]
+        embedding = torch.stack([self.backbone(pose) for pose in poses]).mean(dim=0)
         return self.head(embedding), embedding
+
+    def glance(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits, (n, k), of the images as they are: one pose, and so at once."""
+        logits: torch.Tensor = self.head(self.backbone(images))
+        return logits
 
 
 def check(name: str) -> None:

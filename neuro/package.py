@@ -59,6 +59,7 @@ class Card:
     synthetic: bool
     intended_use: str
     averages_mirror: bool = False
+    averages_flip: bool = False
     splitting: str = "own"
     leak: str = ""
     operating_points: Mapping[str, Any] = field(default_factory=OPERATING_POINTS.copy)
@@ -145,6 +146,7 @@ def restore(package: Package) -> nn.Module:
             card.architecture, channels=card.preprocess.channels, n_classes=len(card.classes)
         )
     network.averages_mirror = card.averages_mirror
+    network.averages_flip = card.averages_flip
     try:
         network.load_state_dict(safetensors.load(package.read(WEIGHTS)))
     except RuntimeError as error:

@@ -81,6 +81,7 @@ def seal(
         synthetic=facts.is_synthetic,
         intended_use=problem.intended_use,
         averages_mirror=network.averages_mirror,
+        averages_flip=network.averages_flip,
         splitting=str(frames.splitting),
         leak=facts.leak,
     )

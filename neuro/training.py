@@ -32,8 +32,9 @@ _NO_MEMORY = "can't allocate memory"  # as torch's CPU allocator says it
 class Epoch:
     """How one epoch went.
 
-    loss: mean over the train split. accuracy, macro_f1: averaged weights on the val split.
-    seconds: without the look at val. size_px: side of the views. at_once: images on a device.
+    loss: mean over the train split. accuracy, macro_f1: averaged weights on the val split, each
+    image in one pose. seconds: without the look at val. size_px: side of the views. at_once: images
+    on a device.
     """
 
     number: int
@@ -82,6 +83,7 @@ class Trainer:
                 weights=weights,
             )
         network.averages_mirror = problem.augment.mirror
+        network.averages_flip = problem.augment.flip
         self._bare: model.Network = network.to(self._device).to(memory_format=torch.channels_last)
         self._averaged: model.Network = (
             deepcopy(self._bare).eval().requires_grad_(requires_grad=False)
@@ -261,11 +263,11 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
-        """Accuracy and macro-F1 of the averaged weights on the val split."""
+        """Accuracy and macro-F1 of the averaged weights on the val split, in one pose."""
         targets = self._frames.targets[self._val]
         with self._fabric.autocast():
             answers = [
-                self._averaged(self._images(rows))[0].argmax(dim=1).cpu().numpy()
+                self._averaged.glance(self._images(rows)).argmax(dim=1).cpu().numpy()
                 for rows in np.array_split(self._val, math.ceil(len(self._val) / 256))
             ]
         return metrics.brief(np.concatenate(answers), targets, len(self._problem.classes))

@@ -56,17 +56,19 @@ def test_weights_of_a_network_start_another_with_more_classes(tmp_path: Path) ->
     assert all(torch.equal(wanted[name], loaded[name]) for name in wanted)
 
 
-def test_averaging_over_the_mirror_gives_one_answer_for_both_sides() -> None:
+@pytest.mark.parametrize(("mirror", "flip"), [(True, False), (False, True), (True, True)])
+def test_averaging_over_poses_gives_one_answer_for_all_of_them(*, mirror: bool, flip: bool) -> None:
     network = model.build(DEFAULT_MODEL, channels=1, n_classes=3).eval()
-    network.averages_mirror = True
+    network.averages_mirror, network.averages_flip = mirror, flip
     images = torch.rand(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
-    here, there = network(images)[0], network(images.flip(3))[0]
-    assert torch.allclose(here, there, atol=1e-6)
+    turned = images.flip([side for side, is_asked in ((3, mirror), (2, flip)) if is_asked])
+    assert torch.allclose(network(images)[0], network(turned)[0], atol=1e-6)
+    assert not torch.allclose(network.glance(images), network.glance(turned), atol=1e-6)
 
 
-def test_training_does_not_average_over_the_mirror() -> None:
+def test_training_does_not_average_over_poses() -> None:
     network = model.build(DEFAULT_MODEL, channels=1, n_classes=3).train()
     images = torch.rand(4, 1, 48, 48, generator=torch.Generator().manual_seed(0))
     plain = network(images)[0]
-    network.averages_mirror = True
+    network.averages_mirror = network.averages_flip = True
     assert torch.equal(network(images)[0], plain)

@@ -70,11 +70,14 @@ def test_the_package_lies_in_a_folder_named_by_its_digest(tmp_path: Path) -> Non
     assert made.folder.name == package.digest(made.folder)[:16]
 
 
-def test_the_restored_network_averages_over_the_mirror_too(tmp_path: Path) -> None:
+def test_the_restored_network_averages_over_the_same_poses(tmp_path: Path) -> None:
     data = frames("train", "val", "calibration")
-    made, _ = sealing.seal(trained(data).network, data, facts(), tmp_path)
-    assert made.card.averages_mirror is True
-    assert package.restore(made).averages_mirror is True
+    network = trained(data).network
+    network.averages_mirror, network.averages_flip = True, True
+    made, _ = sealing.seal(network, data, facts(), tmp_path)
+    assert (made.card.averages_mirror, made.card.averages_flip) == (True, True)
+    restored = package.restore(made)
+    assert (restored.averages_mirror, restored.averages_flip) == (True, True)
 
 
 def test_without_calibration_images_nothing_is_sealed(tmp_path: Path) -> None:
