@@ -36,7 +36,8 @@ def retrain(
     try:
         loaded = data.load(store, question)
         beside = baselines.later(loaded, ("val", "test"))
-        trained = training.train(loaded, recipe, beside=beside)
+        setup = training.Setup(trials=champion.package.card.trials if champion else 0)
+        trained = training.train(loaded, recipe, setup, beside)
         challenger = models.load(question, trained.version)
         challenged = evaluation.evaluate(loaded, challenger, beside=beside())
         serving = None

@@ -1,5 +1,6 @@
 """Train a model on a release and register it as challenger."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,11 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
         )
         steps.check(loaded, recipe, weights, weights_sha256)
         plan = tuning.Plan(trials=tune, held=tuple(changes or {}))
-        tuned = tuning.choose(loaded, recipe, plan, weights, machine)
+        setup = steps.Setup(weights=weights, machine=machine)
+        tuned = tuning.choose(loaded, recipe, plan, setup)
+        setup = replace(setup, trials=len(tuned.trials))
         beside = baselines.later(loaded, ("val",))
-        trained.append(steps.train(loaded, tuned.config, weights, beside, machine))
+        trained.append(steps.train(loaded, tuned.config, setup, beside))
     result = pooling.pool(loaded, trained, recipe) if folds else trained[0].as_dict()
     if profile:
         last = trained[-1]

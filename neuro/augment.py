@@ -1,6 +1,7 @@
 """Random training views that keep the label; chance comes in as a generator."""
 
 import math
+from dataclasses import fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,16 @@ import torch.nn.functional as F
 from neuro.problem import Augmentation
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def milder(spec: Augmentation, share: float) -> Augmentation:
+    """The same poses, and everything else weaker: a share of each largest change, from 0 to 1."""
+    weaker = {
+        field.name: share * getattr(spec, field.name)
+        for field in fields(spec)
+        if field.type is float
+    }
+    return replace(spec, **weaker)
 
 
 def view(

@@ -26,7 +26,7 @@ _BATCH = 256
 class Facts:
     """What a package says of its origin. pin: release, tables and content hash.
 
-    leak: what must be said beside its figures, "" for nothing.
+    leak: what must be said beside its figures, "" for nothing. trials: recipes compared on val.
     """
 
     problem: Problem
@@ -35,6 +35,7 @@ class Facts:
     code_revision: str
     is_synthetic: bool
     leak: str = ""
+    trials: int = 0
 
 
 def seal(
@@ -84,6 +85,7 @@ def seal(
         averages_flip=network.averages_flip,
         splitting=str(frames.splitting),
         leak=facts.leak,
+        trials=facts.trials,
     )
     return _save(network, card, packages), validation
 

@@ -93,7 +93,7 @@ class Trainer:
             self._bare, optim.optimizer(self._bare, config)
         )
         self._at_once = math.ceil(config.batch_size / self._fabric.world_size)
-        self._size_px = problem.preprocess.size_px
+        self._size_px, self._spec = problem.preprocess.size_px, problem.augment
         self._chance = torch.Generator()
         self._step = 0
         self._told: list[Epoch] = []
@@ -133,6 +133,7 @@ class Trainer:
         config, start = self._config, time.perf_counter()
         rank, n = self._fabric.global_rank, self._fabric.world_size
         self._size_px = recipe.side(config, number, self._problem.preprocess.size_px)
+        self._spec = augment.milder(self._problem.augment, recipe.strength(config, number))
         # One order for all processes; each has views of its own.
         order = torch.Generator().manual_seed(seed_of(config.seed, number))
         self._chance.manual_seed(seed_of(config.seed, number, 1 + rank))
@@ -248,7 +249,7 @@ class Trainer:
 
     def _batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """Views of some rows, (n, c, side, side) float32, and their shares of classes, (n, k)."""
-        views = augment.view(self._images(rows), self._problem.augment, self._chance, self._size_px)
+        views = augment.view(self._images(rows), self._spec, self._chance, self._size_px)
         targets = torch.from_numpy(self._frames.targets[rows])
         shares = F.one_hot(targets, len(self._problem.classes)).float().to(self._device)
         views, shares = batches.mix(views, shares, self._config, self._chance)

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """What is said beside figures. leak: "" for nothing."""
+    """What is said beside figures. note: what flatters them, "" for nothing."""
 
     title: str
     is_synthetic: bool
-    leak: str = ""
+    note: str = ""
     beside: Sequence[Baseline] = ()
 
     @property
     def said(self) -> str:
         """The title with what must be said beside it."""
         said = self.title + (" (synthetic images)" if self.is_synthetic else "")
-        return said + (f"; {self.leak}" if self.leak else "")
+        return said + (f"; {self.note}" if self.note else "")
 
 
 def run_tags(loaded: Loaded) -> dict[str, str]:
@@ -50,7 +50,7 @@ def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
     artifacts.table(f"metrics-{found.split}", rows, shown.said)
     baselines.show(run, found.metrics, shown.beside, on=found.split, title=shown.said)
     for kind, draw in (("confusion", evaluation.draw_confusion), ("curves", pictures.draw_curves)):
-        figure = draw(found, title=shown.title, synthetic=shown.is_synthetic, note=shown.leak)
+        figure = draw(found, title=shown.title, synthetic=shown.is_synthetic, note=shown.note)
         _picture(run, figure, f"{kind}_{found.split}", shown.said)
 
 
@@ -59,7 +59,7 @@ def show_learning(run: tracking.Run, epochs: Sequence[Epoch], shown: Shown) -> N
     from neuro import pictures
 
     figure = pictures.draw_learning(
-        epochs, title=shown.title, synthetic=shown.is_synthetic, note=shown.leak
+        epochs, title=shown.title, synthetic=shown.is_synthetic, note=shown.note
     )
     _picture(run, figure, "learning", shown.said)
 

@@ -3,7 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -103,21 +103,30 @@ def check(
     readiness.check(loaded.frames, loaded.problem, config)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """What a training starts from, and where it runs.
+
+    weights: a file for the backbone. trials: recipes that were compared on val to choose this one.
+    """
+
+    weights: Path | None = None
+    machine: Machine = field(default_factory=Machine)
+    trials: int = 0
+
+
 @step(name="train")
 def train(
-    loaded: Loaded,
-    config: TrainConfig,
-    weights: Path | None = None,
-    beside: Later | None = None,
-    machine: Machine | None = None,
+    loaded: Loaded, config: TrainConfig, setup: Setup | None = None, beside: Later | None = None
 ) -> Trained:
     """Fit on train, calibrate on calibration, score on validation, seal and register.
 
-    beside: baselines by split, asked for when the network is trained. machine: default, the best
-    here. The test split is not read.
+    setup: default, at random on the best device here. beside: baselines by split, asked for when
+    the network is trained. The test split is not read.
     """
     release, problem, divided = loaded.release, loaded.problem, loaded.frames.splitting
-    machine = machine or Machine()
+    setup = setup or Setup()
+    machine = setup.machine
     tags = run_tags(loaded) | ({"synthetic": "true"} if release.is_synthetic else {})
     where = release.name if divided.is_own else f"{release.name} ({divided})"
     name = f"train {config.model} on {where}"
@@ -126,17 +135,17 @@ def train(
         tracking.log_data(run, release)
         about = {"preprocess": problem.preprocess.sha256, "machine": str(machine)}
         tracking.log_params(run, asdict(config) | about | surroundings.facts())
-        trainer = parallel.trainer(loaded.frames, problem, config, weights, machine)
+        trainer = parallel.trainer(loaded.frames, problem, config, setup.weights, machine)
         _say_start(run, trainer.start)
-        kept = checkpoint_of(loaded, config, weights, machine)
+        kept = checkpoint_of(loaded, config, setup)
         epochs = _follow(run, trainer, kept)
         known = beside().get("val", ()) if beside else ()
-        made, validation = _seal(loaded, config, trainer.network)
+        made, validation = _seal(loaded, config, trainer.network, setup.trials)
         tracking.log_metrics(run, "val", validation.metrics)
         shown = Shown(
             title=f"Validation on {where}",
             is_synthetic=made.card.synthetic,
-            leak=made.card.leak,
+            note=made.card.note("val"),
             beside=known,
         )
         show(run, validation, shown)
@@ -176,7 +185,9 @@ def _follow(run: tracking.Run, trainer: Trainer | Processes, kept: Checkpoint) -
     return epochs
 
 
-def _seal(loaded: Loaded, config: TrainConfig, network: Network) -> tuple[Package, Evaluation]:
+def _seal(
+    loaded: Loaded, config: TrainConfig, network: Network, trials: int
+) -> tuple[Package, Evaluation]:
     facts = sealing.Facts(
         problem=loaded.problem,
         pin=loaded.release.pin(),
@@ -184,6 +195,7 @@ def _seal(loaded: Loaded, config: TrainConfig, network: Network) -> tuple[Packag
         code_revision=settings.load().revision,
         is_synthetic=loaded.release.is_synthetic,
         leak=loaded.leak,
+        trials=trials,
     )
     return sealing.seal(network, loaded.frames, facts, registry.packages())
 
@@ -199,14 +211,12 @@ def _say_start(run: tracking.Run, start: Report | None) -> None:
             _log.info("%s is %s: %s", name, what, why)
 
 
-def checkpoint_of(
-    loaded: Loaded, config: TrainConfig, weights: Path | None, machine: Machine
-) -> Checkpoint:
+def checkpoint_of(loaded: Loaded, config: TrainConfig, setup: Setup) -> Checkpoint:
     """Of this very run: the same data, problem, recipe, weights, code and machine.
 
     It lies beside the frames of the release, and goes with them when an erasure supersedes it.
     """
-    here, frames = settings.load(), loaded.frames
+    here, frames, weights = settings.load(), loaded.frames, setup.weights
     key = checkpoint.key_of(
         content=frames.content_hash,
         splitting=str(frames.splitting),
@@ -215,7 +225,7 @@ def checkpoint_of(
         weights=hashlib.sha256(weights.read_bytes()).hexdigest() if weights else "",
         code=here.revision,
         lock=here.lock_hash,
-        machine=f"{platform.machine()} {machine}",
+        machine=f"{platform.machine()} {setup.machine}",
     )
     folder = here.home / "frames" / f"{frames.content_hash[:16]}-{key[:16]}"
     return Checkpoint(path=folder / "training.pt", key=key)

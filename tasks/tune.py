@@ -21,6 +21,7 @@ from tasks.data import Loaded
 from tasks.shown import run_tags
 from tasks.steps import step
 from tasks.tracking import Run
+from tasks.train import Setup
 
 _log = getLogger(__name__)
 
@@ -61,27 +62,23 @@ class Tuning:
         return {"tuning": told}
 
 
-def choose(
-    loaded: Loaded, config: TrainConfig, plan: Plan, weights: Path | None, machine: Machine
-) -> Tuning:
+def choose(loaded: Loaded, config: TrainConfig, plan: Plan, setup: Setup) -> Tuning:
     """The recipe as given, or the best of a search around it."""
     if plan.trials is None:
         return Tuning(config=config)
-    return search(loaded, config, plan, weights, machine)
+    return search(loaded, config, plan, setup)
 
 
 @step(name="tune")
-def search(
-    loaded: Loaded, config: TrainConfig, plan: Plan, weights: Path | None, machine: Machine
-) -> Tuning:
+def search(loaded: Loaded, config: TrainConfig, plan: Plan, setup: Setup) -> Tuning:
     """Try so many recipes on train and val; the other splits are not read.
 
     A search that was killed is continued, within the trial that was under way, and one that has
     ended by more trials. The best trial's checkpoint stays: training goes on from its last epoch.
     """
     release, trials = loaded.release, plan.trials or 0
-    space = _space(loaded, config, plan.held, weights)
-    over = _Search(loaded=loaded, config=config, space=space, weights=weights, machine=machine)
+    space = _space(loaded, config, plan.held, setup.weights)
+    over = _Search(loaded=loaded, config=config, space=space, setup=setup)
     kept = Progress.load(over.path)
     name = f"tune {config.model} on {release.name} ({trials} trials)"
     _log.info("%s: %s, around the recipe; %d are done", name, ", ".join(space), len(kept.trials))
@@ -89,7 +86,7 @@ def search(
         if run.run_id != kept.run_id:
             ranges = {f"searched_{name}": f"{r.low:g} to {r.high:g}" for name, r in space.items()}
             tracking.log_data(run, release)
-            tracking.log_params(run, asdict(config) | {"machine": str(machine)} | ranges)
+            tracking.log_params(run, asdict(config) | {"machine": str(setup.machine)} | ranges)
         kept = replace(kept, run_id=run.run_id)
         while len(kept.trials) < trials:
             kept = over.next(kept, of=trials)
@@ -108,8 +105,7 @@ class _Search:
     loaded: Loaded
     config: TrainConfig
     space: Space
-    weights: Path | None
-    machine: Machine
+    setup: Setup
 
     @property
     def tags(self) -> dict[str, str]:
@@ -155,7 +151,7 @@ class _Search:
         """A loss that is not finite says something of the recipe, and ends nothing else."""
         loaded, config = self.loaded, attempt.config
         trainer = parallel.trainer(
-            loaded.frames, loaded.problem, config, self.weights, self.machine
+            loaded.frames, loaded.problem, config, self.setup.weights, self.setup.machine
         )
         try:
             for epoch in trainer.epochs(self._checkpoint(config)):
@@ -167,7 +163,7 @@ class _Search:
         return attempt.complete()
 
     def _checkpoint(self, config: TrainConfig) -> Checkpoint:
-        return steps.checkpoint_of(self.loaded, config, self.weights, self.machine)
+        return steps.checkpoint_of(self.loaded, config, self.setup)
 
 
 def _space(

@@ -64,14 +64,14 @@ def _macro_f1(answers: Sequence[int], truth: Truth) -> float:
     return float(f1[asked > 0].mean())
 
 
-def table(scored: Sequence[Scored], ours: str, named: Mapping[str, str]) -> list[str]:
-    """A line for each arm. Where ours is among them: when it was as good as each rival at last."""
-    own = next((one for one in scored if one.name == ours), None)
+def table(scored: Sequence[Scored], ours: Sequence[str], named: Mapping[str, str]) -> list[str]:
+    """A line for each arm, and when the first of ours was as good as each rival at last."""
+    own = next((one for one in scored if one.name == ours[0]), None)
     lines = [f"{'':36}{'macro-F1':>22}{'error':>8}{'at, s':>8}{'ours there, s':>14}{'share':>8}"]
     for one in scored:
         seconds = one.points[-1, 0]
         line = f"{named[one.name]:36}{one.last!s:>22}{one.error:8.4f}{seconds:8.0f}"
-        if own is not None and one is not own and one.is_trained:
+        if own is not None and one.name not in ours and one.is_trained:
             there = own.reached(one.last.value)
             line += f"{there:14.0f}{there / seconds:8.2f}"
         lines.append(line)

@@ -14,4 +14,4 @@ def test_before_a_champion_the_recipe_is_the_default_preset_for_the_data(
     ingest.fn(source=str(draw(["glioma", "meningioma", "notumor", "pituitary"], 6)))
     chosen = retrain.recipe(data.open_lake(None), problems.load("brain"), None)
     assert chosen.batch_size < 24  # there are fewer images than in a usual batch
-    assert chosen.grow_from == 0.5
+    assert chosen.augment_from == 0.1

@@ -88,7 +88,7 @@ def test_a_preset_is_chosen_for_the_images_and_changed_by_what_is_given(ready: P
     made = train.fn(preset="fast", changes={"epochs": 2, "model": "cnn"})
     card = json.loads(Path(made["package"], "model.json").read_text())
     assert made["epochs"] == 2
-    assert (card["training"]["model"], card["training"]["grow_from"]) == ("cnn", 0.5)
+    assert (card["training"]["model"], card["training"]["augment_from"]) == ("cnn", 0.1)
     assert card["training"]["batch_size"] < 32  # there are few images
 
 

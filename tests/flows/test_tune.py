@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from flows.ingest import ingest
 from flows.train import train
-from neuro import checkpoint
+from neuro import checkpoint, package
 from neuro import problem as problems
 from neuro.errors import ConfigError
 from neuro.machine import Machine
 from neuro.recipe import TrainConfig
 from neuro.searching import Attempt
 from tasks import data, tune
+from tasks.train import Setup
 from tests.flows.conftest import Draw
 
 CONFIG = TrainConfig(model="cnn", epochs=2, batch_size=8)
@@ -81,7 +82,15 @@ def test_the_best_recipe_is_trained_to_the_weights_of_a_run_with_that_recipe(
     assert tuned["trials"][0]["params"].keys() == EVERY
     assert tuned["best"]["value"] == max(trial["value"] for trial in tuned["trials"])
     best = CONFIG.changed(tuned["best"]["params"])
-    assert trained(ready, config=best)["package"] == found["package"]
+    again, chosen = (Path(made["package"]) for made in (trained(ready, config=best), found))
+    weights = [(folder / "weights.safetensors").read_bytes() for folder in (again, chosen)]
+    assert weights[0] == weights[1]
+    cards = [package.open_verified(folder).card for folder in (again, chosen)]
+    assert [card.note("val") for card in cards] == [
+        "",
+        "the best of 3 recipes on val, which flatters it here",
+    ]
+    assert cards[1].note("test") == ""
 
 
 def test_a_search_that_is_stopped_continues_within_its_trial_to_the_same_trials(
@@ -127,7 +136,7 @@ def test_a_search_reads_train_and_val_and_nothing_else(ready: Path) -> None:
     loaded = data.load(data.open_lake(None), question)
     watched: Any = Watched(loaded.frames.pixels)
     there = replace(loaded, frames=replace(loaded.frames, pixels=watched))
-    tune.search(there, CONFIG, tune.Plan(trials=2), None, Machine(device="cpu"))
+    tune.search(there, CONFIG, tune.Plan(trials=2), Setup(machine=Machine(device="cpu")))
     assert set(loaded.frames.splits[watched.read]) == {"train", "val"}
 
 

@@ -38,6 +38,19 @@ def test_flipping_turns_upside_down() -> None:
     assert 0 < turned.sum() < 32
 
 
+def test_the_mildest_views_are_poses_alone() -> None:
+    spec = Augmentation(mirror=True, flip=True, crop=0.3, gamma=0.5, blur_px=1, noise=0.2)
+    poses = replace(STILL, mirror=True, flip=True)
+    assert torch.allclose(seen(batch(), augment.milder(spec, 0)), seen(batch(), poses), atol=1e-5)
+
+
+def test_half_as_strong_a_view_moves_half_as_far() -> None:
+    spec = replace(STILL, shift=0.25)
+    half = augment.milder(spec, 0.5)
+    assert torch.equal(seen(batch(), half), seen(batch(), replace(STILL, shift=0.125)))
+    assert augment.milder(spec, 1) == spec
+
+
 def test_one_seed_gives_one_view() -> None:
     spec = Augmentation(mirror=True)
     assert torch.equal(seen(batch(), spec, 3), seen(batch(), spec, 3))

@@ -14,6 +14,13 @@ def test_views_grow_to_the_frame_in_two_thirds_of_the_epochs() -> None:
     assert set(sides) <= {48, 64, 80, 96}
 
 
+def test_views_gain_strength_for_two_thirds_of_the_epochs() -> None:
+    config = TrainConfig(epochs=30, augment_from=0.2)
+    strengths = [recipe.strength(config, epoch) for epoch in (1, 11, 21, 30)]
+    assert strengths == pytest.approx([0.2, 0.6, 1.0, 1.0])
+    assert recipe.strength(TrainConfig(), 1) == 1.0
+
+
 def test_without_growth_views_have_the_side_of_the_frame() -> None:
     assert {recipe.side(TrainConfig(), epoch, 90) for epoch in range(1, 41)} == {90}
 

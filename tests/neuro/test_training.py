@@ -3,13 +3,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from neuro import recipe, splitting, training
+from neuro import augment, recipe, splitting, training
 from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError, SplitOverlapError, TrainingError
 from neuro.frames import Frames
@@ -216,6 +217,22 @@ def test_views_grow_while_it_trains() -> None:
     config = replace(CONFIG, epochs=6, grow_from=0.5)
     sides = [epoch.size_px for epoch in training.Trainer(large, problem, config).epochs()]
     assert sides == [32, 32, 48, 64, 64, 64]
+
+
+def test_views_gain_strength_while_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    view = augment.view
+
+    def watched(images: Any, spec: Augmentation, *rest: Any) -> Any:
+        seen.append(spec.shift)
+        return view(images, spec, *rest)
+
+    monkeypatch.setattr(augment, "view", watched)
+    trained(discs(), replace(CONFIG, epochs=6, augment_from=0.0))
+    assert sorted(set(seen)) == pytest.approx(
+        [share * PROBLEM.augment.shift for share in (0, 0.25, 0.5, 0.75, 1)]
+    )
+    assert seen == sorted(seen)
 
 
 @pytest.mark.parametrize(
