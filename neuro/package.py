@@ -68,7 +68,7 @@ class Card:
 
     def note(self, split: str) -> str:
         """What must be said beside figures of a split, "" for nothing."""
-        chosen = f"the best of {self.trials} recipes on {split}, which flatters it here"
+        chosen = f"the recipe is the best of {self.trials} on val, which flatters val"
         said = (self.leak, chosen if self.trials and split == "val" else "")
         return "; ".join(filter(None, said))
 

@@ -110,7 +110,10 @@ _STEPS_AN_EPOCH = 4  # at least: few images make small batches
 
 # What a family of models asks for besides; the first that fits the beginning of the name.
 _FAMILIES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("resnet_small", "cnn"), {"augment_from": 0.1}),
+    (
+        ("resnet_small", "cnn"),
+        {"augment_from": 0.1, "label_smoothing": 0.1, "weight_decay": 0.2},
+    ),
     # Of one fixed size, or trained as such.
     (("vit", "deit", "swin"), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1.0}),
     (("convnext",), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1.0, "grow_from": 0.5}),

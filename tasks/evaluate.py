@@ -82,7 +82,7 @@ def evaluate(
     name = f"evaluate {model.version[:12]} on {release.name}"
     artifacts.label_run(name=name)
     known, leak = (beside or {}).get(split, ()), loaded.leak
-    note = replace(model.package.card, leak=leak).note(split)
+    card = replace(model.package.card, leak=leak)
     looked = Looked(
         evaluation=found,
         looks=looks,
@@ -98,9 +98,9 @@ def evaluate(
         for one in (found, *others):
             tracking.log_metrics(run, one.split, one.metrics)
         title = f"Model {model.version[:12]} on {split} of {release.name}, look {looks}"
-        shown = Shown(title=title, is_synthetic=release.is_synthetic, note=note, beside=known)
-        show(run, found, shown)
-        _show_side_by_side(looked, title=f"{title}; {note}" if note else title)
+        synthetic, note = release.is_synthetic, card.note(split)
+        show(run, found, Shown(title=title, is_synthetic=synthetic, note=note, beside=known))
+        _show_side_by_side(looked, title="; ".join(filter(None, (title, card.note("val")))))
         return replace(looked, url=run.url)
 
 

@@ -88,7 +88,7 @@ def test_the_best_recipe_is_trained_to_the_weights_of_a_run_with_that_recipe(
     cards = [package.open_verified(folder).card for folder in (again, chosen)]
     assert [card.note("val") for card in cards] == [
         "",
-        "the best of 3 recipes on val, which flatters it here",
+        "the recipe is the best of 3 on val, which flatters val",
     ]
     assert cards[1].note("test") == ""
 
