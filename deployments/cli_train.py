@@ -68,6 +68,7 @@ def train(
     ema_decay: Annotated[float | None, _recipe("Of the averaged weights.")] = None,
     grow_from: Annotated[float | None, _recipe("First side of the views, as a share.")] = None,
     augment_from: Annotated[float | None, _recipe("First strength of views, as a share.")] = None,
+    augment_to: Annotated[float | None, _recipe("Last strength of views, as a share.")] = None,
     patience: Annotated[
         int | None, _recipe("Epochs without a better one before it stops; 0 for never.")
     ] = None,

@@ -29,6 +29,7 @@ _LIMITS = {
     "ema_decay": (0, 0.99999),
     "grow_from": (0.25, 1),
     "augment_from": (0, 1),
+    "augment_to": (0, 1),
     "patience": (0, 10_000),
     "seed": (0, 2**31),
 }
@@ -44,10 +45,10 @@ class TrainConfig:
     every class equally often, and no class weighs more. mixup, cutmix: alpha of arXiv:1710.09412
     and 1905.04899, 0 for none. clip: largest norm of the gradient, 0 for any. ema_decay: per step,
     of the averaged weights that are kept. grow_from: side of the first views as a share of the
-    frame's; augment_from: strength of the random views of the first epoch as a share of the
-    problem's; both reach 1 after two thirds of the epochs (arXiv:2104.00298). patience: epochs
-    without a better macro-F1 on val before the training stops and keeps its best weights, 0 to
-    never stop.
+    frame's. augment_from, augment_to: strength of the random views as a share of the problem's, in
+    the first epoch and in the last. Side and strength change for two thirds of the epochs
+    (arXiv:2104.00298). patience: epochs without a better macro-F1 on val before the training stops
+    and keeps its best weights, 0 to never stop.
     """
 
     model: str = DEFAULT_MODEL
@@ -67,6 +68,7 @@ class TrainConfig:
     ema_decay: float = 0.998
     grow_from: float = 1.0
     augment_from: float = 1.0
+    augment_to: float = 1.0
     patience: int = 0
     seed: int = 0
 
@@ -87,17 +89,17 @@ class TrainConfig:
 
 def side(config: TrainConfig, epoch: int, size_px: int) -> int:
     """Side of the views of an epoch, from 1, in px: growing, in steps of 16, to the frame's own."""
-    share = _grown(config.grow_from, config, epoch)
+    share = _between(config.grow_from, 1.0, config, epoch)
     return min(size_px, max(32, round(share * size_px / 16) * 16)) if share < 1 else size_px
 
 
 def strength(config: TrainConfig, epoch: int) -> float:
     """Strength of the random views of an epoch, from 1, as a share of the problem's."""
-    return _grown(config.augment_from, config, epoch)
+    return _between(config.augment_from, config.augment_to, config, epoch)
 
 
-def _grown(first: float, config: TrainConfig, epoch: int) -> float:
-    return first + (1 - first) * min(1.0, (epoch - 1) / max(1.0, 2 / 3 * config.epochs))
+def _between(first: float, last: float, config: TrainConfig, epoch: int) -> float:
+    return first + (last - first) * min(1.0, (epoch - 1) / max(1.0, 2 / 3 * config.epochs))
 
 
 PRESETS = ("fast", "default", "best")
@@ -105,6 +107,7 @@ PRESETS = ("fast", "default", "best")
 # How many views of images a preset shows: on a CPU, on a GPU; and from how few to how many epochs.
 _VIEWS = {"fast": (60_000, 600_000), "default": (250_000, 2_500_000), "best": (750_000, 7_500_000)}
 _EPOCHS = {"fast": (3, 100), "default": (10, 300), "best": (30, 600)}
+_MILD, _FEW = 0.25, 100_000  # strength of the last views where there are fewer than so many
 _BATCH = {"cpu": 64, "cuda": 128}
 _STEPS_AN_EPOCH = 4  # at least: few images make small batches
 
@@ -140,6 +143,7 @@ def choose(
     batch = changes.get("batch_size", max(2, min(_BATCH[kind], images // _STEPS_AN_EPOCH)))
     rate = asks.get("learning_rate", TrainConfig().learning_rate) * (_FINE_TUNING if tunes else 1)
     made = {
+        "augment_to": _MILD if views < _FEW else 1.0,
         "epochs": min(most, max(least, round(views / max(1, images)))),
         "batch_size": batch,
         "learning_rate": rate * (batch / TrainConfig().batch_size) ** 0.5,

@@ -19,6 +19,7 @@ def test_views_gain_strength_for_two_thirds_of_the_epochs() -> None:
     strengths = [recipe.strength(config, epoch) for epoch in (1, 11, 21, 30)]
     assert strengths == pytest.approx([0.2, 0.6, 1.0, 1.0])
     assert recipe.strength(TrainConfig(), 1) == 1.0
+    assert recipe.strength(config.changed({"augment_to": 0.5}), 30) == 0.5
 
 
 def test_without_growth_views_have_the_side_of_the_frame() -> None:
@@ -64,6 +65,16 @@ def test_what_is_given_goes_before_the_preset() -> None:
 
 def test_few_images_make_batches_that_fit() -> None:
     assert recipe.choose("default", {}, images=20, kind="cpu").batch_size == 5
+
+
+def test_few_views_are_milder() -> None:
+    strengths = {
+        kind: [
+            recipe.choose(name, {}, images=4000, kind=kind).augment_to for name in recipe.PRESETS
+        ]
+        for kind in ("cpu", "cuda")
+    }
+    assert strengths == {"cpu": [0.25, 1.0, 1.0], "cuda": [1.0, 1.0, 1.0]}
 
 
 def test_weights_that_are_given_are_changed_more_slowly() -> None:
