@@ -142,8 +142,10 @@ def choose(
     views = _VIEWS[preset][kind == "cuda"]
     batch = changes.get("batch_size", max(2, min(_BATCH[kind], images // _STEPS_AN_EPOCH)))
     rate = asks.get("learning_rate", TrainConfig().learning_rate) * (_FINE_TUNING if tunes else 1)
+    strongest = _MILD if views < _FEW else TrainConfig().augment_to
     made = {
-        "augment_to": _MILD if views < _FEW else 1.0,
+        "augment_from": min(asks.get("augment_from", TrainConfig().augment_from), strongest),
+        "augment_to": strongest,
         "epochs": min(most, max(least, round(views / max(1, images)))),
         "batch_size": batch,
         "learning_rate": rate * (batch / TrainConfig().batch_size) ** 0.5,

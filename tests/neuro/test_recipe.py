@@ -77,6 +77,13 @@ def test_few_views_are_milder() -> None:
     assert strengths == {"cpu": [0.25, 1.0, 1.0], "cuda": [1.0, 1.0, 1.0]}
 
 
+@pytest.mark.parametrize("model", ["resnet_small", "resnet18", "vit_small_patch16_224"])
+@pytest.mark.parametrize("preset", recipe.PRESETS)
+def test_views_of_a_preset_never_grow_weaker(preset: str, model: str) -> None:
+    chosen = recipe.choose(preset, {"model": model}, images=4000, kind="cpu")
+    assert chosen.augment_from <= chosen.augment_to
+
+
 def test_weights_that_are_given_are_changed_more_slowly() -> None:
     slow, fast = (
         recipe.choose("fast", {"model": "resnet18"}, images=9, kind="cpu", tunes=tunes)
