@@ -19,8 +19,9 @@ from neuro.errors import ConfigError, UnknownNameError
 from neuro.sample import NO_SPLIT, Sample, lies_in
 from neuro.split import SHARES, Member, Pairs
 
-MIN_FOLDS = 3  # one validates, one calibrates, the others train
+MIN_FOLDS = 3  # of fewer, half or less would train
 SEED = 0
+_CALIBRATE_OF = 11  # of so many parts of what does not validate one calibrates: 7 of 70 + 7
 _FOLD = re.compile(r"fold-(\d+)-of-(\d+)")
 _TEST = "test"
 
@@ -30,8 +31,9 @@ class Splitting:
     """How the samples of a release are divided.
 
     "own": as the lake says. "fold": everything but the test split is dealt into ``of`` folds;
-    number ``fold`` (from 1) validates, the next one calibrates, the others train. "given": the
-    source's own test split is the test split, and the rest of the given samples is drawn by group.
+    number ``fold`` (from 1) validates, an eleventh of the others calibrates, the rest trains.
+    "given": the source's own test split is the test split, and the rest of the given samples is
+    drawn by group.
     """
 
     kind: Literal["own", "fold", "given"] = "own"
@@ -41,8 +43,8 @@ class Splitting:
     def __post_init__(self) -> None:
         if self.kind == "fold" and self.of < MIN_FOLDS:
             raise ConfigError(
-                f"--split {self}: at least {MIN_FOLDS} folds are needed, since one validates, one "
-                "calibrates and the others train"
+                f"--split {self}: at least {MIN_FOLDS} folds are needed; of fewer, half or less "
+                "would train"
             )
         if self.kind == "fold" and not 1 <= self.fold <= self.of:
             raise ConfigError(f"--split {self}: the fold must be 1 to {self.of}")
@@ -81,8 +83,7 @@ def several(text: str, folds: int) -> list[Splitting]:
         return [parse(text)]
     if folds < MIN_FOLDS:
         raise ConfigError(
-            f"--folds must be at least {MIN_FOLDS}, got {folds}: one validates, one calibrates and "
-            "the others train"
+            f"--folds must be at least {MIN_FOLDS}, got {folds}: of fewer, half or less would train"
         )
     if text != "own":
         raise ConfigError(f"--folds {folds} draws its own splits; leave out --split {text}")
@@ -186,6 +187,10 @@ def _drawn(groups: Mapping[str, Sequence[Member]], splitting: Splitting) -> dict
         rest = {name: share for name, share in SHARES.items() if name != _TEST}
         total = sum(rest.values())
         return split.share_out(groups, {n: share / total for n, share in rest.items()}, SEED)
-    named = {splitting.fold: "val", splitting.fold % splitting.of + 1: "calibration"}
     dealt = split.folds(groups, splitting.of, SEED)
-    return {group: named.get(fold, "train") for group, fold in dealt.items()}
+    others = {name: members for name, members in groups.items() if dealt[name] != splitting.fold}
+    parts = min(_CALIBRATE_OF, len(others))
+    part = split.folds(others, parts, SEED + splitting.fold)
+    return dict.fromkeys(groups, "val") | {
+        name: "calibration" if number == parts else "train" for name, number in part.items()
+    }
