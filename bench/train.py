@@ -153,7 +153,7 @@ def _loop(loaded: Loaded, folder: Path, options: argparse.Namespace) -> Callable
         pictures, options.batch, shuffle=True, drop_last=True, num_workers=settings.cores()
     )
     torch.manual_seed(options.seed)
-    network = model.build(options.model, channels=1, n_classes=len(pictures.classes))
+    network = model.build(options.model, loaded.problem.preprocess, n_classes=len(pictures.classes))
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
 
     def epoch() -> float:

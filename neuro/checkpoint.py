@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-VERSION = "checkpoint-1"  # raise it when a state means something else
+VERSION = "checkpoint-2"  # raise it when a state means something else
 
 
 def key_of(**facts: object) -> str:
@@ -48,9 +48,22 @@ class Checkpoint:
         state: dict[str, Any] = held["state"]
         return state
 
+    def note(self, text: str) -> None:
+        """Keep a word beside the state, such as the name under which a tracker knows the run."""
+        self._noted.parent.mkdir(parents=True, exist_ok=True)
+        self._noted.write_text(text, encoding="utf-8")
+
+    def noted(self) -> str:
+        """What was noted, "" for nothing."""
+        return self._noted.read_text(encoding="utf-8") if self._noted.is_file() else ""
+
+    @property
+    def _noted(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.note")
+
     def remove(self) -> None:
         """Forget the run: it has ended."""
-        for path in (self.path, *self.path.parent.glob(f"{self.path.name}.*.part")):
+        for path in (self.path, self._noted, *self.path.parent.glob(f"{self.path.name}.*.part")):
             path.unlink(missing_ok=True)
         if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
             self.path.parent.rmdir()

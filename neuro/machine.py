@@ -89,3 +89,9 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether it was memory that ran out, as torch's allocators and cuBLAS say it."""
+    told = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(each in str(error) for each in told)

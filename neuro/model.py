@@ -11,7 +11,9 @@ from torch import nn
 from neuro import networks
 from neuro import weights as files
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.weights import Report
+from neuro.preprocess import PreprocessSpec
+from neuro.stem import Stem
+from neuro.weights import Adapt, Report, Tensors
 
 SEED = 0  # of an extractor without weights
 
@@ -66,18 +68,23 @@ def check(name: str) -> None:
     raise UnknownNameError(f"no model {name!r}: {hint}Give {ours} or any name timm knows")
 
 
-def build(name: str, *, channels: int, n_classes: int, weights: Path | None = None) -> Network:
+def build(
+    name: str, spec: PreprocessSpec, *, n_classes: int, weights: Path | None = None
+) -> Network:
     """Build a network; without ``weights`` it starts at random, from torch's global generator.
 
-    weights: a local file, safetensors or torch's, that fits the backbone name by name (a timm file,
-    or the weights of a model package); its classifier is left out, everything else must fit.
-    Raises UnknownNameError for the name, and what ``weights.fill`` raises.
+    spec: of the frames that it is to read. weights: a local file, safetensors or torch's, that fits
+    the backbone name by name (a timm file, or the weights of a model package); its classifier is
+    left out, everything else must fit, and its first layer is adapted to the frames.
+    Raises UnknownNameError for the name, ConfigError for a model that cannot have this side, and
+    what ``weights.fill`` raises.
     """
     check(name)
-    backbone, width, outer = _backbone(name, channels)
+    backbone, width, outer = _backbone(name, spec.channels, spec.size_px)
     network = Network(backbone, width, n_classes)
     if weights is not None:
-        network.start = files.fill(backbone, weights, classifier=outer.classifier, stem=outer.stem)
+        adapt = _adapting(backbone, outer.stem, spec)
+        network.start = files.fill(backbone, weights, classifier=outer.classifier, adapt=adapt)
     return network
 
 
@@ -93,6 +100,11 @@ def hub_weights(name: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     where = timm.get_pretrained_cfg(name)
+    if where is not None and where.url and not where.hf_hub_id:
+        raise ConfigError(
+            f"the weights of {name!r} are not on the hub but at {where.url}; fetch them from "
+            "there, and give the file with --weights FILE"
+        )
     if where is None or not where.hf_hub_id:
         raise ConfigError(f"timm has no pretrained weights of {name!r}; leave --pretrained out")
     file = "model.safetensors"
@@ -130,7 +142,8 @@ def extractor(name: str, weights: Path | None = None) -> Extractor:
         torch.manual_seed(SEED)
         backbone, _, outer = _backbone(name, len("RGB"))
     if weights is not None:
-        files.fill(backbone, weights, classifier=outer.classifier, stem=outer.stem)
+        adapt = _adapting(backbone, outer.stem)
+        files.fill(backbone, weights, classifier=outer.classifier, adapt=adapt)
     made_for = getattr(backbone, "default_cfg", {})  # resnet_small has none and takes any size
     size = made_for.get("input_size", (3, 224, 224))
     return Extractor(
@@ -145,26 +158,70 @@ def extractor(name: str, weights: Path | None = None) -> Extractor:
 class _Outer:
     """Layers that depend on what comes in and goes out, by the names files keep them under."""
 
-    stem: tuple[str, ...]
+    stem: Stem
     classifier: tuple[str, ...]
 
 
-def _backbone(name: str, channels: int) -> tuple[nn.Module, int, _Outer]:
-    """The feature extractor, its width, and its outer layers."""
+def _backbone(
+    name: str, channels: int, size_px: int | None = None
+) -> tuple[nn.Module, int, _Outer]:
+    """The feature extractor, its width, and its outer layers.
+
+    size_px: for what is built for one side; by default the one that timm's file is of.
+    """
     if name in networks.OURS:
-        return (
-            networks.OURS[name](channels),
-            networks.WIDTH,
-            _Outer(stem=("0",), classifier=("head",)),
-        )
+        outer = _Outer(stem=Stem(convolutions=("0",)), classifier=("head",))
+        return networks.OURS[name](channels), networks.WIDTH, outer
     import timm
 
-    backbone: Any = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
-    told = backbone.default_cfg
-    stem, classifier = (_several(told.get(key)) for key in ("first_conv", "classifier"))
+    told = timm.get_pretrained_cfg(name)
+    is_sized = size_px is not None and told is not None and told.fixed_input_size
+    asked: dict[str, Any] = {"in_chans": channels} | ({"img_size": size_px} if is_sized else {})
+    try:
+        backbone: Any = timm.create_model(name, num_classes=0, **asked)
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"model {name!r} cannot be built for frames of {size_px} px ({str(error)[:120]}); "
+            "change preprocess.size_px in the problem file or choose another model"
+        ) from error
+    said = backbone.default_cfg
+    convolutions, classifier = (_several(said.get(key)) for key in ("first_conv", "classifier"))
+    stem = Stem(convolutions=convolutions, mean=said["mean"], deviation=said["std"])
     width = getattr(backbone, "head_hidden_size", None) or backbone.num_features
     return backbone, int(width), _Outer(stem=stem, classifier=("head", *classifier))
 
 
 def _several(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
+
+
+def _adapting(backbone: Any, stem: Stem, spec: PreprocessSpec | None = None) -> Adapt:
+    """How a file's tensors become those of a backbone that reads frames of the spec.
+
+    spec: default, colour pictures as the file's network was shown.
+    """
+
+    def adapt(stored: Tensors, is_ours: bool) -> dict[str, str]:
+        done = [_positioned(stored, backbone)]
+        # A network of neuro's was trained on such frames; a picture's own deviation is 1 already.
+        if spec and spec.intensity == "unit" and not is_ours:
+            done.append(stem.take_unit(stored))
+        done.append(stem.take_channels(stored, spec.channels if spec else len("RGB")))
+        names = dict.fromkeys(name for each in done for name in each)
+        return {name: ", ".join(each[name] for each in done if name in each) for name in names}
+
+    return adapt
+
+
+def _positioned(stored: Tensors, backbone: Any) -> dict[str, str]:
+    """Positions of a vision transformer for another side than the file's, resampled."""
+    name = "pos_embed"
+    held, wanted = stored.get(name), backbone.state_dict().get(name)
+    if held is None or wanted is None or held.ndim != wanted.ndim or held.shape == wanted.shape:
+        return {}
+    from timm.layers.pos_embed import resample_abs_pos_embed
+
+    grid = backbone.patch_embed.grid_size
+    before = wanted.shape[1] - grid[0] * grid[1]
+    stored[name] = resample_abs_pos_embed(held, [*grid], num_prefix_tokens=before)
+    return {name: f"resampled to {grid[0]} x {grid[1]} patches"}

@@ -44,6 +44,7 @@ class Card:
     the validation split. synthetic: trained on drawn images, to be said wherever it is shown.
     splitting: what train, validation and test were. leak: to be said beside every figure, "" for
     nothing. trials: recipes that were compared on validation before this one was chosen.
+    weights_sha256: of the file that the backbone started from, "" for a random start.
     """
 
     problem: str
@@ -63,6 +64,7 @@ class Card:
     splitting: str = "own"
     leak: str = ""
     trials: int = 0
+    weights_sha256: str = ""
     operating_points: Mapping[str, Any] = field(default_factory=OPERATING_POINTS.copy)
     format_version: int = FORMAT_VERSION
 
@@ -149,9 +151,7 @@ def restore(package: Package) -> nn.Module:
     """The torch network of a package, in evaluation mode: to explain it or to train it further."""
     card = package.card
     with torch.random.fork_rng(devices=[]):  # the random start is overwritten; leave no trace
-        network = model.build(
-            card.architecture, channels=card.preprocess.channels, n_classes=len(card.classes)
-        )
+        network = model.build(card.architecture, card.preprocess, n_classes=len(card.classes))
     network.averages_mirror = card.averages_mirror
     network.averages_flip = card.averages_flip
     try:

@@ -16,8 +16,14 @@ def check(frames: Frames, problem: Problem, config: TrainConfig) -> NDArray[np.i
     """How many labelled training images each class has, (k,), where the frames can be trained on.
 
     Raises SplitOverlapError for a group in two splits, TrainingError for a class without a training
-    image or a split without a labelled sample, and ConfigError for a batch of more than there are.
+    image or a split without a labelled sample, and ConfigError for frames of another preprocess
+    than the problem's and for a batch of more than there are.
     """
+    if frames.preprocess_hash != problem.preprocess.sha256:
+        raise ConfigError(
+            f"these frames are of preprocess {frames.preprocess_hash[:12]}, problem {problem.name} "
+            f"asks for {problem.preprocess.sha256[:12]}; build them again with frames.build"
+        )
     _check_groups(frames)
     counts = np.bincount(frames.targets[frames.labelled("train")], minlength=len(problem.classes))
     _check_classes(counts, problem)

@@ -27,6 +27,7 @@ class Facts:
     """What a package says of its origin. pin: release, tables and content hash.
 
     leak: what must be said beside its figures, "" for nothing. trials: recipes compared on val.
+    weights_sha256: of the file that it started from, "" for a random start.
     """
 
     problem: Problem
@@ -36,6 +37,7 @@ class Facts:
     is_synthetic: bool
     leak: str = ""
     trials: int = 0
+    weights_sha256: str = ""
 
 
 def seal(
@@ -86,6 +88,7 @@ def seal(
         splitting=str(frames.splitting),
         leak=facts.leak,
         trials=facts.trials,
+        weights_sha256=facts.weights_sha256,
     )
     return _save(network, card, packages), validation
 

@@ -19,13 +19,12 @@ from neuro import augment, batches, losses, metrics, model, optim, preprocess, r
 from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError, TrainingError
 from neuro.frames import Frames
-from neuro.machine import Machine, seed_of, seeded
+from neuro.machine import Machine, is_out_of_memory, seed_of, seeded
 from neuro.problem import Problem
 from neuro.recipe import TrainConfig
 from neuro.weights import Report
 
 _log = logging.getLogger(__name__)
-_NO_MEMORY = "can't allocate memory"  # as torch's CPU allocator says it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,11 +75,9 @@ class Trainer:
         self._device = self._fabric.device
         self._loss = losses.of(config, counts, self._device)
         with seeded(config.seed, self._device):
+            n_classes = len(problem.classes)
             network = model.build(
-                config.model,
-                channels=problem.preprocess.channels,
-                n_classes=len(problem.classes),
-                weights=weights,
+                config.model, problem.preprocess, n_classes=n_classes, weights=weights
             )
         network.averages_mirror = problem.augment.mirror
         network.averages_flip = problem.augment.flip
@@ -176,6 +173,7 @@ class Trainer:
             "best": self._best,
             "optimizer": self._optimizer.state_dict(),
             "step": self._step,
+            "at_once": self._at_once,
             "epochs": [asdict(epoch) for epoch in self._told],
         }
 
@@ -184,7 +182,7 @@ class Trainer:
         self._averaged.load_state_dict(state["averaged"])
         self._best = state["best"]
         self._optimizer.load_state_dict(state["optimizer"])
-        self._step = state["step"]
+        self._step, self._at_once = state["step"], state["at_once"]
         self._told = [Epoch(**epoch) for epoch in state["epochs"]]
 
     def _fit(self, rows: NDArray[np.int64], epoch: int) -> float:
@@ -234,8 +232,8 @@ class Trainer:
 
     def _halve(self, error: RuntimeError) -> None:
         """Go on with half as many images at once, if it was memory that ran out."""
-        is_memory = isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error)
-        if not is_memory or self._at_once == 1 or self._fabric.world_size > 1:
+        is_alone = self._fabric.world_size == 1
+        if not (is_out_of_memory(error) and is_alone) or self._at_once == 1:
             raise error
         self._at_once = math.ceil(self._at_once / 2)
         self._optimizer.zero_grad(set_to_none=True)
@@ -271,7 +269,10 @@ class Trainer:
                 self._averaged.glance(self._images(rows)).argmax(dim=1).cpu().numpy()
                 for rows in np.array_split(self._val, math.ceil(len(self._val) / 256))
             ]
-        return metrics.brief(np.concatenate(answers), targets, len(self._problem.classes))
+        found = metrics.brief(np.concatenate(answers), targets, len(self._problem.classes))
+        # Batch statistics differ by process, and all must agree on when to stop.
+        agreed: tuple[float, float] = self._fabric.broadcast(found)
+        return agreed
 
     def _images(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """(n, c, size, size) float32 of some rows, on the device."""

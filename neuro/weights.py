@@ -2,7 +2,7 @@
 
 import hashlib
 import pickle
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from neuro.errors import ConfigError, TrainingError
 SHORTEST = 8  # of a digest that is given by its beginning
 _SHOWN = 5
 _WRAPPERS = ("state_dict", "model", "model_state_dict")  # what scripts put around the tensors
-_PREFIXES = ("module.", "backbone.")  # of DataParallel, and of our own packages
+_PREFIXES = ("_orig_mod.", "module.", "model.", "backbone.")  # compiled, parallel, Lightning, ours
+_COUNTER = ".num_batches_tracked"  # older files have none, and nothing is computed from it
 
 Tensors = dict[str, torch.Tensor]
+Adapt = Callable[[Tensors, bool], dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,31 +38,27 @@ class Report:
 
 
 def fill(
-    backbone: nn.Module, path: Path, *, classifier: Collection[str], stem: Collection[str] = ()
+    backbone: nn.Module, path: Path, *, classifier: Collection[str], adapt: Adapt | None = None
 ) -> Report:
     """Fill a backbone, all of it or an error.
 
     path: a safetensors file, or one of torch, which is read as weights only: nothing in it is run.
-    classifier: prefixes that are left out. stem: the first convolutions, which are adapted from
-    colour to grey and back, so that a grey picture is answered as three equal colours are.
+    classifier: prefixes that are left out. adapt: changes the tensors in place to what goes in here
+    and says which and how, by name; it is told whether the file is of a network of neuro's.
     Raises ConfigError for no such file, TrainingError for one that cannot be read or does not fit.
     """
     stored, sha256 = _read(path)
+    is_ours = all(name.startswith(("backbone.", "head.")) for name in stored)
     wanted = backbone.state_dict()
+    stored = _bare(stored, wanted)
     skipped = {
         name: "the classifier of the file's own classes"
         for name in set(stored) - set(wanted)
         if any(name.startswith(f"{prefix}.") for prefix in classifier)
     }
-    adapted: dict[str, str] = {}
-    for name in {f"{each}.weight" for each in stem} & set(stored) & set(wanted):
-        channels = (stored[name].shape[1], wanted[name].shape[1])
-        if channels == (3, 1):
-            stored[name] = stored[name].sum(dim=1, keepdim=True)
-            adapted[name] = "summed over three colours"
-        if channels == (1, 3):
-            stored[name] = stored[name].repeat(1, 3, 1, 1) / 3
-            adapted[name] = "spread over three colours"
+    adapted = adapt(stored, is_ours) if adapt else {}
+    counters = {name: count for name, count in wanted.items() if name.endswith(_COUNTER)}
+    stored = counters | stored
     _require_fit(path, stored, wanted, skipped)
     backbone.load_state_dict({name: stored[name] for name in wanted})
     return Report(
@@ -109,15 +107,20 @@ def _read(path: Path) -> tuple[Tensors, str]:
         raise ConfigError(f"weights {path} is no file; give a local .safetensors or .pth file")
     raw = path.read_bytes()
     held = _safe(path, raw) if not _is_torch(raw) else _unpickled(path)
-    for name in _WRAPPERS:
-        if isinstance(held.get(name), Mapping):
-            held = dict(held[name])
-    tensors = {name: value for name, value in held.items() if isinstance(value, torch.Tensor)}
+    while wrapped := [held[name] for name in _WRAPPERS if isinstance(held.get(name), Mapping)]:
+        held = dict(wrapped[0])
+    tensors = {str(name): value for name, value in held.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise TrainingError(f"weights {path} hold no tensor; give the state_dict of a network")
-    for prefix in _PREFIXES:
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors, hashlib.sha256(raw).hexdigest()
+
+
+def _bare(stored: Tensors, wanted: Collection[str]) -> Tensors:
+    """The tensors by the network's own names, without those of what was around it."""
+    around = [each for each in _PREFIXES if not any(name.startswith(each) for name in wanted)]
+    for prefix in 2 * around:  # they lie in each other in any order
+        stored = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}
+    return stored
 
 
 def _is_torch(raw: bytes) -> bool:

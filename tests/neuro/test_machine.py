@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from neuro.errors import ConfigError
-from neuro.machine import Machine, seed_of, seeded
+from neuro.machine import Machine, is_out_of_memory, seed_of, seeded
 
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
@@ -40,6 +40,21 @@ def test_products_are_of_the_precision_asked_for(precision: str, kind: torch.dty
 
 def test_it_says_what_runs() -> None:
     assert str(Machine(device="cpu", precision="f32")).endswith("threads, f32")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_memory_that_ran_out_is_told_from_other_errors(
+    error: RuntimeError, *, is_memory: bool
+) -> None:
+    assert is_out_of_memory(error) is is_memory
 
 
 def test_seeds_of_near_numbers_differ() -> None:

@@ -23,7 +23,7 @@ EMBEDDING = 224
 
 def network(seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return model.build("resnet_small", channels=1, n_classes=3).eval()
+    return model.build("resnet_small", PreprocessSpec(), n_classes=3).eval()
 
 
 @pytest.fixture(scope="module")

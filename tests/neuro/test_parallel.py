@@ -1,13 +1,16 @@
 import multiprocessing
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
-from neuro import parallel
+from neuro import parallel, training
 from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError, TrainingError
 from neuro.frames import Frames
@@ -47,6 +50,28 @@ def test_two_processes_learn_and_what_was_ended_continues(mapped: Frames, tmp_pa
     assert ended is not None
     expected = ended["averaged"]
     assert all(torch.equal(t, expected[name]) for name, t in again.network.state_dict().items())
+
+
+def tell_scores(fabric: Fabric, *, frames: Frames, told: Any) -> None:
+    """One process: its scores of each epoch."""
+    config = CONFIG.changed({"ema_decay": 0.0, "epochs": 6})  # only the newest batches count
+    trainer = training.Trainer(frames, PROBLEM, config, fabric=fabric)
+    told.put([(epoch.accuracy, epoch.macro_f1) for epoch in trainer.epochs()])
+    told.close()
+    told.join_thread()
+
+
+def test_processes_agree_on_the_scores_that_patience_waits_for() -> None:
+    """Each has batch statistics of its own, and so an opinion of its own of images by chance."""
+    rng, many = np.random.default_rng(0), discs(600)
+    splits = many.splits.copy()
+    splits[64:550] = "val"
+    noise = rng.integers(0, 256, many.pixels.shape).astype(np.uint8)
+    frames = replace(many, pixels=noise, splits=splits, targets=rng.permutation(many.targets))
+    told = multiprocessing.get_context("spawn").Queue()
+    two = Machine(device="cpu", devices=2).fabric()
+    two.launch(partial(tell_scores, frames=frames, told=told))
+    assert told.get(timeout=60) == told.get(timeout=60)
 
 
 def test_the_error_of_a_process_comes_out_and_none_is_left(mapped: Frames) -> None:

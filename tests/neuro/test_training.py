@@ -14,6 +14,7 @@ from neuro import augment, recipe, splitting, training
 from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError, SplitOverlapError, TrainingError
 from neuro.frames import Frames
+from neuro.machine import Machine
 from neuro.preprocess import PreprocessSpec
 from neuro.problem import Augmentation, Problem
 
@@ -53,8 +54,12 @@ def discs(n: int = 120) -> Frames:
         splits=splits,
         targets=targets.astype(np.int64),
         content_hash="",
-        preprocess_hash="",
+        preprocess_hash=PROBLEM.preprocess.sha256,
     )
+
+
+def of_problem(frames: Frames, pixels: NDArray[np.uint8], problem: Problem) -> Frames:
+    return replace(frames, pixels=pixels, preprocess_hash=problem.preprocess.sha256)
 
 
 def trained(frames: Frames, config: recipe.TrainConfig = CONFIG) -> training.Trainer:
@@ -213,7 +218,7 @@ def test_an_ended_run_still_knows_its_best_weights(tmp_path: Path) -> None:
 
 def test_views_grow_while_it_trains() -> None:
     frames, problem = discs(), replace(PROBLEM, preprocess=PreprocessSpec(size_px=64))
-    large = replace(frames, pixels=frames.pixels.repeat(2, axis=1).repeat(2, axis=2))
+    large = of_problem(frames, frames.pixels.repeat(2, axis=1).repeat(2, axis=2), problem)
     config = replace(CONFIG, epochs=6, grow_from=0.5)
     sides = [epoch.size_px for epoch in training.Trainer(large, problem, config).epochs()]
     assert sides == [32, 32, 48, 64, 64, 64]
@@ -257,7 +262,7 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_says_so(
 ) -> None:
     size = 256
     frames, problem = discs(), replace(PROBLEM, preprocess=PreprocessSpec(size_px=size))
-    large = replace(frames, pixels=frames.pixels.repeat(8, axis=1).repeat(8, axis=2))
+    large = of_problem(frames, frames.pixels.repeat(8, axis=1).repeat(8, axis=2), problem)
     config = replace(CONFIG, model="cnn", epochs=1, batch_size=64)
     trainer = training.Trainer(large, problem, config)
     with only_so_much_memory(500 << 20), caplog.at_level("WARNING"):
@@ -279,9 +284,25 @@ def only_so_much_memory(more: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def test_a_model_of_one_fixed_size_is_refused_before_training() -> None:
-    with pytest.raises(ConfigError, match="cannot read frames of 32 px"):
-        training.Trainer(discs(), PROBLEM, replace(CONFIG, model="vit_tiny_patch16_224"))
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("levit_128s", r"cannot read frames of 40 px \(The size .*change preprocess.size_px"),
+        ("xcit_nano_12_p16_224", r"cannot be built for frames of 40 px \(.patch_size. should"),
+    ],
+)
+def test_a_model_that_takes_no_such_side_is_refused_before_training(model: str, told: str) -> None:
+    problem = replace(PROBLEM, preprocess=PreprocessSpec(size_px=40))
+    frames = discs()
+    padded = np.pad(frames.pixels, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    frames = of_problem(frames, padded, problem)
+    with pytest.raises(ConfigError, match=told):
+        training.Trainer(frames, problem, replace(CONFIG, model=model))
+
+
+def test_a_vision_transformer_is_built_for_the_side_of_the_frames() -> None:
+    trainer = training.Trainer(discs(), PROBLEM, replace(CONFIG, model="vit_tiny_patch16_224"))
+    assert trainer.network(torch.zeros(2, 1, 32, 32))[0].shape == (2, 2)
 
 
 def test_only_the_given_test_split_may_share_groups_with_the_others() -> None:
@@ -303,3 +324,68 @@ def test_fewer_groups_than_splits_names_the_empty_ones_before_training() -> None
         TrainingError, match=r"split val and calibration has no .* has 3 groups with a label"
     ):
         training.Trainer(replace(frames, splits=splits, groups=groups), PROBLEM, CONFIG)
+
+
+def test_frames_of_another_preprocess_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"these frames are of preprocess 0000.*build them again"):
+        training.Trainer(replace(discs(), preprocess_hash="0000"), PROBLEM, CONFIG)
+
+
+def test_a_step_in_parts_is_the_step_of_the_whole_batch() -> None:
+    """Of a network without batch statistics, which would be those of a part."""
+    config = replace(CONFIG, model="convnext_atto", optimizer="sgd", epochs=1, loss="weighted")
+    exact = Machine(device="cpu", precision="f32")
+    whole, parts = (
+        training.Trainer(discs(), PROBLEM, config, fabric=exact.fabric()) for _ in range(2)
+    )
+    parts._at_once = 5
+    list(whole.epochs())
+    list(parts.epochs())
+    for name, expected in weights(whole).items():
+        assert torch.allclose(weights(parts)[name], expected, atol=1e-5), name
+
+
+def test_what_fits_at_once_is_remembered(tmp_path: Path) -> None:
+    kept = Checkpoint(path=tmp_path / "training.pt", key="k")
+    trainer = training.Trainer(discs(), PROBLEM, CONFIG)
+    trainer._at_once = 4
+    going = trainer.epochs(kept)
+    next(going)
+    again = [epoch.at_once for epoch in training.Trainer(discs(), PROBLEM, CONFIG).epochs(kept)]
+    assert again == [4, 4, 4]
+
+
+def test_clipping_bounds_the_gradient_of_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[float] = []
+    step = torch.optim.SGD.step
+
+    def watched(self: torch.optim.SGD, *rest: Any) -> Any:
+        gradients = [w.grad for group in self.param_groups for w in group["params"]]
+        norms.append(float(torch.nn.utils.get_total_norm(g for g in gradients if g is not None)))
+        return step(self, *rest)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watched)
+    config = replace(CONFIG, epochs=1, optimizer="sgd")
+    trained(discs(), config)
+    free, norms = norms, []
+    trained(discs(), replace(config, clip=0.01))
+    assert min(free) > 0.011
+    assert max(norms) < 0.011
+
+
+def test_the_kept_weights_are_the_mean_of_those_of_the_steps() -> None:
+    """As written out: a share of what was kept, the rest of what is new."""
+    trainer = training.Trainer(discs(), PROBLEM, replace(CONFIG, epochs=1))
+    averaged = weights(trainer)["head.weight"].clone()
+    average, decays = trainer._average, []
+
+    def watched() -> None:
+        nonlocal averaged
+        decays.append(min(CONFIG.ema_decay, trainer._step / (trainer._step + 10)))
+        averaged = decays[-1] * averaged + (1 - decays[-1]) * trainer._bare.head.weight.detach()
+        average()
+
+    trainer._average = watched  # type: ignore[method-assign]
+    list(trainer.epochs())
+    assert torch.allclose(weights(trainer)["head.weight"], averaged, atol=1e-6)
+    assert len(decays) == 5

@@ -1,4 +1,5 @@
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,14 @@ from safetensors.torch import save_file
 
 from neuro import model, weights
 from neuro.errors import ConfigError, TrainingError
+from neuro.preprocess import PreprocessSpec
 from neuro.recipe import DEFAULT_MODEL
+
+SPECS = {1: PreprocessSpec(), 3: PreprocessSpec(mode="RGB")}
 
 
 def small(path: Path | None = None, channels: int = 1) -> model.Network:
-    return model.build(DEFAULT_MODEL, channels=channels, n_classes=3, weights=path)
+    return model.build(DEFAULT_MODEL, SPECS[channels], n_classes=3, weights=path)
 
 
 def saved(path: Path, state: dict[str, torch.Tensor]) -> Path:
@@ -28,13 +32,23 @@ def test_a_file_is_told_layer_by_layer(tmp_path: Path) -> None:
     assert start.adapted == {}
 
 
-@pytest.mark.parametrize("wrap", [dict, lambda state: {"epoch": 3, "state_dict": state}])
-def test_a_file_of_torch_is_read_as_weights(tmp_path: Path, wrap: type[dict[str, object]]) -> None:
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "model.", "module._orig_mod.", "_orig_mod.model."]
+)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        dict,
+        lambda state: {"epoch": 3, "state_dict": state},
+        lambda state: {0: 1, "model": {"state_dict": state}},
+    ],
+)
+def test_a_file_of_torch_is_read_as_weights(
+    tmp_path: Path, prefix: str, wrap: Callable[[dict[str, torch.Tensor]], dict[str, object]]
+) -> None:
     first = small()
-    torch.save(
-        wrap({f"module.{name}": tensor for name, tensor in first.state_dict().items()}),
-        tmp_path / "w.pth",
-    )
+    state = {f"{prefix}{name}": tensor for name, tensor in first.state_dict().items()}
+    torch.save(wrap(state), tmp_path / "w.pth")
     second = small(tmp_path / "w.pth")
     assert torch.equal(
         first.backbone.state_dict()["0.weight"], second.backbone.state_dict()["0.weight"]
@@ -67,11 +81,20 @@ def test_a_stem_for_colour_answers_a_grey_picture_alike(
 
 
 def test_a_timm_backbone_has_its_stem_adapted_too(tmp_path: Path) -> None:
-    first = model.build("mobilenetv3_small_050", channels=3, n_classes=2)
+    first = model.build("mobilenetv3_small_050", SPECS[3], n_classes=2)
     path = saved(tmp_path / "w.safetensors", first.state_dict())
-    second = model.build("mobilenetv3_small_050", channels=1, n_classes=2, weights=path)
+    second = model.build("mobilenetv3_small_050", SPECS[1], n_classes=2, weights=path)
     assert second.start is not None
     assert list(second.start.adapted) == ["conv_stem.weight"]
+
+
+def test_an_older_file_that_counted_no_batches_is_taken(tmp_path: Path) -> None:
+    state = small().backbone.state_dict()
+    older = {name: t for name, t in state.items() if not name.endswith("num_batches_tracked")}
+    assert len(older) < len(state)
+    start = small(saved(tmp_path / "older.safetensors", older)).start
+    assert start is not None
+    assert start.skipped == {}
 
 
 def test_a_file_without_one_layer_is_refused(tmp_path: Path) -> None:
@@ -82,7 +105,7 @@ def test_a_file_without_one_layer_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_architecture_names_its_first_layers(tmp_path: Path) -> None:
-    other = model.build("mobilenetv3_small_050", channels=1, n_classes=2)
+    other = model.build("mobilenetv3_small_050", SPECS[1], n_classes=2)
     path = saved(tmp_path / "other.safetensors", other.state_dict())
     with pytest.raises(TrainingError, match=r"missing: 0.weight.* unknown: .*this very archit"):
         small(path)
@@ -98,6 +121,12 @@ def test_a_file_with_an_unknown_layer_is_refused(tmp_path: Path) -> None:
     state = {**small().state_dict(), "extra": torch.zeros(1)}
     with pytest.raises(TrainingError, match=r"1 unknown: extra"):
         small(saved(tmp_path / "more.safetensors", state))
+
+
+def test_a_first_layer_of_one_dimension_is_refused(tmp_path: Path) -> None:
+    state = {**small().backbone.state_dict(), "0.weight": torch.zeros(16)}
+    with pytest.raises(TrainingError, match=r"0.weight \(16,\) instead of \(16, 1, 3, 3\)"):
+        small(saved(tmp_path / "w.safetensors", state))
 
 
 @pytest.mark.parametrize(
