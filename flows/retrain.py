@@ -36,7 +36,7 @@ def retrain(
     try:
         loaded = data.load(store, question)
         beside = baselines.later(loaded, ("val", "test"))
-        setup = training.Setup(trials=champion.package.card.trials if champion else 0)
+        setup = steps.setup(champion, recipe)
         trained = training.train(loaded, recipe, setup, beside)
         challenger = models.load(question, trained.version)
         challenged = evaluation.evaluate(loaded, challenger, beside=beside())

@@ -6,12 +6,11 @@ from typing import Any
 
 from prefect import flow
 
-from neuro import model as models
 from neuro import problem as problems
 from neuro import rehearsal, searching, splitting
 from neuro.machine import Machine
 from neuro.recipe import TrainConfig
-from tasks import baselines, data, runners, throughput
+from tasks import baselines, data, runners, starting, throughput
 from tasks import folds as pooling
 from tasks import train as steps
 from tasks import tune as tuning
@@ -50,26 +49,33 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     searching.check(tune, folds)
     machine = Machine(device=device, devices=devices, precision=precision)
     asked = config or TrainConfig().changed(changes or {})
-    weights = models.hub_weights(asked.model) if pretrained else weights
     if profile:
         rehearsal.alone(machine)
-    there, question, trained = data.open_lake(lake), problems.load(problem), []
+    there, question, trained, states = data.open_lake(lake), problems.load(problem), [], []
+    start = starting.weights(
+        asked.model,
+        question,
+        starting.Asked(weights=weights, sha256=weights_sha256, pretrained=pretrained),
+    )
     for divided in splitting.several(split, folds):
         loaded = data.load(there, question, release, divided)
         release = loaded.release.name
         recipe = config or steps.recipe(
-            loaded, preset, changes or {}, machine, is_tuning=weights is not None
+            loaded, preset, changes or {}, machine, is_tuning=start is not None
         )
-        steps.check(loaded, recipe, weights, weights_sha256)
+        steps.check(loaded, recipe)
         plan = tuning.Plan(trials=tune, held=tuple(changes or {}))
-        setup = steps.Setup(weights=weights, machine=machine)
+        setup = steps.Setup(weights=start, machine=machine, keeps_state=folds > 0 or profile)
         tuned = tuning.choose(loaded, recipe, plan, setup)
         setup = replace(setup, trials=len(tuned.trials))
         beside = baselines.later(loaded, ("val",))
         trained.append(steps.train(loaded, tuned.config, setup, beside))
+        states.append(steps.checkpoint_of(loaded, tuned.config, setup))
     result = pooling.pool(loaded, trained, recipe) if folds else trained[0].as_dict()
     if profile:
         last = trained[-1]
         folder = throughput.profile(loaded, tuned.config, machine, last.run_id, last.package.digest)
         result["profile"] = str(folder)
+    for state in states:
+        state.remove()
     return result | tuned.as_dict()

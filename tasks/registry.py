@@ -25,9 +25,13 @@ class ModelVersion:
 
 
 def register(run_id: str, problem: str, found: Package) -> ModelVersion:
-    """Make a new version of the package that ``run_id`` has logged."""
+    """The version of the package that ``run_id`` has logged, a new one unless it has one."""
     from mlflow.exceptions import MlflowException
 
+    held = [*tracking.client().search_model_versions(f"run_id = '{run_id}'")]
+    for version in (_described(problem, each) for each in held):
+        if version.digest == found.digest:
+            return version
     try:
         tracking.client().create_registered_model(_name(problem))
     except MlflowException as error:

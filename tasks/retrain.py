@@ -11,7 +11,7 @@ from neuro.problem import Problem
 from neuro.recipe import TrainConfig
 from neuro.store import journal
 from neuro.store.lake import Lake
-from tasks import artifacts, data, settings, train
+from tasks import artifacts, data, settings, starting, train
 from tasks.events import CLAIM
 from tasks.models import Model
 from tasks.steps import step
@@ -75,6 +75,15 @@ def recipe(lake: Lake, problem: Problem, champion: Model | None) -> TrainConfig:
     known = {entry.name for entry in fields(TrainConfig)}
     said = champion.package.card.training
     return replace(TrainConfig(), **{k: v for k, v in said.items() if k in known})
+
+
+def setup(champion: Model | None, recipe: TrainConfig) -> train.Setup:
+    """The champion's file of weights, where its model is trained again, and its trials."""
+    if champion is None:
+        return train.Setup()
+    card = champion.package.card
+    weights = starting.of_champion(card) if recipe.model == card.architecture else None
+    return train.Setup(weights=weights, trials=card.trials)
 
 
 def envelope() -> Envelope:

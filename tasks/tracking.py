@@ -184,6 +184,13 @@ def record_epoch(run: Run, epoch: Epoch, system: Mapping[str, float]) -> None:
     log_values(run, {**figures, **system}, step=epoch.number)
 
 
+def epochs_of(run: Run) -> int:
+    """How many epochs are told of the run already."""
+    if not run.run_id:
+        return 0
+    return max((each.step for each in client().get_metric_history(run.run_id, "loss")), default=0)
+
+
 def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
     """Metrics of a split with the ends of their intervals."""
     ends = {

@@ -10,13 +10,10 @@ from typing import Any
 
 from neuro import checkpoint, parallel, readiness, sealing
 from neuro import recipe as recipes
-from neuro import weights as files
 from neuro.baselines import Baseline
 from neuro.checkpoint import Checkpoint
-from neuro.errors import ConfigError
 from neuro.evaluation import Evaluation
 from neuro.machine import Machine
-from neuro.model import Network
 from neuro.package import Package
 from neuro.parallel import Processes
 from neuro.recipe import TrainConfig
@@ -92,14 +89,8 @@ def recipe(
     return chosen
 
 
-def check(
-    loaded: Loaded, config: TrainConfig, weights: Path | None = None, sha256: str = ""
-) -> None:
-    """Refuse data that cannot be trained on, and another file, before anything is computed."""
-    if sha256 and weights is None:
-        raise ConfigError("--weights-sha256 goes with --weights FILE")
-    if sha256 and weights:
-        files.require(weights, sha256)
+def check(loaded: Loaded, config: TrainConfig) -> None:
+    """Refuse data that cannot be trained on, before anything is computed."""
     readiness.check(loaded.frames, loaded.problem, config)
 
 
@@ -108,11 +99,13 @@ class Setup:
     """What a training starts from, and where it runs.
 
     weights: a file for the backbone. trials: recipes that were compared on val to choose this one.
+    keeps_state: whether the caller removes the checkpoint, when more than this training has ended.
     """
 
     weights: Path | None = None
     machine: Machine = field(default_factory=Machine)
     trials: int = 0
+    keeps_state: bool = False
 
 
 @step(name="train")
@@ -131,16 +124,18 @@ def train(
     where = release.name if divided.is_own else f"{release.name} ({divided})"
     name = f"train {config.model} on {where}"
     artifacts.label_run("" if divided.is_own else str(divided), name=name)
-    with tracking.run(problem.name, name, tags) as run:
-        tracking.log_data(run, release)
-        about = {"preprocess": problem.preprocess.sha256, "machine": str(machine)}
-        tracking.log_params(run, asdict(config) | about | surroundings.facts())
+    kept = checkpoint_of(loaded, config, setup)
+    with tracking.run(problem.name, name, tags, again=kept.noted()) as run:
         trainer = parallel.trainer(loaded.frames, problem, config, setup.weights, machine)
+        if run.run_id and run.run_id != kept.noted():
+            tracking.log_data(run, release)
+            about = {"preprocess": problem.preprocess.sha256, "machine": str(machine)}
+            tracking.log_params(run, asdict(config) | about | surroundings.facts())
+            kept.note(run.run_id)
         _say_start(run, trainer.start)
-        kept = checkpoint_of(loaded, config, setup)
         epochs = _follow(run, trainer, kept)
         known = beside().get("val", ()) if beside else ()
-        made, validation = _seal(loaded, config, trainer.network, setup.trials)
+        made, validation = _seal(loaded, config, trainer, setup.trials)
         tracking.log_metrics(run, "val", validation.metrics)
         shown = Shown(
             title=f"Validation on {where}",
@@ -154,7 +149,8 @@ def train(
         tracking.log_files(run, made.folder, "package")
         tracking.log_checkpoint(run, kept.path)
         model = registry.register(run.run_id, problem.name, made) if run.run_id else None
-        kept.remove()
+        if not setup.keeps_state:
+            kept.remove()
         if model:
             # What a branch trained challenges nobody until it is published; nor does what was
             # trained on other splits than those the gate reads.
@@ -177,16 +173,17 @@ def train(
 
 
 def _follow(run: tracking.Run, trainer: Trainer | Processes, kept: Checkpoint) -> list[Epoch]:
-    """Train to the end, and tell of each epoch as it goes."""
-    epochs, usage = [], Usage()
+    """Train to the end, and tell of each epoch as it goes, unless that was told before a kill."""
+    epochs, usage, told = [], Usage(), tracking.epochs_of(run)
     for epoch in trainer.epochs(kept):
-        tracking.log_epoch(run, epoch, usage.sample())
+        if epoch.number > told:
+            tracking.log_epoch(run, epoch, usage.sample())
         epochs.append(epoch)
     return epochs
 
 
 def _seal(
-    loaded: Loaded, config: TrainConfig, network: Network, trials: int
+    loaded: Loaded, config: TrainConfig, trainer: Trainer | Processes, trials: int
 ) -> tuple[Package, Evaluation]:
     facts = sealing.Facts(
         problem=loaded.problem,
@@ -195,9 +192,10 @@ def _seal(
         code_revision=settings.load().revision,
         is_synthetic=loaded.release.is_synthetic,
         leak=loaded.leak,
+        weights_sha256=trainer.start.sha256 if trainer.start else "",
         trials=trials,
     )
-    return sealing.seal(network, loaded.frames, facts, registry.packages())
+    return sealing.seal(trainer.network, loaded.frames, facts, registry.packages())
 
 
 def _say_start(run: tracking.Run, start: Report | None) -> None:

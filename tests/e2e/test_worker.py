@@ -1,11 +1,14 @@
 """A worker in another folder, with another home: it trains there what the servers here ask for."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,10 @@ from tests.e2e.conftest import PROJECT, environment, make_project, neuro, run
 
 pytestmark = pytest.mark.server
 
+PREFECT = str(Path(sys.executable).with_name("prefect"))
+EPOCHS = 120
+CHANGES = json.dumps({"epochs": EPOCHS, "model": "cnn"})
+ASKED = ("deployment", "run", "train-gpu", "-p", f"changes={CHANGES}")
 CODE = ("neuro", "monitoring", "tasks", "flows", "deployments", "requirements", "pyproject.toml")
 
 
@@ -50,28 +57,19 @@ def stack(servers: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def left_open(stack: dict[str, Any]) -> str:
-    """A run of the deployment that a worker of the same name had under way when it was killed."""
-    with httpx.Client(base_url=stack["prefect_api_url"], trust_env=False) as api:
-        (deployment,) = api.post("/deployments/filter", json={}).json()
-        made = api.post(f"/deployments/{deployment['id']}/create_flow_run", json={}).json()["id"]
-        for state in ("PENDING", "RUNNING"):
-            api.post(f"/flow_runs/{made}/set_state", json={"state": {"type": state}})
-        label = {"prefect.worker.name": "spare"}
-        api.patch(f"/flow_runs/{made}/labels", json=label).raise_for_status()
-    return str(made)
-
-
-@pytest.fixture(scope="module")
-def elsewhere(
-    stack: dict[str, Any], left_open: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """Another copy of the code beside a home, with frames of an erased release, and its worker."""
+def elsewhere(stack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another copy of the code beside a home, with frames of an erased release."""
     folder = tmp_path_factory.mktemp("elsewhere")
     for name in CODE:
         copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
         copy(PROJECT / name, folder / name)
     (folder / "home" / "frames" / "0123456789abcdef-0123456789abcdef").mkdir(parents=True)
+    return folder
+
+
+@contextmanager
+def worker(folder: Path, stack: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of that folder, for the servers of the stack, in a session of its own."""
     told = {
         "PREFECT_API_URL": stack["prefect_api_url"],
         "MLFLOW_TRACKING_URI": stack["mlflow_tracking_uri"],
@@ -81,7 +79,7 @@ def elsewhere(
         "PYTHONPATH": str(folder),
     }
     with (
-        (folder / "log").open("w") as log,
+        (folder / "log").open("a") as log,
         subprocess.Popen(
             # As a shell's `&` would: with interrupts ignored.
             [
@@ -97,22 +95,47 @@ def elsewhere(
             start_new_session=True,
         ) as program,
     ):
-        yield folder
+        yield program
+
+
+@pytest.fixture(scope="module")
+def killed(servers: Path, stack: dict[str, Any], elsewhere: Path) -> float:
+    """When a worker was killed, and all that it had started, in the middle of a training."""
+    with worker(elsewhere, stack) as program:
+        asked = run(servers, [PREFECT, *ASKED])
+        assert asked.returncode == 0, asked.stdout + asked.stderr
+        wait_for(lambda: [*elsewhere.glob("home/frames/*/training.pt")], elsewhere / "log")
+        for one in Path("/proc").glob("[0-9]*"):
+            with suppress(ProcessLookupError, FileNotFoundError):
+                if os.getsid(int(one.name)) == program.pid:
+                    os.kill(int(one.name), signal.SIGKILL)
+    return time.time()
+
+
+@pytest.fixture(scope="module")
+def trained(servers: Path, stack: dict[str, Any], elsewhere: Path, killed: float) -> Path:
+    """The folder, in which another worker has trained what is asked for again."""
+    with worker(elsewhere, stack) as program:
+        done = run(servers, [PREFECT, *ASKED, "--watch"])
+        assert done.returncode == 0, done.stdout + done.stderr + (elsewhere / "log").read_text()
         program.send_signal(signal.SIGTERM)
-        assert program.wait(30) == 0, (folder / "log").read_text()
+        assert program.wait(30) == 0, (elsewhere / "log").read_text()
+    return elsewhere
+
+
+def wait_for(found: Callable[[], object], log: Path) -> None:
+    until = time.monotonic() + 120
+    while not found():
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.05)
 
 
 def test_a_worker_elsewhere_trains_in_its_own_folder_and_registers_the_model(
-    servers: Path, stack: dict[str, Any], elsewhere: Path
+    stack: dict[str, Any], trained: Path
 ) -> None:
-    prefect = str(Path(sys.executable).with_name("prefect"))
-    asked = ["deployment", "run", "train-gpu", "-p", 'changes={"epochs": 1}', "--watch"]
-    done = run(servers, [prefect, *asked])
-    assert done.returncode == 0, done.stdout + done.stderr + (elsewhere / "log").read_text()
-
-    (frames,) = (elsewhere / "home" / "frames").iterdir()
+    (frames,) = (trained / "home" / "frames").iterdir()
     assert np.load(frames / "pixels.npy", mmap_mode="r").shape[0] == 40
-    (card,) = (elsewhere / "home" / "packages").glob("*/model.json")
+    (card,) = (trained / "home" / "packages").glob("*/model.json")
     assert json.loads(card.read_text())["code_revision"] == "of-the-copy"
     for name in ("frames", "packages"):
         assert not (Path(stack["home"]) / name).exists()
@@ -127,9 +150,30 @@ def test_a_worker_elsewhere_trains_in_its_own_folder_and_registers_the_model(
     assert tags["package_digest"].startswith(card.parent.name)
 
 
-def test_a_run_that_its_worker_left_open_is_closed_when_the_worker_is_back(
-    stack: dict[str, Any], elsewhere: Path, left_open: str
+def test_a_training_whose_worker_was_killed_goes_on_in_its_own_run(
+    servers: Path, stack: dict[str, Any], trained: Path, killed: float
 ) -> None:
-    """Else the one above would wait for its place for ever."""
-    answer = httpx.get(f"{stack['prefect_api_url']}/flow_runs/{left_open}", trust_env=False)
-    assert answer.json()["state_type"] == "CRASHED"
+    api = f"{stack['mlflow_tracking_uri']}/api/2.0/mlflow"
+    with httpx.Client(trust_env=False) as mlflow:
+        found = mlflow.post(f"{api}/runs/search", json={"experiment_ids": ["1"]}).json()
+        (only,) = found["runs"]
+        asked = {"run_id": only["info"]["run_id"], "metric_key": "loss"}
+        told = mlflow.get(f"{api}/metrics/get-history", params=asked).json()["metrics"]
+    assert only["info"]["status"] == "FINISHED"
+    assert [each["step"] for each in told] == list(range(1, EPOCHS + 1))
+    assert told[0]["timestamp"] < 1000 * killed < told[-1]["timestamp"]
+
+    changes = ["--epochs", str(EPOCHS), "--model", "cnn"]
+    whole = json.loads(neuro(servers, "train", "--local", "--json", *changes).stdout)
+    (package,) = (trained / "home" / "packages").glob("*/weights.safetensors")
+    expected = Path(whole["package"], "weights.safetensors").read_bytes()
+    assert package.read_bytes() == expected
+
+
+def test_a_run_whose_worker_was_killed_is_closed_when_the_worker_is_back(
+    stack: dict[str, Any], trained: Path
+) -> None:
+    """Else the next would wait for its place for ever."""
+    url = f"{stack['prefect_api_url']}/flow_runs/filter"
+    runs = httpx.post(url, json={"sort": "START_TIME_ASC"}, trust_env=False).json()
+    assert [run["state_type"] for run in runs] == ["CRASHED", "COMPLETED"]

@@ -6,6 +6,7 @@ import pytest
 
 from flows.ingest import ingest
 from flows.train import train
+from neuro import training
 from neuro.recipe import TrainConfig
 from neuro.store import journal, releases
 from neuro.store.lake import Lake
@@ -27,3 +28,28 @@ def test_folds_answer_each_sample_but_those_of_the_test_split_once(home: Path, d
     assert [fold["splitting"] for fold in found["each"]] == [f"fold-{n}-of-3" for n in (1, 2, 3)]
     assert set(found["baselines"]["lookup"]) == {"accuracy", "macro_f1"}
     assert journal.entries(lake, "look") == []
+
+
+def test_folds_that_were_stopped_go_on_with_the_fold_that_was_under_way(
+    home: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest.fn(source=str(draw(LABELS, 15)))
+    config = TrainConfig(epochs=1, batch_size=8)
+    expected = train.fn(config=config, folds=3)
+    fitted: list[int] = []
+    fit = training.Trainer._epoch
+
+    def counted(self: training.Trainer, number: int) -> training.Epoch:
+        fitted.append(number)
+        if len(fitted) == 3:
+            raise KeyboardInterrupt
+        return fit(self, number)
+
+    monkeypatch.setattr(training.Trainer, "_epoch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        train.fn(config=config, folds=3)
+    assert len(list(home.glob("frames/*/training.pt"))) == 2
+    found = train.fn(config=config, folds=3)
+    assert len(fitted) == 4  # of the fold that was stopped, again
+    assert found["each"] == expected["each"]
+    assert list(home.glob("frames/*/training.pt")) == []

@@ -1,6 +1,7 @@
 """Training through the flow: where it starts from, and what is left of a run that was killed."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import pytest
 from flows.erase import erase
 from flows.ingest import ingest
 from flows.train import train
-from neuro import checkpoint
-from neuro.errors import ConfigError
+from neuro import checkpoint, package
+from neuro.errors import ConfigError, TrainingError, UnknownNameError
 from neuro.recipe import TrainConfig
 from neuro.store import releases
-from tasks import data
+from tasks import data, starting
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
@@ -40,7 +41,50 @@ def test_weights_that_are_not_the_ones_asked_for_train_nothing(ready: Path) -> N
         train.fn(weights=path, weights_sha256="00000000")
     with pytest.raises(ConfigError, match="goes with --weights"):
         train.fn(weights_sha256="00000000")
+    with pytest.raises(ConfigError, match="give that or --weights FILE"):
+        train.fn(weights=path, pretrained=True)
     assert [folder.name for folder in first.parent.iterdir()] == [first.name]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "told"),
+    [
+        ({"weights": Path("none.pth")}, ConfigError, "none.pth is no file"),
+        ({"weights": Path("none.pth"), "tune": 2}, ConfigError, "none.pth is no file"),
+        ({"weights": Path(__file__)}, TrainingError, "neither safetensors nor a file of torch"),
+        ({"changes": {"model": "resnet1 8"}}, UnknownNameError, "did you mean.*resnet18"),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused_before_an_image_is_read(
+    home: Path, asked: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):  # there is no release yet, and that is not what is said
+        train.fn(**asked)
+    assert not home.exists()
+
+
+def test_a_loss_that_is_not_finite_leaves_no_package(ready: Path) -> None:
+    wild = {"learning_rate": 10.0, "optimizer": "sgd", "weight_decay": 10.0, "epochs": 9}
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch"):
+        train.fn(changes=wild)
+    assert not (ready / "packages").exists()
+
+
+def test_what_a_champion_started_from_starts_its_successor(ready: Path) -> None:
+    first = Path(train.fn(config=TrainConfig(epochs=1))["package"])
+    start = first / "weights.safetensors"
+    tuned = package.open_verified(
+        Path(train.fn(config=TrainConfig(epochs=1), weights=start)["package"])
+    )
+    expected = start.read_bytes()
+    shutil.rmtree(first)
+    card = tuned.card
+    kept = starting.of_champion(card)
+    assert kept is not None
+    assert kept.read_bytes() == expected
+    kept.unlink()
+    with pytest.raises(ConfigError, match=rf"{card.weights_sha256}.* put that file there"):
+        starting.of_champion(card)
 
 
 def test_a_training_that_is_stopped_continues_and_leaves_nothing_when_it_has_ended(
