@@ -65,7 +65,12 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
         )
         steps.check(loaded, recipe)
         plan = tuning.Plan(trials=tune, held=tuple(changes or {}))
-        setup = steps.Setup(weights=start, machine=machine, keeps_state=folds > 0 or profile)
+        setup = steps.Setup(
+            weights=start,
+            machine=machine,
+            preset="" if config else preset,
+            keeps_state=folds > 0 or profile,
+        )
         tuned = tuning.choose(loaded, recipe, plan, setup)
         setup = replace(setup, trials=len(tuned.trials))
         beside = baselines.later(loaded, ("val",))

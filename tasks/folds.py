@@ -22,12 +22,15 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
     """Pooled metrics with intervals by group, the mean and deviation over folds, and each fold."""
     release, n = loaded.release, len(trained)
     found = evaluation.pool([one.validation for one in trained])
+    over = _over([one.validation.metrics for one in trained])
     title = f"{n} folds of {release.name}"
     tags = {**run_tags(loaded), "splitting": f"{n} folds"}
     with tracking.run(loaded.problem.name, f"{config.model}, {title}", tags) as run:
         tracking.log_data(run, release)
         tracking.log_params(run, asdict(config) | {"folds": n})
         tracking.log_metrics(run, found.split, found.metrics)
+        figures = {f"{name}_{k}": v for name, each in over.items() for k, v in each.items()}
+        tracking.log_values(run, figures, step=0)
         show(run, found, Shown(title=title, is_synthetic=release.is_synthetic))
     return {
         "run_id": run.run_id,
@@ -36,7 +39,7 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
         "epochs": config.epochs,
         "seconds": round(sum(one.seconds for one in trained), 2),
         "pooled": [asdict(metric) for metric in found.metrics],
-        "over_folds": _over([one.validation.metrics for one in trained]),
+        "over_folds": over,
         "baselines": {
             name: _over([_named(one, name) for one in trained])
             for name in (baseline.name for baseline in trained[0].beside)

@@ -99,12 +99,14 @@ class Setup:
     """What a training starts from, and where it runs.
 
     weights: a file for the backbone. trials: recipes that were compared on val to choose this one.
+    preset: which the recipe was made from, "" where it was given whole.
     keeps_state: whether the caller removes the checkpoint, when more than this training has ended.
     """
 
     weights: Path | None = None
     machine: Machine = field(default_factory=Machine)
     trials: int = 0
+    preset: str = ""
     keeps_state: bool = False
 
 
@@ -130,6 +132,7 @@ def train(
         if run.run_id and run.run_id != kept.noted():
             tracking.log_data(run, release)
             about = {"preprocess": problem.preprocess.sha256, "machine": str(machine)}
+            about |= {"preset": setup.preset or "none"}
             tracking.log_params(run, asdict(config) | about | surroundings.facts())
             kept.note(run.run_id)
         _say_start(run, trainer.start)

@@ -10,7 +10,6 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.ingest import ingest
 from flows.train import train
-from neuro.recipe import TrainConfig
 from tasks import tracking
 from tests.flows.conftest import Draw
 
@@ -23,7 +22,7 @@ def recorded(home: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.chdir(home)  # artifacts lie beside the database
     tracking.client.cache_clear()
     with prefect_test_harness(server_startup_timeout=120):  # two cores, often busy
-        yield train(config=TrainConfig(epochs=2), profile=True)
+        yield train(preset="fast", changes={"epochs": 2}, profile=True)
     tracking.client.cache_clear()
 
 
@@ -50,6 +49,7 @@ def test_everything_of_a_training_is_in_mlflow_and_its_pictures_in_prefect(
     }
     data = tracking.client().get_run(run_id).data
     assert {"epochs", "content_hash", "env.torch", "env.processor", "machine"} <= set(data.params)
+    assert data.params["preset"] == "fast"
     told = {"val_macro_f1", "val_macro_f1_low", "val_balanced_accuracy", "baseline_lookup_accuracy"}
     told |= {"limit_images_per_s", "share_of_limit", "system/process_cpu_cores"}
     assert told <= set(data.metrics)

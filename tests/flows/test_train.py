@@ -1,6 +1,7 @@
 """Training through the flow: where it starts from, and what is left of a run that was killed."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -128,8 +129,12 @@ def test_what_a_stopped_training_kept_goes_with_an_erasure(
     assert list(ready.glob("frames/*/training.pt")) == []
 
 
-def test_a_preset_is_chosen_for_the_images_and_changed_by_what_is_given(ready: Path) -> None:
-    made = train.fn(preset="fast", changes={"epochs": 2, "model": "cnn"})
+def test_a_preset_is_chosen_for_the_images_changed_by_what_is_given_and_printed(
+    ready: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        made = train.fn(preset="fast", changes={"epochs": 2, "model": "cnn"})
+    assert re.search(r"preset fast for \d+ images on CPU, .*: cnn, 2 epochs of", caplog.text)
     card = json.loads(Path(made["package"], "model.json").read_text())
     assert made["epochs"] == 2
     assert (card["training"]["model"], card["training"]["augment_from"]) == ("cnn", 0.1)

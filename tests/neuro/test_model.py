@@ -9,6 +9,17 @@ from neuro.errors import ConfigError, UnknownNameError
 from neuro.preprocess import PreprocessSpec
 from neuro.recipe import DEFAULT_MODEL
 
+NAMED = (
+    "mobilenetv3_small_050",
+    "resnet18",
+    "resnet50",
+    "efficientnet_b0",
+    "densenet121",
+    "legacy_xception",
+    "convnext_tiny",
+    "vit_small_patch16_224",
+)
+
 
 def small(weights: Path | None = None) -> model.Network:
     return model.build(DEFAULT_MODEL, PreprocessSpec(), n_classes=3, weights=weights)
@@ -37,19 +48,7 @@ def test_any_timm_name_gives_a_network_of_the_asked_channels() -> None:
     assert embedding.shape == (1, network.head.in_features)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "mobilenetv3_small_050",
-        "resnet18",
-        "resnet50",
-        "efficientnet_b0",
-        "densenet121",
-        "legacy_xception",
-        "convnext_tiny",
-        "vit_small_patch16_224",
-    ],
-)
+@pytest.mark.parametrize("name", NAMED)
 def test_each_named_backbone_learns_from_frames_of_the_built_in_problems(name: str) -> None:
     network = model.build(name, PreprocessSpec(), n_classes=2)
     logits, embedding = network(torch.rand(2, 1, 96, 96))

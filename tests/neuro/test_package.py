@@ -17,6 +17,7 @@ from neuro.errors import PackageError
 from neuro.package import Card
 from neuro.preprocess import PreprocessSpec
 from neuro.sample import Metric
+from tests.neuro.test_model import NAMED
 
 EMBEDDING = 224
 
@@ -280,3 +281,17 @@ def test_a_card_of_format_1_says_nothing_of_splits_and_was_trained_on_the_lakes_
     found = package._parse_card(json.dumps(old | {"format_version": 1}).encode(), saved)
     assert found == replace(card, format_version=1)
     assert (found.splitting, found.leak) == ("own", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMED)
+def test_each_named_backbone_is_written_and_answers_from_its_graph(
+    tmp_path: Path, card: Card, name: str
+) -> None:
+    torch.manual_seed(0)
+    spec = PreprocessSpec()
+    made = model.build(name, spec, n_classes=3)
+    told = replace(card, architecture=name, preprocess=spec)
+    folder = package.save(tmp_path / "p", made, told)
+    restored = package.restore(package.open_verified(folder))
+    assert restored(torch.zeros(1, 1, 96, 96))[0].shape == (1, 3)

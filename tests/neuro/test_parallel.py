@@ -50,6 +50,9 @@ def test_two_processes_learn_and_what_was_ended_continues(mapped: Frames, tmp_pa
     assert ended is not None
     expected = ended["averaged"]
     assert all(torch.equal(t, expected[name]) for name, t in again.network.state_dict().items())
+    whole = in_two(mapped, 12)
+    assert [epoch.loss for epoch in whole.epochs()] == [epoch.loss for epoch in epochs]
+    assert all(torch.equal(t, expected[name]) for name, t in whole.network.state_dict().items())
 
 
 def tell_scores(fabric: Fabric, *, frames: Frames, told: Any) -> None:
