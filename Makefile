@@ -49,6 +49,10 @@ test-all: setup
 test-s3: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m s3 -n 2 --dist loadfile -rs --cov --cov-append --cov-report=term
 
+# On a CUDA device; without one every test is skipped, and says so.
+test-gpu: setup
+	$(BIN)/pytest -m gpu -rs
+
 # On a real Ray cluster on loopback, whose worker is killed.
 test-ray: setup
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements/cluster.lock

@@ -21,6 +21,7 @@ from bench import ingest
 from bench.rivals import timm_script
 from bench.rivals.timm_script import Script
 from neuro import model, problem
+from neuro.machine import Machine
 from neuro.recipe import TrainConfig
 from neuro.rehearsal import InMemory
 from neuro.store import images
@@ -43,6 +44,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--size", type=int, default=224, help="px of a side")
     parser.add_argument("--model", default="resnet18", help="any that neuro trains")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda, of all")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved; medians are shown")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -66,19 +68,20 @@ def main(argv: list[str]) -> None:
         n = len(loaded.frames.labelled("train"))
         print(
             f"{n} real images of a train split, {options.model} at {options.size} px, grey, "
-            f"batches of {options.batch}, {settings.cores()} cores.\nDecoded into frames once, "
-            f"every digest checked: {decoded:.0f} images/s.\n"
+            f"batches of {options.batch}, {Machine(device=options.device)}.\n"
+            f"Decoded into frames once, every digest checked: {decoded:.0f} images/s.\n"
         )
         _measure(loaded, Path(scratch) / "loop", options)
 
 
 def _measure(loaded: Loaded, folder: Path, options: argparse.Namespace) -> None:
     config = TrainConfig(model=options.model, epochs=1 + options.rounds, batch_size=options.batch)
+    machine = Machine(device=options.device)
     calls = {
         LOOP: _loop(loaded, folder, options),
         **_scripts(timm_script.find(options.peers), folder, options),
-        OURS: _ours(Trainer(loaded.frames, loaded.problem, config)),
-        MEMORY: _ours(InMemory(loaded.frames, loaded.problem, config)),
+        OURS: _ours(Trainer(loaded.frames, loaded.problem, config, fabric=machine.fabric())),
+        MEMORY: _ours(InMemory(loaded.frames, loaded.problem, config, fabric=machine.fabric())),
     }
     rates: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(1 + options.rounds):  # the first of each warms up
@@ -119,6 +122,7 @@ def _scripts(
             model=options.model,
             px=options.size,
             batch=options.batch,
+            device=Machine(device=options.device).kind,
         )
         done = timm_script.run(script, [*arguments, "--epochs", "2", *more], TIMEOUT_S)
         shutil.rmtree(folder.parent / "timm", ignore_errors=True)
@@ -153,18 +157,21 @@ def _loop(loaded: Loaded, folder: Path, options: argparse.Namespace) -> Callable
         pictures, options.batch, shuffle=True, drop_last=True, num_workers=settings.cores()
     )
     torch.manual_seed(options.seed)
+    device = torch.device(Machine(device=options.device).kind)
     network = model.build(options.model, loaded.problem.preprocess, n_classes=len(pictures.classes))
+    network = network.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
 
     def epoch() -> float:
         network.train()
         started, n = perf_counter(), 0
         for pixels, targets in batches:
-            loss = F.cross_entropy(network(pixels)[0], targets)
+            loss = F.cross_entropy(network(pixels.to(device))[0], targets.to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             n += len(targets)
+        loss.item()  # until it is known, a GPU is at work
         return n / (perf_counter() - started)
 
     return epoch

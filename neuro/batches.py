@@ -1,5 +1,8 @@
 """Which rows go into which step, and how images of a step are mixed."""
 
+from collections.abc import Iterator
+from typing import TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,6 +10,7 @@ from numpy.typing import NDArray
 from neuro.recipe import TrainConfig
 
 Rows = NDArray[np.int64]
+_T = TypeVar("_T")
 
 
 def split(
@@ -80,3 +84,14 @@ def _box(
         for place, full, side in zip(places, (height, width), sides, strict=True)
     )
     return top, left, sides[0], sides[1]
+
+
+def one_late(made: Iterator[_T]) -> Iterator[_T]:
+    """Each item when the one after it is made: a GPU has work while an answer of it is read."""
+    before = next(made, None)
+    for item in made:
+        if before is not None:
+            yield before
+        before = item
+    if before is not None:
+        yield before

@@ -88,6 +88,23 @@ def build(
     return network
 
 
+@torch.no_grad()
+def check_sides(network: Network, image: torch.Tensor, *, full: int, first: int) -> None:
+    """Find out before the first step that an architecture reads one side only.
+
+    full, first: sides of the frames and of the first views, in px. Raises ConfigError.
+    """
+    for side in dict.fromkeys((full, first)):
+        try:
+            network.glance(nn.functional.interpolate(image, (side, side)))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            remedy = "preprocess.size_px in the problem file" if side == full else "grow_from"
+            raise ConfigError(
+                f"this model cannot read frames of {side} px ({str(error)[:120]}); change {remedy} "
+                "or choose another model"
+            ) from error
+
+
 def hub_weights(name: str) -> Path:
     """The file of timm's pretrained weights: as an earlier call kept it, or from the hub.
 

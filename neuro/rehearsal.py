@@ -45,7 +45,7 @@ class Rehearsal(Trainer):
             self._step = 0  # the rate of the first: one batch again and again must not diverge
             start = perf_counter()
             with seeded(seed, self._device):
-                self._fit(rows, 1)
+                self._fit(rows)
             self._wait()
             yield perf_counter() - start
 
@@ -101,13 +101,13 @@ class Parts(Rehearsal):
         super().__init__(*given, **named)  # type: ignore[arg-type]
         self._optimizer.optimizer.register_step_post_hook(lambda *_: self._wait())
 
-    def _fit(self, rows: NDArray[np.int64], epoch: int) -> float:
+    def _fit(self, rows: NDArray[np.int64]) -> torch.Tensor:
         with record_function("step"):
-            return super()._fit(rows, epoch)
+            return super()._fit(rows)
 
-    def _images(self, rows: NDArray[np.int64]) -> torch.Tensor:
+    def _read(self, rows: NDArray[np.int64]) -> torch.Tensor:
         with record_function("read rows"):
-            found = super()._images(rows)
+            found = super()._read(rows)
             self._wait()
             return found
 
@@ -117,7 +117,7 @@ class Parts(Rehearsal):
             self._wait()
             return found
 
-    def _descend(self, images: torch.Tensor, shares: torch.Tensor) -> float:
+    def _descend(self, images: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         with record_function("forward and backward"):
             value = super()._descend(images, shares)
             self._wait()

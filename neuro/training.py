@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from neuro import augment, batches, losses, metrics, model, optim, preprocess, readiness, recipe
+from neuro import augment, batches, losses, metrics, model, optim, readiness, recipe
 from neuro.checkpoint import Checkpoint
-from neuro.errors import ConfigError, TrainingError
+from neuro.errors import TrainingError
+from neuro.feeding import Feed
 from neuro.frames import Frames
 from neuro.machine import Machine, is_out_of_memory, seed_of, seeded
 from neuro.problem import Problem
@@ -73,6 +74,7 @@ class Trainer:
         self._frames, self._problem, self._config = frames, problem, config
         self._fabric = fabric or Machine().fabric()
         self._device = self._fabric.device
+        self._feed = Feed(frames.pixels, problem.preprocess, self._device)
         self._loss = losses.of(config, counts, self._device)
         with seeded(config.seed, self._device):
             n_classes = len(problem.classes)
@@ -95,7 +97,9 @@ class Trainer:
         self._step = 0
         self._told: list[Epoch] = []
         self._best: dict[str, torch.Tensor] = {}
-        self._check_sizes()
+        full = problem.preprocess.size_px
+        first = recipe.side(config, 1, full)
+        model.check_sides(self._averaged, self._read(self._train[:1]), full=full, first=first)
 
     @property
     def network(self) -> model.Network:
@@ -136,13 +140,13 @@ class Trainer:
         self._chance.manual_seed(seed_of(config.seed, number, 1 + rank))
         among = batches.split(self._train, self._frames.targets[self._train], config, order)
         with seeded(seed_of(config.seed, number, 1 + rank), self._device):
-            found = [self._fit(rows[rank::n], number) for rows in among]
+            found = self._steps([rows[rank::n] for rows in among], number)
         seconds = time.perf_counter() - start
         accuracy, macro_f1 = self._validate()
         return Epoch(
             number=number,
             epochs=config.epochs,
-            loss=float(np.mean(found)),
+            loss=found,
             accuracy=accuracy,
             macro_f1=macro_f1,
             learning_rate=self._optimizer.param_groups[0]["lr"],
@@ -185,8 +189,26 @@ class Trainer:
         self._step, self._at_once = state["step"], state["at_once"]
         self._told = [Epoch(**epoch) for epoch in state["epochs"]]
 
-    def _fit(self, rows: NDArray[np.int64], epoch: int) -> float:
-        """One step on one batch, or this process's part of it; returns its loss."""
+    def _steps(self, among: Sequence[NDArray[np.int64]], epoch: int) -> float:
+        """One step for each batch, or this process's part of it; returns the mean of their losses.
+
+        A loss is read when the next step is under way, so that a GPU never waits to be read.
+        """
+        first, values = self._step + 1, list[float]()
+        for loss in batches.one_late(self._fit(rows) for rows in among):
+            values.append(float(loss))
+            if not math.isfinite(values[-1]):
+                rows = np.sort(among[len(values) - 1])
+                names = ", ".join(str(name)[:12] for name in self._frames.sample_ids[rows])
+                raise TrainingError(
+                    f"the loss is {values[-1]} in epoch {epoch} at step {first + len(values) - 1}; "
+                    f"lower learning_rate (now {self._config.learning_rate}) and start again. The "
+                    f"batch held the samples {names}"
+                )
+        return float(np.mean(values))
+
+    def _fit(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """One step on one batch, or this process's part of it; returns its loss, unread."""
         config = self._config
         rate = optim.rate(
             config, self._step, config.epochs * (len(self._train) // config.batch_size)
@@ -201,13 +223,6 @@ class Trainer:
                 break
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 self._halve(error)
-        if not math.isfinite(value):
-            among = ", ".join(str(name)[:12] for name in self._frames.sample_ids[np.sort(rows)])
-            raise TrainingError(
-                f"the loss is {value} in epoch {epoch} at step {self._step + 1}; lower "
-                f"learning_rate (now {config.learning_rate}) and start again. The batch held "
-                f"the samples {among}"
-            )
         if config.clip:
             self._fabric.clip_gradients(self._network, self._optimizer, max_norm=config.clip)
         self._optimizer.step()
@@ -215,10 +230,11 @@ class Trainer:
         self._average()
         return value
 
-    def _descend(self, images: torch.Tensor, shares: torch.Tensor) -> float:
+    def _descend(self, images: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         """Gradients of a batch, summed over as many images at once as fit; returns its loss."""
         self._optimizer.zero_grad(set_to_none=True)
-        total, value = self._loss.weights(shares).sum(), 0.0
+        total = self._loss.weights(shares).sum()
+        value = torch.zeros((), device=self._device)
         sizes = [torch.split(whole, self._at_once) for whole in (images, shares)]
         pieces = list(zip(*sizes, strict=True))
         for number, (some, of_them) in enumerate(pieces, 1):
@@ -227,7 +243,7 @@ class Trainer:
                 logits, _ = self._network(some)
                 loss = self._loss(logits.float(), of_them).sum() / total
                 self._fabric.backward(loss)
-            value += float(loss.detach())
+            value = value + loss.detach()
         return value
 
     def _halve(self, error: RuntimeError) -> None:
@@ -247,11 +263,14 @@ class Trainer:
 
     def _batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """Views of some rows, (n, c, side, side) float32, and their shares of classes, (n, k)."""
-        views = augment.view(self._images(rows), self._spec, self._chance, self._size_px)
+        views = augment.view(self._read(rows), self._spec, self._chance, self._size_px)
         targets = torch.from_numpy(self._frames.targets[rows])
         shares = F.one_hot(targets, len(self._problem.classes)).float().to(self._device)
         views, shares = batches.mix(views, shares, self._config, self._chance)
         return views.contiguous(memory_format=torch.channels_last), shares
+
+    def _read(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        return self._feed.images(rows)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -266,33 +285,13 @@ class Trainer:
         targets = self._frames.targets[self._val]
         with self._fabric.autocast():
             answers = [
-                self._averaged.glance(self._images(rows)).argmax(dim=1).cpu().numpy()
+                self._averaged.glance(self._feed.images(rows)).argmax(dim=1).cpu().numpy()
                 for rows in np.array_split(self._val, math.ceil(len(self._val) / 256))
             ]
         found = metrics.brief(np.concatenate(answers), targets, len(self._problem.classes))
         # Batch statistics differ by process, and all must agree on when to stop.
         agreed: tuple[float, float] = self._fabric.broadcast(found)
         return agreed
-
-    def _images(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """(n, c, size, size) float32 of some rows, on the device."""
-        pixels = preprocess.to_tensor(self._frames.pixels[rows], self._problem.preprocess)
-        return torch.from_numpy(pixels).to(self._device, memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def _check_sizes(self) -> None:
-        """Some architectures read one size only: find out before the first step."""
-        full = self._problem.preprocess.size_px
-        image = self._images(self._train[:1])
-        for size in dict.fromkeys((full, recipe.side(self._config, 1, full))):
-            try:
-                self._averaged(F.interpolate(image, (size, size)))
-            except (AssertionError, RuntimeError, ValueError) as error:
-                remedy = "preprocess.size_px in the problem file" if size == full else "grow_from"
-                raise ConfigError(
-                    f"model {self._config.model!r} cannot read frames of {size} px "
-                    f"({str(error)[:120]}); change {remedy} or choose another model"
-                ) from error
 
 
 def _floating(network: model.Network) -> list[torch.Tensor]:

@@ -72,14 +72,16 @@ def run(script: Script, arguments: list[str], seconds: float) -> Session:
     return Session(log=log, failed=lines[-1][:160] if started.returncode else "")
 
 
-def plain(folder: Path, out: Path, *, model: str, px: int, batch: int) -> list[str]:
-    """What makes it train on a folder of grey class folders, on the CPU, without looking at any."""
+def plain(  # noqa: PLR0913 - what a user would give
+    folder: Path, out: Path, *, model: str, px: int, batch: int, device: str = "cpu"
+) -> list[str]:
+    """What makes it train on a folder of grey class folders, without looking at any."""
     cores = len(os.sched_getaffinity(0))
     given = f"""
         --data-dir {folder} --val-split= --output {out} --experiment run --checkpoint-hist 1000
         --model {model} --num-classes {len(list(folder.iterdir()))} --in-chans 1
         --input-size 1 {px} {px} --mean 0.5 --std 0.5 --batch-size {batch} --workers {cores}
-        --device cpu
+        --device {device}
     """
     return given.split()
 

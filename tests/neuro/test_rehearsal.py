@@ -3,11 +3,14 @@ import json
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from neuro import preprocess, rehearsal
+from neuro import rehearsal
 from neuro.errors import ConfigError
+from neuro.feeding import Feed
 from neuro.machine import Machine
 from neuro.rehearsal import InMemory, Rehearsal
 from neuro.training import Epoch
@@ -33,13 +36,13 @@ def test_only_in_memory_one_batch_is_read_for_all_steps(
     monkeypatch: pytest.MonkeyPatch, kind: type[Rehearsal], read: int
 ) -> None:
     trial = kind(discs(), PROBLEM, CONFIG, fabric=HERE.fabric())
-    reads, to_tensor = [], preprocess.to_tensor
+    reads, images = [], Feed.images
 
-    def counted(*given: object) -> object:
+    def counted(self: Feed, rows: NDArray[np.int64]) -> torch.Tensor:
         reads.append(1)
-        return to_tensor(*given)
+        return images(self, rows)
 
-    monkeypatch.setattr(preprocess, "to_tensor", counted)
+    monkeypatch.setattr(Feed, "images", counted)
     list(islice(trial.steps(), 3))
     assert len(reads) == read
 
