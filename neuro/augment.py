@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 import torch
 import torch.nn.functional as F
 
+from neuro.machine import sent
 from neuro.problem import Augmentation
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -46,7 +47,7 @@ def view(
         # A seed drawn on the CPU: a device's own generator would need a state of its own.
         seed = int(torch.randint(2**62, (1,), generator=generator))
         on_device = torch.Generator(batch.device).manual_seed(seed)
-        deviation = spec.noise * torch.rand(len(batch), generator=generator).to(batch.device)
+        deviation = sent(spec.noise * torch.rand(len(batch), generator=generator), batch.device)
         noise = torch.randn(seen.shape, generator=on_device, device=batch.device)
         seen = seen + deviation.reshape(-1, 1, 1, 1) * noise
     return seen
@@ -121,7 +122,7 @@ def _blurred(images: torch.Tensor, deviation_px: torch.Tensor) -> torch.Tensor:
     far = torch.arange(-2.0, 3.0)
     weights = torch.exp(-0.5 * (far / deviation_px.clamp_min(1e-3)[:, None]) ** 2)
     line = (weights / weights.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
-    kernel = line.to(images.device)[:, None]
+    kernel = sent(line, images.device)[:, None]
     seen = images.reshape(1, n * channels, height, width)
     seen = F.pad(seen, (2, 2, 2, 2), mode="replicate")
     seen = F.conv2d(seen, kernel[..., None, :], groups=n * channels)
@@ -131,9 +132,9 @@ def _blurred(images: torch.Tensor, deviation_px: torch.Tensor) -> torch.Tensor:
 
 def _signed(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """(n,) float32, uniform in -1..1."""
-    return (2 * torch.rand(len(batch), generator=generator) - 1).to(batch.device)
+    return sent(2 * torch.rand(len(batch), generator=generator) - 1, batch.device)
 
 
 def _sign(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """(n,) float32, -1 or 1."""
-    return (2 * torch.randint(2, (len(batch),), generator=generator) - 1.0).to(batch.device)
+    return sent(2 * torch.randint(2, (len(batch),), generator=generator) - 1.0, batch.device)

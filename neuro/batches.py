@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from neuro.machine import sent
 from neuro.recipe import TrainConfig
 
 Rows = NDArray[np.int64]
@@ -51,7 +52,7 @@ def mix(
         return images, shares
     kind = kinds[int(torch.randint(len(kinds), (1,), generator=generator))]
     part = _beta(getattr(config, kind), generator)
-    order = torch.randperm(len(images), generator=generator).to(images.device)
+    order = sent(torch.randperm(len(images), generator=generator), images.device)
     if kind == "mixup":
         return _between(images, images[order], part), _between(shares, shares[order], part)
     top, left, height, width = _box(images.shape[2], images.shape[3], part, generator)

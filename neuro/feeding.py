@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from neuro.machine import sent
 from neuro.preprocess import PreprocessSpec
 
 _log = logging.getLogger(__name__)
@@ -27,20 +28,18 @@ class Feed:
         self._pixels, self._spec, self._device = pixels, spec, device
         self._there: torch.Tensor | None = None
         if device.type == "cuda":
+            torch.cuda.empty_cache()  # what torch keeps for itself is not free, but would be
             free, _ = torch.cuda.mem_get_info(device)
             if pixels.nbytes <= _SHARE * free:
-                self._there = _sent(pixels, device)
+                self._there = _whole(pixels, device)
             where = "lie on the GPU" if self._there is not None else "go to the GPU by batch"
             _log.info("%d frames, %.1f GB, %s", len(pixels), pixels.nbytes / 1e9, where)
 
     def images(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Some rows, (n, c, size, size) float32 in channels_last, as ``preprocess.to_tensor``."""
         if self._there is not None:
-            return scaled(self._there[torch.from_numpy(rows).to(self._device)], self._spec)
-        taken = torch.from_numpy(self._pixels[rows])
-        if self._device.type == "cuda":
-            taken = taken.pin_memory().to(self._device, non_blocking=True)
-        return scaled(taken, self._spec)
+            return scaled(self._there[sent(torch.from_numpy(rows), self._device)], self._spec)
+        return scaled(sent(torch.from_numpy(self._pixels[rows]), self._device), self._spec)
 
 
 def scaled(pixels: torch.Tensor, spec: PreprocessSpec) -> torch.Tensor:
@@ -57,7 +56,7 @@ def scaled(pixels: torch.Tensor, spec: PreprocessSpec) -> torch.Tensor:
     return (images - mean) / deviation.clamp_min(1e-3)
 
 
-def _sent(pixels: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+def _whole(pixels: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     """All frames on the device, without a second copy of them here."""
     there = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
     for start in range(0, len(pixels), _PART):

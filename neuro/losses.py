@@ -1,5 +1,6 @@
 """What a training makes small, on targets that may be shares of classes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, TrainingError
 from neuro.recipe import TrainConfig
 
 _MAX_CLASS_WEIGHT = 4.0
@@ -65,3 +66,11 @@ def of(config: TrainConfig, counts: NDArray[np.int64], device: torch.device) -> 
 def class_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     """Weight of each class, (k,): rare ones weigh more, up to a bound, so noise does not rule."""
     return np.asarray(np.minimum(counts.max() / counts, _MAX_CLASS_WEIGHT), dtype=np.float32)
+
+
+def diverged(value: float, place: str, config: TrainConfig, names: Sequence[str]) -> TrainingError:
+    """The error of a loss that is not finite, with the samples of its batch."""
+    return TrainingError(
+        f"the loss is {value} {place}; lower learning_rate (now {config.learning_rate}) and start "
+        f"again. The batch held the samples {', '.join(name[:12] for name in names)}"
+    )

@@ -91,6 +91,11 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on a device; a GPU goes on with what it computes meanwhile."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether it was memory that ran out, as torch's allocators and cuBLAS say it."""
     told = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")

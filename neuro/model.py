@@ -234,11 +234,13 @@ def _positioned(stored: Tensors, backbone: Any) -> dict[str, str]:
     """Positions of a vision transformer for another side than the file's, resampled."""
     name = "pos_embed"
     held, wanted = stored.get(name), backbone.state_dict().get(name)
-    if held is None or wanted is None or held.ndim != wanted.ndim or held.shape == wanted.shape:
+    grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
+    if held is None or wanted is None or grid is None or held.shape == wanted.shape:
+        return {}
+    if not held.ndim == wanted.ndim == 3:
         return {}
     from timm.layers.pos_embed import resample_abs_pos_embed
 
-    grid = backbone.patch_embed.grid_size
     before = wanted.shape[1] - grid[0] * grid[1]
     stored[name] = resample_abs_pos_embed(held, [*grid], num_prefix_tokens=before)
     return {name: f"resampled to {grid[0]} x {grid[1]} patches"}

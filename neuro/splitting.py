@@ -189,7 +189,7 @@ def _drawn(groups: Mapping[str, Sequence[Member]], splitting: Splitting) -> dict
         return split.share_out(groups, {n: share / total for n, share in rest.items()}, SEED)
     dealt = split.folds(groups, splitting.of, SEED)
     others = {name: members for name, members in groups.items() if dealt[name] != splitting.fold}
-    parts = min(_CALIBRATE_OF, len(others))
+    parts = min(_CALIBRATE_OF, max(2, len(others) // 2))
     part = split.folds(others, parts, SEED + splitting.fold)
     return dict.fromkeys(groups, "val") | {
         name: "calibration" if number == parts else "train" for name, number in part.items()

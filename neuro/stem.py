@@ -22,8 +22,8 @@ class Stem:
     def take_unit(self, stored: Tensors) -> dict[str, str]:
         """Let the stem take pixels of 0..1: what was done to its pictures becomes part of it.
 
-        Exact inside the picture where the stem has a bias; where it has none a norm follows, which
-        takes the mean off. Returns what was done, by name.
+        Exact inside the picture where the stem has a bias. Where it has none, the mean is left to
+        the norm that follows: batch norm takes it off. Returns what was done, by name.
         """
         if not any(self.mean) and set(self.deviation) == {1.0}:
             return {}

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from neuro import augment, batches, losses, metrics, model, optim, readiness, recipe
 from neuro.checkpoint import Checkpoint
-from neuro.errors import TrainingError
 from neuro.feeding import Feed
 from neuro.frames import Frames
-from neuro.machine import Machine, is_out_of_memory, seed_of, seeded
+from neuro.machine import Machine, is_out_of_memory, seed_of, seeded, sent
 from neuro.problem import Problem
 from neuro.recipe import TrainConfig
 from neuro.weights import Report
@@ -198,13 +197,9 @@ class Trainer:
         for loss in batches.one_late(self._fit(rows) for rows in among):
             values.append(float(loss))
             if not math.isfinite(values[-1]):
-                rows = np.sort(among[len(values) - 1])
-                names = ", ".join(str(name)[:12] for name in self._frames.sample_ids[rows])
-                raise TrainingError(
-                    f"the loss is {values[-1]} in epoch {epoch} at step {first + len(values) - 1}; "
-                    f"lower learning_rate (now {self._config.learning_rate}) and start again. The "
-                    f"batch held the samples {names}"
-                )
+                names = self._frames.sample_ids[np.sort(among[len(values) - 1])]
+                place = f"in epoch {epoch} at step {first + len(values) - 1}"
+                raise losses.diverged(values[-1], place, self._config, names.tolist())
         return float(np.mean(values))
 
     def _fit(self, rows: NDArray[np.int64]) -> torch.Tensor:
@@ -224,7 +219,10 @@ class Trainer:
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 self._halve(error)
         if config.clip:
-            self._fabric.clip_gradients(self._network, self._optimizer, max_norm=config.clip)
+            # What is not finite is told where the loss is read, with its samples.
+            self._fabric.clip_gradients(
+                self._network, self._optimizer, max_norm=config.clip, error_if_nonfinite=False
+            )
         self._optimizer.step()
         self._step += 1
         self._average()
@@ -265,7 +263,7 @@ class Trainer:
         """Views of some rows, (n, c, side, side) float32, and their shares of classes, (n, k)."""
         views = augment.view(self._read(rows), self._spec, self._chance, self._size_px)
         targets = torch.from_numpy(self._frames.targets[rows])
-        shares = F.one_hot(targets, len(self._problem.classes)).float().to(self._device)
+        shares = sent(F.one_hot(targets, len(self._problem.classes)).float(), self._device)
         views, shares = batches.mix(views, shares, self._config, self._chance)
         return views.contiguous(memory_format=torch.channels_last), shares
 
@@ -284,9 +282,10 @@ class Trainer:
         """Accuracy and macro-F1 of the averaged weights on the val split, in one pose."""
         targets = self._frames.targets[self._val]
         with self._fabric.autocast():
+            pieces = math.ceil(len(self._val) / (4 * self._at_once))
             answers = [
-                self._averaged.glance(self._feed.images(rows)).argmax(dim=1).cpu().numpy()
-                for rows in np.array_split(self._val, math.ceil(len(self._val) / 256))
+                self._averaged.glance(self._read(rows)).argmax(dim=1).cpu().numpy()
+                for rows in np.array_split(self._val, pieces)
             ]
         found = metrics.brief(np.concatenate(answers), targets, len(self._problem.classes))
         # Batch statistics differ by process, and all must agree on when to stop.

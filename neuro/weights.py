@@ -17,7 +17,7 @@ from neuro.errors import ConfigError, TrainingError
 SHORTEST = 8  # of a digest that is given by its beginning
 _SHOWN = 5
 _WRAPPERS = ("state_dict", "model", "model_state_dict")  # what scripts put around the tensors
-_PREFIXES = ("_orig_mod.", "module.", "model.", "backbone.")  # compiled, parallel, Lightning, ours
+_AROUND, _OURS = ("_orig_mod.", "module.", "model."), "backbone."  # compiled, parallel, Lightning
 _COUNTER = ".num_batches_tracked"  # older files have none, and nothing is computed from it
 
 Tensors = dict[str, torch.Tensor]
@@ -48,9 +48,11 @@ def fill(
     Raises ConfigError for no such file, TrainingError for one that cannot be read or does not fit.
     """
     stored, sha256 = _read(path)
-    is_ours = all(name.startswith(("backbone.", "head.")) for name in stored)
     wanted = backbone.state_dict()
-    stored = _bare(stored, wanted)
+    stored = _bare(stored, wanted, _AROUND)
+    heads = {"head.weight", "head.bias"}
+    is_ours = all(n in heads or n.startswith(_OURS) for n in stored) and heads <= set(stored)
+    stored = _bare(stored, wanted, (_OURS,))
     skipped = {
         name: "the classifier of the file's own classes"
         for name in set(stored) - set(wanted)
@@ -115,9 +117,9 @@ def _read(path: Path) -> tuple[Tensors, str]:
     return tensors, hashlib.sha256(raw).hexdigest()
 
 
-def _bare(stored: Tensors, wanted: Collection[str]) -> Tensors:
+def _bare(stored: Tensors, wanted: Collection[str], prefixes: Collection[str]) -> Tensors:
     """The tensors by the network's own names, without those of what was around it."""
-    around = [each for each in _PREFIXES if not any(name.startswith(each) for name in wanted)]
+    around = [each for each in prefixes if not any(name.startswith(each) for name in wanted)]
     for prefix in 2 * around:  # they lie in each other in any order
         stored = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}
     return stored

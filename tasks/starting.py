@@ -56,6 +56,7 @@ def of_champion(card: Card) -> Path | None:
             f"the champion started from the weights {card.weights_sha256}, and {path} is not "
             "here; put that file there, or train by hand with neuro train --weights FILE"
         )
+    files.require(path, card.weights_sha256)
     return path
 
 
@@ -65,7 +66,9 @@ def _keep(path: Path, sha256: str) -> Path:
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".new-") as scratch:
-            Path(shutil.copy(path, scratch)).replace(kept)
+            copied = Path(shutil.copy(path, scratch))
+            files.require(copied, sha256)
+            copied.replace(kept)
     files.require(kept, sha256)
     return kept
 

@@ -95,20 +95,31 @@ def worker(folder: Path, stack: dict[str, Any]) -> Iterator[subprocess.Popen[byt
             start_new_session=True,
         ) as program,
     ):
-        yield program
+        try:
+            yield program
+        finally:
+            end(folder)
+
+
+def end(folder: Path) -> None:
+    """Kill the worker of a folder and whatever it has started, wherever that belongs."""
+    home = f"NEURO_HOME={folder / 'home'}".encode()
+    for one in Path("/proc").glob("[0-9]*"):
+        with suppress(ProcessLookupError, FileNotFoundError, PermissionError):
+            if home in (one / "environ").read_bytes().split(b"\0"):
+                os.kill(int(one.name), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
 def killed(servers: Path, stack: dict[str, Any], elsewhere: Path) -> float:
     """When a worker was killed, and all that it had started, in the middle of a training."""
-    with worker(elsewhere, stack) as program:
+    log = elsewhere / "log"
+    with worker(elsewhere, stack):
         asked = run(servers, [PREFECT, *ASKED])
         assert asked.returncode == 0, asked.stdout + asked.stderr
-        wait_for(lambda: [*elsewhere.glob("home/frames/*/training.pt")], elsewhere / "log")
-        for one in Path("/proc").glob("[0-9]*"):
-            with suppress(ProcessLookupError, FileNotFoundError):
-                if os.getsid(int(one.name)) == program.pid:
-                    os.kill(int(one.name), signal.SIGKILL)
+        wait_for(lambda: "epoch 5/" in log.read_text(), log)
+    assert [*elsewhere.glob("home/frames/*/training.pt")] != []
+    assert [run["info"]["status"] for run in mlflow_runs(stack)] == ["RUNNING"]
     return time.time()
 
 
@@ -121,6 +132,13 @@ def trained(servers: Path, stack: dict[str, Any], elsewhere: Path, killed: float
         program.send_signal(signal.SIGTERM)
         assert program.wait(30) == 0, (elsewhere / "log").read_text()
     return elsewhere
+
+
+def mlflow_runs(stack: dict[str, Any]) -> list[dict[str, Any]]:
+    url = f"{stack['mlflow_tracking_uri']}/api/2.0/mlflow/runs/search"
+    answer = httpx.post(url, json={"experiment_ids": ["1"]}, trust_env=False)
+    runs: list[dict[str, Any]] = answer.raise_for_status().json()["runs"]
+    return runs
 
 
 def wait_for(found: Callable[[], object], log: Path) -> None:
@@ -155,8 +173,7 @@ def test_a_training_whose_worker_was_killed_goes_on_in_its_own_run(
 ) -> None:
     api = f"{stack['mlflow_tracking_uri']}/api/2.0/mlflow"
     with httpx.Client(trust_env=False) as mlflow:
-        found = mlflow.post(f"{api}/runs/search", json={"experiment_ids": ["1"]}).json()
-        (only,) = found["runs"]
+        (only,) = mlflow_runs(stack)
         asked = {"run_id": only["info"]["run_id"], "metric_key": "loss"}
         told = mlflow.get(f"{api}/metrics/get-history", params=asked).json()["metrics"]
     assert only["info"]["status"] == "FINISHED"

@@ -176,8 +176,11 @@ def test_a_class_without_training_images_is_named() -> None:
         training.Trainer(replace(frames, targets=targets), PROBLEM, CONFIG)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_with_its_epoch_step_and_samples() -> None:
-    trainer = training.Trainer(discs(), PROBLEM, CONFIG)
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_epoch_step_and_samples(
+    clip: float,
+) -> None:
+    trainer = training.Trainer(discs(), PROBLEM, replace(CONFIG, clip=clip))
     epochs = trainer.epochs()
     next(epochs)
     with torch.no_grad():
