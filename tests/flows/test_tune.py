@@ -163,6 +163,7 @@ def test_a_recipe_that_is_given_whole_leaves_nothing_to_search(ready: Path) -> N
         trained(ready, changes=dict.fromkeys(EVERY), tune=2)
 
 
+@pytest.mark.slow
 def test_trials_are_trained_by_two_devices_and_a_stopped_one_leaves_no_process(
     ready: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
