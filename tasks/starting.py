@@ -27,8 +27,8 @@ class Asked:
 def weights(model: str, problem: Problem, asked: Asked) -> Path | None:
     """The file to start from, kept in the home, or None for a random start.
 
-    Refused here, before any work: a model that nobody knows or that cannot read the problem's
-    frames, and a file that is not there, not the one asked for, or of another model.
+    Refused here, before any work: a model that nobody knows, and a file that is not there, not the
+    one asked for, or not of this model for the problem's frames.
     """
     models.check(model)
     if asked.pretrained and asked.weights:

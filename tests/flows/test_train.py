@@ -12,10 +12,11 @@ from flows.erase import erase
 from flows.ingest import ingest
 from flows.train import train
 from neuro import checkpoint, package
+from neuro import problem as problems
 from neuro.errors import ConfigError, TrainingError, UnknownNameError
 from neuro.recipe import TrainConfig
 from neuro.store import releases
-from tasks import data, starting
+from tasks import data, models, retrain, starting
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
@@ -80,9 +81,11 @@ def test_what_a_champion_started_from_starts_its_successor(ready: Path) -> None:
     expected = start.read_bytes()
     shutil.rmtree(first)
     card = tuned.card
-    kept = starting.of_champion(card)
+    champion = models.load(problems.load("brain"), str(tuned.folder))
+    kept = retrain.setup(champion, TrainConfig()).weights
     assert kept is not None
     assert kept.read_bytes() == expected
+    assert retrain.setup(champion, TrainConfig(model="cnn")).weights is None
     kept.unlink()
     with pytest.raises(ConfigError, match=rf"{card.weights_sha256}.* put that file there"):
         starting.of_champion(card)
