@@ -89,7 +89,7 @@ def build(
 
 
 @torch.no_grad()
-def check_sides(network: Network, image: torch.Tensor, *, full: int, first: int) -> None:
+def check_sides(name: str, network: Network, image: torch.Tensor, *, full: int, first: int) -> None:
     """Find out before the first step that an architecture reads one side only.
 
     full, first: sides of the frames and of the first views, in px. Raises ConfigError.
@@ -100,8 +100,8 @@ def check_sides(network: Network, image: torch.Tensor, *, full: int, first: int)
         except (AssertionError, RuntimeError, ValueError) as error:
             remedy = "preprocess.size_px in the problem file" if side == full else "grow_from"
             raise ConfigError(
-                f"this model cannot read frames of {side} px ({str(error)[:120]}); change {remedy} "
-                "or choose another model"
+                f"model {name!r} cannot read frames of {side} px ({str(error)[:120]}); change "
+                f"{remedy} or choose another model"
             ) from error
 
 

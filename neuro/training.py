@@ -97,8 +97,8 @@ class Trainer:
         self._told: list[Epoch] = []
         self._best: dict[str, torch.Tensor] = {}
         full = problem.preprocess.size_px
-        first = recipe.side(config, 1, full)
-        model.check_sides(self._averaged, self._read(self._train[:1]), full=full, first=first)
+        image, first = self._read(self._train[:1]), recipe.side(config, 1, full)
+        model.check_sides(config.model, self._averaged, image, full=full, first=first)
 
     @property
     def network(self) -> model.Network:

@@ -290,7 +290,10 @@ def only_so_much_memory(more: int) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        ("levit_128s", r"model cannot read frames of 40 px \(The size .*change preprocess.size_px"),
+        (
+            "levit_128s",
+            r".levit_128s. cannot read frames of 40 px \(The .*change preprocess",
+        ),
         ("xcit_nano_12_p16_224", r"cannot be built for frames of 40 px \(.patch_size. should"),
     ],
 )
