@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.ingest import SETS
-from neuro import image, preprocess
-from neuro.preprocess import PreprocessSpec
-from tasks import settings
+from neuro.images import preprocess, sanitize
+from neuro.images.preprocess import PreprocessSpec
+from tasks.runtime import settings
 
 LARGE_PX = 1024
 QUALITY = 90  # of a large JPEG, as in `bench ingest`
@@ -76,7 +76,7 @@ def _cases(data: Path, options: argparse.Namespace) -> list[Case]:
     cases: list[Case] = []
     for what, name in zip(SMALL, SETS, strict=True):
         paths = rng.sample(sorted((data / name).rglob("*.jp*g")), options.files)
-        stored = [image.clean(path.read_bytes()).stored for path in paths]
+        stored = [sanitize.clean(path.read_bytes()).stored for path in paths]
         cases += [
             Case(what=what, kind="JPEG", mode="L", size_px=s, stored=stored) for s in (224, 96)
         ]
@@ -107,7 +107,7 @@ def _large(raws: Sequence[bytes], kind: str) -> bytes:
         canvas.paste(tile, (number % across * side, number // across * side))
     buffer = io.BytesIO()
     canvas.save(buffer, kind, quality=QUALITY)
-    return image.clean(buffer.getvalue()).stored
+    return sanitize.clean(buffer.getvalue()).stored
 
 
 def _row(case: Case, pool: ThreadPoolExecutor, rounds: int) -> str:

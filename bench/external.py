@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from bench import ingest
-from neuro import inference, metrics, package, problem, twins
-from neuro.harmonics import Vectors
-from neuro.store import joins
-from neuro.store.lake import Lake
-from tasks import data, settings
-from tasks.data import Loaded
+from neuro.duplicates import near_duplicates
+from neuro.duplicates.pose_invariants import Vectors
+from neuro.evaluation import metrics
+from neuro.lake import sample_columns
+from neuro.lake.lake import Lake
+from neuro.models import package
+from neuro.prediction import predict
+from neuro.problems import problem
+from tasks.load import release_data
+from tasks.load.release_data import Loaded
+from tasks.runtime import settings
 
 PROBLEM = "brain_tumor"
 FOLDERS = {"yes": "tumor", "no": "no_tumor"}
@@ -31,7 +36,7 @@ def main(argv: list[str]) -> None:
     if not source:
         parser.error("set NEURO_REAL_DATA to the folder that holds brain_external")
     question = problem.load(PROBLEM)
-    held = data.load(Lake(options.lake), question, options.release)
+    held = release_data.load(Lake(options.lake), question, options.release)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["NEURO_HOME"] = scratch
         delivery = Path(scratch) / "delivery"
@@ -39,14 +44,14 @@ def main(argv: list[str]) -> None:
             shutil.copytree(Path(source) / "brain_external" / "navoneel" / folder, delivery / label)
         lake = Lake(str(Path(scratch) / "lake"))
         ingest.whole(lake, question, delivery, settings.cores())
-        _score(package.open_verified(options.package), held, data.load(lake, question))
+        _score(package.open_verified(options.package), held, release_data.load(lake, question))
 
 
 def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
     """Print what the package answers on what came and is no twin of what is held."""
     looks = [_looks(held), _looks(came)]
     first = len(looks[0])
-    pairs = twins.find(np.concatenate(looks), first, came.problem.groups.twin_cosine)
+    pairs = near_duplicates.find(np.concatenate(looks), first, came.problem.groups.twin_cosine)
     known = np.unique(pairs[pairs[:, 0] < first, 1]) - first
     frames = came.frames
     rows = np.setdiff1d(np.flatnonzero(frames.targets >= 0), known)
@@ -55,9 +60,7 @@ def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
         f"holds and left out; {len(rows)} are asked, in {len(np.unique(frames.groups[rows]))} "
         "groups.\n"
     )
-    answers = inference.predict_frames(
-        inference.load(found), frames, rows, model_version=found.digest
-    )
+    answers = predict.predict_frames(predict.load(found), frames, rows, model_version=found.digest)
     classes = came.problem.classes
     told = np.array([answer.probabilities for answer in answers])
     for metric in metrics.score(told, frames.targets[rows], frames.groups[rows], classes):
@@ -71,5 +74,5 @@ def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
 
 def _looks(loaded: Loaded) -> Vectors:
     ids = loaded.frames.sample_ids.tolist()
-    small = joins.thumbnails(loaded.lake, loaded.release, ids)
-    return twins.vectors([small[name] for name in ids])
+    small = sample_columns.thumbnails(loaded.lake, loaded.release, ids)
+    return near_duplicates.vectors([small[name] for name in ids])

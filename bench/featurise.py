@@ -21,13 +21,15 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from bench import ingest
-from neuro import embedding, model, problem
-from neuro.embedding import PRECISIONS, Backbone
-from neuro.model import Extractor
-from neuro.store import releases
-from neuro.store.lake import Lake
-from neuro.store.releases import Release
-from tasks import shards
+from neuro.features import embedding
+from neuro.features.embedding import PRECISIONS, Backbone
+from neuro.lake import releases
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.models import backbone
+from neuro.models.backbone import Extractor
+from neuro.problems import problem
+from tasks.runtime import shards
 
 ASKED = 2.5  # times the loop
 CLOSE = 1e-2
@@ -68,7 +70,7 @@ def main(argv: list[str]) -> None:
 
 
 def _measure(held: Held, ids: list[str], folder: Path, options: argparse.Namespace) -> None:
-    made = model.extractor(options.model)
+    made = backbone.extractor(options.model)
     calls: dict[str, Callable[[], Vectors]] = {
         "torchvision loop": _loop(made, folder, options.model)
     }

@@ -12,8 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuro import vet
-from neuro.image import CleanImage
+from neuro.images import sandbox
+from neuro.images.sanitize import CleanImage
 
 VALID = ("brain", "chest", "skin")
 # A mark of the manifest -> the outcomes that agree with it.
@@ -80,7 +80,7 @@ def valid(root: Path, name: str, options: argparse.Namespace) -> dict[Path, str]
 
 def judge(expected: dict[Path, str]) -> list[Outcome]:
     """Vet one file after the other, each timed by the wall clock, in one child."""
-    child, outcomes = vet.Child(vet.VetConfig()), []
+    child, outcomes = sandbox.Child(sandbox.VetConfig()), []
     child.check([Path(__file__)])  # started: its start is not the first file's time
     for path, mark in expected.items():
         start = time.perf_counter()

@@ -14,10 +14,10 @@ from time import perf_counter, process_time
 
 import pyarrow as pa
 
-from neuro.store import changes, releases
-from neuro.store.lake import Lake
-from neuro.store.releases import Draft, Release
-from neuro.store.tables import SCHEMAS
+from neuro.lake import release_diff, releases
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Draft, Release
+from neuro.lake.schema import SCHEMAS
 
 TARGET_S = 5.0
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -102,7 +102,7 @@ def _diff(uri: str) -> Cost:
 
     def step() -> str:
         first, second = releases.history(lake, "bench")
-        found = changes.diff(lake, first, second)
+        found = release_diff.diff(lake, first, second)
         return f"{len(found.added)} added, {len(found.relabelled)} relabelled"
 
     return _cost(step)

@@ -19,10 +19,12 @@ from time import perf_counter
 
 from PIL import Image
 
-from neuro import delivery, ingestion, problem, vet
-from neuro.arrivals import Run
-from neuro.problem import Problem
-from neuro.store.lake import Lake
+from neuro.images import sandbox
+from neuro.ingest import delivery, pipeline
+from neuro.ingest.vet_new import Run
+from neuro.lake.lake import Lake
+from neuro.problems import problem
+from neuro.problems.problem import Problem
 
 SETS = ("brain", "chest", "skin")
 PROBLEM = """
@@ -124,18 +126,18 @@ def whole(lake: Lake, question: Problem, folder: Path, workers: int) -> str:
     """Everything `neuro ingest --local` does, passport included, but for starting Python."""
     marks = [perf_counter()]
     found = delivery.read(folder, question)
-    config = vet.VetConfig(workers=workers)
+    config = sandbox.VetConfig(workers=workers)
     run = Run(
         problem=question,
         delivery=found,
-        check=lambda paths: vet.check_files(paths, config),
+        check=lambda paths: sandbox.check_files(paths, config),
         now=datetime.now(UTC),
     )
-    staged = ingestion.stage(lake, run)
+    staged = pipeline.stage(lake, run)
     marks.append(perf_counter())
-    passport = ingestion.audit_branch(staged)
+    passport = pipeline.audit_branch(staged)
     marks.append(perf_counter())
-    facts = ingestion.receipt(staged, ingestion.publish(staged, passport))
+    facts = pipeline.receipt(staged, pipeline.publish(staged, passport))
     marks.append(perf_counter())
     spent = [f"{b - a:.1f}" for a, b in pairwise(marks)]
     named = zip(("stage", "audit", "publish"), spent, strict=True)

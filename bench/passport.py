@@ -21,8 +21,9 @@ from bench.rivals import judging, running
 from bench.rivals.finders import Request
 from bench.rivals.judging import Judged, Truth
 from bench.rivals.running import Run
-from neuro import image, problem
-from neuro.problem import Problem
+from neuro.images import sanitize
+from neuro.problems import problem
+from neuro.problems.problem import Problem
 
 ASKED = {"mirror": 0.98, "rotate": 0.98, "re-encode": 0.98, "crop": 0.90, "gamma": 0.90}
 TARGET_CPU_S = 60.0
@@ -221,7 +222,7 @@ def plant(
     context = multiprocessing.get_context("spawn")  # our libraries have threads: no fork
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context) as pool:
         small = [*pool.map(_thumbnail_of, [real.path for real in reals], chunksize=64)]
-    small += [image.clean(copy.raw).thumbnail for copy in drawn]
+    small += [sanitize.clean(copy.raw).thumbnail for copy in drawn]
     return Planted(
         name=name,
         question=question,
@@ -241,7 +242,7 @@ def _distinct(reals: Sequence[Real]) -> list[Real]:
 
 
 def _thumbnail_of(path: Path) -> bytes:
-    return image.clean(path.read_bytes()).thumbnail
+    return sanitize.clean(path.read_bytes()).thumbnail
 
 
 def _written(planted: Planted, scratch: Path) -> Request:

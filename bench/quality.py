@@ -19,13 +19,15 @@ from bench import ingest
 from bench.rivals import curves, learners, ourselves, running, timm_script
 from bench.rivals.curves import Scored, Truth
 from bench.rivals.timm_script import Script
-from neuro import frames, problem, split
-from neuro.problem import Problem
+from neuro.dataset import frames
+from neuro.lake import images, releases
+from neuro.lake.lake import Lake
+from neuro.problems import problem
+from neuro.problems.problem import Problem
 from neuro.sample import Sample
-from neuro.split import Member
-from neuro.store import images, releases
-from neuro.store.lake import Lake
-from tasks import settings
+from neuro.splits import assign
+from neuro.splits.assign import Member
+from tasks.runtime import settings
 
 NAMED = {
     "lookup": "look-up",
@@ -159,7 +161,7 @@ def _split(samples: Sequence[Sample], most: int, seed: int) -> dict[str, str]:
     for name in sorted(groups):
         if not most or (len(groups[name]) <= most / 20 and sum(map(len, taken.values())) < most):
             taken[name] = groups[name]
-    drawn = split.share_out(taken, SHARES, seed)
+    drawn = assign.share_out(taken, SHARES, seed)
     return {m.sample_id: drawn[name] for name, members in taken.items() for m in members}
 
 

@@ -58,7 +58,8 @@ def command() -> None:
         marks["wall"].append(time())
         marks["cpu"].append(process_time())
 
-    from deployments import cli, console
+    from deployments import console
+    from deployments.cli import app
 
     mark()
     load = console._load  # where the command ends and the flow begins
@@ -71,7 +72,7 @@ def command() -> None:
 
     console._load = marked
     try:
-        cli.main()
+        app.main()
     finally:
         _write(marks)
 

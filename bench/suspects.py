@@ -16,8 +16,9 @@ from sklearn.metrics import average_precision_score
 from bench import passport, plants
 from bench.passport import Planted
 from bench.rivals import judging, running
-from neuro import nearest, suspects
-from neuro import twins as twinning
+from neuro.duplicates import near_duplicates as twinning
+from neuro.duplicates import neighbours
+from neuro.passport import label_errors
 
 SHARE = 0.03
 ASKED = 5  # times chance, which is the share
@@ -110,8 +111,8 @@ def rank(data: Labelled, *, is_grouped: bool = True) -> Scores:
     groups = data.groups if is_grouped else np.arange(len(rows))
     names = [str(group) for group in groups.tolist()]
     labels = data.labels.astype(np.str_)  # one digit: sorted as numbers are
-    near = nearest.Neighbours(rows).closest
-    shares = suspects.borne_out(rows, labels, names, near)
+    near = neighbours.Neighbours(rows).closest
+    shares = label_errors.borne_out(rows, labels, names, near)
     return 1 - shares[np.arange(len(rows)), np.unique(labels, return_inverse=True)[1]]
 
 

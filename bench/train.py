@@ -20,15 +20,17 @@ from torchvision.datasets import ImageFolder
 from bench import ingest
 from bench.rivals import timm_script
 from bench.rivals.timm_script import Script
-from neuro import model, problem
-from neuro.machine import Machine
-from neuro.recipe import TrainConfig
-from neuro.rehearsal import InMemory
-from neuro.store import images
-from neuro.store.lake import Lake
-from neuro.training import Trainer
-from tasks import data, settings
-from tasks.data import Loaded
+from neuro.lake import images
+from neuro.lake.lake import Lake
+from neuro.models import backbone
+from neuro.problems import problem
+from neuro.training.config import TrainConfig
+from neuro.training.device import Machine
+from neuro.training.profiling import InMemory
+from neuro.training.trainer import Trainer
+from tasks.load import release_data
+from tasks.load.release_data import Loaded
+from tasks.runtime import settings
 
 ASKED = {96: 1.8}  # times the loop at this size, in px
 ASKED_ELSE = 2.2
@@ -63,7 +65,7 @@ def main(argv: list[str]) -> None:
         lake = Lake(str(Path(scratch) / "lake"))
         ingest.whole(lake, question, folder, settings.cores())
         started = perf_counter()
-        loaded = data.load(lake, question)
+        loaded = release_data.load(lake, question)
         decoded = len(loaded.samples) / (perf_counter() - started)
         n = len(loaded.frames.labelled("train"))
         print(
@@ -158,7 +160,9 @@ def _loop(loaded: Loaded, folder: Path, options: argparse.Namespace) -> Callable
     )
     torch.manual_seed(options.seed)
     device = torch.device(Machine(device=options.device).kind)
-    network = model.build(options.model, loaded.problem.preprocess, n_classes=len(pictures.classes))
+    network = backbone.build(
+        options.model, loaded.problem.preprocess, n_classes=len(pictures.classes)
+    )
     network = network.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
 

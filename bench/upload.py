@@ -12,9 +12,9 @@ from statistics import median
 from time import perf_counter
 
 from bench import ingest
-from neuro import problem
-from neuro.store import bucket, objects, places
-from neuro.store.lake import Lake
+from neuro.lake.lake import Lake
+from neuro.problems import problem
+from neuro.storage import bucket_setup, location, objects
 from tests.s3 import server as ceph
 
 THREADS = 16
@@ -65,8 +65,8 @@ def _measure(endpoint: str, folder: Path, files: list[Path], rounds: int) -> Non
         times.setdefault(name, []).append(perf_counter() - started)
 
     for number in range(rounds):
-        place = places.place(f"s3://neuro-bench-{os.getpid()}/{number}", endpoint)
-        bucket.create(place, [])
+        place = location.place(f"s3://neuro-bench-{os.getpid()}/{number}", endpoint)
+        bucket_setup.create(place, [])
         lake = Lake(f"{place.uri}/lake", endpoint)
         timed("boto3 upload_file", partial(_upload, place, folder, files))
         timed("neuro ingest", partial(ingest.whole, lake, question, folder, workers))
@@ -78,9 +78,9 @@ def _measure(endpoint: str, folder: Path, files: list[Path], rounds: int) -> Non
     print(f"ingest against upload: {median(pairs):.2f}x ({min(pairs):.2f} to {max(pairs):.2f})")
 
 
-def _upload(place: places.Place, folder: Path, files: list[Path]) -> str:
+def _upload(place: location.Place, folder: Path, files: list[Path]) -> str:
     """What one would write first: no check, no digest, no twins, no release."""
-    client = places.client(place)
+    client = location.client(place)
 
     def send(path: Path) -> None:
         key = f"{place.prefix}/copies/{path.relative_to(folder).as_posix()}"
@@ -90,7 +90,7 @@ def _upload(place: places.Place, folder: Path, files: list[Path]) -> str:
         return f"{sum(1 for _ in pool.map(send, files))} objects"
 
 
-def _empty(place: places.Place) -> None:
+def _empty(place: location.Place) -> None:
     """The store lies in memory; what a round left would be in the next one's way."""
     held = objects.Objects(place)
     with ThreadPoolExecutor(THREADS) as pool:

@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from deployments import lifeline
+from deployments.stack import server_watch
 from neuro.errors import ServerError
-from neuro.store import patience
-from tasks import settings
+from neuro.storage import lance_retry
+from tasks.runtime import settings
 
 Problem = Annotated[
     str, typer.Option("--problem", "-p", help="Built-in problem, or the path of a .toml file.")
@@ -114,7 +114,7 @@ def call(flow: str, *, is_local: bool, **parameters: Any) -> Any:
     )
     loaded = _load(flow)
     urls = [url for url in (here.prefect_api_url, here.mlflow_tracking_uri) if url]
-    with lifeline.held(urls, lambda: _report_lost(here)), only_results_on_stdout():
+    with server_watch.held(urls, lambda: _report_lost(here)), only_results_on_stdout():
         return loaded(**parameters)
 
 
@@ -186,7 +186,7 @@ def say(message: str) -> None:
 def fail(message: str, code: int) -> None:
     """A message on stderr and the exit code."""
     err.print(f"[bold red]error[/]: {message}", soft_wrap=True)
-    if any(thread.name.startswith(patience.LEFT_BEHIND) for thread in threading.enumerate()):
+    if any(thread.name.startswith(lance_retry.LEFT_BEHIND) for thread in threading.enumerate()):
         # It waits for a silent store inside Lance, and would abort the interpreter's own end.
         sys.stdout.flush()
         os._exit(code)

@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect.plugins import HookContext, SetupResult, register_hook
 
-from tasks import settings
+from tasks.runtime import settings
 
 VERBS_WITH_A_NAME = {"run", "inspect", "delete"}
 ELSEWHERE = "-gpu"  # a flow's second deployment, for the pool of that name

@@ -5,9 +5,11 @@ from typing import Any
 from prefect import flow
 
 from monitoring.verdicts import DriftConfig
-from neuro import problem as problems
-from tasks import data, featurize, models, runners
+from neuro.problems import problem as problems
 from tasks import drift as steps
+from tasks import featurize
+from tasks.load import models, release_data
+from tasks.runtime import runners
 
 
 @flow(name="drift", flow_run_name="drift {problem}", task_runner=runners.ConfiguredRunner())
@@ -25,7 +27,7 @@ def drift(
     """
     question = problems.load(problem)
     serving = models.load(question, model)
-    loaded = data.load(data.open_lake(lake), serving.asked(question))
+    loaded = release_data.load(release_data.open_lake(lake), serving.asked(question))
     featurize.describe(loaded)
     compared = steps.observe(loaded, serving, window, days)
     verdict = steps.judge(compared, DriftConfig())

@@ -4,10 +4,12 @@ from typing import Any
 
 from prefect import flow
 
-from neuro import problem as problems
-from neuro.erasing import Request
-from tasks import data, redraw, settings
+from neuro.erasure.erase import Request
+from neuro.problems import problem as problems
 from tasks import erase as steps
+from tasks import redraw_pages
+from tasks.load import release_data
+from tasks.runtime import settings
 
 
 @flow(name="erase", flow_run_name="erase {problem}")
@@ -31,5 +33,5 @@ def erase(  # noqa: PLR0913 - one parameter for each flag of the command
         reason=reason,
         who=who or settings.user(),
     )
-    store = data.open_lake(lake)
-    return steps.models(redraw.pages(store, steps.erase(store, request)))
+    store = release_data.open_lake(lake)
+    return steps.models(redraw_pages.pages(store, steps.erase(store, request)))

@@ -4,9 +4,11 @@ from typing import Any
 
 from prefect import flow
 
-from neuro import problem as problems
-from tasks import baselines, data, featurize, models, runners
+from neuro.problems import problem as problems
+from tasks import baselines, featurize
 from tasks import evaluate as steps
+from tasks.load import models, release_data
+from tasks.runtime import runners
 
 
 @flow(
@@ -28,8 +30,8 @@ def evaluate(
     """
     question = problems.load(problem)
     asked = models.load(question, model)
-    there = data.open_lake(lake)
-    loaded = data.load(there, asked.asked(question), release, asked.splitting)
+    there = release_data.open_lake(lake)
+    loaded = release_data.load(there, asked.asked(question), release, asked.splitting)
     steps.check(loaded, asked, split)
     featurize.describe(loaded)
     return steps.evaluate(loaded, asked, split, baselines.score(loaded, (split,))).as_dict()

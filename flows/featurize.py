@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from neuro import problem as problems
-from tasks import data, runners
+from neuro.problems import problem as problems
 from tasks import featurize as steps
-from tasks.encoders import Choice
+from tasks.load import release_data
+from tasks.load.encoders import Choice
+from tasks.runtime import runners
 
 
 @flow(
@@ -31,6 +32,6 @@ def featurize(  # noqa: PLR0913 - one parameter for each flag of the command
     fastest here. Returns set, images, computed, encoder_hash and release.
     """
     question = problems.load(problem)
-    loaded = data.load(data.open_lake(lake), question, release)
+    loaded = release_data.load(release_data.open_lake(lake), question, release)
     choice = Choice(features=features, model=model, weights=weights, precision=precision)
     return steps.compute(loaded, choice)

@@ -5,9 +5,9 @@ from typing import Any
 
 from prefect import flow
 
-from neuro import problem as problems
-from tasks import data
+from neuro.problems import problem as problems
 from tasks import ingest as steps
+from tasks.load import release_data
 
 
 @flow(name="ingest", flow_run_name="ingest {problem}")
@@ -29,7 +29,7 @@ def ingest(  # noqa: PLR0913 - one parameter for each flag of the command
     """
     started = perf_counter()
     question = problems.load(problem)
-    store = data.open_branch(lake, question, branch)
+    store = release_data.open_branch(lake, question, branch)
     steps.check_landing(store, landing)
     with steps.opened(question, source) as listing:
         poll = steps.read(store, question, listing, source)

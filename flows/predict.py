@@ -4,9 +4,10 @@ from typing import Any
 
 from prefect import flow
 
-from neuro import problem as problems
-from tasks import data, models, runners
+from neuro.problems import problem as problems
 from tasks import predict as steps
+from tasks.load import models, release_data
+from tasks.runtime import runners
 
 
 @flow(
@@ -27,5 +28,5 @@ def predict(
     """
     question = problems.load(problem)
     serving = models.load(question, model)
-    loaded = data.load(data.open_lake(lake), serving.asked(question), release)
+    loaded = release_data.load(release_data.open_lake(lake), serving.asked(question), release)
     return steps.predict(loaded, serving, window)

@@ -4,10 +4,12 @@ from typing import Any
 
 from prefect import flow
 
-from neuro import problem as problems
-from tasks import baselines, data, featurize, models, retrain, runners
+from neuro.problems import problem as problems
+from tasks import baselines, featurize, retrain
 from tasks import evaluate as evaluation
 from tasks import promote as steps
+from tasks.load import models, release_data
+from tasks.runtime import runners
 
 
 @flow(
@@ -27,13 +29,13 @@ def promote(
     """
     question = problems.load(problem)
     asked = steps.check(models.load(question, model))
-    loaded = data.load(data.open_lake(lake), asked.asked(question), release)
+    loaded = release_data.load(release_data.open_lake(lake), asked.asked(question), release)
     featurize.describe(loaded)
     beside = baselines.score(loaded, ("test",))
     challenger = evaluation.evaluate(loaded, asked, beside=beside)
     serving = models.champion(question)
     champion = None
     if serving:
-        seen = data.decoded_for(loaded, serving.asked(question))
+        seen = release_data.decoded_for(loaded, serving.asked(question))
         champion = evaluation.evaluate(seen, serving, beside=beside)
     return steps.promote(loaded, challenger, champion, retrain.envelope(), cause="by hand")

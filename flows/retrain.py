@@ -5,12 +5,14 @@ from typing import Any
 
 from prefect import flow
 
-from neuro import problem as problems
-from neuro.recipe import TrainConfig
-from tasks import baselines, data, models, promote, runners
+from neuro.problems import problem as problems
+from neuro.training.config import TrainConfig
+from tasks import baselines, promote
 from tasks import evaluate as evaluation
 from tasks import retrain as steps
 from tasks import train as training
+from tasks.load import models, release_data
+from tasks.runtime import runners
 
 
 @flow(name="retrain", flow_run_name="retrain {problem}", task_runner=runners.ConfiguredRunner())
@@ -25,7 +27,7 @@ def retrain(
     cause: what asked for it: a stored verdict, "monthly", or nothing (then this run itself). A
     cause is worked on once, however often it is sent. Returns decision, gates and both models.
     """
-    store, question = data.open_lake(lake), problems.load(problem)
+    store, question = release_data.open_lake(lake), problems.load(problem)
     cause = steps.full_cause(cause, datetime.now(UTC))
     envelope, champion = steps.envelope(), models.champion(question)
     recipe = config or steps.recipe(store, question, champion)
@@ -34,7 +36,7 @@ def retrain(
     if not steps.claim(store, question, cause):
         return steps.refused(cause, "already claimed")
     try:
-        loaded = data.load(store, question)
+        loaded = release_data.load(store, question)
         beside = baselines.later(loaded, ("val", "test"))
         setup = steps.setup(champion, recipe)
         trained = training.train(loaded, recipe, setup, beside)
@@ -42,7 +44,7 @@ def retrain(
         challenged = evaluation.evaluate(loaded, challenger, beside=beside())
         serving = None
         if champion:
-            seen = data.decoded_for(loaded, champion.asked(question))
+            seen = release_data.decoded_for(loaded, champion.asked(question))
             serving = evaluation.evaluate(seen, champion, beside=beside())
         return promote.promote(loaded, challenged, serving, envelope, cause)
     except BaseException as error:

@@ -6,14 +6,18 @@ from typing import Any
 
 from prefect import flow
 
-from neuro import problem as problems
-from neuro import rehearsal, searching, splitting
-from neuro.machine import Machine
-from neuro.recipe import TrainConfig
-from tasks import baselines, data, runners, starting, throughput
-from tasks import folds as pooling
+from neuro.problems import problem as problems
+from neuro.splits import scheme
+from neuro.training import profiling
+from neuro.training import tuning as tuner
+from neuro.training.config import TrainConfig
+from neuro.training.device import Machine
+from tasks import baselines, profile_training
+from tasks import cross_validate as pooling
 from tasks import train as steps
 from tasks import tune as tuning
+from tasks.load import release_data, start_weights
+from tasks.runtime import runners
 
 
 @flow(name="train", flow_run_name="train {problem}", task_runner=runners.ConfiguredRunner())
@@ -40,25 +44,26 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     preset: fast, default or best, with changes by field of TrainConfig, such as {"epochs": 5};
     config: a whole recipe instead. split: own, given, or such as fold-2-of-5. weights: a local file
     for the backbone, which must have weights_sha256 where that is given; pretrained: the hub's.
-    device, devices, precision: as neuro.machine.Machine says. Returns run_id, model, package,
+    device, devices, precision: as neuro.training.device.Machine says.
+    Returns run_id, model, package,
     epochs, seconds, images_per_s, what was read of the weights, and validation metrics beside the
     baselines'. folds: train on each of so many instead; returns their answers pooled, their means,
     and each. profile: record some steps of the (last) training again, and return the folder. tune:
     so many recipes around that one are tried on val before the best is trained.
     """
-    searching.check(tune, folds)
+    tuner.check(tune, folds)
     machine = Machine(device=device, devices=devices, precision=precision)
     asked = config or TrainConfig().changed(changes or {})
     if profile:
-        rehearsal.alone(machine)
-    there, question, trained, states = data.open_lake(lake), problems.load(problem), [], []
-    start = starting.weights(
+        profiling.alone(machine)
+    there, question, trained, states = release_data.open_lake(lake), problems.load(problem), [], []
+    start = start_weights.weights(
         asked.model,
         question,
-        starting.Asked(weights=weights, sha256=weights_sha256, pretrained=pretrained),
+        start_weights.Asked(weights=weights, sha256=weights_sha256, pretrained=pretrained),
     )
-    for divided in splitting.several(split, folds):
-        loaded = data.load(there, question, release, divided)
+    for divided in scheme.several(split, folds):
+        loaded = release_data.load(there, question, release, divided)
         release = loaded.release.name
         recipe = config or steps.recipe(
             loaded, preset, changes or {}, machine, is_tuning=start is not None
@@ -79,7 +84,9 @@ def train(  # noqa: PLR0913 - one parameter for each flag of the command
     result = pooling.pool(loaded, trained, recipe) if folds else trained[0].as_dict()
     if profile:
         last = trained[-1]
-        folder = throughput.profile(loaded, tuned.config, machine, last.run_id, last.package.digest)
+        folder = profile_training.profile(
+            loaded, tuned.config, machine, last.run_id, last.package.digest
+        )
         result["profile"] = str(folder)
     for state in states:
         state.remove()

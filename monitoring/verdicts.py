@@ -8,10 +8,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from monitoring import descriptors, resampling
-from monitoring.resampling import Pair
+from monitoring import permutation
+from monitoring.permutation import Pair
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
+from neuro.features import descriptors
 
 Outcome = Literal["steady", "look", "label", "retrain", "inconclusive"]
 
@@ -148,11 +149,11 @@ def _unlabelled_signals(
     d, k = values.shape[1], outputs.shape[1]
 
     def figures(pair: Pair) -> NDArray[np.float64]:
-        gaps = resampling.largest_gap(values, pair), resampling.largest_gap(outputs, pair)
-        return np.column_stack((*gaps, resampling.share_lost(sure, pair)))
+        gaps = permutation.largest_gap(values, pair), permutation.largest_gap(outputs, pair)
+        return np.column_stack((*gaps, permutation.share_lost(sure, pair)))
 
-    real = figures(resampling.sides(reference.n, current.n))[0]
-    pairs = resampling.deal(reference.groups, current.groups, trials=config.trials, rng=rng)
+    real = figures(permutation.sides(reference.n, current.n))[0]
+    pairs = permutation.deal(reference.groups, current.groups, trials=config.trials, rng=rng)
     null = np.concatenate([figures(pair) for pair in pairs])
     names = descriptors.NAMES if d == len(descriptors.NAMES) else [f"figure {i}" for i in range(d)]
     classes = [f"probability of class {i + 1} of {k}" for i in range(k)]
@@ -190,9 +191,9 @@ def _labelled_accuracy(
 ) -> Signal:
     """Reference accuracy minus that of the window's labelled samples, with its interval."""
     correct = np.concatenate((reference.correct, labelled.correct))
-    real = float(resampling.share_lost(correct, resampling.sides(reference.n, labelled.n))[0])
-    pairs = resampling.deal(reference.groups, labelled.groups, trials=config.trials, rng=rng)
-    null = np.concatenate([resampling.share_lost(correct, pair) for pair in pairs])
+    real = float(permutation.share_lost(correct, permutation.sides(reference.n, labelled.n))[0])
+    pairs = permutation.deal(reference.groups, labelled.groups, trials=config.trials, rng=rng)
+    null = np.concatenate([permutation.share_lost(correct, pair) for pair in pairs])
     before, now = (_redrawn_accuracy(side, config, rng) for side in (reference, labelled))
     low, high = np.quantile(before - now, (0.025, 0.975))
     said = (
@@ -205,7 +206,7 @@ def _labelled_accuracy(
 
 
 def _redrawn_accuracy(side: Observed, config: DriftConfig, rng: Generator) -> NDArray[np.float64]:
-    weights = resampling.redraw(side.groups, trials=config.trials, rng=rng)
+    weights = permutation.redraw(side.groups, trials=config.trials, rng=rng)
     accuracy: NDArray[np.float64] = weights @ side.correct / weights.sum(axis=1)
     return accuracy
 

@@ -7,16 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro import baselines, confounds, traits, twins
-from neuro.baselines import Baseline, Known
-from neuro.miniature import THUMBNAIL_PX
+from neuro.dataset import metadata
+from neuro.duplicates import near_duplicates
+from neuro.evaluation import baselines
+from neuro.evaluation.baselines import Baseline, Known
+from neuro.images.thumbnail import THUMBNAIL_PX
+from neuro.lake import features, sample_columns
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.passport import confounds
 from neuro.sample import Metric
-from neuro.store import features, joins
-from neuro.store.lake import Lake
-from neuro.store.releases import Release
-from tasks import artifacts, featurize, tracking
-from tasks.data import Loaded
-from tasks.steps import step
+from tasks import featurize
+from tasks.load.release_data import Loaded
+from tasks.record import artifacts, tracking
+from tasks.runtime.steps import step
 
 Beside = Mapping[str, tuple[Baseline, ...]]  # by split
 Later = Callable[[], Beside]
@@ -42,9 +46,9 @@ def score(loaded: Loaded, splits: Sequence[str]) -> Beside:
     frames, lake, release = loaded.frames, loaded.lake, loaded.release
     asked = baselines.question(frames, splits)
     ids = frames.sample_ids[asked.rows].tolist()
-    small = joins.thumbnails(lake, release, ids)
+    small = sample_columns.thumbnails(lake, release, ids)
     known = Known(
-        looks=twins.vectors([small[sample_id] for sample_id in ids]),
+        looks=near_duplicates.vectors([small[sample_id] for sample_id in ids]),
         confounds=_confounds(lake, release, small, ids),
         descriptors=features.read(lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids),
     )
@@ -87,12 +91,12 @@ def _confounds(
     lake: Lake, release: Release, small: Mapping[str, bytes], sample_ids: Sequence[str]
 ) -> NDArray[np.float32]:
     """What is not the picture's content, (n, d), in the order of the sample_ids."""
-    samples, shapes = joins.known(lake, release, sample_ids)
+    samples, shapes = sample_columns.known(lake, release, sample_ids)
     told = samples["sha256"].to_pylist()
     pixels = np.frombuffer(b"".join(small[sample_id] for sample_id in told), np.uint8)
     side = THUMBNAIL_PX
     border = confounds.border(pixels.reshape(-1, side, side))
-    found = confounds.matrix({**traits.read(samples, shapes), **border})
+    found = confounds.matrix({**metadata.read(samples, shapes), **border})
     row = {sample_id: number for number, sample_id in enumerate(told)}
     wanted = np.array([row[sample_id] for sample_id in sample_ids], np.int64)
     return np.take(found, wanted, axis=0)

@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring import reports, verdicts, windows
+from monitoring import evidently_report, verdicts, windows
 from monitoring.verdicts import DriftConfig, Verdict
 from monitoring.windows import Observed
-from neuro import calibration, evaluation, inference
 from neuro.errors import ConfigError
-from neuro.store import features, journal
-from neuro.store.lake import quoted
-from tasks import artifacts, events, featurize, settings, tracking
-from tasks.data import Loaded
-from tasks.models import Model
-from tasks.steps import step
+from neuro.evaluation import evaluate
+from neuro.lake import features, journal
+from neuro.lake.lake import quoted
+from neuro.prediction import predict
+from neuro.uncertainty import calibration
+from tasks import featurize
+from tasks.load.models import Model
+from tasks.load.release_data import Loaded
+from tasks.record import artifacts, events, tracking
+from tasks.runtime import settings
+from tasks.runtime.steps import step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,13 +42,13 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
     The reference is the validation and calibration samples of the model's own release. The window
     is what entered with the release ``window``, or what was predicted in the last ``days``.
     """
-    inference.require_same_preprocess(model.engine, loaded.frames)
+    predict.require_same_preprocess(model.engine, loaded.frames)
     card = model.package.card
-    evaluation.require_same_splitting(card, loaded.frames)
+    evaluate.require_same_splitting(card, loaded.frames)
     born = str(card.pin["release"])
     held_out = windows.held_out(loaded.frames.splits)
     known = held_out[loaded.known_at(born)[held_out] & (loaded.frames.targets[held_out] >= 0)]
-    logits, embeddings = inference.outputs(model.engine, loaded.frames.pixels, rows=known)
+    logits, embeddings = predict.outputs(model.engine, loaded.frames.pixels, rows=known)
     honest = calibration.apply(card.calibration, logits, embeddings)
     now = datetime.now(UTC)
     rows, probabilities, name = _window(loaded, model, window, days, now)
@@ -75,9 +79,9 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
     path = _page(problem.name, compared.window_name)
     path.parent.mkdir(parents=True, exist_ok=True)
     synthetic = loaded.release.is_synthetic
-    reports.build(
-        reports.table(compared.reference, problem.classes),
-        reports.table(compared.window, problem.classes),
+    evidently_report.build(
+        evidently_report.table(compared.reference, problem.classes),
+        evidently_report.table(compared.window, problem.classes),
         verdict,
         path=path,
         synthetic=synthetic,

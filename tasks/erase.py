@@ -6,16 +6,20 @@ from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
 
-from neuro import erasing, landing, scrubbing
-from neuro import problem as problems
-from neuro.absence import Site
-from neuro.erasing import Erased, Request
-from neuro.landing import Landing
-from neuro.problem import Problem
-from neuro.store import erasure, tombstones
-from neuro.store.lake import Lake
-from tasks import artifacts, passport, registry, settings, tracking
-from tasks.steps import step
+from neuro.erasure import derived_files
+from neuro.erasure import erase as erasing
+from neuro.erasure.erase import Erased, Request
+from neuro.erasure.proof import Site
+from neuro.ingest import originals as originals_place
+from neuro.ingest.originals import Landing
+from neuro.lake import erasure, tombstones
+from neuro.lake.lake import Lake
+from neuro.problems import problem as problems
+from neuro.problems.problem import Problem
+from tasks import passport
+from tasks.record import artifacts, registry, tracking
+from tasks.runtime import settings
+from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
 
@@ -34,7 +38,7 @@ def lift(lake: Lake, digest: str, reason: str, who: str) -> str:
 def forget_frames(lake: Lake) -> int:
     """Remove from this machine the frames of all that the lake has erased; returns how many."""
     readable = erasure.readable(lake)
-    return scrubbing.frames(settings.load().home, readable, unfinished=False)
+    return derived_files.frames(settings.load().home, readable, unfinished=False)
 
 
 @step(name="erase")
@@ -52,7 +56,7 @@ def erase(lake: Lake, request: Request) -> Erased:
     asked = erasing.plan(lake, request, here.home)
     shown = artifacts.forget(passport.NOTE, asked.sample_ids)
     there = Landing(where=here.landing, endpoint=here.s3_endpoint)
-    originals = landing.remove(lake, there, asked.sample_ids)
+    originals = originals_place.remove(lake, there, asked.sample_ids)
     done = erasing.erase(lake, request, site, readers(request.problem), datetime.now(UTC))
     done = replace(done, removed={**done.removed, "originals": originals, "artifacts": shown})
     _log.info("%d images erased, %d files still hold some", len(done.sample_ids), len(done.found))

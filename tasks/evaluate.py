@@ -5,16 +5,17 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from neuro import evaluation
-from neuro.baselines import SHOWN, Baseline
-from neuro.evaluation import Evaluation
-from neuro.store import journal
-from tasks import artifacts, baselines, tracking
+from neuro.evaluation import evaluate as evaluation
+from neuro.evaluation.baselines import SHOWN, Baseline
+from neuro.evaluation.evaluate import Evaluation
+from neuro.lake import journal
+from tasks import baselines
 from tasks.baselines import Beside
-from tasks.data import Loaded
-from tasks.models import Model
-from tasks.shown import Shown, run_tags, show
-from tasks.steps import step
+from tasks.load.models import Model
+from tasks.load.release_data import Loaded
+from tasks.record import artifacts, tracking
+from tasks.record_figures import Shown, run_tags, show
+from tasks.runtime.steps import step
 
 SIDE_BY_SIDE = ("train", "val", "test")
 

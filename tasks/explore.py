@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring import averages, exploration, maps, pages, people
-from monitoring.exploration import N_POINTS, NO_CLASS, SEED, Explored
-from monitoring.maps import Map
-from neuro import shown
-from neuro.store import excerpts, features, images
-from tasks import settings
-from tasks.data import Loaded
-from tasks.steps import step
+from neuro.images import preview
+from neuro.lake import features, images, page_data
+from neuro.reports import age_and_sex, exploration, html, mean_images, pca_map
+from neuro.reports.exploration import N_POINTS, NO_CLASS, SEED, Explored
+from neuro.reports.pca_map import Map
+from tasks.load.release_data import Loaded
+from tasks.runtime import settings
+from tasks.runtime.steps import step
 
 N_FITTED = 20_000  # training images that a map's axes are found from
 
@@ -34,7 +34,7 @@ def draw(loaded: Loaded, out: Path | None = None) -> Path:
     """Write the page of a release, by default below the home folder; returns its path."""
     page = exploration.build(_explored(loaded))
     where = out or page_path(loaded.problem.name, loaded.release.name)
-    return pages.write(where, page)
+    return html.write(where, page)
 
 
 def _explored(loaded: Loaded) -> Explored:
@@ -43,7 +43,7 @@ def _explored(loaded: Loaded) -> Explored:
     kinds = _kinds(loaded)
     facts = images.facts(lake, release)
     held = [facts[sample_id] for sample_id in ids.tolist()]
-    told = excerpts.described(lake, release)
+    told = page_data.described(lake, release)
     came = [told[sample_id] for sample_id in ids.tolist()]
     metadata = [one.metadata for one in came]
     rows = {name: np.flatnonzero(kinds == name) for name in exploration.names(kinds)}
@@ -59,9 +59,9 @@ def _explored(loaded: Loaded) -> Explored:
         groups=loaded.frames.groups,
         modes=np.array([row["mode"] for row in held], dtype=np.str_),
         sizes=np.array([[row["width"], row["height"]] for row in held], np.float64).reshape(-1, 2),
-        ages=people.ages(metadata),
-        sexes=people.sexes(metadata),
-        averages=averages.by_class(loaded.frames.pixels, rows),
+        ages=age_and_sex.ages(metadata),
+        sexes=age_and_sex.sexes(metadata),
+        averages=mean_images.by_class(loaded.frames.pixels, rows),
         examples=_examples(loaded, kinds),
         maps=drawn,
         lacking=lacking,
@@ -77,8 +77,8 @@ def _kinds(loaded: Loaded) -> NDArray[np.str_]:
 def _examples(loaded: Loaded, kinds: NDArray[np.str_]) -> dict[str, list[tuple[str, bytes]]]:
     wanted = exploration.examples(kinds, loaded.frames.sample_ids)
     every = [sample_id for chosen in wanted.values() for sample_id in chosen]
-    found = dict(excerpts.images(loaded.lake, loaded.release, every))
-    small = {sample_id: shown.small(stored) for sample_id, stored in found.items()}
+    found = dict(page_data.images(loaded.lake, loaded.release, every))
+    small = {sample_id: preview.small(stored) for sample_id, stored in found.items()}
     return {
         name: [(sample_id, small[sample_id]) for sample_id in chosen if sample_id in small]
         for name, chosen in wanted.items()
@@ -88,11 +88,11 @@ def _examples(loaded: Loaded, kinds: NDArray[np.str_]) -> dict[str, list[tuple[s
 def _maps(loaded: Loaded) -> tuple[list[Map], list[str]]:
     """The maps of this release, and what stands in the way of the others."""
     ids, in_train = loaded.frames.sample_ids, loaded.frames.splits == "train"
-    fitted = maps.some(np.flatnonzero(in_train), N_FITTED, SEED)
-    rows = np.union1d(fitted, maps.some(np.arange(len(ids)), N_POINTS, SEED))
-    small = excerpts.thumbnails(loaded.lake, loaded.release, ids[rows].tolist())
+    fitted = pca_map.some(np.flatnonzero(in_train), N_FITTED, SEED)
+    rows = np.union1d(fitted, pca_map.some(np.arange(len(ids)), N_POINTS, SEED))
+    small = page_data.thumbnails(loaded.lake, loaded.release, ids[rows].tolist())
     is_fitted, found, lacking = np.isin(rows, fitted), [], []
-    thumbs = maps.draw("thumbnails of 32 pixels", small.astype(np.float32), rows, is_fitted)
+    thumbs = pca_map.draw("thumbnails of 32 pixels", small.astype(np.float32), rows, is_fitted)
     if thumbs is None:
         lacking.append("Thumbnails: the training split has fewer than three images that differ.")
     name = f"embedding_{loaded.problem.name}"
@@ -103,14 +103,14 @@ def _maps(loaded: Loaded) -> tuple[list[Map], list[str]]:
             f"{loaded.problem.name}` computes them, once a model is there."
         )
     else:
-        found.append(maps.draw(f"what the model sees ({name})", vectors, rows, is_fitted))
+        found.append(pca_map.draw(f"what the model sees ({name})", vectors, rows, is_fitted))
     whole = [each for each in (thumbs, *found) if each is not None]
-    return [maps.thinned(each, N_POINTS, SEED) for each in whole], lacking
+    return [pca_map.thinned(each, N_POINTS, SEED) for each in whole], lacking
 
 
 def _embeddings(loaded: Loaded, name: str, wanted: list[str]) -> NDArray[np.float32] | None:
     """Vectors of the encoder that made most of the set; None where it lacks one of the wanted."""
-    for encoder_hash, _ in excerpts.encoders(loaded.lake, name).most_common():
+    for encoder_hash, _ in page_data.encoders(loaded.lake, name).most_common():
         if not features.missing(loaded.lake, name, encoder_hash, wanted):
             read = features.read(loaded.lake, name, encoder_hash, wanted)
             return read.astype(np.float32)

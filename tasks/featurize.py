@@ -3,14 +3,16 @@
 from logging import getLogger
 from typing import Any
 
-from monitoring.descriptors import Descriptors
-from neuro.embedding import Backbone
-from neuro.encoders import Encoder
-from neuro.store import features
-from tasks import artifacts, encoders, settings, shards
-from tasks.data import Loaded
-from tasks.encoders import Choice, Named
-from tasks.steps import step
+from neuro.features.descriptors import Descriptors
+from neuro.features.embedding import Backbone
+from neuro.features.encoders import Encoder
+from neuro.lake import features
+from tasks.load import encoders
+from tasks.load.encoders import Choice, Named
+from tasks.load.release_data import Loaded
+from tasks.record import artifacts
+from tasks.runtime import settings, shards
+from tasks.runtime.steps import step
 
 DESCRIPTORS = Descriptors().name
 DESCRIPTORS_HASH = Descriptors().digest

@@ -9,21 +9,23 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from neuro import delivery, dropped, inbox, ingestion, schemas, sources, vet
-from neuro import landing as landings
-from neuro.arrivals import Run
-from neuro.delivery import Delivery
 from neuro.errors import AuditError, ConfigError
-from neuro.inbox import Poll
-from neuro.ingestion import Staged
-from neuro.landing import Landing
-from neuro.problem import Problem
-from neuro.sources import Listing
-from neuro.store import releases
-from neuro.store.lake import Lake
-from tasks import artifacts, settings
+from neuro.images import sandbox
+from neuro.ingest import delivery, inbox, inbox_fetch, pipeline, schemas, sources
+from neuro.ingest import originals as landings
+from neuro.ingest.delivery import Delivery
+from neuro.ingest.inbox import Poll
+from neuro.ingest.originals import Landing
+from neuro.ingest.pipeline import Staged
+from neuro.ingest.sources import Listing
+from neuro.ingest.vet_new import Run
+from neuro.lake import releases
+from neuro.lake.lake import Lake
+from neuro.problems.problem import Problem
 from tasks import passport as passport_pages
-from tasks.steps import step
+from tasks.record import artifacts
+from tasks.runtime import settings
+from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
 
@@ -34,7 +36,7 @@ def opened(problem: Problem, source: str | None) -> Iterator[Listing]:
     here = settings.load()
     if source is None:
         where = f"{here.inbox}/{problem.dataset}"
-        with dropped.opened(where, here.home / "scratch", here.s3_endpoint) as listing:
+        with inbox_fetch.opened(where, here.home / "scratch", here.s3_endpoint) as listing:
             yield listing
     else:
         with sources.opened(source, here.home / "scratch", endpoint=here.s3_endpoint) as listing:
@@ -52,12 +54,12 @@ def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> 
         return Poll(fresh=found, waiting=0, known=frozenset(), marks={})
     names = [release.name for release in releases.history(lake, problem.dataset)]
     marks = inbox.recall(_state(lake, problem), names)
-    found, versions = dropped.read(listing, problem), dropped.versions(listing, problem)
+    found, versions = inbox_fetch.read(listing, problem), inbox_fetch.versions(listing, problem)
     settle_s = settings.load().inbox_settle_s
     poll = inbox.look(found, marks, datetime.now(UTC), settle_s, versions)
     counts = (len(poll.fresh.items), len(poll.known), poll.waiting)
     _log.info("inbox %s: %d new, %d read before, waiting %d", listing.where, *counts)
-    return dropped.bring(poll, listing, problem)
+    return inbox_fetch.bring(poll, listing, problem)
 
 
 @step(name="check manifest")
@@ -75,11 +77,11 @@ def stage(lake: Lake, problem: Problem, found: Delivery, n_verified: int = 64) -
     run = Run(
         problem=problem,
         delivery=found,
-        check=lambda paths: vet.check_files(paths, vet.VetConfig()),
+        check=lambda paths: sandbox.check_files(paths, sandbox.VetConfig()),
         now=datetime.now(UTC),
         n_verified=n_verified,
     )
-    staged = lake.insist("stage", lambda: ingestion.stage(lake, run))
+    staged = lake.insist("stage", lambda: pipeline.stage(lake, run))
     _log.info("%d of %d files quarantined", len(staged.intake.quarantined), len(found.items))
     return staged
 
@@ -88,7 +90,7 @@ def stage(lake: Lake, problem: Problem, found: Delivery, n_verified: int = 64) -
 def audit(staged: Staged) -> Mapping[str, Any]:
     """Read the branch back, check it, and write the passport."""
     try:
-        return staged.branch.lake.insist("audit", lambda: ingestion.audit_branch(staged))
+        return staged.branch.lake.insist("audit", lambda: pipeline.audit_branch(staged))
     except AuditError as error:
         show_checks("branch", staged.problem, error.counts, "Branch: rows by broken check")
         raise
@@ -115,8 +117,8 @@ def land(staged: Staged, landing: str | None) -> None:
 def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict[str, Any]:
     """Make the branch the current release, and show what came in. started: by perf_counter."""
     lake = staged.branch.lake
-    release = lake.insist("publish", lambda: ingestion.publish(staged, passport))
-    receipt = ingestion.receipt(staged, release)
+    release = lake.insist("publish", lambda: pipeline.publish(staged, passport))
+    receipt = pipeline.receipt(staged, release)
     passport_pages.show(lake, staged.problem, release)
     if receipt["reasons"]:
         rows = [{"reason": code, "files": n} for code, n in receipt["reasons"].items()]

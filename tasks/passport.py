@@ -4,16 +4,17 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from monitoring import pages, passport_note, passport_page
-from monitoring.passport_page import Subject
-from neuro import shown
 from neuro.errors import NeuroError
-from neuro.problem import Problem
-from neuro.store import excerpts
-from neuro.store.lake import Lake
-from neuro.store.releases import Release
-from tasks import artifacts, settings
-from tasks.steps import step
+from neuro.images import preview
+from neuro.lake import page_data
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.problems.problem import Problem
+from neuro.reports import html, passport_markdown, passport_page
+from neuro.reports.passport_page import Subject
+from tasks.record import artifacts
+from tasks.runtime import settings
+from tasks.runtime.steps import step
 
 NOTE = "passport-page-"  # how the keys of artifacts begin that hold pictures
 
@@ -45,7 +46,7 @@ def show(lake: Lake, problem: Problem, release: Release) -> Path | None:
     artifacts.table(f"passport-{problem.name}", rows(release), title)
     try:
         pictures = _pictures(lake, release)
-        note = passport_note.build(_subject(release), release.passport, pictures)
+        note = passport_markdown.build(_subject(release), release.passport, pictures)
         artifacts.markdown(f"{NOTE}{problem.name}", note, title)
         return _write(release, pictures, None)
     except (NeuroError, OSError) as error:
@@ -68,13 +69,13 @@ def rows(release: Release) -> list[dict[str, Any]]:
 
 
 def _pictures(lake: Lake, release: Release) -> dict[str, bytes]:
-    found = excerpts.images(lake, release, passport_page.wanted(release.passport))
-    return {sample_id: shown.small(stored) for sample_id, stored in found}
+    found = page_data.images(lake, release, passport_page.wanted(release.passport))
+    return {sample_id: preview.small(stored) for sample_id, stored in found}
 
 
 def _write(release: Release, pictures: dict[str, bytes], out: Path | None) -> Path:
     page = passport_page.build(_subject(release), release.passport, pictures)
-    return pages.write(out or page_path(release.name), page)
+    return html.write(out or page_path(release.name), page)
 
 
 def _subject(release: Release) -> Subject:

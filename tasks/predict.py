@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from neuro import inference
+from neuro.lake.lake import quoted
+from neuro.lake.schema import SCHEMAS
+from neuro.prediction import predict as predictor
 from neuro.sample import Prediction
-from neuro.store.lake import quoted
-from neuro.store.tables import SCHEMAS
-from tasks import artifacts, settings
-from tasks.data import Loaded
-from tasks.models import Model
-from tasks.steps import step
+from tasks.load.models import Model
+from tasks.load.release_data import Loaded
+from tasks.record import artifacts
+from tasks.runtime import settings
+from tasks.runtime.steps import step
 
 
 @step(name="predict")
@@ -35,7 +36,7 @@ def predict(loaded: Loaded, model: Model, window: str | None = None) -> dict[str
     done = _done(loaded, model)
     rows = asked[~np.isin(loaded.frames.sample_ids[asked], done)]
     started = time.perf_counter()
-    made = inference.predict_frames(model.engine, loaded.frames, rows, model_version=model.version)
+    made = predictor.predict_frames(model.engine, loaded.frames, rows, model_version=model.version)
     seconds = time.perf_counter() - started
     _store(loaded, made, entered[rows])
     path, decisions = _export(loaded, model, asked)

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro import promotion
-from neuro.envelope import Envelope
-from neuro.promotion import Decision
-from neuro.store import journal
-from tasks import artifacts, registry
-from tasks.data import Loaded
+from neuro.lake import journal
+from neuro.promotion import gates
+from neuro.promotion.gates import Decision
+from neuro.promotion.retrain_policy import Envelope
 from tasks.evaluate import Looked
-from tasks.models import Model
-from tasks.steps import step
+from tasks.load.models import Model
+from tasks.load.release_data import Loaded
+from tasks.record import artifacts, registry
+from tasks.runtime.steps import step
 
 
 def check(model: Model) -> Model:
     """The model, if the gate may judge it: only what was trained on the lake's own splits."""
-    promotion.require_own_splits(model.package.card)
+    gates.require_own_splits(model.package.card)
     return model
 
 
@@ -84,7 +84,7 @@ def _decide(
     recent = None
     if champion is not None and not old.all():
         recent = challenger.evaluation.take(~old), champion.evaluation.take(~old)
-    return promotion.decide(
+    return gates.decide(
         challenger.evaluation.take(old),
         champion.evaluation.take(old) if champion is not None else None,
         recall_floors=loaded.problem.recall_floors,

@@ -5,16 +5,19 @@ from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
 
-from neuro.envelope import Envelope, Request, check, load
-from neuro.machine import Machine
-from neuro.problem import Problem
-from neuro.recipe import TrainConfig
-from neuro.store import journal
-from neuro.store.lake import Lake
-from tasks import artifacts, data, settings, starting, train
-from tasks.events import CLAIM
-from tasks.models import Model
-from tasks.steps import step
+from neuro.lake import journal
+from neuro.lake.lake import Lake
+from neuro.problems.problem import Problem
+from neuro.promotion.retrain_policy import Envelope, Request, check, load
+from neuro.training.config import TrainConfig
+from neuro.training.device import Machine
+from tasks import train
+from tasks.load import release_data, start_weights
+from tasks.load.models import Model
+from tasks.record import artifacts
+from tasks.record.events import CLAIM
+from tasks.runtime import settings
+from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
 _FAILED = "failed"
@@ -70,7 +73,7 @@ def refusal(
 def recipe(lake: Lake, problem: Problem, champion: Model | None) -> TrainConfig:
     """The champion's own training config; before there is one, the default preset for the data."""
     if champion is None:
-        loaded = data.load(lake, problem)
+        loaded = release_data.load(lake, problem)
         return train.recipe(loaded, "default", {}, Machine(), is_tuning=False)
     known = {entry.name for entry in fields(TrainConfig)}
     said = champion.package.card.training
@@ -82,7 +85,7 @@ def setup(champion: Model | None, recipe: TrainConfig) -> train.Setup:
     if champion is None:
         return train.Setup()
     card = champion.package.card
-    weights = starting.of_champion(card) if recipe.model == card.architecture else None
+    weights = start_weights.of_champion(card) if recipe.model == card.architecture else None
     return train.Setup(weights=weights, trials=card.trials)
 
 

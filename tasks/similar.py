@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from monitoring import similar_page
-from monitoring.similar_page import Asked
-from neuro import shown, similar
-from neuro.encoders import THUMB, Encoder
 from neuro.errors import ConfigError
-from neuro.problem import Problem
+from neuro.features import similar_cases
+from neuro.features.encoders import THUMB, Encoder
+from neuro.features.similar_cases import Blocks, Case, Scale, Vectors
+from neuro.images import preview
+from neuro.lake import features, images, page_data, releases
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.problems.problem import Problem
+from neuro.reports import similar_cases_page
+from neuro.reports.similar_cases_page import Asked
 from neuro.sample import Sample
-from neuro.similar import Blocks, Case, Scale, Vectors
-from neuro.store import excerpts, features, images, releases
-from neuro.store.lake import Lake
-from neuro.store.releases import Release
-from tasks import data, encoders
-from tasks.encoders import Choice, Named
+from tasks.load import encoders, release_data
+from tasks.load.encoders import Choice, Named
 
 _BLOCK = 16_384  # vectors in memory at once
 MOST = 100
@@ -83,10 +84,10 @@ def search(lake: Lake, problem: Problem, asked: str, wanted: Wanted) -> Found:
     scale = None
     if named.names:  # figures of different units
         train = [s.sample_id for s in samples.values() if s.split == "train"]
-        scale = similar.scale_of(_blocks(lake, named, train)())
+        scale = similar_cases.scale_of(_blocks(lake, named, train)())
         vector = scale.apply(vector)
     blocks = _blocks(lake, named, list(samples), scale)
-    near = similar.nearest(blocks, vector, wanted.n + 1, in_any_pose=named.name == THUMB)
+    near = similar_cases.nearest(blocks, vector, wanted.n + 1, in_any_pose=named.name == THUMB)
     others = [(sample_id, cosine) for sample_id, cosine in near if sample_id != sha256]
     return Found(
         release=pinned,
@@ -103,9 +104,9 @@ def _asked(
 ) -> tuple[str, bytes]:
     """Digest and clean bytes of a file, vetted, or of a sample."""
     if Path(asked).is_file():
-        clean = similar.vetted(Path(asked))
+        clean = similar_cases.vetted(Path(asked))
         return clean.sha256, clean.stored
-    meant = similar.find(list(samples.values()), problem, asked)
+    meant = similar_cases.find(list(samples.values()), problem, asked)
     ((sample_id, stored),) = images.stored_bytes(lake, release, [meant.sample_id])
     return sample_id, stored
 
@@ -113,7 +114,7 @@ def _asked(
 def draw(lake: Lake, problem: Problem, found: Found, out: Path) -> Path:
     """Write the page with the pictures."""
     wanted = [case.sample.sample_id for case in found.cases]
-    stored = dict(excerpts.images(lake, found.release, wanted))
+    stored = dict(page_data.images(lake, found.release, wanted))
     asked = Asked(
         sha256=found.sha256,
         sample=found.asked,
@@ -121,16 +122,16 @@ def draw(lake: Lake, problem: Problem, found: Found, out: Path) -> Path:
         features=found.named.name,
         is_synthetic=found.release.is_synthetic,
     )
-    pictures = {sample_id: shown.small(raw) for sample_id, raw in stored.items()}
-    pictures[found.sha256] = shown.small(found.stored)
-    return similar_page.write(out, asked, found.cases, pictures, problem.class_of)
+    pictures = {sample_id: preview.small(raw) for sample_id, raw in stored.items()}
+    pictures[found.sha256] = preview.small(found.stored)
+    return similar_cases_page.write(out, asked, found.cases, pictures, problem.class_of)
 
 
 def _encoder(lake: Lake, problem: Problem, release: Release, choice: Choice) -> Encoder:
     encoder = encoders.chosen(problem, choice)
     if encoder is not None:
         return encoder
-    return encoders.fitted(data.load(lake, problem, release.name))
+    return encoders.fitted(release_data.load(lake, problem, release.name))
 
 
 def _blocks(lake: Lake, named: Named, ids: Sequence[str], scale: Scale | None = None) -> Blocks:

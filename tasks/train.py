@@ -8,25 +8,27 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from neuro import checkpoint, parallel, readiness, sealing
-from neuro import recipe as recipes
-from neuro.baselines import Baseline
-from neuro.checkpoint import Checkpoint
-from neuro.evaluation import Evaluation
-from neuro.machine import Machine
-from neuro.package import Package
-from neuro.parallel import Processes
-from neuro.recipe import TrainConfig
-from neuro.training import Epoch, Trainer
-from neuro.weights import Report
-from tasks import artifacts, baselines, registry, settings, surroundings, throughput, tracking
+from neuro.evaluation.baselines import Baseline
+from neuro.evaluation.evaluate import Evaluation
+from neuro.models.load_weights import Report
+from neuro.models.package import Package
+from neuro.training import build_package, checkpoint, distributed, preconditions
+from neuro.training import config as recipes
+from neuro.training.checkpoint import Checkpoint
+from neuro.training.config import TrainConfig
+from neuro.training.device import Machine
+from neuro.training.distributed import Processes
+from neuro.training.trainer import Epoch, Trainer
+from tasks import baselines, profile_training
 from tasks.baselines import Later
-from tasks.data import Loaded
-from tasks.registry import ModelVersion
-from tasks.shown import Shown, run_tags, show, show_learning
-from tasks.steps import step
-from tasks.surroundings import Usage
-from tasks.throughput import Pace
+from tasks.load.release_data import Loaded
+from tasks.profile_training import Pace
+from tasks.record import artifacts, registry, tracking
+from tasks.record.registry import ModelVersion
+from tasks.record_figures import Shown, run_tags, show, show_learning
+from tasks.runtime import machine_facts, settings
+from tasks.runtime.machine_facts import Usage
+from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
 
@@ -91,7 +93,7 @@ def recipe(
 
 def check(loaded: Loaded, config: TrainConfig) -> None:
     """Refuse data that cannot be trained on, before anything is computed."""
-    readiness.check(loaded.frames, loaded.problem, config)
+    preconditions.check(loaded.frames, loaded.problem, config)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,12 +130,12 @@ def train(
     artifacts.label_run("" if divided.is_own else str(divided), name=name)
     kept = checkpoint_of(loaded, config, setup)
     with tracking.run(problem.name, name, tags, again=kept.noted()) as run:
-        trainer = parallel.trainer(loaded.frames, problem, config, setup.weights, machine)
+        trainer = distributed.trainer(loaded.frames, problem, config, setup.weights, machine)
         if run.run_id and run.run_id != kept.noted():
             tracking.log_data(run, release)
             about = {"preprocess": problem.preprocess.sha256, "machine": str(machine)}
             about |= {"preset": setup.preset or "none"}
-            tracking.log_params(run, asdict(config) | about | surroundings.facts())
+            tracking.log_params(run, asdict(config) | about | machine_facts.facts())
             kept.note(run.run_id)
         _say_start(run, trainer.start)
         epochs = _follow(run, trainer, kept)
@@ -148,7 +150,7 @@ def train(
         )
         show(run, validation, shown)
         show_learning(run, epochs, replace(shown, title=name))
-        pace = throughput.measure(run, loaded, config, machine, epochs)
+        pace = profile_training.measure(run, loaded, config, machine, epochs)
         tracking.log_files(run, made.folder, "package")
         tracking.log_checkpoint(run, kept.path)
         model = registry.register(run.run_id, problem.name, made) if run.run_id else None
@@ -188,7 +190,7 @@ def _follow(run: tracking.Run, trainer: Trainer | Processes, kept: Checkpoint) -
 def _seal(
     loaded: Loaded, config: TrainConfig, trainer: Trainer | Processes, trials: int
 ) -> tuple[Package, Evaluation]:
-    facts = sealing.Facts(
+    facts = build_package.Facts(
         problem=loaded.problem,
         pin=loaded.release.pin(),
         training=config,
@@ -198,7 +200,7 @@ def _seal(
         weights_sha256=trainer.start.sha256 if trainer.start else "",
         trials=trials,
     )
-    return sealing.seal(trainer.network, loaded.frames, facts, registry.packages())
+    return build_package.seal(trainer.network, loaded.frames, facts, registry.packages())
 
 
 def _say_start(run: tracking.Run, start: Report | None) -> None:

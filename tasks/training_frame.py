@@ -7,15 +7,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from neuro.encoders import EMBEDDING
-from neuro.problem import Problem
-from neuro.store import asof, features, releases
-from neuro.store.asof import Wanted
-from neuro.store.lake import Lake
-from neuro.store.releases import Release
-from tasks import encoders
-from tasks.artifacts import RESEARCH_USE
-from tasks.encoders import Choice
+from neuro.features.encoders import EMBEDDING
+from neuro.lake import features, point_in_time, releases
+from neuro.lake.lake import Lake
+from neuro.lake.point_in_time import Wanted
+from neuro.lake.releases import Release
+from neuro.problems.problem import Problem
+from tasks.load import encoders
+from tasks.load.encoders import Choice
+from tasks.record.artifacts import RESEARCH_USE
 
 
 def show(lake: Lake, problem: Problem, release: Release, choice: Choice) -> dict[str, Any]:
@@ -75,11 +75,11 @@ def tables(
         "synthetic": str(release.is_synthetic).lower(),
         "notice": RESEARCH_USE,
     }
-    parts = asof.tables(lake, release, wanted, problem.class_of, splits)
+    parts = point_in_time.tables(lake, release, wanted, problem.class_of, splits)
     return Frame(parts=parts, about=about)
 
 
 def write(frame: Frame, out: Path) -> dict[str, Any]:
     """Write a frame as Parquet; returns its path, rows and splits."""
-    rows = asof.write(frame.parts, frame.about, out)
+    rows = point_in_time.write(frame.parts, frame.about, out)
     return {"frame": str(out), "rows": rows, "splits": frame.about["splits"]}

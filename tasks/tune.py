@@ -8,19 +8,19 @@ from typing import Any
 
 import optuna
 
-from neuro import checkpoint, parallel, searching
-from neuro.checkpoint import Checkpoint
 from neuro.errors import ConfigError, TrainingError
-from neuro.machine import Machine
-from neuro.recipe import TrainConfig
-from neuro.searching import Attempt, Progress, Space, Trial
-from neuro.training import Trainer
-from tasks import artifacts, tracking
+from neuro.training import checkpoint, distributed, tuning
+from neuro.training.checkpoint import Checkpoint
+from neuro.training.config import TrainConfig
+from neuro.training.device import Machine
+from neuro.training.trainer import Trainer
+from neuro.training.tuning import Attempt, Progress, Space, Trial
 from tasks import train as steps
-from tasks.data import Loaded
-from tasks.shown import run_tags
-from tasks.steps import step
-from tasks.tracking import Run
+from tasks.load.release_data import Loaded
+from tasks.record import artifacts, tracking
+from tasks.record.tracking import Run
+from tasks.record_figures import run_tags
+from tasks.runtime.steps import step
 from tasks.train import Setup
 
 _log = getLogger(__name__)
@@ -47,7 +47,7 @@ class Tuning:
         """What ``neuro train --tune N --json`` adds."""
         if not self.space:
             return {}
-        best = searching.best(self.trials)
+        best = tuning.best(self.trials)
         told = {
             "run_id": self.run_id,
             "chosen_on": "macro-F1 on val",
@@ -93,7 +93,7 @@ def search(loaded: Loaded, config: TrainConfig, plan: Plan, setup: Setup) -> Tun
             tracking.log_values(run, _figures(kept.trials), step=len(kept.trials))
         found = kept.trials[:trials]
         _show(run, found, title=name, is_synthetic=release.is_synthetic)
-    best = searching.best(found)
+    best = tuning.best(found)
     _log.info("trial %d is the best, and is trained to its end: %s", best.number, _told(best))
     return Tuning(config=config.changed(best.values), run_id=run.run_id, space=space, trials=found)
 
@@ -117,7 +117,7 @@ class _Search:
         """Of this very search; beside the frames, like its trials' checkpoints, and as mortal."""
         training = self._checkpoint(self.config)
         ranges = {name: [range_.low, range_.high] for name, range_ in self.space.items()}
-        versions = [searching.VERSION, optuna.__version__]
+        versions = [tuning.VERSION, optuna.__version__]
         key = checkpoint.key_of(training=training.key, space=ranges, search=versions)
         start = self.loaded.frames.content_hash[:16]
         return training.path.parents[1] / f"{start}-{key[:16]}" / "search.json"
@@ -135,8 +135,8 @@ class _Search:
             ended = self._train(attempt, run)
             tracking.tag(run, {"state": ended.state, "note": ended.note})
         done = replace(kept, open_id="", trials=(*kept.trials, ended))
-        first = searching.leader(done.trials)
-        for trial in (searching.leader(kept.trials), ended):
+        first = tuning.leader(done.trials)
+        for trial in (tuning.leader(kept.trials), ended):
             if trial is not None and trial is not first:
                 self._checkpoint(self.config.changed(trial.values)).remove()
         done.save(self.path)
@@ -150,7 +150,7 @@ class _Search:
     def _train(self, attempt: Attempt, run: Run) -> Trial:
         """A loss that is not finite says something of the recipe, and ends nothing else."""
         loaded, config = self.loaded, attempt.config
-        trainer = parallel.trainer(
+        trainer = distributed.trainer(
             loaded.frames, loaded.problem, config, self.setup.weights, self.setup.machine
         )
         try:
@@ -170,7 +170,7 @@ def _space(
     loaded: Loaded, config: TrainConfig, held: Collection[str], weights: Path | None
 ) -> Space:
     """What is searched; views grow only where the model reads other sizes than the frames'."""
-    found = searching.space(config, held, size_px=loaded.problem.preprocess.size_px)
+    found = tuning.space(config, held, size_px=loaded.problem.preprocess.size_px)
     if "grow_from" not in found or config.grow_from < 1:
         return found
     smaller = config.changed({"grow_from": found["grow_from"].low})
@@ -178,15 +178,13 @@ def _space(
         Trainer(loaded.frames, loaded.problem, smaller, weights, Machine(device="cpu").fabric())
     except ConfigError as error:
         _log.info("views do not grow in this search: %s", error)
-        return searching.space(
-            config, {*held, "grow_from"}, size_px=loaded.problem.preprocess.size_px
-        )
+        return tuning.space(config, {*held, "grow_from"}, size_px=loaded.problem.preprocess.size_px)
     return found
 
 
 def _figures(trials: Sequence[Trial]) -> dict[str, float]:
     """What the last trial says on the page of the search."""
-    first, value = searching.leader(trials), trials[-1].value
+    first, value = tuning.leader(trials), trials[-1].value
     figures = {"macro_f1": value, "best_macro_f1": first.value if first else None}
     return {name: figure for name, figure in figures.items() if figure is not None}
 
@@ -197,7 +195,7 @@ def _told(trial: Trial | Attempt) -> str:
 
 def _show(run: Run, trials: Sequence[Trial], *, title: str, is_synthetic: bool) -> None:
     """Every trial, in the Prefect run and in MLflow."""
-    best = searching.best(trials)
+    best = tuning.best(trials)
     rows = [
         {"trial": trial.number, "state": trial.state, "is_best": trial is best}
         | {"macro_f1": None if trial.value is None else round(trial.value, 4)}
@@ -209,7 +207,7 @@ def _show(run: Run, trials: Sequence[Trial], *, title: str, is_synthetic: bool) 
     said = f"{title}: the best is chosen on val, where its score flatters it"
     said += " (synthetic images)" if is_synthetic else ""
     artifacts.table("tuning", rows, said)
-    figure = searching.draw(trials, title=title, synthetic=is_synthetic)
+    figure = tuning.draw(trials, title=title, synthetic=is_synthetic)
     artifacts.picture("tuning-history", figure, said)
     tracking.log_figure(run, figure, "tuning_history.png")
     tracking.tag(

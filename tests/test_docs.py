@@ -12,10 +12,10 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
-from deployments.cli import app
-from neuro import problem
-from neuro.preprocess import PreprocessSpec
-from neuro.problem import Augmentation, GroupRule, Layout, Problem
+from deployments.cli.app import app
+from neuro.images.preprocess import PreprocessSpec
+from neuro.problems import problem
+from neuro.problems.problem import Augmentation, GroupRule, Layout, Problem
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -9,8 +9,8 @@ import yaml
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
-from deployments import servers
 from deployments.prefect_hook import full_name
+from deployments.stack import servers
 
 PROJECT = Path(__file__).parents[1]
 DEPLOYMENTS = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
@@ -69,7 +69,7 @@ def test_the_schedule_is_the_promised_one(name: str, cron: str) -> None:
 
 
 def test_the_trigger_sends_what_the_event_carries() -> None:
-    from tasks import events
+    from tasks.record import events
 
     retrain = next(d for d in DEPLOYMENTS if d["name"] == "retrain")
     (trigger,) = retrain["triggers"]

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from neuro import metrics
+from neuro.evaluation import metrics
 from neuro.sample import Metric
 
 Answers = Sequence[tuple[float, Sequence[int]]]

@@ -42,7 +42,7 @@ Finder = Callable[[Request], Callable[[], Answer]]
 
 def neuro_twins(request: Request) -> Callable[[], Answer]:
     """Decode, vet and fingerprint each file once, then the search of an ingest. One process."""
-    plants, image = _module("bench.plants"), _module("neuro.image")
+    plants, image = _module("bench.plants"), _module("neuro.images.sanitize")
 
     def find() -> Answer:
         small = [image.clean(Path(file).read_bytes()).thumbnail for file in request.files]
@@ -53,8 +53,8 @@ def neuro_twins(request: Request) -> Callable[[], Answer]:
 
 def neuro_ingest(request: Request) -> Callable[[], Answer]:
     """All of ``neuro ingest --local``: vetting in children, twins, lake, passport, release."""
-    ingest, lake = _module("bench.ingest"), _module("neuro.store.lake")
-    question = _module("neuro.problem").load(request.problem)
+    ingest, lake = _module("bench.ingest"), _module("neuro.lake.lake")
+    question = _module("neuro.problems.problem").load(request.problem)
 
     def find() -> Answer:
         uri = str(Path(request.scratch) / "lake")

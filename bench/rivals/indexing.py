@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from neuro import harmonics, twins
+from neuro.duplicates import near_duplicates, pose_invariants
 
 PROBES = (1, 2, 4, 8, 16, 32)
 CANDIDATES = 20
@@ -19,8 +19,8 @@ _RADIUS = 8
 
 def show(made: NDArray[np.uint8], source: NDArray[np.int64]) -> None:
     """Ask an index for each planted copy. source: row that one copies, -1 for none."""
-    rows = twins.vectors([one.tobytes() for one in made])
-    seen = harmonics.invariants(harmonics.split(rows, _RADIUS))
+    rows = near_duplicates.vectors([one.tobytes() for one in made])
+    seen = pose_invariants.invariants(pose_invariants.split(rows, _RADIUS))
     n, width = seen.shape
     copies = np.flatnonzero(source >= 0)
     cells = round(n**0.5)

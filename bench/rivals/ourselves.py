@@ -17,14 +17,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neuro import baselines, preprocess, problem, recipe, twins
-from neuro.frames import Frames
-from neuro.machine import Machine
-from neuro.store import joins
-from neuro.store.lake import Lake
-from neuro.training import Trainer
-from tasks import data
-from tasks.data import Loaded
+from neuro.dataset.frames import Frames
+from neuro.duplicates import near_duplicates
+from neuro.evaluation import baselines
+from neuro.images import preprocess
+from neuro.lake import sample_columns
+from neuro.lake.lake import Lake
+from neuro.problems import problem
+from neuro.training import config as train_config
+from neuro.training.device import Machine
+from neuro.training.trainer import Trainer
+from tasks.load import release_data
+from tasks.load.release_data import Loaded
 
 PILOT_EPOCHS = 6  # every side of growing views comes as often as in a long run
 _AT_ONCE = 256
@@ -89,8 +93,8 @@ def lookup(request: Request) -> Curve:
     frames = loaded.frames
     known = np.flatnonzero(np.isin(frames.splits, ("train", "val", "calibration")))
     asked, ids = _rows(frames, request.asked), frames.sample_ids.tolist()
-    small = joins.thumbnails(loaded.lake, loaded.release, ids)
-    looks = twins.vectors([small[name] for name in ids])
+    small = sample_columns.thumbnails(loaded.lake, loaded.release, ids)
+    looks = near_duplicates.vectors([small[name] for name in ids])
     k = len(loaded.problem.classes)
     found = baselines.look_up(looks[known], frames.targets[known], looks[asked], k)
     return [(request.seconds, found.argmax(axis=1).tolist())]
@@ -99,7 +103,7 @@ def lookup(request: Request) -> Curve:
 def _load(request: Request) -> Loaded:
     """The release under the splits of the request."""
     os.environ["NEURO_HOME"] = request.home
-    loaded = data.load(Lake(request.lake), problem.load(request.problem))
+    loaded = release_data.load(Lake(request.lake), problem.load(request.problem))
     frames = loaded.frames
     splits = np.array([request.splits.get(name, "none") for name in frames.sample_ids.tolist()])
     divided = frames.divided(frames.splitting, splits, frames.groups)
@@ -115,7 +119,7 @@ def _load(request: Request) -> Loaded:
 def _trainer(loaded: Loaded, request: Request) -> Trainer:
     changes = {"epochs": request.epochs, "seed": request.seed}
     images = len(loaded.frames.labelled("train"))
-    config = recipe.choose("default", changes, images=images, kind=Machine().kind)
+    config = train_config.choose("default", changes, images=images, kind=Machine().kind)
     return Trainer(loaded.frames, loaded.problem, config)
 
 

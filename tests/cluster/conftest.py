@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
-from deployments import processes
+from deployments.stack import processes
 
 START_S = 120.0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring import descriptors
+from neuro.features import descriptors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,13 +20,15 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.states import State
 
 from flows.ingest import ingest
-from neuro import delivery, phantom
-from neuro import problem as problems
 from neuro.errors import ServerError
-from neuro.store import features, images, releases
-from neuro.store.lake import Lake
-from neuro.store.releases import Release
-from tasks import data, runners, shards
+from neuro.ingest import delivery
+from neuro.lake import features, images, releases
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.problems import problem as problems
+from neuro.synthetic import phantom
+from tasks.load import release_data
+from tasks.runtime import runners, shards
 from tests.cluster import encoders
 from tests.cluster.encoders import Traced
 
@@ -63,7 +65,7 @@ def home(token: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 @flow(name="fill", task_runner=runners.ConfiguredRunner())
 def fill(encoder: Traced) -> dict[str, features.Vector]:
-    loaded = data.load(data.open_lake(None), problems.load("brain"))
+    loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
     vectors = shards.encode(loaded, encoder, loaded.frames.sample_ids.tolist())
     made_by = {"encoder_hash": encoder.digest, "preprocess_hash": "", "code_revision": ""}
     features.add(loaded.lake, encoder.name, vectors, made_by)
@@ -88,7 +90,7 @@ def expected(home: Path, server: None) -> tuple[dict[str, features.Vector], byte
 
 
 def lake() -> tuple[Lake, Release]:
-    there = data.open_lake(None)
+    there = release_data.open_lake(None)
     return there, releases.find(there, "brain")
 
 

@@ -44,7 +44,7 @@ def demo(project: Path, *arguments: str) -> dict[str, Any]:
 
 
 def neuro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(project, [sys.executable, "-m", "deployments.cli", *arguments])
+    return run(project, [sys.executable, "-m", "deployments.cli.app", *arguments])
 
 
 def python(project: Path, script: str) -> str:
@@ -67,7 +67,7 @@ def run(project: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def started(project: Path, *arguments: str) -> subprocess.Popen[str]:
     """The ``neuro`` command, still running; its progress is on ``stderr``."""
-    command = [sys.executable, "-m", "deployments.cli", *arguments]
+    command = [sys.executable, "-m", "deployments.cli.app", *arguments]
     return subprocess.Popen(
         command, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True
     )

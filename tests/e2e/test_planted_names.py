@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuro import ruling
-from neuro.store import quarantine
-from neuro.store.lake import Lake
-from neuro.store.quarantine import Decision
+from neuro.ingest import quarantine_review
+from neuro.lake import quarantine
+from neuro.lake.lake import Lake
+from neuro.lake.quarantine import Decision
 from tests.e2e.conftest import PROJECT, make_project, python
 from tests.e2e.searching import places
 from tests.neuro.carriers import CARRIERS, Plant, a_name, dicom, encoded
@@ -102,7 +102,7 @@ def test_no_name_in_a_file_is_kept_but_with_what_waits_until_a_person_discards_i
     assert all(place.startswith("lake/quarantine.lance") for place in found)
     lake, now = Lake(str(home / "lake")), datetime.now(UTC)
     waiting = [row.sha256 for row in quarantine.waiting(lake, "brain")]
-    ruling.discard(
+    quarantine_review.discard(
         lake, "brain", waiting, Decision(action="discard", who="A", label="", why="-"), now
     )
     assert places(home, INSIDE) == set()

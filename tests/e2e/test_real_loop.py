@@ -27,7 +27,7 @@ def test_the_loop_turns_on_600_real_images(project: Path) -> None:
 
 def _without_floors(path: Path) -> Path:
     """The brain problem as a file of its own: 250 images cannot reach its recall floors."""
-    text = resources.files("neuro").joinpath("problems", "brain.toml").read_text("utf-8")
+    text = resources.files("neuro.problems").joinpath("builtin", "brain.toml").read_text("utf-8")
     kept = [line for line in text.splitlines() if not line.startswith("recall_floors")]
     path.write_text("\n".join(kept))
     return path

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuro import delivery, phantom
+from neuro.ingest import delivery
+from neuro.synthetic import phantom
 from tests.e2e.conftest import PROJECT, environment, make_project, neuro, run
 
 pytestmark = pytest.mark.server
@@ -85,7 +86,7 @@ def worker(folder: Path, stack: dict[str, Any]) -> Iterator[subprocess.Popen[byt
             [
                 "sh",
                 "-c",
-                'trap "" INT; exec "$0" -m deployments.cli worker --name spare',
+                'trap "" INT; exec "$0" -m deployments.cli.app worker --name spare',
                 sys.executable,
             ],
             cwd=folder / "home",

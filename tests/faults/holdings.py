@@ -4,9 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuro.store import images, keys, lines, releases
-from neuro.store.branches import ORDER
-from neuro.store.lake import Lake
+from neuro.lake import branches as lake_branches
+from neuro.lake import images, refs, releases
+from neuro.lake.lake import Lake
+from neuro.lake.staging import ORDER
 
 KEYS = {
     "images": ["sha256", "stored_sha256"],
@@ -38,7 +39,7 @@ def read(home: Path) -> Holdings:
         for table, names in KEYS.items()
     }
     branches = {name for table in ORDER for name in lake.branches(table)}
-    left = [*sorted(branches), *lines.names(lake, "brain"), *keys.pending(lake)]
+    left = [*sorted(branches), *lake_branches.names(lake, "brain"), *refs.pending(lake)]
     chain = releases.history(lake, "brain")
     return Holdings(chain=tuple(r.content_hash for r in chain), rows=rows, left=tuple(left))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from neuro.store import images, releases
-from neuro.store.lake import Lake
+from neuro.lake import images, releases
+from neuro.lake.lake import Lake
 from tests.faults import seeds
 from tests.faults.victims import Zygote
 from tests.s3 import deliveries

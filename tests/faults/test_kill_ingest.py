@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from neuro.intake import CONFLICT
+from neuro.ingest.triage import CONFLICT
 from tests.faults import holdings, seeds
 from tests.faults.victims import Ended, Zygote
 from tests.s3 import deliveries

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuro import delivery, image, ingestion, problem
-from neuro.arrivals import Run
-from neuro.store import keys, lines, releases
-from neuro.store.lake import Lake
-from neuro.store.releases import Release
+from neuro.images import sanitize
+from neuro.ingest import delivery, pipeline
+from neuro.ingest.vet_new import Run
+from neuro.lake import branches, refs, releases
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.problems import problem
 from tests.faults import seeds
 
 pytestmark = pytest.mark.slow
@@ -32,7 +34,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from neuro import absence, branching, erasing, problem
-from neuro.store.lake import Lake
+from neuro.lake.lake import Lake
 what, uri, home, sample = sys.argv[1:]
 now, brain = datetime(2026, 11, 21, tzinfo=UTC), problem.load("brain")
 print("ready", flush=True)
@@ -61,11 +63,11 @@ def ingest(lake: Lake, folder: Path, label: str, seeds: range) -> Release:
     run = Run(
         problem=brain,
         delivery=arrived,
-        check=lambda paths: [image.clean(path.read_bytes()) for path in paths],
+        check=lambda paths: [sanitize.clean(path.read_bytes()) for path in paths],
         now=NOW,
     )
-    staged = ingestion.stage(lake, run)
-    return ingestion.publish(staged, ingestion.audit_branch(staged))
+    staged = pipeline.stage(lake, run)
+    return pipeline.publish(staged, pipeline.audit_branch(staged))
 
 
 def run(arguments: list[str], kill_after_s: float | None = None) -> tuple[str, float]:
@@ -90,7 +92,7 @@ def set_up(tmp_path: Path) -> Callable[[str], tuple[Lake, Path]]:
         lake = Lake(str(home / "lake"))
         ingest(lake, tmp_path / f"{name}-1", "glioma", range(6))
         ingest(lake, tmp_path / f"{name}-2", "notumor", range(6, 10))
-        mine = lines.create(lake, "brain", "mine")
+        mine = branches.create(lake, "brain", "mine")
         ingest(mine.lake, tmp_path / f"{name}-3", "pituitary", range(10, 14))
         return lake, home
 
@@ -102,7 +104,7 @@ def test_what_was_killed_is_completed_by_the_same_command(
     set_up: Callable[[str], tuple[Lake, Path]], what: str
 ) -> None:
     rng = seeds.draws(what)
-    sample = image.clean(picture(7)).sha256
+    sample = sanitize.clean(picture(7)).sha256
     whole, home = set_up("whole")
     out, seconds = run([what, whole.uri, str(home), sample])
     expected = state(whole)
@@ -115,7 +117,7 @@ def test_what_was_killed_is_completed_by_the_same_command(
         for release in releases.history(lake, "brain")[:before]:
             if not release.superseded_by:
                 releases.samples(lake, release)  # whole, or it raises
-        if what == "publish" and "mine" not in lines.names(lake, "brain"):
+        if what == "publish" and "mine" not in branches.names(lake, "brain"):
             assert state(lake) == expected
             continue
         again, _ = run(arguments)
@@ -128,5 +130,5 @@ def test_what_was_killed_is_completed_by_the_same_command(
 def state(lake: Lake) -> list[tuple[str, str, bool, list[str]]]:
     """Every release of main by content; the branches and runs that are left."""
     chain = releases.history(lake, "brain")
-    left = [*lines.names(lake, "brain"), *keys.pending(lake)]
+    left = [*branches.names(lake, "brain"), *refs.pending(lake)]
     return [(r.content_hash, r.note, bool(r.superseded_by), left) for r in chain]

@@ -20,8 +20,8 @@ import hashlib, sys
 from pathlib import Path
 import torch
 from neuro import training
-from neuro.checkpoint import Checkpoint
-from tests.neuro.test_training import CONFIG, PROBLEM, discs
+from neuro.training.checkpoint import Checkpoint
+from tests.neuro.training.test_trainer import CONFIG, PROBLEM, discs
 from dataclasses import replace
 torch.set_num_threads(1)
 trainer = training.Trainer(discs(), PROBLEM, replace(CONFIG, epochs=60))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from neuro.errors import StorageError
-from neuro.store import images, patience, releases
-from neuro.store.lake import Lake
+from neuro.lake import images, releases
+from neuro.lake.lake import Lake
+from neuro.storage import lance_retry
 from tests.faults import seeds
 from tests.s3 import deliveries
 from tests.s3.fixtures import Bucket
@@ -48,6 +49,6 @@ def test_a_server_that_falls_silent_ends_a_run_within_its_deadline(bucket: Bucke
         assert time.monotonic() - started < 2 * deadline_s
     for thread in threading.enumerate():
         if thread.name.startswith(
-            patience.LEFT_BEHIND
+            lance_retry.LEFT_BEHIND
         ):  # left behind; ends when the proxy has gone
             thread.join(30)

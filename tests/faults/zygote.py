@@ -12,12 +12,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from deployments import cli
+from deployments.cli import app
 from flows import ingest  # noqa: F401 - what a victim needs is imported once
-from neuro.store import images, releases  # noqa: F401
-from tasks import data  # noqa: F401
+from neuro.lake import images, releases  # noqa: F401
+from tasks.load import release_data  # noqa: F401
 
-WATCHED = ("neuro/store", "neuro/ingestion.py", "neuro/arrivals.py", "neuro/entering.py")
+WATCHED = (
+    "neuro/storage",
+    "neuro/lake",
+    "neuro/ingest/pipeline.py",
+    "neuro/ingest/vet_new.py",
+    "neuro/ingest/stage_rows.py",
+)
 WATCHED += ("tasks/ingest.py", "/lance/")
 
 
@@ -60,7 +66,7 @@ def become(asked: dict[str, Any]) -> NoReturn:
         sys.setprofile(watch)
     code: Any = 0
     try:
-        cli.main()
+        app.main()
     except SystemExit as ended:
         code = ended.code or 0
     except BaseException:  # noqa: BLE001 - as the interpreter would end

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuro import delivery, phantom
+from neuro.ingest import delivery
+from neuro.synthetic import phantom
 
 Draw = Callable[..., Path]
 

@@ -12,12 +12,12 @@ from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.predict import predict
 from flows.train import train
-from neuro import inference
-from neuro import problem as problems
 from neuro.errors import ConfigError
-from neuro.store import images
-from neuro.training import TrainConfig
-from tasks import data, models
+from neuro.lake import images
+from neuro.prediction import predict as predictor
+from neuro.problems import problem as problems
+from neuro.training.trainer import TrainConfig
+from tasks.load import models, release_data
 from tests.flows.conftest import Draw
 
 PROBLEM = """
@@ -60,12 +60,12 @@ def test_an_old_package_answers_to_the_bit_as_before(old: str, tmp_path: Path) -
     now = problem_file(tmp_path)
     got = pq.read_table(predict.fn(problem=now, model=old)["predictions"]).sort_by("sha256")
 
-    loaded = data.load(data.open_lake(None), problems.load(now))
+    loaded = release_data.load(release_data.open_lake(None), problems.load(now))
     ids = [sample.sample_id for sample in loaded.samples]
     stored = dict(images.stored_bytes(loaded.lake, loaded.release, ids))
     pixels = np.stack([pillow(stored[sample_id]) for sample_id in ids])
     engine = models.load(problems.load(now), old).engine
-    expected = inference.predict(engine, pixels, ids, model_version="")
+    expected = predictor.predict(engine, pixels, ids, model_version="")
     assert got["sha256"].to_pylist() == ids
     assert list(zip(got["p_a"].to_pylist(), got["p_b"].to_pylist(), strict=True)) == [
         tuple(one.probabilities) for one in expected
@@ -87,10 +87,10 @@ def test_an_old_package_is_scored_on_its_own_frames(old: str, tmp_path: Path) ->
 
 def test_a_release_is_decoded_again_only_for_another_decoder(old: str, tmp_path: Path) -> None:
     question = problems.load(problem_file(tmp_path))
-    loaded = data.load(data.open_lake(None), question)
+    loaded = release_data.load(release_data.open_lake(None), question)
     asked = models.load(question, old).asked(question)
-    assert data.decoded_for(loaded, question) is loaded
-    again = data.decoded_for(loaded, asked).frames
+    assert release_data.decoded_for(loaded, question) is loaded
+    again = release_data.decoded_for(loaded, asked).frames
     assert again.preprocess_hash == asked.preprocess.sha256 != loaded.frames.preprocess_hash
 
 

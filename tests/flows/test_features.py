@@ -11,13 +11,14 @@ from flows.erase import erase
 from flows.featurize import featurize
 from flows.ingest import ingest
 from flows.train import train
-from neuro import problem as problems
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.recipe import TrainConfig
-from neuro.store import features, releases
-from neuro.store.lake import Lake
-from tasks import encoders, similar, training_frame
-from tasks.encoders import Choice
+from neuro.lake import features, releases
+from neuro.lake.lake import Lake
+from neuro.problems import problem as problems
+from neuro.training.config import TrainConfig
+from tasks import similar, training_frame
+from tasks.load import encoders
+from tasks.load.encoders import Choice
 from tasks.similar import Wanted
 from tests.flows.conftest import Draw
 

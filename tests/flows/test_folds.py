@@ -6,10 +6,10 @@ import pytest
 
 from flows.ingest import ingest
 from flows.train import train
-from neuro import training
-from neuro.recipe import TrainConfig
-from neuro.store import journal, releases
-from neuro.store.lake import Lake
+from neuro.lake import journal, releases
+from neuro.lake.lake import Lake
+from neuro.training import trainer
+from neuro.training.config import TrainConfig
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
@@ -37,15 +37,15 @@ def test_folds_that_were_stopped_go_on_with_the_fold_that_was_under_way(
     config = TrainConfig(epochs=1, batch_size=8)
     expected = train.fn(config=config, folds=3)
     fitted: list[int] = []
-    fit = training.Trainer._epoch
+    fit = trainer.Trainer._epoch
 
-    def counted(self: training.Trainer, number: int) -> training.Epoch:
+    def counted(self: trainer.Trainer, number: int) -> trainer.Epoch:
         fitted.append(number)
         if len(fitted) == 3:
             raise KeyboardInterrupt
         return fit(self, number)
 
-    monkeypatch.setattr(training.Trainer, "_epoch", counted)
+    monkeypatch.setattr(trainer.Trainer, "_epoch", counted)
     with pytest.raises(KeyboardInterrupt):
         train.fn(config=config, folds=3)
     assert len(list(home.glob("frames/*/training.pt"))) == 2

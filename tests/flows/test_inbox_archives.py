@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.ingest import ingest
-from neuro.store.lake import Lake
+from neuro.lake.lake import Lake
 from tests.flows.conftest import Draw
 
 COUNTS = ("seen", "accepted", "repeated", "quarantined", "waiting")
@@ -90,7 +90,7 @@ def test_an_archive_whose_manifest_is_refused_stops_nothing_else(
 ) -> None:
     from importlib import resources
 
-    text = resources.files("neuro").joinpath("problems", "brain.toml").read_text("utf-8")
+    text = resources.files("neuro.problems").joinpath("builtin", "brain.toml").read_text("utf-8")
     rule = "[groups]\npattern = '^(delivery_[0-9]+)'\nrequired = true"
     (tmp_path / "p.toml").write_text(text.replace("[groups]", rule))
     with zipfile.ZipFile(inbox / "b.zip", "w") as archive:

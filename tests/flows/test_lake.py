@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deployments.cli import app
+from deployments.cli.app import app
 from flows.erase import erase
 from flows.ingest import ingest
 from flows.train import train
 from neuro.errors import UnknownNameError
-from neuro.recipe import TrainConfig
-from neuro.store import lines, releases
-from neuro.store.lake import Lake
+from neuro.lake import branches, releases
+from neuro.lake.lake import Lake
+from neuro.training.config import TrainConfig
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
@@ -22,7 +22,7 @@ LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
 def test_a_delivery_to_a_branch_leaves_main_as_it_was(home: Path, draw: Draw) -> None:
     first = ingest.fn(source=str(draw(LABELS, 3)))
     lake = Lake(str(home / "lake"))
-    lines.create(lake, "brain", "trial")
+    branches.create(lake, "brain", "trial")
     got = ingest.fn(source=str(draw(LABELS, 2, name="later", seed=1)), branch="trial")
     assert got["accepted"] == 8
     assert releases.find(lake, "brain").name == first["release"]

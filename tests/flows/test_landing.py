@@ -9,8 +9,8 @@ import pytest
 from flows.erase import erase
 from flows.ingest import ingest
 from neuro.errors import ConfigError, NeuroError
-from neuro.store import releases
-from neuro.store.lake import Lake
+from neuro.lake import releases
+from neuro.lake.lake import Lake
 from tasks import ingest as steps
 from tests.flows.conftest import Draw
 

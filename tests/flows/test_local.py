@@ -15,15 +15,16 @@ from flows.featurize import featurize
 from flows.ingest import ingest
 from flows.predict import predict
 from flows.train import train
-from neuro import problem as problems
-from neuro import shown
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.recipe import TrainConfig
-from neuro.store import excerpts, features, journal, releases
-from neuro.store.lake import Lake
-from neuro.store.releases import Release
-from tasks import data, explore
+from neuro.images import preview
+from neuro.lake import features, journal, page_data, releases
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.problems import problem as problems
+from neuro.training.config import TrainConfig
+from tasks import explore
 from tasks.featurize import DESCRIPTORS, DESCRIPTORS_HASH
+from tasks.load import release_data
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
@@ -178,8 +179,8 @@ def test_every_ingest_leaves_a_passport_page(home: Path, draw: Draw) -> None:
 
 def _pictures(lake: Lake, release: Release, sample_id: str) -> list[str]:
     """What a page has of a sample: its digest, and its picture as data."""
-    ((_, stored),) = excerpts.images(lake, release, [sample_id])
-    return [sample_id, base64.b64encode(shown.small(stored)).decode()]
+    ((_, stored),) = page_data.images(lake, release, [sample_id])
+    return [sample_id, base64.b64encode(preview.small(stored)).decode()]
 
 
 def test_after_an_erasure_no_page_shows_the_image_and_the_pages_are_there_again(
@@ -189,7 +190,7 @@ def test_after_an_erasure_no_page_shows_the_image_and_the_pages_are_there_again(
     first = ingest.fn(source=str(draw(LABELS, 5)))["release"]
     ingest.fn(source=str(draw(["glioma"], 3, name="later", seed=1)))
     before = releases.find(lake, "brain")
-    page = explore.draw(data.load(lake, question))
+    page = explore.draw(release_data.load(lake, question))
     earlier = home / "reports" / "passport" / f"{first}.html"
     untouched = earlier.read_bytes()
     new = {s.sample_id for s in releases.samples(lake, before) if s.entered == before.name}

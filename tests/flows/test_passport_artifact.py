@@ -12,10 +12,11 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.erase import erase
 from flows.ingest import ingest
-from monitoring.passport_note import MAX_BYTES
-from neuro import problem, shown
-from neuro.store import excerpts, releases
-from neuro.store.lake import Lake
+from neuro.images import preview
+from neuro.lake import page_data, releases
+from neuro.lake.lake import Lake
+from neuro.problems import problem
+from neuro.reports.passport_markdown import MAX_BYTES
 from tasks import passport
 from tests.flows.conftest import Draw
 from tests.monitoring.passports import full
@@ -34,7 +35,7 @@ def test_a_run_shows_the_passport_with_pictures_and_an_erasure_takes_them_back(
     question, lake = problem.load("brain"), Lake(str(home / "lake"))
     release = releases.find(lake, "brain")
     gone, twin = [sample.sample_id for sample in releases.samples(lake, release)][:2]
-    pictures = dict(excerpts.images(lake, release, [gone, twin]))
+    pictures = dict(page_data.images(lake, release, [gone, twin]))
     cluster = [
         {"sample_id": name, "label": "glioma", "split": "train", "given_split": "test"}
         for name in pictures
@@ -54,7 +55,7 @@ def test_a_run_shows_the_passport_with_pictures_and_an_erasure_takes_them_back(
         )
         note = str(found["passport-page-brain"].data)
         for stored in pictures.values():
-            assert base64.b64encode(shown.small(stored)).decode() in note
+            assert base64.b64encode(preview.small(stored)).decode() in note
         for word in (gone, "Research use only", "Synthetic images", "1,043 of 1,311"):
             assert word in note
         assert len(note.encode()) < MAX_BYTES

@@ -10,7 +10,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.ingest import ingest
 from flows.train import train
-from tasks import tracking
+from tasks.record import tracking
 from tests.flows.conftest import Draw
 
 

@@ -11,17 +11,20 @@ from PIL import Image
 from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.train import train
-from neuro import delivery, package, phantom, splitting
-from neuro import problem as problems
 from neuro.errors import ConfigError, TrainingError, UnknownNameError
-from neuro.problem import Problem
-from neuro.recipe import TrainConfig
-from neuro.store import journal, releases
-from neuro.store.lake import Lake
-from tasks import data, models
+from neuro.ingest import delivery
+from neuro.lake import journal, releases
+from neuro.lake.lake import Lake
+from neuro.models import package
+from neuro.problems import problem as problems
+from neuro.problems.problem import Problem
+from neuro.splits import scheme
+from neuro.synthetic import phantom
+from neuro.training.config import TrainConfig
 from tasks import evaluate as scoring
 from tasks import ingest as steps
 from tasks import promote as gate
+from tasks.load import models, release_data
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
@@ -77,7 +80,7 @@ def test_what_a_given_split_trained_is_refused_by_the_gate_and_by_own_frames(
     made = models.load(BRAIN, train.fn(config=QUICK, split="given")["package"])
     with pytest.raises(ConfigError, match=r"trained with --split given .* without --split"):
         gate.check(made)
-    loaded = data.load(data.open_lake(None), BRAIN)
+    loaded = release_data.load(release_data.open_lake(None), BRAIN)
     with pytest.raises(ConfigError, match="own splits are asked for"):
         scoring.evaluate(loaded, made)
     assert journal.entries(Lake(str(home / "lake")), "look") == []
@@ -85,11 +88,12 @@ def test_what_a_given_split_trained_is_refused_by_the_gate_and_by_own_frames(
 
 def test_a_fold_validates_on_other_images_and_tests_on_the_same(home: Path, draw: Draw) -> None:
     ingest.fn(source=str(draw(LABELS, 30)))
-    lake = data.open_lake(None)
+    lake = release_data.open_lake(None)
     folds = [
-        data.load(lake, BRAIN, None, splitting.parse(f"fold-{n}-of-3")).frames for n in (1, 2, 3)
+        release_data.load(lake, BRAIN, None, scheme.parse(f"fold-{n}-of-3")).frames
+        for n in (1, 2, 3)
     ]
-    own = data.load(lake, BRAIN).frames
+    own = release_data.load(lake, BRAIN).frames
     val = [set(f.sample_ids[f.splits == "val"].tolist()) for f in folds]
     assert not val[0] & val[1]
     assert set.union(*val) == set(own.sample_ids[own.splits != "test"].tolist())
@@ -174,8 +178,8 @@ def test_groups_that_a_later_delivery_joined_are_in_one_fold(home: Path, tmp_pat
         Image.fromarray(pixels).save(first / LABELS[number % 4] / name)
     asked = replace(BRAIN, groups=replace(BRAIN.groups, twin_cosine=0.6))
     ingested(asked, first)
-    lake = data.open_lake(None)
-    held = data.load(lake, asked)
+    lake = release_data.open_lake(None)
+    held = release_data.load(lake, asked)
     pair = [s for s in held.samples if s.split == "train"][:2]
     a, b = (noise[sample.source_name.rpartition("/")[2]].astype(float) for sample in pair)
     (later / "notumor").mkdir(parents=True)
@@ -183,13 +187,13 @@ def test_groups_that_a_later_delivery_joined_are_in_one_fold(home: Path, tmp_pat
     ingested(asked, later)
 
     def groups(by: str) -> set[str]:
-        frames = data.load(lake, asked, None, splitting.parse(by)).frames
+        frames = release_data.load(lake, asked, None, scheme.parse(by)).frames
         return set(frames.groups[np.isin(frames.sample_ids, [s.sample_id for s in pair])].tolist())
 
     assert (len(groups("own")), len(groups("fold-1-of-3"))) == (2, 1)
 
 
 def ingested(asked: Problem, folder: Path) -> None:
-    lake, found = data.open_lake(None), delivery.read(folder, asked)
+    lake, found = release_data.open_lake(None), delivery.read(folder, asked)
     staged = steps.stage.function(lake, asked, found)
     steps.publish.function(staged, steps.audit.function(staged), 0.0)

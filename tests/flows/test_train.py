@@ -11,12 +11,14 @@ import pytest
 from flows.erase import erase
 from flows.ingest import ingest
 from flows.train import train
-from neuro import checkpoint, package
-from neuro import problem as problems
 from neuro.errors import ConfigError, TrainingError, UnknownNameError
-from neuro.recipe import TrainConfig
-from neuro.store import releases
-from tasks import data, models, retrain, starting
+from neuro.lake import releases
+from neuro.models import package
+from neuro.problems import problem as problems
+from neuro.training import checkpoint
+from neuro.training.config import TrainConfig
+from tasks import retrain
+from tasks.load import models, release_data, start_weights
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
@@ -88,7 +90,7 @@ def test_what_a_champion_started_from_starts_its_successor(ready: Path) -> None:
     assert retrain.setup(champion, TrainConfig(model="cnn")).weights is None
     kept.unlink()
     with pytest.raises(ConfigError, match=rf"{card.weights_sha256}.* put that file there"):
-        starting.of_champion(card)
+        start_weights.of_champion(card)
 
 
 def test_a_training_that_is_stopped_continues_and_leaves_nothing_when_it_has_ended(
@@ -126,7 +128,7 @@ def test_what_a_stopped_training_kept_goes_with_an_erasure(
     with pytest.raises(KeyboardInterrupt):
         train.fn(config=TrainConfig(epochs=2))
     assert len(list(ready.glob("frames/*/training.pt"))) == 1
-    lake = data.open_lake(None)
+    lake = release_data.open_lake(None)
     first = releases.samples(lake, releases.find(lake, "brain"))[0]
     erase.fn(sample=first.sample_id, reason="asked", who="Dr. A")
     assert list(ready.glob("frames/*/training.pt")) == []

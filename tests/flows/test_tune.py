@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from flows.ingest import ingest
 from flows.train import train
-from neuro import checkpoint, package
-from neuro import problem as problems
 from neuro.errors import ConfigError
-from neuro.machine import Machine
-from neuro.recipe import TrainConfig
-from neuro.searching import Attempt
-from tasks import data, tune
+from neuro.models import package
+from neuro.problems import problem as problems
+from neuro.training import checkpoint
+from neuro.training.config import TrainConfig
+from neuro.training.device import Machine
+from neuro.training.tuning import Attempt
+from tasks import tune
+from tasks.load import release_data
 from tasks.train import Setup
 from tests.flows.conftest import Draw
 
@@ -133,7 +135,7 @@ class Watched:
 
 def test_a_search_reads_train_and_val_and_nothing_else(ready: Path) -> None:
     question = problems.load(str(ready.parent / "shapes.toml"))
-    loaded = data.load(data.open_lake(None), question)
+    loaded = release_data.load(release_data.open_lake(None), question)
     watched: Any = Watched(loaded.frames.pixels)
     there = replace(loaded, frames=replace(loaded.frames, pixels=watched))
     tune.search(there, CONFIG, tune.Plan(trials=2), Setup(machine=Machine(device="cpu")))

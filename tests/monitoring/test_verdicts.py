@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from monitoring import resampling, verdicts
+from monitoring import permutation, verdicts
 from monitoring.verdicts import DriftConfig, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
@@ -117,8 +117,8 @@ def test_confidence_loss_uses_the_cut_that_leaves_the_references_accuracy(
 
 def test_the_gap_equals_scipys_statistic_also_with_ties(rng: np.random.Generator) -> None:
     before, now = rng.integers(5, size=(40, 2)), rng.integers(1, 7, size=(60, 2))
-    gaps = resampling.largest_gap(
-        np.concatenate((before, now)).astype(float), resampling.sides(40, 60)
+    gaps = permutation.largest_gap(
+        np.concatenate((before, now)).astype(float), permutation.sides(40, 60)
     )
     expected = [ks_2samp(before[:, i], now[:, i]).statistic for i in range(2)]
     assert gaps[0] == pytest.approx(expected)
@@ -127,7 +127,7 @@ def test_the_gap_equals_scipys_statistic_also_with_ties(rng: np.random.Generator
 def test_a_deal_keeps_the_sizes_of_both_sides_and_moves_groups_whole() -> None:
     reference, window = np.repeat(["a", "b", "c"], 2), np.repeat(["d", "e"], 2)
     rng = np.random.default_rng(0)
-    pair = next(resampling.deal(reference, window, trials=50, rng=rng))
+    pair = next(permutation.deal(reference, window, trials=50, rng=rng))
     assert set(pair.reference.sum(axis=1)) == {6}
     assert set(pair.window.sum(axis=1)) == {4}
     assert (pair.reference + pair.window == 1).all()

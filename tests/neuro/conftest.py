@@ -13,17 +13,19 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from neuro import delivery, image, ingestion, problem
-from neuro.arrivals import Run
 from neuro.errors import BadImageError
-from neuro.image import CleanImage
-from neuro.problem import Problem
-from neuro.store.lake import Lake
-from neuro.store.releases import Release
-from neuro.vet import Rejected
+from neuro.images import sanitize
+from neuro.images.sandbox import Rejected
+from neuro.images.sanitize import CleanImage
+from neuro.ingest import delivery, pipeline
+from neuro.ingest.vet_new import Run
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.problems import problem
+from neuro.problems.problem import Problem
 
 Ingest = Callable[..., Release]
-Stage = Callable[..., ingestion.Staged]
+Stage = Callable[..., pipeline.Staged]
 Deliver = Callable[[str, Mapping[str, bytes]], Path]
 Png = Callable[[int], bytes]
 Dicom = Callable[..., bytes]
@@ -106,7 +108,7 @@ def vet_here(paths: Sequence[Path]) -> Iterator[CleanImage | Rejected]:
     for path in paths:
         raw = path.read_bytes()
         try:
-            yield image.clean(raw)
+            yield sanitize.clean(raw)
         except BadImageError as error:
             sha256 = hashlib.sha256(raw).hexdigest()
             yield Rejected(sha256=sha256, code=error.code, message=str(error))
@@ -116,9 +118,9 @@ def vet_here(paths: Sequence[Path]) -> Iterator[CleanImage | Rejected]:
 def stage(brain: Problem, now: datetime) -> Stage:
     """Bring a folder to its branch; vetting is done in this process, for speed."""
 
-    def run(lake: Lake, folder: Path, asked: Problem = brain) -> ingestion.Staged:
+    def run(lake: Lake, folder: Path, asked: Problem = brain) -> pipeline.Staged:
         arrived = delivery.read(folder, asked)
-        return ingestion.stage(lake, Run(problem=asked, delivery=arrived, check=vet_here, now=now))
+        return pipeline.stage(lake, Run(problem=asked, delivery=arrived, check=vet_here, now=now))
 
     return run
 
@@ -129,6 +131,6 @@ def ingest(stage: Stage, brain: Problem) -> Ingest:
 
     def run(lake: Lake, folder: Path, asked: Problem = brain) -> Release:
         staged = stage(lake, folder, asked)
-        return ingestion.publish(staged, ingestion.audit_branch(staged))
+        return pipeline.publish(staged, pipeline.audit_branch(staged))
 
     return run

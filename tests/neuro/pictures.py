@@ -2,15 +2,17 @@
 
 import numpy as np
 
-from neuro import twins
-from neuro.harmonics import Vectors
+from neuro.duplicates import near_duplicates
+from neuro.duplicates.pose_invariants import Vectors
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (6, 32, 32)).astype(np.uint8)  # cosines among them below 0.1
 
 
 def vectors(pictures: list[np.ndarray]) -> Vectors:
-    return twins.vectors([np.ascontiguousarray(picture).tobytes() for picture in pictures])
+    return near_duplicates.vectors(
+        [np.ascontiguousarray(picture).tobytes() for picture in pictures]
+    )
 
 
 def poses(picture: np.ndarray) -> list[np.ndarray]:

@@ -47,7 +47,7 @@ def ingest(folder: Path, lake: str) -> dict[str, Any]:
 
 def neuro(*arguments: str, code: int = 0) -> Any:
     """What a verb prints as JSON."""
-    from deployments.cli import app
+    from deployments.cli.app import app
 
     done = CliRunner().invoke(app, [*arguments, "--json"])
     assert done.exit_code == code, (done.output, done.exception)

@@ -37,12 +37,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ceph.Server]
 
 @pytest.fixture
 def bucket(s3_server: ceph.Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    from neuro.store import bucket as buckets
-    from neuro.store import places
+    from neuro.storage import bucket_setup as buckets
+    from neuro.storage import location
 
     log_in(monkeypatch, ceph.OWNER)
     made = Bucket(s3_server, f"b{uuid4().hex[:12]}")
-    buckets.create(places.place(made.uri, made.endpoint), [])
+    buckets.create(location.place(made.uri, made.endpoint), [])
     return made
 
 

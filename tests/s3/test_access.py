@@ -10,15 +10,16 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
-from deployments.cli import app
+from deployments.cli.app import app
 from flows.evaluate import evaluate
 from flows.featurize import featurize
 from flows.predict import predict
 from flows.train import train
 from neuro.errors import StorageError
-from neuro.recipe import TrainConfig
-from neuro.store import images, journal, objects, quarantine, releases
-from neuro.store.lake import Lake
+from neuro.lake import images, journal, quarantine, releases
+from neuro.lake.lake import Lake
+from neuro.storage import objects
+from neuro.training.config import TrainConfig
 from tests.s3 import deliveries
 from tests.s3 import server as ceph
 from tests.s3.deliveries import neuro

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from neuro import problem
-from neuro.store import images, objects
-from tasks import data
+from neuro.lake import images
+from neuro.problems import problem
+from neuro.storage import objects
+from tasks.load import release_data
 from tests.s3 import deliveries
 from tests.s3.deliveries import neuro
 from tests.s3.fixtures import Bucket
@@ -65,7 +66,7 @@ def test_what_is_on_a_branch_is_seen_there_alone_until_it_is_published(
 
 
 def test_a_release_of_a_branch_is_read_for_training(trial: str) -> None:
-    loaded = data.load.function(data.open_lake(None), problem.load("brain"), trial)
+    loaded = release_data.load.function(release_data.open_lake(None), problem.load("brain"), trial)
     assert loaded.frames.pixels.shape[0] == len(loaded.samples) == 8
     assert images.damaged(loaded.lake, loaded.release, loaded.samples) == []
 

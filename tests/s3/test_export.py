@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from deployments.cli import app
+from deployments.cli.app import app
 from neuro.errors import ConfigError, StorageError
-from neuro.store import objects
-from neuro.store.objects import Objects
+from neuro.storage import objects
+from neuro.storage.objects import Objects
 from tests.s3 import deliveries
 from tests.s3.deliveries import neuro
 from tests.s3.fixtures import Bucket

@@ -15,10 +15,10 @@ from PIL import Image
 from flows.erase import erase
 from flows.ingest import ingest
 from neuro.errors import DeniedError
-from neuro.store import bucket as buckets
-from neuro.store import objects, places
-from neuro.store.lake import Lake
-from neuro.store.objects import Entry, Objects
+from neuro.lake.lake import Lake
+from neuro.storage import bucket_setup as buckets
+from neuro.storage import location, objects
+from neuro.storage.objects import Entry, Objects
 from tests.neuro.carriers import dicom
 from tests.s3 import deliveries
 from tests.s3.fixtures import Bucket, log_in
@@ -111,7 +111,7 @@ def test_an_object_that_vanishes_after_it_was_listed_is_left_out(
 def test_a_dicom_in_a_bucket_gets_its_group_and_a_label_that_arrives_later(
     inbox: Objects, tmp_path: Path
 ) -> None:
-    text = (Path(__file__).parents[2] / "neuro" / "problems" / "brain.toml").read_text()
+    text = (Path(__file__).parents[2] / "neuro" / "problems" / "builtin" / "brain.toml").read_text()
     layout = 'kind = "table"\ntable = "t.csv"\nfile = "uid"\nkey = "SOPInstanceUID"\nlabel = "dx"'
     head, _, tail = text.partition("[layout]")
     rest = tail[tail.index("\n[") :]
@@ -144,7 +144,7 @@ def test_an_archive_in_a_bucket_is_read_once(inbox: Objects, tmp_path: Path) -> 
 def test_an_erasure_takes_the_original_out_with_every_version_and_name(
     bucket: Bucket, inbox: Objects, drop: Drop, tmp_path: Path
 ) -> None:
-    buckets.create(places.place(bucket.uri, bucket.endpoint), [], keep_versions_days=30)
+    buckets.create(location.place(bucket.uri, bucket.endpoint), [], keep_versions_days=30)
     drop(deliveries.drawn(tmp_path / "first", 2))
     ingest.fn()
     name = "Training/glioma/0-0.png"
@@ -154,7 +154,7 @@ def test_an_erasure_takes_the_original_out_with_every_version_and_name(
     inbox.delete(f"gone/{name}")
     done = erase.fn(sample=hashlib.sha256(raw).hexdigest(), reason="asked", who="test")
     assert (done["removed"]["inbox"], done["is_proven"]) == (3, True)
-    held = places.client(inbox.place).list_object_versions(Bucket=bucket.name)["Versions"]
+    held = location.client(inbox.place).list_object_versions(Bucket=bucket.name)["Versions"]
     assert [each["Key"] for each in held] == ["inbox/brain/Training/meningioma/0-1.png"]
 
 

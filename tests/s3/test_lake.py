@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from neuro.errors import StorageError
-from neuro.store.lake import Lake
-from neuro.store.tables import SCHEMAS
+from neuro.lake.lake import Lake
+from neuro.lake.schema import SCHEMAS
 from tests.s3 import deliveries
 from tests.s3.deliveries import neuro
 from tests.s3.fixtures import Bucket, log_in

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deployments.cli import app
+from deployments.cli.app import app
 from flows.ingest import ingest
-from neuro import landing
 from neuro.errors import ConfigError, StorageError
-from neuro.landing import Landing
-from neuro.store import bucket as buckets
-from neuro.store import objects, places
-from neuro.store.lake import Lake
+from neuro.ingest import originals
+from neuro.ingest.originals import Landing
+from neuro.lake.lake import Lake
+from neuro.storage import bucket_setup as buckets
+from neuro.storage import location, objects
 from tests.s3 import deliveries
 from tests.s3.fixtures import Bucket, log_in
 
@@ -58,8 +58,8 @@ def test_an_original_is_removed_with_all_its_versions(
     first, second = sorted(entry.key for entry in objects.open(place, bucket.endpoint).list())
     objects.open(place, bucket.endpoint).delete(first)  # which only marks it
     lake = Lake(str(tmp_path / "home" / "lake"))
-    assert landing.remove(lake, Landing(where="", endpoint=bucket.endpoint), [first[3:]]) == 1
-    client = places.client(places.place(place, bucket.endpoint))
+    assert originals.remove(lake, Landing(where="", endpoint=bucket.endpoint), [first[3:]]) == 1
+    client = location.client(location.place(place, bucket.endpoint))
     held = client.list_object_versions(Bucket=bucket.name)
     keys = [each["Key"] for kind in ("Versions", "DeleteMarkers") for each in held.get(kind, [])]
     assert [key for key in keys if key.startswith("landing/")] == [f"landing/{second}"]
@@ -70,7 +70,7 @@ def test_a_retention_is_of_its_prefix_and_stays_when_another_prefix_is_made(
 ) -> None:
     create(place, "--retention-days=30")
     create(bucket.uri)
-    client = places.client(places.place(place, bucket.endpoint))
+    client = location.client(location.place(place, bucket.endpoint))
     rules = client.get_bucket_lifecycle_configuration(Bucket=bucket.name)["Rules"]
     ages = [(r["Filter"]["Prefix"], r["Expiration"]["Days"]) for r in rules if "Expiration" in r]
     assert ages == [("landing/", 30)]
@@ -83,4 +83,4 @@ def test_a_lake_is_given_no_retention(bucket: Bucket, place: str, tmp_path: Path
     deliveries.ingest(deliveries.drawn(tmp_path / "in", 2), bucket.uri)
     for uri, match in ((bucket.uri, "holds a lake"), (f"s3://{bucket.name}", "prefix of its own")):
         with pytest.raises(ConfigError, match=match):
-            buckets.create(places.place(uri, bucket.endpoint), [], retention_days=30)
+            buckets.create(location.place(uri, bucket.endpoint), [], retention_days=30)

@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from neuro.errors import ConfigError, DamagedError, StorageError
-from neuro.store import objects, places
+from neuro.storage import location, objects
 from tests.s3.fixtures import Bucket
 from tests.s3.proxy import Proxy, running
 
@@ -76,4 +76,4 @@ def test_silence_ends_within_the_deadline_and_names_call_and_key(bucket: Bucket)
 def test_what_is_no_address_of_a_bucket_is_a_bad_request() -> None:
     for uri in ("s3://", "s3:///x", "http://bucket/x", "folder"):
         with pytest.raises(ConfigError, match="s3://bucket/prefix"):
-            places.place(uri)
+            location.place(uri)

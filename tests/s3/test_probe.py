@@ -9,11 +9,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from typer.testing import CliRunner
 
-from deployments.cli import app
+from deployments.cli.app import app
 from neuro.errors import StorageError
-from neuro.store import bucket as buckets
-from neuro.store import objects, places, probe
-from neuro.store.lake import Lake
+from neuro.lake.lake import Lake
+from neuro.storage import bucket_setup as buckets
+from neuro.storage import conformance, location, objects
 from tests.s3 import server as ceph
 from tests.s3.fixtures import Bucket
 from tests.s3.proxy import Proxy, running
@@ -58,7 +58,7 @@ class Forgetful(Proxy):
 
 
 def answers(uri: str, endpoint: str) -> dict[str, bool]:
-    return {a.test: a.is_ok for a in probe.check(places.place(uri, endpoint))}
+    return {a.test: a.is_ok for a in conformance.check(location.place(uri, endpoint))}
 
 
 def test_check_trusts_the_real_server_and_leaves_nothing_behind(bucket: Bucket) -> None:
@@ -92,5 +92,5 @@ def test_a_lake_refuses_to_write_to_such_a_server_and_says_why(bucket: Bucket) -
 
 
 def test_ceph_16_forgets_conditions_in_a_bucket_that_keeps_versions(bucket: Bucket) -> None:
-    buckets.create(places.place(bucket.uri, bucket.endpoint), [], keep_versions_days=7)
+    buckets.create(location.place(bucket.uri, bucket.endpoint), [], keep_versions_days=7)
     assert answers(bucket.uri, bucket.endpoint)["create only if new"] is False

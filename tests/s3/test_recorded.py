@@ -10,10 +10,10 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from deployments import stack
-from deployments.cli import app
-from neuro.store import releases
-from neuro.store.lake import Lake
+from deployments.cli.app import app
+from deployments.stack import stack
+from neuro.lake import releases
+from neuro.lake.lake import Lake
 from tests.e2e.conftest import make_project, neuro, run
 from tests.e2e.searching import places
 from tests.s3 import deliveries

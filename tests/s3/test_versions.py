@@ -4,10 +4,11 @@ import hashlib
 
 import pytest
 
-from neuro.store import bucket as buckets
-from neuro.store import files, objects, places, versions
-from neuro.store.objects import Objects
-from neuro.store.places import Place
+from neuro.lake import files
+from neuro.storage import bucket_setup as buckets
+from neuro.storage import location, object_versions, objects
+from neuro.storage.location import Place
+from neuro.storage.objects import Objects
 from tests.s3.fixtures import Bucket
 
 pytestmark = [pytest.mark.s3, pytest.mark.server]
@@ -15,14 +16,14 @@ pytestmark = [pytest.mark.s3, pytest.mark.server]
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions, "_PAGE", 3)
-    monkeypatch.setattr(versions, "PIECE", 10)
+    monkeypatch.setattr(object_versions, "_PAGE", 3)
+    monkeypatch.setattr(object_versions, "PIECE", 10)
 
 
 @pytest.fixture
 def place(bucket: Bucket) -> Place:
     """A prefix of a bucket that keeps versions."""
-    where = places.place(bucket.uri, bucket.endpoint)
+    where = location.place(bucket.uri, bucket.endpoint)
     buckets.create(where, [], keep_versions_days=30)
     return where
 
@@ -40,13 +41,13 @@ def held(place: Place) -> Objects:
 
 
 def listed(where: Place) -> list[tuple[str, bool, bool]]:
-    every = (version for page in versions.listed(where) for version in page)
+    every = (version for page in object_versions.listed(where) for version in page)
     return sorted((v.key, v.is_current, v.is_mark) for v in every)
 
 
 def test_forgetting_leaves_what_can_be_read_and_nothing_else(held: Objects) -> None:
     assert len(listed(held.place)) == 8 * 3 + 4
-    assert versions.forget(held.place) == 8 * 3 + 4 - 4
+    assert object_versions.forget(held.place) == 8 * 3 + 4 - 4
     assert listed(held.place) == [(key, True, False) for key in "0246"]
     assert {entry.key: held.read(entry.key) for entry in held.list()} == dict.fromkeys(
         "0246", b"third"
@@ -58,15 +59,15 @@ def test_a_deleted_object_is_at_no_time_there_again(
 ) -> None:
     """A mark that went before its versions would show the newest of them."""
     removed: list[bool] = []
-    remove = versions.remove
+    remove = object_versions.remove
 
     def noted(where: Place, meant: object) -> int:
         chosen = list(meant)  # type: ignore[call-overload]
         removed.extend(version.is_mark for version in chosen)
         return remove(where, chosen)
 
-    monkeypatch.setattr(versions, "remove", noted)
-    versions.forget(held.place)
+    monkeypatch.setattr(object_versions, "remove", noted)
+    object_versions.forget(held.place)
     assert removed == sorted(removed)
 
 
@@ -74,17 +75,17 @@ def test_what_lies_beside_the_prefix_keeps_its_versions(held: Objects, bucket: B
     beside = objects.open(f"{bucket.uri}2", bucket.endpoint)
     for body in (b"one", b"two"):
         beside.write("a", body)
-    versions.forget(held.place)
+    object_versions.forget(held.place)
     assert len(listed(beside.place)) == 2
 
 
 def test_uploads_that_were_not_ended_are_removed(place: Place) -> None:
-    client = places.client(place)
+    client = location.client(place)
     for number in range(5):
         named = {"Bucket": place.bucket, "Key": f"lake/{number}"}
         upload = client.create_multipart_upload(**named)["UploadId"]
         client.upload_part(**named, UploadId=upload, PartNumber=1, Body=b"half")
-    versions.forget(place)
+    object_versions.forget(place)
     assert not client.list_multipart_uploads(Bucket=place.bucket).get("Uploads")
 
 

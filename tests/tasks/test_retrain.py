@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from neuro import problem as problems
-from neuro.envelope import Envelope
-from neuro.recipe import TrainConfig
-from neuro.store.lake import Lake
+from neuro.lake.lake import Lake
+from neuro.problems import problem as problems
+from neuro.promotion.retrain_policy import Envelope
+from neuro.training.config import TrainConfig
 from tasks import retrain
 
 BRAIN = problems.load("brain")

@@ -13,8 +13,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.ingest import ingest
 from flows.train import train
-from neuro.recipe import TrainConfig
-from tasks import tracking
+from neuro.training.config import TrainConfig
+from tasks.record import tracking
 from tests.flows.conftest import Draw, draw, home
 from tests.flows.test_tune import SHAPES
 

@@ -1,0 +1,1 @@
+"""The `neuro` command: one file for each group of verbs."""

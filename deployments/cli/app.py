@@ -1,0 +1,168 @@
+"""The ``neuro`` command: one verb per flow or step. Research use only; not a medical device."""
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments import console
+from deployments.cli import data as data_verbs
+from deployments.cli import features, models, passport, quarantine, releases, storage, train
+from neuro.errors import NeuroError
+from neuro.storage import disk_full
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Honest, current and answerable classifiers for medical images. "
+    "Research use only; not a medical device.",
+)
+VERBS = (
+    *(data_verbs, passport, features, quarantine, releases),
+    *(train, models, storage),
+)
+for verbs in (module.app for module in VERBS):
+    app.registered_commands += verbs.registered_commands
+    app.registered_groups += verbs.registered_groups
+
+PrefectPort = Annotated[
+    int | None, typer.Option(help="Port of the Prefect server (default: free).")
+]
+MlflowPort = Annotated[int | None, typer.Option(help="Port of the MLflow server (default: free).")]
+
+
+@app.command()
+def up(
+    prefect_port: PrefectPort = None,
+    mlflow_port: MlflowPort = None,
+    lake: console.LakeUri = None,
+) -> None:
+    """Start Prefect, MLflow and a worker on this machine, and apply every deployment.
+
+    Example: neuro up --prefect-port 4200 --mlflow-port 5000
+    """
+    from deployments.stack import stack
+
+    config = stack.StackConfig(prefect_port=prefect_port, mlflow_port=mlflow_port, lake=lake)
+    stack.up(config, console.say)
+
+
+@app.command()
+def down() -> None:
+    """Stop what `neuro up` started in this folder.
+
+    Example: neuro down
+    """
+    from deployments.stack import stack
+
+    stack.down(stack.state_file(Path.cwd()), console.say)
+
+
+@app.command()
+def status(as_json: console.Json = False) -> None:
+    """Say where the servers are and whether each is alive; exit code 3 if one is not.
+
+    Example: neuro status --json
+    """
+    from deployments.stack import stack
+
+    found = stack.read(stack.state_file(Path.cwd()))
+    if found is None:
+        console.say("no stack is up in this folder; start it with `neuro up`")
+        raise typer.Exit(3)
+    alive = stack.status(found)
+    facts = {"prefect": found.prefect_ui_url, "mlflow": found.mlflow_tracking_uri}
+    console.show(facts | {"lake": found.lake, "alive": alive}, as_json=as_json)
+    if not (alive and all(alive.values())):
+        raise typer.Exit(3)
+
+
+@app.command()
+def worker(
+    pool: Annotated[str, typer.Option(help="Work pool to take runs from.")] = "gpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, or cuda: insist on a GPU.")] = "auto",
+    name: Annotated[
+        str, typer.Option(help="Of no other worker in the pool.", show_default="this machine's")
+    ] = platform.node(),
+    lake: console.LakeUri = None,
+) -> None:
+    """Train on this machine what the servers of another one ask for, one run at a time.
+
+    The servers are those of PREFECT_API_URL and MLFLOW_TRACKING_URI, else of `neuro up` here.
+
+    Example: neuro worker --lake s3://images/lake --device cuda
+    """
+    from deployments.stack import worker as workers
+
+    workers.run(workers.WorkerConfig(pool=pool, device=device, name=name, lake=lake), console.say)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Your own folder; default: phantoms.")] = None,
+    problem: console.Problem = "brain",
+    home: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo"),
+    images: Annotated[int | None, typer.Option(help="Use so many, one of each group.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the drawing and of the cuts.")] = 0,
+    shift: Annotated[float, typer.Option(help="How far the new scanner is off.")] = 1.0,
+    prefect_port: PrefectPort = None,
+    mlflow_port: MlflowPort = None,
+    keep: Annotated[bool, typer.Option(help="Leave the servers up.")] = False,
+    as_json: console.Json = False,
+) -> None:
+    """Run the whole loop once: ingest, train, predict, drift, and a retraining by itself.
+
+    Example: neuro demo --data ~/brain --problem brain --keep
+    """
+    from deployments.demo import demo as demonstration
+
+    config = demonstration.DemoConfig(
+        problem=problem,
+        data=data,
+        home=home,
+        images=images,
+        epochs=epochs,
+        seed=seed,
+        shift=shift,
+    )
+    ports = demonstration.Ports(prefect=prefect_port, mlflow=mlflow_port)
+    with console.only_results_on_stdout():
+        summary = demonstration.run(config, ports, keep=keep)
+    if as_json:
+        console.show(summary, as_json=True)
+
+
+@app.command()
+def version() -> None:
+    """Print the version.
+
+    Example: neuro version
+    """
+    console.show({"version": metadata.version("neuro")}, as_json=True)
+
+
+console.add_endpoint(app)
+
+
+def main() -> None:
+    """Entry point: a NeuroError becomes one message and its exit code."""
+    try:
+        app(standalone_mode=True)
+    except NeuroError as error:
+        console.fail(str(error), error.exit_code)
+    except OSError as error:  # of what lies beside the lake: unpacked archives, frames, packages
+        if not disk_full.is_full(error):
+            raise
+        message = f"no space is left on the disk: {error}. Make room and run the same command again"
+        console.fail(message, 1)
+    except KeyboardInterrupt:
+        console.fail("stopped; run the same command again to complete", 130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Verbs about data: problem, ingest, labels."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from deployments import console
+from deployments.console import BranchName, Json, LakeUri, Local, Problem
+from neuro.problems import problem as problems
+
+app = typer.Typer()
+problem_app = typer.Typer(no_args_is_help=True, help="The questions neuro can be asked.")
+labels_app = typer.Typer(no_args_is_help=True, help="Labels that arrive later.")
+app.add_typer(problem_app, name="problem")
+app.add_typer(labels_app, name="labels")
+
+
+@problem_app.command("list")
+def problem_list(as_json: Json = False) -> None:
+    """List the built-in problems.
+
+    Example: neuro problem list
+    """
+    found = [problems.load(name) for name in problems.builtin_names()]
+    rows = [
+        {"problem": p.name, "dataset": p.dataset, "classes": ", ".join(p.classes)} for p in found
+    ]
+    console.show(rows, as_json=as_json)
+
+
+@problem_app.command("show")
+def problem_show(name: str, as_json: Json = False) -> None:
+    """Show one problem, built in or from a file; also a way to check a file.
+
+    Example: neuro problem show brain
+    """
+    from dataclasses import asdict
+
+    console.show(asdict(problems.load(name)), as_json=as_json)
+
+
+@problem_app.command("init")
+def problem_init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds the images.")],
+    out: Annotated[Path | None, typer.Option(help="File to write (default: NAME.toml).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draft the problem file of your own folder, and say what could not be told from it.
+
+    Example: neuro problem init ~/scans/wrist --out wrist.toml
+    """
+    from dataclasses import asdict
+
+    from neuro.drafting import draft_problem
+
+    drafted = draft_problem.draft(folder)
+    path = out or Path(f"{drafted.problem.name}.toml")
+    draft_problem.write(drafted, path)
+    facts = {"path": str(path), "problem": asdict(drafted.problem), "inferred": drafted.inferred}
+    if as_json:
+        console.show(facts | {"not_inferred": drafted.not_inferred}, as_json=True)
+        return
+    console.show({"path": str(path), **drafted.inferred}, as_json=False, title="problem init")
+    console.say("It could not tell, and you should (the file says it, too):")
+    for point in drafted.not_inferred:
+        console.say(f"  - {escape(point)}")
+
+
+@app.command()
+def ingest(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="Folder, zip, tar, single file or s3:// (default: the inbox)."),
+    ] = None,
+    problem: Problem = "brain",
+    branch: BranchName = None,
+    landing: Annotated[
+        str | None,
+        typer.Option(help="Copy originals to this folder or s3:// (default: NEURO_LANDING)."),
+    ] = None,
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Vet images from a folder, an archive, a bucket or the inbox, and release them.
+
+    Example: neuro ingest ~/scans/2026-11 --problem brain
+    """
+    # A flow may run in another folder, so a path is made absolute; an address is not a path.
+    place, originals = _absolute(source), _absolute(landing)
+    result = console.call(
+        "ingest",
+        is_local=local,
+        problem=problem,
+        source=place,
+        lake=lake,
+        branch=branch,
+        landing=originals,
+    )
+    console.show(result, as_json=as_json, title="ingest")
+
+
+def _absolute(place: str | None) -> str | None:
+    return str(Path(place).resolve()) if place and "://" not in place else place
+
+
+@labels_app.command("import")
+def labels_import(
+    file: Path,
+    problem: Problem = "brain",
+    branch: BranchName = None,
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Append labels from a CSV (sample, label, who, when) and make a release that has them.
+
+    Example: neuro labels import reviewed.csv --problem brain
+    """
+    from neuro.ingest import late_labels
+    from tasks.load import release_data
+
+    question, now = problems.load(problem), datetime.now(UTC)
+    store = release_data.open_branch(lake, question, branch)
+    done = store.insist("import", lambda: late_labels.import_file(store, question, file, now))
+    facts: dict[str, Any] = {
+        "release": done.release.name,
+        "content_hash": done.release.content_hash,
+    }
+    facts |= {"seen": done.seen, "added": done.added, "unchanged": done.unchanged}
+    console.show(facts, as_json=as_json, title="labels")

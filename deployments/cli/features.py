@@ -1,0 +1,180 @@
+"""Verbs about features: featurize, features, similar."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from deployments import console
+from deployments.console import Json, LakeUri, Local, Problem, ReleaseName
+from neuro.problems import problem as problems
+
+app = typer.Typer()
+features_app = typer.Typer(no_args_is_help=True, help="Feature sets: vectors of every image.")
+app.add_typer(features_app, name="features")
+
+SetName = Annotated[
+    str,
+    typer.Option("--set", help="descriptors, thumb, pixels_pca, embedding or embedding_NAME."),
+]
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="For --set embedding: a timm name, a version or a package (default: champion).",
+    ),
+]
+Weights = Annotated[Path | None, typer.Option(help="A local safetensors file for an architecture.")]
+Precision = Annotated[
+    Literal["bf16", "f32"] | None, typer.Option(help="Of an embedding (default: the fastest).")
+]
+
+
+@app.command()
+def featurize(
+    features: SetName = "descriptors",
+    problem: Problem = "brain",
+    model: ModelName = "",
+    weights: Weights = None,
+    precision: Precision = None,
+    release: ReleaseName = None,
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Compute what is missing of a feature set.
+
+    Example: neuro featurize --set embedding_resnet18 --weights resnet18.safetensors
+    """
+    result = console.call(
+        "featurize",
+        is_local=local,
+        problem=problem,
+        features=features,
+        model=_absolute(model),
+        weights=str(weights.resolve()) if weights else "",
+        precision=precision or "",
+        release=release,
+        lake=lake,
+    )
+    console.show(result, as_json=as_json, title="features")
+
+
+@features_app.command("list")
+def features_list(lake: LakeUri = None, as_json: Json = False) -> None:
+    """List the feature sets of a lake, and which encoders made them.
+
+    Example: neuro features list --json
+    """
+    from neuro.lake import features
+    from tasks.load import release_data
+
+    rows = [_plain(made) for made in features.sets(release_data.open_lake(lake))]
+    short = ("set", "encoder_hash", "width", "images")
+    console.show(
+        rows if as_json else [{name: row[name] for name in short} for row in rows], as_json=as_json
+    )
+
+
+@features_app.command("show")
+def features_show(
+    features: Annotated[str, typer.Argument(metavar="SET", help="Name of the set.")],
+    problem: Problem = "brain",
+    model: ModelName = "",
+    weights: Weights = None,
+    precision: Precision = None,
+    release: ReleaseName = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the training frame as of the release, in Parquet.")
+    ] = None,
+    with_test: Annotated[
+        bool, typer.Option("--with-test", help="The test split as well; nothing may be fitted on.")
+    ] = False,
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Say what made a set and how much of a release it covers; write its training frame.
+
+    Example: neuro features show descriptors --problem brain --out frame.parquet
+    """
+    from neuro.lake import releases
+    from neuro.lake.point_in_time import FITTED
+    from neuro.sample import SPLITS
+    from tasks import training_frame
+    from tasks.load import release_data
+    from tasks.load.encoders import Choice
+
+    choice = Choice(
+        features=features,
+        model=model,
+        weights=str(weights or ""),
+        precision=precision or "",
+    )
+    there, question = release_data.open_lake(lake), problems.load(problem)
+    with console.only_results_on_stdout():
+        pinned = releases.find(there, question.dataset, release)
+        facts = training_frame.show(there, question, pinned, choice)
+        if out is not None:
+            splits = SPLITS if with_test else FITTED
+            frame = training_frame.tables(there, question, pinned, choice, splits)
+            facts |= training_frame.write(frame, out)
+    if as_json:
+        console.show(facts, as_json=True)
+        return
+    console.say(f"{facts['set']} of {facts['release']}, {facts['samples']} samples")
+    if out is not None:
+        console.say(f"{facts['rows']} rows of {facts['splits']} in {facts['frame']}")
+    short = ("encoder_hash", "preprocess_hash", "width", "images", "covered", "is_current")
+    console.show([{name: row[name] for name in short} for row in facts["made_by"]], as_json=False)
+
+
+@app.command()
+def similar(
+    asked: Annotated[
+        str, typer.Argument(metavar="SAMPLE|FILE", help="A digest, a source name or an image file.")
+    ],
+    features: SetName = "thumb",
+    n: Annotated[int, typer.Option("-n", help="How many cases.")] = 8,
+    problem: Problem = "brain",
+    model: ModelName = "",
+    weights: Weights = None,
+    precision: Precision = None,
+    release: ReleaseName = None,
+    out: Annotated[Path | None, typer.Option(help="Page to write, with the pictures.")] = None,
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Find the nearest cases of a release, with their labels; a file is vetted and never stored.
+
+    Example: neuro similar scan.png --set thumb -n 8 --out similar.html
+    """
+    from tasks import similar as steps
+    from tasks.load import release_data
+    from tasks.load.encoders import Choice
+
+    choice = Choice(
+        features=features, model=model, weights=str(weights or ""), precision=precision or ""
+    )
+    there, question = release_data.open_lake(lake), problems.load(problem)
+    with console.only_results_on_stdout():
+        wanted = steps.Wanted(choice=choice, release=release, n=n)
+        found = steps.search(there, question, asked, wanted)
+        page = str(steps.draw(there, question, found, out)) if out else ""
+    facts: dict[str, Any] = found.as_dict(question) | {"page": page}
+    if as_json:
+        console.show(facts, as_json=True)
+        return
+    console.say(f"{facts['set']} of {facts['release']}{f', page {page}' if page else ''}")
+    short = ("sample_id", "cosine", "label", "split", "group_id")
+    console.show([{name: case[name] for name in short} for case in facts["cases"]], as_json=False)
+
+
+def _absolute(model: str) -> str:
+    """A flow may run in another folder."""
+    return str(Path(model).resolve()) if model and Path(model).is_dir() else model
+
+
+def _plain(made: Any) -> dict[str, Any]:
+    facts = asdict(made)
+    return {"set": facts.pop("name"), "images": facts.pop("n"), **facts}

@@ -1,0 +1,155 @@
+"""Verbs about models: evaluate, promote, predict, drift, retrain, journal."""
+
+from typing import Annotated
+
+import typer
+
+from deployments import console
+from deployments.console import Json, LakeUri, Local, Problem, ReleaseName
+
+app = typer.Typer()
+
+ModelName = Annotated[
+    str,
+    typer.Option("--model", help="champion, challenger, a version number, or a package folder."),
+]
+
+
+@app.command()
+def evaluate(
+    model: ModelName = "challenger",
+    problem: Problem = "brain",
+    release: ReleaseName = None,
+    split: Annotated[
+        str, typer.Option(help="test, val, calibration or train, as the model was trained.")
+    ] = "test",
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Score a model on the held-out test split, beside train and validation; looks are counted.
+
+    Example: neuro evaluate --problem brain --model challenger
+    """
+    result = console.call(
+        "evaluate",
+        is_local=local,
+        problem=problem,
+        model=model,
+        release=release,
+        split=split,
+        lake=lake,
+    )
+    console.show(result, as_json=as_json, title="evaluate")
+
+
+@app.command()
+def promote(
+    model: ModelName = "challenger",
+    problem: Problem = "brain",
+    release: ReleaseName = None,
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Let the gate decide whether a model becomes champion; exit code 3 if it does not.
+
+    Example: neuro promote --problem brain --model challenger
+    """
+    result = console.call(
+        "promote", is_local=False, problem=problem, model=model, release=release, lake=lake
+    )
+    console.show(result, as_json=as_json, title="promote")
+    if not result["is_promoted"]:
+        raise typer.Exit(3)
+
+
+@app.command()
+def predict(
+    model: ModelName = "champion",
+    problem: Problem = "brain",
+    release: ReleaseName = None,
+    window: Annotated[str | None, typer.Option(help="Only what entered with a release.")] = None,
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Score what the model has not scored yet, and write the predictions as Parquet.
+
+    Example: neuro predict --problem brain --json
+    """
+    result = console.call(
+        "predict",
+        is_local=local,
+        problem=problem,
+        model=model,
+        release=release,
+        window=window,
+        lake=lake,
+    )
+    console.show(result, as_json=as_json, title="predict")
+
+
+@app.command()
+def drift(
+    window: Annotated[str | None, typer.Option(help="What entered with a release.")] = None,
+    days: Annotated[float, typer.Option(help="Without --window: predicted in these days.")] = 7.0,
+    model: ModelName = "champion",
+    problem: Problem = "brain",
+    lake: LakeUri = None,
+    fail_on_drift: Annotated[bool, typer.Option(help="Exit with 3 unless steady.")] = False,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Compare recent images and answers with the champion's reference, and say what to do.
+
+    Example: neuro drift --problem brain --days 7
+    """
+    result = console.call(
+        "drift",
+        is_local=local,
+        problem=problem,
+        window=window,
+        days=days,
+        model=model,
+        lake=lake,
+    )
+    console.show(result, as_json=as_json, title="drift")
+    if fail_on_drift and result["verdict"] != "steady":
+        raise typer.Exit(3)
+
+
+@app.command()
+def retrain(
+    problem: Problem = "brain",
+    cause: Annotated[str | None, typer.Option(help="What asks for it, claimed once.")] = None,
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Train a challenger on the current release and let the gate decide.
+
+    Example: neuro retrain --problem brain
+    """
+    result = console.call("retrain", is_local=False, problem=problem, cause=cause, lake=lake)
+    console.show(result, as_json=as_json, title="retrain")
+
+
+@app.command()
+def journal(
+    kind: Annotated[
+        str, typer.Argument(help="claim, look, verdict, decision or erasure.")
+    ] = "decision",
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """List what was decided, claimed, looked at or judged, oldest first.
+
+    Example: neuro journal verdict --json
+    """
+    from neuro.lake import journal as store
+    from tasks.load import release_data
+
+    rows = [
+        {"at": entry.at.isoformat(timespec="seconds"), **entry.body}
+        for entry in store.entries(release_data.open_lake(lake), kind)
+    ]
+    console.show(rows, as_json=as_json, title=kind)

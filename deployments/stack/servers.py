@@ -1,0 +1,178 @@
+"""The programs of the local stack: how each is called, and when it is ready."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deployments.stack import processes
+from deployments.stack.processes import HOST, MARK, Program
+from neuro.errors import ServerError
+from tasks.runtime import settings
+
+POOL, TRAINING_QUEUE, GPU_POOL = "local", "training", "gpu"
+EAGER = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # how often a worker looks for runs
+START_S = 180.0  # a first start on a busy machine migrates two databases
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launcher:
+    """Starts the programs of one stack.
+
+    ``environment`` is that of a flow's process; every program gets ``mark`` beside it.
+    """
+
+    home: Path
+    project: Path
+    mark: str
+    environment: Mapping[str, str]
+    python: str
+
+    def prefect_server(self, port: int) -> Program:
+        """The API and its page, with a SQLite file in PREFECT_HOME."""
+        command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
+        # With --port alone the page would call port 4200.
+        here = {"PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": str(port)}
+        # The default of 10 s ends in "database is locked" when training holds every core.
+        here |= {"PREFECT_SERVER_DATABASE_TIMEOUT": "60", "PREFECT_PLUGINS_ENABLED": "false"}
+        return self._launch("Prefect server", command, here)
+
+    def mlflow_server(self, port: int) -> Program:
+        """Tracking, registry and artifacts, the last served by it and never read from disk."""
+        store = self.home / "mlflow"
+        command = ["mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}"]
+        command += ["--serve-artifacts", "--artifacts-destination", str(store / "artifacts")]
+        command += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
+        # Jobs are for scoring language models, and take half of the server's memory.
+        return self._launch(
+            "MLflow server", command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        )
+
+    def worker(self, limit: int) -> Program:
+        """Runs at most ``limit`` flow runs at once, and looks for new ones every two seconds."""
+        return self._launch("worker", polling(POOL, POOL, limit), EAGER)
+
+    def deploy(self) -> Program:
+        """Apply every deployment of the project's prefect.yaml, then end.
+
+        Without NEURO_PROJECT, which would be filled in here: each worker has a folder of its own.
+        """
+        command = ["prefect", "--no-prompt", "deploy", "--all"]
+        return self._launch("deploy", command, {}, without="NEURO_PROJECT")
+
+    def _launch(
+        self, name: str, command: list[str], more: Mapping[str, str], *, without: str = ""
+    ) -> Program:
+        quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+        given = settings.inherited({**self.environment, **quiet, **more, MARK: self.mark})
+        return processes.start(
+            name,
+            [self.python, "-m", *command],
+            environment={key: value for key, value in given.items() if key != without},
+            # `deploy` reads prefect.yaml here; a server leaves its stray files in home.
+            cwd=self.project if name == "deploy" else self.home,
+            log=self.home / "logs" / f"{name.split()[0].lower()}.log",
+        )
+
+
+def polling(pool: str, name: str, limit: int) -> list[str]:
+    """The command of a worker that runs at most ``limit`` flow runs at once."""
+    command = ["prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    return [*command, "--name", name, "--limit", str(limit)]
+
+
+def wait_until_healthy(url: str, program: Program) -> None:
+    """Return when the server at ``url`` answers. Raises ServerError if it ends or is late."""
+    for _ in _until_late(program):
+        if settings.reachable(url):
+            return
+
+
+def wait_until_applied(deploy: Program, others: Iterable[Program]) -> None:
+    """Return when the deployments are applied. Raises ServerError if not, or if another ends."""
+    end = time.monotonic() + START_S
+    while deploy.process.poll() is None and time.monotonic() < end:
+        for program in others:
+            program.check()
+        time.sleep(0.1)
+    if deploy.process.poll() != 0:
+        raise ServerError(
+            f"the deployments of prefect.yaml were not applied; the end of {deploy.log}:\n"
+            f"{processes.last_lines(deploy.log)}"
+        )
+
+
+def wait_until_polling(api: httpx.Client, worker: Program) -> None:
+    """Return when the worker has reported itself. Raises ServerError if it ends."""
+    for _ in _until_late(worker):
+        if _send(api, "POST", f"/work_pools/{POOL}/workers/filter", {}):
+            return
+
+
+def prepare(api: httpx.Client) -> int:
+    """Make the pools and the training queue, and close the runs that an earlier stack left open.
+
+    A run that was cut off would stay Running, and hold its deployment's only place, for ever; one
+    that came due while nothing was up would start now, together with all the others. Returns how
+    many were closed.
+    """
+    for name in (POOL, GPU_POOL):
+        _send(api, "POST", "/work_pools/", {"name": name, "type": "process"})
+    queue = {"name": TRAINING_QUEUE, "concurrency_limit": 1}
+    _send(api, "POST", f"/work_pools/{POOL}/queues", queue)
+    for worker in _send(api, "POST", f"/work_pools/{POOL}/workers/filter", {}):
+        _send(api, "DELETE", f"/work_pools/{POOL}/workers/{worker['name']}")
+    is_open = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    now = datetime.now(UTC).isoformat()
+    is_due = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"before_": now}}
+    return _close(api, is_open, "CRASHED", "the stack was stopped while this ran") + _close(
+        api, is_due, "CANCELLED", "it came due while the stack was down"
+    )
+
+
+def _close(api: httpx.Client, which: dict[str, Any], state: str, message: str) -> int:
+    n = 0
+    while runs := _send(api, "POST", "/flow_runs/filter", {"flow_runs": which, "limit": 100}):
+        for run in runs:
+            body = {"state": {"type": state, "message": message}, "force": True}
+            _send(api, "POST", f"/flow_runs/{run['id']}/set_state", body)
+        n += len(runs)
+    return n
+
+
+def _send(api: httpx.Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """The answer's JSON; None for what exists already. Raises ServerError on a refusal."""
+    end = time.monotonic() + START_S
+    try:
+        while True:
+            answer = api.request(method, path, json=body)
+            # 503: the services of a server that just started hold the lock of its SQLite file.
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > end:
+                break
+            time.sleep(0.5)
+        if answer.status_code == httpx.codes.CONFLICT:
+            return None
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise ServerError(
+            f"the Prefect server did not do {method} {path} ({error}); run `neuro up` again, "
+            "and if it stays so, read logs/prefect.log in the stack's home"
+        ) from error
+    return answer.json() if answer.content else None
+
+
+def _until_late(program: Program) -> Iterable[None]:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        program.check()
+        yield
+        time.sleep(0.1)
+    raise ServerError(
+        f"the {program.name} is not ready after {START_S:.0f} s; the end of {program.log}:\n"
+        f"{processes.last_lines(program.log)}"
+    )

@@ -1,0 +1,249 @@
+"""The local stack: a Prefect server, an MLflow server and one worker, on loopback.
+
+No server here asks who is calling: whoever may log in to this machine may use them.
+"""
+
+import contextlib
+import json
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+
+import httpx
+
+from deployments.stack import processes, servers
+from deployments.stack.processes import HOST
+from neuro.errors import ConfigError, ServerError
+from tasks.runtime import settings
+
+PATIENCE_S = 10.0  # between asking a program to stop and killing it
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StackConfig:
+    """What to start. ``project`` is the folder of prefect.yaml; a port of None is any free one."""
+
+    project: Path = field(default_factory=Path.cwd)
+    home: Path | None = None  # default: .neuro in the project's folder
+    lake: str | None = None  # default: lake in home
+    prefect_port: int | None = None
+    mlflow_port: int | None = None
+    worker_limit: int = 4  # flow runs at once
+
+    def __post_init__(self) -> None:
+        if not (self.project / "prefect.yaml").is_file():
+            raise ConfigError(
+                f"project {self.project} holds no prefect.yaml; run this in the project's folder"
+            )
+        for name in ("prefect_port", "mlflow_port"):
+            port = getattr(self, name)
+            if port is not None and not 1 <= port <= 65535:
+                raise ConfigError(f"{name} must be within 1..65535, got {port}")
+        if self.prefect_port is not None and self.prefect_port == self.mlflow_port:
+            raise ConfigError(f"mlflow_port must differ from prefect_port {self.prefect_port}")
+        if self.worker_limit < 1:
+            raise ConfigError(f"worker_limit must be at least 1, got {self.worker_limit}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stack:
+    """A stack as its state file describes it.
+
+    ``mark`` tells its programs from others that have got their numbers since; ``pids`` by program,
+    empty until all of them answer.
+    """
+
+    project: str
+    home: str
+    lake: str
+    prefect_api_url: str
+    mlflow_tracking_uri: str
+    mark: str
+    pids: dict[str, int]
+    s3_endpoint: str | None = None
+
+    @property
+    def prefect_ui_url(self) -> str:
+        """Where a person looks at the runs."""
+        return self.prefect_api_url.removesuffix("/api")
+
+
+def state_file(project: Path) -> Path:
+    """Where the stack of a project is written down."""
+    return project.resolve() / settings.STACK_FILE
+
+
+def environment(stack: Stack) -> dict[str, str]:
+    """The variables a flow's process needs."""
+    return settings.flow_environment(
+        prefect_api_url=stack.prefect_api_url,
+        mlflow_tracking_uri=stack.mlflow_tracking_uri,
+        home=stack.home,
+        lake=stack.lake,
+        s3_endpoint=stack.s3_endpoint,
+    ) | {"NEURO_PROJECT": stack.project, "PREFECT_PLUGINS_ENABLED": "true"}
+
+
+def read(path: Path) -> Stack | None:
+    """The stack that a state file describes, alive or not; None without a usable file."""
+    try:
+        return Stack(**settings.read_stack_file(path))
+    except TypeError:
+        return None
+
+
+def status(stack: Stack) -> dict[str, bool]:
+    """Whether each program is alive."""
+    alive = processes.marked(stack.mark)
+    return {name: pid in alive for name, pid in stack.pids.items()}
+
+
+def up(config: StackConfig, report: Report) -> Stack:
+    """Start all, apply every deployment, and write the state file.
+
+    Raises ServerError if a stack is up already, a port is taken or a program does not start; what
+    was started by then is stopped again. What a killed stack left behind is cleared first.
+    """
+    path = state_file(config.project)
+    _clear(path, report)
+    ports = processes.choose_ports([config.prefect_port, config.mlflow_port])
+    stack = _plan(config, *ports)
+    try:
+        _write(path, stack)  # before the first start: `down` finds the programs if this is killed
+        stack = _start(stack, config.worker_limit, report)
+        _write(path, stack)
+    except BaseException:  # Ctrl-C too: nothing started here may stay
+        _stop(stack)
+        path.unlink(missing_ok=True)
+        raise
+    return stack
+
+
+def down(path: Path, report: Report) -> bool:
+    """Stop the stack of a state file, and what its worker runs; False when there is none."""
+    stack = read(path)
+    if stack is None:
+        report("no stack is up in this folder")
+        return False
+    _stop(stack)
+    path.unlink(missing_ok=True)
+    report("the stack is down")
+    return True
+
+
+@contextlib.contextmanager
+def running(config: StackConfig, report: Report) -> Iterator[Stack]:
+    """A stack for the length of a block, stopped on Ctrl-C and SIGTERM too (main thread only)."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        stack = up(config, report)
+        try:
+            yield stack
+        finally:
+            down(state_file(config.project), report)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _clear(path: Path, report: Report) -> None:
+    stack = read(path)
+    if stack is None:
+        return
+    is_starting = not stack.pids and processes.marked(stack.mark)
+    if is_starting or (stack.pids and all(status(stack).values())):
+        raise ServerError(
+            f"a stack is up already in this folder, Prefect at {stack.prefect_ui_url}; "
+            "use it, or stop it with `neuro down`"
+        )
+    report("clearing what an earlier stack left behind")
+    down(path, report)
+
+
+def _plan(config: StackConfig, prefect_port: int, mlflow_port: int) -> Stack:
+    project = config.project.resolve()
+    home = (config.home or project / ".neuro").resolve()
+    return Stack(
+        project=str(project),
+        home=str(home),
+        lake=config.lake or str(home / "lake"),
+        s3_endpoint=settings.load().s3_endpoint,
+        prefect_api_url=f"http://{HOST}:{prefect_port}/api",
+        mlflow_tracking_uri=f"http://{HOST}:{mlflow_port}",
+        mark=secrets.token_hex(8),
+        pids={},
+    )
+
+
+def _start(stack: Stack, worker_limit: int, report: Report) -> Stack:
+    """The stack with its process numbers, once all of it answers."""
+    home = Path(stack.home)
+    for name in ("prefect", "mlflow", "logs", "inbox"):
+        (home / name).mkdir(parents=True, exist_ok=True)
+    launcher = servers.Launcher(
+        home=home,
+        project=Path(stack.project),
+        mark=stack.mark,
+        environment=environment(stack),
+        python=sys.executable,
+    )
+    report(f"starting the servers; their logs are in {home / 'logs'}")
+    prefect = launcher.prefect_server(httpx.URL(stack.prefect_api_url).port or 0)
+    mlflow = launcher.mlflow_server(httpx.URL(stack.mlflow_tracking_uri).port or 0)
+    servers.wait_until_healthy(stack.prefect_api_url, prefect)
+    with httpx.Client(base_url=stack.prefect_api_url, trust_env=False, timeout=90.0) as api:
+        if n_closed := servers.prepare(api):
+            report(f"closed {n_closed} runs that an earlier stack left open or missed")
+        report("applying the deployments and starting the worker")
+        worker, deploy = launcher.worker(worker_limit), launcher.deploy()
+        servers.wait_until_applied(deploy, (prefect, mlflow, worker))
+        servers.wait_until_polling(api, worker)
+    servers.wait_until_healthy(stack.mlflow_tracking_uri, mlflow)
+    report(f"Prefect is at {stack.prefect_ui_url}, MLflow at {stack.mlflow_tracking_uri}")
+    programs = {"prefect": prefect, "mlflow": mlflow, "worker": worker}
+    return replace(stack, pids={name: each.process.pid for name, each in programs.items()})
+
+
+def _write(path: Path, stack: Stack) -> None:
+    """Whole or not at all, and readable by this user alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        json.dump(asdict(stack), file, indent=1)
+    Path(file.name).replace(path)
+
+
+def _stop(stack: Stack) -> None:
+    with _undisturbed():
+        _stop_in_order(stack)
+
+
+def _stop_in_order(stack: Stack) -> None:
+    """The worker first, then what it ran, then the servers: a run may still report its end."""
+    last = {pid for name, pid in stack.pids.items() if name != "worker"}
+    if "worker" in stack.pids:
+        processes.stop(stack.mark, {stack.pids["worker"]}, patience_s=PATIENCE_S)
+        processes.stop(stack.mark, processes.marked(stack.mark) - last, patience_s=PATIENCE_S)
+    processes.stop(stack.mark, processes.marked(stack.mark), patience_s=PATIENCE_S)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C is often pressed twice; the second would leave half of the programs running."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

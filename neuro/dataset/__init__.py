@@ -1,0 +1,1 @@
+"""A pinned release as frames, metadata and contents."""

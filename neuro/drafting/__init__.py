@@ -1,0 +1,1 @@
+"""A problem file drafted from a folder."""

@@ -1,0 +1,222 @@
+"""Draft the problem file of a user's own folder, and say what no program can know of it."""
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from neuro.drafting import infer_layout
+from neuro.drafting.infer_layout import Shape
+from neuro.errors import ConfigError
+from neuro.images import dicom_header, sandbox
+from neuro.images.preprocess import PreprocessSpec
+from neuro.images.sanitize import CleanImage
+from neuro.ingest import delivery, sources
+from neuro.ingest.delivery import Delivery
+from neuro.ingest.sources import Found
+from neuro.problems import problem
+from neuro.problems.problem import Problem
+
+_LOOKED_AT = 48
+_GREY_LEVELS = 2.0  # mean difference between channels that JPEG leaves in a grey picture
+_NOT_STATED = "not stated"
+_ALWAYS_OPEN = (
+    "intended_use: who asks this question, of which images, and for what",
+    "licence and citation of the images",
+    "which class is safety-critical, and the recall below which nothing may be promoted "
+    "(recall_floors)",
+    "groups.twin_cosine: 0.97 is the default; raise it where pictures are alike by nature",
+    "augment: whether left and right, or top and bottom, may be exchanged",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A problem that reads the folder it was drafted from. inferred: what, and from what."""
+
+    text: str
+    problem: Problem
+    inferred: Mapping[str, str]
+    not_inferred: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """A sample of the pixels. sizes: (n, 2) width and height; n_grey: how many of them are grey."""
+
+    sizes: np.ndarray
+    n_grey: int
+
+
+def draft(folder: Path) -> Draft:
+    """Look at a folder, write its problem, and read the folder with it.
+
+    Raises ConfigError if there is no image, or no two classes are told apart.
+    """
+    files = sources.folder(folder).files
+    images = [found for found in files if delivery.is_image(found.name)]
+    if not images:
+        raise ConfigError(f"source {folder} holds no images; give the folder that holds them")
+    shape = infer_layout.guess(files, images)
+    look = _look(images)
+    spec = _preprocess(look)
+    name = _name(folder)
+    open_points = (*_ALWAYS_OPEN, *_open_points(shape, look))
+    text = _text(name, shape, spec, open_points)
+    question = problem.parse(text, where=f"drafted from {folder}")
+    read = delivery.read(folder, question)
+    return Draft(
+        text=text,
+        problem=question,
+        inferred=_inferred(shape, spec, look, read),
+        not_inferred=open_points,
+    )
+
+
+def write(drafted: Draft, path: Path) -> None:
+    """Write the file. Raises ConfigError if there is one of that name, or no such folder."""
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(drafted.text)
+    except FileExistsError as error:
+        raise ConfigError(f"{path} exists; move it away, or name another with --out") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}; see --out") from error
+
+
+def _name(folder: Path) -> str:
+    """The folder's name as a problem's; never that of a built-in problem or dataset."""
+    name = re.sub("[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_") or "own"
+    return f"{name}_own" if name in problem.builtin_names() else name
+
+
+def _look(images: Sequence[Found]) -> _Look:
+    """Vet a sample in limited children, and look at the pixels of what is let in."""
+    sample = images[:: max(1, len(images) // _LOOKED_AT)][:_LOOKED_AT]
+    sizes, n_grey = [], 0
+    results = sandbox.check_files([found.path for found in sample], sandbox.VetConfig())
+    for found, result in zip(sample, results, strict=True):
+        if isinstance(result, CleanImage):
+            sizes.append((result.width, result.height))
+            n_grey += _is_grey(result.stored)
+        elif header := dicom_header.read(
+            found.path, ("Rows", "Columns", "PhotometricInterpretation")
+        ):
+            sides = (header.get("Columns", ""), header.get("Rows", ""))
+            if all(side.isdecimal() for side in sides):
+                sizes.append((int(sides[0]), int(sides[1])))
+                n_grey += header.get("PhotometricInterpretation", "").startswith("MONOCHROME")
+    return _Look(sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2), n_grey=n_grey)
+
+
+def _is_grey(stored: bytes) -> bool:
+    with Image.open(io.BytesIO(stored), formats=("PNG", "JPEG")) as picture:
+        pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
+    return bool(np.ptp(pixels, axis=2).mean() < _GREY_LEVELS)
+
+
+def _preprocess(look: _Look) -> PreprocessSpec:
+    if not len(look.sizes):
+        return PreprocessSpec()
+    side = int(np.median(look.sizes.min(axis=1)))
+    aspect = look.sizes[:, 0] / np.maximum(look.sizes[:, 1], 1)
+    is_square = bool(np.all((aspect > 0.9) & (aspect < 1.1)))
+    return PreprocessSpec(
+        mode="L" if look.n_grey >= 0.95 * len(look.sizes) else "RGB",
+        size_px=min(PreprocessSpec().size_px, max(32, side // 16 * 16)),
+        fit="stretch" if is_square else "pad",
+    )
+
+
+def _open_points(shape: Shape, look: _Look) -> list[str]:
+    points = list(shape.open_points)
+    if not (shape.column or shape.tag or shape.pattern):
+        points.append(
+            "groups: neither a column nor the file names show which images belong to one patient; "
+            "only twins are joined, and a score may be too good"
+        )
+    if shape.pattern:
+        points.append(f"groups: whether {shape.pattern} finds the patient in a file name")
+    if shape.ids_are_numbers:
+        points.append("whether the numbers that group images are patients or only numbers")
+    if shape.layout.splits:
+        points.append("whether the given splits keep patients apart: the passport will tell")
+    if not len(look.sizes):
+        points.append("preprocess: no image of the sample could be read, so it is the default")
+    return points
+
+
+def _inferred(shape: Shape, spec: PreprocessSpec, look: _Look, read: Delivery) -> dict[str, str]:
+    layout, n = shape.layout, len(read.items)
+    labelled = sum(bool(item.label) for item in read.items)
+    keys = {item.group_key for item in read.items} - {""}
+    grouped = sum(bool(item.group_key) for item in read.items)
+    rule = {"column": shape.column, "DICOM tag": shape.tag, "pattern": shape.pattern}
+    source = next((f"{kind} {value}" for kind, value in rule.items() if value), "twins only")
+    table = f"{layout.table}: {layout.file} holds the {layout.key}, {layout.label} the label"
+    classes = len(shape.labels)
+    return {
+        "layout": "class folders" if layout.kind == "folders" else table,
+        "classes": ", ".join(shape.labels),
+        "question": "two classes" if classes == 2 else f"{classes} classes",
+        "labelled": f"{labelled} of {n} images",
+        "splits": ", ".join(f"{name} = {split}" for name, split in layout.splits.items()) or "none",
+        "groups": f"{source}: {len(keys)} for {grouped} of {n} images",
+        "preprocess": f"{spec.mode}, {spec.size_px} px, {spec.fit}: {look.n_grey} of "
+        f"{len(look.sizes)} sampled images are grey",
+    }
+
+
+def _text(name: str, shape: Shape, spec: PreprocessSpec, open_points: Sequence[str]) -> str:
+    layout = shape.layout
+    facts = {"kind": layout.kind}
+    if layout.kind == "table":
+        facts |= {"table": layout.table, "file": layout.file, "key": layout.key}
+        facts |= {"label": layout.label} | ({"split": layout.split} if layout.split else {})
+    rule = {"pattern": shape.pattern, "column": shape.column, "tag": shape.tag}
+    classes = ", ".join(_quoted(label) for label in shape.labels)
+    splits = ", ".join(f"{_quoted(key)} = {_quoted(to)}" for key, to in layout.splits.items())
+    lines = [
+        "# Drafted by `neuro problem init`. It could not tell, and you should:",
+        *(f"# - {_one_line(point)}" for point in open_points),
+        f"name = {_quoted(name)}",
+        f"dataset = {_quoted(name)}",
+        f"classes = [{classes}] # in the order of the probabilities",
+        f"intended_use = {_quoted(_NOT_STATED)} # yours to write",
+        f"licence = {_quoted(_NOT_STATED)} # yours to write",
+        f"citation = {_quoted(_NOT_STATED)} # yours to write",
+        "",
+        "[labels] # source label = class; two labels may lead to one class",
+        *(f"{_quoted(label)} = {_quoted(label)}" for label in shape.labels),
+        "",
+        "[layout]",
+        *(f"{key} = {_quoted(value)}" for key, value in facts.items()),
+        *([f"splits = {{ {splits} }}"] if splits else []),
+        "",
+        "[groups] # what must not be divided between training and test",
+        *(f"{key} = {_quoted(value)}" for key, value in rule.items() if value),
+        "twin_cosine = 0.97",
+        "",
+        "[preprocess]",
+        f"mode = {_quoted(spec.mode)}",
+        f"size_px = {spec.size_px}",
+        f"fit = {_quoted(spec.fit)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: literal where that reads better, as in patterns."""
+    if "\\" in text and "'" not in text and text.isprintable():
+        return f"'{text}'"
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _one_line(text: str) -> str:
+    """Safe inside a comment: a column's name may hold anything."""
+    return "".join(character if character.isprintable() else " " for character in text)

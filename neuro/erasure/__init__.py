@@ -1,0 +1,1 @@
+"""Erasing images everywhere, and the proof."""

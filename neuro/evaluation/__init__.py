@@ -1,0 +1,1 @@
+"""Metrics with group intervals, baselines, the evaluation of a package."""

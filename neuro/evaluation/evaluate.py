@@ -1,0 +1,210 @@
+"""How good a package is on one split: metrics with intervals, and every answer behind them."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.dataset.frames import Frames
+from neuro.errors import ConfigError
+from neuro.evaluation import metrics
+from neuro.models.package import Card
+from neuro.prediction import predict
+from neuro.prediction.predict import Engine
+from neuro.sample import SPLITS, Metric
+from neuro.uncertainty import calibration
+
+if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a second
+    from matplotlib.figure import Figure
+
+FOLDS = "folds"  # what pooled answers are named, in place of a split
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """What is evaluated, on what."""
+
+    split: str
+    model_version: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Evaluation:
+    """A model's score on labelled samples, and the rows it was computed from.
+
+    confusion: (k, k) int64, a row per true class. sample_ids, groups: (n,) str. targets: (n,)
+    class index. probabilities: (n, k) calibrated, in the order of ``classes``.
+    """
+
+    split: str
+    model_version: str
+    classes: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    confusion: NDArray[np.int64]
+    sample_ids: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric of that name; None where these samples do not give it."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def take(self, keep: NDArray[np.bool_]) -> "Evaluation":
+        """The evaluation of some of the samples, (n,) bool, with its own metrics."""
+        subject = Subject(split=self.split, model_version=self.model_version, classes=self.classes)
+        return _evaluation(
+            subject,
+            self.sample_ids[keep],
+            self.groups[keep],
+            self.targets[keep],
+            self.probabilities[keep],
+        )
+
+
+def evaluate(
+    engine: Engine,
+    frames: Frames,
+    split: str,
+    *,
+    model_version: str,
+    rows: NDArray[np.int64] | None = None,
+) -> Evaluation:
+    """Evaluate on the labelled samples of a split, or on those of them whose numbers are ``rows``.
+
+    Raises ConfigError for frames of another preprocess or splitting, for a split without labels,
+    and for rows that are not labelled samples of the split.
+    """
+    predict.require_same_preprocess(engine, frames)
+    check(engine.package.card, frames, split)
+    labelled = frames.labelled(split)
+    chosen = labelled if rows is None else rows
+    if not len(chosen):
+        raise ConfigError(f"split {split!r}: no labelled sample was chosen to evaluate on")
+    if not np.isin(chosen, labelled).all():
+        raise ConfigError(f"rows hold samples that are not labelled samples of split {split!r}")
+    card = engine.package.card
+    logits, embeddings = predict.outputs(engine, frames.pixels, rows=chosen)
+    honest = calibration.apply(card.calibration, logits, embeddings)
+    subject = Subject(split=split, model_version=model_version, classes=card.classes)
+    return assess(honest.probabilities, frames, chosen, subject)
+
+
+def check(card: Card, frames: Frames, split: str) -> None:
+    """Raise ConfigError for an unknown, an empty, or another splitting's split."""
+    if split not in SPLITS and split not in frames.splits:
+        raise ConfigError(
+            f"no split {split!r}: a model is scored on one of {', '.join(SPLITS)}, under the "
+            f"splitting it was trained with ({card.splitting})"
+        )
+    require_same_splitting(card, frames)
+    if not len(frames.labelled(split)):
+        raise ConfigError(f"split {split!r} has no labelled sample to evaluate on")
+
+
+def require_same_splitting(card: Card, frames: Frames) -> None:
+    """Raise ConfigError where what a model learnt from may be in what it would be scored on.
+
+    The lake's own splits are permanent; any other is drawn for one release.
+    """
+    if card.splitting != str(frames.splitting):
+        raise ConfigError(
+            f"the package was trained with --split {card.splitting}, and {frames.splitting} splits "
+            f"are asked for: its training images may be among those. Use one trained with --split "
+            f"{frames.splitting}"
+        )
+    if not frames.splitting.is_own and card.pin["content_hash"] != frames.content_hash:
+        raise ConfigError(
+            f"--split {card.splitting} was drawn for release {card.pin['release']}, where the "
+            f"package was trained; give --release {card.pin['release']}"
+        )
+
+
+def assess(
+    probabilities: NDArray[np.float64], frames: Frames, rows: NDArray[np.int64], subject: Subject
+) -> Evaluation:
+    """The evaluation of calibrated probabilities (m, k) of labelled rows of frames, (m,) int64."""
+    return _evaluation(
+        subject, frames.sample_ids[rows], frames.groups[rows], frames.targets[rows], probabilities
+    )
+
+
+def _evaluation(
+    subject: Subject,
+    sample_ids: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    targets: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+) -> Evaluation:
+    predicted = probabilities.argmax(axis=1)
+    return Evaluation(
+        split=subject.split,
+        model_version=subject.model_version,
+        classes=subject.classes,
+        metrics=tuple(metrics.score(probabilities, targets, groups, subject.classes)),
+        confusion=metrics.confusion(targets, predicted, len(subject.classes)),
+        sample_ids=sample_ids,
+        groups=groups,
+        targets=targets,
+        probabilities=probabilities,
+    )
+
+
+def pool(folds: Sequence[Evaluation]) -> Evaluation:
+    """The answers of several folds as one: of each sample by a model that had not seen its group.
+
+    Raises ConfigError where a sample was answered twice, for those are no folds.
+    """
+    sample_ids = np.concatenate([fold.sample_ids for fold in folds])
+    if len(np.unique(sample_ids)) < len(sample_ids):
+        raise ConfigError("a sample is in two of the folds; give folds of one release and number")
+    subject = Subject(split=FOLDS, model_version="", classes=folds[0].classes)
+    return _evaluation(
+        subject,
+        sample_ids,
+        np.concatenate([fold.groups for fold in folds]),
+        np.concatenate([fold.targets for fold in folds]),
+        np.concatenate([fold.probabilities for fold in folds]),
+    )
+
+
+def draw_confusion(
+    evaluation: Evaluation, *, title: str, synthetic: bool, note: str = ""
+) -> "Figure":
+    """Confusion matrix with counts, coloured by the share of each true class.
+
+    note: what else must be said of the figures, such as a leak.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    counts = evaluation.confusion
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 3.0 + 0.7 * len(counts)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places = np.arange(len(counts))
+    axes.set_xticks(places, evaluation.classes, rotation=30, ha="right")
+    axes.set_yticks(places, evaluation.classes)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        text = f"{count}\n{shares[row, column]:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+    axes.set(xlabel="predicted", ylabel="true class", title=title)
+    accuracy = evaluation.metric("accuracy")
+    facts = f"{evaluation.split}: n {counts.sum()}, accuracy {accuracy}"
+    sign(figure, facts, synthetic=synthetic, note=note)
+    return figure
+
+
+def sign(figure: "Figure", facts: str, *, synthetic: bool, note: str) -> None:
+    """Say below a picture what its figures are of, and what else must be said of them."""
+    use = "Research use only" + (", synthetic images" if synthetic else "")
+    said = [facts, use, *textwrap.wrap(note, int(16 * figure.get_figwidth()))]
+    figure.supxlabel("\n".join(said), fontsize=8, color="dimgrey")

@@ -1,0 +1,216 @@
+"""A release as plain files: images, a manifest with digests, and a Croissant description."""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from neuro.errors import ConfigError
+from neuro.images import preprocess
+from neuro.images.preprocess import PreprocessSpec
+from neuro.lake import images, releases
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.problems.problem import Problem
+from neuro.sample import Sample
+from neuro.storage.export_target import MANIFEST, Outlet
+
+NO_LABEL = "unlabelled"
+COLUMNS: tuple[str, ...] = (
+    "file",
+    "file_sha256",
+    "sha256",
+    "stored_sha256",
+    "source_name",
+    "label",
+    "group_id",
+)
+COLUMNS += ("split", "width", "height", "mode")
+_SUFFIX = {"image/png": ".png", "image/jpeg": ".jpg"}
+_NOTICE = "Research use only; not a medical device."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """What was written. manifest_sha256: digest of the manifest, which has that of each file."""
+
+    where: str
+    n: int
+    manifest_sha256: str
+
+
+def export(
+    lake: Lake,
+    problem: Problem,
+    release: Release,
+    outlet: Outlet,
+    spec: PreprocessSpec | None = None,
+) -> Exported:
+    """Write a release to a place that is empty or new; whole, or not at all.
+
+    Files are ``split/label/sha256.png`` (or .jpg), the stored bytes as they are. With a spec they
+    are .npy instead: (channels, size, size) float32, what a model of this preprocessing is given.
+    Raises ConfigError for a place that holds something else, DamagedError for a damaged image.
+    """
+    samples = {sample.sample_id: sample for sample in releases.samples(lake, release)}
+    facts = images.facts(lake, release)
+    names = {
+        sample_id: (
+            _folder_of(sample, problem)
+            / f"{sample_id}{'.npy' if spec else _SUFFIX[facts[sample_id]['media_type']]}"
+        ).as_posix()
+        for sample_id, sample in samples.items()
+    }
+
+    def told(manifest_sha256: str) -> dict[str, Any]:
+        return describe(problem, release, manifest_sha256, spec)
+
+    with outlet:
+        digest = outlet.whole(names.values(), told)
+        if digest is None:
+            rows = []
+            for sample_id, raw in images.stored_bytes(lake, release, samples):
+                content, name = raw if spec is None else _tensor(raw, spec), names[sample_id]
+                outlet.write(name, content)
+                sha256 = hashlib.sha256(content).hexdigest()
+                rows.append(_row(samples[sample_id], facts[sample_id], name, sha256))
+            manifest = _manifest(sorted(rows, key=lambda row: str(row["file"])))
+            digest = hashlib.sha256(manifest).hexdigest()
+            text = json.dumps(told(digest), indent=1, ensure_ascii=False)
+            outlet.finish(text.encode(), manifest)
+    return Exported(where=outlet.uri, n=len(samples), manifest_sha256=digest)
+
+
+def read_manifest(folder: Path) -> list[dict[str, str]]:
+    """Rows of an exported folder's manifest."""
+    with (folder / MANIFEST).open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def describe(
+    problem: Problem, release: Release, manifest_sha256: str, spec: PreprocessSpec | None
+) -> dict[str, Any]:
+    """An export in Croissant 1.0 (docs.mlcommons.org/croissant), as JSON-LD."""
+    kind = "preprocessed images" if spec else "images"
+    about = f"{release.n} {kind} of release {release.name}. {problem.intended_use} {_NOTICE}"
+    if spec is not None:
+        about += f" Preprocessing {spec.sha256}: {spec.mode}, {spec.size_px} px, {spec.intensity}."
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": release.name,
+        "description": about,
+        "license": problem.licence,
+        "citeAs": problem.citation,
+        "url": f"urn:sha256:{release.content_hash}",
+        "version": f"{int(release.name.rsplit('-', 2)[1])}.0.0",
+        "datePublished": release.created_at.date().isoformat(),
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": MANIFEST,
+                "name": MANIFEST,
+                "contentUrl": MANIFEST,
+                "encodingFormat": "text/csv",
+                "sha256": manifest_sha256,
+            }
+        ],
+        "recordSet": [
+            {
+                "@type": "cr:RecordSet",
+                "@id": "samples",
+                "name": "samples",
+                "key": {"@id": "samples/sha256"},
+                "field": [_field(name) for name in COLUMNS],
+            }
+        ],
+    }
+
+
+def _field(name: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": f"samples/{name}",
+        "name": name,
+        "dataType": "sc:Integer" if name in ("width", "height") else "sc:Text",
+        "source": {"fileObject": {"@id": MANIFEST}, "extract": {"column": name}},
+    }
+
+
+def _folder_of(sample: Sample, problem: Problem) -> PurePosixPath:
+    """Split and label folders, named as the problem's own layout names them where it does."""
+    theirs = {split: folder for folder, split in problem.layout.splits.items()}
+    label = sample.label or NO_LABEL
+    if label in (".", "..") or set(label) & set("/\\\0:"):
+        raise ConfigError(f"label {label!r} cannot be a folder's name; map it in a problem file")
+    return PurePosixPath(theirs.get(sample.split, sample.split), label)
+
+
+def _tensor(raw: bytes, spec: PreprocessSpec) -> bytes:
+    buffer = io.BytesIO()
+    frames = preprocess.frame(raw, spec)[np.newaxis]
+    np.save(buffer, preprocess.to_tensor(frames, spec)[0], allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _row(sample: Sample, known: Mapping[str, Any], file: str, digest: str) -> dict[str, Any]:
+    facts = {"file": file, "file_sha256": digest, "sha256": sample.sample_id}
+    mine = ("source_name", "label", "group_id", "split")
+    facts |= {name: getattr(sample, name) for name in mine}
+    return facts | {name: known[name] for name in ("stored_sha256", "width", "height", "mode")}
+
+
+def _manifest(rows: list[dict[str, Any]]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode()
+
+
+# The context of the specification, as it asks for it to be written out.
+_CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}

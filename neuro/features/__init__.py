@@ -1,0 +1,1 @@
+"""Feature sets: encoders, descriptors, PCA and similar cases."""

@@ -1,0 +1,177 @@
+"""What turns stored images into the vectors of a feature set, and the digest that names it."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from neuro.features import pca, thumbnail_vector
+from neuro.features.pca import Fit
+from neuro.images import jpeg, preprocess
+from neuro.images.preprocess import PreprocessSpec
+from neuro.models import package
+from neuro.prediction import predict
+from neuro.prediction.predict import Engine
+
+THUMB, PIXELS, EMBEDDING = "thumb", "pixels_pca", "embedding"
+COMPONENTS = 64
+THREADS = 2
+
+Vectors = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """Frozen and picklable, so that it can be sent to a worker; opens what is heavy when needed.
+
+    name: the feature set. digest: SHA-256 of what makes the vectors: code version, weights,
+    preprocess and fit. The vector of an image depends on nothing else, least of all on the images
+    it is encoded with.
+    """
+
+    @property
+    def name(self) -> str:
+        """The feature set; its table is ``features_<name>``."""
+
+    @property
+    def digest(self) -> str:
+        """What the column ``encoder_hash`` holds."""
+
+    @property
+    def preprocess_hash(self) -> str:
+        """Of the path from bytes to a tensor; "" where there is none."""
+
+    def encode(self, images: Sequence[bytes]) -> Vectors:
+        """Vectors of stored images, (n, d), in their order."""
+
+
+def digest_of(**facts: str | float) -> str:
+    """SHA-256 of everything that makes a vector what it is."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thumb:
+    """Thumbnails in one pose: the vector of a picture is that of its flips and rotations."""
+
+    name: str = THUMB
+    preprocess_hash: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Of the code version alone."""
+        return digest_of(code=thumbnail_vector.VERSION)
+
+    def encode(self, images: Sequence[bytes]) -> Vectors:
+        """See Encoder; (n, 1024)."""
+        rows = [thumbnail_vector.vector(_grey(raw)) for raw in images]
+        return np.array(rows, np.float32).reshape(len(rows), -1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitting:
+    """What a fit of principal components is made of: known before it is fitted.
+
+    train: the samples of the train split, and no others.
+    """
+
+    spec: PreprocessSpec
+    train: tuple[str, ...]
+    components: int = COMPONENTS
+    seed: int = 0
+
+    @property
+    def digest(self) -> str:
+        """Of code version, preprocess, and whom it is fitted on."""
+        told = hashlib.sha256("\n".join(sorted(self.train)).encode()).hexdigest()
+        return digest_of(
+            code=pca.VERSION,
+            preprocess=self.spec.sha256,
+            train=told,
+            components=self.components,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Pixels:
+    """Flattened pixels, standardised and projected on principal components of the train split."""
+
+    spec: PreprocessSpec
+    fit: Fit
+    digest: str
+    name: str = PIXELS
+
+    @property
+    def preprocess_hash(self) -> str:
+        """The problem's own."""
+        return self.spec.sha256
+
+    def encode(self, images: Sequence[bytes]) -> Vectors:
+        """See Encoder; (n, components)."""
+        rows = [self.fit.project(flat([raw], self.spec)[0]) for raw in images]
+        return np.array(rows, np.float32).reshape(len(rows), -1)
+
+
+def flat(images: Iterable[bytes], spec: PreprocessSpec) -> Vectors:
+    """The preprocess's tensors as rows, (n, d)."""
+    return flat_frames(np.stack([preprocess.frame(raw, spec) for raw in images]), spec)
+
+
+def flat_frames(frames: NDArray[np.uint8], spec: PreprocessSpec) -> Vectors:
+    """The same of (n, size, size, channels) frames."""
+    return preprocess.to_tensor(frames, spec).reshape(len(frames), -1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfPackage:
+    """The penultimate layer of a model package; the folder has to be there where it encodes."""
+
+    name: str
+    folder: Path
+    package_digest: str
+    preprocess_hash: str
+
+    @property
+    def digest(self) -> str:
+        """Of the package, weights and card alike."""
+        return digest_of(code="package-1", package=self.package_digest)
+
+    def encode(self, images: Sequence[bytes]) -> Vectors:
+        """See Encoder; (n, width of the backbone)."""
+        engine = _engine(self.folder, self.package_digest)
+        spec = engine.package.card.preprocess
+        frames = [preprocess.frame(raw, spec) for raw in images]
+        shape = (len(frames), spec.size_px, spec.size_px, spec.channels)
+        pixels = np.array(frames, np.uint8).reshape(shape)
+        return predict.outputs(engine, pixels, batch_size=1)[1]
+
+
+@lru_cache(maxsize=2)
+def _engine(folder: Path, digest: str) -> Engine:
+    return predict.load(package.open_verified(folder, expected=digest), threads=THREADS)
+
+
+def _grey(raw: bytes) -> NDArray[np.uint8]:
+    """Brightness of stored bytes, (h, w): as vetting took it."""
+    if raw.startswith(b"\xff\xd8"):
+        return jpeg.brightness(raw)
+    with Image.open(io.BytesIO(raw), formats=("PNG",)) as opened:
+        return np.asarray(opened.convert("L"))
+
+
+def fit(frames: NDArray[np.uint8], rows: NDArray[np.int64], fitting: Fitting, batch: int) -> Fit:
+    """Fit principal components on some rows of (n, size, size, channels) frames, batch by batch."""
+
+    def blocks() -> Iterator[Vectors]:
+        for start in range(0, len(rows), batch):
+            yield flat_frames(frames[rows[start : start + batch]], fitting.spec)
+
+    return pca.fit(blocks, fitting.components, seed=fitting.seed)

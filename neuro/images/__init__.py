@@ -1,0 +1,1 @@
+"""From untrusted bytes to clean pixels to the input of a network."""

@@ -1,0 +1,287 @@
+"""Vet untrusted files in child processes with limits on memory and time.
+
+A decoder that crashes, hangs or swallows memory costs one file, named and with a reason code.
+Run as ``python -m neuro.images.sandbox`` this module is the child: it reads batches of paths and
+answers
+each file with JSON, the clean bytes and the thumbnail. The kernel, not a thread of ours, ends a
+child that is late: its timer's signal is left to its default action.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import io
+import json
+import mmap
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+
+from threadpoolctl import threadpool_limits
+
+from neuro.errors import BadImageError, ConfigError
+from neuro.images.sanitize import CleanImage, clean
+
+_LENGTH, _LENGTHS = struct.Struct(">Q"), struct.Struct(">QQQ")
+_BATCH, _AHEAD = 32, 2  # files asked for at once, and so many batches before the first is answered
+_NAMES, _ROOM = 30_000, 1 << 18  # bytes of a batch's names, and of a pipe for its answers
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_WALL = 4  # a busy machine must not turn a good file into a bad one
+_LATE = (-signal.SIGPROF, -signal.SIGALRM)
+_FACTS = (
+    *("sha256", "stored_sha256", "media_type", "width", "height", "mode", "perceptual_hash"),
+    *("facts", "group_id_hint"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VetConfig:
+    """Limits of one child.
+
+    deadline_s: processor time for one file; by the wall clock it may take four times as long.
+    memory_bytes: bounds the address space. file_bytes: bounds the file's size.
+    """
+
+    workers: int = 2
+    deadline_s: float = 4.5
+    memory_bytes: int = 1_000_000_000
+    file_bytes: int = 200_000_000
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ConfigError(f"workers must be at least 1, got {self.workers}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """A file that is not let in. sha256 is of its bytes, "" where they cannot be read."""
+
+    sha256: str
+    code: str
+    message: str
+
+
+def check_files(paths: Sequence[Path], config: VetConfig) -> Iterator[CleanImage | Rejected]:
+    """Vet each file; results come in the order of ``paths``, few ahead of what is taken."""
+    batches = list(_batches(paths, min(_BATCH, -(-len(paths) // config.workers))))
+    children = [Child(config) for _ in range(min(config.workers, len(batches)))]
+    asked: deque[Child] = deque()
+    try:
+        for number, batch in enumerate(batches):
+            if len(asked) == _AHEAD * len(children):
+                yield from asked.popleft().answers()
+            child = children[number % len(children)]
+            child.ask(batch)
+            asked.append(child)
+        while asked:
+            yield from asked.popleft().answers()
+    finally:
+        for child in children:
+            child.stop()
+
+
+def _batches(paths: Sequence[Path], size: int) -> Iterator[list[Path]]:
+    """Files that are asked for at once. The names of _AHEAD batches fit into a pipe."""
+    batch: list[Path] = []
+    length = 0
+    for path in paths:
+        if len(batch) == size or length + len(bytes(path)) > _NAMES:
+            yield batch
+            batch, length = [], 0
+        batch.append(path)
+        length += len(bytes(path)) + 1
+    if batch:
+        yield batch
+
+
+class Child:
+    """One decoder process, started when first needed, replaced after it dies, stopped at last.
+
+    Batches may be asked for ahead; each is worked on without a word and answered as a whole, so
+    that two processes on one core do not take turns at each file. Where it is stands in memory that
+    both see, and names the file that ended it.
+    """
+
+    def __init__(self, config: VetConfig) -> None:
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+        self._asked: deque[Sequence[Path]] = deque()
+        self._place = mmap.mmap(-1, 1)
+        self._n_read = 0
+
+    def check(self, paths: Sequence[Path]) -> list[CleanImage | Rejected]:
+        """Vet a batch; a file that ends the child is named, and the rest goes to the next one."""
+        self.ask(paths)
+        return self.answers()
+
+    def ask(self, paths: Sequence[Path]) -> None:
+        """Give it a batch to work on."""
+        self._asked.append(paths)
+        self._send(paths)
+
+    def answers(self) -> list[CleanImage | Rejected]:
+        """What became of the oldest batch that was asked for."""
+        process = self._process
+        results = self._answers(self._asked.popleft())
+        if self._process is not process:
+            for later in self._asked:
+                self._send(later)
+        return results
+
+    def stop(self) -> None:
+        """End the process; the next check starts another."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._place.close()
+            self._process = None
+
+    def _answers(self, paths: Sequence[Path]) -> list[CleanImage | Rejected]:
+        process, results = self._process, list[CleanImage | Rejected]()
+        assert process is not None  # noqa: S101 - it was sent the paths
+        with contextlib.suppress(EOFError):
+            while len(results) < len(paths):
+                results.append(_read_answer(process.stdout))
+                self._n_read += 1
+            return results
+        begun = max(int.from_bytes(self._place[:], "big") - self._n_read, 1)
+        status = process.wait()
+        self.stop()
+        rest = paths[len(results) :]
+        results += self._again(rest[: begun - 1])
+        results.append(_lost(rest[begun - 1], status))
+        return results + self._again(rest[begun:])
+
+    def _again(self, paths: Sequence[Path]) -> list[CleanImage | Rejected]:
+        if not paths:
+            return []
+        self._send(paths)
+        return self._answers(paths)
+
+    def _send(self, paths: Sequence[Path]) -> None:
+        process = self._process or self._start()
+        names = b"\0".join(map(bytes, paths))
+        assert process.stdin is not None  # noqa: S101 - a pipe by construction
+        with contextlib.suppress(BrokenPipeError):  # its end is met where its answers are read
+            process.stdin.write(_LENGTH.pack(len(names)) + names)
+            process.stdin.flush()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        limits = (self._config.memory_bytes, self._config.file_bytes, self._config.deadline_s)
+        place = os.memfd_create("place")
+        os.ftruncate(place, _LENGTH.size)
+        self._place, self._n_read = mmap.mmap(place, _LENGTH.size), 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "neuro.images.sandbox", *map(str, (place, *limits))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=_ROOM,
+            pass_fds=[place],
+            start_new_session=True,  # Ctrl-C reaches the parent, which stops its children
+        )
+        os.close(place)
+        with contextlib.suppress(OSError):  # narrower where the system has no more to give
+            fcntl.fcntl(self._process.stdout or -1, fcntl.F_SETPIPE_SZ, _ROOM)
+        return self._process
+
+
+def _lost(path: Path, status: int) -> Rejected:
+    """What is said of the file a child ended on."""
+    try:
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        sha256 = ""
+    code = "decoder_timeout" if status in _LATE else "decoder_died"
+    message = "the decoder was stopped at its deadline or memory limit"
+    return Rejected(sha256=sha256, code=code, message=message)
+
+
+def _read_answer(stream: IO[bytes] | None) -> CleanImage | Rejected:
+    assert stream is not None  # noqa: S101 - a pipe by construction
+    lengths = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+    facts, stored, small = (_exactly(stream, length) for length in lengths)
+    known = json.loads(facts)
+    if "code" in known:
+        return Rejected(**known)
+    return CleanImage(**known, stored=stored, thumbnail=small)
+
+
+def _exactly(stream: IO[bytes], length: int) -> bytes:
+    block = stream.read(length)
+    if len(block) < length:
+        raise EOFError
+    return block
+
+
+def _answer(name: bytes, file_bytes: int) -> tuple[bytes, bytes, bytes]:
+    raw = None
+    try:
+        with open(name, "rb", buffering=0) as stream:  # noqa: PTH123 - a Path costs as much again
+            if os.fstat(stream.fileno()).st_size > file_bytes:
+                raise BadImageError("too_large", "the file is over the size limit")
+            raw = stream.read()
+        image = clean(raw)
+    except BadImageError as error:
+        code, message = error.code, str(error)
+    except MemoryError:
+        code, message = "decoder_died", "the decoder was stopped at its memory limit"
+    except OSError as error:
+        code, message = "unreadable", f"{error.strerror}"
+    else:
+        facts = {name: getattr(image, name) for name in _FACTS}
+        return json.dumps(facts).encode(), image.stored, image.thumbnail
+    sha256 = "" if raw is None else hashlib.sha256(raw).hexdigest()
+    facts = {"sha256": sha256, "code": code, "message": message}
+    return json.dumps(facts).encode(), b"", b""
+
+
+def _serve(place: int, memory_bytes: int, file_bytes: int, deadline_s: float) -> NoReturn:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    for forbidden in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(forbidden, (0, 0))
+    _keep_freed_memory()
+    begun = 0
+    # Products of small matrices gain nothing from threads, which spin while they wait.
+    with (
+        contextlib.suppress(EOFError, BrokenPipeError),
+        threadpool_limits(1, user_api="blas"),
+        mmap.mmap(place, _LENGTH.size) as told,
+    ):
+        while True:
+            (length,) = _LENGTH.unpack(_exactly(sys.stdin.buffer, _LENGTH.size))
+            for name in _exactly(sys.stdin.buffer, length).split(b"\0"):
+                begun += 1
+                told[:] = _LENGTH.pack(begun)
+                signal.setitimer(signal.ITIMER_PROF, deadline_s)
+                signal.setitimer(signal.ITIMER_REAL, _WALL * deadline_s)
+                blocks = _answer(name, file_bytes)
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                sys.stdout.buffer.write(b"".join([_LENGTHS.pack(*map(len, blocks)), *blocks]))
+            sys.stdout.buffer.flush()
+    sys.exit()
+
+
+def _keep_freed_memory() -> None:
+    """Each large picture would be given back to the system, and its pages zeroed for the next."""
+    with contextlib.suppress(
+        OSError, AttributeError
+    ):  # of glibc (mallopt(3)); others do as they do
+        for limit, size in ((_TRIM_THRESHOLD, 1 << 29), (_MMAP_THRESHOLD, 1 << 25)):
+            ctypes.CDLL(None).mallopt(limit, size)
+
+
+if __name__ == "__main__":
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w"), _ROOM))
+    _serve(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

@@ -1,0 +1,133 @@
+"""Labels that arrive later: a CSV of digest or source name, label, who and when."""
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from neuro.dataset import contents
+from neuro.errors import ConfigError
+from neuro.ingest.pipeline import inspect
+from neuro.lake import labels, releases
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Draft, Release
+from neuro.lake.staging import Branch
+from neuro.problems.problem import Problem
+from neuro.sample import Sample
+
+COLUMNS = ("sample", "label", "who", "when")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imported:
+    """What an import did. unchanged: rows that say what was already known."""
+
+    release: Release
+    seen: int
+    added: int
+    unchanged: int
+
+
+def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Imported:
+    """Append the labels of a CSV and publish a release that has them.
+
+    Columns: sample (digest or source name), label (a source label of the problem), who, and
+    optionally when (ISO 8601, default now). Raises ConfigError naming the line; then nothing is
+    written.
+    """
+    release = releases.current(lake, problem.dataset)
+    if release is None:
+        raise ConfigError(f"dataset {problem.dataset} has no release; ingest images first")
+    raw = path.read_bytes() if path.is_file() else None
+    if raw is None:
+        raise ConfigError(f"label file {path} does not exist")
+    run_id = hashlib.sha256(f"labels/{problem.dataset}/".encode() + raw).hexdigest()[:16]
+    said, who, when = _read(releases.samples(lake, release), problem, path)
+    left_out = releases.left_out(lake, problem.dataset, run_id).showing(run_id)
+    branch = Branch(lake, run_id)
+    rows = labels.new_rows(
+        lake,
+        labels.Said(
+            dataset=problem.dataset,
+            labels=said,
+            who=who,
+            run_id=run_id,
+            at=when or now,
+            is_reviewed=True,
+        ),
+        left_out,
+    )
+    branch.append("labels", rows)
+    held = contents.read(lake, problem.dataset, branch, left_out)
+    passport = inspect(held, problem)
+    branch.publish()
+    release = releases.publish(
+        lake,
+        Draft(
+            dataset=problem.dataset,
+            passport=passport.as_dict(),
+            creator=run_id,
+            note=f"labels by {who}",
+            is_synthetic=held.is_synthetic,
+            now=now,
+        ),
+    )
+    added = rows.num_rows
+    return Imported(release=release, seen=len(said), added=added, unchanged=len(said) - added)
+
+
+def _read(
+    samples: Iterable[Sample], problem: Problem, path: Path
+) -> tuple[dict[str, str], str, datetime | None]:
+    names = _names(samples)
+    said: dict[str, str] = {}
+    people: set[str] = set()
+    times: set[datetime] = set()
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        if missing := set(COLUMNS[:3]) - set(reader.fieldnames or ()):
+            raise ConfigError(f"{path} has no column {sorted(missing)}; it needs {COLUMNS[:3]}")
+        for number, row in enumerate(reader, start=2):
+            where = f"{path}, line {number}"
+            sample_id = _resolve(row["sample"], names, problem, where)
+            if row["label"] not in problem.labels:
+                known = ", ".join(sorted(problem.labels))
+                raise ConfigError(f"{where}: label {row['label']!r} is unknown; known are {known}")
+            if said.setdefault(sample_id, row["label"]) != row["label"]:
+                raise ConfigError(f"{where}: {row['sample']} has two labels in this file")
+            if not row["who"]:
+                raise ConfigError(f"{where}: it says not who gave the label; fill in column who")
+            people.add(row["who"])
+            if row.get("when"):
+                times.add(_time(row["when"], where))
+    return said, ", ".join(sorted(people)), max(times, default=None)
+
+
+def _names(samples: Iterable[Sample]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = defaultdict(list)
+    for sample in samples:
+        names[sample.sample_id].append(sample.sample_id)
+        names[sample.source_name].append(sample.sample_id)
+    return names
+
+
+def _resolve(name: str, names: Mapping[str, list[str]], problem: Problem, where: str) -> str:
+    found = names.get(name) or names.get(problem.name_digest(name), [])
+    if not found:
+        raise ConfigError(f"{where}: no sample {name!r}; give its digest or its source name")
+    if len(found) > 1:
+        raise ConfigError(f"{where}: {len(found)} samples are named {name!r}; give the digest")
+    return found[0]
+
+
+def _time(text: str, where: str) -> datetime:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: when {text!r} is no ISO 8601 time") from error
+    if when.tzinfo is None:
+        raise ConfigError(f"{where}: when {text!r} has no time zone, such as +00:00")
+    return when

@@ -1,0 +1,205 @@
+"""Where images come from: a folder, an archive, one file or a bucket, as a list of local files."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from neuro.errors import ConfigError
+from neuro.ingest import archives
+from neuro.ingest.archives import ArchiveError, Limits
+
+if TYPE_CHECKING:  # imported when the first bucket is read
+    from neuro.storage.objects import Objects
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """One file. name: relative POSIX path in its source; data, never a path to open.
+
+    size, e_tag: of an object that is listed and perhaps not fetched yet.
+    """
+
+    name: str
+    path: Path
+    size: int = 0
+    e_tag: str = ""
+
+    @property
+    def version(self) -> str:
+        """What tells an object from an earlier one of its name; "" for a file."""
+        return f"{self.size} {self.e_tag}" if self.e_tag else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """Every visible file of a source, sorted by name. where: the source as it was given.
+
+    endpoint: of a bucket's server. room: where more may be put as long as it is open.
+    """
+
+    where: str
+    kind: Literal["folder", "archive", "file", "bucket"]
+    files: tuple[Found, ...]
+    endpoint: str | None = None
+    room: Path | None = None
+
+
+@contextmanager
+def opened(
+    source: str, scratch: Path, limits: Limits | None = None, endpoint: str | None = None
+) -> Iterator[Listing]:
+    """The files of a source, for as long as the context lasts.
+
+    scratch: where archives and buckets are unpacked, in a folder that is removed afterwards.
+    endpoint: address of the S3 server, None for AWS. Raises ConfigError if the source does not
+    exist, or is an archive that is broken, over a limit or not confined to itself.
+    """
+    path = Path(source)
+    if "://" in source:
+        with scratch_folder(scratch) as room:
+            _download(source, room, endpoint)
+            yield _listing(source, "bucket", _files_below(room))
+    elif path.is_file():
+        if not archives.form_of(path):
+            yield Listing(
+                where=source, kind="file", files=(Found(name=_printable(path.name), path=path),)
+            )
+            return
+        with scratch_folder(scratch) as room:
+            yield unpacked(path, room, limits)
+    else:
+        yield folder(path)
+
+
+def unpacked(path: Path, room: Path, limits: Limits | None = None) -> Listing:
+    """The files of an archive, written into ``room``. Raises ArchiveError where it is refused."""
+    if not (form := archives.form_of(path)):
+        reason = "it does not begin like a zip or tar file"
+        raise ArchiveError(f"archive {path} is damaged: {reason}", reason)
+    members = archives.unpack(path, form, room, limits or Limits())
+    files = [Found(name=_printable(name), path=file) for name, file in members]
+    return _listing(str(path), "archive", files)
+
+
+def listed(uri: str, room: Path, endpoint: str | None = None) -> Listing:
+    """The objects below a prefix, none of them fetched; each has a numbered path in ``room``."""
+    entries = _objects(uri, endpoint).list()
+    files = [
+        Found(name=entry.key, path=room / f"{number:08d}", size=entry.size, e_tag=entry.e_tag)
+        for number, entry in enumerate(entries)
+        if not entry.key.endswith("/")  # how some tools mark an empty folder
+    ]
+    return replace(_listing(uri, "bucket", files), endpoint=endpoint, room=room)
+
+
+def fetch(listing: Listing, files: Sequence[Found]) -> None:
+    """Bring listed objects to their paths; one that has gone meanwhile is left out."""
+    from neuro.storage import objects
+    from neuro.storage.objects import Entry
+
+    wanted = [(Entry(key=f.name, size=f.size, e_tag=f.e_tag), f.path) for f in files]
+    if wanted:
+        objects.fetch(_objects(listing.where, listing.endpoint), wanted)
+
+
+def folder(path: Path) -> Listing:
+    """The visible files below a folder. Raises ConfigError if there is no such folder."""
+    if not path.is_dir():
+        raise ConfigError(
+            f"source {path} is no folder, archive or image; give what holds the images "
+            f"(archives end in {', '.join(archives.ENDINGS)})"
+        )
+    return _listing(str(path), "folder", _files_below(path))
+
+
+def _listing(
+    where: str, kind: Literal["folder", "archive", "bucket"], files: Iterable[Found]
+) -> Listing:
+    visible = [found for found in files if _is_visible(found.name)]
+    return Listing(where=where, kind=kind, files=tuple(sorted(visible, key=lambda f: f.name)))
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and "/." not in name
+
+
+def _files_below(root: Path, above: str = "") -> Iterator[Found]:
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(Path(entry.path), f"{above}{entry.name}/")
+            elif entry.is_file():
+                yield Found(name=_printable(above + entry.name), path=Path(entry.path))
+
+
+def _printable(name: str) -> str:
+    """A name that can be stored: bytes that are no UTF-8 become question marks in diamonds."""
+    if name.isascii():
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _download(uri: str, room: Path, endpoint: str | None) -> None:
+    _require_bucket(uri)
+    from neuro.storage import objects
+
+    objects.download(uri, room, endpoint)
+
+
+def _objects(uri: str, endpoint: str | None) -> "Objects":
+    _require_bucket(uri)
+    from neuro.storage import objects
+
+    return objects.open(uri, endpoint)
+
+
+def _require_bucket(uri: str) -> None:
+    if not uri.startswith("s3://"):
+        raise ConfigError(f"source {uri} is no s3:// address; give s3://bucket/prefix or a folder")
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A folder of one's own, removed afterwards; those of runs that were killed are removed first.
+
+    Whoever uses a folder holds a lock on it, which ends with the process.
+    """
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(parent):
+        for left in parent.iterdir():
+            _remove_unless_in_use(left)
+        room = Path(tempfile.mkdtemp(dir=parent))
+        using = os.open(room, os.O_RDONLY)
+        fcntl.flock(using, fcntl.LOCK_EX)
+    try:
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+        os.close(using)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_unless_in_use(room: Path) -> None:
+    handle = os.open(room, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(room, ignore_errors=True)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(handle)

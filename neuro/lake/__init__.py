@@ -1,0 +1,1 @@
+"""The lake: Lance tables, branches, releases and the journal."""

@@ -1,0 +1,289 @@
+"""Erasing images from the tables themselves: rows, versions, tags and branches.
+
+Deleting rows only hides them. Their bytes go when the rows are deleted on every branch, the files
+rewritten, every release moved to the new versions, and the old versions removed (docs/traps.md).
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from neuro.errors import StaleError
+from neuro.lake import branches, files, refs, releases
+from neuro.lake.lake import Lake, quoted
+from neuro.lake.release_diff import restated
+from neuro.lake.releases import PINNED, Release
+from neuro.lake.scans import batches
+from neuro.lake.schema import BRANCHED, SCHEMAS
+
+_FLAG = "erasing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Payload:
+    """What an image left in the lake: its stored bytes, its thumbnail, its bytes in quarantine.
+
+    stored: those of the contents that were vetted, and may be decoded.
+    """
+
+    sample_id: str
+    contents: tuple[bytes, ...]
+    stored: tuple[bytes, ...] = ()
+
+
+def views(lake: Lake) -> list[Lake]:
+    """The lake as every user's branch sees it, and last as main does; no half-removed branch."""
+    gone = {refs.line(dataset, name) for dataset, name in branches.going(lake)}
+    mine = [name for name in lake.branches("samples") if name.startswith(f"{refs.lines()}.")]
+    mine = [name for name in mine if name not in gone]
+    return [*(lake.on(name) for name in mine), lake.on("")]
+
+
+def members(lake: Lake, dataset: str) -> list[dict[str, Any]]:
+    """Sample rows of main and all branches, each once, sorted by digest.
+
+    Columns sha256, group_id, group_key and source_name.
+    """
+    columns = ["sha256", "group_id", "group_key", "source_name"]
+    found: dict[str, dict[str, Any]] = {}
+    for view in views(lake):
+        rows = view.read("samples", columns=columns, where=f"dataset = {quoted(dataset)}")
+        found |= {row["sha256"]: row for row in rows.to_pylist()}
+    return [found[sample_id] for sample_id in sorted(found)]
+
+
+def datasets(lake: Lake) -> list[str]:
+    """Every dataset that ever had a release, sorted."""
+    return sorted(set(lake.read("releases", columns=["dataset"])["dataset"].to_pylist()))
+
+
+def datasets_of(lake: Lake, sample_ids: Collection[str]) -> set[str]:
+    """Every dataset that holds one of these images, on main or a branch."""
+    found: set[str] = set()
+    for view in views(lake):
+        rows = view.read("samples", columns=["dataset"], where=_among(sample_ids))
+        found |= set(rows["dataset"].to_pylist())
+    return found
+
+
+def payloads(lake: Lake, sample_ids: Collection[str]) -> list[Payload]:
+    """Everything the tables hold of these images' pictures."""
+    contents: dict[str, set[bytes]] = {sample_id: set() for sample_id in sample_ids}
+    stored: dict[str, set[bytes]] = {sample_id: set() for sample_id in sample_ids}
+    columns = {"images": ["stored", "thumbnail"], "quarantine": ["raw"]}
+    for view in views(lake):
+        for table, names in columns.items():
+            rows = view.read(table, columns=["sha256", *names], where=_among(sample_ids))
+            for row in rows.to_pylist():
+                contents[row["sha256"]] |= {row[name] for name in names if row[name]}
+                stored[row["sha256"]] |= {row["stored"]} if row.get("stored") else set()
+    return [
+        Payload(sample_id=name, contents=tuple(sorted(held)), stored=tuple(sorted(stored[name])))
+        for name, held in sorted(contents.items())
+    ]
+
+
+def copies(lake: Lake, sample_ids: Collection[str]) -> list[str]:
+    """Other images whose stored bytes are those of one of these; sorted."""
+    found: set[str] = set()
+    for view in views(lake):
+        rows = view.read("images", columns=["sha256", "stored_sha256"]).to_pylist()
+        asked = {row["stored_sha256"] for row in rows if row["sha256"] in sample_ids}
+        found |= {row["sha256"] for row in rows if row["stored_sha256"] in asked}
+    return sorted(found - set(sample_ids))
+
+
+def not_in_others(lake: Lake, sample_ids: Collection[str], wanted: list[bytes]) -> list[bytes]:
+    """The byte strings that no other image's thumbnail has: near twins share parts of theirs."""
+    left = wanted
+    for view in views(lake):
+        for batch in batches(view.open("images"), ["sha256", "thumbnail"]):
+            pairs = zip(batch["sha256"].to_pylist(), batch["thumbnail"].to_pylist(), strict=True)
+            others = b"".join(small or b"" for name, small in pairs if name not in sample_ids)
+            left = [needle for needle in left if needle not in others]
+    return left
+
+
+def begin(lake: Lake, run: str) -> None:
+    """Stop everybody else from publishing until ``end``. Raises StaleError if another is at it."""
+
+    def claim() -> None:
+        while (found := (handle := lake.open("releases")).config().get(_FLAG)) != run:
+            if found is not None:
+                raise StaleError(
+                    "another erasure is under way, or was cut short; repeat its command first, "
+                    "then this one"
+                )
+            refs.compare_and_set(handle, {_FLAG: run})
+
+    lake.insist("begin an erasure", claim)
+
+
+def end(lake: Lake) -> None:
+    """Let others publish again."""
+    lake.insist("end an erasure", lambda: refs.mark(lake, _FLAG, None))
+
+
+def holders(lake: Lake, sample_ids: Collection[str]) -> list[Release]:
+    """Every readable release, of any dataset and branch, that holds one of these images."""
+    return [
+        release
+        for release in _every(lake)
+        if not release.superseded_by and _holds(lake, release, pa.array(sample_ids, pa.string()))
+    ]
+
+
+def delete(lake: Lake, sample_ids: Collection[str]) -> int:
+    """Delete every row of these images on main and all branches; returns how many there were.
+
+    What was staged and not published goes too: those runs have to be repeated.
+    """
+    for table in BRANCHED:
+        lake.drop_branch(table, refs.runs())
+    return sum(
+        lake.insist(f"empty {table}", partial(_delete, view, table, sample_ids))
+        for view in views(lake)
+        for table in _tables(view)
+    )
+
+
+def _delete(view: Lake, table: str, sample_ids: Collection[str]) -> int:
+    dataset = view.open(table)
+    if "sha256" not in dataset.schema.names:
+        return 0
+    found = dataset.to_table(columns=[], filter=_among(sample_ids), with_row_id=True)
+    if ids := found["_rowid"].to_pylist():
+        # By row number: the predicate is kept in the transaction's file.
+        dataset.delete(f"_rowid IN ({', '.join(map(str, ids))})")
+    tip = view.open(table)
+    if any(fragment.num_deletions for fragment in tip.get_fragments()):
+        tip.optimize.compact_files(materialize_deletions=True, materialize_deletions_threshold=0.0)
+    return len(ids)
+
+
+def repin(lake: Lake, sample_ids: Collection[str], held: Iterable[Release]) -> None:
+    """Move every release to the newest versions, its content unchanged but for the erased images.
+
+    Those in ``held`` are superseded by the current release of their line, which has to be clean
+    already. The one change of a published row in place, and one commit: repeating it is harmless.
+    """
+    names = {release.name for release in held}
+    listed = {r.name for view in views(lake) for d in datasets(lake) for r in _history(view, d)}
+    rows = {row["name"]: row for row in lake.read("releases").to_pylist()}
+    moved = []
+    for release in _every(lake):
+        view = lake.on(refs.line(release.dataset, release.branch))
+        if release.name in names and release.name not in listed:
+            # Never current, and a row of that name would stand in the way of a new one.
+            lake.open("releases").delete(f"name = {quoted(release.name)}")
+            continue
+        tables = releases.versions(view)
+        left_out = restated(lake, release, tables).without(sample_ids)
+        heir = releases.current(view, release.dataset)
+        supersedes = release.name in names and heir is not None
+        moved.append(
+            {
+                **rows[release.name],
+                "tables": json.dumps(tables),
+                "left_out": left_out.to_json(),
+                "passport": json.dumps(without(release.passport, sample_ids), sort_keys=True),
+                "superseded_by": heir.name if supersedes and heir else release.superseded_by,
+            }
+        )
+    if moved:
+        table = pa.Table.from_pylist(moved, SCHEMAS["releases"])
+        lake.open("releases").merge_insert("name").when_matched_update_all().execute(table)
+
+
+def without(sealed: Any, sample_ids: Collection[str]) -> Any:
+    """A passport, or a part of one, that names none of these images: no example, no suspect."""
+    if isinstance(sealed, Mapping):
+        return {key: without(value, sample_ids) for key, value in sealed.items()}
+    if not isinstance(sealed, list | tuple):
+        return sealed
+    return [without(one, sample_ids) for one in sealed if not _names(one, sample_ids)]
+
+
+def _names(one: Any, sample_ids: Collection[str]) -> bool:
+    told = one.values() if isinstance(one, Mapping) else [one]
+    return any(isinstance(value, str) and value in sample_ids for value in told)
+
+
+def purge(lake: Lake) -> None:
+    """Tag what the releases pin now and nothing else, and remove every other version for good.
+
+    Whatever another program writes at the same moment is lost.
+    """
+    for table in PINNED:
+        lake.insist(f"tag {table}", partial(_retag, lake.on(""), table, _every(lake)))
+    for view in views(lake):
+        for table in _tables(view):
+            lake.insist(f"clean up {table}", partial(_clean_up, view, table))
+    purge_versions(lake)
+
+
+def _retag(main: Lake, table: str, every: Iterable[Release]) -> None:
+    dataset = main.open(table)
+    for tag in dataset.tags.list():
+        dataset.tags.delete(tag)
+    for release in every:
+        there, version = refs.line(release.dataset, release.branch), release.tables[table]
+        dataset.tags.create(release.name, (there, version) if there else version)
+
+
+def _clean_up(view: Lake, table: str) -> None:
+    dataset = view.open(table)
+    if dataset.describe_indices():
+        dataset.optimize.optimize_indices()
+    view.open(table).cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
+
+
+def purge_versions(lake: Lake) -> int:
+    """Remove what a bucket keeps of replaced and deleted objects; returns how many that were."""
+    return files.of(lake).forget()
+
+
+def group_names(lake: Lake, sample_ids: Collection[str]) -> set[str]:
+    """Which of these digests still name a group that has other members."""
+    found: set[str] = set()
+    for view in views(lake):
+        found |= set(view.read("samples", columns=["group_id"])["group_id"].to_pylist())
+    return found & set(sample_ids)
+
+
+def readable(lake: Lake) -> set[str]:
+    """Content hashes of every release that can be read, of any dataset and branch."""
+    return {release.content_hash for release in _every(lake) if not release.superseded_by}
+
+
+def _holds(lake: Lake, release: Release, wanted: pa.Array) -> bool:
+    """Read to the end, where the content hash is compared."""
+    parts = releases.parts(lake, release)
+    return any([pc.any(pc.is_in(part["sample_id"], wanted)).as_py() for part in parts])
+
+
+def _every(lake: Lake) -> list[Release]:
+    return [
+        release for dataset in datasets(lake) for release in releases.known(lake, dataset).values()
+    ]
+
+
+def _history(view: Lake, dataset: str) -> list[Release]:
+    return releases.history(view, dataset) if refs.is_of(view, dataset) else []
+
+
+def _tables(view: Lake) -> list[str]:
+    """Every table of main; of a branch those it has versions of its own of."""
+    if view.branch:
+        return list(BRANCHED)
+    return files.of(view).tables()
+
+
+def _among(sample_ids: Collection[str]) -> str:
+    return f"sha256 IN ({', '.join(quoted(sample_id) for sample_id in sorted(sample_ids))})"

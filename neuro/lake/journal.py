@@ -1,0 +1,52 @@
+"""Create-only records: claims, looks at a test split, verdicts and decisions.
+
+A row's key is its cause. Whoever inserts it first has won; everybody else is told so. That makes
+work which must happen once happen once, without a lock.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from neuro.lake.lake import Lake, quoted
+from neuro.lake.schema import SCHEMAS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One row: ``key`` names its cause, ``body`` is plain JSON."""
+
+    key: str
+    kind: str
+    body: dict[str, Any]
+    at: datetime
+
+
+def record(lake: Lake, kind: str, key: str, body: Mapping[str, Any], now: datetime) -> bool:
+    """Write a row unless its key is taken; True if this call wrote it."""
+    row = {"key": f"{kind}/{key}", "kind": kind, "body": json.dumps(body, sort_keys=True)}
+    return lake.add("journal", pa.Table.from_pylist([{**row, "at": now}], SCHEMAS["journal"])) == 1
+
+
+def entries(lake: Lake, kind: str) -> list[Entry]:
+    """All rows of a kind, oldest first."""
+    rows = lake.read("journal", where=f"kind = {quoted(kind)}").sort_by("at").to_pylist()
+    return [Entry(**{**row, "body": json.loads(row["body"])}) for row in rows]
+
+
+def get(lake: Lake, kind: str, key: str) -> Entry | None:
+    """The row of one key, or None."""
+    rows = lake.read("journal", where=f"key = {quoted(f'{kind}/{key}')}").to_pylist()
+    return Entry(**{**rows[0], "body": json.loads(rows[0]["body"])}) if rows else None
+
+
+def count_look(lake: Lake, subject: str, body: Mapping[str, Any], now: datetime) -> int:
+    """Record one more look at a test split; returns how many there have been of this subject."""
+    looks = 1 + len([look for look in entries(lake, "look") if look.body["subject"] == subject])
+    while not record(lake, "look", f"{subject}/{looks}", {**body, "subject": subject}, now):
+        looks += 1
+    return looks

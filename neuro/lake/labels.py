@@ -1,0 +1,57 @@
+"""Labels: append-only rows, of which the newest counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from neuro.lake import content_hash
+from neuro.lake.hidden_rows import LeftOut
+from neuro.lake.lake import Lake, quoted
+from neuro.lake.schema import SCHEMAS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """Labels that one run brings. labels: sample_id -> source label; who: a person or "source"."""
+
+    dataset: str
+    labels: Mapping[str, str]
+    who: str
+    run_id: str
+    at: datetime
+    is_reviewed: bool = False
+
+
+def new_rows(lake: Lake, said: Said, left_out: LeftOut | None = None) -> pa.Table:
+    """The rows to append: the next sequence of each sample whose newest label differs.
+
+    left_out: rows that count for nothing but their sequence number. A run that is repeated adds
+    nothing, even if its label was superseded meanwhile.
+    """
+    hidden = left_out or LeftOut()
+    columns = ["sha256", "sequence", "label", "run_id"]
+    held = lake.read("labels", columns=columns, where=f"dataset = {quoted(said.dataset)}")
+    shown = content_hash.newest(hidden.shown_labels(held))
+    newest = dict(zip(shown["sha256"].to_pylist(), shown["label"].to_pylist(), strict=True))
+    rows = held.sort_by("sequence").to_pylist()
+    last = {row["sha256"]: row["sequence"] for row in rows}
+    done = {row["sha256"] for row in rows if row["run_id"] == said.run_id}
+    return pa.Table.from_pylist(
+        [
+            {
+                "dataset": said.dataset,
+                "sha256": sample_id,
+                "sequence": last.get(sample_id, -1) + 1,
+                "label": label,
+                "who": said.who,
+                "labelled_at": said.at,
+                "is_reviewed": said.is_reviewed,
+                "run_id": said.run_id,
+            }
+            for sample_id, label in said.labels.items()
+            if sample_id not in done and newest.get(sample_id) != label
+        ],
+        SCHEMAS["labels"],
+    )

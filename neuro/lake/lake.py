@@ -1,0 +1,300 @@
+"""A lake: one folder or bucket prefix of Lance tables whose rows are only ever added, by key."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import unquote
+
+import lance
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from neuro.errors import ConfigError
+from neuro.lake import scans
+from neuro.lake.schema import BRANCHED, SCHEMAS, key_of
+from neuro.storage import conformance, disk_full, lance_retry, location, objects
+from neuro.storage.file_tree import Tree
+
+_CACHE = 128 << 20  # bytes of manifests and footers that a process keeps of a lake in a bucket
+
+T = TypeVar("T")
+
+
+class Lake:
+    """The tables below one URI; each is made when it is first written to.
+
+    branch: "" for main, else the Lance branch on which this view has the tables of BRANCHED.
+    endpoint: of the S3 server, None for AWS. deadline_s: how long a store may stay silent.
+    is_alone: nobody else writes, so a server whose conditional writes are not atomic will do.
+    place: where in which bucket it lies, None for a folder.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        endpoint: str | None = None,
+        deadline_s: float = location.DEADLINE_S,
+        *,
+        is_alone: bool = False,
+    ) -> None:
+        if not uri:
+            raise ConfigError("lake is empty; give a folder or an s3://bucket/prefix")
+        self.uri, self.branch = uri.rstrip("/"), ""
+        self._is_checked = is_alone
+        self.place: location.Place | None = None
+        held: objects.Objects | None = None
+        self._reached: dict[str, Any] = {}  # how Lance gets there
+        if self.uri.startswith("s3://"):
+            self.place = location.place(self.uri, endpoint, deadline_s)
+            held = objects.Objects(self.place)
+            # Connections and what never changes, such as manifests, are shared by all handles.
+            session = lance.Session  # type: ignore[attr-defined]  # documented, not in its __all__
+            shared = session(metadata_cache_size_bytes=_CACHE)
+            told = lance_retry.options(self.place)
+            self._reached = {"storage_options": told, "session": shared}
+        elif "://" in self.uri:
+            raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
+        self.tree = Tree(self.uri, held)
+
+    def __repr__(self) -> str:
+        return f"Lake({self.uri!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., "Lake"], tuple[Any, ...]]:
+        """What travels to another process: where the lake is and how it is read, and nothing open.
+
+        A folder travels by its whole path: another process may stand elsewhere.
+        """
+        if self.place is None:
+            return _reopened, (str(Path(self.uri).absolute()), self.branch, self._is_checked)
+        where = (self.place.endpoint, self.place.deadline_s)
+        return _reopened, (self.uri, self.branch, self._is_checked, *where)
+
+    def on(self, branch: str) -> Self:
+        """The same lake, seen from a Lance branch; "" is main."""
+        view = object.__new__(type(self))
+        vars(view).update(vars(self), branch=branch)
+        return view
+
+    def insist(self, what: str, call: Callable[[], T]) -> T:
+        """Do a piece of idempotent work, in a bucket as often as it takes.
+
+        Raises StorageError if the store refuses, or stays silent past the deadline, or if the
+        folder's disk is full.
+        """
+        if self.place is None:
+            return disk_full.insist(self.uri, what, call)
+        return lance_retry.insist(self.place, what, call)
+
+    def require_safe(self) -> None:
+        """Before writing: race conditional writes once in this process for each bucket.
+
+        Raises StorageError where two writers were both told that they had won.
+        """
+        if self.place is not None and not self._is_checked:
+            conformance.require_atomic(self.place)
+            self._is_checked = True
+
+    def open(self, table: str, schema: pa.Schema | None = None) -> lance.LanceDataset:
+        """The newest version of a table on this branch, made empty if it is not there yet."""
+        return self.insist(f"open {table}", lambda: self._open(table, schema))
+
+    def has(self, table: str) -> bool:
+        """Whether the table has ever been written."""
+        return self.insist(f"look for {table}", lambda: self._found(table)) is not None
+
+    def at(self, table: str, version: int) -> lance.LanceDataset:
+        """A table as it was at a version of this branch."""
+        is_branched = self.branch and table in BRANCHED
+
+        def find() -> lance.LanceDataset:
+            where = self._path(table)
+            if is_branched:
+                dataset = lance.dataset(where, **self._reached)
+                return dataset.checkout_version((self.branch, version))
+            return lance.dataset(where, version=version, **self._reached)
+
+        return self.insist(f"open {table} at version {version}", find)
+
+    def add(self, table: str, rows: pa.Table) -> int:
+        """Insert the rows whose key is new; returns how many that were. Rows are never changed."""
+        if not rows.num_rows:
+            return 0
+        self.require_safe()
+        tries = 0
+
+        def insert() -> int:
+            nonlocal tries
+            tries += 1
+            done = (
+                self._open(table, rows.schema)
+                .merge_insert(key_of(rows.schema))
+                .when_not_matched_insert_all()
+                .execute(rows)
+            )
+            return int(done["num_inserted_rows"])
+
+        inserted = self.insist(f"add to {table}", insert)
+        # A try may break off after its commit; then the next one finds its own rows.
+        return inserted if tries == 1 else self._identical(table, rows)
+
+    def read(
+        self, table: str, *, columns: list[str] | None = None, where: str | None = None
+    ) -> pa.Table:
+        """Rows of the newest version; an empty table where nothing was written yet."""
+
+        def scan() -> pa.Table:
+            dataset = self._found(table)
+            if dataset is not None:
+                return dataset.to_table(columns=columns, filter=where)
+            schema = SCHEMAS[table]
+            chosen = [schema.field(name) for name in columns] if columns else list(schema)
+            return pa.schema(chosen).empty_table()
+
+        return self.insist(f"read {table}", scan)
+
+    def stream(
+        self, dataset: lance.LanceDataset, run_id: str, columns: list[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """A run's rows of one version in order, some megabytes at a time.
+
+        columns: with run_id; None for all. A read that breaks off goes on where it was.
+        """
+        where = f"run_id = {quoted(run_id)}"
+        found = self.insist(
+            "find a run's rows",
+            lambda: dataset.to_table(columns=["run_id"], filter=where, with_row_address=True),
+        )
+        numbers = {address >> 32 for address in found["_rowaddr"].to_pylist()}
+        fragments = [part for part in dataset.get_fragments() if part.fragment_id in numbers]
+        scan: Iterator[pa.RecordBatch] | None = None
+        seen = 0
+
+        def step() -> pa.RecordBatch | None:
+            nonlocal scan
+            scan = scan or scans.batches(dataset, columns, fragments, skip=seen)
+            try:
+                return next(scan, None)
+            except BaseException:
+                scan = None
+                raise
+
+        parts: list[pa.RecordBatch] = []
+        while fragments and (batch := self.insist("read a run's rows", step)) is not None:
+            seen += batch.num_rows
+            parts.append(batch.filter(pc.equal(batch["run_id"], run_id)))
+            if sum(part.nbytes for part in parts) >= scans.BYTES:
+                yield pa.Table.from_batches(parts)
+                parts = []
+        if parts:
+            yield pa.Table.from_batches(parts)
+
+    def branches(self, table: str) -> list[str]:
+        """Names of a table's branches, sorted.
+
+        Read from the names of their entries alone: Lance opens each entry that it has listed, and
+        fails if another process removes one in between.
+        """
+        return sorted(_branch_of(key) for key in self._entries(table))
+
+    def drop_branch(self, table: str, name: str) -> None:
+        """Remove a branch of a table, those below it and all files; harmless where there is none.
+
+        Below it are those whose name goes on with a dot. The entry goes first and the files second.
+        Files that a killed run left would make the branch impossible to create again, so they go
+        whether the branch is known or not. Lance's own removal is not used: it takes the folders
+        above along while another process may be making a branch there (docs/traps.md).
+        """
+        trees = f"{table}.lance/tree"
+        there = [tree for tree in self.tree.folders(trees) if _is_below(tree, name)]
+        self.tree.remove(key for key in self._entries(table) if _is_below(_branch_of(key), name))
+        for tree in there:
+            self.tree.remove_folder(f"{trees}/{tree}")
+
+    def drop_tags(self, table: str, branch: str) -> None:
+        """Remove the tags of a branch's versions."""
+        tags = self.open(table).tags.list()
+        self.tree.remove(
+            f"{table}.lance/_refs/tags/{tag}.json"
+            for tag, facts in tags.items()
+            if facts["branch"] == branch
+        )
+
+    def _entries(self, table: str) -> list[str]:
+        """The files that name a table's branches; one that is still being written has no name."""
+        found = self.tree.below(f"{table}.lance/_refs/branches")
+        return [name for name in found if name.endswith(".json")]
+
+    def _identical(self, table: str, rows: pa.Table) -> int:
+        """How many of the rows are held as they are, bytes and lists aside."""
+        plain = [entry.name for entry in rows.schema if pa.types.is_string(entry.type)]
+        plain += [entry.name for entry in rows.schema if pa.types.is_timestamp(entry.type)]
+        found = self.read(table, columns=plain)
+        for name in {*key_of(rows.schema)} & {*plain}:  # before a million rows become objects
+            found = found.filter(pc.is_in(found[name], rows[name]))
+        held = {tuple(row.values()) for row in found.to_pylist()}
+        return sum(tuple(row.values()) in held for row in rows.select(plain).to_pylist())
+
+    def _found(self, table: str) -> lance.LanceDataset | None:
+        try:
+            dataset = lance.dataset(self._path(table), **self._reached)
+        except (FileNotFoundError, ValueError) as error:
+            # A store that refuses or fails raises ValueError, too: that table may well be there.
+            if isinstance(error, ValueError) and "was not found" not in str(error):
+                raise
+            return None
+        self._check_columns(table, dataset.schema)
+        if self.branch and table in BRANCHED:
+            return dataset.checkout_version((self.branch, None))
+        return dataset
+
+    def _check_columns(self, table: str, found: pa.Schema) -> None:
+        known = SCHEMAS.get(table, found)
+        if lacking := sorted(set(known.names) - set(found.names)):
+            raise ConfigError(
+                f"table {table} of {self.uri} lacks {', '.join(lacking)}: another version of neuro "
+                "made this lake; ingest the images into a new one"
+            )
+
+    def _open(self, table: str, schema: pa.Schema | None = None) -> lance.LanceDataset:
+        held = self._found(table)
+        if held is not None:
+            return held
+        self.require_safe()
+        if self.place is None:
+            Path(self.uri).mkdir(parents=True, exist_ok=True)
+        empty = (schema or SCHEMAS[table]).empty_table()
+        try:
+            return lance.write_dataset(
+                empty, self._path(table), enable_stable_row_ids=True, **self._reached
+            )
+        except OSError:  # somebody made it meanwhile
+            held = self._found(table)
+            if held is None:
+                raise
+            return held
+
+    def _path(self, table: str) -> str:
+        return f"{self.uri}/{table}.lance"
+
+
+def _reopened(
+    uri: str,
+    branch: str,
+    is_checked: bool,
+    endpoint: str | None = None,
+    deadline_s: float = location.DEADLINE_S,
+) -> Lake:
+    return Lake(uri, endpoint, deadline_s, is_alone=is_checked).on(branch)
+
+
+def _branch_of(entry: str) -> str:
+    return unquote(entry.rpartition("/")[2]).removesuffix(".json")
+
+
+def _is_below(branch: str, name: str) -> bool:
+    return f"{branch}.".startswith(f"{name}.")
+
+
+def quoted(value: str) -> str:
+    """A string literal for a Lance filter."""
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,244 @@
+"""The model package: what is deployed, as a folder that can be checked before it is believed.
+
+``weights.safetensors``, ``model.onnx``, ``model.json`` and ``MANIFEST.sha256`` over the other
+three, in the format of ``sha256sum``. Nothing in it runs code when opened, nothing holds a time or
+a path: the same network and card give the same bytes, and the manifest's digest names them.
+"""
+
+import copy
+import hashlib
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from safetensors import torch as safetensors
+from torch import nn
+
+from neuro.errors import ConfigError, PackageError
+from neuro.images.preprocess import PreprocessSpec
+from neuro.models import backbone
+from neuro.sample import Metric
+from neuro.uncertainty import calibration
+from neuro.uncertainty.calibration import Calibration
+
+FORMAT_VERSION = 2
+READABLE = (1, FORMAT_VERSION)  # 1 knew no other splitting than the lake's own
+WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"
+FILES = (ONNX, CARD, WEIGHTS)
+NOTICE = "Research use only. Not a medical device."
+TOLERANCE = 1e-4  # between torch and ONNX, on outputs of the order of 1
+OPERATING_POINTS = {"predicted": "argmax", "answer_set_size": 1, "ood_limit": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """What ``model.json`` holds: enough to use the model and to trace it.
+
+    pin: release, tables and content_hash of the data. training: the training config. metrics: of
+    the validation split. synthetic: trained on drawn images, to be said wherever it is shown.
+    splitting: what train, validation and test were. leak: to be said beside every figure, "" for
+    nothing. trials: recipes that were compared on validation before this one was chosen.
+    weights_sha256: of the file that the backbone started from, "" for a random start.
+    """
+
+    problem: str
+    dataset: str
+    architecture: str
+    classes: tuple[str, ...]
+    preprocess: PreprocessSpec
+    calibration: Calibration
+    pin: Mapping[str, Any]
+    code_revision: str
+    training: Mapping[str, Any]
+    metrics: tuple[Metric, ...]
+    synthetic: bool
+    intended_use: str
+    averages_mirror: bool = False
+    averages_flip: bool = False
+    splitting: str = "own"
+    leak: str = ""
+    trials: int = 0
+    weights_sha256: str = ""
+    operating_points: Mapping[str, Any] = field(default_factory=OPERATING_POINTS.copy)
+    format_version: int = FORMAT_VERSION
+
+    def note(self, split: str) -> str:
+        """What must be said beside figures of a split, "" for nothing."""
+        chosen = f"the recipe is the best of {self.trials} on val, which flatters val"
+        said = (self.leak, chosen if self.trials and split == "val" else "")
+        return "; ".join(filter(None, said))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Package:
+    """A verified package. digest: SHA-256 of its manifest. files: name -> SHA-256."""
+
+    folder: Path
+    digest: str
+    files: Mapping[str, str]
+    card: Card
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one file, checked again as they are read: it may have changed meanwhile."""
+        return _read_verified(self.folder / name, self.files[name])
+
+
+def save(folder: Path, network: nn.Module, card: Card) -> Path:
+    """Write the package whole or not at all; saving the same package twice changes nothing.
+
+    network: forward of (n, c, size, size) float32 gives logits (n, k) and embedding (n, d). It is
+    exported in evaluation mode, from a copy. Raises PackageError where the folder holds another
+    package or the ONNX graph does not repeat the network's answers.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    frozen = copy.deepcopy(network).cpu().float().eval()
+    frozen = frozen.to(memory_format=torch.contiguous_format)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".package-") as scratch:
+        built = Path(scratch) / "whole"
+        built.mkdir()
+        (built / CARD).write_text(_card_text(card), encoding="utf-8")
+        tensors = {name: value.contiguous().clone() for name, value in frozen.state_dict().items()}
+        safetensors.save_file(tensors, built / WEIGHTS)
+        _export(frozen, card.preprocess, built / ONNX)
+        lines = [f"{_sha256((built / name).read_bytes())}  {name}\n" for name in sorted(FILES)]
+        (built / MANIFEST).write_text("".join(lines), encoding="utf-8")
+        try:
+            built.rename(folder)
+        except OSError as error:
+            if not (folder / MANIFEST).is_file() or digest(folder) != digest(built):
+                raise PackageError(
+                    f"{folder} exists and holds something else; give another folder"
+                ) from error
+    return folder
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of the manifest: the name of these exact weights, card and graph."""
+    try:
+        return _sha256((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise PackageError(f"{folder} is no model package: {MANIFEST} cannot be read") from error
+
+
+def open_verified(folder: Path, *, expected: str | None = None) -> Package:
+    """Check every file against the manifest, then read the card; nothing is parsed before.
+
+    expected: the digest somebody else remembers, such as the registry. Raises PackageError naming
+    the file that is altered, missing or not listed.
+    """
+    found = digest(folder)
+    if expected is not None and found != expected:
+        raise PackageError(f"{folder} is package {found[:12]}, expected {expected[:12]}")
+    files = _manifest((folder / MANIFEST).read_bytes(), folder)
+    present = {entry.name for entry in folder.iterdir()} - {MANIFEST}
+    if missing := sorted(set(files) - present):
+        raise PackageError(f"{folder / missing[0]} is missing; fetch the package again")
+    if extra := sorted(present - set(files)):
+        raise PackageError(f"{folder / extra[0]} is not in {MANIFEST}; remove it and ask why")
+    for name, sha256 in files.items():
+        _read_verified(folder / name, sha256)
+    card = _parse_card(_read_verified(folder / CARD, files[CARD]), folder / CARD)
+    return Package(folder=folder, digest=found, files=files, card=card)
+
+
+def restore(package: Package) -> nn.Module:
+    """The torch network of a package, in evaluation mode: to explain it or to train it further."""
+    card = package.card
+    with torch.random.fork_rng(devices=[]):  # the random start is overwritten; leave no trace
+        network = backbone.build(card.architecture, card.preprocess, n_classes=len(card.classes))
+    network.averages_mirror = card.averages_mirror
+    network.averages_flip = card.averages_flip
+    try:
+        network.load_state_dict(safetensors.load(package.read(WEIGHTS)))
+    except RuntimeError as error:
+        raise PackageError(
+            f"{package.folder / WEIGHTS} does not fit {card.architecture}, as this program builds "
+            f"it; use the program of revision {card.code_revision}"
+        ) from error
+    return network.eval()
+
+
+def _export(network: nn.Module, spec: PreprocessSpec, path: Path) -> None:
+    """Export for any batch size, and prove that the graph answers like the network.
+
+    The TorchScript exporter: its file is the same to the byte each time. The newer one takes
+    thirty times as long and writes this machine's source paths into the graph.
+    """
+    shape = (spec.channels, spec.size_px, spec.size_px)
+    names = ("pixels", "logits", "embedding")
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # deprecation and tracer notes; the check below decides
+        torch.onnx.export(
+            network,
+            (torch.zeros(1, *shape),),
+            str(path),
+            input_names=list(names[:1]),
+            output_names=list(names[1:]),
+            dynamic_axes={name: {0: "n"} for name in names},
+            dynamo=False,
+        )
+        pixels = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+        expected = [output.numpy() for output in network(pixels)]
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    for name, wanted in zip(names[1:], expected, strict=True):
+        answer = session.run([name], {"pixels": pixels.numpy()})[0]
+        if not np.allclose(answer, wanted, rtol=TOLERANCE, atol=TOLERANCE):
+            raise PackageError(f"the exported {name} differ from the network's; try another model")
+
+
+def _card_text(card: Card) -> str:
+    facts = asdict(card) | {"preprocess_hash": card.preprocess.sha256, "notice": NOTICE}
+    try:
+        return json.dumps(facts, sort_keys=True, indent=1, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise PackageError(f"the model card holds NaN or infinity: {error}") from error
+
+
+def _parse_card(raw: bytes, path: Path) -> Card:
+    facts = json.loads(raw)
+    if facts.get("format_version") not in READABLE:
+        raise PackageError(
+            f"{path} has format {facts.get('format_version')}, this program reads {FORMAT_VERSION}"
+        )
+    try:
+        spec = PreprocessSpec(**facts["preprocess"])
+        if facts["preprocess_hash"] != spec.sha256:
+            raise PackageError(f"{path}: preprocess_hash is not that of its preprocess fields")
+        values = {e.name: facts[e.name] for e in fields(Card) if e.name in facts}
+        values |= {
+            "preprocess": spec,
+            "classes": tuple(facts["classes"]),
+            "calibration": calibration.from_json(facts["calibration"]),
+            "metrics": tuple(Metric(**metric) for metric in facts["metrics"]),
+        }
+        return Card(**values)
+    except (KeyError, TypeError, ConfigError) as error:
+        raise PackageError(f"{path} is no model card of this format: {error}") from error
+
+
+def _manifest(raw: bytes, folder: Path) -> dict[str, str]:
+    lines = [line.split("  ", 1) for line in raw.decode("utf-8", "replace").splitlines()]
+    files = {line[1]: line[0] for line in lines if len(line) == 2}
+    if len(files) != len(lines) or set(files) != set(FILES):
+        raise PackageError(f"{folder / MANIFEST} must list exactly {', '.join(FILES)}, once each")
+    return files
+
+
+def _read_verified(path: Path, sha256: str) -> bytes:
+    if path.is_symlink() or not path.is_file():
+        raise PackageError(f"{path} is missing or no plain file; fetch the package again")
+    raw = path.read_bytes()
+    if _sha256(raw) != sha256:
+        raise PackageError(f"{path} does not match {MANIFEST}; do not use it, fetch it again")
+    return raw
+
+
+def _sha256(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()

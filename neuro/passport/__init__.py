@@ -1,0 +1,1 @@
+"""The audit of data: leaks, near duplicates, confounds, label errors."""

@@ -1,0 +1,204 @@
+"""How well a class is told from what is not the picture's content: mode, size, format, border.
+
+A model that scores no better than these has shown nothing: it may have learnt the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from neuro.dataset.metadata import Column, Traits
+from neuro.duplicates import pose_invariants
+from neuro.duplicates.pose_invariants import Vectors
+from neuro.images.thumbnail import THUMBNAIL_PX
+
+ALL = "all"
+FOLDS = 5
+_NAMED = 0.05  # over chance, in balanced accuracy, beyond doubt
+_TREES, _LEAF = 60, 5
+_VALUES = 20  # of one trait, most common first; the others are one
+_RING = 2  # pixels of a thumbnail's border
+_RADIUS = 10  # frequencies that the linear probe sees
+LEAST = 50  # samples that anything is said of
+_FEWEST = 20  # samples of a source that a probe is asked about
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confound:
+    """Accuracy of predicting the label from one trait, out of fold, groups kept together.
+
+    chance: the share of the commonest label. balanced: mean recall, classes weighted alike.
+    balanced_chance: one by the number of classes. low: what balanced is over its chance at least,
+    at 95 %. is_named: beyond doubt and by more than five points.
+    """
+
+    name: str
+    accuracy: float
+    chance: float
+    balanced: float
+    balanced_chance: float
+    low: float
+    is_named: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """How well a linear probe tells from the picture where a sample came from.
+
+    chance: the share of the commonest value. values: how many were to be told apart.
+    """
+
+    name: str
+    accuracy: float
+    chance: float
+    values: int
+
+
+def border(thumbnails: NDArray[np.uint8]) -> Traits:
+    """Brightness of the border of (n, 32, 32) thumbnails, and how much it varies, in 0..255."""
+    ring = np.ones((THUMBNAIL_PX, THUMBNAIL_PX), bool)
+    ring[_RING:-_RING, _RING:-_RING] = False
+    edge = thumbnails[:, ring].astype(np.float64)
+    return {"border": edge.mean(axis=1), "border_spread": edge.std(axis=1)}
+
+
+def matrix(traits: Traits) -> NDArray[np.float32]:
+    """Traits as numbers, (n, d): values one column each, numbers as they are, unknown as -1."""
+    columns = [_numbers(column) for column in traits.values()]
+    return np.concatenate(columns, axis=1).astype(np.float32)
+
+
+def measure(traits: Traits, labels: NDArray[np.str_], groups: Sequence[str]) -> list[Confound]:
+    """Confounds of labelled samples, strongest first; "all" is all traits together.
+
+    traits: (n,) each. A trait with one value is left out. Empty with fewer than two labels, and
+    with fewer than 50 samples, which show nothing beyond doubt.
+    """
+    classes, targets = np.unique(labels, return_inverse=True)
+    if len(classes) < 2 or len(labels) < LEAST:
+        return []
+    folds = folds_of(groups)
+    varied = {name: column for name, column in traits.items() if len(np.unique(column)) > 1}
+    told = varied if len(varied) < 2 else {**varied, ALL: np.empty(0)}
+    found = []
+    for name in told:
+        seen = matrix(varied if name == ALL else {name: varied[name]})
+        shares = _out_of_fold(seen, targets, folds, _TREES if name == ALL else 1)
+        found.append(_confound(name, shares, targets, groups))
+    return sorted(found, key=lambda one: (-one.balanced, one.name))
+
+
+def probe(
+    vectors: Vectors, wanted: Mapping[str, NDArray[np.str_]], groups: Sequence[str]
+) -> list[Source]:
+    """What a linear discriminant on thumbnails' low frequencies tells of each wanted trait.
+
+    vectors: (n, 1024). wanted: (n,) each, "" where unknown. Values of under 20 samples, and traits
+    of one value, are not asked about.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    parts = pose_invariants.split(vectors, _RADIUS)
+    seen = np.concatenate([*parts.even, *parts.odd, *parts.mixed], axis=1)
+    found = []
+    for name, values in wanted.items():
+        kinds, counts = np.unique(values, return_counts=True)
+        kinds = kinds[(counts >= _FEWEST) & (kinds != "")]
+        rows = np.flatnonzero(np.isin(values, kinds))
+        if len(kinds) < 2:
+            continue
+        targets = np.searchsorted(kinds, values[rows])
+        right = np.zeros(len(rows), bool)
+        folds = folds_of([groups[row] for row in rows.tolist()])
+        with threadpool_limits(1):
+            for fold in range(FOLDS):
+                train, test = learnable(targets, folds != fold), folds == fold
+                if not (train.any() and test.any()):
+                    continue
+                machine = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
+                machine.fit(seen[rows][train], targets[train])
+                right[test] = machine.predict(seen[rows][test]) == targets[test]
+        share = float(np.bincount(targets).max() / len(rows))
+        accuracy = float(right.mean())
+        found.append(Source(name=name, accuracy=accuracy, chance=share, values=len(kinds)))
+    return found
+
+
+def learnable(targets: Rows, train: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rows to train on, of classes with at least two of them; none where that is one class."""
+    counts = np.bincount(targets[train], minlength=int(targets.max()) + 1)
+    rows: NDArray[np.bool_] = train & (counts[targets] > 1)
+    return rows if (counts > 1).sum() > 1 else np.zeros_like(rows)
+
+
+def _numbers(column: Column) -> NDArray[np.float64]:
+    if column.dtype.kind == "f":
+        return np.nan_to_num(column.astype(np.float64), nan=-1.0)[:, None]
+    kinds, counts = np.unique(column, return_counts=True)
+    common = kinds[np.argsort(-counts, kind="stable")[:_VALUES]]
+    is_kind: NDArray[np.float64] = np.equal(column[:, None], common[None]).astype(np.float64)
+    return is_kind
+
+
+def folds_of(groups: Sequence[str]) -> Rows:
+    """A fold for each sample, groups kept together, drawn with one seed. (n,)."""
+    names, number = np.unique(np.array(groups, np.str_), return_inverse=True)
+    drawn = np.random.default_rng(0).permutation(len(names)).astype(np.int64) % FOLDS
+    fold: Rows = drawn[number]
+    return fold
+
+
+def _out_of_fold(
+    seen: NDArray[np.float32], targets: Rows, folds: Rows, trees: int
+) -> NDArray[np.float64]:
+    """Probability of each class for each sample, by trees that saw no member of its group."""
+    k = int(targets.max()) + 1
+    shares = np.tile(np.bincount(targets, minlength=k) / len(targets), (len(targets), 1))
+    for fold in np.unique(folds):
+        train, test = folds != fold, folds == fold
+        if not train.any():
+            continue
+        machine = _trees(trees).fit(seen[train], targets[train])
+        shares[np.ix_(test, machine.classes_)] = machine.predict_proba(seen[test])
+    return shares
+
+
+def _trees(count: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    if count == 1:
+        return DecisionTreeClassifier(min_samples_leaf=_LEAF, random_state=0)
+    return RandomForestClassifier(count, min_samples_leaf=_LEAF, random_state=0)
+
+
+def _confound(
+    name: str, shares: NDArray[np.float64], targets: Rows, groups: Sequence[str]
+) -> Confound:
+    prior = np.bincount(targets) / len(targets)
+    right = shares.argmax(axis=1) == targets
+    even = ((shares / prior).argmax(axis=1) == targets) / prior[targets] / len(prior)
+    balanced, chance = float(even.mean()), 1 / len(prior)
+    low = balanced - chance - 1.96 * _error(even, groups)
+    return Confound(
+        name=name,
+        accuracy=float(right.mean()),
+        chance=float(prior.max()),
+        balanced=balanced,
+        balanced_chance=chance,
+        low=low,
+        is_named=low > _NAMED,
+    )
+
+
+def _error(values: NDArray[np.float64], groups: Sequence[str]) -> float:
+    """Standard error of a mean over samples that come in groups (cluster-robust)."""
+    _, number = np.unique(np.array(groups, np.str_), return_inverse=True)
+    sums = np.bincount(number, values - values.mean())
+    return float(np.sqrt((sums**2).sum()) / len(values))

@@ -1,0 +1,122 @@
+"""Labels that a sample's neighbours, its group and a cross-validated probe contradict, ranked.
+
+The rank is the out-of-fold probability of the given label, the self-confidence of confident
+learning (C. Northcutt et al., JAIR 70, 2021), from three witnesses: the nearest pictures of other
+groups, a linear discriminant on numbers that no pose changes, and the labels of the own group.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from threadpoolctl import threadpool_limits
+
+from neuro.duplicates import pose_invariants
+from neuro.duplicates.pose_invariants import Vectors
+from neuro.passport import confounds
+
+MOST = 100
+_SHOWN = 5  # neighbours that are told
+_VOTES = 15
+_RADIUS = 8
+_WRONG = 0.03  # share of wrong labels that is assumed
+_MIXED = 0.05  # share of groups whose members may differ
+_SUSPICIOUS = 0.5
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suspect:
+    """A label to look at.
+
+    row: of the sample. score: 0..1, higher the less the label is borne out. suggested: the
+    label that is borne out most. neighbours: rows of the nearest other pictures.
+    """
+
+    row: int
+    score: float
+    suggested: str
+    neighbours: tuple[int, ...]
+
+
+def rank(
+    vectors: Vectors, labels: NDArray[np.str_], groups: Sequence[str], near: Rows
+) -> list[Suspect]:
+    """The most suspicious labels, worst first, at most 100. near: (n, m) rows, nearest first."""
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        return []
+    shares = borne_out(vectors, labels, groups, near)
+    own = np.searchsorted(classes, labels)
+    score = 1 - shares[np.arange(len(labels)), own]
+    best = shares.argmax(axis=1)
+    worst = np.lexsort((np.arange(len(labels)), -score))[:MOST]
+    return [
+        Suspect(
+            row=int(row),
+            score=round(float(score[row]), 4),
+            suggested=str(classes[best[row]]),
+            neighbours=tuple(int(n) for n in near[row][near[row] != row][:_SHOWN]),
+        )
+        for row in worst
+        if score[row] > _SUSPICIOUS and best[row] != own[row]
+    ]
+
+
+def borne_out(
+    vectors: Vectors, labels: NDArray[np.str_], groups: Sequence[str], near: Rows
+) -> NDArray[np.float64]:
+    """Probability of each label for each sample from all but its own, (n, k), labels sorted."""
+    _, targets = np.unique(labels, return_inverse=True)
+    _, group = np.unique(np.array(groups, np.str_), return_inverse=True)
+    seen = np.sqrt(_votes(targets, group, near) * _discriminant(vectors, targets, groups))
+    seen *= np.exp(_mates(targets, group))
+    shares: NDArray[np.float64] = seen / seen.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _votes(targets: Rows, group: Rows, near: Rows) -> NDArray[np.float64]:
+    """Labels of the nearest pictures of other groups, with the prior as one more vote."""
+    prior = np.bincount(targets) / len(targets)
+    foreign = group[near] != group[:, None]
+    counted = foreign & (np.cumsum(foreign, axis=1) <= _VOTES)
+    votes = np.stack(
+        [((targets[near] == k) & counted).sum(axis=1) for k in range(len(prior))], axis=1
+    )
+    shares: NDArray[np.float64] = (votes + prior) / (votes.sum(axis=1, keepdims=True) + 1)
+    return shares
+
+
+def _discriminant(vectors: Vectors, targets: Rows, groups: Sequence[str]) -> NDArray[np.float64]:
+    """Out-of-fold probabilities of a linear discriminant, no less than a thousandth."""
+    seen = pose_invariants.invariants(pose_invariants.split(vectors, _RADIUS))
+    prior = np.bincount(targets) / len(targets)
+    shares = np.tile(prior, (len(targets), 1))
+    folds = confounds.folds_of(groups)
+    with threadpool_limits(1):
+        for fold in np.unique(folds):
+            train, test = confounds.learnable(targets, folds != fold), folds == fold
+            if not train.any():
+                continue
+            machine = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
+            machine.fit(seen[train], targets[train])
+            told = machine.predict_proba(seen[test])
+            shares[np.ix_(test, machine.classes_)] = np.maximum(told, 1e-3)
+    return shares
+
+
+def _mates(targets: Rows, group: Rows) -> NDArray[np.float64]:
+    """Log likelihood of each label given those of the other members of the group, (n, k)."""
+    k = int(targets.max()) + 1
+    counts = np.zeros((int(group.max()) + 1, k))
+    np.add.at(counts, (group, targets), 1)
+    others = counts[group]
+    others[np.arange(len(targets)), targets] -= 1
+    agree, differ = np.log(1 - _WRONG), np.log(_WRONG / max(k - 1, 1))
+    told = others * agree + (others.sum(axis=1, keepdims=True) - others) * differ
+    told -= told.max(axis=1, keepdims=True)
+    likelihood: NDArray[np.float64] = np.log((1 - _MIXED) * np.exp(told) + _MIXED)
+    return likelihood

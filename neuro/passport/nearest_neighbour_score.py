@@ -1,0 +1,97 @@
+"""What a look-up without learning scores: copying the label of the most similar picture."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.duplicates.neighbours import Neighbours
+from neuro.sample import lies_in
+from neuro.splits import assign
+from neuro.splits.assign import Member, Pairs, SplitConfig, clusters
+
+SEEDS = range(5)
+MOST = 12_000  # images: comparing all pairs is quadratic
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lookup:
+    """Accuracy of copying the label of the most similar training image; None where not drawn.
+
+    given: on the source's own split. random, grouped: means over five seeded splits. test: on the
+    release's own test split, the figure to hold beside a model's.
+    """
+
+    given: float | None
+    random: float | None
+    grouped: float | None
+    test: float | None
+
+
+def rows(members: Sequence[Member]) -> NDArray[np.int64]:
+    """Labelled rows; over MOST, a seeded sample of that many stands for all."""
+    labelled = np.array([row for row, m in enumerate(members) if m.label], np.int64)
+    if len(labelled) <= MOST:
+        return labelled
+    chosen = np.random.default_rng(0).choice(len(labelled), MOST, replace=False)
+    return labelled[np.sort(chosen)]
+
+
+def is_given(given_splits: Sequence[str], name: str) -> NDArray[np.bool_]:
+    """Which samples the source has in a split, alone or in others as well. (n,)."""
+    return np.array([lies_in(given, name) for given in given_splits], bool)
+
+
+def score(
+    members: Sequence[Member],
+    given_splits: Sequence[str],
+    near: Pairs,
+    asked: NDArray[np.int64],
+    neighbours: Neighbours,
+) -> Lookup:
+    """Score the look-up. near: twins among all. asked: rows of the members, and of neighbours."""
+    labels = np.array([members[row].label for row in asked], dtype=np.str_)
+
+    def accuracy(train: NDArray[np.bool_], test: NDArray[np.bool_]) -> float | None:
+        if not train.any() or not test.any():
+            return None
+        found = neighbours.nearest(np.flatnonzero(test), train)
+        return float((labels[found] == labels[test]).mean())
+
+    given_train, given_test = (is_given(given_splits, name)[asked] for name in ("train", "test"))
+    own = np.array([m.split for m in members], dtype=np.str_)[asked]
+    drawn = [_random_test(len(asked), seed) for seed in SEEDS]
+    grouped = _grouped_tests(members, near, asked)
+    return Lookup(
+        given=accuracy(given_train, given_test),
+        random=_mean([accuracy(~test, test) for test in drawn]),
+        grouped=_mean([accuracy(~test, test) for test in grouped]),
+        test=accuracy(own == "train", own == "test"),
+    )
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _random_test(size: int, seed: int) -> NDArray[np.bool_]:
+    test: NDArray[np.bool_] = np.random.default_rng(seed).random(size) < 0.15
+    return test
+
+
+def _grouped_tests(
+    members: Sequence[Member], near: Pairs, asked: NDArray[np.int64]
+) -> list[NDArray[np.bool_]]:
+    """Who is in the test split of each seeded, grouped draw, among the asked rows."""
+    together: dict[int, list[Member]] = defaultdict(list)
+    for number, member in zip(clusters(members, near).tolist(), members, strict=True):
+        together[number].append(member)
+    groups, drawn_tests = assign.named(together.values()), []
+    for seed in SEEDS:
+        drawn = assign.draw(groups, SplitConfig(seed=seed))
+        tests = {m.sample_id for g, where in drawn.items() if where == "test" for m in groups[g]}
+        drawn_tests.append(np.array([members[n].sample_id in tests for n in asked], bool))
+    return drawn_tests

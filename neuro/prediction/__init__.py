@@ -1,0 +1,1 @@
+"""A package asked about frames."""

@@ -1,0 +1,143 @@
+"""Predicting with a verified package on ONNX Runtime: frames in, honest answers out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from neuro.dataset.frames import Frames
+from neuro.errors import ConfigError
+from neuro.images import preprocess
+from neuro.models.package import ONNX, Package
+from neuro.sample import Answer, Prediction
+from neuro.uncertainty import calibration
+
+BATCH_SIZE = 128
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """A package loaded for prediction on the CPU."""
+
+    package: Package
+    session: onnxruntime.InferenceSession
+
+
+def load(package: Package, *, threads: int = 1) -> Engine:
+    """Load the package's graph from its verified bytes. threads: used inside one batch."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        package.read(ONNX), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+    return Engine(package=package, session=session)
+
+
+def outputs(
+    engine: Engine,
+    pixels: NDArray[np.uint8],
+    *,
+    rows: NDArray[np.int64] | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits (m, k) and embeddings (m, d) of ``rows`` of the pixels, or of all, batch by batch.
+
+    pixels: (n, size, size, channels) uint8 of the package's preprocess, else ConfigError.
+    """
+    spec = engine.package.card.preprocess
+    expected = (spec.size_px, spec.size_px, spec.channels)
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != expected:
+        raise ConfigError(
+            f"pixels are {pixels.dtype} of {pixels.shape[1:]}, the package takes uint8 of "
+            f"{expected}; make them with preprocess.frame and the package's spec"
+        )
+    chosen = np.arange(len(pixels)) if rows is None else rows
+    parts = []
+    for start in range(0, max(1, len(chosen)), batch_size):  # an empty request gives empty arrays
+        batch = preprocess.to_tensor(pixels[chosen[start : start + batch_size]], spec)
+        parts.append(engine.session.run(["logits", "embedding"], {"pixels": batch}))
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def predict(
+    engine: Engine,
+    pixels: NDArray[np.uint8],
+    sample_ids: Sequence[str] | NDArray[np.str_],
+    *,
+    model_version: str,
+    batch_size: int = BATCH_SIZE,
+) -> list[Prediction]:
+    """One Prediction per row of pixels, (n, size, size, channels) uint8, in their order.
+
+    Out of scope beats all; then exactly one class in the conformal set is an answer, and none or
+    several is an abstention.
+    """
+    if len(pixels) != len(sample_ids):
+        raise ConfigError(f"{len(pixels)} rows of pixels for {len(sample_ids)} sample_ids")
+    card = engine.package.card
+    logits, embeddings = outputs(engine, pixels, batch_size=batch_size)
+    honest = calibration.apply(card.calibration, logits, embeddings)
+    preprocess_hash = card.preprocess.sha256
+    predictions = []
+    for row, sample_id in enumerate(sample_ids):
+        kept = tuple(np.array(card.classes)[honest.conformal_sets[row]].tolist())
+        score = float(honest.ood_scores[row])
+        decision, reason = _decide(kept, score, card.calibration.alpha)
+        predictions.append(
+            Prediction(
+                sample_id=str(sample_id),
+                model_version=model_version,
+                preprocess_hash=preprocess_hash,
+                probabilities=tuple(honest.probabilities[row].tolist()),
+                predicted=card.classes[int(honest.probabilities[row].argmax())],
+                conformal_set=kept,
+                ood_score=score,
+                decision=decision,
+                reason=reason,
+            )
+        )
+    return predictions
+
+
+def predict_frames(
+    engine: Engine,
+    frames: Frames,
+    rows: NDArray[np.int64],
+    *,
+    model_version: str,
+) -> list[Prediction]:
+    """Predictions of some rows of a release's frames, refusing frames of another preprocess."""
+    require_same_preprocess(engine, frames)
+    # A few batches at a time: the rows of a large release would not fit into memory at once.
+    step = 16 * BATCH_SIZE
+    parts = [rows[start : start + step] for start in range(0, len(rows), step)]
+    return [
+        prediction
+        for part in parts
+        for prediction in predict(
+            engine, frames.pixels[part], frames.sample_ids[part], model_version=model_version
+        )
+    ]
+
+
+def require_same_preprocess(engine: Engine, frames: Frames) -> None:
+    """Raise ConfigError where frames were made by another preprocess than the model learnt from."""
+    expected = engine.package.card.preprocess.sha256
+    if frames.preprocess_hash != expected:
+        raise ConfigError(
+            f"frames were made with preprocess {frames.preprocess_hash[:12]}, the package needs "
+            f"{expected[:12]}; build the frames again with the package's preprocess"
+        )
+
+
+def _decide(kept: tuple[str, ...], ood_score: float, alpha: float) -> tuple[Answer, str]:
+    """The decision and one sentence on why."""
+    if ood_score > 1:
+        return "out_of_scope", f"Unlike the training images: {ood_score:.1f} times the limit."
+    if len(kept) == 1:
+        return "answer", f"Only {kept[0]} remains at an error rate of {alpha:.0%}."
+    if kept:
+        return "abstain", f"{', '.join(kept)} cannot be told apart at an error rate of {alpha:.0%}."
+    return "abstain", f"No class is likely enough at an error rate of {alpha:.0%}."

@@ -1,0 +1,277 @@
+"""A problem: one labelled question asked of a dataset. A TOML file, never code."""
+
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_origin
+
+from neuro import limits as allowed
+from neuro.errors import ConfigError, UnknownNameError
+from neuro.images.dicom_header import IDENTIFIERS
+from neuro.images.preprocess import PreprocessSpec
+
+LAYOUTS = ("folders", "table")
+NAMES = ("digest", "keep")
+KEYS = ("name", "path", *IDENTIFIERS)
+NO_TAG = "none"
+_VIEWS = {
+    "rotate_deg": (0, 180),
+    "scale": (0, 0.9),
+    "shift": (0, 0.5),
+    "crop": (0, 0.9),
+    "gain": (0, 1),
+    "gamma": (0, 4),
+    "saturation": (0, 1),
+    "hue_deg": (0, 180),
+    "blur_px": (0, 1),
+    "noise": (0, 1),
+}
+_NAME_DIGEST = re.compile("name-[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How a delivery lies on disk.
+
+    kind "folders": the label is a folder's name, optionally below a split folder (``splits`` maps
+    the folder to the given split). kind "table": one CSV names each file in its column ``file``,
+    and its label, its given split (``splits`` maps the value) and metadata columns to keep. key:
+    what ``file`` holds: a "name" with or without its ending, a "path" seen from the CSV, or an
+    identifier of the DICOM header. ranges: lowest and highest value of a metadata column that holds
+    numbers, [low, high]. names: what the lake keeps of a file's name, which may be a patient's: a
+    "digest" of it, or "keep" for all of it.
+    """
+
+    kind: str = "folders"
+    names: str = "digest"
+    splits: Mapping[str, str] = field(default_factory=dict)
+    table: str = ""
+    file: str = ""
+    key: str = "name"
+    label: str = ""
+    split: str = ""
+    metadata: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        allowed.among(self, {"kind": LAYOUTS, "names": NAMES, "key": KEYS}, "layout.")
+        if self.kind == "table" and not (self.table and self.file and self.label):
+            raise ConfigError("layout.kind 'table' needs layout.table, layout.file, layout.label")
+        for name, limits in self.ranges.items():
+            if len(limits) != 2 or not all(isinstance(n, int | float) for n in limits):
+                raise ConfigError(f"layout.ranges.{name} must be [low, high], got {limits}")
+            if name not in self.metadata:
+                raise ConfigError(f"layout.ranges.{name} is no column of layout.metadata")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupRule:
+    """What joins images into one group, besides being twins.
+
+    pattern: regular expression on the file name whose first group is the patient or lesion id.
+    column: the table's column that holds it. tag: the DICOM identifier that is it, where the
+    column is empty. The pattern goes before the column. None of them: the PatientID of a DICOM
+    file; with tag "none" not even that. required: refuse a delivery in which an image has no such
+    id.
+    """
+
+    pattern: str = ""
+    column: str = ""
+    tag: str = ""
+    required: bool = False
+    twin_cosine: float = 0.97
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.twin_cosine <= 1:
+            raise ConfigError(f"groups.twin_cosine must be in (0.5, 1], got {self.twin_cosine}")
+        if self.tag not in ("", NO_TAG, *IDENTIFIERS):
+            known = (*IDENTIFIERS, NO_TAG)
+            raise ConfigError(f"groups.tag must be one of {known}, got {self.tag!r}")
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise ConfigError(f"groups.pattern {self.pattern!r}: {error}") from error
+        if self.pattern and groups != 1:
+            raise ConfigError(f"groups.pattern {self.pattern!r} needs exactly one (group)")
+        if self.required and not (self.pattern or self.column):
+            raise ConfigError("groups.required needs groups.pattern or groups.column")
+
+    @property
+    def is_patient_id(self) -> bool:
+        """Whether the PatientID of a DICOM file is the group where nothing else names one."""
+        return self.tag == "PatientID" or not (self.pattern or self.column or self.tag)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """Which random views keep the label: a chest has a left and a right, a skin lesion has not.
+
+    mirror: left-right. flip: top-bottom. scale: larger or smaller by at most this share. shift:
+    share of the side. crop: largest share of the side that a view leaves out. gain: share of
+    brightness and contrast. gamma: 0.2 bends the range by powers of 1/1.2 to 1.2. saturation,
+    hue_deg: of colour images. blur_px, noise: largest deviation, in px and as a share of the range;
+    none unless asked for, so that a new scanner stays visible to the drift report.
+    """
+
+    mirror: bool = False
+    flip: bool = False
+    rotate_deg: float = 10.0
+    scale: float = 0.1
+    shift: float = 0.06
+    crop: float = 0.0
+    gain: float = 0.15
+    gamma: float = 0.0
+    saturation: float = 0.0
+    hue_deg: float = 0.0
+    blur_px: float = 0.0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        allowed.within(self, _VIEWS, "augment.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One question: ``classes`` in order, and how each source label answers it.
+
+    recall_floors: safety-critical classes and the recall below which nothing is promoted.
+    population: whom the images show, and whom not.
+    """
+
+    name: str
+    dataset: str
+    classes: tuple[str, ...]
+    labels: Mapping[str, str]
+    intended_use: str
+    licence: str
+    citation: str
+    population: str = ""
+    layout: Layout = field(default_factory=Layout)
+    groups: GroupRule = field(default_factory=GroupRule)
+    preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
+    augment: Augmentation = field(default_factory=Augmentation)
+    recall_floors: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9_]+", self.name):
+            raise ConfigError(f"name must be lower-case letters, digits and _, got {self.name!r}")
+        if not re.fullmatch(r"[a-z0-9_]+", self.dataset):
+            raise ConfigError(f"dataset must be lower-case, digits and _, got {self.dataset!r}")
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise ConfigError(f"classes must be two or more distinct names, got {self.classes}")
+        unknown = {*self.labels.values(), *self.recall_floors} - set(self.classes)
+        if unknown:
+            raise ConfigError(f"labels or recall_floors name no class of {self.name}: {unknown}")
+        if missing := set(self.classes) - set(self.labels.values()):
+            raise ConfigError(f"labels: no source label leads to {missing} in problem {self.name}")
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What a passport says of the data's terms and limits."""
+        names = ("licence", "citation", "intended_use", "population")
+        return {name: getattr(self, name) for name in names}
+
+    def class_of(self, source_label: str) -> str:
+        """The class of a source label; "" for no label or one this problem leaves out."""
+        return self.labels.get(source_label, "")
+
+    def kept_name(self, name: str) -> str:
+        """What the lake keeps of a file's name."""
+        is_known = self.layout.names == "keep" or _NAME_DIGEST.fullmatch(name)
+        return name if is_known else self.name_digest(name)
+
+    def name_digest(self, name: str) -> str:
+        """What stands for a file's name, here and wherever a person gives it."""
+        return f"name-{hashlib.sha256(f'{self.dataset}/{name}'.encode()).hexdigest()[:32]}"
+
+
+def builtin_names() -> list[str]:
+    """Names of the problems that come with neuro, sorted."""
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in resources.files("neuro.problems").joinpath("builtin").iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load(name_or_file: str) -> Problem:
+    """Read a built-in problem by name, or any other from its TOML file."""
+    path = Path(name_or_file)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise ConfigError(f"problem file {path} does not exist")
+        return parse(path.read_text(encoding="utf-8"), where=str(path))
+    names = builtin_names()
+    if name_or_file not in names:
+        near = difflib.get_close_matches(name_or_file, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownNameError(
+            f"no problem {name_or_file!r}: {hint}Built in: {', '.join(names)}; "
+            "or give the path of a .toml file"
+        )
+    text = (
+        resources.files("neuro.problems")
+        .joinpath("builtin", f"{name_or_file}.toml")
+        .read_text("utf-8")
+    )
+    return parse(text, where=name_or_file)
+
+
+def reference(name_or_file: str) -> str:
+    """What names the problem from any folder: a built-in name, or a file's absolute path."""
+    return str(Path(name_or_file).resolve()) if name_or_file.endswith(".toml") else name_or_file
+
+
+def parse(text: str, *, where: str) -> Problem:
+    """Build a problem from TOML text; ``where`` names it in errors."""
+    try:
+        facts = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"problem {where} is not valid TOML: {error}") from error
+    tables: dict[str, type[Any]] = {
+        "layout": Layout,
+        "groups": GroupRule,
+        "preprocess": PreprocessSpec,
+        "augment": Augmentation,
+    }
+    values = {
+        key: _build(tables[key], value, f"{where}, [{key}]") if key in tables else value
+        for key, value in facts.items()
+    }
+    if isinstance(facts.get("classes"), list):
+        values.setdefault("labels", {str(name): name for name in facts["classes"]})
+    problem: Problem = _build(Problem, values, where)
+    return problem
+
+
+def _build(kind: type[Any], values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"problem {where}: expected a table, got {values!r}")
+    known = {entry.name for entry in fields(kind)}
+    if unknown := set(values) - known:
+        raise ConfigError(
+            f"problem {where}: unknown {sorted(unknown)}; known fields are {sorted(known)}"
+        )
+    for entry in fields(kind):
+        if entry.name in values:
+            _check_shape(entry.type, values[entry.name], f"problem {where}: {entry.name}")
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except TypeError as error:
+        raise ConfigError(f"problem {where}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"problem {where}: {error}") from error
+
+
+def _check_shape(kind: Any, value: Any, where: str) -> None:
+    """Lists of names and tables are what their users take for granted."""
+    if get_origin(kind) is Mapping and not isinstance(value, dict):
+        raise ConfigError(f"{where} must be a table, got {value!r}")
+    is_names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    if get_origin(kind) is tuple and not is_names:
+        raise ConfigError(f"{where} must be a list of names, got {value!r}")

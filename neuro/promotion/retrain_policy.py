@@ -1,0 +1,95 @@
+"""What automatic retraining may do without asking. Outside the envelope nothing is automatic."""
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from neuro.errors import ConfigError
+from neuro.promotion.gates import PromotionConfig
+
+ANY = "*"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """Limits of automatic retraining.
+
+    problems, architectures: allowed names; ("*",) allows every one, () none. max_epochs and
+    max_seconds: budget of one training. cool_down_s: least time between two starts.
+    needs_approval: a person must agree before a passed gate promotes.
+    """
+
+    problems: tuple[str, ...] = (ANY,)
+    architectures: tuple[str, ...] = (ANY,)
+    max_epochs: int = 600
+    max_seconds: float = 6 * 3600.0
+    cool_down_s: float = 6 * 3600.0
+    needs_approval: bool = False
+    promotion: PromotionConfig = field(default_factory=PromotionConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("problems", "architectures"):
+            names = getattr(self, name)
+            if not isinstance(names, tuple) or not all(isinstance(entry, str) for entry in names):
+                raise ConfigError(f"envelope.{name} must be a list of names, got {names!r}")
+        for name in ("max_epochs", "max_seconds", "cool_down_s"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise ConfigError(f"envelope.{name} must be a number from 0 up, got {value!r}")
+        for name in ("needs_approval",):
+            if not isinstance(value := getattr(self, name), bool):
+                raise ConfigError(f"envelope.{name} must be true or false, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """The training that something wants to start by itself. seconds: its own time limit."""
+
+    problem: str
+    model: str
+    epochs: int
+    seconds: float
+
+
+def load(path: Path) -> Envelope:
+    """Read an envelope from TOML; what the file leaves out has the default."""
+    try:
+        facts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"envelope {path} cannot be read: {error}") from error
+    known = {entry.name for entry in fields(Envelope)}
+    if unknown := set(facts) - known:
+        raise ConfigError(f"envelope {path}: unknown {sorted(unknown)}; known: {sorted(known)}")
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
+    try:
+        if "promotion" in values:
+            values["promotion"] = PromotionConfig(**values["promotion"])
+        return Envelope(**values)
+    except (TypeError, ConfigError) as error:
+        raise ConfigError(f"envelope {path}: {error}") from error
+
+
+def check(
+    envelope: Envelope, request: Request, *, last_started: datetime | None, now: datetime
+) -> str | None:
+    """Why the training may not start by itself, or None where it may.
+
+    last_started: of the problem's last automatic training; both times carry a zone.
+    """
+    for field_name, name, allowed in (
+        ("problems", request.problem, envelope.problems),
+        ("architectures", request.model, envelope.architectures),
+    ):
+        if ANY not in allowed and name not in allowed:
+            return f"{name} is not among the envelope's {field_name}: {', '.join(allowed) or '-'}"
+    if request.epochs > envelope.max_epochs:
+        return f"{request.epochs} epochs exceed the envelope's {envelope.max_epochs}"
+    if request.seconds > envelope.max_seconds:
+        return f"{request.seconds:g} s exceed the envelope's {envelope.max_seconds:g} s"
+    if last_started is not None:
+        waited = (now - last_started).total_seconds()
+        if waited < envelope.cool_down_s:
+            return f"last started {waited:.0f} s ago; the cool-down is {envelope.cool_down_s:g} s"
+    return None

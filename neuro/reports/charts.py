@@ -1,0 +1,98 @@
+"""Charts of a page as PNG: points and histograms, in colours that everybody tells apart."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from neuro.reports.style import PALETTE
+
+_DPI = 144
+_MARKERS = "osD^vP*X"
+_GREY = "#9aa0a6"
+
+
+def points(places: NDArray[np.float64], panels: Sequence[tuple[str, NDArray[np.str_]]]) -> bytes:
+    """The same points once for each (title, what colours them), side by side. places: (m, 2)."""
+    figure = _figure(4.3 * len(panels), 4.6)
+    for number, (title, kinds) in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, len(panels), number)
+        _scatter(axes, places, kinds)
+        axes.set(title=title, xlabel="component 1", ylabel="component 2" if number == 1 else "")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        _key(axes)
+    return _png(figure)
+
+
+def sizes(width_height: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
+    """Width against height in pixels. width_height: (m, 2)."""
+    figure = _figure(6.2, 4.6)
+    axes = figure.add_subplot()
+    _scatter(axes, width_height, kinds, size=16)
+    axes.set(xlabel="width (px)", ylabel="height (px)", title="Sizes")
+    _key(axes)
+    return _png(figure)
+
+
+def ages(years: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
+    """Histogram of known ages, stacked by class. years: (m,)."""
+    figure = _figure(7.4, 3.6)
+    axes = figure.add_subplot()
+    names = _names(kinds)
+    parts = [years[kinds == name] for name in names]
+    colours = [_colour(number, name) for number, name in enumerate(names)]
+    bins = np.arange(0, max(float(years.max()), 5.0) + 10, 5)
+    axes.hist(parts, bins=bins.tolist(), stacked=True, color=colours, label=list(names))
+    axes.set(xlabel="age (years)", ylabel="images")
+    _key(axes, below=-0.2)
+    return _png(figure)
+
+
+def _scatter(
+    axes: Axes, places: NDArray[np.float64], kinds: NDArray[np.str_], size: float = 9
+) -> None:
+    order = np.random.default_rng(0).permutation(len(places))  # no kind lies on top of all others
+    names = _names(kinds)
+    number = {name: n for n, name in enumerate(names)}
+    colour = np.array([_colour(number[kind], kind) for kind in kinds[order].tolist()])
+    shape = np.array([number[kind] // len(PALETTE) for kind in kinds[order].tolist()])
+    spots = places[order]
+    for each in range(int(shape.max(initial=0)) + 1):
+        chosen = shape == each
+        mark = _MARKERS[each % len(_MARKERS)]
+        across, up = spots[chosen].T
+        axes.scatter(across, up, s=size, c=colour[chosen].tolist(), marker=mark, alpha=0.65, lw=0)
+    for n, name in enumerate(names):
+        mark = _MARKERS[n // len(PALETTE) % len(_MARKERS)]
+        axes.scatter([], [], s=30, c=_colour(n, name), marker=mark, label=name, lw=0)
+
+
+def _names(kinds: NDArray[np.str_]) -> list[str]:
+    return [str(name) for name in np.unique(kinds)]
+
+
+def _colour(number: int, name: str) -> str:
+    return _GREY if name.startswith("(") else PALETTE[number % len(PALETTE)]
+
+
+def _key(axes: Axes, below: float = -0.12) -> None:
+    place = (0.5, below)
+    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=place, ncols=3, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI)
+    return buffer.getvalue()

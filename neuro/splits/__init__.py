@@ -1,0 +1,1 @@
+"""Groups and splits: drawn by group, permanent once given."""

@@ -1,1 +1,0 @@
-"""The lake: Lance tables, releases and the journal."""

@@ -1,0 +1,1 @@
+"""Drawn images: phantoms and a simulated new scanner."""

@@ -1,0 +1,1 @@
+"""Recipe, trainer, augmentation, tuning, and building the package."""

@@ -1,0 +1,140 @@
+"""Random training views that keep the label; chance comes in as a generator."""
+
+import math
+from dataclasses import fields, replace
+
+import torch
+import torch.nn.functional as F
+
+from neuro.problems.problem import Augmentation
+from neuro.training.device import sent
+
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def milder(spec: Augmentation, share: float) -> Augmentation:
+    """The same poses, and everything else weaker: a share of each largest change, from 0 to 1."""
+    weaker = {
+        field.name: share * getattr(spec, field.name)
+        for field in fields(spec)
+        if field.type is float
+    }
+    return replace(spec, **weaker)
+
+
+def view(
+    batch: torch.Tensor,
+    spec: Augmentation,
+    generator: torch.Generator,
+    size_px: int | None = None,
+) -> torch.Tensor:
+    """Move each image, then change its colours and its contrast, then blur it and add noise.
+
+    batch: (n, c, h, w) float32; a new tensor is returned, of side ``size_px`` where that is given.
+    generator: on the CPU. What moves in from outside repeats the border.
+    """
+    height, width = (size_px, size_px) if size_px else batch.shape[2:]
+    grid = _grid(_affine(batch, spec, generator), height, width)
+    seen = F.grid_sample(batch, grid, padding_mode="border", align_corners=False)
+    if (spec.saturation or spec.hue_deg) and batch.shape[1] == len(_GREY):
+        seen = torch.einsum("nij,njhw->nihw", _colours(batch, spec, generator), seen)
+    if spec.gamma:
+        seen = _curved(seen, (1 + spec.gamma) ** _signed(batch, generator))
+    seen = _gained(seen, spec, generator)
+    if spec.blur_px:
+        seen = _blurred(seen, spec.blur_px * torch.rand(len(batch), generator=generator))
+    if spec.noise:
+        # A seed drawn on the CPU: a device's own generator would need a state of its own.
+        seed = int(torch.randint(2**62, (1,), generator=generator))
+        on_device = torch.Generator(batch.device).manual_seed(seed)
+        deviation = sent(spec.noise * torch.rand(len(batch), generator=generator), batch.device)
+        noise = torch.randn(seen.shape, generator=on_device, device=batch.device)
+        seen = seen + deviation.reshape(-1, 1, 1, 1) * noise
+    return seen
+
+
+def _affine(batch: torch.Tensor, spec: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """(n, 2, 3) maps from where a pixel lands to where it comes from, in grid_sample's -1..1."""
+    angle = math.radians(spec.rotate_deg) * _signed(batch, generator)
+    size = 1 + spec.scale * _signed(batch, generator)
+    across = _sign(batch, generator) if spec.mirror else torch.ones_like(size)
+    down = _sign(batch, generator) if spec.flip else torch.ones_like(size)
+    shifts = [2 * spec.shift * _signed(batch, generator) for _ in range(2)]
+    if spec.crop:
+        kept = 1 - spec.crop * (1 + _signed(batch, generator)) / 2
+        size = size * kept
+        shifts = [shift + (1 - kept) * _signed(batch, generator) for shift in shifts]
+    cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
+    rows = (
+        torch.stack([across * cos, -across * sin, shifts[0]], dim=1),
+        torch.stack([down * sin, down * cos, shifts[1]], dim=1),
+    )
+    return torch.stack(rows, dim=1)
+
+
+def _grid(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """(n, h, w, 2): where each pixel comes from; F.affine_grid without products of matrices."""
+    across, down = _centres(width, maps), _centres(height, maps)
+    grid = maps.new_empty(len(maps), height, width, 2)
+    for axis in range(2):
+        along, aside, shift = maps[:, axis, :, None].unbind(1)
+        torch.add(
+            (along * across + shift)[:, None, :], (aside * down)[:, :, None], out=grid[..., axis]
+        )
+    return grid
+
+
+def _centres(pixels: int, like: torch.Tensor) -> torch.Tensor:
+    """Centres of a line of pixels in grid_sample's -1..1, corners not aligned."""
+    return (2 * torch.arange(pixels, dtype=like.dtype, device=like.device) + 1) / pixels - 1
+
+
+def _gained(images: torch.Tensor, spec: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """Another contrast about the mean, and another mean."""
+    contrast, brightness = (
+        (1 + spec.gain * _signed(images, generator)).reshape(-1, 1, 1, 1) for _ in range(2)
+    )
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return (images - mean) * contrast + mean * brightness
+
+
+def _colours(batch: torch.Tensor, spec: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """(n, 3, 3): more or less colour, and a turn of it about the axis of greys (Rodrigues)."""
+    grey = torch.tensor(_GREY, device=batch.device).expand(3, 3)
+    saturation = (1 + spec.saturation * _signed(batch, generator)).reshape(-1, 1, 1)
+    eye = torch.eye(3, device=batch.device)
+    angle = (math.radians(spec.hue_deg) * _signed(batch, generator)).reshape(-1, 1, 1)
+    turned = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=batch.device) / 3**0.5
+    hue = torch.cos(angle) * eye + torch.sin(angle) * turned + (1 - torch.cos(angle)) / 3
+    return hue @ (saturation * eye + (1 - saturation) * grey)
+
+
+def _curved(images: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
+    """Each image's range bent by a power, its ends kept."""
+    low, high = (end(images, dim=(1, 2, 3), keepdim=True) for end in (torch.amin, torch.amax))
+    reach = (high - low).clamp_min(1e-6)
+    return ((images - low) / reach).pow(exponent.reshape(-1, 1, 1, 1)) * reach + low
+
+
+def _blurred(images: torch.Tensor, deviation_px: torch.Tensor) -> torch.Tensor:
+    """Each image under a Gaussian of its own, (n,) px; of five pixels, so of at most about 1 px."""
+    n, channels, height, width = images.shape
+    far = torch.arange(-2.0, 3.0)
+    weights = torch.exp(-0.5 * (far / deviation_px.clamp_min(1e-3)[:, None]) ** 2)
+    line = (weights / weights.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
+    kernel = sent(line, images.device)[:, None]
+    seen = images.reshape(1, n * channels, height, width)
+    seen = F.pad(seen, (2, 2, 2, 2), mode="replicate")
+    seen = F.conv2d(seen, kernel[..., None, :], groups=n * channels)
+    seen = F.conv2d(seen, kernel[..., None], groups=n * channels)
+    return seen.reshape(images.shape)
+
+
+def _signed(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """(n,) float32, uniform in -1..1."""
+    return sent(2 * torch.rand(len(batch), generator=generator) - 1, batch.device)
+
+
+def _sign(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """(n,) float32, -1 or 1."""
+    return sent(2 * torch.randint(2, (len(batch),), generator=generator) - 1.0, batch.device)

@@ -1,0 +1,153 @@
+"""How a network is trained: every number that decides the weights, and presets of them."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from neuro import limits
+from neuro.errors import UnknownNameError
+
+DEFAULT_MODEL = "resnet_small"
+
+_CHOICES = {
+    "optimizer": ("adamw", "adam", "sgd"),
+    "schedule": ("one_cycle", "cosine"),
+    "loss": ("weighted", "plain", "focal", "binary"),
+    "sampler": ("shuffled", "balanced"),
+}
+_LIMITS = {
+    "epochs": (1, 10_000),
+    "batch_size": (2, 65_536),
+    "learning_rate": (1e-8, 10),
+    "weight_decay": (0, 10),
+    "warmup": (0, 0.9),
+    "label_smoothing": (0, 0.9),
+    "mixup": (0, 10),
+    "cutmix": (0, 10),
+    "clip": (0, 1e6),
+    "ema_decay": (0, 0.99999),
+    "grow_from": (0.25, 1),
+    "augment_from": (0, 1),
+    "augment_to": (0, 1),
+    "patience": (0, 10_000),
+    "seed": (0, 2**31),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """The recipe of one training.
+
+    schedule: "one_cycle" rises to ``learning_rate`` in the share ``warmup`` of all steps and falls
+    as a cosine; "cosine" only falls. loss: cross-entropy with rare classes "weighted", "plain",
+    "focal" (weighted; arXiv:1708.02002), or for two classes "binary". sampler: "balanced" draws
+    every class equally often, and no class weighs more. mixup, cutmix: alpha of arXiv:1710.09412
+    and 1905.04899, 0 for none. clip: largest norm of the gradient, 0 for any. ema_decay: per step,
+    of the averaged weights that are kept. grow_from: side of the first views as a share of the
+    frame's. augment_from, augment_to: strength of the random views as a share of the problem's, in
+    the first epoch and in the last. Side and strength change for two thirds of the epochs
+    (arXiv:2104.00298). patience: epochs without a better macro-F1 on val before the training stops
+    and keeps its best weights, 0 to never stop.
+    """
+
+    model: str = DEFAULT_MODEL
+    epochs: int = 40
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.1
+    schedule: str = "one_cycle"
+    warmup: float = 0.2
+    loss: str = "weighted"
+    label_smoothing: float = 0.05
+    sampler: str = "shuffled"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    clip: float = 0.0
+    ema_decay: float = 0.998
+    grow_from: float = 1.0
+    augment_from: float = 1.0
+    augment_to: float = 1.0
+    patience: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        limits.within(self, _LIMITS)
+        limits.among(self, _CHOICES)
+
+    def changed(self, changes: Mapping[str, Any]) -> "TrainConfig":
+        """The same with some fields changed; raises UnknownNameError with near misses."""
+        known = [field.name for field in fields(self)]
+        for name in changes:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=2)
+                hint = f"did you mean {' or '.join(near)}?" if near else f"There are {known}"
+                raise UnknownNameError(f"a recipe has no {name!r}; {hint}")
+        return replace(self, **changes)
+
+
+def side(config: TrainConfig, epoch: int, size_px: int) -> int:
+    """Side of the views of an epoch, from 1, in px: growing, in steps of 16, to the frame's own."""
+    share = _between(config.grow_from, 1.0, config, epoch)
+    return min(size_px, max(32, round(share * size_px / 16) * 16)) if share < 1 else size_px
+
+
+def strength(config: TrainConfig, epoch: int) -> float:
+    """Strength of the random views of an epoch, from 1, as a share of the problem's."""
+    return _between(config.augment_from, config.augment_to, config, epoch)
+
+
+def _between(first: float, last: float, config: TrainConfig, epoch: int) -> float:
+    return first + (last - first) * min(1.0, (epoch - 1) / max(1.0, 2 / 3 * config.epochs))
+
+
+PRESETS = ("fast", "default", "best")
+
+# How many views of images a preset shows: on a CPU, on a GPU; and from how few to how many epochs.
+_VIEWS = {"fast": (60_000, 600_000), "default": (250_000, 2_500_000), "best": (750_000, 7_500_000)}
+_EPOCHS = {"fast": (3, 100), "default": (10, 300), "best": (30, 600)}
+_MILD, _FEW = 0.25, 100_000  # strength of the last views where there are fewer than so many
+_BATCH = {"cpu": 64, "cuda": 128}
+_STEPS_AN_EPOCH = 4  # at least: few images make small batches
+
+# What a family of models asks for besides; the first that fits the beginning of the name.
+_FAMILIES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (
+        ("resnet_small", "cnn"),
+        {"augment_from": 0.1, "label_smoothing": 0.1, "weight_decay": 0.2},
+    ),
+    # Of one fixed size, or trained as such.
+    (("vit", "deit", "swin"), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1.0}),
+    (("convnext",), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1.0, "grow_from": 0.5}),
+    (("",), {"learning_rate": 2e-3, "weight_decay": 0.05, "grow_from": 0.5}),
+)
+_FINE_TUNING = 0.25  # of the learning rate, where weights are given
+
+
+def choose(
+    preset: str, changes: Mapping[str, Any], *, images: int, kind: str, tunes: bool = False
+) -> TrainConfig:
+    """The recipe of a preset for a model and so many training images, with some fields changed.
+
+    kind: of the device, "cpu" or "cuda". tunes: whether the training starts from weights. The
+    learning rate grows with the root of the batch (arXiv:2205.10287). Raises UnknownNameError for
+    the preset or a field, ConfigError for a value.
+    """
+    if preset not in PRESETS:
+        raise UnknownNameError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    model = TrainConfig().changed(changes).model
+    asks = next(asks for names, asks in _FAMILIES if model.startswith(names))
+    least, most = _EPOCHS[preset]
+    views = _VIEWS[preset][kind == "cuda"]
+    batch = changes.get("batch_size", max(2, min(_BATCH[kind], images // _STEPS_AN_EPOCH)))
+    rate = asks.get("learning_rate", TrainConfig().learning_rate) * (_FINE_TUNING if tunes else 1)
+    strongest = _MILD if views < _FEW else TrainConfig().augment_to
+    made = {
+        "augment_from": min(asks.get("augment_from", TrainConfig().augment_from), strongest),
+        "augment_to": strongest,
+        "epochs": min(most, max(least, round(views / max(1, images)))),
+        "batch_size": batch,
+        "learning_rate": rate * (batch / TrainConfig().batch_size) ** 0.5,
+    }
+    return TrainConfig().changed({**asks, **made, **changes})

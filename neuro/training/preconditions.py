@@ -1,0 +1,77 @@
+"""Whether frames may be trained on: no group in two splits, every class and every split there."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.dataset.frames import Frames
+from neuro.errors import ConfigError, SplitOverlapError, TrainingError
+from neuro.problems.problem import Problem
+from neuro.sample import NO_SPLIT
+from neuro.training.config import TrainConfig
+
+_READ = ("train", "val", "calibration")
+
+
+def check(frames: Frames, problem: Problem, config: TrainConfig) -> NDArray[np.int64]:
+    """How many labelled training images each class has, (k,), where the frames can be trained on.
+
+    Raises SplitOverlapError for a group in two splits, TrainingError for a class without a training
+    image or a split without a labelled sample, and ConfigError for frames of another preprocess
+    than the problem's and for a batch of more than there are.
+    """
+    if frames.preprocess_hash != problem.preprocess.sha256:
+        raise ConfigError(
+            f"these frames are of preprocess {frames.preprocess_hash[:12]}, problem {problem.name} "
+            f"asks for {problem.preprocess.sha256[:12]}; build them again with frames.build"
+        )
+    _check_groups(frames)
+    counts = np.bincount(frames.targets[frames.labelled("train")], minlength=len(problem.classes))
+    _check_classes(counts, problem)
+    _check_splits(frames)
+    if config.batch_size > counts.sum():
+        raise ConfigError(
+            f"batch_size {config.batch_size} is more than the {counts.sum()} labelled images of "
+            "the train split; choose a smaller --batch-size, or ingest more images"
+        )
+    return counts.astype(np.int64)
+
+
+def _check_groups(frames: Frames) -> None:
+    """Refuse a group in two splits: its test images would have been learnt by heart.
+
+    The source's own test split alone may share groups with the others; that is said beside it.
+    """
+    is_given = frames.splitting.kind == "given"
+    used = ~np.isin(frames.splits, [NO_SPLIT, "test"] if is_given else [NO_SPLIT])
+    pairs = np.unique(np.stack([frames.groups[used], frames.splits[used]]), axis=1)
+    again = np.flatnonzero(pairs[0, 1:] == pairs[0, :-1])
+    if len(again):
+        (group, first), second = pairs[:, again[0]], pairs[1, again[0] + 1]
+        raise SplitOverlapError(
+            f"group {group} is in the splits {first} and {second} ({len(again)} such groups); "
+            "ingest the release again so that the split is drawn by group"
+        )
+
+
+def _check_splits(frames: Frames) -> None:
+    """Refuse a split that is read in training and has no labelled sample."""
+    empty = [split for split in _READ if not len(frames.labelled(split))]
+    if empty:
+        known = frames.targets >= 0
+        raise TrainingError(
+            f"split {' and '.join(empty)} has no labelled sample under --split {frames.splitting}: "
+            f"the release has {len(np.unique(frames.groups[known]))} groups with a label, and "
+            f"{', '.join(_READ)} need at least one each; ingest more groups or import labels"
+        )
+
+
+def _check_classes(counts: NDArray[np.int64], problem: Problem) -> None:
+    if counts.sum() == 0:
+        raise TrainingError(
+            "no labelled image in the train split; import labels or ingest a labelled delivery"
+        )
+    if absent := [name for name, n in zip(problem.classes, counts, strict=True) if n == 0]:
+        raise TrainingError(
+            f"problem {problem.name} has no training image of {', '.join(absent)}; ingest some, "
+            "or leave the class out in a problem file of your own"
+        )

@@ -1,0 +1,234 @@
+"""Which recipe is tried next, and whether it is worth going on: TPE and medians, by Optuna."""
+
+import json
+import logging
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import optuna
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from neuro.errors import ConfigError, TrainingError
+from neuro.training import config as train_config
+from neuro.training.config import TrainConfig
+from neuro.training.device import seed_of
+
+VERSION = "search-1"  # raise it when the same trials would be followed by another
+logging.getLogger("optuna").setLevel(logging.WARNING)  # we say ourselves how trials end
+
+_AROUND = {"learning_rate": (1 / 8, 4.0), "weight_decay": (1 / 10, 4.0)}  # times the recipe's
+_BETWEEN = {"label_smoothing": (0.0, 0.2), "mixup": (0.0, 0.4), "grow_from": (0.5, 1.0)}
+_DRAWN = 5  # trials before TPE proposes; the first is the recipe itself, the others are drawn
+_JUDGES = 3  # complete trials before one is stopped by their median
+
+Space = Mapping[str, FloatDistribution]
+
+
+def check(trials: int | None, folds: int) -> None:
+    """Raise ConfigError for a search that cannot be; None is for none."""
+    if trials is None:
+        return
+    if trials < 2:
+        raise ConfigError(
+            f"--tune must be at least 2 trials, got {trials}: the first is the preset's own recipe"
+        )
+    if folds:
+        raise ConfigError(
+            f"--tune {trials} does not go with --folds {folds}: each fold would choose a recipe of "
+            "its own. Tune first, then give what it found to --folds"
+        )
+
+
+def space(config: TrainConfig, held: Collection[str], *, size_px: int) -> Space:
+    """What is searched around a recipe, by field; the recipe itself lies within.
+
+    held: fields that stay as they are. A rate of 0 stays 0, and views do not grow where frames of
+    ``size_px`` are too small for it. Raises ConfigError if nothing is left.
+    """
+    found = {}
+    for name, (low, high) in _AROUND.items():
+        value = getattr(config, name)
+        if value:
+            found[name] = FloatDistribution(low * value, high * value, log=True)
+    for name, (low, high) in _BETWEEN.items():
+        value = getattr(config, name)
+        found[name] = FloatDistribution(min(low, value), max(high, value))
+    smaller = config.changed({"grow_from": found["grow_from"].low})
+    fixed = {*held, "grow_from"} if train_config.side(smaller, 1, size_px) == size_px else {*held}
+    left = {name: range_ for name, range_ in found.items() if name not in fixed}
+    if not left:
+        raise ConfigError(
+            f"--tune has nothing left to search: {', '.join(found)} are given; leave one out"
+        )
+    for name, range_ in left.items():
+        config.changed({name: range_.low}).changed({name: range_.high})
+    return left
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """How one recipe did. number: from 1. values: of the fields that are searched.
+
+    scores: macro-F1 on val after each epoch. value: that of the weights it kept, None unless
+    complete. note: why it could not go on, "" where it could.
+    """
+
+    number: int
+    state: Literal["complete", "pruned"]
+    values: Mapping[str, float]
+    scores: Sequence[float]
+    value: float | None = None
+    note: str = ""
+
+
+class Attempt:
+    """The trial after some others, which decide it together with the recipe's seed."""
+
+    def __init__(self, config: TrainConfig, space: Space, past: Sequence[Trial]) -> None:
+        """The first is the recipe itself, so that a search never ends below it on val."""
+        # Seeded for each trial, so that a search that was killed goes on as if it had not been.
+        study = optuna.create_study(
+            direction="maximize",
+            sampler=optuna.samplers.TPESampler(
+                n_startup_trials=_DRAWN, seed=seed_of(config.seed, len(past))
+            ),
+            # Rates that rise first look bad first: nobody is judged in the first third.
+            pruner=optuna.pruners.MedianPruner(_JUDGES, n_warmup_steps=config.epochs // 3 + 1),
+        )
+        study.add_trials([_frozen(trial, space) for trial in past])
+        if not past:
+            study.enqueue_trial({name: getattr(config, name) for name in space})
+        self._trial = study.ask(dict(space))
+        self._scores: list[float] = []
+        self.number = len(past) + 1
+        self.values = dict(self._trial.params)
+        self.config = config.changed(self.values)
+
+    def is_worse(self, score: float) -> bool:
+        """Take an epoch's macro-F1 on val; whether the trial's best is under the others' median."""
+        self._scores.append(score)
+        self._trial.report(score, len(self._scores))
+        return len(self._scores) < self.config.epochs and self._trial.should_prune()
+
+    def complete(self) -> Trial:
+        """As it ends by itself."""
+        kept = max(self._scores) if self.config.patience else self._scores[-1]
+        return self._ended("complete", value=kept)
+
+    def pruned(self, note: str = "") -> Trial:
+        """As it is stopped; with a note, for what its scores cannot say."""
+        return self._ended("pruned", note=note)
+
+    def _ended(
+        self, state: Literal["complete", "pruned"], value: float | None = None, note: str = ""
+    ) -> Trial:
+        return Trial(
+            number=self.number,
+            state=state,
+            values=self.values,
+            scores=tuple(self._scores),
+            value=value,
+            note=note,
+        )
+
+
+def leader(trials: Sequence[Trial]) -> Trial | None:
+    """The complete trial of the highest value, of equals the first; None without one."""
+    complete = [trial for trial in trials if trial.value is not None]
+    return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The leader of trials that have ended; raises TrainingError where none was complete."""
+    found = leader(trials)
+    if found is None:
+        raise TrainingError(
+            f"none of {len(trials)} trials ended with a finite loss; lower --learning-rate "
+            f"({trials[-1].note})"
+        )
+    return found
+
+
+def _frozen(trial: Trial, space: Space) -> FrozenTrial:
+    # Without scores TPE ranks a pruned trial last, where one that came to no number belongs.
+    scores = {} if trial.note else dict(enumerate(trial.scores, 1))
+    return create_trial(
+        state=TrialState.COMPLETE if trial.state == "complete" else TrialState.PRUNED,
+        value=trial.value,
+        params=dict(trial.values),
+        distributions=dict(space),
+        intermediate_values=scores,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """What a killed search is continued from: the trials that have ended, in one file.
+
+    run_id: where the search is recorded. open_id: where the trial that is under way is.
+    """
+
+    run_id: str = ""
+    open_id: str = ""
+    trials: tuple[Trial, ...] = ()
+
+    def save(self, path: Path) -> None:
+        """Replace what was kept; a kill at any moment leaves the older state or this one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f"{path.name}.{os.getpid()}.part")
+        with scratch.open("w", encoding="utf-8") as stream:
+            json.dump(asdict(self), stream, indent=1)
+            stream.flush()
+            os.fsync(stream.fileno())
+        scratch.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Progress":
+        """What was kept; nothing where there is none that is whole."""
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+            trials = tuple(Trial(**trial) for trial in held.pop("trials"))
+            return cls(**held, trials=trials)
+        except (OSError, ValueError, TypeError, KeyError):
+            return cls()
+
+
+def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
+    """The score of each trial in their order, and the highest of a complete one so far."""
+    figure = Figure(figsize=(8.5, 4), layout="constrained")
+    FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
+    axes = figure.add_subplot()
+    reached = [(t.number, leader(trials[: t.number])) for t in trials]
+    known = [(number, one.value or 0.0) for number, one in reached if one is not None]
+    axes.step(*zip(*known, strict=True), where="post", color="tab:blue", label="best so far")
+    complete = [(t.number, t.value) for t in trials if t.value is not None]
+    axes.plot(*zip(*complete, strict=True), "o", color="tab:blue", label="complete")
+    if pruned := [(t.number, max(t.scores)) for t in trials if t.value is None and not t.note]:
+        axes.plot(*zip(*pruned, strict=True), "x", color="grey", label="pruned, its best epoch")
+    for lost in (t.number for t in trials if t.note):
+        axes.axvline(lost, color="tab:red", linestyle=":", label="no finite loss")
+    chosen = best(trials)
+    axes.annotate(
+        f"trial {chosen.number}: {chosen.value:.3f}",
+        (chosen.number, chosen.value or 0.0),
+        textcoords="offset points",
+        xytext=(0, 8),
+        ha="center",
+    )
+    axes.margins(x=0.08, y=0.15)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="trial; the first is the recipe as given", ylabel="macro-F1 on val")
+    axes.set_title(title)
+    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    axes.legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
+    notes = ["chosen on val, where its score flatters it", "Research use only"]
+    notes += ["synthetic images"] if synthetic else []
+    figure.supxlabel(", ".join(notes), fontsize=8, color="dimgrey")
+    return figure

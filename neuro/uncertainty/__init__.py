@@ -1,0 +1,1 @@
+"""Calibration, conformal sets and out-of-scope scores."""

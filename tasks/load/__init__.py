@@ -1,0 +1,1 @@
+"""What steps read: releases, models, encoders, weights."""

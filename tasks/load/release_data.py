@@ -1,0 +1,132 @@
+"""Reading a release: the lake, its samples, and their pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.dataset import frames
+from neuro.dataset.frames import Frames, Pinned
+from neuro.duplicates import near_duplicates
+from neuro.lake import branches, releases, sample_columns
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.problems.problem import Problem
+from neuro.sample import Sample
+from neuro.splits import scheme
+from neuro.splits.scheme import OWN, Splitting
+from neuro.storage import export_target, location
+from neuro.storage.export_target import Outlet
+from tasks.record import artifacts
+from tasks.runtime import settings, shards
+from tasks.runtime.steps import step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """A release with its samples, in the row order of its frames."""
+
+    lake: Lake
+    problem: Problem
+    release: Release
+    samples: Sequence[Sample]
+    frames: Frames
+
+    @property
+    def leak(self) -> str:
+        """What must be said beside every figure from these splits, "" for nothing."""
+        shared = scheme.shared(self.samples, self.frames.groups.tolist())
+        return scheme.leak(self.frames.splitting, self.release.passport, shared)
+
+    def entered(self) -> NDArray[np.str_]:
+        """The release each sample came with, (n,) str."""
+        return np.array([sample.entered for sample in self.samples], dtype=np.str_)
+
+    def known_at(self, release: str) -> NDArray[np.bool_]:
+        """Which samples a release had already, (n,) bool."""
+        there = releases.place(self.lake, self.release)
+        names = [entry.name for entry in releases.history(there, self.problem.dataset)]
+        later = names[names.index(release) + 1 :] if release in names else []
+        return ~np.isin(self.entered(), later)
+
+
+def open_lake(uri: str | None) -> Lake:
+    """The given lake, or the one of this installation."""
+    here = settings.load()
+    return Lake(uri or here.lake, here.s3_endpoint, here.s3_deadline_s, is_alone=here.is_alone)
+
+
+def open_branch(uri: str | None, problem: Problem, name: str | None) -> Lake:
+    """The lake as a user's branch of the problem's dataset sees it; without a name, as main does.
+
+    Raises UnknownNameError.
+    """
+    lake = open_lake(uri)
+    return branches.find(lake, problem.dataset, name).lake if name else lake
+
+
+def open_outlet(where: str) -> Outlet:
+    """A folder or an s3://bucket/prefix to export to."""
+    here = settings.load()
+    if "://" in where:
+        return export_target.Bucket(location.place(where, here.s3_endpoint, here.s3_deadline_s))
+    return export_target.Folder(Path(where))
+
+
+@step(name="load release")
+def load(lake: Lake, problem: Problem, name: str | None = None, divided: Splitting = OWN) -> Loaded:
+    """Read a release (default: the current one), verify its hash and every image, open frames.
+
+    divided: the splitting that the frames say.
+    """
+    release = releases.find(lake, problem.dataset, name)
+    artifacts.label_run(problem.name, release.name, "synthetic" if release.is_synthetic else "")
+    samples = releases.samples(lake, release)
+    wanted = [sample.sample_id for sample in samples]
+    groups = _groups(lake, problem, release, samples, divided)
+    splits = scheme.divide(samples, groups.tolist(), divided)
+    pixels = frames.build(
+        Pinned(samples=samples, content_hash=release.content_hash),
+        problem,
+        lambda spec: shards.decode(lake, release, wanted, spec),
+        settings.load().home / "frames",
+    )
+    return Loaded(
+        lake=lake,
+        problem=problem,
+        release=release,
+        samples=samples,
+        frames=pixels.divided(divided, splits, groups),
+    )
+
+
+def decoded_for(loaded: Loaded, problem: Problem) -> Loaded:
+    """The same release and splitting with this problem's decoder; itself where it has that."""
+    if loaded.problem.preprocess == problem.preprocess:
+        return loaded
+    return load(loaded.lake, problem, loaded.release.name, loaded.frames.splitting)
+
+
+def _groups(
+    lake: Lake, problem: Problem, release: Release, samples: Sequence[Sample], divided: Splitting
+) -> NDArray[np.str_]:
+    """The group of each sample, (n,) str.
+
+    A permanent split needs no more than the group_id. Where a split is drawn anew, groups that a
+    later delivery has joined are one.
+    """
+    groups = np.array([sample.group_id for sample in samples], dtype=np.str_)
+    rows = np.flatnonzero(scheme.used(samples, divided))
+    anew = [samples[row] for row in rows.tolist()]
+    if len({sample.entered for sample in anew}) > 1:
+        ids = [sample.sample_id for sample in anew]
+        small, keys = (
+            sample_columns.thumbnails(lake, release, ids),
+            sample_columns.group_keys(lake, release, ids),
+        )
+        looks = near_duplicates.vectors([small[sample_id] for sample_id in ids])
+        pairs = near_duplicates.find(looks, 0, problem.groups.twin_cosine)
+        groups[rows] = scheme.joined(anew, [keys[sample_id] for sample_id in ids], pairs)
+    return groups

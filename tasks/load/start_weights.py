@@ -1,0 +1,77 @@
+"""What a training starts from: a file of weights, asked for by a person or by a champion."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from neuro.errors import ConfigError
+from neuro.models import backbone as models
+from neuro.models import load_weights as files
+from neuro.models.package import Card
+from neuro.problems.problem import Problem
+from tasks.runtime import settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What was asked for. sha256: what the file's digest must be. pretrained: the hub's file."""
+
+    weights: Path | None = None
+    sha256: str = ""
+    pretrained: bool = False
+
+
+def weights(model: str, problem: Problem, asked: Asked) -> Path | None:
+    """The file to start from, kept in the home, or None for a random start.
+
+    Refused here, before any work: a model that nobody knows, and a file that is not there, not the
+    one asked for, or not of this model for the problem's frames.
+    """
+    models.check(model)
+    if asked.pretrained and asked.weights:
+        raise ConfigError("--pretrained takes the hub's weights; give that or --weights FILE")
+    found = models.hub_weights(model) if asked.pretrained else asked.weights
+    if asked.sha256 and found is None:
+        raise ConfigError("--weights-sha256 goes with --weights FILE")
+    if found is None:
+        return None
+    if asked.sha256:
+        files.require(found, asked.sha256)
+    with torch.random.fork_rng(devices=[]):
+        n_classes = len(problem.classes)
+        start = models.build(model, problem.preprocess, n_classes=n_classes, weights=found).start
+    return _keep(found, start.sha256) if start else None
+
+
+def of_champion(card: Card) -> Path | None:
+    """The file that a champion started from, to start its successor; None for a random start."""
+    if not card.weights_sha256:
+        return None
+    path = _place(card.weights_sha256)
+    if not path.is_file():
+        raise ConfigError(
+            f"the champion started from the weights {card.weights_sha256}, and {path} is not "
+            "here; put that file there, or train by hand with neuro train --weights FILE"
+        )
+    files.require(path, card.weights_sha256)
+    return path
+
+
+def _keep(path: Path, sha256: str) -> Path:
+    """A copy that a later training by the same recipe finds, whole or not at all."""
+    kept = _place(sha256)
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".new-") as scratch:
+            copied = Path(shutil.copy(path, scratch))
+            files.require(copied, sha256)
+            copied.replace(kept)
+    files.require(kept, sha256)
+    return kept
+
+
+def _place(sha256: str) -> Path:
+    return settings.load().home / "weights" / sha256

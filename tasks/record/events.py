@@ -1,0 +1,45 @@
+"""Drift events: the only message that may start a retraining by itself."""
+
+from logging import getLogger
+
+from prefect.events import emit_event
+
+from neuro.lake import journal
+from neuro.lake.lake import Lake
+from tasks.record import artifacts
+
+DRIFT_FOUND = "neuro.drift.found"
+CLAIM = "claim"
+
+_log = getLogger(__name__)
+
+
+def emit_unclaimed(lake: Lake, problem: str) -> list[str]:
+    """Send the event of every stored verdict that no retraining has claimed yet.
+
+    An event sent while the server is down is lost, so the stored verdict is what counts; sending
+    one twice is harmless, as a retraining claims its cause first. Returns the causes.
+    """
+    if artifacts.flow_run_id() is None:
+        return []
+    claimed = {entry.body["cause"] for entry in journal.entries(lake, CLAIM)}
+    waiting = [
+        entry.body
+        for entry in journal.entries(lake, "verdict")
+        if entry.body["problem"] == problem
+        and entry.body["verdict"] == "retrain"
+        and entry.body["cause"] not in claimed
+    ]
+    for body in waiting:
+        emit_drift(problem, body["problem_reference"], body["cause"])
+    return [body["cause"] for body in waiting]
+
+
+def emit_drift(problem: str, reference: str, cause: str) -> None:
+    """Say that a problem's images have changed; ``cause`` names the stored verdict."""
+    sent = emit_event(
+        event=DRIFT_FOUND,
+        resource={"prefect.resource.id": f"neuro.drift.{problem}"},
+        payload={"problem": reference, "cause": cause},
+    )
+    _log.info("event %s for %s: %s", DRIFT_FOUND, cause, "sent" if sent else "not sent")

@@ -1,0 +1,129 @@
+"""The MLflow model registry: versions of a problem's model, champion and challenger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from neuro.errors import UnknownNameError
+from neuro.models import package
+from neuro.models.package import Package
+from tasks.record import tracking
+from tasks.runtime import settings
+
+Alias = Literal["champion", "challenger"]
+_DIGEST = "package_digest"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelVersion:
+    """One version of a problem's model. digest: of its package's manifest."""
+
+    problem: str
+    version: str
+    digest: str
+    run_id: str
+
+
+def register(run_id: str, problem: str, found: Package) -> ModelVersion:
+    """The version of the package that ``run_id`` has logged, a new one unless it has one."""
+    from mlflow.exceptions import MlflowException
+
+    held = [*tracking.client().search_model_versions(f"run_id = '{run_id}'")]
+    for version in (_described(problem, each) for each in held):
+        if version.digest == found.digest:
+            return version
+    try:
+        tracking.client().create_registered_model(_name(problem))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    version = tracking.client().create_model_version(
+        _name(problem),
+        source=f"runs:/{run_id}/package",
+        run_id=run_id,
+        tags={
+            _DIGEST: found.digest,
+            "release": str(found.card.pin["release"]),
+            "splitting": found.card.splitting,
+            **({"leak": found.card.leak} if found.card.leak else {}),
+        },
+    )
+    return _described(problem, version)
+
+
+def set_alias(model: ModelVersion, alias: Alias) -> None:
+    """Point an alias at this version."""
+    tracking.client().set_registered_model_alias(_name(model.problem), alias, model.version)
+
+
+def champion(problem: str) -> ModelVersion | None:
+    """The version that serves, or None before the first promotion."""
+    return _by_alias(problem, "champion")
+
+
+def find(problem: str, name: str) -> ModelVersion:
+    """A version by number or alias. Raises UnknownNameError."""
+    from mlflow.exceptions import MlflowException
+
+    if name in ("champion", "challenger"):
+        found = _by_alias(problem, name)
+        if found is not None:
+            return found
+    else:
+        try:
+            return _described(problem, tracking.client().get_model_version(_name(problem), name))
+        except MlflowException:
+            pass
+    raise UnknownNameError(
+        f"problem {problem} has no model {name!r}; give champion, challenger or a version number, "
+        "or train one with `neuro train`"
+    )
+
+
+def fetch(model: ModelVersion) -> Package:
+    """The package of a version: from this machine if it is whole here, else from the server."""
+    folder = packages() / model.digest[:16]
+    if not folder.exists():
+        from mlflow.artifacts import download_artifacts
+
+        packages().mkdir(parents=True, exist_ok=True)
+        fetched = download_artifacts(
+            artifact_uri=f"runs:/{model.run_id}/package",
+            dst_path=str(packages() / f".fetch-{model.digest[:16]}"),
+            tracking_uri=settings.load().mlflow_tracking_uri,
+        )
+        package.open_verified(Path(fetched), expected=model.digest)
+        Path(fetched).rename(folder)
+    return package.open_verified(folder, expected=model.digest)
+
+
+def packages() -> Path:
+    """Where packages lie on this machine, each in a folder named by its digest."""
+    return settings.load().home / "packages"
+
+
+def _by_alias(problem: str, alias: str) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = tracking.client().get_model_version_by_alias(_name(problem), alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+    return _described(problem, found)
+
+
+def _described(problem: str, version: Any) -> ModelVersion:
+    tags: Mapping[str, str] = version.tags
+    return ModelVersion(
+        problem=problem,
+        version=str(version.version),
+        digest=tags[_DIGEST],
+        run_id=str(version.run_id),
+    )
+
+
+def _name(problem: str) -> str:
+    return f"neuro-{problem}"

@@ -1,0 +1,251 @@
+"""MLflow runs: what was trained on what, how, and how well. Outside a flow run, nothing."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuro.errors import TrainingError
+from neuro.lake.releases import Release
+from neuro.sample import Metric
+from neuro.training.trainer import Epoch
+from tasks.record import artifacts
+from tasks.runtime import settings
+
+if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a second
+    from matplotlib.figure import Figure
+
+_log = logging.getLogger(__name__)
+_CHECKPOINT_BYTES = 256_000_000  # a larger last state is not kept
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """An open MLflow run; run_id is "" where nothing is recorded."""
+
+    run_id: str
+
+    @property
+    def url(self) -> str:
+        """Where a person reads the run, "" where nothing is recorded."""
+        if not self.run_id:
+            return ""
+        run = client().get_run(self.run_id)
+        base = settings.load().mlflow_tracking_uri
+        return f"{base}/#/experiments/{run.info.experiment_id}/runs/{self.run_id}"
+
+
+@cache
+def client() -> Any:
+    """The MLflow client of this process. MLflow takes seconds to import: only when needed."""
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=settings.load().mlflow_tracking_uri)
+
+
+@contextmanager
+def run(experiment: str, name: str, tags: Mapping[str, str], again: str = "") -> Iterator[Run]:
+    """Open a run of an experiment; it ends FINISHED, or FAILED if the body raises.
+
+    again: id of a run that goes on, where it is still known; else a new one is opened.
+    """
+    flow_run = artifacts.flow_run_id()
+    if flow_run is None:
+        yield Run(run_id="")
+        return
+    run_id = _reopened(again, name) or _created(experiment, name, {**tags, **_origin(flow_run)})
+    status = "FAILED"
+    try:
+        yield Run(run_id=run_id)
+        status = "FINISHED"
+    finally:
+        client().set_terminated(run_id, status)
+
+
+def _created(experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    found = client().get_experiment_by_name(experiment)
+    experiment_id = found.experiment_id if found else client().create_experiment(experiment)
+    return str(client().create_run(experiment_id, run_name=name, tags=tags).info.run_id)
+
+
+def _reopened(run_id: str, name: str) -> str:
+    """The id, where that run is running again; "" where it is not known."""
+    from mlflow.exceptions import MlflowException
+
+    if not run_id:
+        return ""
+    try:
+        client().update_run(run_id, status="RUNNING", name=name)
+    except MlflowException:
+        return ""
+    return run_id
+
+
+def _origin(flow_run: str) -> dict[str, str]:
+    here = settings.load()
+    return {
+        "prefect.flow_run_id": flow_run,
+        "mlflow.source.git.commit": here.revision,
+        "lock_hash": here.lock_hash,
+        "notice": artifacts.RESEARCH_USE,
+    }
+
+
+def log_data(run: Run, release: Release) -> None:
+    """The dataset input: which release, and its content hash."""
+    if not run.run_id:
+        return
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = {"lake": settings.load().lake, **release.pin()}
+    dataset = Dataset(
+        name=release.name,
+        digest=release.content_hash[:36],  # the column is no longer
+        source_type="neuro_release",
+        source=str(source),
+    )
+    tags = [InputTag("mlflow.data.context", "training")]
+    client().log_inputs(run.run_id, datasets=[DatasetInput(dataset, tags)])
+    log_params(run, {"release": release.name, "content_hash": release.content_hash})
+
+
+def runs_on(content_hashes: Sequence[str]) -> list[dict[str, str]]:
+    """Every recorded run that read a release of such content; none where no server is known."""
+    if not content_hashes or not settings.load().mlflow_tracking_uri:
+        return []
+    found = []
+    for experiment in client().search_experiments():
+        for content_hash in content_hashes:
+            wanted = f"params.content_hash = '{content_hash}'"
+            for run in client().search_runs([experiment.experiment_id], filter_string=wanted):
+                name = str(run.info.run_name)
+                found.append({"run_id": str(run.info.run_id), "name": name})
+    return found
+
+
+def drop_page(problem: str, window: str) -> int:
+    """Remove the page of a drift window from every run that keeps it; returns how many did."""
+    if not settings.load().mlflow_tracking_uri:
+        return 0
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    if (found := client().get_experiment_by_name(drift_experiment(problem))) is None:
+        return 0
+    page, dropped = drift_page(problem, window), 0
+    for run in client().search_runs([found.experiment_id], f"attributes.run_name = '{window}'"):
+        if page in {artifact.path for artifact in client().list_artifacts(run.info.run_id)}:
+            where = get_artifact_repository(run.info.artifact_uri, client().tracking_uri)
+            where.delete_artifacts(page)  # type: ignore[no-untyped-call]  # MLflow leaves it so
+            dropped += 1
+    return dropped
+
+
+def drift_experiment(problem: str) -> str:
+    """The experiment of a problem's drift checks; a run of it is named like its window."""
+    return f"{problem}-drift"
+
+
+def drift_page(problem: str, window: str) -> str:
+    """The file name of a window's page."""
+    return f"{problem}-{window}.html"
+
+
+def log_params(run: Run, values: Mapping[str, Any]) -> None:
+    """Parameters, in one call."""
+    if not run.run_id:
+        return
+    from mlflow.entities import Param
+
+    params = [Param(name, str(value)) for name, value in values.items()]
+    client().log_batch(run.run_id, params=params)
+
+
+def log_epoch(run: Run, epoch: Epoch, system: Mapping[str, float]) -> None:
+    """The figures of one epoch and of the system, in one call, and a line for a person."""
+    _log.info(
+        "epoch %d/%d: loss %.3f, validation accuracy %.3f, macro-F1 %.3f, %.0f images/s",
+        epoch.number,
+        epoch.epochs,
+        epoch.loss,
+        epoch.accuracy,
+        epoch.macro_f1,
+        epoch.images_per_s,
+    )
+    record_epoch(run, epoch, system)
+
+
+def record_epoch(run: Run, epoch: Epoch, system: Mapping[str, float]) -> None:
+    """The figures of one epoch and of the system, in one call."""
+    figures = {k: v for k, v in asdict(epoch).items() if k not in ("number", "epochs")}
+    log_values(run, {**figures, **system}, step=epoch.number)
+
+
+def epochs_of(run: Run) -> int:
+    """How many epochs are told of the run already."""
+    if not run.run_id:
+        return 0
+    return max((each.step for each in client().get_metric_history(run.run_id, "loss")), default=0)
+
+
+def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
+    """Metrics of a split with the ends of their intervals."""
+    ends = {
+        f"{split}_{metric.name}{end}": value
+        for metric in found
+        for end, value in (("", metric.value), ("_low", metric.low), ("_high", metric.high))
+    }
+    log_values(run, ends, step=0)
+
+
+def log_checkpoint(run: Run, path: Path) -> None:
+    """The last state of a training as checkpoint/training.pt, unless it is too large to keep."""
+    if not run.run_id or not path.is_file():
+        return
+    if (size := path.stat().st_size) > _CHECKPOINT_BYTES:
+        _log.info("the last state, of %.0f MB, is not kept: the package is", size / 1e6)
+        return
+    log_files(run, path, "checkpoint")
+
+
+def log_figure(run: Run, figure: "Figure", name: str) -> None:
+    """A figure as an artifact."""
+    if run.run_id:
+        client().log_figure(run.run_id, figure, name)
+
+
+def log_files(run: Run, path: Path, where: str) -> None:
+    """A file or folder as artifacts below ``where``."""
+    if not run.run_id:
+        return
+    if path.is_dir():
+        client().log_artifacts(run.run_id, str(path), where)
+    else:
+        client().log_artifact(run.run_id, str(path), where or None)
+
+
+def tag(run: Run, values: Mapping[str, str]) -> None:
+    """Tags, which may change; in one call."""
+    if not run.run_id:
+        return
+    from mlflow.entities import RunTag
+
+    client().log_batch(run.run_id, tags=[RunTag(name, value) for name, value in values.items()])
+
+
+def log_values(run: Run, figures: Mapping[str, float], *, step: int) -> None:
+    """Figures of a step, in one call; raises TrainingError for one that is not finite."""
+    if not run.run_id:
+        return
+    from mlflow.entities import Metric as Point
+
+    if wrong := [name for name, value in figures.items() if not math.isfinite(value)]:
+        # MLflow would store them as 1.8e308, in silence.
+        raise TrainingError(f"{', '.join(wrong)} is not finite at step {step}; nothing is recorded")
+    now = int(time.time() * 1000)
+    points = [Point(name, value, now, step) for name, value in figures.items()]
+    client().log_batch(run.run_id, metrics=points)

@@ -1,0 +1,72 @@
+"""What a training or an evaluation shows, in the Prefect run and in MLflow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from neuro.evaluation import evaluate
+from neuro.evaluation.baselines import Baseline
+from neuro.evaluation.evaluate import Evaluation
+from neuro.training.trainer import Epoch
+from tasks import baselines
+from tasks.load.release_data import Loaded
+from tasks.record import artifacts, tracking
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What is said beside figures. note: what flatters them, "" for nothing."""
+
+    title: str
+    is_synthetic: bool
+    note: str = ""
+    beside: Sequence[Baseline] = ()
+
+    @property
+    def said(self) -> str:
+        """The title with what must be said beside it."""
+        said = self.title + (" (synthetic images)" if self.is_synthetic else "")
+        return said + (f"; {self.note}" if self.note else "")
+
+
+def run_tags(loaded: Loaded) -> dict[str, str]:
+    """What an MLflow run says of its data, and of a leak that stands beside all its figures."""
+    tags = {"problem": loaded.problem.name, "release": loaded.release.name}
+    tags |= {"splitting": str(loaded.frames.splitting)}
+    return tags | ({"leak": loaded.leak} if loaded.leak else {})
+
+
+def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
+    """Metrics, baselines, confusion matrix and curves by class, in Prefect and in MLflow."""
+    from neuro.training import (
+        figures,  # matplotlib and scikit-learn: a second, when the training is over
+    )
+
+    rows = [
+        {"metric": m.name, "value": round(m.value, 4), "low": round(m.low, 4)}
+        | {"high": round(m.high, 4), "n": m.n, "groups": m.groups}
+        for m in found.metrics
+    ]
+    artifacts.table(f"metrics-{found.split}", rows, shown.said)
+    baselines.show(run, found.metrics, shown.beside, on=found.split, title=shown.said)
+    for kind, draw in (("confusion", evaluate.draw_confusion), ("curves", figures.draw_curves)):
+        figure = draw(found, title=shown.title, synthetic=shown.is_synthetic, note=shown.note)
+        _picture(run, figure, f"{kind}_{found.split}", shown.said)
+
+
+def show_learning(run: tracking.Run, epochs: Sequence[Epoch], shown: Shown) -> None:
+    """How the training went, as a picture, in the Prefect run and in MLflow."""
+    from neuro.training import figures
+
+    figure = figures.draw_learning(
+        epochs, title=shown.title, synthetic=shown.is_synthetic, note=shown.note
+    )
+    _picture(run, figure, "learning", shown.said)
+
+
+def _picture(run: tracking.Run, figure: "Figure", name: str, said: str) -> None:
+    artifacts.picture(name, figure, said)
+    tracking.log_figure(run, figure, f"{name}.png")

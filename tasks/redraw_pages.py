@@ -1,0 +1,73 @@
+"""Pages that an erasure took away, drawn again from what is left: of a window, of a release."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from logging import getLogger
+from pathlib import Path
+
+from monitoring.verdicts import DriftConfig
+from neuro.erasure.erase import Erased
+from neuro.errors import NeuroError
+from neuro.lake import erasure, releases
+from neuro.lake.lake import Lake
+from neuro.problems import problem as problems
+from tasks import drift, explore, featurize, passport
+from tasks.load import models, release_data
+from tasks.record import registry
+
+_log = getLogger(__name__)
+
+
+def pages(lake: Lake, done: Erased) -> Erased:
+    """Draw each page again. No verdict is recorded and no event sent: nothing new has happened.
+
+    In ``removed``, ``redrawn`` lists the pages, and ``redraw`` the commands of those that could not
+    be drawn, such as those whose model is gone or whose window is empty now.
+    """
+    drawn, left = set[str](), set[str]()
+    for page in done.removed["pages"]:
+        try:
+            drawn |= {str(again) for again in _of_release(lake, Path(page))}
+        except (NeuroError, OSError) as error:
+            _log.warning("the page %s is not drawn again: %s", page, error)
+            left.add(explore.command(Path(page)))
+    for page in done.removed["redraw"]:
+        try:
+            drawn.add(str(_draw(lake, page)))
+        except (NeuroError, OSError) as error:
+            _log.warning("the page of `%s` is not drawn again: %s", page["command"], error)
+            left.add(page["command"])
+    told = {"redrawn": sorted(drawn), "redraw": sorted(left)}
+    return replace(done, removed={**done.removed, **told})
+
+
+def _of_release(lake: Lake, page: Path) -> list[Path]:
+    """The passport or exploration of what superseded a release, where the page showed one."""
+    every = {
+        name: release
+        for dataset in erasure.datasets(lake)
+        for name, release in releases.known(lake, dataset).items()
+    }
+    gone = every.get(page.stem)
+    heir = every.get(gone.superseded_by) if gone else None
+    if heir is None:
+        return []
+    if page == passport.page_path(page.stem):
+        return [passport.draw(lake, heir)]
+    if page == explore.page_path(page.parent.name, page.stem):
+        return [explore.draw(release_data.load(lake, problems.load(page.parent.name), heir.name))]
+    return []
+
+
+def _draw(lake: Lake, page: Mapping[str, str]) -> Path:
+    question = problems.load(page["problem"])
+    model = models.load(question, _named(page["model"]))
+    loaded = release_data.load(lake, model.asked(question))
+    featurize.describe(loaded)
+    compared = drift.observe(loaded, model, page.get("window"), float(page.get("days", 0)))
+    return drift.report(loaded, model, compared, drift.judge(compared, DriftConfig()))
+
+
+def _named(version: str) -> str:
+    """A registered version's number, or the folder of the package with this digest."""
+    return version if version.isdigit() else str(registry.packages() / version[:16])

@@ -1,0 +1,1 @@
+"""What a step is, the settings, and where shards run."""

@@ -1,0 +1,96 @@
+"""A step: a Prefect task inside a flow run, a plain call outside one.
+
+Decided here and nowhere else, so that `--local` and the recorded flow are one composition.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import update_wrapper
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+
+from tasks.runtime import runners, settings
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+Shard = TypeVar("Shard")
+
+
+class Step(Generic[P, R]):
+    """A function that a flow may call with or without a server."""
+
+    __name__: str
+
+    def __init__(self, function: Callable[P, R], **options: Any) -> None:
+        # Without NO_CACHE Prefect pickles and hashes every argument, images too, and keeps nothing.
+        self.function = function
+        self.task = task(**{"cache_policy": NO_CACHE, **options})(function)
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function's value; its exceptions pass unchanged."""
+        if FlowRunContext.get() is None:
+            return self.function(*args, **kwargs)
+        return self.task(*args, **kwargs)
+
+    def each(
+        self: "Step[Concatenate[Shard, Q], R]",
+        shards: Iterable[Shard],
+        *same: Q.args,
+        **named: Q.kwargs,
+    ) -> list[R]:
+        """One call per shard, in the order of the shards; the other arguments are the same for all.
+
+        On the flow's task runner inside a run, in threads of this process outside.
+        """
+        return list(self.stream(shards, *same, **named))
+
+    def stream(
+        self: "Step[Concatenate[Shard, Q], R]",
+        shards: Iterable[Shard],
+        *same: Q.args,
+        **named: Q.kwargs,
+    ) -> Iterator[R]:
+        """What ``each`` returns, one by one: a bounded number are under way or wait."""
+        run = FlowRunContext.get()
+        if run is None:
+            yield from self._threaded(shards, *same, **named)
+            return
+        limit = runners.ahead()
+        waiting: deque[PrefectFuture[R]] = deque()
+        for shard in shards:
+            with runners.light(run):
+                waiting.append(self.task.submit(shard, *same, **named))
+            if len(waiting) >= limit:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _threaded(
+        self: "Step[Concatenate[Shard, Q], R]",
+        shards: Iterable[Shard],
+        *same: Q.args,
+        **named: Q.kwargs,
+    ) -> Iterator[R]:
+        waiting: deque[Future[R]] = deque()
+        pool = ThreadPoolExecutor(settings.cores())
+        try:
+            for shard in shards:
+                waiting.append(pool.submit(self.function, shard, *same, **named))
+                if len(waiting) >= 2 * settings.cores():
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def step(**options: Any) -> Callable[[Callable[P, R]], Step[P, R]]:
+    """Decorate a function; ``options`` are those of ``prefect.task``, retries count in runs."""
+    return lambda function: Step(function, **options)

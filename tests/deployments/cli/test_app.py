@@ -1,0 +1,146 @@
+"""The command line: bad requests end with one message, a remedy and the promised exit code."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from neuro.problems import problem as problems
+
+
+def neuro(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NEURO_", "PREFECT_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "deployments.cli.app", *arguments],
+        cwd=cwd,
+        env=environment | {"COLUMNS": "400", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
+    done = neuro("problem", "list", "--json", cwd=tmp_path)
+    assert [row["problem"] for row in json.loads(done.stdout)] == problems.builtin_names()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["problem", "show", "brian"], "did you mean 'brain'"),
+        (["train", "--model", "resnet_smal", "--local"], "resnet_small"),
+        (["train", "--epochs", "0", "--local"], "epochs must be"),
+        (["train", "--preset", "fastest", "--local"], "choose one of fast, default, best"),
+        (["train", "--model", "resnet18", "--pretrained", "--local"], "timm/resnet18.a1_in1k from"),
+        (["releases", "--problem", "missing.toml"], "missing.toml does not exist"),
+        (["passport"], "neuro ingest"),
+        (["diff", "brain-0001-00000000"], "neuro ingest"),
+        (["export", "current", "out", "--size-px", "128"], "needs --preprocessed"),
+        (["branch", "create", "a/b"], "letters, digits"),
+        (["branch", "drop", "trial"], "neuro branch create trial"),
+        (["erase", "--reason", "x", "--local"], "either --group or --sample"),
+        (["erase", "--lift", "9f2c41d0", "--reason", "x"], "neuro journal erasure"),
+        (["erase", "--lift", "9f2c41d0", "--group", "a", "--reason", "x"], "goes alone"),
+        (["ingest", "nowhere", "--local"], "is no folder"),
+        (["problem", "init", "nowhere"], "is no folder"),
+        (["ingest", "https://example.org/in.zip", "--local"], "is no s3:// address"),
+        (["demo", "--data", "nowhere"], "nowhere is no folder"),
+        (["demo"], "prefect.yaml"),
+        (["features", "show", "tumb"], "neuro ingest"),
+        (["similar", "9f2c41d07a55e3b8", "-n", "0"], "-n must be 1 to 100"),
+        (["similar", "scan.png"], "neuro ingest"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_bad_request_names_the_remedy_and_ends_with_2(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = neuro(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_archive_that_points_outside_ends_with_2_and_leaves_nothing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.writestr("../../evil.png", b"x")
+    done = neuro("ingest", "in.zip", "--local", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "points outside the archive" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["in.zip"]
+
+
+def test_a_problem_is_drafted_once_and_then_refused(tmp_path: Path) -> None:
+    for number, label in enumerate(("cyst", "clear")):
+        (tmp_path / "wrist" / label).mkdir(parents=True)
+        picture = Image.linear_gradient("L").rotate(90 * number)
+        picture.save(tmp_path / "wrist" / label / "a.png")
+    done = neuro("problem", "init", "wrist", "--json", cwd=tmp_path)
+    said = json.loads(done.stdout)
+    assert set(said) == {"path", "problem", "inferred", "not_inferred"}
+    assert problems.load(str(tmp_path / said["path"])).classes == ("clear", "cyst")
+    again = neuro("problem", "init", "wrist", cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "wrist.toml exists" in again.stderr
+
+
+def test_what_could_not_be_told_is_said_on_the_terminal(tmp_path: Path) -> None:
+    for label in ("cyst", "clear"):
+        (tmp_path / "wrist" / label).mkdir(parents=True)
+        (tmp_path / "wrist" / label / "a[1].png").write_bytes(b"no image")
+    done = neuro("problem", "init", "wrist", "--out", "mine.toml", cwd=tmp_path)
+    assert done.returncode == 0
+    for word in ("intended_use", "licence", "safety-critical", "no image of the sample"):
+        assert word in done.stderr
+
+
+def test_an_unknown_class_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scans" / "gliomas").mkdir(parents=True)
+    (tmp_path / "scans" / "gliomas" / "a.png").write_bytes(b"x")
+    done = neuro("ingest", "scans", "--local", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "'gliomas'" in done.stderr
+
+
+def test_without_a_server_the_message_says_how_to_start_one(tmp_path: Path) -> None:
+    done = neuro("drift", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "neuro up" in done.stderr
+    assert "--local" in done.stderr
+
+
+def test_status_without_a_stack_is_a_no(tmp_path: Path) -> None:
+    assert neuro("status", cwd=tmp_path).returncode == 3
+
+
+def test_nothing_is_left_behind_by_a_refused_command(tmp_path: Path) -> None:
+    neuro("passport", cwd=tmp_path)
+    neuro("drift", cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_conflict_is_listed_shown_and_settled(tmp_path: Path) -> None:
+    for folder, label in (("one", "glioma"), ("two", "pituitary")):
+        (tmp_path / folder / label).mkdir(parents=True)
+        noise = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / folder / label / "a.png")
+        assert neuro("ingest", folder, "--local", cwd=tmp_path).returncode == 0
+    (row,) = json.loads(neuro("quarantine", "list", "--json", cwd=tmp_path).stdout)
+    assert (row["reason"], row["label"]) == ("label_conflict", "pituitary")
+    shown = neuro("quarantine", "show", row["sha256"], "--out", "a.bin", "--json", cwd=tmp_path)
+    assert json.loads(shown.stdout)["held"][0]["label"] == "glioma"
+    assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "two/pituitary/a.png").read_bytes()
+    choice = ("--label", "pituitary", "--who", "A", "--json")
+    done = neuro("quarantine", "release", row["sha256"][:8], *choice, cwd=tmp_path)
+    assert json.loads(done.stdout)["released"] == [row["sha256"]]
+    assert json.loads(neuro("quarantine", "list", "--json", cwd=tmp_path).stdout) == []
+    (entry,) = json.loads(neuro("quarantine", "list", "--decided", "--json", cwd=tmp_path).stdout)
+    assert (entry["action"], entry["who"], entry["label"]) == ("release", "A", "pituitary")

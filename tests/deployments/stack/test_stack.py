@@ -1,0 +1,241 @@
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.stack import processes, stack
+from deployments.stack.stack import Stack, StackConfig
+from neuro.errors import ConfigError, ServerError
+from tasks.runtime import settings
+
+FLOW = """
+import logging, time
+from prefect import flow
+from tasks.runtime.steps import step
+
+@step()
+def greet(name: str) -> None:
+    logging.getLogger("neuro.greeting").info("the library greets %s", name)
+
+@flow(name="hello")
+def hello(name: str = "you", seconds: float = 0) -> None:
+    greet(name)
+    time.sleep(seconds)
+"""
+PREFECT_YAML = """
+name: tiny
+pull:
+  - prefect.deployments.steps.set_working_directory:
+      directory: "{{ $NEURO_PROJECT }}"
+deployments:
+  - name: hello
+    entrypoint: hello.py:hello
+    work_pool: {name: local}
+"""
+PREFECT_PLUGINS = "[tool.prefect.plugins]\nenabled = true\n"
+RUNNING = """
+import sys, time
+from pathlib import Path
+from deployments import stack
+with stack.running(stack.StackConfig(project=Path.cwd()), print) as up:
+    print("standing", up.mark, flush=True)
+    time.sleep(600)
+"""
+
+
+def silent(message: str) -> None:
+    """Nobody reads the progress of a test."""
+
+
+def make_project(folder: Path) -> Path:
+    (folder / "hello.py").write_text(FLOW)
+    (folder / "prefect.yaml").write_text(PREFECT_YAML)
+    (folder / "pyproject.toml").write_text(PREFECT_PLUGINS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def standing(project: Path) -> Iterator[Stack]:
+    yield stack.up(StackConfig(project=project), silent)
+    stack.down(stack.state_file(project), silent)
+
+
+def ask(up: Stack, path: str, body: dict[str, Any]) -> Any:
+    answer = httpx.post(up.prefect_api_url + path, json=body, timeout=30, trust_env=False)
+    return answer.raise_for_status().json()
+
+
+def wait_for(value: Callable[[], Any], seconds: float = 120) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := value()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return found
+
+
+def prefect(up: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Typed in the project's folder by somebody who exported nothing."""
+    environment = settings.inherited({})
+    for name in ("PREFECT_PLUGINS_ENABLED", "PREFECT_HOME"):
+        environment.pop(name)
+    command = [str(Path(sys.executable).with_name("prefect")), *arguments]
+    return subprocess.run(
+        command, cwd=up.project, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def start_long_run(up: Stack) -> None:
+    prefect(up, "deployment", "run", "hello", "-p", "seconds=600")
+    is_running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+    assert wait_for(lambda: ask(up, "/flow_runs/filter", is_running))
+
+
+@pytest.mark.server
+def test_a_bare_deployment_name_starts_a_run_and_our_logs_are_on_its_page(standing: Stack) -> None:
+    done = prefect(standing, "deployment", "run", "hello", "-p", "name=Ada", "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = wait_for(
+        lambda: [
+            log for log in ask(standing, "/logs/filter", {}) if "greets Ada" in log["message"]
+        ],
+        seconds=20,
+    )
+    assert [line["name"] for line in lines] == ["neuro.greeting"]
+
+
+@pytest.mark.server
+def test_mlflow_serves_artifacts_itself(standing: Stack) -> None:
+    answer = httpx.get(
+        f"{standing.mlflow_tracking_uri}/api/2.0/mlflow/experiments/get?experiment_id=0",
+        trust_env=False,
+    )
+    assert answer.json()["experiment"]["artifact_location"].startswith("mlflow-artifacts:")
+
+
+@pytest.mark.server
+def test_the_state_file_is_for_its_owner_alone(standing: Stack, project: Path) -> None:
+    path = stack.state_file(project)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stack.read(path) == standing
+
+
+@pytest.mark.server
+def test_a_second_stack_in_the_same_folder_is_refused(standing: Stack, project: Path) -> None:
+    with pytest.raises(ServerError, match=r"up already.*neuro down"):
+        stack.up(StackConfig(project=project), silent)
+    assert all(stack.status(standing).values())
+
+
+@pytest.mark.server
+def test_down_ends_the_runs_too_and_frees_the_ports(standing: Stack, project: Path) -> None:
+    start_long_run(standing)
+    stack.down(stack.state_file(project), silent)
+    assert processes.marked(standing.mark) == set()
+    assert not stack.state_file(project).exists()
+    for url in (standing.prefect_api_url, standing.mlflow_tracking_uri):
+        with socket.socket() as caller:
+            assert caller.connect_ex((processes.HOST, httpx.URL(url).port or 0)) != 0
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_up_clears_a_killed_stack_and_closes_its_run(tmp_path: Path) -> None:
+    config = StackConfig(project=make_project(tmp_path))
+    first = stack.up(config, silent)
+    start_long_run(first)
+    for name in ("prefect", "worker"):
+        os.kill(first.pids[name], signal.SIGKILL)
+    second = stack.up(config, silent)
+    try:
+        assert processes.marked(first.mark) == set()
+        assert [run["state_type"] for run in ask(second, "/flow_runs/filter", {})] == ["CRASHED"]
+    finally:
+        stack.down(stack.state_file(tmp_path), silent)
+
+
+@pytest.mark.server
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_block_stops_everything(tmp_path: Path, sign: signal.Signals) -> None:
+    command = [sys.executable, "-c", RUNNING]
+    with subprocess.Popen(
+        command, cwd=make_project(tmp_path), stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        mark = next(line for line in program.stdout if line.startswith("standing")).split()[1]
+        program.send_signal(sign)
+        program.wait(60)
+    assert processes.marked(mark) == set()
+    assert not stack.state_file(tmp_path).exists()
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_flow_that_does_not_load_is_shown_and_nothing_stays_up(tmp_path: Path) -> None:
+    (make_project(tmp_path) / "hello.py").write_text("raise RuntimeError('broken flow')")
+    marks = []
+
+    def remember(message: str) -> None:
+        found = stack.read(stack.state_file(tmp_path))
+        marks.extend([found.mark] if found else [])
+
+    with pytest.raises(ServerError, match=r"(?s)were not applied.*Could not find object 'hello'"):
+        stack.up(StackConfig(project=tmp_path), remember)
+    assert marks
+    assert processes.marked(marks[0]) == set()
+    assert not stack.state_file(tmp_path).exists()
+
+
+def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    with socket.create_server((processes.HOST, 0)) as holder:
+        port = holder.getsockname()[1]
+        with pytest.raises(ServerError, match=f"port {port} "):
+            stack.up(StackConfig(project=project, mlflow_port=port), silent)
+    assert not (tmp_path / ".neuro").exists()
+
+
+def test_a_folder_without_prefect_yaml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"holds no prefect.yaml; run this in the project"):
+        StackConfig(project=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("prefect_port", 0), ("mlflow_port", 70000), ("worker_limit", 0)]
+)
+def test_a_wrong_number_names_its_field(tmp_path: Path, field: str, value: int) -> None:
+    values: dict[str, Any] = {"project": make_project(tmp_path), field: value}
+    with pytest.raises(ConfigError, match=field):
+        StackConfig(**values)
+
+
+def test_down_without_a_stack_says_so(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert stack.down(stack.state_file(tmp_path), said.append) is False
+    assert said == ["no stack is up in this folder"]
+
+
+def test_a_dead_stack_is_all_dead(tmp_path: Path) -> None:
+    path = tmp_path / "stack.json"
+    record = dict.fromkeys(
+        ("project", "home", "lake", "prefect_api_url", "mlflow_tracking_uri"), "x"
+    )
+    # The number is this living process: without the mark it is not the stack's.
+    path.write_text(json.dumps({**record, "mark": "gone", "pids": {"worker": os.getpid()}}))
+    found = stack.read(path)
+    assert isinstance(found, Stack)
+    assert stack.status(found) == {"worker": False}

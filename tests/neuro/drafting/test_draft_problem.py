@@ -1,0 +1,218 @@
+"""Each of the five shapes is drafted, and the draft reads its folder as a person would."""
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from neuro.drafting import draft_problem
+from neuro.drafting.draft_problem import Draft
+from neuro.errors import ConfigError
+from neuro.ingest import delivery
+from neuro.ingest.delivery import Item
+from neuro.problems import problem
+
+Deliver = Callable[[str, Mapping[str, bytes]], Path]
+Dicom = Callable[..., bytes]
+Png = Callable[[int], bytes]
+
+REAL = os.environ.get("NEURO_REAL_DATA", "")
+needs_real = pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no real folders here")
+
+
+def csv(*lines: str) -> bytes:
+    return "\n".join(lines).encode()
+
+
+def loaded(folder: Path, tmp_path: Path) -> tuple[Draft, dict[str, Item]]:
+    """Draft, write, load the file as a user would, and read the folder with it."""
+    drafted = draft_problem.draft(folder)
+    draft_problem.write(drafted, tmp_path / "own.toml")
+    own = problem.load(str(tmp_path / "own.toml"))
+    assert own == drafted.problem
+    return drafted, {item.source_name: item for item in delivery.read(folder, own).items}
+
+
+def key_of(dataset: str, group: str) -> str:
+    return hashlib.sha256(f"{dataset}/{group}".encode()).hexdigest()
+
+
+def test_class_folders(deliver: Deliver, png: Png, tmp_path: Path) -> None:
+    names = ["cyst/a.png", "cyst/b.png", "normal tissue/c.png"]
+    folder = deliver("Wrist 2026", {name: png(n) for n, name in enumerate(names)})
+    drafted, items = loaded(folder, tmp_path)
+    assert [item.label for item in items.values()] == ["cyst", "cyst", "normal tissue"]
+    assert drafted.problem.name == drafted.problem.dataset == "wrist_2026"
+    assert drafted.problem.classes == ("cyst", "normal tissue")
+    assert drafted.inferred["question"] == "two classes"
+    assert any("only twins are joined" in point for point in drafted.not_inferred)
+
+
+def test_split_and_class_folders_with_the_patient_in_the_name(
+    deliver: Deliver, png: Png, tmp_path: Path
+) -> None:
+    names = {
+        "Training/bad/person1_bacteria_1.png": ("bad", "train", "person1"),
+        "Training/bad/person1_virus_2.png": ("bad", "train", "person1"),
+        "Training/good/person2_3.png": ("good", "train", "person2"),
+        "Testing/bad/person123_bacteria_45.png": ("bad", "test", "person123"),
+        "Testing/good/person12_45.png": ("good", "test", "person12"),
+    }
+    folder = deliver("in", {name: png(n) for n, name in enumerate(names)})
+    drafted, items = loaded(folder, tmp_path)
+    expected = {n: (label, to, key_of("in", who)) for n, (label, to, who) in names.items()}
+    read = {n: (i.label, i.given_split, i.group_key) for n, i in items.items()}
+    assert read == expected
+    assert drafted.problem.groups.pattern == r"^(person\d+)"
+    assert any(r"^(person\d+) finds the patient" in point for point in drafted.not_inferred)
+
+
+def test_flat_images_with_a_table(deliver: Deliver, png: Png, tmp_path: Path) -> None:
+    table = csv(
+        "lesion_id,image_id,dx,dx_type,age,fold",
+        "L1,I1,mel,histo,40.5,train",
+        "L1,I2,mel,histo,40.5,train",
+        "L2,I3,nv,follow_up,31.0,Test",
+        "L3,I4,nv,follow_up,,Test",
+        "L4,I9,df,follow_up,,train",
+        "L5,I8,df,histo,,train",
+    )
+    folder = deliver("in", {f"I{n}.png": png(n) for n in range(1, 5)} | {"labels.csv": table})
+    drafted, items = loaded(folder, tmp_path)
+    assert [(i.label, i.given_split) for i in items.values()] == [
+        ("mel", "train"),
+        ("mel", "train"),
+        ("nv", "test"),
+        ("nv", "test"),
+    ]
+    groups = [key_of("in", lesion) for lesion in ("L1", "L1", "L2", "L3")]
+    assert [item.group_key for item in items.values()] == groups
+    assert drafted.problem.classes == ("df", "mel", "nv")
+    assert any("dx_type, age of labels.csv" in point for point in drafted.not_inferred)
+
+
+@pytest.mark.parametrize("key", ["SOPInstanceUID", "PatientID"])
+def test_a_dicom_tree(deliver: Deliver, dicom: Dicom, tmp_path: Path, key: str) -> None:
+    where = {"10/1/a": ("1.2.1", "10"), "10/1/b": ("1.2.2", "10"), "20/1/a": ("1.2.3", "20")}
+    where |= {"30/1/a": ("1.2.4", "30")}
+    files = {
+        name: dicom(SOPInstanceUID=uid, PatientID=patient) for name, (uid, patient) in where.items()
+    }
+    ids = [uid if key == "SOPInstanceUID" else patient for uid, patient in where.values()]
+    labels = ["1", "1", "0", "0"]
+    lines = [f"{i},{label}" for i, label in zip(ids, labels, strict=True)]
+    folder = deliver("in", files | {"truth.csv": csv("who,outcome", *lines)})
+    drafted, items = loaded(folder, tmp_path)
+    assert drafted.problem.layout.key == key
+    assert [item.label for item in items.values()] == labels
+    patients = [key_of("in", patient) for _, patient in where.values()]
+    assert [item.group_key for item in items.values()] == patients
+    assert any("numbers that group images" in point for point in drafted.not_inferred)
+    assert (drafted.problem.preprocess.mode, drafted.problem.preprocess.size_px) == ("L", 32)
+
+
+def test_one_table_of_paths(deliver: Deliver, png: Png, tmp_path: Path) -> None:
+    table = csv(
+        "file,subject,label",
+        "images/x/1.png,S1,clear",
+        "images/x/2.png,S1,clear",
+        "images/y/1.png,S2,tumour",
+        r"images\y\2.png,S3,tumour",
+    )
+    names = ["images/x/1.png", "images/x/2.png", "images/y/1.png", "images/y/2.png"]
+    files = {name: png(n) for n, name in enumerate(names)}
+    drafted, items = loaded(deliver("in", files | {"all.csv": table}), tmp_path)
+    assert drafted.problem.layout.key == "path"
+    assert [item.label for item in items.values()] == ["clear", "clear", "tumour", "tumour"]
+    subjects = [key_of("in", subject) for subject in ("S1", "S1", "S2", "S3")]
+    assert [item.group_key for item in items.values()] == subjects
+
+
+def test_a_table_of_names_that_two_files_have_gives_way_to_class_folders(
+    deliver: Deliver, png: Png, tmp_path: Path
+) -> None:
+    table = csv("file,label", "1.png,cyst", "2.png,clear", "3.png,cyst", "4.png,clear")
+    files = {"cyst/1.png": png(1), "clear/1.png": png(2), "x.csv": table}
+    drafted, items = loaded(deliver("in", files), tmp_path)
+    assert drafted.problem.layout.kind == "folders"
+    assert [item.label for item in items.values()] == ["clear", "cyst"]
+
+
+def test_a_label_that_was_only_guessed_is_an_open_point(deliver: Deliver, png: Png) -> None:
+    lines = ["image,view,side", *(f"{n}.png,{'ab'[n % 2]},{'lr'[n // 2]}" for n in range(4))]
+    files = {f"{n}.png": png(n) for n in range(4)} | {"x.csv": csv(*lines)}
+    drafted = draft_problem.draft(deliver("in", files))
+    assert "whether 'view' is the label; it may be side" in drafted.not_inferred
+
+
+def test_a_file_that_is_there_is_not_overwritten(
+    deliver: Deliver, png: Png, tmp_path: Path
+) -> None:
+    drafted = draft_problem.draft(deliver("in", {"a/1.png": png(1), "b/1.png": png(2)}))
+    (tmp_path / "own.toml").write_text("mine")
+    with pytest.raises(ConfigError, match=r"own\.toml exists; .* --out"):
+        draft_problem.write(drafted, tmp_path / "own.toml")
+    assert (tmp_path / "own.toml").read_text() == "mine"
+
+
+def test_a_draft_never_takes_the_name_of_a_built_in_problem(deliver: Deliver, png: Png) -> None:
+    drafted = draft_problem.draft(deliver("brain", {"a/1.png": png(1), "b/1.png": png(2)}))
+    assert drafted.problem.dataset == "brain_own"
+
+
+def test_names_that_are_no_plain_words_stay_what_they_are(
+    deliver: Deliver, png: Png, tmp_path: Path
+) -> None:
+    odd = ['say "a"', "b\\c'd", "größer #1"]
+    folder = deliver("in", {f"{label}/1.png": png(n) for n, label in enumerate(odd)})
+    drafted, items = loaded(folder, tmp_path)
+    assert {item.label for item in items.values()} == set(odd) == set(drafted.problem.classes)
+
+
+def test_what_could_not_be_told_stands_in_the_file(deliver: Deliver, png: Png) -> None:
+    drafted = draft_problem.draft(deliver("in", {"a/1.png": png(1), "b/1.png": png(2)}))
+    comments = [line[4:] for line in drafted.text.splitlines() if line.startswith("# - ")]
+    assert tuple(comments) == drafted.not_inferred
+    for word in ("intended_use", "licence", "citation", "safety-critical"):
+        assert any(word in comment for comment in comments)
+    assert tomllib.loads(drafted.text)["intended_use"] == "not stated"
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"notes.txt": b"x"}, "holds no images"),
+        ({"a.png": b"1", "b.png": b"2"}, "no two classes .* 0 deep; tables: none"),
+        ({"data/train/a/1.png": b"1", "data/train/b/1.png": b"2"}, "one inner folder"),
+        ({"a/1.png": b"1", "x.csv": b"id,age\n9,4\n"}, r"tables: x\.csv"),
+        ({"a/1.png": b"1", "x.csv": b"\xff\xfe"}, r"x\.csv cannot be read"),
+    ],
+    ids=["no images", "flat", "one level too high", "a table of other things", "no table"],
+)
+def test_a_folder_that_shows_no_classes_names_the_remedy(
+    deliver: Deliver, files: Mapping[str, bytes], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        draft_problem.draft(deliver("in", files))
+
+
+@needs_real
+def test_real_skin_is_a_table_of_seven_classes_grouped_by_lesion() -> None:
+    drafted = draft_problem.draft(Path(REAL) / "skin")
+    expected = problem.load("skin7")
+    assert drafted.problem.classes == expected.classes
+    assert drafted.problem.groups.column == "lesion_id"
+    assert (drafted.problem.layout.file, drafted.problem.layout.label) == ("image_id", "dx")
+    assert drafted.problem.preprocess.mode == "RGB"
+
+
+@needs_real
+def test_real_brain_is_split_and_class_folders_without_patients() -> None:
+    drafted = draft_problem.draft(Path(REAL) / "brain")
+    assert drafted.problem.classes == problem.load("brain").classes
+    assert drafted.problem.layout.splits == problem.load("brain").layout.splits
+    assert drafted.problem.groups == problem.load("brain").groups
+    assert drafted.problem.preprocess.mode == "L"

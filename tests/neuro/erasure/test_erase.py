@@ -1,0 +1,428 @@
+"""Erasure on real tables: bytes gone everywhere, everything else as it was."""
+
+import base64
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from neuro.dataset import frames
+from neuro.dataset.frames import Pinned
+from neuro.erasure import derived_files
+from neuro.erasure import erase as erasing
+from neuro.erasure.erase import Erased, Request
+from neuro.erasure.proof import Site
+from neuro.errors import ConfigError, ErasedError, StaleError, UnknownNameError
+from neuro.images import preview, sanitize
+from neuro.ingest import merge_branch
+from neuro.lake import branches, erasure, files, images, journal, refs, release_diff, releases
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.problems.problem import Problem
+
+Png = Callable[[int], bytes]
+Deliver = Callable[[str, Mapping[str, bytes]], Path]
+Ingest = Callable[..., Release]
+Erase = Callable[..., Erased]
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def digest(raw: bytes) -> str:
+    return sanitize.clean(raw).sha256
+
+
+def ids(lake: Lake, release: Release | None = None) -> set[str]:
+    found = release or releases.find(lake, "brain")
+    return {sample.sample_id for sample in releases.samples(lake, found)}
+
+
+@pytest.fixture
+def home(lake: Lake) -> Path:
+    return Path(lake.uri).parent
+
+
+@pytest.fixture
+def first(lake: Lake, ingest: Ingest, deliver: Deliver, png: Png) -> Release:
+    return ingest(lake, deliver("deliveries/1", {f"glioma/{n}.png": png(n) for n in range(4)}))
+
+
+@pytest.fixture
+def second(lake: Lake, first: Release, ingest: Ingest, deliver: Deliver, png: Png) -> Release:
+    return ingest(lake, deliver("deliveries/2", {f"notumor/{n}.png": png(n) for n in range(4, 8)}))
+
+
+@pytest.fixture
+def erase(lake: Lake, brain: Problem, tmp_path: Path) -> Erase:
+    def run(sample: str = "", group: str = "", store: Lake | None = None) -> Erased:
+        import shutil
+
+        shutil.rmtree(tmp_path / "deliveries", ignore_errors=True)  # the user's own originals
+        asked = Request(problem=brain, group=group, sample=sample, reason="asked", who="Dr. A")
+        site = Site(home=tmp_path, inbox=str(tmp_path / "inbox"))
+        return erasing.erase(store or lake, asked, site, {"brain": brain}, NOW)
+
+    return run
+
+
+def test_the_search_finds_what_is_there(lake: Lake, second: Release, png: Png, home: Path) -> None:
+    """Or the empty result of an erasure would prove nothing."""
+    wanted = derived_files.needles(erasure.payloads(lake, [digest(png(5))]))
+    assert len(wanted) >= 9
+    for needle in wanted:
+        if needle in sanitize.clean(png(5)).stored:
+            (found,) = files.of(lake).search(lambda _, needle=needle: [needle])
+            assert "images.lance" in found
+    assert files.of(lake).search(lambda _: [digest(png(5)).encode()])
+
+
+def test_an_erased_image_is_nowhere_and_the_rest_is_as_it_was(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png
+) -> None:
+    before = releases.samples(lake, second)
+    gone = digest(png(5))
+    done = erase(sample=gone)
+    assert (done.found, done.superseded) == ([], [second.name])
+    assert done.searched >= 9
+    now = releases.find(lake, "brain")
+    assert done.current == {"brain": now.name}
+    assert releases.samples(lake, now) == [s for s in before if s.sample_id != gone]
+    assert images.damaged(lake, now, releases.samples(lake, now)) == []
+    assert now.passport["images"] == 7
+
+
+def test_a_release_that_never_held_it_keeps_its_content_hash(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png
+) -> None:
+    before = releases.samples(lake, first)
+    erase(sample=digest(png(5)))
+    again = releases.find(lake, "brain", first.name)
+    assert again.content_hash == first.content_hash
+    assert releases.samples(lake, again) == before
+    assert again.superseded_by == ""
+
+
+def test_a_release_that_held_it_is_listed_and_says_what_took_its_place(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png
+) -> None:
+    erase(sample=digest(png(1)))
+    chain = releases.history(lake, "brain")
+    assert [r.name for r in chain[:2]] == [first.name, second.name]
+    assert {r.superseded_by for r in chain[:2]} == {chain[-1].name}
+    with pytest.raises(ErasedError, match=chain[-1].name):
+        releases.samples(lake, chain[0])
+    with pytest.raises(ErasedError):
+        release_diff.restore(lake, chain[0], NOW)
+
+
+def test_a_group_is_erased_by_its_digest(
+    lake: Lake, ingest: Ingest, deliver: Deliver, png: Png, erase: Erase
+) -> None:
+    twins = {"glioma/a.png": png(1), "glioma/b.png": png(1) + b"\0", "glioma/c.png": png(2)}
+    ingest(lake, deliver("deliveries/t", twins))
+    group = next(
+        s.group_id
+        for s in releases.samples(lake, releases.find(lake, "brain"))
+        if s.source_name == "glioma/a.png"
+    )
+    done = erase(group=group)
+    assert set(done.sample_ids) == {digest(png(1)), digest(png(1) + b"\0")}
+    assert (done.found, done.kept_as_group) == ([], [])
+    assert ids(lake) == {digest(png(2))}
+
+
+def test_the_oldest_of_a_group_leaves_its_digest_as_the_groups_name(
+    lake: Lake, ingest: Ingest, deliver: Deliver, png: Png, erase: Erase
+) -> None:
+    again = image_of(np.asarray(Image.open(io.BytesIO(png(1)))) // 2)  # darker: a twin
+    ingest(lake, deliver("deliveries/t", {"glioma/a.png": png(1), "glioma/b.png": again}))
+    oldest = min(digest(png(1)), digest(again))
+    done = erase(sample=oldest)
+    assert (done.kept_as_group, done.found) == ([oldest], [])
+    assert len(ids(lake)) == 1
+
+
+def image_of(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_picture_held_under_two_digests_is_erased_as_a_group_or_not_at_all(
+    lake: Lake, ingest: Ingest, deliver: Deliver, png: Png, erase: Erase
+) -> None:
+    ingest(lake, deliver("deliveries/t", {"glioma/a.png": png(1), "glioma/b.png": png(1) + b"\0"}))
+    with pytest.raises(ConfigError, match="the same picture is held as"):
+        erase(sample=digest(png(1)))
+    assert len(ids(lake)) == 2
+
+
+def test_caches_pages_predictions_quarantine_and_inbox_are_clean_too(
+    lake: Lake, second: Release, brain: Problem, erase: Erase, png: Png, home: Path
+) -> None:
+    gone, kept = digest(png(5)), digest(png(6))
+    frames.build(
+        Pinned(samples=releases.samples(lake, second), content_hash=second.content_hash),
+        brain,
+        lambda spec: [frames.decode(images.stored_bytes(lake, second, ids(lake)), spec)],
+        home / "frames",
+    )
+    (home / "predictions").mkdir()
+    pq.write_table(pa.table({"sha256": [gone, kept]}), home / "predictions" / "p.parquet")
+    (home / "reports").mkdir()
+    (home / "reports" / "shows.html").write_text(f"<p>{gone}</p>")
+    (home / "reports" / "other.html").write_text(f"<p>{kept}</p>")
+    (home / "inbox" / "brain").mkdir(parents=True)
+    (home / "inbox" / "brain" / "again.png").write_bytes(png(5))
+    row = {
+        "sha256": gone,
+        "reason": "label_conflict",
+        "dataset": "brain",
+        "label": "",
+        "raw": png(5),
+    }
+    lake.add("quarantine", pa.Table.from_pylist([row], lake.open("quarantine").schema))
+    done = erase(sample=gone)
+    assert done.found == []
+    assert list((home / "frames").iterdir()) == []
+    assert pq.read_table(home / "predictions" / "p.parquet")["sha256"].to_pylist() == [kept]
+    assert [path.name for path in (home / "reports").iterdir()] == ["other.html"]
+    assert not (home / "inbox" / "brain" / "again.png").exists()
+    assert len(lake.read("quarantine")) == 0
+
+
+def test_a_page_that_counted_the_image_in_goes_and_the_command_that_draws_it_again_is_named(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    (home / "reports").mkdir()
+    earlier = "7-days-to-2026-11-01"
+    for release, window in ((first, earlier), (second, second.name)):
+        page = home / "reports" / f"brain-{window}.html"
+        page.write_text("figures of many")
+        body = {
+            "report": str(page),
+            "window": window,
+            "problem": "brain",
+            "problem_reference": "brain",
+            "model": "0",
+        }
+        body |= {"cause": f"brain/{window}/model-0/{release.name}"}
+        journal.record(lake, "verdict", body["cause"], body, NOW)
+    removed = erase(sample=digest(png(5))).removed
+    assert removed["pages"] == [str(home / "reports" / f"brain-{second.name}.html")]
+    (page,) = removed["redraw"]
+    assert page["command"] == f"neuro drift --problem brain --window {second.name}"
+    assert [page.name for page in (home / "reports").iterdir()] == [f"brain-{earlier}.html"]
+
+
+def test_pages_of_releases_that_held_it_go_and_of_no_other(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    for folder in ("passport", "explore/brain"):
+        (home / "reports" / folder).mkdir(parents=True)
+        for release in (first, second):
+            (home / "reports" / folder / f"{release.name}.html").write_text("means of many")
+    removed = erase(sample=digest(png(5))).removed
+    left = sorted(path.relative_to(home / "reports") for path in (home / "reports").rglob("*.html"))
+    assert [str(path) for path in left] == [
+        f"explore/brain/{first.name}.html",
+        f"passport/{first.name}.html",
+    ]
+    assert len(removed["pages"]) == 2
+
+
+def test_a_page_that_shows_the_picture_goes_whatever_it_is_called(
+    lake: Lake, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    (home / "reports").mkdir()
+    for name, n in (("gone", 5), ("kept", 6)):
+        encoded = base64.b64encode(preview.small(sanitize.clean(png(n)).stored)).decode()
+        text = f'<img src="data:image/jpeg;base64,{encoded}">'
+        (home / "reports" / f"{name}.html").write_text(text)
+    done = erase(sample=digest(png(5)))
+    assert done.found == []
+    assert [path.name for path in (home / "reports").iterdir()] == ["kept.html"]
+
+
+def test_a_passport_names_no_erased_image_any_more(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png
+) -> None:
+    gone, kept = digest(png(5)), digest(png(6))
+    sealed = {
+        **second.passport,
+        "twins": {"near_groups": 1, "examples": [[{"sample_id": gone}, {"sample_id": kept}]]},
+        "label_suspects": [
+            {"sample_id": gone, "neighbours": [{"sample_id": kept}]},
+            {"sample_id": kept, "neighbours": [{"sample_id": gone}, {"sample_id": kept}]},
+        ],
+    }
+    rows = [
+        {**row, "passport": json.dumps(sealed)} if row["name"] == second.name else row
+        for row in lake.read("releases").to_pylist()
+    ]
+    table = lake.open("releases")
+    changed = pa.Table.from_pylist(rows, table.schema)
+    table.merge_insert("name").when_matched_update_all().execute(changed)
+    assert erase(sample=gone).found == []
+    now = releases.find(lake, "brain", second.name).passport
+    assert now["twins"] == {"near_groups": 1, "examples": [[{"sample_id": kept}]]}
+    assert now["label_suspects"] == [{"sample_id": kept, "neighbours": [{"sample_id": kept}]}]
+    assert now["images"] == second.passport["images"]
+
+
+def test_an_inbox_elsewhere_is_emptied_too(
+    lake: Lake, second: Release, brain: Problem, png: Png, home: Path, deliver: Deliver
+) -> None:
+    inbox = deliver("elsewhere", {"brain/again.png": png(5), "brain/other.png": png(6)})
+    asked = Request(problem=brain, group="", sample=digest(png(5)), reason="asked", who="Dr. A")
+    site = Site(home=home / "home", inbox=str(inbox))
+    done = erasing.erase(lake, asked, site, {"brain": brain}, NOW)
+    assert (done.removed["inbox"], done.found) == (1, [])
+    assert [path.name for path in inbox.rglob("*.png")] == ["other.png"]
+
+
+def test_a_copy_elsewhere_under_the_home_folder_is_found_and_told(
+    lake: Lake, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    (home / "notes.bin").write_bytes(b"x" + sanitize.clean(png(5)).stored)
+    done = erase(sample=digest(png(5)))
+    assert done.found == [str(home / "notes.bin")]
+    (home / "notes.bin").unlink()
+    assert erase(sample=digest(png(5))).found == []
+
+
+def test_a_branch_loses_the_image_and_keeps_its_own_work(
+    lake: Lake,
+    second: Release,
+    ingest: Ingest,
+    deliver: Deliver,
+    png: Png,
+    erase: Erase,
+    brain: Problem,
+) -> None:
+    mine = branches.create(lake, "brain", "mine")
+    ingest(mine.lake, deliver("deliveries/3", {"pituitary/9.png": png(9)}))
+    before = ids(mine.lake)
+    done = erase(sample=digest(png(5)))
+    assert done.found == []
+    assert ids(mine.lake) == before - {digest(png(5))}
+    assert merge_branch.publish(lake, brain, "mine", NOW).n == 8
+
+
+def test_the_journal_says_who_and_why_without_the_data(
+    lake: Lake, second: Release, erase: Erase, png: Png
+) -> None:
+    done = erase(sample=digest(png(5)))
+    (entry,) = journal.entries(lake, "erasure")
+    assert (entry.body["who"], entry.body["reason"]) == ("Dr. A", "asked")
+    assert entry.body["sha256"] == [digest(png(5))]
+    assert entry.key == f"erasure/{done.run}"
+
+
+def test_work_goes_on_after_an_erasure(
+    lake: Lake,
+    first: Release,
+    second: Release,
+    erase: Erase,
+    ingest: Ingest,
+    deliver: Deliver,
+    png: Png,
+) -> None:
+    erase(sample=digest(png(5)))
+    restored = release_diff.restore(lake, releases.find(lake, "brain", first.name), NOW)
+    assert restored.content_hash == first.content_hash
+    ingest(lake, deliver("deliveries/4", {"pituitary/9.png": png(9)}))
+    assert ids(lake) == ids(lake, restored) | {digest(png(9))}
+
+
+class KilledError(Exception):
+    pass
+
+
+STEPS = ["delete", "repin", "purge", "purge_versions", "group_names", "end"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_erasure_cut_short_is_completed_by_the_same_command(
+    lake: Lake,
+    first: Release,
+    second: Release,
+    erase: Erase,
+    png: Png,
+    ingest: Ingest,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    gone = digest(png(5))
+
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure, step, killed)
+        with pytest.raises(KilledError):
+            erase(sample=gone)
+    with pytest.raises(StaleError, match="erasure is under way"):
+        ingest(lake, deliver("deliveries/9", {"pituitary/9.png": png(9)}))
+    done = erase(sample=gone)
+    assert (done.found, done.superseded) == ([], [second.name])
+    assert releases.samples(lake, releases.find(lake, "brain", first.name))
+    ingest(lake, deliver("deliveries/9", {"pituitary/9.png": png(9)}))
+    assert len(ids(lake)) == 8
+    assert len(journal.entries(lake, "erasure")) == 1
+
+
+def test_what_nobody_holds_is_a_bad_request(lake: Lake, second: Release, erase: Erase) -> None:
+    with pytest.raises(UnknownNameError, match="neuro journal erasure"):
+        erase(sample="f" * 64)
+
+
+def test_a_request_names_one_thing_and_a_reason(brain: Problem) -> None:
+    with pytest.raises(ConfigError, match="either"):
+        Request(problem=brain, group="a", sample="b", reason="r", who="w")
+    with pytest.raises(ConfigError, match="reason"):
+        Request(problem=brain, group="a", sample="", reason=" ", who="w")
+
+
+def test_windows_of_black_are_no_evidence() -> None:
+    noise = np.random.default_rng(0).bytes(200)
+    payload = erasure.Payload(sample_id="a", contents=(bytes(5000), noise))
+    assert all(len(set(needle)) > 8 for needle in derived_files.needles([payload]))
+
+
+def test_an_erasure_completes_the_removal_of_a_branch_that_was_cut_short(
+    lake: Lake, first: Release, erase: Erase, png: Png
+) -> None:
+    branches.create(lake, "brain", "mine")
+    refs.mark(lake, "going.brain@mine", "dropped")
+    lake.drop_branch("images", "user.brain.mine")
+    assert erase(sample=digest(png(1))).found == []
+    assert lake.branches("samples") == []
+
+
+def test_an_image_is_erased_by_a_name_of_which_the_lake_has_a_digest(
+    lake: Lake, brain: Problem, ingest: Ingest, deliver: Deliver, png: Png, tmp_path: Path
+) -> None:
+    private = replace(brain, layout=replace(brain.layout, names="digest"))
+    ingest(lake, deliver("deliveries/1", {"Jane Doe.png": png(0), "b.png": png(1)}), private)
+    asked = Request(problem=private, group="", sample="Jane Doe.png", reason="asked", who="Dr. A")
+    assert erasing.plan(lake, asked, tmp_path).sample_ids == [digest(png(0))]
+
+
+def test_frames_of_what_cannot_be_read_go_and_a_build_under_way_stays(tmp_path: Path) -> None:
+    read, gone = "a" * 64, "b" * 64
+    names = {f"{read[:16]}-0", f"{gone[:16]}-0", "tmp3k_x9q2a"}
+    for name in names:
+        (tmp_path / "frames" / name).mkdir(parents=True)
+    assert derived_files.frames(tmp_path, {read}, unfinished=False) == 1
+    assert {path.name for path in (tmp_path / "frames").iterdir()} == names - {f"{gone[:16]}-0"}
+    assert derived_files.frames(tmp_path, {read}) == 1

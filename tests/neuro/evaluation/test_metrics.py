@@ -1,0 +1,185 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, recall_score, roc_auc_score, roc_curve
+
+from neuro.errors import ConfigError
+from neuro.evaluation import metrics
+from neuro.sample import Metric
+
+FEW = metrics.Bootstrap(resamples=100)
+
+
+def simulated(
+    n: int, k: int, *, skill: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    targets = rng.integers(k, size=n)
+    logits = rng.normal(size=(n, k)) + skill * np.eye(k)[targets]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return probabilities, targets, np.array([f"g{i // 3}" for i in range(n)])
+
+
+def named(found: list[Metric]) -> dict[str, Metric]:
+    return {metric.name: metric for metric in found}
+
+
+def sensitivity(is_one: NDArray[np.bool_], probabilities: metrics.Floats) -> float:
+    """The best of a class that leaves at least 80 % of the others alone."""
+    false, true, _ = roc_curve(is_one, probabilities, drop_intermediate=False)
+    return float(true[false <= 0.2 + 1e-12].max())
+
+
+def test_four_samples_score_what_was_counted_by_hand() -> None:
+    # Truth a a b b, called a b b b: accuracy 3/4, F1 of a 2/3, of b 4/5. Pairs (b above a):
+    # .9>.1, .9>.6, .8>.1, .8>.6: all four.
+    probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
+    found = named(metrics.score(probabilities, [0, 0, 1, 1], ["p", "q", "r", "s"], ("a", "b"), FEW))
+    assert found["accuracy"].value == pytest.approx(0.75)
+    assert found["macro_f1"].value == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert found["auroc"].value == pytest.approx(1.0)
+    assert found["recall_a"].value == pytest.approx(0.5)
+    assert found["recall_b"].n == 2
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_values_agree_with_scikit_learn(k: int) -> None:
+    probabilities, targets, groups = simulated(200, k, skill=1.0, seed=k)
+    probabilities = probabilities.round(1) + 1e-9  # many ties
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    found = named(metrics.score(probabilities, targets, groups, "abcd"[:k], FEW))
+    called = probabilities.argmax(axis=1)
+    one_hot = np.eye(k)[targets]
+    auroc = roc_auc_score(
+        one_hot[:, 1:] if k == 2 else one_hot, probabilities[:, 1:] if k == 2 else probabilities
+    )
+    assert found["macro_f1"].value == pytest.approx(f1_score(targets, called, average="macro"))
+    assert found["auroc"].value == pytest.approx(auroc)
+    recalls = [found[f"recall_{c}"].value for c in "abcd"[:k]]
+    assert recalls == pytest.approx(list(recall_score(targets, called, average=None)))
+    sensitivities = [found[f"sensitivity80_{c}"].value for c in "abcd"[:k]]
+    assert sensitivities == pytest.approx(
+        [sensitivity(targets == c, probabilities[:, c]) for c in range(k)]
+    )
+
+
+def test_resampled_figures_are_those_of_the_repeated_samples() -> None:
+    probabilities, targets, groups = simulated(60, 3, skill=1.0, seed=5)
+    names, owner = np.unique(groups, return_inverse=True)
+    weights = next(metrics._weights(len(names), 60, FEW))
+    tables, _ = metrics._per_group(probabilities, targets, groups)
+    rows = np.repeat(np.arange(60), weights[7, owner].astype(int))
+    f1 = f1_score(targets[rows], probabilities[rows].argmax(axis=1), average="macro")
+    auroc = roc_auc_score(np.eye(3)[targets[rows]], probabilities[rows])
+    fast = metrics._scores(np.tensordot(weights, tables, axes=1))
+    assert fast["macro_f1"][7, 0] == pytest.approx(f1)
+    ranked = metrics._ranked(probabilities, targets, weights[:, owner])
+    assert ranked["auroc"][7, 0] == pytest.approx(auroc)
+    expected = [sensitivity(targets[rows] == c, probabilities[rows, c]) for c in range(3)]
+    assert ranked["sensitivity80"][7] == pytest.approx(expected)
+
+
+def test_the_interval_of_independent_samples_has_the_binomial_width() -> None:
+    right = np.arange(400) < 300  # accuracy 0.75: 1.96 * sqrt(.75 * .25 / 400) = 0.0424
+    probabilities = np.where(right[:, None], [[0.9, 0.1]], [[0.1, 0.9]])
+    groups = [str(i) for i in range(400)]
+    accuracy = metrics.score(probabilities, np.zeros(400, int), groups, "ab")[0]
+    assert accuracy.low == pytest.approx(0.75 - 0.0424, abs=0.006)
+    assert accuracy.high == pytest.approx(0.75 + 0.0424, abs=0.006)
+
+
+def test_groups_widen_the_interval_by_the_root_of_their_size() -> None:
+    right = np.arange(400) < 300
+    probabilities = np.where(right[:, None], [[0.9, 0.1]], [[0.1, 0.9]])
+    clusters = [str(i // 4) for i in range(400)]  # each group all right or all wrong
+    accuracy = metrics.score(probabilities, np.zeros(400, int), clusters, "ab")[0]
+    assert (accuracy.n, accuracy.groups) == (400, 100)
+    assert accuracy.high - accuracy.low == pytest.approx(4 * 0.0424, abs=0.02)
+
+
+def test_a_faultless_set_of_ten_groups_is_not_called_certain() -> None:
+    probabilities = np.eye(2)[[0, 1] * 5]
+    found = metrics.score(probabilities, [0, 1] * 5, [str(i) for i in range(10)], "ab", FEW)[0]
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(0.6915, abs=1e-4)  # Clopper-Pearson table, 10 of 10
+
+
+def test_a_class_without_samples_is_left_out_and_nothing_is_nan() -> None:
+    probabilities, targets, groups = simulated(60, 2, skill=1.0, seed=1)
+    padded = np.column_stack([probabilities, np.zeros(60)])
+    found = named(metrics.score(padded, targets, groups, "abc", FEW))
+    overall = {"accuracy", "balanced_accuracy", "macro_f1", "auroc"}
+    of_class = {f"{name}_{c}" for name in ("recall", "sensitivity80") for c in "ab"}
+    assert set(found) == overall | of_class
+    recalls = [found["recall_a"].value, found["recall_b"].value]
+    assert found["balanced_accuracy"].value == pytest.approx(np.mean(recalls))
+    assert all(np.isfinite([m.value, m.low, m.high]).all() for m in found.values())
+    expected = f1_score(targets, probabilities.argmax(axis=1), average="macro")
+    assert found["macro_f1"].value == pytest.approx(expected)
+
+
+def test_a_set_of_one_class_has_no_auroc() -> None:
+    found = named(metrics.score(np.array([[0.9, 0.1]] * 3), [0, 0, 0], list("pqr"), "ab", FEW))
+    assert "auroc" not in found
+    assert "sensitivity80_a" not in found
+
+
+def test_a_paired_difference_is_narrower_than_two_separate_intervals() -> None:
+    ours, targets, groups = simulated(600, 3, skill=1.0, seed=2)
+    theirs = ours.copy()
+    theirs[:12] = np.roll(np.eye(3)[targets[:12]], 1, axis=1)  # twelve wrong calls
+    found = metrics.difference("accuracy", (ours, theirs), targets, groups)
+    lost = (ours[:12].argmax(axis=1) == targets[:12]).sum() / 600
+    alone = metrics.score(ours, targets, groups, "abc")[0]
+    assert found.value == pytest.approx(lost)
+    assert found.high - found.low < (alone.high - alone.low) / 2
+
+
+def test_a_better_challenger_has_a_positive_lower_bound() -> None:
+    ours, targets, groups = simulated(300, 3, skill=3.0, seed=3)
+    theirs, _, _ = simulated(300, 3, skill=0.0, seed=4)
+    assert metrics.difference("macro_f1", (ours, theirs), targets, groups).low > 0.3
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    case = simulated(90, 3, skill=1.0, seed=6)
+    assert metrics.score(*case, "abc", FEW) == metrics.score(*case, "abc", FEW)
+
+
+def test_chunks_do_not_change_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = simulated(90, 3, skill=1.0, seed=6)
+    whole = metrics.score(*case, "abc", FEW)
+    monkeypatch.setattr(metrics, "CHUNK_CELLS", 90 * 7)
+    assert metrics.score(*case, "abc", FEW) == whole
+
+
+def test_confusion_counts_rows_of_truth() -> None:
+    found = metrics.confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 3)
+    assert found.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "targets", "groups", "says"),
+    [
+        (np.zeros((0, 2)), [], [], "no samples"),
+        (np.zeros((2, 2)), [0], ["a"], "one row per sample"),
+        (np.full((1, 2), np.nan), [0], ["a"], "NaN"),
+        (np.zeros((1, 2)), [-1], ["a"], "labelled samples only"),
+        (np.zeros((1, 3)), [0], ["a"], "3 columns"),
+    ],
+)
+def test_unusable_input_is_refused_by_name(
+    probabilities: np.ndarray, targets: list[int], groups: list[str], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        metrics.score(probabilities, targets, groups, "ab")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 30), st.integers(2, 4), st.integers(0, 10_000))
+def test_every_interval_is_ordered_finite_and_inside_its_range(n: int, k: int, seed: int) -> None:
+    for metric in metrics.score(*simulated(n, k, skill=1.0, seed=seed), "abcd"[:k], FEW):
+        assert 0 <= metric.low <= metric.high <= 1
+        assert 0 <= metric.value <= 1

@@ -1,0 +1,299 @@
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neuro.errors import ConfigError
+from neuro.ingest import delivery
+from neuro.ingest.delivery import Item
+from neuro.problems import problem
+
+Deliver = Callable[..., Path]
+Dicom = Callable[..., bytes]
+
+TABLE = (
+    "lesion_id,image_id,dx,dx_type,age,sex,localization\n"
+    "HAM_0000118,ISIC_0027419,bkl,histo,80.0,male,scalp\n"
+    "HAM_0001396,ISIC_0031633,mel,histo,,female,back\n"
+)
+
+
+def items(folder: Path, name: str) -> Mapping[str, Item]:
+    read = delivery.read(folder, problem.load(name)).items
+    return {item.source_name: item for item in read}
+
+
+def test_a_class_folder_is_the_label(deliver: Deliver) -> None:
+    read = items(deliver("in", {"glioma/a.jpg": b"1", "notumor/b.jpg": b"2"}), "brain")
+    assert {name: item.label for name, item in read.items()} == {
+        "glioma/a.jpg": "glioma",
+        "notumor/b.jpg": "notumor",
+    }
+    assert {item.given_split for item in read.values()} == {""}
+    assert read["glioma/a.jpg"].path.read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("name", ["Testing/glioma/a.jpg", "glioma/Testing/a.jpg"])
+def test_a_split_folder_is_the_given_split_above_or_below_the_class(
+    deliver: Deliver, name: str
+) -> None:
+    (item,) = items(deliver("in", {name: b"1"}), "brain").values()
+    assert (item.label, item.given_split) == ("glioma", "test")
+
+
+def test_a_flat_delivery_has_no_labels(deliver: Deliver) -> None:
+    read = items(deliver("in", {"a.jpg": b"1", "b.jpg": b"2"}), "brain")
+    assert [(i.label, i.given_split, i.group_key) for i in read.values()] == [("", "", "")] * 2
+
+
+def test_an_alias_folder_stays_the_source_label(deliver: Deliver) -> None:
+    (item,) = items(deliver("in", {"Non-Cancer/a.jpg": b"1"}), "brain_tumor").values()
+    assert item.label == "Non-Cancer"
+
+
+def test_an_unknown_class_folder_is_named_with_those_that_are_known(
+    deliver: Deliver,
+) -> None:
+    folder = deliver("in", {"gliom/a.jpg": b"1"})
+    with pytest.raises(ConfigError, match=r"'gliom'.*glioma, meningioma, notumor, pituitary"):
+        delivery.read(folder, problem.load("brain"))
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no folder"):
+        delivery.read(tmp_path / "gone", problem.load("brain"))
+
+
+def test_hidden_files_and_sidecars_are_no_items(deliver: Deliver) -> None:
+    skipped = [".DS_Store", ".cache/a.jpg", "glioma/.b.jpg", "labels.csv", "LICENSE.TXT", "a.json"]
+    folder = deliver("in", dict.fromkeys(skipped, b"1") | {"glioma/c.jpg": b"2"})
+    assert list(items(folder, "brain")) == ["glioma/c.jpg"]
+
+
+def test_a_delivery_below_a_hidden_folder_is_read(deliver: Deliver) -> None:
+    folder = deliver(".inbox/in", {"glioma/a.jpg": b"1"})
+    assert list(items(folder, "brain")) == ["glioma/a.jpg"]
+
+
+def test_a_table_gives_label_group_and_metadata(deliver: Deliver) -> None:
+    folder = deliver(
+        "in",
+        {"HAM10000_metadata.csv": TABLE.encode("utf-8-sig"), "part_1/ISIC_0027419.jpg": b"1"},
+    )
+    (item,) = items(folder, "skin").values()
+    assert item.source_name == "part_1/ISIC_0027419.jpg"
+    assert item.label == "bkl"
+    assert item.group_key == hashlib.sha256(b"skin/HAM_0000118").hexdigest()
+    assert json.loads(item.metadata) == {
+        "age": "80.0",
+        "sex": "male",
+        "localization": "scalp",
+        "dx_type": "histo",
+    }
+
+
+def test_a_file_the_table_does_not_name_has_no_label(deliver: Deliver) -> None:
+    folder = deliver("in", {"HAM10000_metadata.csv": TABLE.encode(), "ISIC_1.jpg": b"1"})
+    (item,) = items(folder, "skin").values()
+    assert (item.label, item.group_key, item.metadata) == ("", "", "{}")
+
+
+def test_a_row_cut_short_has_no_label(deliver: Deliver) -> None:
+    table = TABLE + "HAM_0000002,ISIC_0000002\n"
+    folder = deliver("in", {"HAM10000_metadata.csv": table.encode(), "ISIC_0000002.jpg": b"1"})
+    (item,) = items(folder, "skin").values()
+    assert item.label == ""
+
+
+def test_a_missing_table_is_named(deliver: Deliver) -> None:
+    with pytest.raises(ConfigError, match=r"needs the table HAM10000_metadata\.csv"):
+        items(deliver("in", {"ISIC_0027419.jpg": b"1"}), "skin")
+
+
+def test_a_missing_column_is_named(deliver: Deliver) -> None:
+    table = TABLE.replace("lesion_id", "lesion")
+    with pytest.raises(ConfigError, match=r"no column \['lesion_id'\]"):
+        items(deliver("in", {"HAM10000_metadata.csv": table.encode()}), "skin")
+
+
+def test_an_unknown_label_in_the_table_is_named(deliver: Deliver) -> None:
+    table = TABLE.replace("mel", "melanoma")
+    with pytest.raises(ConfigError, match=r"'dx'.*\['melanoma'\]"):
+        items(deliver("in", {"HAM10000_metadata.csv": table.encode()}), "skin")
+
+
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("PNEUMONIA/person123_bacteria_45.jpeg", "person123"),
+        ("PNEUMONIA/person123_virus_1.jpeg", "person123"),
+        ("NORMAL/NORMAL2-IM-0001-0001.jpeg", "NORMAL2-IM-0001"),
+        ("NORMAL/IM-0115-0001.jpeg", "IM-0115"),
+    ],
+)
+def test_a_patient_in_the_file_name_becomes_a_digest(
+    deliver: Deliver, name: str, patient: str
+) -> None:
+    (item,) = items(deliver("in", {name: b"1"}), "chest").values()
+    assert item.group_key == hashlib.sha256(f"chest/{patient}".encode()).hexdigest()
+
+
+def test_a_name_without_a_patient_has_no_group(deliver: Deliver) -> None:
+    (item,) = items(deliver("in", {"NORMAL/scan7.jpeg": b"1"}), "chest").values()
+    assert item.group_key == ""
+
+
+def test_the_same_patient_id_of_two_datasets_is_two_groups(deliver: Deliver) -> None:
+    folder = deliver("in", {"NORMAL/IM-0115-0001.jpeg": b"1"})
+    chest = problem.load("chest")
+    here = delivery.read(folder, chest).items[0].group_key
+    assert here != delivery.read(folder, replace(chest, dataset="other")).items[0].group_key
+
+
+def test_a_note_says_where_a_delivery_comes_from(deliver: Deliver) -> None:
+    folder = deliver("in", {"a.jpg": b"1"})
+    before = delivery.read(folder, problem.load("brain"))
+    assert (before.source, before.is_synthetic) == ("folder", False)
+    delivery.write_note(folder, source='phantoms "1"', is_synthetic=True)
+    read = delivery.read(folder, problem.load("brain"))
+    assert (read.source, read.is_synthetic, len(read.items)) == ('phantoms "1"', True, 1)
+
+
+def test_a_note_that_is_no_toml_is_named(deliver: Deliver) -> None:
+    folder = deliver("in", {"delivery.toml": b"source ="})
+    with pytest.raises(ConfigError, match=r"delivery\.toml is not valid TOML"):
+        delivery.read(folder, problem.load("brain"))
+
+
+PATHS = """
+name = "wrist"
+dataset = "wrist"
+classes = ["fracture", "normal"]
+intended_use = "tests"
+licence = "none"
+citation = "none"
+[layout]
+kind = "table"
+table = "lists/all.csv"
+file = "image"
+key = "path"
+label = "finding"
+split = "fold"
+splits = {1 = "train", 2 = "test"}
+[groups]
+column = "patient"
+"""
+
+
+def paths_table(*lines: str) -> bytes:
+    return "\n".join(["image,finding,fold,patient", *lines]).encode()
+
+
+def test_a_table_of_paths_gives_label_split_and_group(deliver: Deliver) -> None:
+    table = paths_table("a/x.png,fracture,1,P1", "./b\\x.png,normal,2,P2")
+    folder = deliver("in", {"lists/all.csv": table, "lists/a/x.png": b"1", "lists/b/x.png": b"2"})
+    read = delivery.read(folder, problem.parse(PATHS, where="wrist")).items
+    assert [(i.source_name, i.label, i.given_split) for i in read] == [
+        ("lists/a/x.png", "fracture", "train"),
+        ("lists/b/x.png", "normal", "test"),
+    ]
+    assert read[0].group_key == hashlib.sha256(b"wrist/P1").hexdigest()
+
+
+@pytest.mark.parametrize("path", ["../../x.png", "/x.png", "a/../../../x.png", "C:/x.png", "../.."])
+def test_a_path_that_leaves_the_delivery_is_named_by_its_line(deliver: Deliver, path: str) -> None:
+    table = paths_table("a/x.png,fracture,1,P1", f"{path},normal,2,P2")
+    folder = deliver("in", {"lists/all.csv": table})
+    with pytest.raises(ConfigError, match=r"all\.csv, line 3: the path leaves") as caught:
+        delivery.read(folder, problem.parse(PATHS, where="wrist"))
+    assert "P2" not in str(caught.value)
+
+
+def test_an_unknown_split_in_the_table_is_named(deliver: Deliver) -> None:
+    folder = deliver("in", {"lists/all.csv": paths_table("a/x.png,fracture,3,P1")})
+    with pytest.raises(ConfigError, match=r"'fold'.*splits unknown to problem wrist: \['3'\]"):
+        delivery.read(folder, problem.parse(PATHS, where="wrist"))
+
+
+def test_a_table_that_says_two_things_of_one_file_names_the_lines(deliver: Deliver) -> None:
+    same = "a/x.png,fracture,1,P1"
+    table = paths_table(same, same, "a/x.png,normal,1,P1")
+    with pytest.raises(ConfigError, match="says two things of one file, in lines 2 and 4"):
+        delivery.read(deliver("in", {"lists/all.csv": table}), problem.parse(PATHS, where="wrist"))
+
+
+def test_two_files_that_one_name_may_mean_are_refused(deliver: Deliver) -> None:
+    files = {"HAM10000_metadata.csv": TABLE.encode(), "p1/ISIC_0027419.jpg": b"1"}
+    folder = deliver("in", files | {"p2/ISIC_0027419.jpg": b"2"})
+    with pytest.raises(ConfigError, match=r"'p1/ISIC_0027419\.jpg' and 'p2.*layout\.key"):
+        items(folder, "skin")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (TABLE.encode("utf-16"), "cannot be read .* UTF-8"),
+        (TABLE.replace("scalp", '"scalp').encode(), "cannot be read"),
+        (TABLE.replace("dx_type", "dx").encode(), "has the column 'dx' twice"),
+        (TABLE.replace(",", ";").encode(), "it has lesion_id;image_id.*with commas"),
+        (b"", "has no column"),
+    ],
+    ids=["another encoding", "an open quote", "a column twice", "semicolons", "empty"],
+)
+def test_a_table_that_cannot_be_read_names_the_remedy(
+    deliver: Deliver, table: bytes, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        items(deliver("in", {"HAM10000_metadata.csv": table}), "skin")
+
+
+DICOM = """
+name = "ct"
+dataset = "ct"
+classes = ["clear", "nodule"]
+intended_use = "tests"
+licence = "none"
+citation = "none"
+[layout]
+kind = "table"
+table = "labels.csv"
+file = "id"
+key = "KEY"
+label = "finding"
+[groups]
+tag = "PatientID"
+"""
+
+
+@pytest.mark.parametrize("key", ["SOPInstanceUID", "PatientID", "name"])
+def test_a_dicom_tree_is_labelled_by_identifier_or_name(
+    deliver: Deliver, dicom: Dicom, key: str
+) -> None:
+    files = {
+        "DICOMDIR": b"index",
+        "P1/S1/I1": dicom(SOPInstanceUID="1.2.1", PatientID="P1"),
+        "P2/S1/I2": dicom(SOPInstanceUID="1.2.2", PatientID="P2"),
+        "P2/S1/I3": dicom(SOPInstanceUID="1.2.3", PatientID="P2"),
+    }
+    ids = {
+        "SOPInstanceUID": ["1.2.1", "1.2.2", "1.2.3"],
+        "PatientID": ["P1", "P2", "P2"],
+        "name": ["I1", "I2", "I3"],
+    }[key]
+    lines = [f"{i},{label}" for i, label in zip(ids, ["clear", "nodule", "nodule"], strict=True)]
+    folder = deliver("in", {**files, "labels.csv": "\n".join(["id,finding", *lines]).encode()})
+    read = delivery.read(folder, problem.parse(DICOM.replace("KEY", key), where="ct")).items
+    assert [i.label for i in read] == ["clear", "nodule", "nodule"]
+    patients = [hashlib.sha256(f"ct/{p}".encode()).hexdigest() for p in ("P1", "P2", "P2")]
+    assert [i.group_key for i in read] == patients
+
+
+def test_a_patient_in_the_header_groups_class_folders_too(deliver: Deliver, dicom: Dicom) -> None:
+    folder = deliver("in", {"NORMAL/a.dcm": dicom(PatientID="P7"), "NORMAL/b.jpeg": b"no dicom"})
+    chest = problem.load("chest")
+    asked = replace(chest, groups=replace(chest.groups, tag="PatientID"))
+    keys = [item.group_key for item in delivery.read(folder, asked).items]
+    assert keys == [hashlib.sha256(b"chest/P7").hexdigest(), ""]

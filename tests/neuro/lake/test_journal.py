@@ -1,0 +1,35 @@
+from datetime import datetime, timedelta
+
+from neuro.lake import journal
+from neuro.lake.lake import Lake
+
+
+def test_a_cause_is_claimed_once(lake: Lake, now: datetime) -> None:
+    assert journal.record(lake, "claim", "verdict/1", {"by": "first"}, now) is True
+    assert journal.record(Lake(lake.uri), "claim", "verdict/1", {"by": "second"}, now) is False
+    entry = journal.get(lake, "claim", "verdict/1")
+    assert entry is not None
+    assert (entry.body, entry.at) == ({"by": "first"}, now)
+
+
+def test_the_same_key_of_another_kind_is_free(lake: Lake, now: datetime) -> None:
+    assert journal.record(lake, "claim", "1", {}, now)
+    assert journal.record(lake, "verdict", "1", {}, now)
+
+
+def test_a_key_nobody_wrote_is_none(lake: Lake) -> None:
+    assert journal.get(lake, "claim", "it's") is None
+
+
+def test_entries_of_a_kind_come_oldest_first(lake: Lake, now: datetime) -> None:
+    for day in (2, 0, 1):
+        journal.record(lake, "verdict", f"{day}", {"day": day}, now + timedelta(days=day))
+    journal.record(lake, "claim", "x", {}, now)
+    assert [entry.body["day"] for entry in journal.entries(lake, "verdict")] == [0, 1, 2]
+
+
+def test_each_look_at_a_subject_is_counted(lake: Lake, now: datetime) -> None:
+    looks = [journal.count_look(lake, "brain-0001", {"n": n}, now) for n in range(3)]
+    assert looks == [1, 2, 3]
+    assert journal.count_look(lake, "brain-0002", {}, now) == 1
+    assert [e.body["n"] for e in journal.entries(lake, "look") if "n" in e.body] == [0, 1, 2]

@@ -1,0 +1,34 @@
+import pickle
+from pathlib import Path
+
+import lance
+import pytest
+
+from neuro.errors import ConfigError
+from neuro.lake import releases
+from neuro.lake.lake import Lake
+from neuro.lake.schema import SCHEMAS
+
+
+def test_a_lake_of_another_version_is_named_and_not_written_to(tmp_path: Path) -> None:
+    older = SCHEMAS["releases"].remove(SCHEMAS["releases"].get_field_index("left_out"))
+    lance.write_dataset(older.empty_table(), str(tmp_path / "releases.lance"))
+    with pytest.raises(ConfigError, match="lacks left_out: another version"):
+        releases.current(Lake(str(tmp_path)), "brain")
+
+
+def test_a_lake_that_travels_is_the_same_view_and_knows_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = pickle.loads(pickle.dumps(Lake("near").on("line")))  # noqa: S301
+    assert (there.uri, there.branch) == (str(tmp_path / "near"), "line")
+
+
+def test_a_lake_in_a_bucket_travels_as_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    lake = Lake("s3://bucket/lake", "http://127.0.0.1:1", 7.0)
+    sent = pickle.dumps(lake)
+    assert b"hush" not in sent
+    assert pickle.loads(sent).place == lake.place  # noqa: S301

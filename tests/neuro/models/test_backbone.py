@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from neuro.errors import ConfigError, UnknownNameError
+from neuro.images.preprocess import PreprocessSpec
+from neuro.models import backbone, small_networks
+from neuro.training.config import DEFAULT_MODEL
+
+NAMED = (
+    "mobilenetv3_small_050",
+    "resnet18",
+    "resnet50",
+    "efficientnet_b0",
+    "densenet121",
+    "legacy_xception",
+    "convnext_tiny",
+    "vit_small_patch16_224",
+)
+
+
+def small(weights: Path | None = None) -> backbone.Network:
+    return backbone.build(DEFAULT_MODEL, PreprocessSpec(), n_classes=3, weights=weights)
+
+
+@pytest.mark.parametrize("name", small_networks.OURS)
+@pytest.mark.parametrize("side", [17, 96])
+def test_our_own_models_answer_with_logits_and_embedding(name: str, side: int) -> None:
+    network = backbone.build(name, PreprocessSpec(), n_classes=3).eval()
+    logits, embedding = network(torch.zeros(2, 1, side, side))
+    assert logits.shape == (2, 3)
+    assert embedding.shape == (2, 256)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("resnet_small", 1.2), ("cnn", 0.4)])
+def test_our_own_models_are_as_large_as_they_say(name: str, millions: float) -> None:
+    network = backbone.build(name, PreprocessSpec(), n_classes=3)
+    size = sum(weight.numel() for weight in network.parameters())
+    assert round(size / 1e6, 1) == millions
+
+
+def test_any_timm_name_gives_a_network_of_the_asked_channels() -> None:
+    network = backbone.build("mobilenetv3_small_050", PreprocessSpec(), n_classes=2).eval()
+    logits, embedding = network(torch.zeros(1, 1, 64, 64))
+    assert logits.shape == (1, 2)
+    assert embedding.shape == (1, network.head.in_features)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_each_named_backbone_learns_from_frames_of_the_built_in_problems(name: str) -> None:
+    network = backbone.build(name, PreprocessSpec(), n_classes=2)
+    logits, embedding = network(torch.rand(2, 1, 96, 96))
+    logits.sum().backward()
+    assert embedding.shape == (2, network.head.in_features)
+    assert all(weight.grad is not None for weight in network.parameters())
+
+
+def test_a_network_that_is_not_on_the_hub_is_told_where_it_is() -> None:
+    with pytest.raises(ConfigError, match=r"at https://.*xception.*give the file with --weights"):
+        backbone.hub_weights("legacy_xception")
+
+
+def test_an_unknown_name_is_refused_with_near_misses() -> None:
+    with pytest.raises(UnknownNameError, match=r"did you mean.*resnet18"):
+        backbone.check("resnet1 8")
+
+
+def test_a_misspelt_default_is_recognised() -> None:
+    with pytest.raises(UnknownNameError, match="resnet_small"):
+        backbone.check("resnet_smal")
+
+
+def test_weights_of_a_network_start_another_with_more_classes(tmp_path: Path) -> None:
+    first = small()
+    save_file(first.state_dict(), tmp_path / "weights.safetensors")
+    second = backbone.build(
+        DEFAULT_MODEL, PreprocessSpec(), n_classes=5, weights=tmp_path / "weights.safetensors"
+    )
+    wanted, loaded = first.backbone.state_dict(), second.backbone.state_dict()
+    assert all(torch.equal(wanted[name], loaded[name]) for name in wanted)
+
+
+@pytest.mark.parametrize(("mirror", "flip"), [(True, False), (False, True), (True, True)])
+def test_averaging_over_poses_gives_one_answer_for_all_of_them(*, mirror: bool, flip: bool) -> None:
+    network = backbone.build(DEFAULT_MODEL, PreprocessSpec(), n_classes=3).eval()
+    network.averages_mirror, network.averages_flip = mirror, flip
+    images = torch.rand(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    turned = images.flip([side for side, is_asked in ((3, mirror), (2, flip)) if is_asked])
+    assert torch.allclose(network(images)[0], network(turned)[0], atol=1e-6)
+    assert not torch.allclose(network.glance(images), network.glance(turned), atol=1e-6)
+
+
+def test_training_does_not_average_over_poses() -> None:
+    network = backbone.build(DEFAULT_MODEL, PreprocessSpec(), n_classes=3).train()
+    images = torch.rand(4, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    plain = network(images)[0]
+    network.averages_mirror = network.averages_flip = True
+    assert torch.equal(network(images)[0], plain)

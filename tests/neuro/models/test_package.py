@@ -1,0 +1,298 @@
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from neuro.errors import PackageError
+from neuro.images.preprocess import PreprocessSpec
+from neuro.models import backbone, package
+from neuro.models.package import Card
+from neuro.sample import Metric
+from neuro.uncertainty import calibration
+from tests.neuro.models.test_backbone import NAMED
+
+EMBEDDING = 224
+
+
+def network(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return backbone.build("resnet_small", PreprocessSpec(), n_classes=3).eval()
+
+
+@pytest.fixture(scope="module")
+def card() -> Card:
+    rng = np.random.default_rng(0)
+    logits, embeddings = rng.normal(size=(40, 3)), rng.normal(size=(40, EMBEDDING))
+    return Card(
+        problem="brain",
+        dataset="brain",
+        architecture="resnet_small",
+        classes=("a", "b", "c"),
+        preprocess=PreprocessSpec(size_px=32),
+        calibration=calibration.fit(logits, embeddings, logits.argmax(axis=1)),
+        pin={"release": "r1", "tables": {"images": 3}, "content_hash": "0" * 64},
+        code_revision="abc",
+        training={"epochs": 2, "seed": 0},
+        metrics=(Metric(name="accuracy", value=0.5, low=0.4, high=0.6, n=9, groups=9),),
+        synthetic=True,
+        intended_use="teaching",
+    )
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory, card: Card) -> Path:
+    return package.save(tmp_path_factory.mktemp("original") / "model", network(), card)
+
+
+@pytest.fixture
+def saved(tmp_path: Path, original: Path) -> Path:
+    """A package of the test's own to damage."""
+    return shutil.copytree(original, tmp_path / "model")
+
+
+def test_a_package_holds_exactly_four_files_none_of_them_a_pickle(saved: Path) -> None:
+    names = {"weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"}
+    assert {entry.name for entry in saved.iterdir()} == names
+    assert not any(b"\x80\x02c" in entry.read_bytes()[:64] for entry in saved.iterdir())
+
+
+def test_the_card_comes_back_as_it_was_saved(saved: Path, card: Card) -> None:
+    assert package.open_verified(saved).card == card
+
+
+def test_the_card_says_research_use_only_and_names_its_preprocess(saved: Path, card: Card) -> None:
+    facts = json.loads((saved / "model.json").read_text())
+    assert facts["notice"].startswith("Research use only")
+    assert facts["preprocess_hash"] == card.preprocess.sha256
+
+
+def test_the_same_network_and_card_give_the_same_digest(tmp_path: Path, card: Card) -> None:
+    one = package.save(tmp_path / "one", network(), card)
+    two = package.save(tmp_path / "deeper" / "two", network(), card)
+    assert package.digest(one) == package.digest(two)
+    assert package.digest(one) == hashlib.sha256((two / "MANIFEST.sha256").read_bytes()).hexdigest()
+
+
+def test_no_path_of_this_machine_is_in_the_package(saved: Path) -> None:
+    here = str(Path(package.__file__).parents[2]).encode()
+    assert not any(here in entry.read_bytes() for entry in saved.iterdir())
+    assert not any(b"/model" in entry.read_bytes() for entry in saved.iterdir())
+
+
+def test_other_weights_give_another_digest(saved: Path, tmp_path: Path, card: Card) -> None:
+    other = package.save(tmp_path / "other", network(seed=1), card)
+    assert package.digest(other) != package.digest(saved)
+
+
+def test_saving_the_same_package_twice_changes_nothing(saved: Path, card: Card) -> None:
+    before = {entry: entry.stat().st_mtime_ns for entry in saved.iterdir()}
+    package.save(saved, network(), card)
+    assert {entry: entry.stat().st_mtime_ns for entry in saved.iterdir()} == before
+
+
+def test_another_package_is_never_overwritten(saved: Path, card: Card) -> None:
+    before = package.digest(saved)
+    with pytest.raises(PackageError, match="something else"):
+        package.save(saved, network(), replace(card, code_revision="def"))
+    assert package.digest(saved) == before
+    assert [entry.name for entry in saved.parent.iterdir()] == ["model"]
+
+
+def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path, card: Card) -> None:
+    broken = replace(card, training={"loss": float("nan")})
+    with pytest.raises(PackageError, match="NaN"):
+        package.save(tmp_path / "model", network(), broken)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_leaves_the_network_as_it_was(tmp_path: Path, card: Card) -> None:
+    training = network().train()
+    before = {name: value.clone() for name, value in training.state_dict().items()}
+    package.save(tmp_path / "model", training, card)
+    assert training.training
+    assert all(torch.equal(before[name], value) for name, value in training.state_dict().items())
+
+
+def test_the_graph_answers_like_the_network_for_any_batch(saved: Path) -> None:
+    session = onnxruntime.InferenceSession(saved / "model.onnx")
+    for n in (1, 5):
+        pixels = torch.rand(n, 1, 32, 32)
+        with torch.no_grad():
+            logits, embedding = network()(pixels)
+        found = session.run(["logits", "embedding"], {"pixels": pixels.numpy()})
+        np.testing.assert_allclose(found[0], logits.numpy(), atol=1e-4)
+        np.testing.assert_allclose(found[1], embedding.numpy(), atol=1e-4)
+
+
+class Fickle(nn.Module):
+    """Its answer depends on the batch size in Python, which an exported graph cannot repeat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(32 * 32, 3)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        flat = images.flatten(1) * (1.0 if len(images) == 1 else 2.0)
+        return self.head(flat), flat
+
+
+def test_a_network_the_graph_cannot_repeat_is_refused(tmp_path: Path, card: Card) -> None:
+    with pytest.raises(PackageError, match="differ from the network"):
+        package.save(tmp_path / "model", Fickle(), card)
+
+
+def test_the_restored_network_answers_like_the_saved_one(saved: Path) -> None:
+    pixels = torch.rand(2, 1, 32, 32)
+    state = torch.random.get_rng_state()
+    restored = package.restore(package.open_verified(saved))
+    assert torch.equal(state, torch.random.get_rng_state())
+    with torch.no_grad():
+        assert torch.equal(restored(pixels)[0], network()(pixels)[0])
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path, card: Card) -> None:
+    folder = package.save(tmp_path / "model", Plain(), card)
+    with pytest.raises(PackageError, match="does not fit resnet_small"):
+        package.restore(package.open_verified(folder))
+
+
+class Plain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(32 * 32, 3)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        flat = images.flatten(1)
+        return self.head(flat), flat
+
+
+def flip_one_bit(folder: Path, name: str) -> None:
+    raw = bytearray((folder / name).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (folder / name).write_bytes(raw)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.onnx", "model.json"])
+def test_a_flipped_bit_is_refused_by_file_name(saved: Path, name: str) -> None:
+    flip_one_bit(saved, name)
+    with pytest.raises(PackageError, match=f"{name} does not match"):
+        package.open_verified(saved)
+
+
+def test_the_file_changed_after_opening_is_refused_when_read(saved: Path) -> None:
+    opened = package.open_verified(saved)
+    flip_one_bit(saved, "model.onnx")
+    with pytest.raises(PackageError, match=r"model\.onnx"):
+        opened.read("model.onnx")
+
+
+def add_a_file(folder: Path) -> None:
+    (folder / "hook.pkl").write_bytes(b"x")
+
+
+def drop_the_weights(folder: Path) -> None:
+    (folder / "weights.safetensors").unlink()
+
+
+def drop_the_manifest(folder: Path) -> None:
+    (folder / "MANIFEST.sha256").unlink()
+
+
+def list_a_file_elsewhere(folder: Path) -> None:
+    (folder / "MANIFEST.sha256").write_text(f"{'0' * 64}  ../model.json\n")
+
+
+def link_the_weights(folder: Path) -> None:
+    (folder / "weights.safetensors").rename(folder.parent / "moved")
+    (folder / "weights.safetensors").symlink_to(folder.parent / "moved")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (add_a_file, "hook.pkl is not in"),
+        (drop_the_weights, "weights.safetensors is missing"),
+        (drop_the_manifest, "no model package"),
+        (list_a_file_elsewhere, "must list exactly"),
+        (link_the_weights, "no plain file"),
+    ],
+)
+def test_an_incomplete_or_odd_package_is_refused(
+    saved: Path, damage: Callable[[Path], None], says: str
+) -> None:
+    damage(saved)
+    with pytest.raises(PackageError, match=says):
+        package.open_verified(saved)
+
+
+def test_a_whole_package_swapped_for_another_is_refused_by_its_digest(saved: Path) -> None:
+    assert package.open_verified(saved, expected=package.digest(saved))
+    with pytest.raises(PackageError, match="expected 000000000000"):
+        package.open_verified(saved, expected="0" * 64)
+
+
+def reseal(folder: Path, **changes: object) -> None:
+    """Change the card and make the manifest match, as a careless tool would."""
+    facts = json.loads((folder / "model.json").read_text()) | changes
+    (folder / "model.json").write_text(json.dumps(facts))
+    lines = [
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in ("model.json", "model.onnx", "weights.safetensors")
+    ]
+    (folder / "MANIFEST.sha256").write_text("".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"format_version": 99}, "has format 99"),
+        ({"preprocess_hash": "0" * 64}, "preprocess_hash"),
+        ({"calibration": {}}, "no model card"),
+    ],
+)
+def test_a_card_of_another_kind_is_refused(
+    saved: Path, changes: dict[str, object], says: str
+) -> None:
+    reseal(saved, **changes)
+    with pytest.raises(PackageError, match=says):
+        package.open_verified(saved)
+
+
+def test_the_weights_file_holds_every_tensor_of_the_network(saved: Path) -> None:
+    stored = load_file(saved / "weights.safetensors")
+    wanted = network().state_dict()
+    assert set(stored) == set(wanted)
+    assert all(torch.equal(stored[name], wanted[name]) for name in wanted)
+
+
+def test_a_card_of_format_1_says_nothing_of_splits_and_was_trained_on_the_lakes_own(
+    saved: Path, card: Card
+) -> None:
+    facts = json.loads((saved / "model.json").read_text())
+    old = {k: v for k, v in facts.items() if k not in ("splitting", "leak")}
+    found = package._parse_card(json.dumps(old | {"format_version": 1}).encode(), saved)
+    assert found == replace(card, format_version=1)
+    assert (found.splitting, found.leak) == ("own", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMED)
+def test_each_named_backbone_is_written_and_answers_from_its_graph(
+    tmp_path: Path, card: Card, name: str
+) -> None:
+    torch.manual_seed(0)
+    spec = PreprocessSpec()
+    made = backbone.build(name, spec, n_classes=3)
+    told = replace(card, architecture=name, preprocess=spec)
+    folder = package.save(tmp_path / "p", made, told)
+    restored = package.restore(package.open_verified(folder))
+    assert restored(torch.zeros(1, 1, 96, 96))[0].shape == (1, 3)

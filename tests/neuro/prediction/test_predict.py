@@ -1,0 +1,173 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from neuro.dataset.frames import Frames
+from neuro.errors import ConfigError
+from neuro.images import preprocess
+from neuro.images.preprocess import PreprocessSpec
+from neuro.models import package
+from neuro.models.package import Card
+from neuro.prediction import predict
+from neuro.prediction.predict import Engine
+from neuro.uncertainty import calibration
+
+SPEC = PreprocessSpec(size_px=16)
+
+
+class Brightness(nn.Module):
+    """Its logits and its embedding are plain functions of the mean brightness m, in 0..1.
+
+    logits: 10 m for "bright", 10 (1 - m) for "dark". embedding: (m, 1 - m).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(10.0))
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = images.mean(dim=(1, 2, 3))
+        embedding = torch.stack([mean, 1 - mean], dim=1)
+        return self.scale * embedding, embedding
+
+
+def card() -> Card:
+    # Distance from (0.5, 0.5) over 0.1 reaches the threshold 3.0 at |m - 0.5| = 0.2121.
+    reference = calibration.Calibration(
+        temperature=2.0,
+        conformal_quantile=0.4,
+        alpha=0.1,
+        ood_mean=(0.5, 0.5),
+        ood_axes=(),
+        ood_residual=0.1,
+        ood_threshold=3.0,
+        n=100,
+    )
+    return Card(
+        problem="light",
+        dataset="light",
+        architecture="brightness",
+        classes=("bright", "dark"),
+        preprocess=SPEC,
+        calibration=reference,
+        pin={},
+        code_revision="",
+        training={},
+        metrics=(),
+        synthetic=True,
+        intended_use="tests",
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    folder = package.save(tmp_path_factory.mktemp("p") / "model", Brightness(), card())
+    return predict.load(package.open_verified(folder))
+
+
+def flat(*levels: int) -> np.ndarray:
+    return np.stack([np.full((16, 16, 1), level, dtype=np.uint8) for level in levels])
+
+
+def with_quantile(engine: Engine, quantile: float) -> Engine:
+    honest = replace(engine.package.card.calibration, conformal_quantile=quantile)
+    changed = replace(engine.package, card=replace(engine.package.card, calibration=honest))
+    return replace(engine, package=changed)
+
+
+def test_probabilities_are_the_softmax_at_the_packages_temperature(engine: Engine) -> None:
+    found = predict.predict(engine, flat(153), ["s"], model_version="7")[0]  # m = 0.6
+    # Logits 6 and 4, over temperature 2: 1 / (1 + e^-1).
+    assert found.probabilities == pytest.approx((0.731059, 0.268941), abs=1e-5)
+    assert (found.predicted, found.conformal_set) == ("bright", ("bright",))
+    assert (found.decision, found.model_version, found.sample_id) == ("answer", "7", "s")
+    assert found.preprocess_hash == SPEC.sha256
+    assert found.ood_score == pytest.approx(np.sqrt(2) * 0.1 / 0.1 / 3, rel=1e-4)
+
+
+def test_two_classes_in_the_set_are_an_abstention_that_names_both(engine: Engine) -> None:
+    wide = with_quantile(engine, 0.9)
+    found = predict.predict(wide, flat(140), ["s"], model_version="1")[0]
+    assert found.decision == "abstain"
+    assert found.conformal_set == ("bright", "dark")
+    assert found.reason == "bright, dark cannot be told apart at an error rate of 10%."
+
+
+def test_an_empty_set_is_an_abstention(engine: Engine) -> None:
+    found = predict.predict(engine, flat(130), ["s"], model_version="1")[0]
+    assert (found.decision, found.conformal_set) == ("abstain", ())
+    assert found.reason.startswith("No class is likely enough")
+
+
+@pytest.mark.parametrize(("level", "is_out"), [(181, False), (182, True), (255, True)])
+def test_beyond_the_threshold_is_out_of_scope_however_sure(
+    engine: Engine, level: int, *, is_out: bool
+) -> None:
+    # 0.5 + 0.2121 = 0.7121, times 255 = 181.6.
+    found = predict.predict(engine, flat(level), ["s"], model_version="1")[0]
+    assert (found.decision == "out_of_scope") is is_out
+    assert found.conformal_set == ("bright",)
+
+
+def test_onnx_and_torch_give_the_same_outputs(engine: Engine) -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(9, 16, 16, 1), dtype=np.uint8)
+    with torch.no_grad():
+        expected = Brightness()(torch.from_numpy(preprocess.to_tensor(pixels, SPEC)))
+    for found, wanted in zip(predict.outputs(engine, pixels), expected, strict=True):
+        np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4)
+
+
+def test_the_batch_size_changes_no_answer(engine: Engine) -> None:
+    pixels = flat(10, 120, 130, 140, 250)
+    whole = predict.predict(engine, pixels, list("abcde"), model_version="1")
+    assert predict.predict(engine, pixels, list("abcde"), model_version="1", batch_size=2) == whole
+
+
+def test_nothing_to_predict_gives_no_predictions(engine: Engine) -> None:
+    assert predict.predict(engine, flat(1)[:0], [], model_version="1") == []
+
+
+def test_outputs_of_chosen_rows_are_those_rows(engine: Engine) -> None:
+    pixels = flat(0, 51, 102, 255)
+    _, embeddings = predict.outputs(engine, pixels, rows=np.array([3, 1]))
+    assert embeddings[:, 0] == pytest.approx([1.0, 0.2], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((1, 8, 8, 1), np.uint8), np.zeros((1, 16, 16, 1), np.float32)]
+)
+def test_pixels_of_another_kind_are_refused(engine: Engine, pixels: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match=r"preprocess\.frame"):
+        predict.predict(engine, pixels, ["s"], model_version="1")
+
+
+def test_a_sample_id_too_few_is_refused(engine: Engine) -> None:
+    with pytest.raises(ConfigError, match="2 rows of pixels for 1"):
+        predict.predict(engine, flat(1, 2), ["s"], model_version="1")
+
+
+def frames(preprocess_hash: str) -> Frames:
+    return Frames(
+        pixels=flat(0, 150, 255),
+        sample_ids=np.array(["a", "b", "c"]),
+        groups=np.array(["a", "b", "c"]),
+        splits=np.array(["test"] * 3),
+        targets=np.array([1, 0, 0]),
+        content_hash="",
+        preprocess_hash=preprocess_hash,
+    )
+
+
+def test_chosen_rows_of_frames_keep_their_names(engine: Engine) -> None:
+    rows = np.array([2, 0])
+    found = predict.predict_frames(engine, frames(SPEC.sha256), rows, model_version="1")
+    assert [(p.sample_id, p.predicted) for p in found] == [("c", "bright"), ("a", "dark")]
+
+
+def test_frames_of_another_preprocess_are_refused_with_the_remedy(engine: Engine) -> None:
+    other = frames(PreprocessSpec(size_px=16, intensity="standard").sha256)
+    with pytest.raises(ConfigError, match="build the frames again"):
+        predict.predict_frames(engine, other, np.array([0]), model_version="1")

@@ -1,0 +1,89 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from neuro.errors import ConfigError
+from neuro.promotion import retrain_policy
+from neuro.promotion.retrain_policy import Envelope, Request
+from neuro.training import config
+
+NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
+REQUEST = Request(problem="brain", model="resnet_small", epochs=20, seconds=600)
+
+
+def test_the_default_envelope_lets_an_ordinary_training_start() -> None:
+    assert retrain_policy.check(Envelope(), REQUEST, last_started=None, now=NOW) is None
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize("preset", config.PRESETS)
+def test_the_default_envelope_lets_a_champion_of_any_preset_train_again(
+    preset: str, kind: str
+) -> None:
+    asked = replace(REQUEST, epochs=config.choose(preset, {}, images=100, kind=kind).epochs)
+    assert retrain_policy.check(Envelope(), asked, last_started=None, now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Envelope(problems=("chest",)), "brain is not among the envelope's problems: chest"),
+        (Envelope(problems=()), "brain is not among"),
+        (Envelope(architectures=("resnet18",)), "resnet_small is not among"),
+        (Envelope(max_epochs=19), "20 epochs exceed the envelope's 19"),
+        (Envelope(max_seconds=599), "600 s exceed the envelope's 599 s"),
+    ],
+)
+def test_what_lies_outside_the_envelope_is_refused_with_the_reason(
+    limits: Envelope, says: str
+) -> None:
+    refusal = retrain_policy.check(limits, REQUEST, last_started=None, now=NOW)
+    assert refusal is not None
+    assert says in refusal
+
+
+@pytest.mark.parametrize(("waited_s", "may_start"), [(3599, False), (3600, True)])
+def test_the_cool_down_counts_from_the_last_start(waited_s: int, *, may_start: bool) -> None:
+    last = NOW - timedelta(seconds=waited_s)
+    refusal = retrain_policy.check(Envelope(cool_down_s=3600), REQUEST, last_started=last, now=NOW)
+    assert (refusal is None) is may_start
+
+
+def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "envelope.toml"
+    file.write_text('problems = ["brain"]\nneeds_approval = true\n[promotion]\nmargin = 0.02\n')
+    found = retrain_policy.load(file)
+    assert (found.problems, found.needs_approval, found.promotion.margin) == (
+        ("brain",),
+        True,
+        0.02,
+    )
+    assert found.max_epochs == Envelope().max_epochs
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("max_epoch = 3", "unknown .'max_epoch'"),
+        ("max_epochs = -1", "max_epochs must be a number from 0"),
+        ('cool_down_s = "6 h"', "cool_down_s must be a number"),
+        ('problems = "brain"', "problems must be a list"),
+        ("needs_approval = 1", "needs_approval must be true or false"),
+        ("[promotion]\nmargin = 2", "promotion.margin"),
+        ("[promotion]\nmargins = 0.1", "margins"),
+        ("promotion = 3", "promotion"),
+        ("problems = [", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_field(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "envelope.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        retrain_policy.load(file)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        retrain_policy.load(tmp_path / "nowhere.toml")

@@ -1,0 +1,89 @@
+import gzip
+import json
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from neuro.errors import ConfigError
+from neuro.training import profiling
+from neuro.training.device import Machine
+from neuro.training.loader import Feed
+from neuro.training.profiling import InMemory, Rehearsal
+from neuro.training.trainer import Epoch
+from tests.neuro.training.test_trainer import CONFIG, PROBLEM, discs
+
+HERE = Machine(device="cpu", precision="f32")
+EPOCH = Epoch(
+    number=3,
+    epochs=3,
+    loss=0.5,
+    accuracy=1.0,
+    macro_f1=1.0,
+    learning_rate=1e-3,
+    images_per_s=100.0,
+    seconds=1.0,
+    size_px=16,
+    at_once=4,
+)
+
+
+@pytest.mark.parametrize(("kind", "read"), [(InMemory, 1), (Rehearsal, 3)])
+def test_only_in_memory_one_batch_is_read_for_all_steps(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Rehearsal], read: int
+) -> None:
+    trial = kind(discs(), PROBLEM, CONFIG, fabric=HERE.fabric())
+    reads, images = [], Feed.images
+
+    def counted(self: Feed, rows: NDArray[np.int64]) -> torch.Tensor:
+        reads.append(1)
+        return images(self, rows)
+
+    monkeypatch.setattr(Feed, "images", counted)
+    list(islice(trial.steps(), 3))
+    assert len(reads) == read
+
+
+def test_a_step_is_like_that_of_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[torch.Size] = []
+    forward = torch.nn.Conv2d.forward
+
+    def seen(self: torch.nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
+        if images.shape[1] == PROBLEM.preprocess.channels:
+            shapes.append(images.shape)
+        return forward(self, images)
+
+    trial = InMemory(discs(), PROBLEM, CONFIG, fabric=HERE.fabric())
+    trial.like(EPOCH)
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", seen)
+    next(trial.steps())
+    assert shapes == [torch.Size([4, 1, 16, 16])] * (CONFIG.batch_size // 4)
+
+
+def test_neither_draws_from_the_generator_of_others(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    assert profiling.limit(discs(), PROBLEM, CONFIG, HERE, EPOCH) > 0
+    profiling.profile(discs(), PROBLEM, CONFIG, HERE, tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_profile_names_the_parts_of_ten_steps_in_trace_and_table(tmp_path: Path) -> None:
+    found = profiling.profile(discs(), PROBLEM, CONFIG, HERE, tmp_path / "a" / "b")
+    with gzip.open(tmp_path / "a" / "b" / profiling.TRACE) as stream:
+        events = json.load(stream)["traceEvents"]
+    named = [event["name"] for event in events if event.get("ph") == "X"]
+    for part in ("step", "read rows", "batch", "forward and backward", "average"):
+        assert named.count(part) == 10
+    assert all(ms > 0 for ms in found.parts.values())
+    table = (tmp_path / "a" / "b" / profiling.TABLE).read_text()
+    for word in (*found.parts, "10 steps of 16 images", "no part of the training", "aten::"):
+        assert word in table
+
+
+def test_several_processes_are_not_profiled(tmp_path: Path) -> None:
+    two = Machine(device="cpu", devices=2)
+    with pytest.raises(ConfigError, match="give --devices 1"):
+        profiling.profile(discs(), PROBLEM, CONFIG, two, tmp_path)

@@ -1,0 +1,150 @@
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuro.errors import ConfigError
+from neuro.uncertainty import calibration
+
+
+def simulated(
+    n: int, *, seed: int, sharpness: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits whose softmax is exactly right, then multiplied by ``sharpness``."""
+    rng = np.random.default_rng(seed)
+    logits = 2 * rng.normal(size=(n, 3))
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    targets = (rng.random((n, 1)) > chances.cumsum(axis=1)).sum(axis=1)
+    embeddings = rng.normal(size=(n, 6)) * [9, 3, 1, 1, 1, 1] + 5
+    return (sharpness * logits).astype(np.float32), embeddings.astype(np.float32), targets
+
+
+def test_the_temperature_undoes_known_overconfidence() -> None:
+    found = calibration.fit(*simulated(4000, seed=0, sharpness=3.0))
+    assert found.temperature == pytest.approx(3.0, rel=0.06)
+
+
+def test_the_true_class_is_in_the_set_of_nine_in_ten_new_samples() -> None:
+    found = calibration.fit(*simulated(500, seed=1))
+    logits, embeddings, targets = simulated(4000, seed=2)
+    sets = calibration.apply(found, logits, embeddings).conformal_sets
+    assert sets[np.arange(4000), targets].mean() == pytest.approx(0.9, abs=0.03)
+
+
+def test_the_quantile_is_the_eighteenth_smallest_of_nineteen() -> None:
+    # ceil(20 * 0.9) = 18; the interpolating quantile of numpy would lie elsewhere.
+    logits, embeddings, targets = simulated(19, seed=3)
+    shifted = np.exp(logits.astype(np.float64))
+    misfit = 1 - (shifted / shifted.sum(axis=1, keepdims=True))[np.arange(19), targets]
+    found = calibration.fit(logits, embeddings, targets)
+    assert found.conformal_quantile == pytest.approx(sorted(misfit)[17], rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "keeps_all"), [(8, True), (9, False)])
+def test_nine_samples_are_the_fewest_for_a_quantile_at_a_tenth(n: int, keeps_all: bool) -> None:
+    logits, embeddings, _ = simulated(n, seed=4)
+    found = calibration.fit(logits, embeddings, logits.argmax(axis=1))
+    sets = calibration.apply(found, logits, embeddings).conformal_sets
+    assert (found.temperature, bool(sets.all())) == (1.0, keeps_all)
+
+
+def test_one_in_a_hundred_samples_like_the_reference_is_called_out_of_scope() -> None:
+    shares = []
+    for seed in range(100, 130, 3):
+        reference = simulated(900, seed=seed)[1]
+        found = calibration.fit(*simulated(2000, seed=seed + 1), train_embeddings=reference)
+        logits, embeddings, _ = simulated(4000, seed=seed + 2)
+        shares.append((calibration.apply(found, logits, embeddings).ood_scores > 1).mean())
+    assert np.mean(shares) == pytest.approx(0.01, abs=0.003)
+
+
+def test_the_distance_is_mahalanobis_when_every_direction_is_kept() -> None:
+    logits, embeddings, targets = simulated(300, seed=8)
+    found = calibration.fit(logits, embeddings, targets, train_embeddings=embeddings)
+    exact = embeddings.astype(np.float64)
+    centred = exact - exact.mean(axis=0)
+    precision = np.linalg.inv(np.cov(exact.T))
+    expected = np.sqrt(np.einsum("ij,jk,ik->i", centred, precision, centred))
+    scores = calibration.apply(found, logits, embeddings).ood_scores
+    assert scores * found.ood_threshold == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_step_along_a_quiet_direction_is_further_than_along_a_loud_one() -> None:
+    logits, embeddings, targets = simulated(300, seed=9)
+    found = calibration.fit(logits, embeddings, targets)
+    steps = np.asarray(found.ood_mean) + 12 * np.eye(6)[[0, 5]]
+    loud, quiet = calibration.apply(found, logits[:2], steps).ood_scores
+    assert loud < 1 < 2 < quiet
+
+
+def test_a_few_reference_samples_keep_few_directions_and_finite_scores() -> None:
+    logits, embeddings, targets = simulated(12, seed=10)
+    wide = np.tile(embeddings, (1, 40))
+    found = calibration.fit(logits, wide, targets, train_embeddings=np.tile(wide, (2, 1)))
+    assert len(found.ood_axes) == 2
+    assert np.isfinite(calibration.apply(found, logits, wide).ood_scores).all()
+
+
+def test_a_step_along_a_direction_that_was_not_kept_counts_by_the_residual() -> None:
+    # 25 reference samples keep two of six directions; the other four have deviation 1.
+    logits, _, targets = simulated(50, seed=20)
+    embeddings = np.random.default_rng(20).normal(size=(25, 6)) * [30, 10, 1, 1, 1, 1]
+    found = calibration.fit(
+        logits, np.tile(embeddings, (2, 1)), targets, train_embeddings=embeddings
+    )
+    step = np.asarray(found.ood_mean) + 40 * np.eye(6)[[5]]
+    score = calibration.apply(found, logits[:1], step).ood_scores[0]
+    assert score * found.ood_threshold == pytest.approx(40, rel=0.2)
+
+
+def test_without_training_embeddings_new_samples_are_still_in_scope() -> None:
+    # 400 numbers per sample: a reference that judged its own samples would call most others far.
+    rng = np.random.default_rng(21)
+    logits, _, targets = simulated(220, seed=21)
+    found = calibration.fit(logits, rng.normal(size=(220, 400)), targets)
+    fresh = rng.normal(size=(220, 400))
+    assert (calibration.apply(found, logits, fresh).ood_scores > 1).mean() < 0.05
+
+
+def test_a_constant_embedding_does_not_divide_by_zero() -> None:
+    logits, _, targets = simulated(40, seed=11)
+    flat = np.ones((40, 6), dtype=np.float32)
+    scores = calibration.apply(calibration.fit(logits, flat, targets), logits, flat).ood_scores
+    assert (scores <= 1).all()
+
+
+def test_json_gives_back_the_same_calibration() -> None:
+    found = calibration.fit(*simulated(200, seed=12))
+    assert calibration.from_json(json.loads(json.dumps(asdict(found), allow_nan=False))) == found
+
+
+def test_a_foreign_field_in_the_json_is_named() -> None:
+    with pytest.raises(ConfigError, match="temprature"):
+        calibration.from_json({"temprature": 1.0})
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_an_all_but_empty_calibration_split_is_refused(n: int) -> None:
+    with pytest.raises(ConfigError, match="two or more labelled"):
+        calibration.fit(*simulated(n, seed=13))
+
+
+def test_a_diverged_network_is_refused() -> None:
+    logits, embeddings, targets = simulated(30, seed=14)
+    with pytest.raises(ConfigError, match="diverged"):
+        calibration.fit(logits * np.float32(np.nan), embeddings, targets)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 40), st.integers(0, 10_000), st.floats(0.1, 30))
+def test_probabilities_sum_to_one_and_scores_are_finite(
+    n: int, seed: int, sharpness: float
+) -> None:
+    logits, embeddings, targets = simulated(n, seed=seed, sharpness=sharpness)
+    out = calibration.apply(calibration.fit(logits, embeddings, targets), logits, embeddings)
+    assert out.probabilities.dtype == np.float64
+    assert out.probabilities.sum(axis=1) == pytest.approx(np.ones(n), abs=1e-12)
+    assert np.isfinite(out.ood_scores).all()

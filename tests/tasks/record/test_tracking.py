@@ -1,0 +1,61 @@
+"""What MLflow keeps of a training; and pages of drift windows, removed with their images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.record import tracking
+from tests.neuro.training.test_profiling import EPOCH
+
+
+@pytest.fixture
+def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Two runs of a problem's drift checks with their pages; run ids by window."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    tracking.client.cache_clear()
+    where = tracking.client().create_experiment("brain-drift", str(tmp_path / "artifacts"))
+    runs = {}
+    for window in ("brain-0001-aa", "7-days-to-2026-11-20"):
+        runs[window] = tracking.client().create_run(where, run_name=window).info.run_id
+        page = tmp_path / tracking.drift_page("brain", window)
+        page.write_text("figures")
+        tracking.log_files(tracking.Run(run_id=runs[window]), page, "")
+    yield runs
+    tracking.client.cache_clear()
+
+
+def test_the_page_of_a_window_is_removed_and_no_other(logged: dict[str, str]) -> None:
+    assert tracking.drop_page("brain", "brain-0001-aa") == 1
+    left = {w: len(tracking.client().list_artifacts(run)) for w, run in logged.items()}
+    assert left == {"brain-0001-aa": 0, "7-days-to-2026-11-20": 1}
+    assert tracking.drop_page("brain", "brain-0001-aa") == 0
+
+
+def test_without_a_server_nothing_is_looked_for() -> None:
+    assert tracking.drop_page("brain", "brain-0001-aa") == 0
+
+
+def test_an_epoch_is_kept_with_the_system_it_ran_on(logged: dict[str, str]) -> None:
+    run_id = logged["brain-0001-aa"]
+    tracking.log_epoch(tracking.Run(run_id=run_id), EPOCH, {"system/process_cpu_cores": 1.5})
+    found = tracking.client().get_run(run_id).data.metrics
+    assert (found["loss"], found["system/process_cpu_cores"]) == (EPOCH.loss, 1.5)
+    history = tracking.client().get_metric_history(run_id, "system/process_cpu_cores")
+    assert [point.step for point in history] == [EPOCH.number]
+
+
+@pytest.mark.parametrize(("room", "kept"), [(10, ["checkpoint/training.pt"]), (9, [])])
+def test_a_last_state_that_is_not_too_large_is_kept(
+    logged: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    room: int,
+    kept: list[str],
+) -> None:
+    monkeypatch.setattr(tracking, "_CHECKPOINT_BYTES", room)
+    (tmp_path / "training.pt").write_bytes(b"0123456789")
+    run_id = logged["brain-0001-aa"]
+    tracking.log_checkpoint(tracking.Run(run_id=run_id), tmp_path / "training.pt")
+    found = tracking.client().list_artifacts(run_id, "checkpoint")
+    assert [artifact.path for artifact in found] == kept
