@@ -13,7 +13,7 @@ from tasks.runtime import settings
 
 
 @flow(name="erase", flow_run_name="erase {problem}")
-def erase(  # noqa: PLR0913 - one parameter for each flag of the command
+def erase(
     problem: str = "brain",
     group: str = "",
     sample: str = "",

@@ -16,7 +16,7 @@ from tasks.runtime import runners
     flow_run_name="featurize {problem} {features}",
     task_runner=runners.ConfiguredRunner(),
 )
-def featurize(  # noqa: PLR0913 - one parameter for each flag of the command
+def featurize(
     problem: str = "brain",
     features: str = "descriptors",
     model: str = "",

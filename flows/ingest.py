@@ -11,7 +11,7 @@ from tasks.load import release_data
 
 
 @flow(name="ingest", flow_run_name="ingest {problem}")
-def ingest(  # noqa: PLR0913 - one parameter for each flag of the command
+def ingest(
     problem: str = "brain",
     source: str | None = None,
     lake: str | None = None,

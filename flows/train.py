@@ -21,7 +21,7 @@ from tasks.runtime import runners
 
 
 @flow(name="train", flow_run_name="train {problem}", task_runner=runners.ConfiguredRunner())
-def train(  # noqa: PLR0913 - one parameter for each flag of the command
+def train(
     problem: str = "brain",
     release: str | None = None,
     preset: str = "default",

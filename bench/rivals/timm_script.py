@@ -72,7 +72,7 @@ def run(script: Script, arguments: list[str], seconds: float) -> Session:
     return Session(log=log, failed=lines[-1][:160] if started.returncode else "")
 
 
-def plain(  # noqa: PLR0913 - what a user would give
+def plain(
     folder: Path, out: Path, *, model: str, px: int, batch: int, device: str = "cpu"
 ) -> list[str]:
     """What makes it train on a folder of grey class folders, without looking at any."""

@@ -2,9 +2,8 @@
 
 A decoder that crashes, hangs or swallows memory costs one file, named and with a reason code.
 Run as ``python -m neuro.images.sandbox`` this module is the child: it reads batches of paths and
-answers
-each file with JSON, the clean bytes and the thumbnail. The kernel, not a thread of ours, ends a
-child that is late: its timer's signal is left to its default action.
+answers each file with JSON, the clean bytes and the thumbnail. The kernel, not a thread of ours,
+ends a child that is late: its timer's signal is left to its default action.
 """
 
 import contextlib
