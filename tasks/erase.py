@@ -11,7 +11,7 @@ from neuro.erasure import erase as erasing
 from neuro.erasure.erase import Erased, Request
 from neuro.erasure.proof import Site
 from neuro.ingest import originals as originals_place
-from neuro.ingest.originals import Landing
+from neuro.ingest.originals import LandingZone
 from neuro.lake import erasure, tombstones
 from neuro.lake.lake import Lake
 from neuro.problems import problem as problems
@@ -55,8 +55,8 @@ def erase(lake: Lake, request: Request) -> Erased:
     # First, while the request still names them: cut short, the same request does it again.
     asked = erasing.plan(lake, request, here.home)
     shown = artifacts.forget(passport.NOTE, asked.sample_ids)
-    there = Landing(where=here.landing, endpoint=here.s3_endpoint)
-    originals = originals_place.remove(lake, there, asked.sample_ids)
+    zone = LandingZone(where=here.landing, endpoint=here.s3_endpoint)
+    originals = originals_place.remove(lake, zone, asked.sample_ids)
     done = erasing.erase(lake, request, site, readers(request.problem), datetime.now(UTC))
     done = replace(done, removed={**done.removed, "originals": originals, "artifacts": shown})
     _log.info("%d images erased, %d files still hold some", len(done.sample_ids), len(done.found))

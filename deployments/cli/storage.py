@@ -42,7 +42,7 @@ def check(place: Place, endpoint: Endpoint = None, as_json: Json = False) -> Non
     from tasks.runtime import settings
 
     console.remember(endpoint)
-    where = location.place(place, settings.load().s3_endpoint)
+    where = location.parse(place, settings.load().s3_endpoint)
     answers = conformance.check(where)
     is_trusted = all(answer.is_ok for answer in answers if answer.is_needed)
     if as_json:
@@ -60,7 +60,7 @@ def check(place: Place, endpoint: Endpoint = None, as_json: Json = False) -> Non
             for answer in answers
         ]
         verdict = "can be trusted" if is_trusted else "can NOT be trusted"
-        console.show(rows, as_json=False, title=f"{where.named} {verdict}")
+        console.show(rows, as_json=False, title=f"{where.full_address} {verdict}")
     if not is_trusted:
         raise typer.Exit(3)
 
@@ -82,13 +82,13 @@ def bucket_create(
     from tasks.runtime import settings
 
     console.remember(endpoint)
-    where = location.place(place, settings.load().s3_endpoint)
+    where = location.parse(place, settings.load().s3_endpoint)
     steps = bucket_setup.create(where, _rules(role or []), keep_versions_days, retention_days)
     facts = {"place": where.uri, "endpoint": where.endpoint}
     if as_json:
         console.show(facts | {"steps": [asdict(step) for step in steps]}, as_json=True)
     else:
-        console.show([asdict(step) for step in steps], as_json=False, title=where.named)
+        console.show([asdict(step) for step in steps], as_json=False, title=where.full_address)
     if not all(step.is_done for step in steps):
         raise typer.Exit(3)
 

@@ -10,10 +10,12 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from neuro.erasure import file_search
 from neuro.images import preview, sanitize
-from neuro.lake import files, journal
+from neuro.lake import journal
 from neuro.lake.erasure import Payload
 from neuro.lake.lake import Lake
+from neuro.storage.folder_store import FolderStore
 
 Verdict = Mapping[str, Any]  # the body of a verdict in the journal
 
@@ -101,7 +103,7 @@ def pages(
     """
     verdicts: list[Verdict] = [entry.body for entry in journal.entries(lake, "verdict")]
     counted = [body for body in verdicts if body["cause"].rpartition("/")[2] in superseded]
-    found = set(files.Folder(folder).search(lambda _: wanted))
+    found = set(file_search.search(FolderStore(folder), lambda _: wanted))
     found |= {str(path) for path in folder.rglob("*.html") if path.stem in superseded}
     for path in (Path(body["report"]) for body in counted):
         if path.is_relative_to(folder) and path.is_file():

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from neuro.dataset import contents as dataset_contents
-from neuro.erasure import derived_files, proof
+from neuro.erasure import derived_files, file_search, proof
 from neuro.erasure.proof import Site
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingest.pipeline import inspect
-from neuro.lake import branches, erasure, files, journal, refs, releases, tombstones
+from neuro.lake import branches, erasure, journal, refs, releases, tombstones
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft, Release
 from neuro.problems.problem import Problem
@@ -90,8 +90,8 @@ class Erased:
 
 def require_rights(lake: Lake, site: Site) -> None:
     """Before anything is removed. Raises DeniedError where a bucket would refuse to forget."""
-    for each in (files.of(lake), *site.incoming()):
-        each.require_rights()
+    for place in (lake.store, *site.inboxes()):
+        place.require_removal_rights()
 
 
 def plan_path(home: Path, request: Request) -> Path:
@@ -245,7 +245,9 @@ def _scrub(lake: Lake, site: Site, asked: Plan) -> dict[str, Any]:
         "pages": pages,
         "pages_elsewhere": sum(starmap(site.drop_page, windows)),
         "redraw": [derived_files.to_redraw(body) for body in counted],
-        "inbox": sum(each.remove_copies(asked.sample_ids) for each in site.incoming()),
+        "inbox": sum(
+            file_search.remove_copies(inbox, asked.sample_ids) for inbox in site.inboxes()
+        ),
     }
 
 

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from neuro.lake import erasure, files, refs, releases
-from neuro.lake.files import Files
+from neuro.erasure import file_search
+from neuro.lake import erasure, refs, releases
 from neuro.lake.lake import Lake
+from neuro.storage import store
+from neuro.storage.folder_store import FolderStore
+from neuro.storage.store import Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,9 +27,9 @@ class Site:
     endpoint: str | None = None
     drop_page: Callable[[str, str], int] = lambda _problem, _window: 0
 
-    def incoming(self) -> list[Files]:
-        """The files of the inbox, if there is one."""
-        return [files.below(self.inbox, self.endpoint)] if self.inbox else []
+    def inboxes(self) -> list[Store]:
+        """The inbox, if there is one."""
+        return [store.open(self.inbox, self.endpoint)] if self.inbox else []
 
 
 def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:
@@ -56,14 +59,14 @@ def search(
     plan_file: holds all of it and is not searched. texts: may stand in what says what was done, the
     journal and Prefect's records of the run.
     """
-    tables, home = files.of(lake), files.Folder(site.home)
-    records = (f"{tables.uri}/journal.lance/", f"{home.uri}/prefect/", f"{home.uri}/logs/")
+    home = FolderStore(site.home)
+    records = (f"{lake.store.uri}/journal.lance/", f"{home.uri}/prefect/", f"{home.uri}/logs/")
     everything = [*pixels, *texts]
 
-    def wanted(name: str) -> Sequence[bytes]:
+    def forbidden(name: str) -> Sequence[bytes]:
         if name == str(plan_file.resolve()):
             return ()
         return pixels if name.startswith(records) else everything
 
-    places = files.outermost([tables, home, *site.incoming()])
-    return sorted(name for place in places for name in place.search(wanted))
+    places = file_search.outermost([lake.store, home, *site.inboxes()])
+    return sorted(name for place in places for name in file_search.search(place, forbidden))

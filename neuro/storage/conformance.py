@@ -12,8 +12,9 @@ from secrets import token_hex
 
 from neuro.errors import NeuroError, StorageError
 from neuro.storage import bucket_setup
+from neuro.storage.bucket_store import BucketStore
 from neuro.storage.location import Place
-from neuro.storage.objects import Entry, Objects
+from neuro.storage.store import Entry
 
 FOLDER = "_probe"
 WRITERS = 8
@@ -46,8 +47,8 @@ def require_atomic(where: Place) -> None:
             race(objects, rounds=6)
         except _FailedTestError as error:
             raise StorageError(
-                f"{where.named} is not safe for several writers: {error}. Two runs could both "
-                "believe that they had published. `neuro check` shows every test; use another "
+                f"{where.full_address} is not safe for several writers: {error}. Two runs could "
+                "both believe that they had published. `neuro check` shows every test; use another "
                 "server, or NEURO_S3_ALONE=1 if nobody else ever writes to this lake"
             ) from error
 
@@ -61,7 +62,7 @@ def check(where: Place) -> list[Answer]:
         ]
 
 
-def race(objects: Objects, rounds: int) -> str:
+def race(objects: BucketStore, rounds: int) -> str:
     """Let threads create one key at once: one must win, and its bytes must be those stored."""
     with ThreadPoolExecutor(WRITERS) as pool:
         for number in range(rounds):
@@ -82,7 +83,7 @@ def race(objects: Objects, rounds: int) -> str:
     return f"one winner in each of {rounds} races of {WRITERS}"
 
 
-def _basics(objects: Objects) -> str:
+def _basics(objects: BucketStore) -> str:
     objects.write("basics", b"first")
     _expect(objects.read("basics") == b"first", "other bytes came back")
     objects.delete("basics")
@@ -90,33 +91,33 @@ def _basics(objects: Objects) -> str:
     return ""
 
 
-def _create(objects: Objects) -> str:
+def _create(objects: BucketStore) -> str:
     _expect(objects.write_once("once", b"first"), "a new key was refused")
     _expect(not objects.write_once("once", b"second"), "an existing key was written over")
     _expect(objects.read("once") == b"first", "an existing key was written over")
     return ""
 
 
-def _race(objects: Objects) -> str:
+def _race(objects: BucketStore) -> str:
     return race(objects, rounds=20)
 
 
-def _read_after_write(objects: Objects) -> str:
+def _read_after_write(objects: BucketStore) -> str:
     for number in range(20):
         objects.write("fresh", b"%d" % number)
         _expect(objects.read("fresh") == b"%d" % number, "an older version came back")
     return "20 overwrites"
 
 
-def _list_after_write(objects: Objects) -> str:
+def _list_after_write(objects: BucketStore) -> str:
     for number in range(20):
         objects.write(f"listed/{number:02d}", b"")
-        found = len(list(objects.list("listed")))
+        found = len(list(objects.entries("listed")))
         _expect(found == number + 1, f"{found} of {number + 1} objects were listed")
     return "20 objects"
 
 
-def _replace(objects: Objects) -> str:
+def _replace(objects: BucketStore) -> str:
     objects.write("tagged", b"first")
     old = _found(objects, "tagged").e_tag
     _expect(objects.replace("tagged", b"second", old), "the right entity tag was refused")
@@ -124,14 +125,14 @@ def _replace(objects: Objects) -> str:
     return ""
 
 
-def _ranges(objects: Objects) -> str:
+def _ranges(objects: BucketStore) -> str:
     objects.write("range", bytes(range(100)))
     found = objects.read_range("range", 5, 10)
     _expect(found == bytes(range(5, 10)), "other bytes came back")
     return ""
 
 
-def _multipart(objects: Objects) -> str:
+def _multipart(objects: BucketStore) -> str:
     raw = hashlib.sha256(b"large").digest() * (_LARGE // 32)
     objects.write("large", raw)
     _expect(_found(objects, "large").size == _LARGE, "another size is reported")
@@ -139,17 +140,17 @@ def _multipart(objects: Objects) -> str:
     return f"{_LARGE >> 20} MiB"
 
 
-def _checksum(objects: Objects) -> str:
+def _checksum(objects: BucketStore) -> str:
     kept = bucket_setup.keeps_checksum(objects.place, "checksum")
     _expect(kept, "accepted and not stored; neuro compares its own SHA-256")
     return ""
 
 
-def _versions(objects: Objects) -> str:
+def _versions(objects: BucketStore) -> str:
     return bucket_setup.list_versions(objects.place)
 
 
-def _found(objects: Objects, key: str) -> Entry:
+def _found(objects: BucketStore, key: str) -> Entry:
     entry = objects.find(key)
     if entry is None:
         raise _FailedTestError(f"{key} was written and is not there")
@@ -162,7 +163,11 @@ def _expect(is_so: bool, otherwise: str) -> None:
 
 
 def _ask(
-    test: str, needed_for: str, is_needed: bool, run: Callable[[Objects], str], objects: Objects
+    test: str,
+    needed_for: str,
+    is_needed: bool,
+    run: Callable[[BucketStore], str],
+    objects: BucketStore,
 ) -> Answer:
     started = time.monotonic()
     try:
@@ -174,17 +179,17 @@ def _ask(
 
 
 @contextmanager
-def _folder(where: Place) -> Iterator[Objects]:
+def _folder(where: Place) -> Iterator[BucketStore]:
     """A folder of this probe alone, emptied afterwards."""
     prefix = "/".join(filter(None, [where.prefix, FOLDER, token_hex(6)]))
-    objects = Objects(replace(where, prefix=prefix))
+    objects = BucketStore(replace(where, prefix=prefix))
     try:
         yield objects
     finally:
-        objects.delete_all(entry.key for entry in objects.list())
+        objects.delete_all(entry.key for entry in objects.entries())
 
 
-TESTS: tuple[tuple[str, str, bool, Callable[[Objects], str]], ...] = (
+TESTS: tuple[tuple[str, str, bool, Callable[[BucketStore], str]], ...] = (
     ("put, get, delete", "everything", True, _basics),
     ("create only if new", "releases: a version is written once", True, _create),
     ("race of creates", "several writers at once", True, _race),

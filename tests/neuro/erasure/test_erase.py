@@ -16,14 +16,14 @@ from PIL import Image
 
 from neuro.dataset import frames
 from neuro.dataset.frames import Pinned
-from neuro.erasure import derived_files
+from neuro.erasure import derived_files, file_search
 from neuro.erasure import erase as erasing
 from neuro.erasure.erase import Erased, Request
 from neuro.erasure.proof import Site
 from neuro.errors import ConfigError, ErasedError, StaleError, UnknownNameError
 from neuro.images import preview, sanitize
 from neuro.ingest import merge_branch
-from neuro.lake import branches, erasure, files, images, journal, refs, release_diff, releases
+from neuro.lake import branches, erasure, images, journal, refs, release_diff, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
@@ -79,9 +79,9 @@ def test_the_search_finds_what_is_there(lake: Lake, second: Release, png: Png, h
     assert len(wanted) >= 9
     for needle in wanted:
         if needle in sanitize.clean(png(5)).stored:
-            (found,) = files.of(lake).search(lambda _, needle=needle: [needle])
+            (found,) = file_search.search(lake.store, lambda _, needle=needle: [needle])
             assert "images.lance" in found
-    assert files.of(lake).search(lambda _: [digest(png(5)).encode()])
+    assert file_search.search(lake.store, lambda _: [digest(png(5)).encode()])
 
 
 def test_an_erased_image_is_nowhere_and_the_rest_is_as_it_was(
