@@ -36,13 +36,12 @@ class FolderStore(Store):
 
     def entries(self, under: str = "") -> Iterator[Entry]:
         """See Store; a file that goes meanwhile is left out."""
-        prefix = f"{under}/" if under else ""
-        for name, file in _files_below(self.folder / under):
+        for file in _files_below(self.folder / under):
             try:
                 size = file.stat(follow_symlinks=False).st_size
             except FileNotFoundError:
                 continue
-            yield Entry(key=prefix + name, size=size)
+            yield Entry(key=file.path[len(self.uri) + 1 :], size=size)
 
     def folders(self, under: str = "") -> list[str]:
         """See Store."""
@@ -116,10 +115,9 @@ class FolderStore(Store):
     def versions(self) -> Iterator[list[Version]]:
         """See Store."""
         page: list[Version] = []
-        for entry in self.entries():
-            path = self.folder / entry.key
-            if not path.is_symlink() and path.is_file():
-                page.append(Version(key=entry.key, size=entry.size, uri=str(path)))
+        for file in _files_below(self.folder):
+            if file.is_file(follow_symlinks=False):
+                page.append(Version(key=file.path[len(self.uri) + 1 :], uri=file.path))
             if len(page) == _PAGE:
                 yield page
                 page = []
@@ -156,14 +154,14 @@ class FolderStore(Store):
         """The first removal tells."""
 
 
-def _files_below(folder: Path, above: str = "") -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Everything below a folder that is no folder itself, by its relative name; follows no link."""
+def _files_below(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
+    """Everything below a folder that is no folder itself; follows no link."""
     try:
         children = list(os.scandir(folder))
     except FileNotFoundError:
         return
     for child in children:
         if child.is_dir(follow_symlinks=False):
-            yield from _files_below(Path(child.path), f"{above}{child.name}/")
+            yield from _files_below(child.path)
         else:
-            yield above + child.name, child
+            yield child

@@ -19,15 +19,15 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Version:
-    """One version of a file, or a marker that it was deleted. size: bytes.
+    """One version of a file, or a marker that it was deleted.
 
     uri: its whole path or address; of an older version it says which. A folder keeps no older
-    versions, so each of its files is one current version.
+    versions, so each of its files is one current version. size: bytes, of an object.
     """
 
     key: str
-    size: int
     uri: str
+    size: int = 0
     version_id: str = ""
     is_current: bool = True
     is_delete_marker: bool = False
