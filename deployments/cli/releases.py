@@ -269,7 +269,7 @@ def erase(
 
     Example: neuro erase --sample 9f2c41d07a55e3b8 --reason "consent withdrawn" --yes
     """
-    from neuro.erasure.erase import Request
+    from neuro.erasure.erase import ErasureRequest
     from tasks import erase as steps
     from tasks.load import release_data
     from tasks.runtime import settings
@@ -281,7 +281,7 @@ def erase(
         console.show({"lifted": lifted}, as_json=as_json, title="erase")
         return
     if not yes:
-        asked = Request(
+        asked = ErasureRequest(
             problem=problems.load(problem),
             group=group,
             sample=sample,

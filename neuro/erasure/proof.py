@@ -14,8 +14,8 @@ from neuro.storage.store import Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Site:
-    """Where an installation keeps copies beside the lake.
+class Installation:
+    """Where an installation keeps copies of images beside the lake.
 
     home: caches, pages, exported predictions. inbox: "" for none, a folder or an s3://bucket/prefix
     on the server of ``endpoint``, None for AWS. drop_page: removes what others keep of the page of
@@ -37,7 +37,8 @@ def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:
 
     Returns how many those are, and the current one of each line by dataset or Lance branch.
     """
-    survivors, current = 0, {}
+    n_survivors = 0
+    current = {}
     for view in erasure.views(lake):
         for dataset in erasure.datasets(lake):
             if not refs.is_of(view, dataset):
@@ -45,21 +46,25 @@ def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:
             for release in releases.history(view, dataset):
                 if not release.superseded_by:
                     lake.insist(f"check {release.name}", partial(releases.check, lake, release))
-                    survivors += 1
+                    n_survivors += 1
             head = releases.current(view, dataset)
             current[view.branch or dataset] = head.name if head else ""
-    return survivors, current
+    return n_survivors, current
 
 
 def search(
-    lake: Lake, site: Site, plan_file: Path, pixels: Sequence[bytes], texts: Sequence[bytes]
+    lake: Lake,
+    installation: Installation,
+    plan_file: Path,
+    pixels: Sequence[bytes],
+    texts: Sequence[bytes],
 ) -> list[str]:
     """Every file of the lake, the home folder and the inbox that holds some of it, sorted.
 
     plan_file: holds all of it and is not searched. texts: may stand in what says what was done, the
     journal and Prefect's records of the run.
     """
-    home = FolderStore(site.home)
+    home = FolderStore(installation.home)
     records = (f"{lake.store.uri}/journal.lance/", f"{home.uri}/prefect/", f"{home.uri}/logs/")
     everything = [*pixels, *texts]
 
@@ -68,5 +73,5 @@ def search(
             return ()
         return pixels if name.startswith(records) else everything
 
-    places = file_search.outermost([lake.store, home, *site.inboxes()])
+    places = file_search.outermost([lake.store, home, *installation.inboxes()])
     return sorted(name for place in places for name in file_search.search(place, forbidden))

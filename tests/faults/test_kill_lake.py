@@ -34,7 +34,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from neuro.erasure import erase as erasing
-from neuro.erasure.proof import Site
+from neuro.erasure.proof import Installation
 from neuro.ingest import merge_branch
 from neuro.lake.lake import Lake
 from neuro.problems import problem
@@ -44,9 +44,9 @@ print("ready", flush=True)
 if what == "publish":
     merge_branch.publish(Lake(uri), brain, "mine", now)
 else:
-    asked = erasing.Request(problem=brain, group="", sample=sample, reason="r", who="w")
-    site = Site(home=Path(home))
-    print(erasing.erase(Lake(uri), asked, site, {"brain": brain}, now).found)
+    asked = erasing.ErasureRequest(problem=brain, group="", sample=sample, reason="r", who="w")
+    installation = Installation(home=Path(home))
+    print(erasing.erase(Lake(uri), asked, installation, {"brain": brain}, now).found)
 """
 
 
