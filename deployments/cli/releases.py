@@ -161,7 +161,7 @@ def export(
     question, where = problems.load(problem), release_data.open_lake(lake)
     found = releases.find(where, question.dataset, None if release == "current" else release)
     spec = replace(question.preprocess, **asked) if preprocessed else None
-    done = croissant.export(where, question, found, release_data.export_target(folder), spec)
+    done = croissant.export(where, question, found, release_data.open_store(folder), spec)
     facts = {"release": found.name, "folder": done.where, "n": done.n}
     facts |= {"manifest_sha256": done.manifest_sha256}
     facts |= {"preprocess_hash": spec.sha256 if spec else ""}

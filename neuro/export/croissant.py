@@ -19,7 +19,9 @@ from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
 from neuro.sample import Sample
-from neuro.storage.export_target import MANIFEST, ExportTarget
+from neuro.storage import export_target
+from neuro.storage.export_target import MANIFEST
+from neuro.storage.store import Store
 
 NO_LABEL = "unlabelled"
 COLUMNS: tuple[str, ...] = (
@@ -52,7 +54,7 @@ def export(
     lake: Lake,
     problem: Problem,
     release: Release,
-    target: ExportTarget,
+    store: Store,
     spec: PreprocessSpec | None = None,
 ) -> Exported:
     """Write a release to a place that is empty or new; whole, or not at all.
@@ -71,7 +73,7 @@ def export(
     def description(manifest_sha256: str) -> dict[str, Any]:
         return describe(problem, release, manifest_sha256, spec)
 
-    with target:
+    with export_target.opened(store) as target:
         digest = target.manifest_if_complete(names.values(), description)
         if digest is None:
             rows = []
@@ -85,7 +87,7 @@ def export(
             digest = hashlib.sha256(manifest).hexdigest()
             text = json.dumps(description(digest), indent=1, ensure_ascii=False)
             target.finish(text.encode(), manifest)
-    return Exported(where=target.uri, n=len(samples), manifest_sha256=digest)
+    return Exported(where=store.uri, n=len(samples), manifest_sha256=digest)
 
 
 def read_manifest(folder: Path) -> list[dict[str, str]]:

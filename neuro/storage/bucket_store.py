@@ -2,21 +2,23 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import obstore
 from obstore import exceptions as s3_errors
 from obstore.store import S3Store
 
 from neuro.errors import ConfigError, DamagedError, StorageError
-from neuro.storage import location, object_versions
+from neuro.storage import location
 from neuro.storage.location import DEADLINE_S, THREADS, Place
-from neuro.storage.store import Entry, Store, Version
+from neuro.storage.object_versions import ObjectVersions
+from neuro.storage.store import Entry
 
 _REREADS = 3
 _PIECE = 32 << 20  # bytes of one ranged read, so that a large object fits the deadline and memory
@@ -24,16 +26,13 @@ _PIECE = 32 << 20  # bytes of one ranged read, so that a large object fits the d
 T = TypeVar("T")
 
 
-class BucketStore(Store):
+class BucketStore(ObjectVersions):
     """The objects of one place; keys are relative to its prefix."""
-
-    place: Place
 
     def __init__(self, where: Place) -> None:
         from obstore.auth.boto3 import Boto3CredentialProvider
 
-        self.place, self.uri = where, where.uri
-        self._client = location.client(where)
+        super().__init__(where)
         aws = location.session()
         if aws.get_credentials() is None:
             raise ConfigError(
@@ -154,8 +153,7 @@ class BucketStore(Store):
         Through boto3: obstore sends a POST even for one, and for that Ceph wants the right to
         delete on the bucket as well, not only on a prefix (docs/traps.md).
         """
-        name = f"{self.place.prefix}/{key}".lstrip("/")
-        remove = partial(self._client.delete_object, Bucket=self.place.bucket, Key=name)
+        remove = partial(self._client.delete_object, **self._address(key))
         self._retry("delete", key, lambda: location.call_boto3(remove))
 
     def delete_all(self, keys: Iterable[str]) -> None:
@@ -168,39 +166,10 @@ class BucketStore(Store):
         """See Store."""
         self.delete_all(entry.key for entry in self.entries(folder))
 
-    def staging(self) -> Self:
+    @contextmanager
+    def staged(self) -> "Iterator[BucketStore]":
         """The store itself."""
-        return self
-
-    def publish(self, staging: Self) -> None:
-        """Each object has appeared already."""
-
-    def discard(self, staging: Self) -> None:
-        """What was sent stays."""
-
-    def versions(self) -> Iterator[list[Version]]:
-        """See Store."""
-        return object_versions.listed(self.place)
-
-    def version_pieces(self, version: Version) -> Iterator[bytes]:
-        """See Store."""
-        return object_versions.pieces(self.place, version)
-
-    def remove_versions(self, versions: Iterable[Version]) -> int:
-        """See Store."""
-        return object_versions.remove(self.place, versions)
-
-    def remove_key(self, key: str) -> bool:
-        """See Store."""
-        return object_versions.remove_key(self.place, key) > 0
-
-    def remove_old_versions(self) -> int:
-        """See Store; an upload that was not ended is ended."""
-        return object_versions.remove_old(self.place)
-
-    def require_removal_rights(self) -> None:
-        """See Store."""
-        object_versions.require_rights(self.place)
+        yield self
 
     def read_range(self, key: str, start: int, end: int) -> bytes:
         """Bytes start up to end of an object."""
@@ -257,12 +226,6 @@ class BucketStore(Store):
         if len(raw) != end - start:
             raise s3_errors.GenericError(f"{len(raw)} of {end - start} bytes arrived")
         return raw
-
-    def _retry(self, what: str, key: str, call: Callable[[], T]) -> T:
-        return location.retry(self.place, f"{what} {self._name(key)}", call)
-
-    def _name(self, key: str) -> str:
-        return f"{key or 'all'} of {self.place.full_address}"
 
 
 def open(uri: str, endpoint: str | None = None, deadline_s: float = DEADLINE_S) -> BucketStore:

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Self
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 from neuro.errors import ConfigError
 from neuro.storage.location import THREADS
@@ -19,28 +20,16 @@ Describe = Callable[[str], Mapping[str, Any]]
 
 
 class ExportTarget:
-    """Takes an export's files, and shows them whole or not at all.
+    """Takes an export's files, a few at a time.
 
     In a bucket each object has its SHA-256 in its metadata, and the manifest comes last. What an
-    export that was cut short has sent there stays, and is not sent again.
+    export that was cut short has sent there is not sent again.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.uri = store.uri
-        self._store = store
-
-    def __enter__(self) -> Self:
-        """Begin. Raises ConfigError for a folder that is not empty."""
-        self._staging = self._store.staging()
-        self._present = {entry.key for entry in self._staging.entries()}
+    def __init__(self, uri: str, staging: Store, pool: Executor) -> None:
+        self._uri, self._staging, self._pool = uri, staging, pool
+        self._present = {entry.key for entry in staging.entries()}
         self._pending: deque[Future[None]] = deque()
-        self._pool = ThreadPoolExecutor(THREADS)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End, whole or not."""
-        self._pool.shutdown(cancel_futures=True)
-        self._store.discard(self._staging)
 
     def manifest_if_complete(self, names: Collection[str], describe: Describe) -> str | None:
         """The manifest's digest where this very export is here already, else None.
@@ -50,18 +39,18 @@ class ExportTarget:
         if MANIFEST not in self._present:
             if strangers := self._present - {*names, DESCRIPTION}:
                 raise ConfigError(
-                    f"{self.uri} holds {len(strangers)} objects that are no part of this export, "
+                    f"{self._uri} holds {len(strangers)} objects that are no part of this export, "
                     f"{min(strangers)} first; give an empty prefix"
                 )
             return None
-        digest = hashlib.sha256(self._store.read(MANIFEST)).hexdigest()
+        digest = hashlib.sha256(self._staging.read(MANIFEST)).hexdigest()
         is_same = DESCRIPTION in self._present and (
-            json.loads(self._store.read(DESCRIPTION)) == describe(digest)
+            json.loads(self._staging.read(DESCRIPTION)) == describe(digest)
         )
         if is_same and self._present >= set(names):
             return digest
         raise ConfigError(
-            f"{self.uri} holds another export, or lacks objects of this one; give an empty prefix"
+            f"{self._uri} holds another export, or lacks objects of this one; give an empty prefix"
         )
 
     def write(self, name: str, raw: bytes) -> None:
@@ -71,12 +60,11 @@ class ExportTarget:
         self._pending.append(self._pool.submit(self._write, name, raw))
 
     def finish(self, description: bytes, manifest: bytes) -> None:
-        """Wait for all files, write the last two one after the other, and show all."""
+        """Wait for all files, and write the last two one after the other."""
         while self._pending:
             self._pending.popleft().result()
         self._staging.write(DESCRIPTION, description)
         self._staging.write(MANIFEST, manifest)
-        self._store.publish(self._staging)
 
     def _write(self, name: str, raw: bytes) -> None:
         is_present = name in self._present and (
@@ -84,3 +72,17 @@ class ExportTarget:
         )
         if not is_present:
             self._staging.write(name, raw)
+
+
+@contextmanager
+def opened(store: Store) -> Iterator[ExportTarget]:
+    """A place for an export, which is shown whole or not at all.
+
+    Raises ConfigError for a folder that is not empty.
+    """
+    pool = ThreadPoolExecutor(THREADS)
+    with store.staged() as staging:
+        try:
+            yield ExportTarget(store.uri, staging, pool)
+        finally:
+            pool.shutdown(cancel_futures=True)

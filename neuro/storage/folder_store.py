@@ -10,10 +10,10 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
-from typing import Self
 
 from neuro.errors import ConfigError
 from neuro.storage.store import Entry, Store, Version
@@ -95,22 +95,19 @@ class FolderStore(Store):
         """See Store."""
         shutil.rmtree(self.folder / folder, ignore_errors=True)
 
-    def staging(self) -> Self:
-        """See Store; what a killed run has staged is removed."""
+    @contextmanager
+    def staged(self) -> Iterator["FolderStore"]:
+        """See Store; what a killed run has staged is removed first."""
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ConfigError(f"{self.uri} is not empty; give an empty or a new folder")
-        staging = type(self)(self.folder.with_name(f".{self.folder.name}.part"))
-        self.discard(staging)
-        staging.folder.mkdir(parents=True)
-        return staging
-
-    def publish(self, staging: Self) -> None:
-        """See Store."""
-        staging.folder.rename(self.folder)
-
-    def discard(self, staging: Self) -> None:
-        """See Store."""
+        staging = FolderStore(self.folder.with_name(f".{self.folder.name}.part"))
         shutil.rmtree(staging.folder, ignore_errors=True)
+        staging.folder.mkdir(parents=True)
+        try:
+            yield staging
+            staging.folder.rename(self.folder)
+        finally:
+            shutil.rmtree(staging.folder, ignore_errors=True)
 
     def versions(self) -> Iterator[list[Version]]:
         """See Store."""

@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Self
 
 from neuro.storage.location import DEADLINE_S, Place
 
@@ -86,20 +86,13 @@ class Store(ABC):
         """Remove a folder with all that lies in it; harmless where there is none."""
 
     @abstractmethod
-    def staging(self) -> Self:
-        """Where files are written that are to appear here together.
+    def staged(self) -> "AbstractContextManager[Store]":
+        """Where files are written that appear here together when the context ends without error.
 
         Beside a folder, which must be empty or new: ConfigError. A bucket cannot rename, so there
-        it is the store itself, and what is written last has to tell that all is there.
+        it is the store itself: what is written last has to tell that all is there, and what a try
+        that was cut short has written stays.
         """
-
-    @abstractmethod
-    def publish(self, staging: Self) -> None:
-        """Let what was staged appear."""
-
-    @abstractmethod
-    def discard(self, staging: Self) -> None:
-        """Remove what was staged and not published; objects stay, and need not be sent again."""
 
     @abstractmethod
     def versions(self) -> Iterator[list[Version]]:

@@ -16,8 +16,8 @@ from neuro.problems.problem import Problem
 from neuro.sample import Sample
 from neuro.splits import scheme
 from neuro.splits.scheme import OWN, Splitting
-from neuro.storage import store
-from neuro.storage.export_target import ExportTarget
+from neuro.storage import store as stores
+from neuro.storage.store import Store
 from tasks.record import artifacts
 from tasks.runtime import settings, shards
 from tasks.runtime.steps import step
@@ -66,10 +66,10 @@ def open_branch(uri: str | None, problem: Problem, name: str | None) -> Lake:
     return branches.find(lake, problem.dataset, name).lake if name else lake
 
 
-def export_target(where: str) -> ExportTarget:
+def open_store(where: str) -> Store:
     """A folder or an s3://bucket/prefix to export to."""
     here = settings.load()
-    return ExportTarget(store.open(where, here.s3_endpoint, here.s3_deadline_s))
+    return stores.open(where, here.s3_endpoint, here.s3_deadline_s)
 
 
 @step(name="load release")

@@ -1,6 +1,7 @@
 """Versions of objects on a real server: listed by pages, read by pieces, removed for good."""
 
 import hashlib
+from collections.abc import Iterable
 
 import pytest
 
@@ -10,6 +11,7 @@ from neuro.storage import bucket_setup as buckets
 from neuro.storage import bucket_store, location, object_versions
 from neuro.storage.bucket_store import BucketStore
 from neuro.storage.location import Place
+from neuro.storage.store import Version
 from tests.s3.fixtures import Bucket
 
 pytestmark = [pytest.mark.s3, pytest.mark.server]
@@ -41,15 +43,15 @@ def held(place: Place) -> BucketStore:
     return found
 
 
-def listed(where: Place) -> list[tuple[str, bool, bool]]:
-    every = (version for page in object_versions.listed(where) for version in page)
+def listed(store: BucketStore) -> list[tuple[str, bool, bool]]:
+    every = (version for page in store.versions() for version in page)
     return sorted((v.key, v.is_current, v.is_delete_marker) for v in every)
 
 
 def test_forgetting_leaves_what_can_be_read_and_nothing_else(held: BucketStore) -> None:
-    assert len(listed(held.place)) == 8 * 3 + 4
+    assert len(listed(held)) == 8 * 3 + 4
     assert held.remove_old_versions() == 8 * 3 + 4 - 4
-    assert listed(held.place) == [(key, True, False) for key in "0246"]
+    assert listed(held) == [(key, True, False) for key in "0246"]
     assert {entry.key: held.read(entry.key) for entry in held.entries()} == dict.fromkeys(
         "0246", b"third"
     )
@@ -60,14 +62,14 @@ def test_a_deleted_object_is_at_no_time_there_again(
 ) -> None:
     """A mark that went before its versions would show the newest of them."""
     removed: list[bool] = []
-    remove = object_versions.remove
+    remove = BucketStore.remove_versions
 
-    def noted(where: Place, meant: object) -> int:
-        chosen = list(meant)  # type: ignore[call-overload]
+    def noted(self: BucketStore, meant: Iterable[Version]) -> int:
+        chosen = list(meant)
         removed.extend(version.is_delete_marker for version in chosen)
-        return remove(where, chosen)
+        return remove(self, chosen)
 
-    monkeypatch.setattr(object_versions, "remove", noted)
+    monkeypatch.setattr(BucketStore, "remove_versions", noted)
     held.remove_old_versions()
     assert removed == sorted(removed)
 
@@ -77,7 +79,7 @@ def test_what_lies_beside_the_prefix_keeps_its_versions(held: BucketStore, bucke
     for body in (b"one", b"two"):
         beside.write("a", body)
     held.remove_old_versions()
-    assert len(listed(beside.place)) == 2
+    assert len(listed(beside)) == 2
 
 
 def test_uploads_that_were_not_ended_are_removed(place: Place) -> None:
@@ -117,11 +119,11 @@ def test_a_bucket_lists_its_tables_as_a_folder_does(place: Place) -> None:
 def test_a_copy_goes_with_all_versions_of_its_object(held: BucketStore) -> None:
     digest = hashlib.sha256(b"third").hexdigest()
     assert file_search.remove_copies(held, [digest]) == 8
-    left = [key for key, _, is_mark in listed(held.place) if not is_mark]
+    left = [key for key, _, is_mark in listed(held) if not is_mark]
     assert left == [key for key in "1357" for _ in range(2)]
 
 
 def test_of_an_object_that_is_something_else_by_now_only_the_copy_goes(held: BucketStore) -> None:
     file_search.remove_copies(held, [hashlib.sha256(b"second").hexdigest()])
     assert held.read("2") == b"third"
-    assert len([key for key, *_ in listed(held.place) if key == "2"]) == 2
+    assert len([key for key, *_ in listed(held) if key == "2"]) == 2

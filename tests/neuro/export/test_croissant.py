@@ -14,16 +14,15 @@ from neuro.images import preprocess, sanitize
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
-from neuro.storage import store
-from neuro.storage.export_target import ExportTarget
+from neuro.storage.folder_store import FolderStore
 
 Png = Callable[[int], bytes]
 Deliver = Callable[[str, Mapping[str, bytes]], Path]
 Ingest = Callable[..., Release]
 
 
-def target(tmp_path: Path) -> ExportTarget:
-    return ExportTarget(store.open(str(tmp_path / "out")))
+def target(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "out")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A folder and a bucket do the same with files, each through its own store."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -150,19 +151,28 @@ def test_half_written_copies_go_with_their_file(folder: FolderStore) -> None:
 def test_staged_files_appear_together_and_a_killed_staging_is_removed(
     folder: FolderStore, tmp_path: Path
 ) -> None:
-    folder.staging().write("left/by/a/killed/run", b"x")
-    staging = folder.staging()
-    staging.write("a", b"a")
-    assert keys(folder) == []
-    folder.publish(staging)
+    FolderStore(tmp_path / ".store.part").write("left/by/a/killed/run", b"x")
+    with folder.staged() as staging:
+        staging.write("a", b"a")
+        assert keys(folder) == []
     assert keys(folder) == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_what_was_staged_before_an_error_leaves_nothing(
+    folder: FolderStore, tmp_path: Path
+) -> None:
+    with suppress(KeyError), folder.staged() as staging:
+        staging.write("a", b"a")
+        raise KeyError
+    assert keys(folder) == []
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 def test_nothing_is_staged_for_a_folder_that_holds_something(folder: FolderStore) -> None:
     folder.write("mine", b"mine")
-    with pytest.raises(ConfigError, match="is not empty"):
-        folder.staging()
+    with pytest.raises(ConfigError, match="is not empty"), folder.staged():
+        pass
     assert folder.read("mine") == b"mine"
 
 
