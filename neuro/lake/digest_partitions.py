@@ -35,7 +35,7 @@ def dealt(scan: pa.RecordBatchReader, n: int) -> Iterator["Dealt"]:
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - see below
     try:
         found = Dealt(file, scan.schema, n)
-        disk_full.insist(tempfile.gettempdir(), "sort rows", lambda: found.deal(scan))
+        disk_full.guard(tempfile.gettempdir(), "sort rows", lambda: found.deal(scan))
         yield found
     finally:
         with suppress(OSError):  # on a full disk closing fails as well, and would hide the reason

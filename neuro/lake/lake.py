@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from neuro.errors import ConfigError
 from neuro.lake import scans
 from neuro.lake.schema import BRANCHED, SCHEMAS, key_of
-from neuro.storage import conformance, disk_full, lance_retry, location, objects
-from neuro.storage.file_tree import Tree
+from neuro.storage import conformance, disk_full, lance_retry, location, store
 
 _CACHE = 128 << 20  # bytes of manifests and footers that a process keeps of a lake in a bucket
+
+_TABLE = ".lance"
 
 T = TypeVar("T")
 
@@ -41,20 +42,17 @@ class Lake:
             raise ConfigError("lake is empty; give a folder or an s3://bucket/prefix")
         self.uri, self.branch = uri.rstrip("/"), ""
         self._is_checked = is_alone
-        self.place: location.Place | None = None
-        held: objects.Objects | None = None
+        if "://" in self.uri and not self.uri.startswith("s3://"):
+            raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
+        self.store = store.open(self.uri, endpoint, deadline_s)
+        self.place = self.store.place
         self._reached: dict[str, Any] = {}  # how Lance gets there
-        if self.uri.startswith("s3://"):
-            self.place = location.place(self.uri, endpoint, deadline_s)
-            held = objects.Objects(self.place)
+        if self.place is not None:
             # Connections and what never changes, such as manifests, are shared by all handles.
             session = lance.Session  # type: ignore[attr-defined]  # documented, not in its __all__
             shared = session(metadata_cache_size_bytes=_CACHE)
             told = lance_retry.options(self.place)
             self._reached = {"storage_options": told, "session": shared}
-        elif "://" in self.uri:
-            raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
-        self.tree = Tree(self.uri, held)
 
     def __repr__(self) -> str:
         return f"Lake({self.uri!r})"
@@ -82,8 +80,8 @@ class Lake:
         folder's disk is full.
         """
         if self.place is None:
-            return disk_full.insist(self.uri, what, call)
-        return lance_retry.insist(self.place, what, call)
+            return disk_full.guard(self.uri, what, call)
+        return lance_retry.repeat(self.place, what, call)
 
     def require_safe(self) -> None:
         """Before writing: race conditional writes once in this process for each bucket.
@@ -97,6 +95,11 @@ class Lake:
     def open(self, table: str, schema: pa.Schema | None = None) -> lance.LanceDataset:
         """The newest version of a table on this branch, made empty if it is not there yet."""
         return self.insist(f"open {table}", lambda: self._open(table, schema))
+
+    def tables(self) -> list[str]:
+        """Names of the tables that lie here, sorted."""
+        folders = self.store.folders()
+        return [name.removesuffix(_TABLE) for name in folders if name.endswith(_TABLE)]
 
     def has(self, table: str) -> bool:
         """Whether the table has ever been written."""
@@ -205,15 +208,16 @@ class Lake:
         above along while another process may be making a branch there (docs/traps.md).
         """
         trees = f"{table}.lance/tree"
-        there = [tree for tree in self.tree.folders(trees) if _is_below(tree, name)]
-        self.tree.remove(key for key in self._entries(table) if _is_below(_branch_of(key), name))
+        there = [tree for tree in self.store.folders(trees) if _is_below(tree, name)]
+        entries = [key for key in self._entries(table) if _is_below(_branch_of(key), name)]
+        self.store.delete_all(entries)
         for tree in there:
-            self.tree.remove_folder(f"{trees}/{tree}")
+            self.store.delete_folder(f"{trees}/{tree}")
 
     def drop_tags(self, table: str, branch: str) -> None:
         """Remove the tags of a branch's versions."""
         tags = self.open(table).tags.list()
-        self.tree.remove(
+        self.store.delete_all(
             f"{table}.lance/_refs/tags/{tag}.json"
             for tag, facts in tags.items()
             if facts["branch"] == branch
@@ -221,8 +225,8 @@ class Lake:
 
     def _entries(self, table: str) -> list[str]:
         """The files that name a table's branches; one that is still being written has no name."""
-        found = self.tree.below(f"{table}.lance/_refs/branches")
-        return [name for name in found if name.endswith(".json")]
+        found = self.store.entries(f"{table}.lance/_refs/branches")
+        return [entry.key for entry in found if entry.key.endswith(".json")]
 
     def _identical(self, table: str, rows: pa.Table) -> int:
         """How many of the rows are held as they are, bytes and lists aside."""

@@ -6,25 +6,24 @@ Through boto3, which lists them and takes every key as it is. Works as well wher
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from secrets import token_hex
 from typing import Any, TypeVar
 
-from obstore import exceptions as refused
+from obstore import exceptions as s3_errors
 
 from neuro.errors import DeniedError, StorageError
 from neuro.storage import location
-from neuro.storage.location import Place
-from neuro.storage.objects import THREADS
+from neuro.storage.location import THREADS, Place
+from neuro.storage.store import Version
 
 PIECE = 8 << 20  # bytes of one ranged read
 _PAGE = 1000
 _PASSES = 5
-# What a listing says and is asked for the page after.
-_NEXT = {
-    "NextContinuationToken": "ContinuationToken",
+# What a page of a listing says -> the parameter that asks for the page after it.
+_NEXT_PAGE = {
     "NextKeyMarker": "KeyMarker",
     "NextVersionIdMarker": "VersionIdMarker",
     "NextUploadIdMarker": "UploadIdMarker",
@@ -33,74 +32,54 @@ _NEXT = {
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Version:
-    """One version of an object, or a mark that it was deleted. key: below the place. size: bytes.
-
-    uri: its address; of an older version it says which.
-    """
-
-    key: str
-    version_id: str
-    size: int
-    is_current: bool
-    is_mark: bool
-    uri: str
-
-
 def require_rights(where: Place) -> None:
-    """Do once, on an object of its own, all that forgetting needs. Raises DeniedError."""
+    """Do once, on an object of its own, all that an erasure needs. Raises DeniedError."""
     client = location.client(where)
     next(listed(where))
-    next(_uploads(where))
+    next(_unfinished_uploads(where))
     name = f"_probe/rights-{token_hex(6)}"
-    put = partial(client.put_object, Bucket=where.bucket, Key=_full(where, name), Body=b"x")
-    _ask(where, "write", name, put)
+    put = partial(client.put_object, Bucket=where.bucket, Key=_whole_key(where, name), Body=b"x")
+    _retry(where, "write", name, put)
     remove(where, chain.from_iterable(listed(where, name)))
 
 
 def listed(where: Place, under: str = "") -> Iterator[list[Version]]:
-    """Every version and mark whose key below the place begins so, by pages; one at least."""
+    """Every version and delete marker whose key below the place begins so; one page at least."""
     call = partial(location.client(where).list_object_versions, MaxKeys=_PAGE)
-    kinds = (("Versions", False), ("DeleteMarkers", True))
     for page in _pages(where, "list versions", call, under):
-        yield [_version(where, e, is_mark=mark) for name, mark in kinds for e in page.get(name, ())]
-
-
-def folders(where: Place) -> list[str]:
-    """Names of what lies right below the place and holds something, sorted."""
-    call = partial(location.client(where).list_objects_v2, MaxKeys=_PAGE, Delimiter="/")
-    common = (e for page in _pages(where, "list", call) for e in page.get("CommonPrefixes", ()))
-    return sorted({each["Prefix"].rstrip("/").rpartition("/")[2] for each in common})
+        versions = [_version(where, facts) for facts in page.get("Versions", ())]
+        markers = [_version(where, facts) for facts in page.get("DeleteMarkers", ())]
+        yield versions + [replace(marker, is_delete_marker=True) for marker in markers]
 
 
 def remove(where: Place, versions: Iterable[Version]) -> int:
     """Remove versions for good, many at a time; returns how many."""
     client = location.client(where)
 
-    def one(version: Version) -> None:
-        _ask(where, "delete", version.key, partial(client.delete_object, **_named(where, version)))
+    def remove_one(version: Version) -> None:
+        call = partial(client.delete_object, **_request(where, version))
+        _retry(where, "delete", version.key, call)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return sum(1 for _ in pool.map(one, versions))
+        return sum(1 for _ in pool.map(remove_one, versions))
 
 
 def remove_key(where: Place, key: str) -> int:
-    """Remove an object with all its versions and marks; returns how many those were."""
+    """Remove an object with all its versions and markers; returns how many those were."""
     return _clear(where, key, lambda version: version.key == key)
 
 
-def forget(where: Place) -> int:
-    """Remove every version but the current ones, every mark, and every upload that was not ended.
+def remove_old(where: Place) -> int:
+    """Remove all versions but the current ones, all delete markers, and all unfinished uploads.
 
-    Returns how many versions and marks. Versions go before marks: without its mark, a deleted
+    Returns how many versions and markers. Versions go before markers: without its marker, a deleted
     object would be there again.
     """
-    removed = _clear(where, "", lambda version: not version.is_current and not version.is_mark)
-    removed += _clear(where, "", lambda version: version.is_mark)
+    removed = _clear(where, "", lambda v: not v.is_current and not v.is_delete_marker)
+    removed += _clear(where, "", lambda v: v.is_delete_marker)
     client = location.client(where)
-    for named in chain.from_iterable(_uploads(where)):
-        _ask(where, "end the upload of", named["Key"], partial(_abort, client, named))
+    for upload in chain.from_iterable(_unfinished_uploads(where)):
+        _retry(where, "end the upload of", upload["Key"], partial(_abort, client, upload))
     return removed
 
 
@@ -109,98 +88,98 @@ def pieces(where: Place, version: Version) -> Iterator[bytes]:
     for start in range(0, version.size, PIECE):
         end = min(start + PIECE, version.size)
         try:
-            yield _ask(where, "read", version.key, partial(_piece, where, version, start, end))
+            yield _retry(where, "read", version.key, partial(_piece, where, version, start, end))
         except StorageError:
-            left = chain.from_iterable(listed(where, version.key))
-            if (version.key, version.version_id) in ((v.key, v.version_id) for v in left):
-                raise
+            for other in chain.from_iterable(listed(where, version.key)):
+                if (other.key, other.version_id) == (version.key, version.version_id):
+                    raise
             return
 
 
-def _clear(where: Place, under: str, is_meant: Callable[[Version], bool]) -> int:
+def _clear(where: Place, under: str, is_wanted: Callable[[Version], bool]) -> int:
     """Remove versions, and list again until a whole listing holds none."""
     removed = 0
     for _ in range(_PASSES):
-        found = 0
+        removed_now = 0
         for page in listed(where, under):
-            found += remove(where, filter(is_meant, page))
-        if not found:
+            removed_now += remove(where, filter(is_wanted, page))
+        if not removed_now:
             return removed
-        removed += found
-    raise StorageError(f"{where.named} keeps filling while it is emptied; let nothing write to it")
+        removed += removed_now
+    raise StorageError(
+        f"{where.full_address} keeps filling while it is emptied; let nothing write to it"
+    )
 
 
 def _piece(where: Place, version: Version, start: int, end: int) -> bytes:
     ends = time.monotonic() + where.attempt_s
-    asked = {**_named(where, version), "Range": f"bytes={start}-{end - 1}"}
-    found = location.client(where).get_object(**asked)
+    request = {**_request(where, version), "Range": f"bytes={start}-{end - 1}"}
+    answer = location.client(where).get_object(**request)
     raw = bytearray()
-    for part in found["Body"].iter_chunks(1 << 18):
+    for part in answer["Body"].iter_chunks(1 << 18):
         raw += part
         if time.monotonic() > ends:  # the client's own limit is one for each gap
-            raise refused.GenericError(f"{len(raw)} bytes within {where.attempt_s:g} s")
+            raise s3_errors.GenericError(f"{len(raw)} bytes within {where.attempt_s:g} s")
     if len(raw) != end - start:
-        raise refused.GenericError(f"{len(raw)} of {end - start} bytes arrived")
+        raise s3_errors.GenericError(f"{len(raw)} of {end - start} bytes arrived")
     return bytes(raw)
 
 
-def _abort(client: Any, named: dict[str, str]) -> None:
+def _abort(client: Any, upload: dict[str, str]) -> None:
     try:
-        client.abort_multipart_upload(**named)
+        client.abort_multipart_upload(**upload)
     except client.exceptions.NoSuchUpload:
         return
 
 
-def _uploads(where: Place) -> Iterator[list[dict[str, str]]]:
+def _unfinished_uploads(where: Place) -> Iterator[list[dict[str, str]]]:
     """What names the uploads that were begun and not ended, by pages; one at least."""
     call = partial(location.client(where).list_multipart_uploads, MaxUploads=_PAGE)
     for page in _pages(where, "list uploads", call):
-        found = page.get("Uploads", ())
         yield [
-            {"Bucket": where.bucket, "Key": each["Key"], "UploadId": each["UploadId"]}
-            for each in found
+            {"Bucket": where.bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+            for upload in page.get("Uploads", ())
         ]
 
 
 def _pages(
     where: Place, what: str, call: Callable[..., dict[str, Any]], under: str = ""
 ) -> Iterator[dict[str, Any]]:
-    after: dict[str, str] = {}
+    start: dict[str, str] = {}
     while True:
-        asked = partial(call, Bucket=where.bucket, Prefix=_full(where, under), **after)
-        page = _ask(where, what, under, asked)
+        ask = partial(call, Bucket=where.bucket, Prefix=_whole_key(where, under), **start)
+        page = _retry(where, what, under, ask)
         yield page
         if not page.get("IsTruncated"):
             return
-        after = {wanted: page[said] for said, wanted in _NEXT.items() if page.get(said)}
+        start = {name: page[said] for said, name in _NEXT_PAGE.items() if page.get(said)}
 
 
-def _ask(where: Place, what: str, key: str, call: Callable[[], T]) -> T:
+def _retry(where: Place, what: str, key: str, call: Callable[[], T]) -> T:
     try:
-        return location.insist(
-            where, f"{what} {key or 'all'} of {where.named}", lambda: location.asked(call)
-        )
+        subject = f"{what} {key or 'all'} of {where.full_address}"
+        return location.retry(where, subject, lambda: location.call_boto3(call))
     except DeniedError as error:
         raise DeniedError(f"{error}. Erasing wants the role `admin` there") from error
 
 
-def _named(where: Place, version: Version) -> dict[str, str]:
-    key, name = _full(where, version.key), version.version_id
-    return {"Bucket": where.bucket, "Key": key, "VersionId": name}
+def _request(where: Place, version: Version) -> dict[str, str]:
+    key = _whole_key(where, version.key)
+    return {"Bucket": where.bucket, "Key": key, "VersionId": version.version_id}
 
 
-def _full(where: Place, key: str) -> str:
+def _whole_key(where: Place, key: str) -> str:
     return f"{where.prefix}/{key}" if where.prefix else key
 
 
-def _version(where: Place, found: dict[str, Any], *, is_mark: bool) -> Version:
-    version_id, is_current = found.get("VersionId") or "null", bool(found.get("IsLatest", True))
+def _version(where: Place, facts: dict[str, Any]) -> Version:
+    version_id = facts.get("VersionId") or "null"
+    is_current = bool(facts.get("IsLatest", True))
     suffix = "" if is_current else f"?versionId={version_id}"
     return Version(
-        key=found["Key"][len(_full(where, "")) :],
+        key=facts["Key"][len(_whole_key(where, "")) :],
         version_id=version_id,
-        size=found.get("Size", 0),
+        size=facts.get("Size", 0),
         is_current=is_current,
-        is_mark=is_mark,
-        uri=f"s3://{where.bucket}/{found['Key']}{suffix}",
+        uri=f"s3://{where.bucket}/{facts['Key']}{suffix}",
     )

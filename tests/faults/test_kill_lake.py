@@ -33,17 +33,20 @@ CHILD = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from neuro import absence, branching, erasing, problem
+from neuro.erasure import erase as erasing
+from neuro.erasure.proof import Installation
+from neuro.ingest import merge_branch
 from neuro.lake.lake import Lake
+from neuro.problems import problem
 what, uri, home, sample = sys.argv[1:]
 now, brain = datetime(2026, 11, 21, tzinfo=UTC), problem.load("brain")
 print("ready", flush=True)
 if what == "publish":
-    branching.publish(Lake(uri), brain, "mine", now)
+    merge_branch.publish(Lake(uri), brain, "mine", now)
 else:
-    asked = erasing.Request(problem=brain, group="", sample=sample, reason="r", who="w")
-    site = absence.Site(home=Path(home))
-    print(erasing.erase(Lake(uri), asked, site, {"brain": brain}, now).found)
+    asked = erasing.ErasureRequest(problem=brain, group="", sample=sample, reason="r", who="w")
+    installation = Installation(home=Path(home))
+    print(erasing.erase(Lake(uri), asked, installation, {"brain": brain}, now).found)
 """
 
 
