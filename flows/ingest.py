@@ -35,8 +35,8 @@ def ingest(
         poll = steps.read(store, question, listing, source)
         if not poll.fresh.items:
             return steps.nothing(store, question, poll, started)
-        steps.check_manifest(question, poll.fresh)
-        staged = steps.stage(store, question, poll.fresh, n_verified)
+        manifest = steps.check_manifest(question, poll.fresh)
+        staged = steps.stage(store, question, poll.fresh, manifest, n_verified)
         passport = steps.audit(staged)
         steps.land(staged, landing)
         receipt = steps.publish(staged, passport, started)
