@@ -35,8 +35,8 @@ def ingest(
         scan = steps.read(store, question, listing, source)
         if not scan.fresh.items:
             return steps.nothing(store, question, scan, started)
-        steps.check_manifest(question, scan.fresh)
-        staged = steps.stage(store, question, scan.fresh, n_verified)
+        manifest = steps.check_manifest(question, scan.fresh)
+        staged = steps.stage(store, question, scan.fresh, manifest, n_verified)
         passport = steps.audit(staged)
         steps.land(staged, landing)
         receipt = steps.publish(staged, passport, started)

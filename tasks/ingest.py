@@ -17,8 +17,9 @@ from neuro.ingest.delivery import Delivery
 from neuro.ingest.inbox import InboxScan
 from neuro.ingest.originals import LandingZone
 from neuro.ingest.pipeline import Staged
+from neuro.ingest.schemas import ManifestReport
 from neuro.ingest.sources import Listing
-from neuro.ingest.vet_new import Run
+from neuro.ingest.vet_new import IngestRun
 from neuro.lake import releases
 from neuro.lake.lake import Lake
 from neuro.problems.problem import Problem
@@ -63,26 +64,34 @@ def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> 
 
 
 @step(name="check manifest")
-def check_manifest(problem: Problem, found: Delivery) -> None:
+def check_manifest(problem: Problem, found: Delivery) -> ManifestReport:
     """Check names, labels, groups and metadata before anything is written; show what is broken."""
     report = schemas.check_manifest(found.items, problem)
     show_checks("manifest", problem, {**report.refused, **report.noted}, "Manifest: files by check")
     _log.info("manifest of %d files, by broken check: %s", report.files, dict(report.refused))
     report.require()
+    return report
 
 
 @step(name="vet and stage on a branch")
-def stage(lake: Lake, problem: Problem, found: Delivery, n_verified: int = 64) -> Staged:
+def stage(
+    lake: Lake,
+    problem: Problem,
+    found: Delivery,
+    manifest: ManifestReport,
+    n_verified: int = 64,
+) -> Staged:
     """Vet what is new in limited child processes, and write everything to a branch."""
-    run = Run(
+    run = IngestRun(
         problem=problem,
         delivery=found,
         check=lambda paths: sandbox.check_files(paths, sandbox.VetConfig()),
         now=datetime.now(UTC),
         n_verified=n_verified,
+        manifest=manifest,
     )
     staged = lake.insist("stage", lambda: pipeline.stage(lake, run))
-    _log.info("%d of %d files quarantined", len(staged.intake.quarantined), len(found.items))
+    _log.info("%d of %d files quarantined", len(staged.files.quarantined), len(found.items))
     return staged
 
 
@@ -108,8 +117,10 @@ def land(staged: Staged, landing: str | None) -> None:
     here = settings.load()
     zone = LandingZone(where=landing or here.landing, endpoint=here.s3_endpoint)
     if zone.where:
-        digests, delivered = {*staged.new, *staged.intake.repeated}, staged.run.delivery.items
-        made = landings.keep(staged.branch.lake, zone, delivered, digests, staged.run.now)
+        run = staged.run
+        made = landings.keep(
+            staged.branch.lake, zone, run.delivery.items, staged.delivered_images, run.now
+        )
         _log.info("%d originals copied to %s", made, zone.where)
 
 
@@ -135,8 +146,8 @@ def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict
 @step(name="remember")
 def remember(staged: Staged, scan: InboxScan, release: str) -> None:
     """Note which files of the inbox need not be read again: all whose bytes could be read."""
-    quarantined = staged.intake.quarantined
-    unread = {w.item.source_name for w in quarantined if w.rejected.code == "unreadable"}
+    quarantined = staged.files.quarantined
+    unread = {f.item.source_name for f in quarantined if f.rejected.code == "unreadable"}
     done = [mark for name, mark in scan.marks.items() if name not in unread]
     if scan.marks:
         state = _state(staged.branch.lake, staged.problem)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from neuro.evaluation import evaluate
 from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.evaluate import Evaluation
 from neuro.training.trainer import Epoch
@@ -41,9 +40,7 @@ def run_tags(loaded: Loaded) -> dict[str, str]:
 
 def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
     """Metrics, baselines, confusion matrix and curves by class, in Prefect and in MLflow."""
-    from neuro.training import (
-        figures,  # matplotlib and scikit-learn: a second, when the training is over
-    )
+    from neuro.evaluation import figures  # matplotlib and scikit-learn take a second to import
 
     rows = [
         {"metric": m.name, "value": round(m.value, 4), "low": round(m.low, 4)}
@@ -52,7 +49,7 @@ def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
     ]
     artifacts.table(f"metrics-{found.split}", rows, shown.said)
     baselines.show(run, found.metrics, shown.beside, on=found.split, title=shown.said)
-    for kind, draw in (("confusion", evaluate.draw_confusion), ("curves", figures.draw_curves)):
+    for kind, draw in (("confusion", figures.draw_confusion), ("curves", figures.draw_curves)):
         figure = draw(found, title=shown.title, synthetic=shown.is_synthetic, note=shown.note)
         _picture(run, figure, f"{kind}_{found.split}", shown.said)
 

@@ -1,7 +1,6 @@
 """Which recipe is tried next, and whether it is worth going on: TPE and medians, by Optuna."""
 
 import json
-import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,6 @@ from neuro.training.config import TrainConfig
 from neuro.training.device import seed_of
 
 VERSION = "search-1"  # raise it when the same trials would be followed by another
-logging.getLogger("optuna").setLevel(logging.WARNING)  # we say ourselves how trials end
 
 _AROUND = {"learning_rate": (1 / 8, 4.0), "weight_decay": (1 / 10, 4.0)}  # times the recipe's
 _BETWEEN = {"label_smoothing": (0.0, 0.2), "mixup": (0.0, 0.4), "grow_from": (0.5, 1.0)}
@@ -94,6 +92,7 @@ class Attempt:
     def __init__(self, config: TrainConfig, space: Space, past: Sequence[Trial]) -> None:
         """The first is the recipe itself, so that a search never ends below it on val."""
         # Seeded for each trial, so that a search that was killed goes on as if it had not been.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # we say ourselves how trials end
         study = optuna.create_study(
             direction="maximize",
             sampler=optuna.samplers.TPESampler(

@@ -18,7 +18,7 @@ from PIL import Image
 
 from neuro.images import sanitize
 from neuro.ingest import delivery, pipeline
-from neuro.ingest.vet_new import Run
+from neuro.ingest.vet_new import IngestRun
 from neuro.lake import branches, refs, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
@@ -63,7 +63,7 @@ def ingest(lake: Lake, folder: Path, label: str, seeds: range) -> Release:
         (folder / label / f"{seed}.png").write_bytes(picture(seed))
     brain = problem.load("brain")
     arrived = delivery.read(folder, brain)
-    run = Run(
+    run = IngestRun(
         problem=brain,
         delivery=arrived,
         check=lambda paths: [sanitize.clean(path.read_bytes()) for path in paths],
