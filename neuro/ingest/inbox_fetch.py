@@ -13,7 +13,7 @@ from neuro.ingest import archives, delivery, schemas, sources
 from neuro.ingest.archives import ArchiveError
 from neuro.ingest.delivery import Delivery, Item
 from neuro.ingest.inbox import InboxScan
-from neuro.ingest.sources import Found, Listing
+from neuro.ingest.sources import Listing, SourceFile
 from neuro.problems.problem import Problem
 
 
@@ -80,12 +80,12 @@ def fetch(scan: InboxScan, listing: Listing, problem: Problem) -> InboxScan:
     )
 
 
-def _tables(listing: Listing) -> list[Found]:
+def _tables(listing: Listing) -> list[SourceFile]:
     """Files that say something of images: tables and notes."""
     return [file for file in listing.files if not delivery.is_image(file.name)]
 
 
-def _archive_item(archive: Found, refused: str = "") -> Item:
+def _archive_item(archive: SourceFile, refused: str = "") -> Item:
     return Item(
         path=archive.path,
         source_name=archive.name,
@@ -96,7 +96,7 @@ def _archive_item(archive: Found, refused: str = "") -> Item:
     )
 
 
-def _unpack(archive: Found, listing: Listing, problem: Problem) -> Delivery:
+def _unpack(archive: SourceFile, listing: Listing, problem: Problem) -> Delivery:
     """The images of an archive, or one item that says why it is refused."""
     room = Path(tempfile.mkdtemp(dir=listing.room))
     unread = Delivery(items=(), source="archive", is_synthetic=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # imported when the first bucket is read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class SourceFile:
     """One file. name: relative POSIX path in its source; data, never a path to open.
 
     path: where it lies on this machine; of an object, where it will once it is fetched. entry: the
@@ -46,7 +46,7 @@ class Listing:
 
     where: str
     kind: Literal["folder", "archive", "file", "bucket"]
-    files: tuple[Found, ...]
+    files: tuple[SourceFile, ...]
     bucket: "BucketStore | None" = None
     room: Path | None = None
 
@@ -69,7 +69,9 @@ def opened(
     elif path.is_file():
         if not archives.form_of(path):
             yield Listing(
-                where=source, kind="file", files=(Found(name=_printable(path.name), path=path),)
+                where=source,
+                kind="file",
+                files=(SourceFile(name=_printable(path.name), path=path),),
             )
             return
         with scratch_folder(scratch) as room:
@@ -84,7 +86,7 @@ def unpacked(path: Path, room: Path, limits: Limits | None = None) -> Listing:
         reason = "it does not begin like a zip or tar file"
         raise ArchiveError(f"archive {path} is damaged: {reason}", reason)
     members = archives.unpack(path, form, room, limits or Limits())
-    files = [Found(name=_printable(name), path=file) for name, file in members]
+    files = [SourceFile(name=_printable(name), path=file) for name, file in members]
     return _listing(str(path), "archive", files)
 
 
@@ -99,14 +101,14 @@ def objects(uri: str, room: Path, endpoint: str | None = None) -> Listing:
 
     bucket = bucket_store.open(uri, endpoint)
     files = [
-        Found(name=entry.key, path=room / f"{number:08d}", entry=entry)
+        SourceFile(name=entry.key, path=room / f"{number:08d}", entry=entry)
         for number, entry in enumerate(bucket.entries())
         if not entry.key.endswith("/")  # how some tools mark an empty folder
     ]
     return replace(_listing(uri, "bucket", files), bucket=bucket, room=room)
 
 
-def fetch(listing: Listing, files: Sequence[Found]) -> tuple[Found, ...]:
+def fetch(listing: Listing, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
     """Bring objects of a listing to their paths; returns those that had not gone meanwhile."""
     if listing.bucket is not None:
         entries = [file.entry for file in files if file.entry]
@@ -125,23 +127,23 @@ def folder(path: Path) -> Listing:
 
 
 def _listing(
-    where: str, kind: Literal["folder", "archive", "bucket"], files: Iterable[Found]
+    where: str, kind: Literal["folder", "archive", "bucket"], files: Iterable[SourceFile]
 ) -> Listing:
-    visible = [found for found in files if _is_visible(found.name)]
-    return Listing(where=where, kind=kind, files=tuple(sorted(visible, key=lambda f: f.name)))
+    visible = [file for file in files if _is_visible(file.name)]
+    return Listing(where=where, kind=kind, files=tuple(sorted(visible, key=lambda file: file.name)))
 
 
 def _is_visible(name: str) -> bool:
     return not name.startswith(".") and "/." not in name
 
 
-def _files_below(root: Path, above: str = "") -> Iterator[Found]:
+def _files_below(root: Path, above: str = "") -> Iterator[SourceFile]:
     with os.scandir(root) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _files_below(Path(entry.path), f"{above}{entry.name}/")
             elif entry.is_file():
-                yield Found(name=_printable(above + entry.name), path=Path(entry.path))
+                yield SourceFile(name=_printable(above + entry.name), path=Path(entry.path))
 
 
 def _printable(name: str) -> str:
