@@ -16,7 +16,15 @@ from neuro.erasure import derived_files, proof
 from neuro.erasure.proof import Site
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingest.pipeline import inspect
-from neuro.lake import branches, erasure, files, journal, refs, releases, tombstones
+from neuro.lake import (
+    branch_names,
+    branches,
+    erasure,
+    files,
+    journal,
+    releases,
+    tombstones,
+)
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft, Release
 from neuro.problems.problem import Problem
@@ -205,7 +213,7 @@ def _supersede(
     lake: Lake, release: Release, problems: Mapping[str, Problem], run: str, now: datetime
 ) -> None:
     """Publish what remains, where the release is the current one of its line."""
-    view = lake.on(refs.line(release.dataset, release.branch))
+    view = lake.on(branch_names.user_branch(release.dataset, release.branch))
     heads = [v for v in erasure.views(lake) if releases.current(v, release.dataset) == release]
     for there in heads or [view]:
         if releases.current(there, release.dataset) != release:

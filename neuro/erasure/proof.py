@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from neuro.lake import erasure, files, refs, releases
+from neuro.lake import branch_names, erasure, files, releases
 from neuro.lake.files import Files
 from neuro.lake.lake import Lake
 
@@ -37,7 +37,7 @@ def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:
     survivors, current = 0, {}
     for view in erasure.views(lake):
         for dataset in erasure.datasets(lake):
-            if not refs.is_of(view, dataset):
+            if not branch_names.may_hold(view.branch, dataset):
                 continue
             for release in releases.history(view, dataset):
                 if not release.superseded_by:
