@@ -6,7 +6,7 @@ from typing import Any
 
 from neuro.errors import NeuroError
 from neuro.images import preview
-from neuro.lake import page_data
+from neuro.lake import images
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
@@ -69,7 +69,7 @@ def rows(release: Release) -> list[dict[str, Any]]:
 
 
 def _pictures(lake: Lake, release: Release) -> dict[str, bytes]:
-    found = page_data.images(lake, release, passport_page.wanted(release.passport))
+    found = images.undamaged(lake, release, passport_page.wanted(release.passport))
     return {sample_id: preview.small(stored) for sample_id, stored in found}
 
 

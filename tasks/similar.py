@@ -13,7 +13,7 @@ from neuro.features import similar_cases
 from neuro.features.encoders import THUMB, Encoder
 from neuro.features.similar_cases import Blocks, Case, Vectors
 from neuro.images import preview
-from neuro.lake import features, images, page_data, releases
+from neuro.lake import features, images, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
@@ -115,7 +115,7 @@ def _asked(
 def draw(lake: Lake, problem: Problem, found: Found, out: Path) -> Path:
     """Write the page with the pictures."""
     wanted = [case.sample.sample_id for case in found.cases]
-    stored = dict(page_data.images(lake, found.release, wanted))
+    stored = dict(images.undamaged(lake, found.release, wanted))
     asked = Asked(
         sha256=found.sha256,
         sample=found.asked,

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from neuro.erasure import file_search
-from neuro.lake import erasure, refs, releases
+from neuro.lake import branch_names, erasure, releases
 from neuro.lake.lake import Lake
 from neuro.storage import store
 from neuro.storage.folder_store import FolderStore
@@ -41,7 +41,7 @@ def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:
     current = {}
     for view in erasure.views(lake):
         for dataset in erasure.datasets(lake):
-            if not refs.is_of(view, dataset):
+            if not branch_names.may_hold(view.branch, dataset):
                 continue
             for release in releases.history(view, dataset):
                 if not release.superseded_by:

@@ -60,6 +60,14 @@ def find(lake: Lake, name: str) -> list[FeatureSet]:
     )
 
 
+def encoders(lake: Lake, name: str) -> Counter[str]:
+    """How many vectors of a set each encoder made, by its hash; none where there is no set."""
+    counted: Counter[str] = Counter()
+    for made in _made(lake, name):
+        counted[made.encoder_hash] += made.n
+    return counted
+
+
 def missing(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> list[str]:
     """Which of the wanted images have no vector of this encoder yet, in the order given."""
     known: set[str] = set()

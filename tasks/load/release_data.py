@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from neuro.dataset import frames
 from neuro.dataset.frames import Frames, Pinned
 from neuro.duplicates import near_duplicates
-from neuro.lake import branches, releases, sample_columns
+from neuro.lake import branches, images, releases, sample_columns
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
@@ -119,11 +119,10 @@ def _groups(
     anew = [samples[row] for row in rows.tolist()]
     if len({sample.entered for sample in anew}) > 1:
         ids = [sample.sample_id for sample in anew]
-        small, keys = (
-            sample_columns.thumbnails(lake, release, ids),
-            sample_columns.group_keys(lake, release, ids),
+        keys = sample_columns.group_keys(lake, release, ids)
+        looks = near_duplicates.vectors(
+            [bytes(row) for row in images.thumbnails(lake, release, ids)]
         )
-        looks = near_duplicates.vectors([small[sample_id] for sample_id in ids])
         pairs = near_duplicates.find(looks, 0, problem.groups.twin_cosine)
         groups[rows] = scheme.joined(anew, [keys[sample_id] for sample_id in ids], pairs)
     return groups

@@ -19,7 +19,7 @@ from PIL import Image
 from neuro.images import sanitize
 from neuro.ingest import delivery, pipeline
 from neuro.ingest.vet_new import IngestRun
-from neuro.lake import branches, refs, releases
+from neuro.lake import branches, marks, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems import problem
@@ -133,5 +133,5 @@ def test_what_was_killed_is_completed_by_the_same_command(
 def state(lake: Lake) -> list[tuple[str, str, bool, list[str]]]:
     """Every release of main by content; the branches and runs that are left."""
     chain = releases.history(lake, "brain")
-    left = [*branches.names(lake, "brain"), *refs.pending(lake)]
+    left = [*branches.names(lake, "brain"), *marks.half_written_runs(lake)]
     return [(r.content_hash, r.note, bool(r.superseded_by), left) for r in chain]

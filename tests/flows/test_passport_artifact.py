@@ -13,7 +13,7 @@ from prefect.testing.utilities import prefect_test_harness
 from flows.erase import erase
 from flows.ingest import ingest
 from neuro.images import preview
-from neuro.lake import page_data, releases
+from neuro.lake import images, releases
 from neuro.lake.lake import Lake
 from neuro.problems import problem
 from neuro.reports.passport_markdown import MAX_BYTES
@@ -35,7 +35,7 @@ def test_a_run_shows_the_passport_with_pictures_and_an_erasure_takes_them_back(
     question, lake = problem.load("brain"), Lake(str(home / "lake"))
     release = releases.find(lake, "brain")
     gone, twin = [sample.sample_id for sample in releases.samples(lake, release)][:2]
-    pictures = dict(page_data.images(lake, release, [gone, twin]))
+    pictures = dict(images.undamaged(lake, release, [gone, twin]))
     cluster = [
         {"sample_id": name, "label": "glioma", "split": "train", "given_split": "test"}
         for name in pictures

@@ -23,7 +23,7 @@ from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, ErasedError, StaleError, UnknownNameError
 from neuro.images import preview, sanitize
 from neuro.ingest import merge_branch
-from neuro.lake import branches, erasure, images, journal, refs, release_diff, releases
+from neuro.lake import branches, erasure, images, journal, marks, release_diff, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
@@ -407,7 +407,7 @@ def test_an_erasure_completes_the_removal_of_a_branch_that_was_cut_short(
     lake: Lake, first: Release, erase: Erase, png: Png
 ) -> None:
     branches.create(lake, "brain", "mine")
-    refs.mark(lake, "going.brain@mine", "dropped")
+    marks.put(lake, "going.brain@mine", "dropped")
     lake.drop_branch("images", "user.brain.mine")
     assert erase(sample=digest(png(1))).found == []
     assert lake.branches("samples") == []

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from neuro.errors import StaleError
-from neuro.lake import erasure, refs
+from neuro.lake import erasure, marks
 from neuro.lake.lake import Lake
 from neuro.lake.schema import SCHEMAS
 from neuro.lake.staging import Branch
@@ -29,7 +29,7 @@ def test_two_who_change_a_mark_to_the_same_are_no_rivals(lake: Lake, value: str 
     lake.open("releases").update_config({"k": "before"})
     slow = Slow(lake.uri)
     slow.rival = ("k", value)
-    refs.mark(slow, "k", value)
+    marks.put(slow, "k", value)
     assert lake.open("releases").config().get("k") == value
 
 
@@ -38,9 +38,9 @@ def test_two_processes_may_begin_to_publish_one_run_at_once(lake: Lake) -> None:
     branch = Branch(slow, "r1")
     row = {"dataset": "brain", "sha256": "a", "run_id": "r1"}
     branch.append("samples", pa.Table.from_pylist([row], SCHEMAS["samples"]))
-    slow.rival = (refs.pending_key(lake, "r1"), "merging")
+    slow.rival = (marks.half_written_key(lake.branch, "r1"), "merging")
     branch.publish()
-    assert refs.pending(lake) == {"r1"}
+    assert marks.half_written_runs(lake) == {"r1"}
 
 
 def test_of_two_erasures_at_once_the_second_is_told(lake: Lake) -> None:
@@ -54,4 +54,4 @@ def test_of_two_erasures_at_once_the_second_is_told(lake: Lake) -> None:
 def test_a_compare_and_set_that_fails_otherwise_is_no_conflict(lake: Lake) -> None:
     handle = lake.open("releases")
     with pytest.raises(TypeError):
-        refs.compare_and_set(handle, {"k": 1})  # type: ignore[dict-item]
+        marks.compare_and_set(handle, {"k": 1})  # type: ignore[dict-item]
