@@ -15,6 +15,8 @@ _STEP = 0.004  # by which a window is moved and stretched to find its derivative
 
 Matrix = NDArray[np.float32]
 
+# Of a window and its derivatives, what is done down and across: 0 cut, 1 moved, 2 stretched.
+_TANGENTS = ((0, 0), (1, 0), (2, 0), (0, 1), (0, 2))
 _WAVES: Matrix = np.asarray(dct(np.eye(_SIDE), norm="ortho", axis=0), np.float32)
 
 
@@ -31,9 +33,14 @@ def windows(scales: tuple[float, ...]) -> list[Window]:
     """Of each scale nine windows: at the top, middle and bottom, left, middle and right."""
     found = []
     for scale in scales:
-        offsets = np.linspace(0, 1 - scale, 3).tolist() if scale < 1 else [0.0]
+        offsets = _offsets(scale)
         found += [Window(scale, top, left) for top in offsets for left in offsets]
     return found
+
+
+def _offsets(scale: float) -> list[float]:
+    offsets: list[float] = np.linspace(0, 1 - scale, 3).tolist() if scale < 1 else [0.0]
+    return offsets
 
 
 def cut(rows: Vectors, window: Window) -> Vectors:
@@ -50,13 +57,6 @@ def frequencies(rows: Vectors) -> Matrix:
     """Cosine transforms of (n, 1024) pictures, (n, 32, 32)."""
     waves: Matrix = np.matmul(np.matmul(_WAVES, rows.reshape(-1, _SIDE, _SIDE)), _WAVES.T)
     return waves
-
-
-def cut_frequencies(waves: Matrix, window: Window, size: int) -> Matrix:
-    """The lowest frequencies of a window of pictures, (m, size, size), from the pictures' own."""
-    down, across = _cut_line(window.scale, window.top), _cut_line(window.scale, window.left)
-    low: Matrix = np.matmul(np.matmul(down[:size], waves), across[:size].T)
-    return low
 
 
 def tangents(waves: Matrix, window: Window, size: int) -> NDArray[np.float64]:
@@ -78,6 +78,33 @@ def tangents(waves: Matrix, window: Window, size: int) -> NDArray[np.float64]:
     spanned = np.stack(views, axis=1).astype(np.float64)
     spanned[:, :, 0] = 0  # the mean
     return spanned
+
+
+def all_tangents(waves: Matrix, scales: tuple[float, ...], size: int) -> Matrix:
+    """The ``tangents`` of every window of these scales: (m, windows, 5, size * size) float32.
+
+    The windows of one scale are cut at once, which is much faster than one after the other.
+    """
+    m, spanned = len(waves), []
+    for scale in scales:
+        lines, n = _line_tangents(scale, size), len(_offsets(scale))
+        cuts = (lines @ (waves @ lines.T)).reshape(m, n, 3, size, n, 3, size)
+        views = [cuts[:, :, down, :, :, across] for down, across in _TANGENTS]
+        by_window = np.stack(views, axis=1).transpose(0, 2, 4, 1, 3, 5)  # top, left, tangent ...
+        spanned.append(by_window.reshape(m, n * n, len(_TANGENTS), size * size))
+    joined: Matrix = np.concatenate(spanned, axis=1)
+    joined[..., 0] = 0  # the mean
+    return joined
+
+
+@lru_cache(maxsize=8)
+def _line_tangents(scale: float, size: int) -> Matrix:
+    """For each offset low frequencies of the cut line, and two derivatives. (n * 3 * size, 32)."""
+    lines = []
+    for offset in _offsets(scale):
+        for cut in (_cut_line(scale, offset), *_derivatives(scale, offset)):
+            lines.append(cut[:size])
+    return np.concatenate(lines)
 
 
 @lru_cache(maxsize=512)

@@ -21,7 +21,8 @@ COSINE = 0.99  # of low-passed pictures that are laid over one another
 _SCALES = (0.95, 0.90)  # sides of the windows that are tried
 _LIMIT = 0.04  # how far a window may be moved and stretched, as a share of the side
 _COARSE, _FINE = 8, 16  # frequencies that the window is chosen by, and that decide
-_PAIRS = 4096  # that are compared at once
+_PAIRS = 1024  # that are compared at once
+_ROUNDING = 1e-5
 
 
 def pairs(rows: Vectors, first: int, joined: NDArray[np.int64]) -> Pairs:
@@ -34,33 +35,53 @@ def pairs(rows: Vectors, first: int, joined: NDArray[np.int64]) -> Pairs:
         return np.empty((0, 2), np.int64)
     candidates = crop_candidates.find(rows, first)
     candidates = candidates[joined[candidates[:, 0]] != joined[candidates[:, 1]]]
+    candidates = candidates[np.lexsort(candidates.T[::-1])]  # those of one whole together
     waves = crop_windows.frequencies(rows)
-    low_waves = waves[:, :_FINE, :_FINE]
     cosines = np.zeros(len(candidates))
     for start in range(0, len(candidates), _PAIRS):
         some = slice(start, start + _PAIRS)
-        cosines[some] = _cosines(waves[candidates[some, 0]], low_waves[candidates[some, 1]])
+        cosines[some] = _cosines(waves, candidates[some])
     return np.unique(np.sort(candidates[cosines >= COSINE], axis=1), axis=0)
 
 
-def _cosines(wholes: Matrix, crops: Matrix) -> NDArray[np.float64]:
+def _cosines(waves: Matrix, candidates: Pairs) -> NDArray[np.float64]:
     """Cosine of each crop with its whole, laid over it as well as can be; 0 if too far. (m,).
 
-    In frequencies: wholes (m, 32, 32), crops (m, 16, 16).
+    waves: the pictures in frequencies, (n, 32, 32). candidates: (m, 2) rows, (whole, crop). The
+    lowest frequencies choose window and pose, and rule out most pairs: what a window and its
+    derivatives leave of these frequencies, they leave of the picture.
     """
+    wholes, whole_of = np.unique(candidates[:, 0], return_inverse=True)
+    low_spans = crop_windows.all_tangents(waves[wholes], _SCALES, _COARSE)
+    crops = _unit(waves[candidates[:, 1], :_FINE, :_FINE])
+    low_poses = np.stack(list(_poses(crops[:, :_COARSE, :_COARSE])), axis=1)
+    low_poses = low_poses.reshape(len(crops), 8, -1)
+    best_window, best_pose = _best_overlay(low_spans[:, :, 0], whole_of, low_poses)
+    low_crops = low_poses[np.arange(len(crops)), best_pose]
+    _, reached = _nearest(low_spans[whole_of, best_window], low_crops)
+    left = np.einsum("md,md->m", low_crops, low_crops) - reached
+    possible = left <= 1 - COSINE**2 + _ROUNDING
     windows = crop_windows.windows(_SCALES)
-    poses = np.stack(list(_poses(_unit(crops))))  # (8, m, 16, 16)
-    views = [_unit(crop_windows.cut_frequencies(wholes, window, _COARSE)) for window in windows]
-    coarse_poses = [_unit(pose[:, :_COARSE, :_COARSE]) for pose in poses]
-    likeness = np.stack([_dots(view, pose) for pose in coarse_poses for view in views])
-    best_pose, best_window = np.divmod(likeness.argmax(axis=0), len(windows))
-    turned = poses[best_pose, np.arange(len(crops))]
-    cosines = np.zeros(len(crops))
-    for number in np.unique(best_window):
-        some = np.flatnonzero(best_window == number)
-        spanned = crop_windows.tangents(wholes[some], windows[number], _FINE)
-        cosines[some] = _moved_cosines(spanned, turned[some])
+    cosines = np.zeros(len(candidates))
+    for number in np.unique(best_window[possible]):
+        some = np.flatnonzero(possible & (best_window == number))
+        spanned = crop_windows.tangents(waves[candidates[some, 0]], windows[number], _FINE)
+        turned = np.stack(list(_poses(crops[some])))[best_pose[some], np.arange(len(some))]
+        cosines[some] = _moved_cosines(spanned, turned)
     return cosines
+
+
+def _best_overlay(
+    views: Matrix, whole_of: NDArray[np.int64], poses: Matrix
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Window of the whole and pose of the crop that are most alike, for each pair. (m,), (m,).
+
+    views: (k, windows, d), of any length. whole_of: (m,) rows of them. poses: (m, 8, d).
+    """
+    unit = views / np.maximum(np.linalg.norm(views, axis=2, keepdims=True), 1e-6)
+    likeness = unit[whole_of] @ poses.swapaxes(1, 2)
+    best = likeness.reshape(len(poses), -1).argmax(axis=1)
+    return np.divmod(best, 8)
 
 
 def _moved_cosines(spanned: NDArray[np.float64], pictures: Matrix) -> NDArray[np.float64]:
@@ -70,18 +91,27 @@ def _moved_cosines(spanned: NDArray[np.float64], pictures: Matrix) -> NDArray[np
     the derivatives, over that of the window, say how far it was moved and stretched: 0 for a
     picture where that is beyond the limit.
     """
-    target = pictures.reshape(len(pictures), -1).astype(np.float64)
-    length = np.sqrt(np.einsum("mad,mad->ma", spanned, spanned)) + 1e-12
-    directions = spanned / length[..., None]
+    factors, reached = _nearest(spanned, pictures.reshape(len(pictures), -1))
+    moves = np.abs(factors[:, 1:]).max(axis=1) / np.maximum(np.abs(factors[:, 0]), 1e-12)
+    near: NDArray[np.float64] = np.where(moves <= _LIMIT, np.sqrt(np.maximum(reached, 0)), 0)
+    return near
+
+
+def _nearest(
+    spanned: NDArray[np.floating], pictures: Matrix
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The combination of rows (m, 5, d) that comes nearest to each picture, (m, d).
+
+    Returns the factors of the rows, (m, 5), and the squared length of the combination, (m,).
+    """
+    rows, target = spanned.astype(np.float64), pictures.astype(np.float64)
+    length = np.sqrt(np.einsum("mad,mad->ma", rows, rows)) + 1e-12
+    directions = rows / length[..., None]
     # Least squares by the normal equations; the small ridge is for derivatives that are alike.
-    products = directions @ directions.swapaxes(1, 2) + 1e-4 * np.eye(spanned.shape[1])
+    products = directions @ directions.swapaxes(1, 2) + 1e-4 * np.eye(rows.shape[1])
     along = np.einsum("mad,md->ma", directions, target)
     factors = np.linalg.solve(products, along[..., None])[..., 0]
-    cosines = np.sqrt(np.maximum(np.einsum("ma,ma->m", factors, along), 0))
-    factors = factors / length
-    moves = np.abs(factors[:, 1:]).max(axis=1) / np.maximum(np.abs(factors[:, 0]), 1e-12)
-    near: NDArray[np.float64] = np.where(moves <= _LIMIT, cosines, 0)
-    return near
+    return factors / length, np.einsum("ma,ma->m", factors, along)
 
 
 def _poses(waves: Matrix) -> Iterator[Matrix]:
@@ -103,8 +133,3 @@ def _unit(waves: Matrix) -> Matrix:
     length = np.sqrt(np.einsum("mij,mij->m", bare, bare))
     unit: Matrix = bare / np.maximum(length, 1e-6)[:, None, None]
     return unit
-
-
-def _dots(left: Matrix, right: Matrix) -> NDArray[np.float32]:
-    dots: NDArray[np.float32] = np.einsum("mij,mij->m", left, right)
-    return dots

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _SIDE = THUMBNAIL_PX
 _COARSE, _FINE = 8, 13  # radius of the frequencies in the first and in the second comparison
-_BLOCK, _TILE = 256, 512  # rows and columns at once: products and sums stay in the cache
+_BLOCK, _TILE = 128, 256  # rows and columns at once: products and sums stay in the cache
 _WIDE = 8192  # columns of one plain product
 _PAIRS = 1024  # pairs that are compared at once
 _CLOSEST = 24  # pictures that are kept for each row
@@ -89,7 +89,7 @@ class Neighbours:
             close, highest_other = largest(bounds(self._parts[block], self._parts), count)
             self._close[block], self._others_at_most[block] = close, highest_other + _ROUNDING
             for row, views in enumerate(_views(rows[block]), block.start):
-                self._cosines[row] = (rows[self._close[row]] @ views).max(axis=1)
+                self._cosines[row] = (views @ rows[self._close[row]].T).max(axis=0)
 
         each_block(search, 0, n)
 
@@ -115,7 +115,7 @@ class Neighbours:
             views = _views(self._rows[rows])
             for place, at_most, view in zip(places, highest_of_all, views, strict=True):
                 others = np.flatnonzero(at_most > highest[place] - _ROUNDING)
-                exact = (self._rows[others] @ view).max(axis=1)
+                exact = (view @ self._rows[others].T).max(axis=0)
                 if len(others) and exact.max() > highest[place]:
                     nearest[place] = others[exact.argmax()]
 
@@ -139,8 +139,8 @@ def _cores() -> int:
 
 
 def _views(rows: Vectors) -> Vectors:
-    """Every pose of each row, (n, 1024, 8)."""
-    return np.stack(list(poses(rows)), axis=2)
+    """Every pose of each row, (n, 8, 1024)."""
+    return np.stack(list(poses(rows)), axis=1)
 
 
 def bounds(left: Parts, right: Parts) -> Vectors:
@@ -165,18 +165,20 @@ def _paired_bounds(parts: Parts, pairs: Pairs) -> Vectors:
 def largest(values: Vectors, count: int) -> tuple[Rows, Vectors]:
     """Columns of each row's ``count`` largest values, ascending, and the largest other value.
 
-    values: (m, n). Returns (m, count) and (m,). Each row is cut into chunks. The largest values lie
-    in the chunks that have the largest maxima, so only these chunks are looked into: one more than
-    ``count``, for the largest other value.
+    values: (m, n). Returns (m, count) and (m,). Each row is dealt out into chunks, like cards. The
+    largest values lie in the chunks that have the largest maxima, so only these chunks are looked
+    into: one more than ``count``, for the largest other value.
     """
     m, n = values.shape
-    n_chunks = -(-n // _CHUNK) + 1  # rounded up; the last holds nothing, so that there is an other
-    padded = np.full((m, n_chunks * _CHUNK), -np.inf, np.float32)
+    n_chunks = -(-n // _CHUNK) + 1  # one more than needed, so that there always is another value
+    padded = np.full((m, _CHUNK * n_chunks), -np.inf, np.float32)
     padded[:, :n] = values
-    maxima = padded.reshape(m, n_chunks, _CHUNK).max(axis=2)
+    # Chunk c has the columns c, c + n_chunks ...: NumPy finds maxima of whole rows ten times faster
+    # than maxima of 32 neighbours.
+    maxima = padded.reshape(m, _CHUNK, n_chunks).max(axis=1)
     n_chosen = min(count + 1, n_chunks)
     chosen = np.argpartition(-maxima, n_chosen - 1, axis=1)[:, :n_chosen]
-    columns = (chosen[:, :, None] * _CHUNK + np.arange(_CHUNK)).reshape(m, -1)
+    columns = (chosen[:, :, None] + np.arange(_CHUNK) * n_chunks).reshape(m, -1)
     inside = np.take_along_axis(padded, columns, axis=1)
     order = np.argpartition(-inside, count, axis=1)
     columns = np.take_along_axis(columns, order, axis=1)
