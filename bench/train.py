@@ -86,7 +86,10 @@ def _measure(loaded: Loaded, folder: Path, options: argparse.Namespace) -> None:
         OURS: _ours(Trainer(loaded.frames, loaded.problem, config, fabric=machine.fabric())),
         MEMORY: partial(
             profiling.limit,
-            *(loaded.frames, loaded.problem, config, machine),
+            loaded.frames,
+            loaded.problem,
+            config,
+            machine,
             n_steps=len(loaded.frames.labelled("train")) // options.batch,
             at_most_s=math.inf,
         ),

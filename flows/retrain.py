@@ -42,12 +42,12 @@ def retrain(
         trained = training.train(loaded, recipe, setup, beside)
         trained.checkpoint.remove()
         challenger = models.load(question, trained.version)
-        challenged = evaluation.evaluate(loaded, challenger, beside=beside())
-        serving = None
+        challenger_score = evaluation.evaluate(loaded, challenger, beside=beside())
+        champion_score = None
         if champion:
-            seen = release_data.decoded_for(loaded, champion.asked(question))
-            serving = evaluation.evaluate(seen, champion, beside=beside())
-        return promote.promote(loaded, challenged, serving, envelope, cause)
+            decoded = release_data.decoded_for(loaded, champion.asked(question))
+            champion_score = evaluation.evaluate(decoded, champion, beside=beside())
+        return promote.promote(loaded, challenger_score, champion_score, envelope, cause)
     except BaseException as error:
         steps.release_claim(store, cause, error)
         raise

@@ -22,6 +22,25 @@ class Loss:
     smoothing: float
     class_weights: torch.Tensor
 
+    @classmethod
+    def of(cls, config: TrainConfig, counts: NDArray[np.int64], device: torch.device) -> "Loss":
+        """The loss of a recipe for classes with so many training images, (k,).
+
+        Raises ConfigError for the binary loss of other than two classes.
+        """
+        if config.loss == "binary" and len(counts) != 2:
+            raise ConfigError(
+                f"loss 'binary' is for two classes, the problem has {len(counts)}; "
+                "choose 'weighted', 'plain' or 'focal'"
+            )
+        is_even = config.loss == "plain" or config.sampler == "balanced"
+        weights = np.ones(len(counts), np.float32) if is_even else class_weights(counts)
+        return cls(
+            kind=config.loss,
+            smoothing=config.label_smoothing,
+            class_weights=torch.from_numpy(weights).to(device),
+        )
+
     def weights(self, shares: torch.Tensor) -> torch.Tensor:
         """What each sample counts, (n,), by its shares of the classes, (n, k)."""
         return shares @ self.class_weights
@@ -41,25 +60,6 @@ class Loss:
         else:
             losses = F.cross_entropy(logits, smoothed, reduction="none")
         return losses * self.weights(shares)
-
-
-def of(config: TrainConfig, counts: NDArray[np.int64], device: torch.device) -> Loss:
-    """The loss of a recipe for classes with so many training images, (k,).
-
-    Raises ConfigError for the binary loss of other than two classes.
-    """
-    if config.loss == "binary" and len(counts) != 2:
-        raise ConfigError(
-            f"loss 'binary' is for two classes, the problem has {len(counts)}; "
-            "choose 'weighted', 'plain' or 'focal'"
-        )
-    is_even = config.loss == "plain" or config.sampler == "balanced"
-    weights = np.ones(len(counts), np.float32) if is_even else class_weights(counts)
-    return Loss(
-        kind=config.loss,
-        smoothing=config.label_smoothing,
-        class_weights=torch.from_numpy(weights).to(device),
-    )
 
 
 def class_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from neuro.evaluation import metrics
 from neuro.models import backbone
 from neuro.models.load_weights import Report
 from neuro.problems.problem import Problem
-from neuro.training import batches, losses, preconditions
+from neuro.training import batches, preconditions
 from neuro.training import config as train_config
 from neuro.training.batches import Rows
 from neuro.training.checkpoint import Checkpoint
@@ -25,6 +25,7 @@ from neuro.training.config import TrainConfig
 from neuro.training.device import Machine, seed_of, seeded
 from neuro.training.gradient_step import GradientStep
 from neuro.training.loader import BatchLoader
+from neuro.training.losses import Loss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +87,7 @@ class Trainer:
         network.averages_flip = problem.augment.flip
         self.step = GradientStep(
             network,
-            losses.of(config, counts, self.device),
+            Loss.of(config, counts, self.device),
             config,
             self._fabric,
             n_steps=config.epochs * (len(self._train) // config.batch_size),
@@ -139,7 +140,7 @@ class Trainer:
         rows = self.rows(number)
         self.loader.start_epoch(number, rank)
         with seeded(seed_of(config.seed, number, 1 + rank), self.device):
-            loss = self._steps([some[rank::n_processes] for some in rows], number)
+            loss = self._steps([batch[rank::n_processes] for batch in rows], number)
         seconds = time.perf_counter() - started
         accuracy, macro_f1 = self._validate()
         return Epoch(
@@ -161,7 +162,8 @@ class Trainer:
         A loss is read when the next step is under way, so that a GPU never waits to be read.
         """
         first_step, values = self.step.steps_done + 1, list[float]()
-        for loss in batches.delayed_by_one(self.step(*self.loader.batch(some)) for some in rows):
+        losses = (self.step(*self.loader.batch(batch)) for batch in rows)
+        for loss in batches.delayed_by_one(losses):
             values.append(float(loss))
             if not math.isfinite(values[-1]):
                 place = f"in epoch {epoch} at step {first_step + len(values) - 1}"
