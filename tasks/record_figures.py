@@ -35,6 +35,8 @@ def run_tags(loaded: Loaded) -> dict[str, str]:
     """What an MLflow run says of its data, and of a leak that stands beside all its figures."""
     tags = {"problem": loaded.problem.name, "release": loaded.release.name}
     tags |= {"splitting": str(loaded.frames.splitting)}
+    if loaded.release.is_synthetic:
+        tags["synthetic"] = "true"
     return tags | ({"leak": loaded.leak} if loaded.leak else {})
 
 
