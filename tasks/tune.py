@@ -208,8 +208,7 @@ def _show(run: Run, trials: Sequence[Trial], *, title: str, is_synthetic: bool) 
     said += " (synthetic images)" if is_synthetic else ""
     artifacts.table("tuning", rows, said)
     figure = tuning.draw(trials, title=title, synthetic=is_synthetic)
-    artifacts.picture("tuning-history", figure, said)
-    tracking.log_figure(run, figure, "tuning_history.png")
+    tracking.log_figure(run, figure, "tuning_history", said)
     tracking.tag(
         run, {"best_trial": str(best.number), **{k: repr(v) for k, v in best.values.items()}}
     )
