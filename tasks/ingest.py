@@ -135,10 +135,8 @@ def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict
         rows = [{"reason": code, "files": n} for code, n in receipt["reasons"].items()]
         artifacts.table(f"quarantine-{staged.problem.name}", rows, "Quarantined files by reason")
     if staged.findings:
-        rows = [
-            {"finding": f.code, "sample": f.sample_id, "why": f.message} for f in staged.findings
-        ]
-        artifacts.table(f"findings-{staged.problem.name}", rows, f"Findings: {receipt['found']}")
+        rows = [{"finding": code, "samples": n} for code, n in receipt["found"].items()]
+        artifacts.table(f"findings-{staged.problem.name}", rows, "Findings by code")
     _log.info("release %s: %d accepted", release.name, receipt["accepted"])
     return receipt | {"seconds": round(perf_counter() - started, 2)}
 

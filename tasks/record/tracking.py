@@ -224,10 +224,11 @@ def log_checkpoint(run: Run, path: Path) -> None:
     log_files(run, path, "checkpoint")
 
 
-def log_figure(run: Run, figure: "Figure", name: str) -> None:
-    """A figure as an artifact."""
+def log_figure(run: Run, figure: "Figure", name: str, title: str) -> None:
+    """A figure as the artifact NAME.png, and a link to it in the Prefect run."""
     if run.run_id:
-        client().log_figure(run.run_id, figure, name)
+        client().log_figure(run.run_id, figure, f"{name}.png")
+        artifacts.link(name, f"{run.url}/artifacts/{name}.png", title)
 
 
 def log_files(run: Run, path: Path, where: str) -> None:
