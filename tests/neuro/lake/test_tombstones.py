@@ -9,7 +9,7 @@ import pytest
 
 from neuro.erasure import erase as erasing
 from neuro.erasure.erase import ErasureRequest, ErasureResult
-from neuro.erasure.proof import Site
+from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images.sandbox import Rejected
 from neuro.images.sanitize import CleanImage
@@ -56,8 +56,8 @@ def erase(lake: Lake, brain: Problem, tmp_path: Path) -> Erase:
         asked = ErasureRequest(
             problem=brain, group="", sample=digest(raw), reason="asked", who="Dr. A"
         )
-        home = Site(home=tmp_path / "home")
-        return erasing.erase(lake, asked, home, {"brain": brain}, NOW)
+        home = Installation(home=tmp_path / "home")
+        return erasing.erase(lake, request, home, {"brain": brain}, NOW)
 
     return run
 
