@@ -53,7 +53,7 @@ def chest() -> Problem:
 @pytest.fixture
 def erase(lake: Lake, brain: Problem, tmp_path: Path) -> Erase:
     def run(raw: bytes) -> ErasureResult:
-        asked = ErasureRequest(
+        request = ErasureRequest(
             problem=brain, group="", sample=digest(raw), reason="asked", who="Dr. A"
         )
         home = Installation(home=tmp_path / "home")
