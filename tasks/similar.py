@@ -13,12 +13,12 @@ from neuro.features import similar_cases
 from neuro.features.encoders import THUMB, Encoder
 from neuro.features.similar_cases import Blocks, Case, Vectors
 from neuro.images import preview
-from neuro.lake import features, images, page_data, releases
+from neuro.lake import features, images, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
-from neuro.reports import similar_cases_page
-from neuro.reports.similar_cases_page import Asked
+from neuro.reports import render, similar_cases_page
+from neuro.reports.similar_cases_page import Query
 from neuro.sample import Sample
 from tasks.load import encoders, release_data
 from tasks.load.encoders import Choice, Named
@@ -115,8 +115,8 @@ def _asked(
 def draw(lake: Lake, problem: Problem, found: Found, out: Path) -> Path:
     """Write the page with the pictures."""
     wanted = [case.sample.sample_id for case in found.cases]
-    stored = dict(page_data.images(lake, found.release, wanted))
-    asked = Asked(
+    stored = dict(images.undamaged(lake, found.release, wanted))
+    query = Query(
         sha256=found.sha256,
         sample=found.asked,
         release=found.release.name,
@@ -125,7 +125,8 @@ def draw(lake: Lake, problem: Problem, found: Found, out: Path) -> Path:
     )
     pictures = {sample_id: preview.small(raw) for sample_id, raw in stored.items()}
     pictures[found.sha256] = preview.small(found.stored)
-    return similar_cases_page.write(out, asked, found.cases, pictures, problem.class_of)
+    page = similar_cases_page.build(query, found.cases, pictures, problem.class_of)
+    return render.write(out, page)
 
 
 def _encoder(lake: Lake, problem: Problem, release: Release, choice: Choice) -> Encoder:

@@ -10,6 +10,7 @@ import typer
 from deployments import console
 from deployments.cli import data as data_verbs
 from deployments.cli import features, models, passport, quarantine, releases, storage, train
+from deployments.cli import lake as lake_verbs
 from neuro.errors import NeuroError
 from neuro.storage import disk_full
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     "Research use only; not a medical device.",
 )
 VERBS = (
-    *(data_verbs, passport, features, quarantine, releases),
+    *(data_verbs, passport, features, quarantine, releases, lake_verbs),
     *(train, models, storage),
 )
 for verbs in (module.app for module in VERBS):

@@ -29,7 +29,7 @@ Check = Callable[[Sequence[Path]], Iterable[CleanImage | Rejected]]
 WRITE_ROWS, WRITE_BYTES = 2048, 128_000_000
 _HASHERS, _SMALL_BYTES = 2, 1 << 20
 _STORED: tuple[str, ...] = ("sha256", "stored", "stored_sha256", "media_type", "width", "height")
-_STORED += ("mode", "perceptual_hash", "thumbnail")
+_STORED += ("mode", "thumbnail")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

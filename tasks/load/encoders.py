@@ -23,7 +23,7 @@ from neuro.features.encoders import (
 from neuro.lake import features
 from neuro.lake.lake import Lake
 from neuro.problems.problem import Problem
-from neuro.reports import explained_variance
+from neuro.reports import render
 from neuro.sample import Sample
 from neuro.training import config
 from tasks.load import models
@@ -140,15 +140,14 @@ def fitted(loaded: Loaded) -> Pixels:
 
 
 def picture(loaded: Loaded, encoder: Pixels) -> Path:
-    """Draw how much of the variance the components explain: an artifact, and a PNG file."""
+    """Draw how much of the variance the components explain: a PNG file, and a link to it."""
+    from neuro.reports import charts, explained_variance  # matplotlib: half a second
+
     release = loaded.release
     figure = explained_variance.draw(encoder.fit.explained, release.name, release.is_synthetic)
-    artifacts.picture("pixels-pca", figure, "Variance that the components explain")
     path = settings.load().home / "reports" / f"{PIXELS}-{release.name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".part")
-    scratch.write_bytes(artifacts.png(figure))
-    scratch.replace(path)
+    render.write(path, charts.png(figure))
+    artifacts.link("pixels-pca", path.resolve().as_uri(), "Variance that the components explain")
     return path
 
 
