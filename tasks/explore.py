@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from neuro.images import preview
 from neuro.lake import features, images, sample_columns
-from neuro.reports import age_and_sex, exploration, html, mean_images, pca_map
-from neuro.reports.exploration import N_POINTS, NO_CLASS, SEED, Explored
+from neuro.reports import age_and_sex, exploration, mean_images, pca_map, render
+from neuro.reports.exploration import N_POINTS, NO_CLASS, SEED, Exploration
 from neuro.reports.pca_map import Map
 from tasks.load.release_data import Loaded
 from tasks.runtime import settings
@@ -34,10 +34,10 @@ def draw(loaded: Loaded, out: Path | None = None) -> Path:
     """Write the page of a release, by default below the home folder; returns its path."""
     page = exploration.build(_explored(loaded))
     where = out or page_path(loaded.problem.name, loaded.release.name)
-    return html.write(where, page)
+    return render.write(where, page)
 
 
-def _explored(loaded: Loaded) -> Explored:
+def _explored(loaded: Loaded) -> Exploration:
     lake, release, samples = loaded.lake, loaded.release, loaded.samples
     ids = loaded.frames.sample_ids
     kinds = _kinds(loaded)
@@ -48,13 +48,13 @@ def _explored(loaded: Loaded) -> Explored:
     metadata = [one.metadata for one in came]
     rows = {name: np.flatnonzero(kinds == name) for name in exploration.names(kinds)}
     drawn, lacking = _maps(loaded)
-    return Explored(
+    return Exploration(
         release=release.name,
         problem=loaded.problem.name,
         is_synthetic=release.is_synthetic,
-        kinds=kinds,
+        classes=kinds,
         splits=loaded.frames.splits,
-        given=np.array([sample.given_split for sample in samples], dtype=np.str_),
+        given_splits=np.array([sample.given_split for sample in samples], dtype=np.str_),
         sources=np.array([one.source for one in came], dtype=np.str_),
         groups=loaded.frames.groups,
         modes=np.array([row["mode"] for row in held], dtype=np.str_),
@@ -64,7 +64,7 @@ def _explored(loaded: Loaded) -> Explored:
         averages=mean_images.by_class(loaded.frames.pixels, rows),
         examples=_examples(loaded, kinds),
         maps=drawn,
-        lacking=lacking,
+        missing_maps=lacking,
     )
 
 

@@ -35,7 +35,7 @@ def partitioned(scan: pa.RecordBatchReader, n: int) -> Iterator["Partitions"]:
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - see below
     try:
         partitions = Partitions(file, scan.schema, n)
-        disk_full.insist(tempfile.gettempdir(), "sort rows", lambda: partitions.write(scan))
+        disk_full.guard(tempfile.gettempdir(), "sort rows", lambda: partitions.write(scan))
         yield partitions
     finally:
         with suppress(OSError):  # on a full disk closing fails as well, and would hide the reason

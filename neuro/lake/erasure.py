@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.errors import StaleError
-from neuro.lake import branch_names, branches, files, images, marks, releases
+from neuro.lake import branch_names, branches, images, marks, releases
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.release_diff import restated
 from neuro.lake.releases import PINNED, Release
@@ -254,7 +254,7 @@ def _clean_up(view: Lake, table: str) -> None:
 
 def purge_versions(lake: Lake) -> int:
     """Remove what a bucket keeps of replaced and deleted objects; returns how many that were."""
-    return files.of(lake).forget()
+    return lake.store.remove_old_versions()
 
 
 def group_names(lake: Lake, sample_ids: Collection[str]) -> set[str]:
@@ -290,7 +290,7 @@ def _tables(view: Lake) -> list[str]:
     """Every table of main; of a branch those it has versions of its own of."""
     if view.branch:
         return list(BRANCHED)
-    return files.of(view).tables()
+    return view.tables()
 
 
 def _among(sample_ids: Collection[str]) -> str:

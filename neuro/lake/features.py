@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.lake import files
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.scans import narrow
 from neuro.lake.schema import feature_schema
@@ -186,7 +185,7 @@ def _block(vectors: pa.ChunkedArray) -> NDArray[np.float32]:
 def _tables(lake: Lake) -> dict[str, list[str]]:
     """The tables of each set."""
     found: dict[str, list[str]] = {}
-    for table in files.of(lake).tables():
+    for table in lake.tables():
         if table.startswith(_PREFIX):
             found.setdefault(table.removeprefix(_PREFIX).partition("-")[0], []).append(table)
     return found

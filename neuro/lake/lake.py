@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from neuro.errors import ConfigError, DeniedError
 from neuro.lake import migration, scans
 from neuro.lake.schema import BRANCHED, SCHEMAS, key_of
-from neuro.storage import conformance, disk_full, lance_retry, location, objects
-from neuro.storage.file_tree import Tree
+from neuro.storage import conformance, disk_full, lance_retry, location, store
 
 _CACHE = 128 << 20  # bytes of manifests and footers that a process keeps of a lake in a bucket
+
+_TABLE = ".lance"
 
 T = TypeVar("T")
 
@@ -46,21 +47,18 @@ class Lake:
         self.uri, self.branch = uri.rstrip("/"), ""
         self._is_checked = is_alone
         self._layout = _Layout()
-        self.place: location.Place | None = None
-        bucket: objects.Objects | None = None
+        if "://" in self.uri and not self.uri.startswith("s3://"):
+            raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
+        self.store = store.open(self.uri, endpoint, deadline_s)
+        self.place = self.store.place
         self._access: dict[str, Any] = {}  # how Lance gets there
-        if self.uri.startswith("s3://"):
-            self.place = location.place(self.uri, endpoint, deadline_s)
-            bucket = objects.Objects(self.place)
+        if self.place is not None:
             # Connections and what never changes, such as manifests, are shared by all handles.
             session = lance.Session  # type: ignore[attr-defined]  # documented, not in its __all__
             self._access = {
                 "storage_options": lance_retry.options(self.place),
                 "session": session(metadata_cache_size_bytes=_CACHE),
             }
-        elif "://" in self.uri:
-            raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
-        self.tree = Tree(self.uri, bucket)
 
     def __repr__(self) -> str:
         return f"Lake({self.uri!r})"
@@ -88,8 +86,8 @@ class Lake:
         folder's disk is full.
         """
         if self.place is None:
-            return disk_full.insist(self.uri, what, call)
-        return lance_retry.insist(self.place, what, call)
+            return disk_full.guard(self.uri, what, call)
+        return lance_retry.repeat(self.place, what, call)
 
     @property
     def version(self) -> int:
@@ -129,6 +127,11 @@ class Lake:
     def open(self, table: str, schema: pa.Schema | None = None) -> lance.LanceDataset:
         """The newest version of a table on this branch, made empty if it is not there yet."""
         return self.insist(f"open {table}", lambda: self._open(table, schema))
+
+    def tables(self) -> list[str]:
+        """Names of the tables that lie here, sorted."""
+        folders = self.store.folders()
+        return [name.removesuffix(_TABLE) for name in folders if name.endswith(_TABLE)]
 
     def has(self, table: str) -> bool:
         """Whether the table has ever been written."""
@@ -251,15 +254,16 @@ class Lake:
         above along while another process may be making a branch there (docs/traps.md).
         """
         trees = f"{table}.lance/tree"
-        folders = [tree for tree in self.tree.folders(trees) if _is_below(tree, name)]
-        self.tree.remove(key for key in self._entries(table) if _is_below(_branch_of(key), name))
+        folders = [tree for tree in self.store.folders(trees) if _is_below(tree, name)]
+        entries = [key for key in self._entries(table) if _is_below(_branch_of(key), name)]
+        self.store.delete_all(entries)
         for folder in folders:
-            self.tree.remove_folder(f"{trees}/{folder}")
+            self.store.delete_folder(f"{trees}/{folder}")
 
     def drop_tags(self, table: str, branch: str) -> None:
         """Remove the tags of a branch's versions."""
         tags = self.open(table).tags.list()
-        self.tree.remove(
+        self.store.delete_all(
             f"{table}.lance/_refs/tags/{tag}.json"
             for tag, facts in tags.items()
             if facts["branch"] == branch
@@ -267,8 +271,8 @@ class Lake:
 
     def _entries(self, table: str) -> list[str]:
         """The files that name a table's branches; one that is still being written has no name."""
-        names = self.tree.below(f"{table}.lance/_refs/branches")
-        return [name for name in names if name.endswith(".json")]
+        entries = self.store.entries(f"{table}.lance/_refs/branches")
+        return [entry.key for entry in entries if entry.key.endswith(".json")]
 
     def _identical(self, table: str, rows: pa.Table) -> int:
         """How many of the rows stand in the table as they are, bytes and lists aside."""

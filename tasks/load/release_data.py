@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,8 @@ from neuro.problems.problem import Problem
 from neuro.sample import Sample
 from neuro.splits import scheme
 from neuro.splits.scheme import OWN, Splitting
-from neuro.storage import export_target, location
-from neuro.storage.export_target import Outlet
+from neuro.storage import store as stores
+from neuro.storage.store import Store
 from tasks.record import artifacts
 from tasks.runtime import settings, shards
 from tasks.runtime.steps import step
@@ -67,12 +66,10 @@ def open_branch(uri: str | None, problem: Problem, name: str | None) -> Lake:
     return branches.find(lake, problem.dataset, name).lake if name else lake
 
 
-def open_outlet(where: str) -> Outlet:
+def open_store(where: str) -> Store:
     """A folder or an s3://bucket/prefix to export to."""
     here = settings.load()
-    if "://" in where:
-        return export_target.Bucket(location.place(where, here.s3_endpoint, here.s3_deadline_s))
-    return export_target.Folder(Path(where))
+    return stores.open(where, here.s3_endpoint, here.s3_deadline_s)
 
 
 @step(name="load release")
