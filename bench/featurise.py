@@ -121,7 +121,7 @@ def _report(
 
 def _ours(encoder: Backbone, held: Held, ids: list[str]) -> Callable[[], Vectors]:
     """Read from the lake, digests checked, as `neuro featurize --local` does."""
-    return lambda: shards.encode(held, encoder, ids)
+    return lambda: shards.encode(held.lake, held.release, encoder, ids)
 
 
 def _loop(made: Extractor, folder: Path, name: str) -> Callable[[], Vectors]:
