@@ -112,7 +112,7 @@ def rank(data: Labelled, *, is_grouped: bool = True) -> Scores:
     names = [str(group) for group in groups.tolist()]
     labels = data.labels.astype(np.str_)  # one digit: sorted as numbers are
     near = neighbours.Neighbours(rows).closest
-    shares = label_errors.borne_out(rows, labels, names, near)
+    shares = label_errors.supported(rows, labels, names, near)
     return 1 - shares[np.arange(len(rows)), np.unique(labels, return_inverse=True)[1]]
 
 

@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from prefect import flow
 
+from neuro.features.feature_set import Choice
 from neuro.problems import problem as problems
 from tasks import featurize as steps
 from tasks.load import release_data
-from tasks.load.encoders import Choice
 from tasks.runtime import runners
 
 

@@ -38,8 +38,8 @@ class Looked:
 
     def side_by_side(self) -> dict[str, Evaluation | None]:
         """The evaluations on train, val and test; None for what was not looked at or is empty."""
-        found = {e.split: e for e in (*self.others, self.evaluation)}
-        return {split: found.get(split) for split in SIDE_BY_SIDE}
+        by_split = {e.split: e for e in (*self.others, self.evaluation)}
+        return {split: by_split.get(split) for split in SIDE_BY_SIDE}
 
     def as_dict(self) -> dict[str, Any]:
         """What ``neuro evaluate --json`` prints."""
@@ -50,7 +50,10 @@ class Looked:
             "splitting": self.model.package.card.splitting,
             "looks": self.looks,
             "metrics": [asdict(metric) for metric in self.evaluation.metrics],
-            "side_by_side": {name: _brief(e) for name, e in self.side_by_side().items()},
+            "side_by_side": {
+                split: evaluated.brief(SHOWN) if evaluated else None
+                for split, evaluated in self.side_by_side().items()
+            },
             "lookup": dict(self.lookup),
             "baselines": baselines.as_dict(self.beside),
             "leak": self.leak,
@@ -72,35 +75,41 @@ def evaluate(
     Train and validation are scored beside it. beside: baselines by split.
     """
     release, frames = loaded.release, loaded.frames
-    found = evaluation.evaluate(model.engine, frames, split, model_version=model.version)
+    engine, version = model.engine, model.version
+    evaluated = evaluation.evaluate(engine, frames, split, model_version=version)
     looks = _count(loaded, model) if split == "test" else 0
     others = [
-        evaluation.evaluate(model.engine, frames, other, model_version=model.version)
-        for other in SIDE_BY_SIDE
-        if other not in (split, "test") and len(frames.labelled(other))
+        evaluation.evaluate(engine, frames, other, model_version=version)
+        for other in ("train", "val")
+        if other != split and len(frames.labelled(other))
     ]
-    tags = run_tags(loaded) | {"model": model.version}
-    name = f"evaluate {model.version[:12]} on {release.name}"
+    tags = run_tags(loaded) | {"model": version}
+    name = f"evaluate {version[:12]} on {release.name}"
     artifacts.label_run(name=name)
-    known, leak = (beside or {}).get(split, ()), loaded.leak
-    card = replace(model.package.card, leak=leak)
+    baselines_of_split = (beside or {}).get(split, ())
+    card = replace(model.package.card, leak=loaded.leak)
     looked = Looked(
-        evaluation=found,
+        evaluation=evaluated,
         looks=looks,
         lookup=release.passport["lookup"],
         model=model,
         url="",
         others=others,
-        beside=known,
-        leak=leak,
+        beside=baselines_of_split,
+        leak=loaded.leak,
+    )
+    title = f"Model {version[:12]} on {split} of {release.name}, look {looks}"
+    shown = Shown(
+        title=title,
+        is_synthetic=release.is_synthetic,
+        note=card.note(split),
+        beside=baselines_of_split,
     )
     with tracking.run(loaded.problem.name, name, tags) as run:
         tracking.log_data(run, release)
-        for one in (found, *others):
+        for one in (evaluated, *others):
             tracking.log_metrics(run, one.split, one.metrics)
-        title = f"Model {model.version[:12]} on {split} of {release.name}, look {looks}"
-        synthetic, note = release.is_synthetic, card.note(split)
-        show(run, found, Shown(title=title, is_synthetic=synthetic, note=note, beside=known))
+        show(run, evaluated, shown)
         _show_side_by_side(looked, title="; ".join(filter(None, (title, card.note("val")))))
         return replace(looked, url=run.url)
 
@@ -112,19 +121,12 @@ def _count(loaded: Loaded, model: Model) -> int:
     return journal.count_look(loaded.lake, subject, facts, datetime.now(UTC))
 
 
-def _brief(found: Evaluation | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    named = {metric.name: asdict(metric) for metric in found.metrics}
-    return {name: named.get(name) for name in SHOWN} | {"n": len(found.targets)}
-
-
 def _show_side_by_side(looked: Looked, *, title: str) -> None:
     rows = [
         {"split": split}
-        | {name: str(found.metric(name) or "") for name in SHOWN}
-        | {"n": len(found.targets)}
-        for split, found in looked.side_by_side().items()
-        if found is not None
+        | {name: str(evaluated.metric(name) or "") for name in SHOWN}
+        | {"n": len(evaluated.targets)}
+        for split, evaluated in looked.side_by_side().items()
+        if evaluated is not None
     ]
     artifacts.table("side-by-side", rows, f"Side by side: {title}")

@@ -6,9 +6,9 @@ from typing import Any
 from neuro.features.descriptors import Descriptors
 from neuro.features.embedding import Backbone
 from neuro.features.encoders import Encoder
+from neuro.features.feature_set import Choice, Named
 from neuro.lake import features
 from tasks.load import encoders
-from tasks.load.encoders import Choice, Named
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts
 from tasks.runtime import settings, shards

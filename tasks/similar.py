@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from neuro.errors import ConfigError
 from neuro.features import similar_cases
 from neuro.features.encoders import THUMB, Encoder
+from neuro.features.feature_set import Choice, Named
 from neuro.features.similar_cases import Blocks, Case, Vectors
 from neuro.images import preview
 from neuro.lake import features, images, releases
@@ -21,7 +22,6 @@ from neuro.reports import render, similar_cases_page
 from neuro.reports.similar_cases_page import Query
 from neuro.sample import Sample
 from tasks.load import encoders, release_data
-from tasks.load.encoders import Choice, Named
 
 _BLOCK = 16_384  # vectors in memory at once
 MOST = 100

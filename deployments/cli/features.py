@@ -98,12 +98,12 @@ def features_show(
 
     Example: neuro features show descriptors --problem brain --out frame.parquet
     """
+    from neuro.features.feature_set import Choice
     from neuro.lake import releases
     from neuro.lake.point_in_time import FITTED
     from neuro.sample import SPLITS
     from tasks import training_frame
     from tasks.load import release_data
-    from tasks.load.encoders import Choice
 
     choice = Choice(
         features=features,
@@ -118,7 +118,7 @@ def features_show(
         if out is not None:
             splits = SPLITS if with_test else FITTED
             frame = training_frame.tables(there, question, pinned, choice, splits)
-            facts |= training_frame.write(frame, out)
+            facts |= frame.write(out)
     if as_json:
         console.show(facts, as_json=True)
         return
@@ -149,9 +149,9 @@ def similar(
 
     Example: neuro similar scan.png --set thumb -n 8 --out similar.html
     """
+    from neuro.features.feature_set import Choice
     from tasks import similar as steps
     from tasks.load import release_data
-    from tasks.load.encoders import Choice
 
     choice = Choice(
         features=features, model=model, weights=str(weights or ""), precision=precision or ""

@@ -1,7 +1,7 @@
 """Which layout a folder has, told from its files, folders and tables."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -57,21 +57,20 @@ def guess(files: Sequence[SourceFile], images: Sequence[SourceFile]) -> Shape:
     """The shape of a folder. Raises ConfigError if it shows no two classes."""
     sample = images[:: max(1, len(images) // _SAMPLE)]
     ids = {found.name: dicom_header.read(found.path) for found in sample}
-    tables = [table for found in files if (table := _matched(found, images, ids)) is not None]
-    table = max(tables, key=lambda table: table.share, default=None)
-    by_folder = _class_folders(images)
-    if table is not None and (table.share >= 0.95 or not by_folder):
+    table = _best_table(files, images, ids)
+    class_folders = _class_folders(images)
+    if table is not None and (table.share >= 0.95 or not class_folders):
         shape = _table_shape(table)
         if shape is not None:
             return _grouped(shape, images, ids)
-    if not by_folder:
+    if not class_folders:
         raise ConfigError(_no_classes(images, files))
-    used = {part for found in images for part in PurePosixPath(found.name).parts[:-1]}
-    splits = {name: SPLITS[name.lower()] for name in sorted(used) if name.lower() in SPLITS}
+    folders = {part for found in images for part in PurePosixPath(found.name).parts[:-1]}
+    splits = {name: SPLITS[name.lower()] for name in sorted(folders) if name.lower() in SPLITS}
     unused = [f"what {table.name} says of the images: class folders go before it"] if table else []
     shape = Shape(
         layout=Layout(kind="folders", splits=splits),
-        labels=by_folder,
+        labels=class_folders,
         open_points=tuple(unused),
     )
     return _grouped(shape, images, ids)
@@ -79,9 +78,10 @@ def guess(files: Sequence[SourceFile], images: Sequence[SourceFile]) -> Shape:
 
 def _ordered(labels: Iterable[str]) -> tuple[str, ...]:
     """Distinct names without the empty one, in order; where all are numbers, by value."""
-    found = set(labels) - {""}
-    are_numbers = all(text.isdecimal() for text in found)
-    return tuple(sorted(found, key=(lambda text: (int(text), text)) if are_numbers else None))
+    names = sorted(set(labels) - {""})
+    if all(name.isdecimal() for name in names):
+        names.sort(key=int)
+    return tuple(names)
 
 
 def _class_folders(images: Sequence[SourceFile]) -> tuple[str, ...]:
@@ -94,20 +94,29 @@ def _class_folders(images: Sequence[SourceFile]) -> tuple[str, ...]:
     return _ordered(names) if len(names) > 1 and max(map(len, inner)) == 1 else ()
 
 
-def _matched(found: SourceFile, images: Sequence[SourceFile], ids: Headers) -> _Table | None:
-    """How a CSV names at least half of the images, if it does; the first of the best ways."""
-    if not found.name.lower().endswith(".csv"):
-        return None
-    columns, lines = label_csv.lines_of(found.path, found.name)
+def _best_table(
+    files: Sequence[SourceFile], images: Sequence[SourceFile], ids: Headers
+) -> _Table | None:
+    """The CSV that names the most images, and how; None if none names half of them.
+
+    Of two that are as good it is the first, and so of two ways in one table.
+    """
     best: _Table | None = None
-    for key in KEYS:
-        named = _names(key, images, ids)
-        for column in columns if any(named) else ():
-            said = {_as_key(values[column], key, found.name) for _, values in lines}
-            share = sum(not said.isdisjoint(names) for names in named) / len(named)
-            if share >= 0.5 and (best is None or share > best.share):
-                by_column = {name: [values[name] for _, values in lines] for name in columns}
-                best = _Table(name=found.name, values=by_column, key=key, file=column, share=share)
+    for found in files:
+        if not found.name.lower().endswith(".csv"):
+            continue
+        columns, lines = label_csv.lines_of(found.path, found.name)
+        values = {column: [line[column] for _, line in lines] for column in columns}
+        for key in KEYS:
+            names_of_images = _names(key, images, ids)
+            if not any(names_of_images):
+                continue
+            for column in columns:
+                listed = {_as_key(value, key, found.name) for value in values[column]}
+                n_listed = sum(not listed.isdisjoint(names) for names in names_of_images)
+                share = n_listed / len(names_of_images)
+                if share >= 0.5 and (best is None or share > best.share):
+                    best = _Table(name=found.name, values=values, key=key, file=column, share=share)
     return best
 
 
@@ -132,43 +141,60 @@ def _as_key(value: str, key: str, table: str) -> str:
 
 
 def _table_shape(table: _Table) -> Shape | None:
-    """Which column is what; None if none could be the label."""
-    values = table.values
-    columns = [name for name in values if name != table.file]
-    split = next((name for name in columns if _is_split(values[name])), "")
-    group = next((c for c in columns if _GROUP_WORD.search(c) and _repeats(values[c])), "")
-    if table.key == "PatientID":
-        group = table.file
-    candidates = [c for c in columns if c not in (split, group) and _is_label(values[c])]
+    """The shape that a table shows: which column is what. None if none could be the label."""
+    columns = [name for name in table.values if name != table.file]
+    split = _first(columns, lambda name: _is_split(table.values[name]))
+    group = table.file
+    if table.key != "PatientID":
+        group = _first(columns, lambda name: _is_group(name, table.values[name]))
+    left = [name for name in columns if name not in (split, group)]
+    candidates = [name for name in left if _is_label(table.values[name])]
     if not candidates:
         return None
     label = min(candidates, key=_rank)
-    left = [name for name in columns if name not in (split, group, label)]
-    others = [name for name in candidates if name != label]
-    open_points = []
-    if _rank(label) >= len(_LABEL_WORDS) and others:
-        open_points.append(f"whether {label!r} is the label; it may be {' or '.join(others)}")
-    if left:
-        open_points.append(
-            f"what the columns {', '.join(left)} of {table.name} are for: none is kept. Name those "
-            "worth keeping under layout.metadata, but no identifier, and beware of columns that "
-            "betray the answer"
-        )
-    return Shape(
-        layout=Layout(
-            kind="table",
-            table=table.name,
-            file=table.file,
-            key=table.key,
-            label=label,
-            split=split,
-            splits={v: SPLITS[v.lower()] for v in _ordered(values[split])} if split else {},
-        ),
-        labels=_ordered(values[label]),
-        column=group,
-        ids_are_numbers=bool(group) and all(v.isdecimal() for v in values[group] if v),
-        open_points=tuple(open_points),
+    split_names = _ordered(table.values[split]) if split else ()
+    ids = [name for name in table.values[group] if name] if group else []
+    layout = Layout(
+        kind="table",
+        table=table.name,
+        file=table.file,
+        key=table.key,
+        label=label,
+        split=split,
+        splits={name: SPLITS[name.lower()] for name in split_names},
     )
+    return Shape(
+        layout=layout,
+        labels=_ordered(table.values[label]),
+        column=group,
+        ids_are_numbers=bool(group) and all(name.isdecimal() for name in ids),
+        open_points=(
+            *_doubtful_label(label, candidates),
+            *_unused_columns(table, [name for name in left if name != label]),
+        ),
+    )
+
+
+def _first(columns: Sequence[str], is_meant: Callable[[str], bool]) -> str:
+    return next((name for name in columns if is_meant(name)), "")
+
+
+def _doubtful_label(label: str, candidates: Sequence[str]) -> list[str]:
+    """What to ask where the label's column has no name that says so, and others look like it."""
+    others = [name for name in candidates if name != label]
+    if _rank(label) < len(_LABEL_WORDS) or not others:
+        return []
+    return [f"whether {label!r} is the label; it may be {' or '.join(others)}"]
+
+
+def _unused_columns(table: _Table, columns: Sequence[str]) -> list[str]:
+    if not columns:
+        return []
+    return [
+        f"what the columns {', '.join(columns)} of {table.name} are for: none is kept. Name those "
+        "worth keeping under layout.metadata, but no identifier, and beware of columns that "
+        "betray the answer"
+    ]
 
 
 def _rank(column: str) -> int:
@@ -181,21 +207,21 @@ def _rank(column: str) -> int:
 
 
 def _is_split(values: Sequence[str]) -> bool:
-    found = set(values) - {""}
-    return len(found) > 1 and all(value.lower() in SPLITS for value in found)
+    names = set(values) - {""}
+    return len(names) > 1 and all(name.lower() in SPLITS for name in names)
 
 
 def _is_label(values: Sequence[str]) -> bool:
     """A few names that repeat; no measured numbers."""
-    found = set(values) - {""}
-    return 1 < len(found) <= min(_MAX_CLASSES, len(values) // 2) and not any(
-        "." in value and value.replace(".", "").isdecimal() for value in found
-    )
+    names = set(values) - {""}
+    is_measured = any("." in name and name.replace(".", "").isdecimal() for name in names)
+    return 1 < len(names) <= min(_MAX_CLASSES, len(values) // 2) and not is_measured
 
 
-def _repeats(values: Sequence[str]) -> bool:
-    found = [value for value in values if value]
-    return 1 < len(set(found)) < len(found)
+def _is_group(column: str, values: Sequence[str]) -> bool:
+    """A name like "patient", and ids that repeat."""
+    ids = [value for value in values if value]
+    return bool(_GROUP_WORD.search(column)) and 1 < len(set(ids)) < len(ids)
 
 
 def _grouped(shape: Shape, images: Sequence[SourceFile], ids: Headers) -> Shape:

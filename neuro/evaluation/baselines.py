@@ -3,7 +3,7 @@
 All are fitted on the train split alone, seeded, on one thread, and on a bounded number of rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,81 +52,107 @@ class Baseline:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Question:
-    """Rows of frames: those to fit on, (m,), and those of each split to answer, (n,)."""
+class Selection:
+    """Rows of frames: those to fit on, (m,), and those of each split to score, (n,)."""
 
     train: Rows
-    asked: Mapping[str, Rows]
+    scored: Mapping[str, Rows]
 
     @property
     def rows(self) -> Rows:
         """All of them, ascending, each once."""
-        return np.unique(np.concatenate([self.train, *self.asked.values()]))
+        return np.unique(np.concatenate([self.train, *self.scored.values()]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Known:
-    """What is known of the rows of a question, in their order: (n, d) each.
+class Inputs:
+    """What is known of the rows of a selection beside their pixels, in their order: (n, d) each.
 
-    looks: unit-length thumbnails. confounds: what is not content. descriptors: named scalars.
+    thumbnails: of unit length. confounds: what is not the picture's content. descriptors: named
+    scalars.
     """
 
-    looks: Vectors
+    thumbnails: Vectors
     confounds: Table
     descriptors: Table
 
 
-def question(frames: Frames, splits: Sequence[str]) -> Question:
-    """Fit on labelled rows of the train split, at most MAX_ROWS; answer those of ``splits``."""
+def select(frames: Frames, splits: Sequence[str]) -> Selection:
+    """Fit on labelled rows of the train split, at most MAX_ROWS; score those of ``splits``."""
     train = frames.labelled("train")
     if len(train) > MAX_ROWS:
         chosen = np.random.default_rng(SEED).choice(len(train), MAX_ROWS, replace=False)
         train = train[np.sort(chosen)]
-    return Question(train=train, asked={split: frames.labelled(split) for split in splits})
+    return Selection(train=train, scored={split: frames.labelled(split) for split in splits})
 
 
 def score(
-    frames: Frames, classes: Sequence[str], asked: Question, known: Known
+    frames: Frames, classes: Sequence[str], selection: Selection, inputs: Inputs
 ) -> dict[str, tuple[Baseline, ...]]:
-    """Fit each baseline once and score it on every split that is asked, in the order of NAMES."""
-    answers = np.concatenate([np.empty(0, np.int64), *asked.asked.values()])
-    train, wanted = (np.searchsorted(asked.rows, rows) for rows in (asked.train, answers))
-    targets, k = frames.targets[asked.train], len(classes)
-    fits: dict[str, Callable[[], Floats]] = {
-        LOOKUP: lambda: look_up(known.looks[train], targets, known.looks[wanted], k),
-        CONFOUNDS: lambda: boost(known.confounds[train], targets, known.confounds[wanted], k),
-        PIXELS: lambda: project(frames.pixels, (asked.train, answers), targets, k),
-        DESCRIPTORS: lambda: boost(known.descriptors[train], targets, known.descriptors[wanted], k),
-    }
-    found: dict[str, list[Baseline]] = {split: [] for split in asked.asked}
-    with threadpool_limits(1):
-        for name in NAMES:
-            reason = _why_not(name, targets)
-            given = np.empty((0, k)) if reason or not len(answers) else fits[name]()
-            start = 0
-            for split, rows in asked.asked.items():
-                some = given[start : start + len(rows)]
-                found[split].append(_scored(name, some, (frames, rows), classes, reason))
-                start += len(rows)
-    return {split: tuple(baselines) for split, baselines in found.items()}
+    """Fit each baseline once and score it on every split, in the order of NAMES."""
+    scored_rows = np.concatenate([np.empty(0, np.int64), *selection.scored.values()])
+    train = np.searchsorted(selection.rows, selection.train)
+    scored = np.searchsorted(selection.rows, scored_rows)
+    targets, k = frames.targets[selection.train], len(classes)
+
+    def probabilities(name: str) -> Floats:
+        if name == LOOKUP:
+            return look_up(inputs.thumbnails[train], targets, inputs.thumbnails[scored], k)
+        if name == PIXELS:
+            return project(frames.pixels, selection.train, targets, scored_rows, k)
+        table = inputs.confounds if name == CONFOUNDS else inputs.descriptors
+        return boost(table[train], targets, table[scored], k)
+
+    baselines: dict[str, list[Baseline]] = {split: [] for split in selection.scored}
+    for name in NAMES:
+        reason = _why_not(name, targets)
+        answers = np.empty((0, k))
+        if not reason and len(scored_rows):
+            with threadpool_limits(1):
+                answers = probabilities(name)
+        start = 0
+        for split, rows in selection.scored.items():
+            of_split = answers[start : start + len(rows)]
+            start += len(rows)
+            if reason or not len(rows):
+                why = reason or "the split has no labelled sample"
+                baselines[split].append(Baseline(name=name, reason=why))
+                continue
+            hard = np.eye(k)[of_split.argmax(axis=1)]
+            found = metrics.score(hard, frames.targets[rows], frames.groups[rows], classes)
+            shown = tuple(metric for metric in found if metric.name in SHOWN)
+            baselines[split].append(Baseline(name=name, metrics=shown))
+    return {split: tuple(found) for split, found in baselines.items()}
 
 
-def look_up(train: Vectors, targets: Rows, asked: Vectors, k: int) -> Floats:
+def compared(model: Sequence[Metric], baselines: Sequence[Baseline]) -> list[dict[str, str | int]]:
+    """A table of the model and of each baseline: a score under theirs is worth nothing."""
+    named = [("this model", model, ""), *((b.name, b.metrics, b.reason) for b in baselines)]
+    rows = []
+    for name, found, reason in named:
+        by_name = {metric.name: str(metric) for metric in found}
+        row: dict[str, str | int] = {"classifier": name}
+        row |= {shown: by_name.get(shown, "") for shown in SHOWN}
+        rows.append(row | {"n": found[0].n if found else 0, "note": reason})
+    return rows
+
+
+def look_up(train: Vectors, targets: Rows, queries: Vectors, k: int) -> Floats:
     """Copy the class of the most similar training picture in any pose: (n, k) of 0 and 1."""
-    best = np.full(len(asked), -np.inf, np.float32)
-    found = np.zeros(len(asked), np.int64)
-    for start in range(0, len(asked), _BLOCK):
-        some = slice(start, min(start + _BLOCK, len(asked)))
-        for pose in neighbours.poses(asked[some]):
+    nearest = [np.empty(0, np.int64)]
+    for start in range(0, len(queries), _BLOCK):
+        poses = list(neighbours.poses(queries[start : start + _BLOCK]))
+        best, row = np.full(len(poses[0]), -np.inf, np.float32), np.zeros(len(poses[0]), np.int64)
+        for pose in poses:
             cosines = pose @ train.T
-            row, cosine = cosines.argmax(axis=1), cosines.max(axis=1)
-            is_nearer = cosine > best[some]
-            found[some] = np.where(is_nearer, row, found[some])
-            best[some] = np.maximum(cosine, best[some])
-    return np.eye(k)[targets[found]]
+            highest = cosines.max(axis=1)
+            row = np.where(highest > best, cosines.argmax(axis=1), row)
+            best = np.maximum(highest, best)
+        nearest.append(row)
+    return np.eye(k)[targets[np.concatenate(nearest)]]
 
 
-def boost(train: Table, targets: Rows, asked: Table, k: int) -> Floats:
+def boost(train: Table, targets: Rows, queries: Table, k: int) -> Floats:
     """Gradient boosting on a table of columns: probabilities (n, k)."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -134,44 +160,41 @@ def boost(train: Table, targets: Rows, asked: Table, k: int) -> Floats:
         max_iter=60, early_stopping=False, random_state=SEED, min_samples_leaf=10
     )
     model.fit(train, targets)
-    return _in_order(model.classes_, model.predict_proba(asked), k)
+    return _in_order(model.classes_, model.predict_proba(queries), k)
 
 
-def project(pixels: NDArray[np.uint8], rows: tuple[Rows, Rows], targets: Rows, k: int) -> Floats:
+def project(pixels: NDArray[np.uint8], train: Rows, targets: Rows, queries: Rows, k: int) -> Floats:
     """Standardised pixels, their principal components, logistic regression: probabilities (n, k).
 
-    rows: to fit on and to answer. Mean, deviation and components come from a seeded sample of the
-    rows to fit on, so that memory does not grow with the release.
+    train, queries: rows of the pixels to fit on and to answer. Mean, deviation and components come
+    from a seeded sample of the rows to fit on, so that memory does not grow with the release.
     """
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
 
-    train, asked = rows
     width = int(np.prod(pixels.shape[1:]))
     size = min(len(train), max(256, min(_PCA_ROWS, _PCA_CELLS // width)))
     chosen = np.sort(np.random.default_rng(SEED).choice(len(train), size, replace=False))
     sample = _flat(pixels, train[chosen])
-    mean, deviation = sample.mean(axis=0), np.maximum(sample.std(axis=0), 1.0)
-    sample -= mean
-    sample /= deviation
-    fitted = PCA(
+    scaler = StandardScaler().fit(sample)
+    scaler.scale_ = np.maximum(scaler.scale_, 1.0)  # under a grey level it is noise of the coding
+    pca = PCA(
         n_components=min(_COMPONENTS, size - 1, width),
         whiten=True,
         svd_solver="randomized",
         iterated_power=2,
         random_state=SEED,
-    ).fit(sample)
+    ).fit(scaler.transform(sample))
     del sample
 
-    def components(of: Rows) -> Floats:
-        parts = [
-            fitted.transform((_flat(pixels, of[start : start + _BLOCK]) - mean) / deviation)
-            for start in range(0, len(of), _BLOCK)
-        ]
+    def components(rows: Rows) -> Floats:
+        blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
+        parts = [pca.transform(scaler.transform(_flat(pixels, block))) for block in blocks]
         return np.concatenate(parts).astype(np.float64)
 
     model = LogisticRegression(max_iter=1000).fit(components(train), targets)
-    return _in_order(model.classes_, model.predict_proba(components(asked)), k)
+    return _in_order(model.classes_, model.predict_proba(components(queries)), k)
 
 
 def _flat(pixels: NDArray[np.uint8], rows: Rows) -> NDArray[np.float32]:
@@ -193,19 +216,3 @@ def _why_not(name: str, targets: Rows) -> str:
     if name == PIXELS and len(targets) < 3:
         return "the train split has too few samples for principal components"
     return ""
-
-
-def _scored(
-    name: str,
-    probabilities: Floats,
-    on: tuple[Frames, Rows],
-    classes: Sequence[str],
-    reason: str,
-) -> Baseline:
-    frames, rows = on
-    if reason or not len(rows):
-        return Baseline(name=name, reason=reason or "the split has no labelled sample")
-    targets, groups = frames.targets[rows], frames.groups[rows]
-    hard = np.eye(len(classes))[probabilities.argmax(axis=1)]
-    found = metrics.score(hard, targets, groups, classes)
-    return Baseline(name=name, metrics=tuple(m for m in found if m.name in SHOWN))

@@ -1,7 +1,8 @@
 """How good a package is on one split: metrics with intervals, and every answer behind them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,12 @@ class Evaluation:
     def metric(self, name: str) -> Metric | None:
         """The metric of that name; None where these samples do not give it."""
         return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def brief(self, names: Sequence[str]) -> dict[str, Any]:
+        """Some metrics as plain values, null where these samples do not give one, and n."""
+        found = {name: self.metric(name) for name in names}
+        values = {name: asdict(metric) if metric else None for name, metric in found.items()}
+        return values | {"n": len(self.targets)}
 
     def take(self, keep: NDArray[np.bool_]) -> "Evaluation":
         """The evaluation of some of the samples, (n,) bool, with its own metrics."""

@@ -3,21 +3,23 @@
 A model that scores no better than these has shown nothing: it may have learnt the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from neuro.dataset.metadata import Column, Traits
 from neuro.duplicates import pose_invariants
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.images.thumbnail import THUMBNAIL_PX
+from neuro.passport import out_of_fold
 
 ALL = "all"
-FOLDS = 5
 _NAMED = 0.05  # over chance, in balanced accuracy, beyond doubt
 _TREES, _LEAF = 60, 5
 _VALUES = 20  # of one trait, most common first; the others are one
@@ -83,15 +85,19 @@ def measure(traits: Traits, labels: NDArray[np.str_], groups: Sequence[str]) -> 
     classes, targets = np.unique(labels, return_inverse=True)
     if len(classes) < 2 or len(labels) < LEAST:
         return []
-    folds = folds_of(groups)
     varied = {name: column for name, column in traits.items() if len(np.unique(column)) > 1}
-    told = varied if len(varied) < 2 else {**varied, ALL: np.empty(0)}
-    found = []
-    for name in told:
-        seen = matrix(varied if name == ALL else {name: varied[name]})
-        shares = _out_of_fold(seen, targets, folds, _TREES if name == ALL else 1)
-        found.append(_confound(name, shares, targets, groups))
-    return sorted(found, key=lambda one: (-one.balanced, one.name))
+    tables = {name: matrix({name: column}) for name, column in varied.items()}
+    classifiers: dict[str, Callable[[], Any]] = dict.fromkeys(tables, _tree)
+    if len(varied) > 1:
+        tables[ALL], classifiers[ALL] = matrix(varied), _forest
+    prior = np.bincount(targets) / len(targets)
+    confounds = []
+    for name, table in tables.items():
+        shares = out_of_fold.probabilities(
+            classifiers[name], table, targets, groups, otherwise=prior
+        )
+        confounds.append(_confound(name, shares, targets, groups))
+    return sorted(confounds, key=lambda confound: (-confound.balanced, confound.name))
 
 
 def probe(
@@ -102,39 +108,47 @@ def probe(
     vectors: (n, 1024). wanted: (n,) each, "" where unknown. Values of under 20 samples, and traits
     of one value, are not asked about.
     """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
     parts = pose_invariants.split(vectors, _RADIUS)
-    seen = np.concatenate([*parts.even, *parts.odd, *parts.mixed], axis=1)
-    found = []
+    features = np.concatenate([*parts.even, *parts.odd, *parts.mixed], axis=1)
+    sources = []
     for name, values in wanted.items():
         kinds, counts = np.unique(values, return_counts=True)
         kinds = kinds[(counts >= _FEWEST) & (kinds != "")]
-        rows = np.flatnonzero(np.isin(values, kinds))
         if len(kinds) < 2:
             continue
+        rows = np.flatnonzero(np.isin(values, kinds))
         targets = np.searchsorted(kinds, values[rows])
-        right = np.zeros(len(rows), bool)
-        folds = folds_of([groups[row] for row in rows.tolist()])
-        with threadpool_limits(1):
-            for fold in range(FOLDS):
-                train, test = learnable(targets, folds != fold), folds == fold
-                if not (train.any() and test.any()):
-                    continue
-                machine = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
-                machine.fit(seen[rows][train], targets[train])
-                right[test] = machine.predict(seen[rows][test]) == targets[test]
-        share = float(np.bincount(targets).max() / len(rows))
-        accuracy = float(right.mean())
-        found.append(Source(name=name, accuracy=accuracy, chance=share, values=len(kinds)))
-    return found
+        shares = out_of_fold.probabilities(
+            discriminant,
+            features[rows],
+            targets,
+            [groups[row] for row in rows.tolist()],
+            otherwise=np.zeros(len(kinds)),
+            fewest=2,
+        )
+        is_right = shares.any(axis=1) & (shares.argmax(axis=1) == targets)
+        sources.append(
+            Source(
+                name=name,
+                accuracy=float(is_right.mean()),
+                chance=float(np.bincount(targets).max() / len(rows)),
+                values=len(kinds),
+            )
+        )
+    return sources
 
 
-def learnable(targets: Rows, train: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Rows to train on, of classes with at least two of them; none where that is one class."""
-    counts = np.bincount(targets[train], minlength=int(targets.max()) + 1)
-    rows: NDArray[np.bool_] = train & (counts[targets] > 1)
-    return rows if (counts > 1).sum() > 1 else np.zeros_like(rows)
+def discriminant() -> LinearDiscriminantAnalysis:
+    """A linear discriminant that many features of few samples do not mislead."""
+    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
+
+
+def _tree() -> DecisionTreeClassifier:
+    return DecisionTreeClassifier(min_samples_leaf=_LEAF, random_state=0)
+
+
+def _forest() -> RandomForestClassifier:
+    return RandomForestClassifier(_TREES, min_samples_leaf=_LEAF, random_state=0)
 
 
 def _numbers(column: Column) -> NDArray[np.float64]:
@@ -146,52 +160,22 @@ def _numbers(column: Column) -> NDArray[np.float64]:
     return is_kind
 
 
-def folds_of(groups: Sequence[str]) -> Rows:
-    """A fold for each sample, groups kept together, drawn with one seed. (n,)."""
-    names, number = np.unique(np.array(groups, np.str_), return_inverse=True)
-    drawn = np.random.default_rng(0).permutation(len(names)).astype(np.int64) % FOLDS
-    fold: Rows = drawn[number]
-    return fold
-
-
-def _out_of_fold(
-    seen: NDArray[np.float32], targets: Rows, folds: Rows, trees: int
-) -> NDArray[np.float64]:
-    """Probability of each class for each sample, by trees that saw no member of its group."""
-    k = int(targets.max()) + 1
-    shares = np.tile(np.bincount(targets, minlength=k) / len(targets), (len(targets), 1))
-    for fold in np.unique(folds):
-        train, test = folds != fold, folds == fold
-        if not train.any():
-            continue
-        machine = _trees(trees).fit(seen[train], targets[train])
-        shares[np.ix_(test, machine.classes_)] = machine.predict_proba(seen[test])
-    return shares
-
-
-def _trees(count: int) -> Any:
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.tree import DecisionTreeClassifier
-
-    if count == 1:
-        return DecisionTreeClassifier(min_samples_leaf=_LEAF, random_state=0)
-    return RandomForestClassifier(count, min_samples_leaf=_LEAF, random_state=0)
-
-
 def _confound(
     name: str, shares: NDArray[np.float64], targets: Rows, groups: Sequence[str]
 ) -> Confound:
     prior = np.bincount(targets) / len(targets)
-    right = shares.argmax(axis=1) == targets
-    even = ((shares / prior).argmax(axis=1) == targets) / prior[targets] / len(prior)
-    balanced, chance = float(even.mean()), 1 / len(prior)
-    low = balanced - chance - 1.96 * _error(even, groups)
+    is_right = shares.argmax(axis=1) == targets
+    # Dividing by the prior, and weighing each sample by its class, makes all classes count alike.
+    is_right_balanced = (shares / prior).argmax(axis=1) == targets
+    recalls = is_right_balanced / prior[targets] / len(prior)
+    balanced, balanced_chance = float(recalls.mean()), 1 / len(prior)
+    low = balanced - balanced_chance - 1.96 * _error(recalls, groups)
     return Confound(
         name=name,
-        accuracy=float(right.mean()),
+        accuracy=float(is_right.mean()),
         chance=float(prior.max()),
         balanced=balanced,
-        balanced_chance=chance,
+        balanced_chance=balanced_chance,
         low=low,
         is_named=low > _NAMED,
     )

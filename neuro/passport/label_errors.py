@@ -10,15 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from threadpoolctl import threadpool_limits
 
 from neuro.duplicates import pose_invariants
 from neuro.duplicates.pose_invariants import Vectors
-from neuro.passport import confounds
+from neuro.passport import confounds, out_of_fold
 
 MOST = 100
-_SHOWN = 5  # neighbours that are told
+_SHOWN = 5  # neighbours of each suspect
 _VOTES = 15
 _RADIUS = 8
 _WRONG = 0.03  # share of wrong labels that is assumed
@@ -32,8 +30,8 @@ Rows = NDArray[np.int64]
 class Suspect:
     """A label to look at.
 
-    row: of the sample. score: 0..1, higher the less the label is borne out. suggested: the
-    label that is borne out most. neighbours: rows of the nearest other pictures.
+    row: of the sample. score: 0..1, higher the less the others support the label. suggested:
+    the label that they support most. neighbours: rows of the nearest other pictures.
     """
 
     row: int
@@ -49,7 +47,7 @@ def rank(
     classes = np.unique(labels)
     if len(classes) < 2:
         return []
-    shares = borne_out(vectors, labels, groups, near)
+    shares = supported(vectors, labels, groups, near)
     own = np.searchsorted(classes, labels)
     score = 1 - shares[np.arange(len(labels)), own]
     best = shares.argmax(axis=1)
@@ -66,25 +64,25 @@ def rank(
     ]
 
 
-def borne_out(
+def supported(
     vectors: Vectors, labels: NDArray[np.str_], groups: Sequence[str], near: Rows
 ) -> NDArray[np.float64]:
     """Probability of each label for each sample from all but its own, (n, k), labels sorted."""
     _, targets = np.unique(labels, return_inverse=True)
     _, group = np.unique(np.array(groups, np.str_), return_inverse=True)
-    seen = np.sqrt(_votes(targets, group, near) * _discriminant(vectors, targets, groups))
-    seen *= np.exp(_mates(targets, group))
-    shares: NDArray[np.float64] = seen / seen.sum(axis=1, keepdims=True)
+    votes, probe = _votes(targets, group, near), _discriminant(vectors, targets, groups)
+    likelihood = np.sqrt(votes * probe) * np.exp(_mates(targets, group))
+    shares: NDArray[np.float64] = likelihood / likelihood.sum(axis=1, keepdims=True)
     return shares
 
 
 def _votes(targets: Rows, group: Rows, near: Rows) -> NDArray[np.float64]:
     """Labels of the nearest pictures of other groups, with the prior as one more vote."""
     prior = np.bincount(targets) / len(targets)
-    foreign = group[near] != group[:, None]
-    counted = foreign & (np.cumsum(foreign, axis=1) <= _VOTES)
+    is_foreign = group[near] != group[:, None]
+    is_counted = is_foreign & (np.cumsum(is_foreign, axis=1) <= _VOTES)
     votes = np.stack(
-        [((targets[near] == k) & counted).sum(axis=1) for k in range(len(prior))], axis=1
+        [((targets[near] == k) & is_counted).sum(axis=1) for k in range(len(prior))], axis=1
     )
     shares: NDArray[np.float64] = (votes + prior) / (votes.sum(axis=1, keepdims=True) + 1)
     return shares
@@ -92,31 +90,29 @@ def _votes(targets: Rows, group: Rows, near: Rows) -> NDArray[np.float64]:
 
 def _discriminant(vectors: Vectors, targets: Rows, groups: Sequence[str]) -> NDArray[np.float64]:
     """Out-of-fold probabilities of a linear discriminant, no less than a thousandth."""
-    seen = pose_invariants.invariants(pose_invariants.split(vectors, _RADIUS))
-    prior = np.bincount(targets) / len(targets)
-    shares = np.tile(prior, (len(targets), 1))
-    folds = confounds.folds_of(groups)
-    with threadpool_limits(1):
-        for fold in np.unique(folds):
-            train, test = confounds.learnable(targets, folds != fold), folds == fold
-            if not train.any():
-                continue
-            machine = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
-            machine.fit(seen[train], targets[train])
-            told = machine.predict_proba(seen[test])
-            shares[np.ix_(test, machine.classes_)] = np.maximum(told, 1e-3)
-    return shares
+    return out_of_fold.probabilities(
+        confounds.discriminant,
+        pose_invariants.invariants(pose_invariants.split(vectors, _RADIUS)),
+        targets,
+        groups,
+        otherwise=np.bincount(targets) / len(targets),
+        fewest=2,
+        floor=1e-3,
+    )
 
 
 def _mates(targets: Rows, group: Rows) -> NDArray[np.float64]:
-    """Log likelihood of each label given those of the other members of the group, (n, k)."""
+    """Log likelihood of each label given those of the other members of the group, (n, k).
+
+    A member agrees but for a wrong label; in a few groups the members may differ.
+    """
     k = int(targets.max()) + 1
     counts = np.zeros((int(group.max()) + 1, k))
     np.add.at(counts, (group, targets), 1)
     others = counts[group]
     others[np.arange(len(targets)), targets] -= 1
     agree, differ = np.log(1 - _WRONG), np.log(_WRONG / max(k - 1, 1))
-    told = others * agree + (others.sum(axis=1, keepdims=True) - others) * differ
-    told -= told.max(axis=1, keepdims=True)
-    likelihood: NDArray[np.float64] = np.log((1 - _MIXED) * np.exp(told) + _MIXED)
+    scores = others * agree + (others.sum(axis=1, keepdims=True) - others) * differ
+    scores -= scores.max(axis=1, keepdims=True)
+    likelihood: NDArray[np.float64] = np.log((1 - _MIXED) * np.exp(scores) + _MIXED)
     return likelihood

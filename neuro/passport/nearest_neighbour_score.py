@@ -48,26 +48,27 @@ def score(
     members: Sequence[Member],
     given_splits: Sequence[str],
     near: Pairs,
-    asked: NDArray[np.int64],
+    labelled: NDArray[np.int64],
     neighbours: Neighbours,
 ) -> Lookup:
-    """Score the look-up. near: twins among all. asked: rows of the members, and of neighbours."""
-    labels = np.array([members[row].label for row in asked], dtype=np.str_)
+    """Score the look-up. near: twins among all. labelled: rows of members; neighbours: of these."""
+    labels = np.array([members[row].label for row in labelled], dtype=np.str_)
 
     def accuracy(train: NDArray[np.bool_], test: NDArray[np.bool_]) -> float | None:
         if not train.any() or not test.any():
             return None
-        found = neighbours.nearest(np.flatnonzero(test), train)
-        return float((labels[found] == labels[test]).mean())
+        nearest = neighbours.nearest(np.flatnonzero(test), train)
+        return float((labels[nearest] == labels[test]).mean())
 
-    given_train, given_test = (is_given(given_splits, name)[asked] for name in ("train", "test"))
-    own = np.array([m.split for m in members], dtype=np.str_)[asked]
-    drawn = [_random_test(len(asked), seed) for seed in SEEDS]
-    grouped = _grouped_tests(members, near, asked)
+    given_train = is_given(given_splits, "train")[labelled]
+    given_test = is_given(given_splits, "test")[labelled]
+    own = np.array([m.split for m in members], dtype=np.str_)[labelled]
+    random_tests = [_random_test(len(labelled), seed) for seed in SEEDS]
+    grouped_tests = [test[labelled] for test in _grouped_tests(members, near)]
     return Lookup(
         given=accuracy(given_train, given_test),
-        random=_mean([accuracy(~test, test) for test in drawn]),
-        grouped=_mean([accuracy(~test, test) for test in grouped]),
+        random=_mean([accuracy(~test, test) for test in random_tests]),
+        grouped=_mean([accuracy(~test, test) for test in grouped_tests]),
         test=accuracy(own == "train", own == "test"),
     )
 
@@ -82,16 +83,17 @@ def _random_test(size: int, seed: int) -> NDArray[np.bool_]:
     return test
 
 
-def _grouped_tests(
-    members: Sequence[Member], near: Pairs, asked: NDArray[np.int64]
-) -> list[NDArray[np.bool_]]:
-    """Who is in the test split of each seeded, grouped draw, among the asked rows."""
+def _grouped_tests(members: Sequence[Member], near: Pairs) -> list[NDArray[np.bool_]]:
+    """Which members are in the test split of each seeded draw by group, (n,) each."""
+    numbers = clusters(members, near).tolist()
     together: dict[int, list[Member]] = defaultdict(list)
-    for number, member in zip(clusters(members, near).tolist(), members, strict=True):
+    for number, member in zip(numbers, members, strict=True):
         together[number].append(member)
-    groups, drawn_tests = assign.named(together.values()), []
+    groups = assign.named(together.values())
+    number_of = {group_id: number for number, group_id in zip(together, groups, strict=True)}
+    tests = []
     for seed in SEEDS:
-        drawn = assign.draw(groups, SplitConfig(seed=seed))
-        tests = {m.sample_id for g, where in drawn.items() if where == "test" for m in groups[g]}
-        drawn_tests.append(np.array([members[n].sample_id in tests for n in asked], bool))
-    return drawn_tests
+        split_of = assign.draw(groups, SplitConfig(seed=seed))
+        in_test = [number_of[group_id] for group_id, split in split_of.items() if split == "test"]
+        tests.append(np.isin(numbers, in_test))
+    return tests

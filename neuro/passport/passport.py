@@ -13,11 +13,10 @@ from neuro.passport import confounds, counts, label_errors, nearest_neighbour_sc
 from neuro.passport.confounds import Confound, Source
 from neuro.passport.counts import Gaps, Grouping
 from neuro.passport.nearest_neighbour_score import Lookup
-from neuro.splits.assign import Member, Pairs, clusters
+from neuro.splits.assign import Member, Pairs, connected
 
 EXACT_COSINE = 0.999
 _EXAMPLES, TOLD = 12, 6  # clusters of twins that are shown, and members of each
-_PROBED = ("source", "given_split")
 
 Example = Mapping[str, str]
 
@@ -80,14 +79,16 @@ class Passport:
 
 def inspect(data: Inspected, *, is_synthetic: bool) -> Passport:
     """Write the passport of a release."""
-    members, asked = data.members, nearest_neighbour_score.rows(data.members)
-    neighbours = nearest.Neighbours(data.vectors[asked])
-    labels = np.array([members[row].label for row in asked], dtype=np.str_)
-    groups = [members[row].group_id for row in asked]
-    told = {name: column[asked] for name, column in data.traits.items()}
-    given = np.array(data.given_splits, np.str_)[asked]
-    wanted = {"source": told.get("source", np.empty(0)).astype(np.str_), "given_split": given}
-    probed = {name: wanted[name] for name in _PROBED if len(wanted[name])}
+    members = data.members
+    labelled = nearest_neighbour_score.rows(members)
+    neighbours = nearest.Neighbours(data.vectors[labelled])
+    labels = np.array([members[row].label for row in labelled], dtype=np.str_)
+    groups = [members[row].group_id for row in labelled]
+    traits = {name: column[labelled] for name, column in data.traits.items()}
+    origins = {"given_split": np.array(data.given_splits, np.str_)[labelled]}
+    if "source" in traits:
+        origins = {"source": traits["source"].astype(np.str_), **origins}
+    probed = {name: values for name, values in origins.items() if len(values)}
     return Passport(
         images=len(members),
         groups=len({m.group_id for m in members}),
@@ -95,11 +96,11 @@ def inspect(data: Inspected, *, is_synthetic: bool) -> Passport:
         splits=_counts([m.split for m in members]),
         twins=_twins(data),
         lookup=nearest_neighbour_score.score(
-            members, data.given_splits, data.near, asked, neighbours
+            members, data.given_splits, data.near, labelled, neighbours
         ),
-        confounds=confounds.measure(told, labels, groups),
-        sources=confounds.probe(data.vectors[asked], probed, groups),
-        label_suspects=_suspects(data, asked, neighbours),
+        confounds=confounds.measure(traits, labels, groups),
+        sources=confounds.probe(data.vectors[labelled], probed, groups),
+        label_suspects=_suspects(data, labelled, neighbours),
         grouping=counts.grouping(members, data.near),
         metadata=counts.gaps(data.traits, data.columns),
         identifiers=counts.removed(data.traits),
@@ -109,26 +110,26 @@ def inspect(data: Inspected, *, is_synthetic: bool) -> Passport:
 
 
 def _suspects(
-    data: Inspected, asked: NDArray[np.int64], neighbours: nearest.Neighbours
+    data: Inspected, rows: NDArray[np.int64], neighbours: nearest.Neighbours
 ) -> list[dict[str, object]]:
-    """Labels to look at, with the nearest other pictures and their labels."""
-    chosen = [data.members[row] for row in asked]
-    labels = np.array([m.label for m in chosen], dtype=np.str_)
-    groups = [m.group_id for m in chosen]
-    found = label_errors.rank(data.vectors[asked], labels, groups, neighbours.closest)
+    """Labels to look at among some rows, with the nearest other pictures and their labels."""
+    members = [data.members[row] for row in rows]
+    labels = np.array([m.label for m in members], dtype=np.str_)
+    groups = [m.group_id for m in members]
+    suspects = label_errors.rank(data.vectors[rows], labels, groups, neighbours.closest)
     return [
         {
-            "sample_id": chosen[one.row].sample_id,
-            "sha256": chosen[one.row].sample_id,
-            "score": one.score,
-            "label": chosen[one.row].label,
-            "suggested": one.suggested,
+            "sample_id": members[suspect.row].sample_id,
+            "sha256": members[suspect.row].sample_id,
+            "score": suspect.score,
+            "label": members[suspect.row].label,
+            "suggested": suspect.suggested,
             "neighbours": [
-                {"sample_id": chosen[row].sample_id, "label": chosen[row].label}
-                for row in one.neighbours
+                {"sample_id": members[row].sample_id, "label": members[row].label}
+                for row in suspect.neighbours
             ],
         }
-        for one in found
+        for suspect in suspects
     ]
 
 
@@ -139,43 +140,51 @@ def _counts(values: Sequence[str]) -> dict[str, int]:
 
 def _twins(data: Inspected) -> Twins:
     near = data.near
-    train, test = (
-        nearest_neighbour_score.is_given(data.given_splits, name) for name in ("train", "test")
-    )
-    labels = np.array([m.label for m in data.members], dtype=np.str_)
     left, right = near[:, 0], near[:, 1]
-    leaks = np.concatenate(
+    in_train = nearest_neighbour_score.is_given(data.given_splits, "train")
+    in_test = nearest_neighbour_score.is_given(data.given_splits, "test")
+    test_with_train_twin = np.concatenate(
         [
-            left[test[left] & train[right]],
-            right[test[right] & train[left]],
-            np.flatnonzero(test & train),
+            left[in_test[left] & in_train[right]],
+            right[in_test[right] & in_train[left]],
+            np.flatnonzero(in_test & in_train),  # one file in both
         ]
     )
-    bare = [Member(sample_id=m.sample_id, label=m.label, group_key="") for m in data.members]
-    number = clusters(bare, near)
+    cluster = connected(len(data.members), near)
     exact = near[nearest.cosines(data.vectors, near) >= EXACT_COSINE]
-    differs = (labels[left] != labels[right]) & (labels[left] != "") & (labels[right] != "")
+    labels = np.array([m.label for m in data.members], dtype=np.str_)
+    cross_label = (labels[left] != labels[right]) & (labels[left] != "") & (labels[right] != "")
     return Twins(
-        exact_groups=_joined(clusters(bare, exact)),
-        near_groups=_joined(number),
-        given_test_with_train_twin=len(np.unique(leaks)),
-        given_test=int(test.sum()),
-        cross_label_groups=len(np.unique(number[left[differs]])),
+        exact_groups=_of_several(connected(len(data.members), exact)),
+        near_groups=_of_several(cluster),
+        given_test_with_train_twin=len(np.unique(test_with_train_twin)),
+        given_test=int(in_test.sum()),
+        cross_label_groups=len(np.unique(cluster[left[cross_label]])),
         examples=_examples(data),
     )
+
+
+def _of_several(clusters: NDArray[np.int64]) -> int:
+    """How many clusters have more than one row, from the cluster of each row."""
+    return int((np.bincount(clusters) > 1).sum()) if len(clusters) else 0
 
 
 def _examples(data: Inspected) -> list[list[Example]]:
     """Some clusters of twins: those of several labels first, then those across given splits."""
 
-    def told(row: int) -> Example:
-        one = data.members[row]
-        facts = {"sample_id": one.sample_id, "label": one.label, "split": one.split}
-        return {**facts, "given_split": data.given_splits[row]}
+    def example(row: int) -> Example:
+        member = data.members[row]
+        return {
+            "sample_id": member.sample_id,
+            "label": member.label,
+            "split": member.split,
+            "given_split": data.given_splits[row],
+        }
 
-    found = [[told(row) for row in rows] for rows in counts.clusters(len(data.members), data.near)]
-    found.sort(key=lambda cluster: (-_kinds(cluster, "label"), -_kinds(cluster, "given_split")))
-    return [_varied(cluster)[:TOLD] for cluster in found[:_EXAMPLES]]
+    rows_of_clusters = counts.clusters(len(data.members), data.near)
+    clusters = [[example(row) for row in rows] for rows in rows_of_clusters]
+    clusters.sort(key=lambda cluster: (-_kinds(cluster, "label"), -_kinds(cluster, "given_split")))
+    return [_varied(cluster)[:TOLD] for cluster in clusters[:_EXAMPLES]]
 
 
 def _kinds(cluster: Sequence[Example], name: str) -> int:
@@ -184,13 +193,8 @@ def _kinds(cluster: Sequence[Example], name: str) -> int:
 
 def _varied(cluster: Sequence[Example]) -> list[Example]:
     """The members, one of each label and given split first."""
-    seen, first, later = set(), list[Example](), list[Example]()
-    for one in cluster:
-        kind = (one["label"], one["given_split"])
-        (later if kind in seen else first).append(one)
-        seen.add(kind)
-    return [*first, *later]
-
-
-def _joined(numbers: NDArray[np.int64]) -> int:
-    return int((np.bincount(numbers) > 1).sum()) if len(numbers) else 0
+    first: dict[tuple[str, str], Example] = {}
+    for member in cluster:
+        first.setdefault((member["label"], member["given_split"]), member)
+    ahead = list(first.values())
+    return ahead + [member for member in cluster if member not in ahead]

@@ -5,8 +5,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
-from operator import itemgetter
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +56,18 @@ def clusters(members: Sequence[Member], twins: Pairs) -> NDArray[np.int64]:
 
     twins: (m, 2) row numbers.
     """
-    first: dict[str, int] = {}
-    keyed = [
-        (first.setdefault(m.group_key, row), row) for row, m in enumerate(members) if m.group_key
-    ]
-    edges = [twins.reshape(-1, 2), np.array(keyed, np.int64).reshape(-1, 2)]
-    return connected(len(members), np.concatenate(edges))
+    same_key = joined_by_key([member.group_key for member in members])
+    return connected(len(members), np.concatenate([twins.reshape(-1, 2), same_key]))
+
+
+def joined_by_key(keys: Sequence[str]) -> Pairs:
+    """Pairs (i, j) that join each row to the first row of its key, (m, 2); "" joins nobody."""
+    first_row: dict[str, int] = {}
+    pairs = []
+    for row, key in enumerate(keys):
+        if key:
+            pairs.append((first_row.setdefault(key, row), row))
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def connected(size: int, edges: Pairs) -> NDArray[np.int64]:
@@ -80,36 +85,42 @@ def assign(
     twins: (m, 2) rows of ``[*held, *newcomers]``. A newcomer joins the split of its group; a new
     group is drawn into a split, stratified by label.
     """
-    numbers = clusters([*held, *newcomers], twins)
-    known: dict[int, list[Member]] = defaultdict(list)
-    fresh: dict[int, list[Member]] = defaultdict(list)
-    for number, member in zip(numbers[: len(held)], held, strict=True):
-        known[int(number)].append(member)
-    for number, member in zip(numbers[len(held) :], newcomers, strict=True):
-        if int(number) not in known:
-            fresh[int(number)].append(member)
-    drawn = draw(named(fresh.values()), config)
-    placed: list[Assigned] = []
-    for number in numbers[len(held) :].tolist():
-        if number in fresh:
-            group_id = min(m.sample_id for m in fresh[number])
-            placed.append(Assigned(group_id=group_id, split=drawn[group_id]))
-            continue
-        splits = {m.split for m in known[number]} - {NO_SPLIT}
-        bridges = len(splits) != 1
-        placed.append(
-            Assigned(
-                group_id=known[number][0].group_id,
-                split=NO_SPLIT if bridges else splits.pop(),
-                bridges=bridges,
-            )
-        )
+    numbers = clusters([*held, *newcomers], twins).tolist()
+    numbers_of_held, numbers_of_new = numbers[: len(held)], numbers[len(held) :]
+    held_in: dict[int, list[Member]] = defaultdict(list)
+    for number, member in zip(numbers_of_held, held, strict=True):
+        held_in[number].append(member)
+    new_groups: dict[int, list[Member]] = defaultdict(list)
+    for number, member in zip(numbers_of_new, newcomers, strict=True):
+        if number not in held_in:
+            new_groups[number].append(member)
+    split_of = draw(named(new_groups.values()), config)
+    placed = []
+    for number in numbers_of_new:
+        if number in held_in:
+            placed.append(_joining(held_in[number]))
+        else:
+            group_id = _group_id(new_groups[number])
+            placed.append(Assigned(group_id=group_id, split=split_of[group_id]))
     return placed
+
+
+def _joining(members: Sequence[Member]) -> Assigned:
+    """The place of a newcomer whose cluster has these members already."""
+    group_id = members[0].group_id
+    splits = {member.split for member in members} - {NO_SPLIT}
+    if len(splits) != 1:
+        return Assigned(group_id=group_id, split=NO_SPLIT, bridges=True)
+    return Assigned(group_id=group_id, split=splits.pop())
 
 
 def named(groups: Iterable[Sequence[Member]]) -> dict[str, Sequence[Member]]:
     """Groups by the digest of their oldest member, which is their group_id."""
-    return {min(m.sample_id for m in group): group for group in groups}
+    return {_group_id(group): group for group in groups}
+
+
+def _group_id(members: Sequence[Member]) -> str:
+    return min(member.sample_id for member in members)
 
 
 def draw(groups: Mapping[str, Sequence[Member]], config: SplitConfig) -> dict[str, str]:
@@ -128,22 +139,26 @@ def share_out(
     that held most of the large groups would have fewer, more alike pictures.
     """
     label_of = {group_id: _commonest(members) for group_id, members in groups.items()}
-    size_of = {group_id: len(members) for group_id, members in groups.items()}
-    # Plain numbers: on four of them numpy's functions take ten times as long.
+    by_size: dict[int, list[str]] = defaultdict(list)  # 1, 2-3, 4-7, 8-15 ... members
+    for group_id in sorted(groups):
+        by_size[len(groups[group_id]).bit_length()].append(group_id)
+    # Samples that each part still lacks, by label. Plain lists: on four numbers numpy's functions
+    # take ten times as long.
     lacking = {label: [0.0] * len(shares) for label in label_of.values()}
-    parts, parted = [*shares], [*shares.values()]
-    order = sorted((-size.bit_length(), group_id) for group_id, size in size_of.items())
-    drawn: dict[str, str] = {}
-    for _, same in groupby(order, key=itemgetter(0)):
-        same_size = [(name, lacking[label_of[name]], size_of[name]) for _, name in same]
-        for _, lacks, size in same_size:
-            lacks[:] = [lack + share * size for lack, share in zip(lacks, parted, strict=True)]
-        for group_id, lacks, size in same_size:
-            edges = list(accumulate([lack if lack > 0 else 0.0 for lack in lacks]))
+    parts = list(shares)
+    part_of: dict[str, str] = {}
+    for size in sorted(by_size, reverse=True):
+        for group_id in by_size[size]:
+            lacks = lacking[label_of[group_id]]
+            for place, share in enumerate(shares.values()):
+                lacks[place] += share * len(groups[group_id])
+        for group_id in by_size[size]:
+            lacks = lacking[label_of[group_id]]
+            edges = list(accumulate(max(lack, 0.0) for lack in lacks))
             place = bisect_right(edges, edges[-1] * _chance(seed, group_id))
-            lacks[place] -= size
-            drawn[group_id] = parts[place]
-    return drawn
+            lacks[place] -= len(groups[group_id])
+            part_of[group_id] = parts[place]
+    return part_of
 
 
 def folds(groups: Mapping[str, Sequence[Member]], n: int, seed: int = 0) -> dict[str, int]:
@@ -157,16 +172,17 @@ def folds(groups: Mapping[str, Sequence[Member]], n: int, seed: int = 0) -> dict
             f"{n} folds need at least {n} groups, and there are {len(groups)}; ask for fewer folds "
             "or ingest more groups"
         )
-    held: dict[str, list[int]] = defaultdict(lambda: [0] * n)
-    sizes, drawn = [0] * n, {}
+    samples = [0] * n
+    samples_of_label: dict[str, list[int]] = defaultdict(lambda: [0] * n)
+    fold_of: dict[str, int] = {}
     chances = {group_id: _chance(seed, group_id) for group_id in groups}
     for group_id in sorted(groups, key=lambda name: (-len(groups[name]), chances[name])):
-        counts = held[_commonest(groups[group_id])]
-        place = min(range(n), key=lambda fold: (counts[fold], sizes[fold]))
-        counts[place] += len(groups[group_id])
-        sizes[place] += len(groups[group_id])
-        drawn[group_id] = place + 1
-    return drawn
+        size, of_label = len(groups[group_id]), samples_of_label[_commonest(groups[group_id])]
+        place = min(range(n), key=lambda fold: (of_label[fold], samples[fold]))
+        of_label[place] += size
+        samples[place] += size
+        fold_of[group_id] = place + 1
+    return fold_of
 
 
 def _commonest(members: Sequence[Member]) -> str:

@@ -112,17 +112,14 @@ def joined(samples: Sequence[Sample], keys: Sequence[str], twins: Pairs) -> list
 
     keys: digest of the patient or lesion id, "" for none. twins: (m, 2) rows.
     """
-    named = [
-        Member(sample_id=s.sample_id, label=s.label, group_key=f"id {s.group_id}") for s in samples
-    ]
-    first: dict[str, int] = {}
-    keyed = [(first.setdefault(key, row), row) for row, key in enumerate(keys) if key]
-    pairs = np.concatenate([twins.reshape(-1, 2), np.array(keyed, np.int64).reshape(-1, 2)])
-    numbers = assign.clusters(named, pairs).tolist()
-    name: dict[int, str] = {}
+    same_group = assign.joined_by_key([sample.group_id for sample in samples])
+    same_key = assign.joined_by_key(keys)
+    pairs = np.concatenate([twins.reshape(-1, 2), same_group, same_key])
+    numbers = assign.connected(len(samples), pairs).tolist()
+    names: dict[int, str] = {}
     for number, sample in zip(numbers, samples, strict=True):
-        name[number] = min(name.get(number, sample.group_id), sample.group_id)
-    return [name[number] for number in numbers]
+        names[number] = min(names.get(number, sample.group_id), sample.group_id)
+    return [names[number] for number in numbers]
 
 
 def divide(
@@ -134,36 +131,45 @@ def divide(
     "given", the test split may share groups with them, since the source drew it so. Raises
     ConfigError for fewer groups than folds.
     """
-    chosen = used(samples, splitting)
     if splitting.is_own:
         return np.array([sample.split for sample in samples], dtype=np.str_)
-    if splitting.kind == "given":
-        aside = [_TEST if lies_in(sample.given_split, _TEST) else NO_SPLIT for sample in samples]
-        chosen &= np.array(aside, dtype=np.str_) == NO_SPLIT
-    else:
-        aside = [_TEST if sample.split == _TEST else NO_SPLIT for sample in samples]
-    together: dict[str, list[Member]] = defaultdict(list)
-    for row in np.flatnonzero(chosen).tolist():
+    is_test = [_is_test(sample, splitting) for sample in samples]
+    is_drawn = used(samples, splitting) & ~np.array(is_test, bool)
+    members: dict[str, list[Member]] = defaultdict(list)
+    for row in np.flatnonzero(is_drawn).tolist():
         sample = samples[row]
         member = Member(sample_id=sample.sample_id, label=sample.label, group_key="")
-        together[groups[row]].append(member)
-    drawn = _drawn(together, splitting)
-    names = [drawn[groups[row]] if is_in else aside[row] for row, is_in in enumerate(chosen)]
-    return np.array(names, dtype=np.str_)
+        members[groups[row]].append(member)
+    split_of = _drawn(members, splitting)
+    splits = np.full(len(samples), NO_SPLIT, dtype=object)
+    for row, group in enumerate(groups):
+        if is_test[row]:
+            splits[row] = _TEST
+        elif is_drawn[row]:
+            splits[row] = split_of[group]
+    return splits.astype(np.str_)
+
+
+def _is_test(sample: Sample, splitting: Splitting) -> bool:
+    if splitting.kind == "given":
+        return lies_in(sample.given_split, _TEST)
+    return sample.split == _TEST
 
 
 def shared(samples: Sequence[Sample], groups: Sequence[str]) -> int:
     """How many images of the given test split have a member of their group in given training.
 
-    A file that lies in both is its own.
+    A file that lies in both is its own member.
     """
-    learnt = {
+    train_groups = {
         group
         for sample, group in zip(samples, groups, strict=True)
-        if {*sample.given_split.split("+")} - {"", _TEST}
+        if set(sample.given_split.split("+")) - {"", _TEST}
     }
-    tested = [g for s, g in zip(samples, groups, strict=True) if lies_in(s.given_split, _TEST)]
-    return sum(group in learnt for group in tested)
+    return sum(
+        lies_in(sample.given_split, _TEST) and group in train_groups
+        for sample, group in zip(samples, groups, strict=True)
+    )
 
 
 def leak(splitting: Splitting, passport: Mapping[str, Any], shared: int) -> str:
@@ -187,10 +193,14 @@ def _drawn(groups: Mapping[str, Sequence[Member]], splitting: Splitting) -> dict
         rest = {name: share for name, share in SHARES.items() if name != _TEST}
         total = sum(rest.values())
         return assign.share_out(groups, {n: share / total for n, share in rest.items()}, SEED)
-    dealt = assign.folds(groups, splitting.of, SEED)
-    others = {name: members for name, members in groups.items() if dealt[name] != splitting.fold}
-    parts = min(_CALIBRATE_OF, max(2, len(others) // 2))
-    part = assign.folds(others, parts, SEED + splitting.fold)
-    return dict.fromkeys(groups, "val") | {
-        name: "calibration" if number == parts else "train" for name, number in part.items()
-    }
+    fold_of = assign.folds(groups, splitting.of, SEED)
+    others = {name: members for name, members in groups.items() if fold_of[name] != splitting.fold}
+    n_parts = min(_CALIBRATE_OF, max(2, len(others) // 2))
+    part_of = assign.folds(others, n_parts, SEED + splitting.fold)
+    split_of = {}
+    for name in groups:
+        if name not in others:
+            split_of[name] = "val"
+        else:
+            split_of[name] = "calibration" if part_of[name] == n_parts else "train"
+    return split_of

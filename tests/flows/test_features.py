@@ -12,13 +12,13 @@ from flows.featurize import featurize
 from flows.ingest import ingest
 from flows.train import train
 from neuro.errors import ConfigError, UnknownNameError
+from neuro.features.feature_set import Choice
 from neuro.lake import features, releases
 from neuro.lake.lake import Lake
 from neuro.problems import problem as problems
 from neuro.training.config import TrainConfig
 from tasks import similar, training_frame
 from tasks.load import encoders
-from tasks.load.encoders import Choice
 from tasks.similar import Wanted
 from tests.flows.conftest import Draw
 
