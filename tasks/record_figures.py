@@ -2,18 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from neuro.evaluation import evaluate
 from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.evaluate import Evaluation
 from neuro.training.trainer import Epoch
 from tasks import baselines
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, tracking
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,9 +38,7 @@ def run_tags(loaded: Loaded) -> dict[str, str]:
 
 def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
     """Metrics, baselines, confusion matrix and curves by class, in Prefect and in MLflow."""
-    from neuro.training import (
-        figures,  # matplotlib and scikit-learn: a second, when the training is over
-    )
+    from neuro.evaluation import figures  # matplotlib and scikit-learn take a second to import
 
     rows = [
         {"metric": m.name, "value": round(m.value, 4), "low": round(m.low, 4)}
@@ -54,9 +47,9 @@ def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
     ]
     artifacts.table(f"metrics-{found.split}", rows, shown.said)
     baselines.show(run, found.metrics, shown.beside, on=found.split, title=shown.said)
-    for kind, draw in (("confusion", evaluate.draw_confusion), ("curves", figures.draw_curves)):
+    for kind, draw in (("confusion", figures.draw_confusion), ("curves", figures.draw_curves)):
         figure = draw(found, title=shown.title, synthetic=shown.is_synthetic, note=shown.note)
-        _picture(run, figure, f"{kind}_{found.split}", shown.said)
+        tracking.log_figure(run, figure, f"{kind}_{found.split}", shown.said)
 
 
 def show_learning(run: tracking.Run, epochs: Sequence[Epoch], shown: Shown) -> None:
@@ -66,9 +59,4 @@ def show_learning(run: tracking.Run, epochs: Sequence[Epoch], shown: Shown) -> N
     figure = figures.draw_learning(
         epochs, title=shown.title, synthetic=shown.is_synthetic, note=shown.note
     )
-    _picture(run, figure, "learning", shown.said)
-
-
-def _picture(run: tracking.Run, figure: "Figure", name: str, said: str) -> None:
-    artifacts.picture(name, figure, said)
-    tracking.log_figure(run, figure, f"{name}.png")
+    tracking.log_figure(run, figure, "learning", shown.said)

@@ -146,8 +146,7 @@ def _show(run: Run, trials: Sequence[Trial], *, title: str, is_synthetic: bool) 
     caption += " (synthetic images)" if is_synthetic else ""
     artifacts.table("tuning", rows, caption)
     figure = tuning.draw(trials, title=title, synthetic=is_synthetic)
-    artifacts.picture("tuning-history", figure, caption)
-    tracking.log_figure(run, figure, "tuning_history.png")
+    tracking.log_figure(run, figure, "tuning_history", caption)
     tracking.tag(
         run, {"best_trial": str(best.number), **{k: repr(v) for k, v in best.values.items()}}
     )

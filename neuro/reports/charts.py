@@ -9,8 +9,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from neuro.reports.style import PALETTE
-
+# Okabe and Ito (2008): eight colours that are told apart with every kind of colour vision; the
+# pages' own bars have the same, as .c0 to .c7 in templates/style.css.
+PALETTE = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#d55e00",
+    "#8a8d91",
+    "#f0e442",
+)
 _DPI = 144
 _MARKERS = "osD^vP*X"
 _GREY = "#9aa0a6"
@@ -26,7 +36,7 @@ def points(places: NDArray[np.float64], panels: Sequence[tuple[str, NDArray[np.s
         axes.set_xticks([])
         axes.set_yticks([])
         _key(axes)
-    return _png(figure)
+    return png(figure)
 
 
 def sizes(width_height: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
@@ -36,7 +46,7 @@ def sizes(width_height: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
     _scatter(axes, width_height, kinds, size=16)
     axes.set(xlabel="width (px)", ylabel="height (px)", title="Sizes")
     _key(axes)
-    return _png(figure)
+    return png(figure)
 
 
 def ages(years: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
@@ -50,7 +60,7 @@ def ages(years: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
     axes.hist(parts, bins=bins.tolist(), stacked=True, color=colours, label=list(names))
     axes.set(xlabel="age (years)", ylabel="images")
     _key(axes, below=-0.2)
-    return _png(figure)
+    return png(figure)
 
 
 def _scatter(
@@ -92,7 +102,8 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as PNG, 144 dots an inch."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()

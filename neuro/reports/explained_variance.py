@@ -1,21 +1,14 @@
 """A picture of how much of the variance each principal component explains."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a second
-    from matplotlib.figure import Figure
-
-_NOTICE = "Research use only; not a medical device."
-_SYNTHETIC = "Synthetic images. "
+from neuro.reports import render
 
 
-def draw(explained: NDArray[np.float64], release: str, is_synthetic: bool) -> "Figure":
+def draw(explained: NDArray[np.float64], release: str, is_synthetic: bool) -> Figure:
     """Shares of each component and of all up to it, in percent. explained: (k,) in 0..1."""
-    from matplotlib.figure import Figure
-
     number = np.arange(1, len(explained) + 1)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -33,6 +26,6 @@ def draw(explained: NDArray[np.float64], release: str, is_synthetic: bool) -> "F
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="center right")
-    said = f"{_SYNTHETIC if is_synthetic else ''}{_NOTICE}"
-    figure.supxlabel(said, x=0.01, ha="left", fontsize=8)
+    notice = f"{render.SYNTHETIC} {render.RESEARCH_USE}" if is_synthetic else render.RESEARCH_USE
+    figure.supxlabel(notice, x=0.01, ha="left", fontsize=8)
     return figure

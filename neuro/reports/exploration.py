@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.reports import charts, html
-from neuro.reports.html import Html, Part, element, joined
+from neuro.reports import charts, render
 from neuro.reports.mean_images import Average
 from neuro.reports.pca_map import Map, some
 from neuro.sample import SPLITS
@@ -18,24 +17,25 @@ N_EXAMPLES = 8
 NO_CLASS = "(no class)"
 SEED = 0
 _N_SIZES = 8
+_N_PANELS = 3  # of a map: the page is not wider
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Explored:
+class Exploration:
     """A release as columns, one row an image.
 
-    kinds: (n,) str, the class or NO_CLASS. splits, given, sources, groups, modes: (n,) str, "" for
-    none. sizes: (n, 2) width and height in px. ages: (n,) years, NaN where unknown. sexes: (n,)
-    str, "" where unknown. averages, examples: by class. maps: those that could be drawn.
-    lacking: what could not be, each with the remedy.
+    classes: (n,) str, the class or NO_CLASS. splits, given_splits, sources, groups, modes: (n,)
+    str, "" for none. sizes: (n, 2) width and height in px. ages: (n,) years, NaN where unknown.
+    sexes: (n,) str, "" where unknown. averages, examples: by class; an example is a sample_id with
+    its picture. maps: those that could be drawn. missing_maps: why others could not, with remedy.
     """
 
     release: str
     problem: str
     is_synthetic: bool
-    kinds: NDArray[np.str_]
+    classes: NDArray[np.str_]
     splits: NDArray[np.str_]
-    given: NDArray[np.str_]
+    given_splits: NDArray[np.str_]
     sources: NDArray[np.str_]
     groups: NDArray[np.str_]
     modes: NDArray[np.str_]
@@ -45,206 +45,152 @@ class Explored:
     averages: Mapping[str, Average]
     examples: Mapping[str, Sequence[tuple[str, bytes]]]
     maps: Sequence[Map]
-    lacking: Sequence[str]
+    missing_maps: Sequence[str]
 
 
-def build(seen: Explored) -> Html:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Counts:
+    """Images by two columns. rows: for each class one count of each of ``columns``."""
+
+    columns: list[str]
+    rows: dict[str, list[int]]
+
+    def table(self) -> list[tuple[str | int, ...]]:
+        """One line a class: its name, then its counts."""
+        return [(name, *counts) for name, counts in self.rows.items()]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _MapChart:
+    """A map as it is drawn. n: its points. colourings: what its panels are coloured by."""
+
+    name: str
+    chart: bytes
+    n: int
+    n_fitted: int
+    explained_percent: tuple[float, float]
+    colourings: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Page:
+    """What exploration.html reads. Charts are PNG, None where there is nothing to draw."""
+
+    exploration: Exploration
+    is_synthetic: bool
+    seed: int
+    n_images: int
+    n_groups: int
+    n_classes: int
+    n_without_class: int
+    balance: list[tuple[str | int, ...]]
+    by_split: _Counts
+    by_given_split: _Counts
+    sizes: list[tuple[str, int, str]]
+    n_sizes: int
+    size_chart: bytes | None
+    n_size_chart: int
+    by_mode: _Counts
+    n_examples: int
+    maps: list[_MapChart]
+    age_chart: bytes | None
+    n_ages: int
+    median_age: float
+    by_sex: _Counts | None
+
+
+def build(exploration: Exploration) -> str:
     """The page."""
-    parts = [_balance(seen), _sizes(seen), _means(seen), _examples(seen)]
-    parts += [_map(seen, number, each) for number, each in enumerate(seen.maps)]
-    parts += [_lacking(seen)] if seen.lacking else []
-    parts += [_people(seen)]
-    subtitle = f"Release {seen.release}, asked the question {seen.problem}: what is in it"
-    return html.page(
-        f"Exploration of {seen.release}",
-        subtitle,
-        parts,
-        lead=_lead(seen),
-        is_synthetic=seen.is_synthetic,
+    classes, n_images = exploration.classes, len(exploration.classes)
+    by_split = _count(classes, exploration.splits)
+    n_groups = {
+        name: len(np.unique(exploration.groups[classes == name])) for name in names(classes)
+    }
+    balance: list[tuple[str | int, ...]] = [
+        (name, sum(row), n_groups[name], *row) for name, row in by_split.rows.items()
+    ]
+    sizes = Counter((int(width), int(height)) for width, height in exploration.sizes)
+    drawn = some(np.arange(n_images), N_POINTS, SEED)
+    has_age = ~np.isnan(exploration.ages)
+    has_sexes = bool((exploration.sexes != "").any())
+    page = _Page(
+        exploration=exploration,
+        is_synthetic=exploration.is_synthetic,
+        seed=SEED,
+        n_images=n_images,
+        n_groups=len(np.unique(exploration.groups)),
+        n_classes=sum(name != NO_CLASS for name in names(classes)),
+        n_without_class=int((classes == NO_CLASS).sum()),
+        balance=balance,
+        by_split=by_split,
+        by_given_split=_count(classes, exploration.given_splits),
+        sizes=[
+            (f"{width} x {height}", n, f"{100 * n / n_images:.1f} %")
+            for (width, height), n in sizes.most_common(_N_SIZES)
+        ],
+        n_sizes=len(sizes),
+        size_chart=charts.sizes(exploration.sizes[drawn], classes[drawn])
+        if len(sizes) > 1
+        else None,
+        n_size_chart=len(drawn),
+        by_mode=_count(classes, exploration.modes),
+        n_examples=N_EXAMPLES,
+        maps=[_map_chart(exploration, each) for each in exploration.maps],
+        age_chart=charts.ages(exploration.ages[has_age], classes[has_age])
+        if has_age.any()
+        else None,
+        n_ages=int(has_age.sum()),
+        median_age=float(np.median(exploration.ages[has_age])) if has_age.any() else np.nan,
+        by_sex=_count(classes, exploration.sexes, unknown="(unknown)") if has_sexes else None,
     )
+    return render.render("exploration.html", page)
 
 
-def names(kinds: NDArray[np.str_]) -> list[str]:
+def names(classes: NDArray[np.str_]) -> list[str]:
     """Classes that occur, sorted, and last those without."""
-    found = [str(name) for name in np.unique(kinds)]
-    return sorted(found, key=lambda name: (name == NO_CLASS, name))
+    known = [str(name) for name in np.unique(classes)]
+    return sorted(known, key=lambda name: (name == NO_CLASS, name))
 
 
-def examples(kinds: NDArray[np.str_], sample_ids: NDArray[np.str_]) -> dict[str, list[str]]:
+def examples(classes: NDArray[np.str_], sample_ids: NDArray[np.str_]) -> dict[str, list[str]]:
     """N_EXAMPLES samples of each class, drawn by the seed."""
     return {
-        name: sample_ids[some(np.flatnonzero(kinds == name), N_EXAMPLES, SEED)].tolist()
-        for name in names(kinds)
+        name: sample_ids[some(np.flatnonzero(classes == name), N_EXAMPLES, SEED)].tolist()
+        for name in names(classes)
     }
 
 
-def _lead(seen: Explored) -> Html:
-    figures = {
-        "images": len(seen.kinds),
-        "groups": len(np.unique(seen.groups)),
-        "classes": sum(name != NO_CLASS for name in names(seen.kinds)),
-        "images without a class": int((seen.kinds == NO_CLASS).sum()),
-    }
-    cards = (element("li", element("strong", html.number(n)), name) for name, n in figures.items())
-    return element("ul", *cards, class_="cards")
-
-
-def _counted(
-    rows: NDArray[np.str_], columns: NDArray[np.str_]
-) -> tuple[dict[str, list[int]], list[str]]:
-    """Images by two columns: a list for each value of ``rows``, in the order of the names."""
-    found = [str(name) for name in np.unique(columns)]
+def _count(classes: NDArray[np.str_], values: NDArray[np.str_], unknown: str = "(none)") -> _Counts:
+    """Images by class and value; splits in the order in which they are used, others by name."""
+    filled = _filled(values, unknown)
     order = {name: number for number, name in enumerate(SPLITS)}
-    across = sorted(found, key=lambda name: (order.get(name, len(order)), name))
-    counts = Counter(zip(rows.tolist(), columns.tolist(), strict=True))
-    return {row: [counts[row, name] for name in across] for row in names(rows)}, across
+    columns = [str(name) for name in np.unique(filled)]
+    columns.sort(key=lambda name: (order.get(name, len(order)), name))
+    counts = Counter(zip(classes.tolist(), filled.tolist(), strict=True))
+    rows = {name: [counts[name, column] for column in columns] for name in names(classes)}
+    return _Counts(columns=columns, rows=rows)
 
 
-def _balance(seen: Explored) -> Part:
-    by_split, splits = _counted(seen.kinds, _filled(seen.splits))
-    members = {name: len(np.unique(seen.groups[seen.kinds == name])) for name in names(seen.kinds)}
-    table: list[tuple[html.Content, ...]] = [
-        (name, sum(counts), members[name], *counts) for name, counts in by_split.items()
-    ]
-    shares = [
-        html.Bar(name=name, value=sum(counts) / len(seen.kinds), note=f"{sum(counts):,} images")
-        for name, counts in by_split.items()
-    ]
-    body = [
-        html.table(("Class", "Images", "Groups", *splits), table, "Images by class and split."),
-        html.bars(shares, "Share of each class."),
-        html.stacked(by_split, splits, "Share of each split in each class."),
-    ]
-    if len(np.unique(seen.given)) > 1:
-        by_given, given = _counted(seen.kinds, _filled(seen.given))
-        body.append(html.stacked(by_given, given, "Share of the source's own splits."))
-    says = "A class or a split that is rare has uncertain figures."
-    return Part(anchor="balance", title="Classes and splits", body=joined(body), explanation=says)
+def _filled(values: NDArray[np.str_], unknown: str = "(none)") -> NDArray[np.str_]:
+    return np.where(values == "", unknown, values)
 
 
-def _filled(values: NDArray[np.str_]) -> NDArray[np.str_]:
-    return np.where(values == "", "(none)", values)
-
-
-def _sizes(seen: Explored) -> Part:
-    rows = some(np.arange(len(seen.kinds)), N_POINTS, SEED)
-    counted = Counter(map(tuple, seen.sizes.astype(int).tolist()))
-    table = [
-        (f"{width} x {height}", n, _share(n, len(seen.kinds)))
-        for (width, height), n in counted.most_common(_N_SIZES)
-    ]
-    caption = f"The commonest of {len(counted):,} sizes." if len(counted) > 1 else "One size."
-    body = [html.table(("Width x height (px)", "Images", "Share"), table, caption)]
-    if len(counted) > 1:
-        alt = f"Scatter of width against height of {len(rows):,} images, coloured by class"
-        chart = charts.sizes(seen.sizes[rows], seen.kinds[rows])
-        body += [html.picture(chart, alt, kind="chart"), _drawn(len(rows), len(seen.kinds))]
-    by_mode, modes = _counted(seen.kinds, _filled(seen.modes))
-    body.append(html.stacked(by_mode, modes, "Colour modes of the files in each class."))
-    says = (
-        "A class whose images differ in size or colour mode can be told by that alone: see the "
-        "passport."
-    )
-    return Part(anchor="sizes", title="Sizes and modes", body=joined(body), explanation=says)
-
-
-def _share(n: int, total: int) -> str:
-    return f"{100 * n / max(total, 1):.1f} %"
-
-
-def _drawn(n: int, total: int) -> Html:
-    if n == total:
-        return Html("")
-    text = f"Drawn are {n:,} of {total:,} images, chosen at random with seed {SEED}."
-    return element("p", text, class_="label")
-
-
-def _means(seen: Explored) -> Part:
-    rows = []
-    for name, average in seen.averages.items():
-        tiles = [
-            html.figure(html.picture(average.mean, f"mean image of {name}"), "mean"),
-            html.figure(
-                html.picture(average.deviation, f"deviation image of {name}"),
-                f"deviation; white is {average.largest:.0f} grey levels",
-            ),
-        ]
-        rows.append(html.strip(tiles, f"{name}: {average.n:,} images"))
-    says = (
-        "The mean of all images of a class, as a model is given them, and how much each pixel "
-        "varies. A sharp mean, a letter or a frame in it is what these images share beside the "
-        "disease."
-    )
-    body = html.rows(rows)
-    return Part(anchor="means", title="Mean image of each class", body=body, explanation=says)
-
-
-def _examples(seen: Explored) -> Part:
-    rows = [
-        html.strip(
-            [
-                html.figure(
-                    html.picture(raw, f"example of {name}", sample_id=sample_id),
-                    element("code", sample_id[:12], title=sample_id),
-                )
-                for sample_id, raw in chosen
-            ],
-            name,
-        )
-        for name, chosen in seen.examples.items()
-    ]
-    says = f"Up to {N_EXAMPLES} of each class, chosen at random with seed {SEED}."
-    body = joined([element("div", *rows, class_="tight")])
-    return Part(anchor="examples", title="Samples of each class", body=body, explanation=says)
-
-
-def _map(seen: Explored, number: int, drawn: Map) -> Part:
-    panels = [("by class", seen.kinds[drawn.rows])]
-    for title, values in (("by given split", seen.given), ("by source", seen.sources)):
+def _map_chart(exploration: Exploration, drawn: Map) -> _MapChart:
+    panels = [("by class", exploration.classes[drawn.rows])]
+    for title, values in (
+        ("by given split", exploration.given_splits),
+        ("by source", exploration.sources),
+    ):
         if len(np.unique(values)) > 1:
             panels.append((title, _filled(values[drawn.rows])))
-    panels.append(("by split", _filled(seen.splits[drawn.rows])))
-    told = ", ".join(title for title, _ in panels)
-    alt = f"Map of {len(drawn.rows):,} images on two principal components, coloured {told}"
-    one, two = (100 * share for share in drawn.explained)
-    says = (
-        f"Each point is an image; near ones are alike in {drawn.name}. The axes are the two "
-        f"principal components of {drawn.n_fitted:,} images of the training split, standardised; "
-        f"they hold {one:.0f} % and {two:.0f} % of the variance."
+    panels.append(("by split", _filled(exploration.splits[drawn.rows])))
+    panels = panels[:_N_PANELS]
+    first, second = drawn.explained
+    return _MapChart(
+        name=drawn.name,
+        chart=charts.points(drawn.points, panels),
+        n=len(drawn.rows),
+        n_fitted=drawn.n_fitted,
+        explained_percent=(100 * first, 100 * second),
+        colourings=[title for title, _ in panels],
     )
-    if len(panels) > 2:
-        says += " Where sources or given splits lie apart, a model can tell them apart, too."
-    body = [html.picture(charts.points(drawn.points, panels[:3]), alt, kind="chart")]
-    body.append(_drawn(len(drawn.rows), len(seen.kinds)))
-    title = f"Map of {drawn.name}"
-    return Part(anchor=f"map-{number}", title=title, body=joined(body), explanation=says)
-
-
-def _lacking(seen: Explored) -> Part:
-    rows = element("ul", *(element("li", html.prose(text)) for text in seen.lacking))
-    return Part(anchor="lacking", title="Maps that are not there", body=rows)
-
-
-def _people(seen: Explored) -> Part:
-    known = ~np.isnan(seen.ages)
-    body = []
-    if known.any():
-        alt = f"Histogram of {known.sum():,} ages, stacked by class"
-        chart = charts.ages(seen.ages[known], seen.kinds[known])
-        body.append(html.picture(chart, alt, kind="chart"))
-        body.append(
-            element(
-                "p",
-                f"Age is known of {known.sum():,} of {len(known):,} images, median "
-                f"{np.median(seen.ages[known]):.0f} years.",
-            )
-        )
-    if (seen.sexes != "").any():
-        filled = np.where(seen.sexes == "", "(unknown)", seen.sexes)
-        by_sex, sexes = _counted(seen.kinds, filled)
-        table: list[tuple[html.Content, ...]] = [(name, *counts) for name, counts in by_sex.items()]
-        body.append(html.table(("Class", *sexes), table, "Images by class and sex."))
-        body.append(html.stacked(by_sex, sexes, "Share of each sex in each class."))
-    if not body:
-        body = [element("p", "The delivery says nothing of age or sex.")]
-    return Part(anchor="people", title="Age and sex", body=joined(body))

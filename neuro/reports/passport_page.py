@@ -1,22 +1,26 @@
 """The passport of a release as a page that a doctor can read: what it says, shows, and asks for."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neuro.reports import html, passport_sections, passport_text
-from neuro.reports.html import Html, Part, element, joined
-from neuro.reports.passport_sections import (
-    N_CLUSTERS,
-    N_NEIGHBOURS,
-    N_OF_CLUSTER,
-    N_SUSPECTS,
-    Pictures,
-)
-from neuro.reports.passport_text import Advice, Sealed
+from neuro.images import preview
+from neuro.lake import images
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.passport.passport import TOLD
+from neuro.reports import passport_text, pose_of_copy, render
+from neuro.reports.passport_text import CONFOUNDS, Advice, SealedPassport, many
 from neuro.sample import SPLITS
 
+N_CLUSTERS = 8
+N_OF_CLUSTER = 4
+N_SUSPECTS = 20
+N_NEIGHBOURS = 3
 MAX_PICTURES = 150
+
+Pictures = Mapping[str, bytes]  # by sample_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,120 +33,142 @@ class Subject:
     content_hash: str
 
 
-def wanted(sealed: Sealed) -> list[str]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Copy:
+    """One picture of a cluster of twins. pose: how it lies to the first, "" where unknown."""
+
+    sample_id: str
+    label: str
+    given_split: str
+    split: str
+    pose: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cluster:
+    """Some copies of one picture."""
+
+    headline: str
+    copies: list[_Copy]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Page:
+    """What passport.html reads. pictures: by sample_id; one that is lacking is left out.
+
+    poses: how often which pose of a copy occurs, in words. metadata: lines of a table.
+    """
+
+    subject: Subject
+    passport: SealedPassport
+    is_synthetic: bool
+    advices: list[Advice]
+    by_status: list[Advice]
+    labels: dict[str, int]
+    splits: dict[str, int]
+    clusters: list[_Cluster]
+    poses: str
+    suspects: list[dict[str, Any]]
+    metadata: list[tuple[Any, ...]]
+    confound_names: Mapping[str, str]
+    pictures: Pictures
+
+
+def wanted(passport: SealedPassport) -> list[str]:
     """The samples whose pictures the page shows, each once, at most MAX_PICTURES."""
-    return list(dict.fromkeys(_named(sealed)))[:MAX_PICTURES]
+    sample_ids = [
+        member["sample_id"] for cluster in _clusters(passport) for member in cluster[:N_OF_CLUSTER]
+    ]
+    for suspect in _suspects(passport):
+        sample_ids.append(suspect["sample_id"])
+        sample_ids += [near["sample_id"] for near in suspect["neighbours"]]
+    return list(dict.fromkeys(sample_ids))[:MAX_PICTURES]
 
 
-def _named(sealed: Sealed) -> Iterator[str]:
-    for cluster in ((sealed.get("twins") or {}).get("examples") or [])[:N_CLUSTERS]:
-        yield from (member["sample_id"] for member in cluster[:N_OF_CLUSTER])
-    for suspect in (sealed.get("label_suspects") or [])[:N_SUSPECTS]:
-        yield suspect["sample_id"]
-        yield from (near["sample_id"] for near in suspect.get("neighbours", [])[:N_NEIGHBOURS])
+def draw(lake: Lake, release: Release) -> str:
+    """The page of a release, with the pictures that the lake has.
 
-
-def build(subject: Subject, sealed: Sealed, pictures: Pictures) -> Html:
-    """The page. pictures: what there is of ``wanted``; one that is lacking is left out."""
-    advices = passport_text.advise(sealed)
-    parts = [_counts(sealed)]
-    parts += [_part(each, sealed, pictures) for each in advices]
-    parts += [_method(subject)]
-    synthetic = bool(sealed.get("is_synthetic"))
-    subtitle = f"Release {subject.release} of the data set {subject.dataset}, made {subject.made}"
-    return html.page(
-        f"Passport of {subject.dataset}",
-        subtitle,
-        parts,
-        lead=_summary(advices, sealed),
-        is_synthetic=synthetic,
+    Raises ErasedError if some of its images were erased.
+    """
+    undamaged = images.undamaged(lake, release, wanted(release.passport))
+    subject = Subject(
+        release=release.name,
+        dataset=release.dataset,
+        made=f"{release.created_at:%-d %B %Y}",
+        content_hash=release.content_hash,
     )
+    pictures = {sample_id: preview.small(stored) for sample_id, stored in undamaged}
+    return build(subject, release.passport, pictures)
 
 
-def _summary(advices: list[Advice], sealed: Sealed) -> Html:
-    found = [
-        element(
-            "li",
-            element("span", html.chip(each.status)),
-            element(
-                "div",
-                element("a", each.title, href=f"#{each.key}"),
-                Html("<br>"),
-                each.says,
-            ),
+def build(subject: Subject, passport: SealedPassport, pictures: Pictures) -> str:
+    """The page. pictures: what there is of ``wanted``."""
+    advices = passport_text.advise(passport)
+    clusters = [_cluster(members, pictures) for members in _clusters(passport)]
+    poses = Counter(copy.pose for cluster in clusters for copy in cluster.copies if copy.pose)
+    splits = passport.get("splits") or {}
+    page = _Page(
+        subject=subject,
+        passport=passport,
+        is_synthetic=bool(passport.get("is_synthetic")),
+        advices=advices,
+        by_status=passport_text.by_status(advices),
+        labels=dict(sorted((passport.get("labels") or {}).items())),
+        splits={name: splits[name] for name in sorted(splits, key=_split_order)},
+        clusters=clusters,
+        poses=", ".join(f"{n} {pose}" for pose, n in poses.most_common()),
+        suspects=_suspects(passport),
+        metadata=[
+            (row["column"], row["missing"], row["impossible"], row.get("values", ""))
+            for row in passport.get("metadata") or []
+        ],
+        confound_names=CONFOUNDS,
+        pictures=pictures,
+    )
+    return render.render("passport.html", page)
+
+
+def _clusters(passport: SealedPassport) -> Sequence[Sequence[Mapping[str, str]]]:
+    twins = passport.get("twins") or {}
+    clusters: Sequence[Sequence[Mapping[str, str]]] = twins.get("examples") or []
+    return clusters[:N_CLUSTERS]
+
+
+def _suspects(passport: SealedPassport) -> list[dict[str, Any]]:
+    suspects = (passport.get("label_suspects") or [])[:N_SUSPECTS]
+    return [{**row, "neighbours": row.get("neighbours", [])[:N_NEIGHBOURS]} for row in suspects]
+
+
+def _cluster(members: Sequence[Mapping[str, str]], pictures: Pictures) -> _Cluster:
+    first = pictures.get(members[0]["sample_id"])
+    copies = []
+    for number, member in enumerate(members[:N_OF_CLUSTER]):
+        picture = pictures.get(member["sample_id"])
+        pose = pose_of_copy.view(first, picture) if number and first and picture else ""
+        copies.append(
+            _Copy(
+                sample_id=member["sample_id"],
+                label=member["label"] or "(no label)",
+                given_split=member.get("given_split", ""),
+                split=member.get("split", ""),
+                pose=pose,
+            )
         )
-        for each in passport_text.by_status(advices)
-    ]
-    return element(
-        "div",
-        element("h2", "In short", id="summary-title"),
-        _cards(sealed),
-        element("ul", *found, class_="points"),
-        class_="summary",
-        role="region",
-        aria_labelledby="summary-title",
-    )
+    return _Cluster(headline=_headline(members), copies=copies)
 
 
-def _cards(sealed: Sealed) -> Html:
-    labels = {name: n for name, n in sealed["labels"].items() if name}
-    figures = {
-        "images": sealed["images"],
-        "groups (patients, lesions or copies)": sealed["groups"],
-        "labels": len(labels),
-        "images without a label": sealed["labels"].get("", 0),
-    }
-    cards = (element("li", element("strong", html.number(n)), name) for name, n in figures.items())
-    return element("ul", *cards, class_="cards")
+def _headline(members: Sequence[Mapping[str, str]]) -> str:
+    labels = {member["label"] for member in members if member["label"]}
+    given_splits = {member["given_split"] for member in members}
+    at_least = "at least " if len(members) == TOLD else ""  # a passport keeps no more of a cluster
+    facts = [f"{at_least}{many(len(members), 'picture')}"]
+    if {"train", "test"} <= given_splits or "train+test" in given_splits:
+        facts.append("in the source's training part and in its test part")
+    if len(labels) > 1:
+        facts.append(f"under {len(labels)} labels")
+    return ", ".join(facts)
 
 
-def _counts(sealed: Sealed) -> Part:
-    rows = []
-    for title, counts in (
-        ("Label", sealed.get("labels") or {}),
-        ("Split", sealed.get("splits") or {}),
-    ):
-        total = max(sum(counts.values()), 1)
-        bars = [
-            html.Bar(name=name or "(none)", value=n / total, note=html.number(n))
-            for name, n in sorted(counts.items(), key=_place)
-        ]
-        caption = f"{title}: share of the images, and how many."
-        rows.append(element("div", html.bars(bars, caption)))
-    says = (
-        "Labels are those of the source. Splits are neuro's own: drawn by group, so that no "
-        "patient, lesion or copy of a picture stands on two sides."
-    )
-    return Part(anchor="counts", title="How many", body=joined(rows), explanation=says)
-
-
-def _place(entry: tuple[str, int]) -> tuple[int, str]:
-    """Splits in the order in which they are used, names by the alphabet."""
-    name = entry[0]
+def _split_order(name: str) -> tuple[int, str]:
+    """Splits in the order in which they are used, others by the alphabet."""
     return (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)
-
-
-def _part(each: Advice, sealed: Sealed, pictures: Pictures) -> Part:
-    drawn = passport_sections.DRAWN[each.key](sealed, pictures) if each.status != "unknown" else ""
-    body = joined(
-        [
-            element("p", html.prose(each.says), class_="says"),
-            html.box("What to do:", each.remedy),
-            drawn or Html(""),
-        ]
-    )
-    return Part(anchor=each.key, title=each.title, body=body, status=each.status)
-
-
-def _method(subject: Subject) -> Part:
-    rows: list[tuple[Any, ...]] = [
-        ("Release", element("code", subject.release)),
-        ("Content hash", element("code", subject.content_hash)),
-        ("All figures, as JSON", element("code", f"neuro passport {subject.release} --json")),
-    ]
-    says = (
-        "The passport is sealed in the release and does not change. The pictures are shrunk from "
-        "those stored, without colours or contrasts being changed."
-    )
-    body = html.table(("What", "Value"), rows)
-    return Part(anchor="origin", title="Where this comes from", body=body, explanation=says)

@@ -4,12 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neuro.reports.html import Status
+from neuro.reports.render import Status
 
-Sealed = Mapping[str, Any]  # a passport as a release keeps it
+SealedPassport = Mapping[str, Any]  # a passport as a release keeps it
+
+_Part = tuple[Status, str, str]  # how serious, what it says, what to do
 
 NOT_INSPECTED = "Not inspected when this release was made."
-_AGAIN = "The next release of this data will be inspected; make one with `neuro ingest`."
+_NOT_INSPECTED: _Part = (
+    "unknown",
+    NOT_INSPECTED,
+    "The next release of this data will be inspected; make one with `neuro ingest`.",
+)
 
 _LABELS = "Import labels: `neuro labels import FILE`."
 
@@ -58,18 +64,31 @@ class Advice:
     remedy: str
 
 
-def advise(sealed: Sealed) -> list[Advice]:
+def advise(passport: SealedPassport) -> list[Advice]:
     """Every part, in the order in which a person should read them."""
-    return [_part(key, title, sealed, found) for key, (title, found) in _PARTS.items()]
+    advices = []
+    for key, (title, describe) in _PARTS.items():
+        if passport.get(key) is None:
+            status, says, remedy = _NOT_INSPECTED
+        else:
+            status, says, remedy = describe(passport)
+        advices.append(Advice(key=key, title=title, status=status, says=says, remedy=remedy))
+    return advices
 
 
-def _part(
-    key: str, title: str, sealed: Sealed, read: Callable[[Sealed], tuple[Status, str, str]]
-) -> Advice:
-    if sealed.get(key) is None:
-        return Advice(key=key, title=title, status="unknown", says=NOT_INSPECTED, remedy=_AGAIN)
-    status, says, remedy = read(sealed)
-    return Advice(key=key, title=title, status=status, says=says, remedy=remedy)
+def figures(passport: SealedPassport) -> dict[str, float]:
+    """The passport's counts and accuracies, by what each is of."""
+    figures: dict[str, float] = {"images": passport["images"], "groups": passport["groups"]}
+    figures |= {f"label {name or '(none)'}": n for name, n in passport["labels"].items()}
+    figures |= {f"split {name}": n for name, n in passport["splits"].items()}
+    figures |= {f"twins: {k}": n for k, n in passport["twins"].items() if isinstance(n, int)}
+    figures |= {f"look-up accuracy, {name}": v for name, v in passport["lookup"].items()}
+    for row in passport.get("confounds") or ():
+        if row["is_named"]:
+            figures[f"class told by {row['name']}, mean recall"] = row["balanced"]
+    if "label_suspects" in passport:
+        figures["labels in doubt"] = len(passport["label_suspects"])
+    return figures
 
 
 def many(count: int, one: str, more: str = "") -> str:
@@ -82,8 +101,8 @@ def clue(name: str) -> str:
     return CONFOUNDS.get(name, name)
 
 
-def _twins(sealed: Sealed) -> tuple[Status, str, str]:
-    twins = sealed["twins"]
+def _twins(passport: SealedPassport) -> _Part:
+    twins = passport["twins"]
     leaked, given = twins["given_test_with_train_twin"], twins["given_test"]
     crossed, near = twins["cross_label_groups"], twins["near_groups"]
     if not near and not leaked:
@@ -115,15 +134,15 @@ def _twins(sealed: Sealed) -> tuple[Status, str, str]:
     return status, " ".join(says), " ".join(todo)
 
 
-def _lookup(sealed: Sealed) -> tuple[Status, str, str]:
-    found = sealed["lookup"]
+def _lookup(passport: SealedPassport) -> _Part:
+    found = passport["lookup"]
     names = {
         "given": "the source's own split",
         "random": "a random split",
         "grouped": "the grouped split",
     }
     known = {name: found[name] for name in names if found.get(name) is not None}
-    if sum(bool(label) for label in sealed.get("labels") or {"": 0}) == 1:
+    if sum(bool(label) for label in passport.get("labels") or {"": 0}) == 1:
         return "unknown", "It says nothing: every label is the same.", _LABELS
     if not known:
         return "unknown", "It could not be scored: too few labelled images.", _LABELS
@@ -145,8 +164,8 @@ def _lookup(sealed: Sealed) -> tuple[Status, str, str]:
     return "look" if gain >= _LOOKUP_GAIN else "fine", says, todo.strip()
 
 
-def _confounds(sealed: Sealed) -> tuple[Status, str, str]:
-    rows = sealed["confounds"]
+def _confounds(passport: SealedPassport) -> _Part:
+    rows = passport["confounds"]
     named = [row for row in rows if row["is_named"]]
     alone = [row for row in named if row["name"] != "all"]
     if not rows:
@@ -170,8 +189,8 @@ def _confounds(sealed: Sealed) -> tuple[Status, str, str]:
     return "serious" if is_strong else "look", says, todo.strip()
 
 
-def _sources(sealed: Sealed) -> tuple[Status, str, str]:
-    rows = sealed["sources"]
+def _sources(passport: SealedPassport) -> _Part:
+    rows = passport["sources"]
     if not rows:
         says = "All images come from one source, as far as the delivery says."
         return "look", says, "Test on images of another hospital before you believe a score."
@@ -186,8 +205,8 @@ def _sources(sealed: Sealed) -> tuple[Status, str, str]:
     return "look", says, todo
 
 
-def _suspects(sealed: Sealed) -> tuple[Status, str, str]:
-    rows = sealed["label_suspects"]
+def _suspects(passport: SealedPassport) -> _Part:
+    rows = passport["label_suspects"]
     if not rows:
         return "fine", "No label is contradicted by similar pictures.", "Nothing to do."
     says = (
@@ -203,8 +222,8 @@ def _suspects(sealed: Sealed) -> tuple[Status, str, str]:
     return "look", says, todo
 
 
-def _grouping(sealed: Sealed) -> tuple[Status, str, str]:
-    found, images = sealed["grouping"], max(int(sealed["images"]), 1)
+def _grouping(passport: SealedPassport) -> _Part:
+    found, images = passport["grouping"], max(int(passport["images"]), 1)
     joined = {
         "id": "by patient or lesion id",
         "twins": "by being twins",
@@ -212,7 +231,7 @@ def _grouping(sealed: Sealed) -> tuple[Status, str, str]:
     }
     told = [f"{found[key]:,} {how}" for key, how in joined.items() if found.get(key)]
     largest = found["largest"]
-    says = f"{many(sealed['images'], 'image')} form {many(sealed['groups'], 'group')}"
+    says = f"{many(passport['images'], 'image')} form {many(passport['groups'], 'group')}"
     says += f": {', '.join(told)}, and {found['alone']:,} of one image each. " if told else ". "
     says += f"The largest group holds {many(largest, 'image')}."
     if not (found.get("id") or found.get("both")):
@@ -227,8 +246,8 @@ def _grouping(sealed: Sealed) -> tuple[Status, str, str]:
     return "fine", says, "Nothing to do: no group lies in two splits."
 
 
-def _metadata(sealed: Sealed) -> tuple[Status, str, str]:
-    rows, images = sealed["metadata"], sealed["images"]
+def _metadata(passport: SealedPassport) -> _Part:
+    rows, images = passport["metadata"], passport["images"]
     if not rows:
         todo = "Whether a model is as good for women as for men, or at every age, cannot be told."
         return "look", "The delivery says nothing of age, sex or site.", todo
@@ -243,8 +262,8 @@ def _metadata(sealed: Sealed) -> tuple[Status, str, str]:
     return "look", says, "Leave these images out of any figure by age or sex, and say how many."
 
 
-def _identifiers(sealed: Sealed) -> tuple[Status, str, str]:
-    found = {kind: n for kind, n in sealed["identifiers"].items() if n}
+def _identifiers(passport: SealedPassport) -> _Part:
+    found = {kind: n for kind, n in passport["identifiers"].items() if n}
     if not found:
         return "fine", "No file carried an identifier.", "Nothing to do."
     told = ", ".join(f"{kind} in {many(n, 'file')}" for kind, n in found.items())
@@ -253,8 +272,8 @@ def _identifiers(sealed: Sealed) -> tuple[Status, str, str]:
     return "look", says, todo
 
 
-def _about(sealed: Sealed) -> tuple[Status, str, str]:
-    about = sealed["about"]
+def _about(passport: SealedPassport) -> _Part:
+    about = passport["about"]
     gaps = [name for name in ("licence", "citation", "intended_use") if not about.get(name)]
     population = about.get("population") or "Nothing is written down of whom the images show."
     if not about.get("population"):
@@ -265,7 +284,7 @@ def _about(sealed: Sealed) -> tuple[Status, str, str]:
     return "fine", population, "Do not use a model on anybody else before it was tested there."
 
 
-_PARTS: dict[str, tuple[str, Callable[[Sealed], tuple[Status, str, str]]]] = {
+_PARTS: dict[str, tuple[str, Callable[[SealedPassport], _Part]]] = {
     "twins": ("Copies of the same picture", _twins),
     "lookup": ("What a look-up scores without learning", _lookup),
     "confounds": ("Clues that are not the picture", _confounds),

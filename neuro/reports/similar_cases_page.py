@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from neuro.features.similar_cases import Case
-from neuro.reports import html
-from neuro.reports.html import Html, Part
+from neuro.reports import render
 from neuro.sample import Sample
 
-Pictures = Mapping[str, bytes]
-HOW = {
+HOW_COMPARED = {
     "thumb": "Compared are thumbnails of 32 pixels in the best of the eight flips and rotations: a "
     "cosine near 1 is the same picture, mirrored or turned.",
     "descriptors": "Compared are brightness, contrast, noise and the like, each in deviations from "
@@ -21,7 +18,7 @@ EMBEDDED = "Compared is what a network sees: the numbers before its last layer."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class Query:
     """What was searched for, and where. sample: None for a file that is not in the release."""
 
     sha256: str
@@ -31,76 +28,41 @@ class Asked:
     is_synthetic: bool
 
 
-def write(
-    path: Path,
-    asked: Asked,
-    cases: Sequence[Case],
-    pictures: Pictures,
-    class_of: Callable[[str], str],
-) -> Path:
-    """Write the page, whole or not at all, and return its path. pictures: small, by sample_id."""
-    return html.write(path, build(asked, cases, pictures, class_of))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Page:
+    """What similar_cases.html reads. labels: what a sample is, in words; both by sample_id."""
+
+    query: Query
+    cases: Sequence[Case]
+    pictures: Mapping[str, bytes]
+    labels: Mapping[str, str]
+    how_compared: str
+    is_synthetic: bool
 
 
 def build(
-    asked: Asked, cases: Sequence[Case], pictures: Pictures, class_of: Callable[[str], str]
-) -> Html:
-    """The whole document."""
-    what = f"sample {asked.sha256[:12]}" if asked.sample else f"a file ({asked.sha256[:12]})"
-    subtitle = f"{len(cases)} nearest to {what} in {asked.release}, by {asked.features}"
-    mine = _about(asked.sample, class_of) if asked.sample else ["not in the release"]
-    query = html.strip([_figure(asked.sha256, pictures, mine)])
-    near = [
-        _figure(
-            case.sample.sample_id,
-            pictures,
-            [f"cosine {case.cosine:.3f}", *_about(case.sample, class_of)],
-        )
-        for case in cases
-    ]
-    parts = (
-        Part(anchor="asked", title="Asked for", body=query),
-        Part(
-            anchor="cases",
-            title="Nearest cases",
-            body=html.strip(near),
-            explanation=HOW.get(asked.features, EMBEDDED)
-            + " A near case is no diagnosis, and labels may be wrong.",
-        ),
-        Part(anchor="table", title="The same as a table", body=_table(cases, class_of)),
+    query: Query,
+    cases: Sequence[Case],
+    pictures: Mapping[str, bytes],
+    class_of: Callable[[str], str],
+) -> str:
+    """The whole document. pictures: small, by sample_id; a case without one is damaged."""
+    samples = [case.sample for case in cases]
+    if query.sample is not None:
+        samples.append(query.sample)
+    page = _Page(
+        query=query,
+        cases=cases,
+        pictures=pictures,
+        labels={sample.sample_id: _label(sample, class_of) for sample in samples},
+        how_compared=HOW_COMPARED.get(query.features, EMBEDDED),
+        is_synthetic=query.is_synthetic,
     )
-    return html.page("Similar cases", subtitle, parts, is_synthetic=asked.is_synthetic)
-
-
-def _about(sample: Sample, class_of: Callable[[str], str]) -> list[str]:
-    return [_label(sample, class_of), f"split {sample.split}", f"group {sample.group_id[:12]}"]
+    return render.render("similar_cases.html", page)
 
 
 def _label(sample: Sample, class_of: Callable[[str], str]) -> str:
-    answer = class_of(sample.label)
     if not sample.label:
         return "no label"
-    return sample.label if answer in ("", sample.label) else f"{sample.label} ({answer})"
-
-
-def _figure(sample_id: str, pictures: Pictures, lines: Sequence[str]) -> Html:
-    caption = html.joined(html.element("div", line) for line in lines)
-    if sample_id not in pictures:
-        return html.figure(html.element("p", "damaged in the lake"), caption)
-    inner = html.picture(pictures[sample_id], " ".join(lines), sample_id=sample_id)
-    return html.figure(inner, caption)
-
-
-def _table(cases: Sequence[Case], class_of: Callable[[str], str]) -> Html:
-    lines = [
-        (
-            html.element("code", case.sample.sample_id[:12]),
-            f"{case.cosine:.4f}",
-            _label(case.sample, class_of),
-            case.sample.split,
-            html.element("code", case.sample.group_id[:12]),
-            case.sample.source_name,
-        )
-        for case in cases
-    ]
-    return html.table(("Sample", "Cosine", "Label", "Split", "Group", "Source name"), lines)
+    name = class_of(sample.label)
+    return sample.label if name in ("", sample.label) else f"{sample.label} ({name})"

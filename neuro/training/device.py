@@ -16,7 +16,6 @@ from neuro.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "bf16", "f32")
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what runs
 _BF16_CPU = ("avx512_bf16", "amx_bf16")
 
 
@@ -63,6 +62,7 @@ class Machine:
 
     def fabric(self) -> Fabric:
         """One process's or, to be launched, several processes' Fabric."""
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say what runs
         return Fabric(
             accelerator=self.kind,
             devices=self.devices,

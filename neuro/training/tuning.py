@@ -27,7 +27,6 @@ from neuro.training.trainer import Epoch, Trainer
 
 _log = logging.getLogger(__name__)
 VERSION = "search-1"  # raise it when the same trials would be followed by another
-logging.getLogger("optuna").setLevel(logging.WARNING)  # we say ourselves how trials end
 
 _AROUND = {"learning_rate": (1 / 8, 4.0), "weight_decay": (1 / 10, 4.0)}  # times the recipe's
 _BETWEEN = {"label_smoothing": (0.0, 0.2), "mixup": (0.0, 0.4), "grow_from": (0.5, 1.0)}
@@ -102,6 +101,7 @@ class Attempt:
     def __init__(self, config: TrainConfig, space: Space, past: Sequence[Trial]) -> None:
         """The first is the recipe itself, so that a search never ends below it on val."""
         # Seeded for each trial, so that a search that was killed goes on as if it had not been.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # we say ourselves how trials end
         study = optuna.create_study(
             direction="maximize",
             sampler=optuna.samplers.TPESampler(

@@ -23,7 +23,7 @@ from neuro.features.encoders import (
 from neuro.lake import features
 from neuro.lake.lake import Lake
 from neuro.problems.problem import Problem
-from neuro.reports import explained_variance
+from neuro.reports import render
 from neuro.sample import Sample
 from neuro.training import config
 from tasks.load import models
@@ -35,7 +35,6 @@ from tasks.runtime.steps import step
 DESCRIPTORS = descriptors.Descriptors().name
 CHAMPION = "champion"
 _REGISTERED = (CHAMPION, "challenger")
-_BATCH = 256  # rows at once in memory, of whatever many
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,21 +134,20 @@ def fitted(loaded: Loaded) -> Pixels:
     fit = pca.load(folder / "fit.safetensors")
     if fit is None:
         among = np.isin(loaded.frames.sample_ids, fitting.train)
-        fit = encoders.fit(loaded.frames.pixels, np.flatnonzero(among), fitting, _BATCH)
+        fit = encoders.fit(loaded.frames.pixels, np.flatnonzero(among), fitting)
         pca.save(fit, folder / "fit.safetensors")
     return Pixels(spec=fitting.spec, fit=fit, digest=fitting.digest)
 
 
 def picture(loaded: Loaded, encoder: Pixels) -> Path:
-    """Draw how much of the variance the components explain: an artifact, and a PNG file."""
+    """Draw how much of the variance the components explain: a PNG file, and a link to it."""
+    from neuro.reports import charts, explained_variance  # matplotlib: half a second
+
     release = loaded.release
     figure = explained_variance.draw(encoder.fit.explained, release.name, release.is_synthetic)
-    artifacts.picture("pixels-pca", figure, "Variance that the components explain")
     path = settings.load().home / "reports" / f"{PIXELS}-{release.name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".part")
-    scratch.write_bytes(artifacts.png(figure))
-    scratch.replace(path)
+    render.write(path, charts.png(figure))
+    artifacts.link("pixels-pca", path.resolve().as_uri(), "Variance that the components explain")
     return path
 
 

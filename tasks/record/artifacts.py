@@ -1,31 +1,19 @@
-"""What a run shows in the Prefect UI: tags, tables, pictures and links. Outside a run, nothing."""
+"""What a run shows in the Prefect UI: tags, tables of counts, and links. Outside a run, nothing.
 
-import base64
-import io
-import logging
-import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
-from itertools import count, takewhile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+No picture and no sample's digest: Prefect keeps an artifact in its events, too, and nothing in its
+API forgets one, so an erasure could not take it back. Pages and MLflow hold the pictures.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.context import FlowRunContext
 
-from tasks.runtime import settings
+from neuro.reports import render
 
-if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a second
-    from matplotlib.figure import Figure
-
-_PAGE = 20  # artifacts read at once, each up to some 300 kB
-_PATIENCE_S = 60.0  # the server writes to the same file
-
-_log = logging.getLogger(__name__)
-
-RESEARCH_USE = "Research use only; not a medical device."
+RESEARCH_USE = render.RESEARCH_USE
 
 
 def flow_run_id() -> str | None:
@@ -53,20 +41,8 @@ def table(key: str, rows: Sequence[Mapping[str, Any]], title: str) -> None:
         )
 
 
-def picture(key: str, figure: "Figure", title: str) -> None:
-    """A figure, inside the artifact itself: the page needs no other server."""
-    if flow_run_id() is None:
-        return
-    encoded = base64.b64encode(png(figure)).decode()
-    create_markdown_artifact(
-        key=_key(key),
-        markdown=f"{_caption(title)}\n\n![{title}](data:image/png;base64,{encoded})",
-        description=_caption(title),
-    )
-
-
 def markdown(key: str, text: str, title: str) -> None:
-    """A text in Markdown; pictures stand in it as data."""
+    """A text in Markdown."""
     if flow_run_id() is not None:
         create_markdown_artifact(key=_key(key), markdown=text, description=_caption(title))
 
@@ -75,55 +51,6 @@ def link(key: str, url: str, title: str) -> None:
     """A link to a page."""
     if flow_run_id() is not None:
         create_link_artifact(key=_key(key), link=url, link_text=title, description=_caption(title))
-
-
-def forget(prefix: str, words: Collection[str]) -> int:
-    """Delete the artifacts with such a key that hold one of these words; returns how many.
-
-    Only inside a flow run. Prefect keeps an artifact in an event, too, and nothing in its API
-    forgets one. In the SQLite file of this installation's server it is forgotten here; any other
-    database does so when its retention of events is over.
-    """
-    if flow_run_id() is None:
-        return 0
-    wanted = ArtifactFilter(key=ArtifactFilterKey(like_=f"{_key(prefix)}%"))
-    with get_client(sync_client=True) as client:
-        pages = (
-            client.read_artifacts(artifact_filter=wanted, limit=_PAGE, offset=start)
-            for start in count(0, _PAGE)
-        )
-        every = (one for page in takewhile(bool, pages) for one in page)
-        meant = [one.id for one in every if any(word in str(one.data) for word in words)]
-        for artifact_id in meant:
-            client.delete_artifact(artifact_id)
-    _empty_events(settings.load().home / "prefect" / "prefect.db", words)
-    return len(meant)
-
-
-def _empty_events(database: Path, words: Collection[str]) -> None:
-    """Empty the events on artifacts that hold one of these words, and leave nothing of them.
-
-    Neither on free pages of the file, nor in the log beside it.
-    """
-    if not database.is_file():
-        return
-    held_by = "UPDATE events SET payload = '{}' WHERE event LIKE 'prefect.artifact%'"
-    try:
-        with closing(sqlite3.connect(database, timeout=_PATIENCE_S)) as held:
-            for word in words:
-                held.execute(f"{held_by} AND instr(payload, ?)", (word,))
-            held.commit()
-            held.execute("VACUUM")
-            held.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.OperationalError as error:
-        _log.warning("%s still has what was deleted: %s; erase again", database, error)
-
-
-def png(figure: "Figure") -> bytes:
-    """The figure as PNG bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
 
 
 def _caption(title: str) -> str:

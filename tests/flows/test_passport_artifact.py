@@ -1,6 +1,5 @@
-"""What a run shows of a passport in Prefect, and that an erasure takes it back."""
+"""What runs show of a passport in Prefect: counts and links, and nothing that an erasure misses."""
 
-import base64
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,16 +7,18 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import Artifact
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.erase import erase
 from flows.ingest import ingest
-from neuro.images import preview
-from neuro.lake import page_data, releases
+from neuro.erasure import derived_files
+from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
 from neuro.problems import problem
-from neuro.reports.passport_markdown import MAX_BYTES
 from tasks import passport
+from tests.e2e.searching import contents, places
 from tests.flows.conftest import Draw
 from tests.monitoring.passports import full
 
@@ -27,39 +28,49 @@ def artifacts() -> dict[str, Artifact]:
         return {str(one.key): one for one in client.read_artifacts()}
 
 
-@pytest.mark.slow
-def test_a_run_shows_the_passport_with_pictures_and_an_erasure_takes_them_back(
-    home: Path, draw: Draw
-) -> None:
-    ingest.fn(source=str(draw(["glioma", "notumor"], 10)))
-    question, lake = problem.load("brain"), Lake(str(home / "lake"))
-    release = releases.find(lake, "brain")
-    gone, twin = [sample.sample_id for sample in releases.samples(lake, release)][:2]
-    pictures = dict(page_data.images(lake, release, [gone, twin]))
+def database() -> Path:
+    """The folder of the test server's SQLite file."""
+    return Path(PREFECT_API_DATABASE_CONNECTION_URL.value().partition("///")[2]).parent
+
+
+def with_twins(release: Release, sample_ids: list[str]) -> Release:
+    """The release with a passport whose page shows these samples."""
     cluster = [
         {"sample_id": name, "label": "glioma", "split": "train", "given_split": "test"}
-        for name in pictures
+        for name in sample_ids
     ]
-    sealed = full() | {"twins": {**full()["twins"], "examples": [cluster]}, "is_synthetic": True}
+    twins = {**full()["twins"], "examples": [cluster]}
+    return replace(release, passport=full() | {"twins": twins, "is_synthetic": True})
 
-    @flow
-    def show() -> None:
-        passport.show(lake, question, replace(release, passport=sealed))
 
+@pytest.mark.slow
+def test_prefect_shows_counts_and_links_and_holds_no_digest_and_no_picture(
+    home: Path, draw: Draw
+) -> None:
     with prefect_test_harness(server_startup_timeout=120):  # two cores, often busy
+        ingest(source=str(draw(["glioma", "notumor"], 10)))
+        question, lake = problem.load("brain"), Lake(str(home / "lake"))
+        release = releases.find(lake, "brain")
+        gone, twin = releases.samples(lake, release)[:2]
+        needles = derived_files.needles(erasure.payloads(lake, [gone.sample_id]))
+
+        @flow
+        def show() -> None:
+            passport.show(lake, question, with_twins(release, [gone.sample_id, twin.sample_id]))
+
         show()
         found = artifacts()
-        assert (found["passport-brain"].type, found["passport-page-brain"].type) == (
-            "table",
-            "markdown",
-        )
-        note = str(found["passport-page-brain"].data)
-        for stored in pictures.values():
-            assert base64.b64encode(preview.small(stored)).decode() in note
-        for word in (gone, "Research use only", "Synthetic images", "1,043 of 1,311"):
-            assert word in note
-        assert len(note.encode()) < MAX_BYTES
-        done = erase(sample=gone, reason="consent withdrawn", who="Dr. A")
-        assert done["removed"]["artifacts"] == 1
-        assert "passport-page-brain" not in artifacts()
-        assert "passport-brain" in artifacts()
+        assert found["passport-brain"].type == "table"
+        for word in ("Research use only", "Synthetic images", "1,043 of 1,311"):
+            assert word in str(found["passport-summary-brain"].data)
+        page = home / "reports" / "passport" / f"{release.name}.html"
+        assert page.resolve().as_uri() in str(found["passport-page-brain"].data)
+        assert gone.sample_id in page.read_text()
+
+        done = erase(sample=gone.source_name, reason="consent withdrawn", who="Dr. A")
+        assert done["is_proven"]
+        assert {"passport-brain", "passport-page-brain", "erasure"} <= artifacts().keys()
+        folder = database()
+        assert any(place.endswith(":artifact") for place in places(folder, release.name))
+        assert places(folder, gone.sample_id) == set()
+        assert [place for place, raw in contents(folder) if any(n in raw for n in needles)] == []

@@ -34,7 +34,7 @@ def kept(run_id: str, below: str | None = None) -> set[str]:
 
 
 @pytest.mark.server
-def test_everything_of_a_training_is_in_mlflow_and_its_pictures_in_prefect(
+def test_everything_of_a_training_is_in_mlflow_and_prefect_links_its_pictures(
     recorded: dict[str, Any],
 ) -> None:
     run_id = recorded["run_id"]
@@ -55,5 +55,12 @@ def test_everything_of_a_training_is_in_mlflow_and_its_pictures_in_prefect(
     assert told <= set(data.metrics)
     assert len(tracking.client().get_metric_history(run_id, "system/process_cpu_cores")) == 2
     with get_client(sync_client=True) as client:
-        shown = {str(artifact.key) for artifact in client.read_artifacts()}
-    assert {"learning", "confusion-val", "curves-val", "metrics-val"} <= shown
+        shown = {str(artifact.key): str(artifact.data) for artifact in client.read_artifacts()}
+    assert "metrics-val" in shown
+    for key, file in (
+        ("learning", "learning.png"),
+        ("confusion-val", "confusion_val.png"),
+        ("curves-val", "curves_val.png"),
+    ):
+        assert f"{run_id}/artifacts/{file}" in shown[key]
+    assert not [key for key, data in shown.items() if "data:image" in data]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from neuro.reports import age_and_sex, exploration, mean_images, pca_map
-from neuro.reports.exploration import NO_CLASS, Explored
+from neuro.reports.exploration import NO_CLASS, Exploration
 from tests.monitoring.passports import HOSTILE, Reader, digest
 
 IDS = np.array([digest(str(n)) for n in range(60)])
@@ -20,7 +20,7 @@ def png(level: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-def explored(kinds: list[str] | None = None) -> Explored:
+def explored(kinds: list[str] | None = None) -> Exploration:
     """Sixty images: two classes, of the second a third without a sex, ages 20 to 79."""
     named = np.array(kinds or ["glioma"] * 40 + ["notumor"] * 20)
     rng = np.random.default_rng(0)
@@ -30,13 +30,13 @@ def explored(kinds: list[str] | None = None) -> Explored:
     assert drawn is not None
     pixels = rng.integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
     rows = {name: np.flatnonzero(named == name) for name in exploration.names(named)}
-    return Explored(
+    return Exploration(
         release="brain-0001-c7f7c6a0",
         problem="brain",
         is_synthetic=True,
-        kinds=named,
+        classes=named,
         splits=splits,
-        given=np.array(["train", "test"] * 30),
+        given_splits=np.array(["train", "test"] * 30),
         sources=np.array([""] * 60),
         groups=np.array([f"g{n // 2}" for n in range(60)]),
         modes=np.array(["L"] * 45 + ["RGB"] * 15),
@@ -49,7 +49,7 @@ def explored(kinds: list[str] | None = None) -> Explored:
             for name, chosen in exploration.examples(named, IDS).items()
         },
         maps=[drawn],
-        lacking=["Embeddings: `neuro featurize --set embedding` computes them."],
+        missing_maps=["Embeddings: `neuro featurize --set embedding` computes them."],
     )
 
 
@@ -100,7 +100,7 @@ def test_a_release_without_labels_metadata_or_maps_has_a_page() -> None:
         explored([NO_CLASS] * 60),
         ages=np.full(60, np.nan),
         sexes=np.array([""] * 60),
-        given=np.array([""] * 60),
+        given_splits=np.array([""] * 60),
         maps=[],
     )
     page = Reader(exploration.build(bare))
@@ -119,7 +119,27 @@ def test_images_of_one_size_need_no_chart_of_sizes() -> None:
 def test_a_large_set_is_thinned_and_the_page_says_so() -> None:
     n = exploration.N_POINTS + 100
     assert len(pca_map.some(np.arange(n), exploration.N_POINTS, 0)) == exploration.N_POINTS
-    assert "4,000 of 4,100 images" in exploration._drawn(exploration.N_POINTS, n)
+    rows = np.arange(n) % 60
+    few = explored()
+    many = replace(
+        few,
+        maps=[],
+        **{
+            name: getattr(few, name)[rows]
+            for name in (
+                "classes",
+                "splits",
+                "given_splits",
+                "sources",
+                "groups",
+                "modes",
+                "sizes",
+                "ages",
+                "sexes",
+            )
+        },
+    )
+    assert "4,000 of 4,100 images" in Reader(exploration.build(many)).text
 
 
 def test_the_map_is_found_from_the_training_split_alone() -> None:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from neuro.features.similar_cases import Case
-from neuro.reports import html, similar_cases_page
-from neuro.reports.similar_cases_page import Asked
+from neuro.reports import render, similar_cases_page
+from neuro.reports.similar_cases_page import Query
 from neuro.sample import Sample
 from tests.monitoring.passports import HOSTILE, digest
 
@@ -18,15 +18,15 @@ SAMPLE = Sample(
     source_name="name-1",
     entered="r",
 )
-ASKED = Asked(
+QUERY = Query(
     sha256=digest("q"), sample=None, release="skin-0001", features="thumb", is_synthetic=False
 )
 PICTURES = {digest("a"): SMALL, digest("q"): SMALL}
 
 
-def built(asked: Asked = ASKED, sample: Sample = SAMPLE) -> str:
+def built(query: Query = QUERY, sample: Sample = SAMPLE) -> str:
     cases = [Case(sample=sample, cosine=0.98765)]
-    return similar_cases_page.build(asked, cases, PICTURES, {"mel": "malignant"}.get)  # type: ignore[arg-type]
+    return similar_cases_page.build(query, cases, PICTURES, {"mel": "malignant"}.get)  # type: ignore[arg-type]
 
 
 def test_a_case_is_shown_with_label_class_split_group_and_cosine() -> None:
@@ -38,12 +38,12 @@ def test_a_case_is_shown_with_label_class_split_group_and_cosine() -> None:
 
 def test_a_file_that_is_not_in_the_release_is_said_to_be_none_of_it() -> None:
     assert "not in the release" in built()
-    assert "not in the release" not in built(replace(ASKED, sample=SAMPLE))
+    assert "not in the release" not in built(replace(QUERY, sample=SAMPLE))
 
 
 def test_the_page_says_what_is_compared() -> None:
     assert "best of the eight flips" in built()
-    assert "what a network sees" in built(replace(ASKED, features="embedding_resnet18"))
+    assert "what a network sees" in built(replace(QUERY, features="embedding_resnet18"))
 
 
 def test_a_sample_without_a_label_is_told_as_such() -> None:
@@ -61,5 +61,5 @@ def test_a_picture_that_is_damaged_leaves_its_place() -> None:
 
 
 def test_it_says_research_use_and_synthetic() -> None:
-    assert html.RESEARCH_USE in built()
-    assert html.SYNTHETIC in built(replace(ASKED, is_synthetic=True))
+    assert render.RESEARCH_USE in built()
+    assert render.SYNTHETIC in built(replace(QUERY, is_synthetic=True))
