@@ -27,7 +27,7 @@ def drift(
     """
     question = problems.load(problem)
     serving = models.load(question, model)
-    loaded = release_data.load(release_data.open_lake(lake), serving.asked(question))
+    loaded = release_data.load(release_data.open_lake(lake), serving.problem_as_trained(question))
     featurize.describe(loaded)
     compared = steps.observe(loaded, serving, window, days)
     verdict = steps.judge(compared, DriftConfig())

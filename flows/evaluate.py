@@ -29,9 +29,11 @@ def evaluate(
     train, validation and test side by side, and the baselines beside them.
     """
     question = problems.load(problem)
-    asked = models.load(question, model)
-    there = release_data.open_lake(lake)
-    loaded = release_data.load(there, asked.asked(question), release, asked.splitting)
-    steps.check(loaded, asked, split)
+    scored = models.load(question, model)
+    store = release_data.open_lake(lake)
+    loaded = release_data.load(
+        store, scored.problem_as_trained(question), release, scored.splitting
+    )
+    steps.check(loaded, scored, split)
     featurize.describe(loaded)
-    return steps.evaluate(loaded, asked, split, baselines.score(loaded, (split,))).as_dict()
+    return steps.evaluate(loaded, scored, split, baselines.score(loaded, (split,))).as_dict()

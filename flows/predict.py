@@ -28,5 +28,7 @@ def predict(
     """
     question = problems.load(problem)
     serving = models.load(question, model)
-    loaded = release_data.load(release_data.open_lake(lake), serving.asked(question), release)
+    loaded = release_data.load(
+        release_data.open_lake(lake), serving.problem_as_trained(question), release
+    )
     return steps.predict(loaded, serving, window)

@@ -30,13 +30,13 @@ def promote(
     question = problems.load(problem)
     challenger = steps.check(models.load(question, model))
     store = release_data.open_lake(lake)
-    loaded = release_data.load(store, challenger.asked(question), release)
+    loaded = release_data.load(store, challenger.problem_as_trained(question), release)
     featurize.describe(loaded)
     beside = baselines.score(loaded, ("test",))
     challenger_score = evaluation.evaluate(loaded, challenger, beside=beside)
     champion, champion_score = models.champion(question), None
     if champion:
-        decoded = release_data.decoded_for(loaded, champion.asked(question))
+        decoded = release_data.decoded_for(loaded, champion.problem_as_trained(question))
         champion_score = evaluation.evaluate(decoded, champion, beside=beside)
     envelope = retrain.envelope()
     return steps.promote(loaded, challenger_score, champion_score, envelope, cause="by hand")

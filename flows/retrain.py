@@ -45,7 +45,7 @@ def retrain(
         challenger_score = evaluation.evaluate(loaded, challenger, beside=beside())
         champion_score = None
         if champion:
-            decoded = release_data.decoded_for(loaded, champion.asked(question))
+            decoded = release_data.decoded_for(loaded, champion.problem_as_trained(question))
             champion_score = evaluation.evaluate(decoded, champion, beside=beside())
         return promote.promote(loaded, challenger_score, champion_score, envelope, cause)
     except BaseException as error:

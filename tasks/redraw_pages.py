@@ -62,7 +62,7 @@ def _of_release(lake: Lake, page: Path) -> list[Path]:
 def _draw(lake: Lake, page: Mapping[str, str]) -> Path:
     question = problems.load(page["problem"])
     model = models.load(question, _named(page["model"]))
-    loaded = release_data.load(lake, model.asked(question))
+    loaded = release_data.load(lake, model.problem_as_trained(question))
     featurize.describe(loaded)
     compared = drift.observe(loaded, model, page.get("window"), float(page.get("days", 0)))
     return drift.report(loaded, model, compared, drift.judge(compared, DriftConfig()))

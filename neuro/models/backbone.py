@@ -1,4 +1,4 @@
-"""Backbone and head; all of timm but the average of weights that a training keeps."""
+"""Backbone and head. Networks of timm are built here and nowhere else."""
 
 import difflib
 from dataclasses import dataclass

@@ -32,6 +32,7 @@ class GradientStep:
         self.network: Network = network.to(fabric.device).to(memory_format=torch.channels_last)
         # Its average of weights and batch statistics (arXiv:1803.05407) forgets faster while it is
         # young, or a short run would keep its random start: after n steps by at most n / (n + 10).
+        # Not torch's AveragedModel: that waits for a GPU in each step, to copy its counter there.
         self._average = ModelEmaV3(
             self.network, config.ema_decay, use_warmup=True, warmup_gamma=10, warmup_power=1.0
         )

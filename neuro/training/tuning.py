@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import optuna
@@ -83,16 +82,20 @@ def space(config: TrainConfig, fixed: Collection[str], *, size_px: int) -> Space
 class Trial:
     """How one recipe did. number: from 1. values: of the fields that are searched.
 
-    scores: macro-F1 on val after each epoch. value: that of the weights it kept, None unless
-    complete. note: why it could not go on, "" where it could.
+    scores: macro-F1 on val after each epoch. value: that of the weights it kept, None where it was
+    stopped. note: why it could not go on, "" where it could.
     """
 
     number: int
-    state: Literal["complete", "pruned"]
     values: Mapping[str, float]
     scores: Sequence[float]
     value: float | None = None
     note: str = ""
+
+    @property
+    def state(self) -> str:
+        """Whether it came to its end: "complete" or "pruned"."""
+        return "pruned" if self.value is None else "complete"
 
 
 class Attempt:
@@ -127,24 +130,13 @@ class Attempt:
 
     def complete(self) -> Trial:
         """As it ends by itself."""
-        kept = max(self._scores) if self.config.patience else self._scores[-1]
-        return self._ended("complete", value=kept)
+        value = max(self._scores) if self.config.patience else self._scores[-1]
+        return replace(self.pruned(), value=value)
 
     def pruned(self, note: str = "") -> Trial:
         """As it is stopped; with a note, for what its scores cannot say."""
-        return self._ended("pruned", note=note)
-
-    def _ended(
-        self, state: Literal["complete", "pruned"], value: float | None = None, note: str = ""
-    ) -> Trial:
-        return Trial(
-            number=self.number,
-            state=state,
-            values=self.values,
-            scores=tuple(self._scores),
-            value=value,
-            note=note,
-        )
+        scores = tuple(self._scores)
+        return Trial(number=self.number, values=self.values, scores=scores, note=note)
 
 
 def leader(trials: Sequence[Trial]) -> Trial | None:
@@ -168,7 +160,7 @@ def _for_optuna(trial: Trial, space: Space) -> FrozenTrial:
     # Without scores TPE ranks a pruned trial last, where one that came to no number belongs.
     scores = {} if trial.note else dict(enumerate(trial.scores, 1))
     return create_trial(
-        state=TrialState.COMPLETE if trial.state == "complete" else TrialState.PRUNED,
+        state=TrialState.PRUNED if trial.value is None else TrialState.COMPLETE,
         value=trial.value,
         params=dict(trial.values),
         distributions=dict(space),

@@ -36,7 +36,7 @@ class Model:
         """The splits it was trained on, and is scored on."""
         return scheme.parse(self.package.card.splitting)
 
-    def asked(self, problem: Problem) -> Problem:
+    def problem_as_trained(self, problem: Problem) -> Problem:
         """The problem with the decoder this model learnt from, which may be an older one."""
         return replace(problem, preprocess=self.package.card.preprocess)
 

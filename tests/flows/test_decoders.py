@@ -88,7 +88,7 @@ def test_an_old_package_is_scored_on_its_own_frames(old: str, tmp_path: Path) ->
 def test_a_release_is_decoded_again_only_for_another_decoder(old: str, tmp_path: Path) -> None:
     question = problems.load(problem_file(tmp_path))
     loaded = release_data.load(release_data.open_lake(None), question)
-    asked = models.load(question, old).asked(question)
+    asked = models.load(question, old).problem_as_trained(question)
     assert release_data.decoded_for(loaded, question) is loaded
     again = release_data.decoded_for(loaded, asked).frames
     assert again.preprocess_hash == asked.preprocess.sha256 != loaded.frames.preprocess_hash

@@ -79,12 +79,12 @@ def test_with_patience_a_trial_is_worth_its_best_epoch_and_without_its_last() ->
 
 def test_of_equal_trials_the_first_is_the_best_and_a_pruned_one_never() -> None:
     trials = after([0.5, 0.7, 0.7])
-    stopped = replace(trials[0], number=4, state="pruned", value=None, scores=(0.99,))
+    stopped = replace(trials[0], number=4, value=None, scores=(0.99,))
     assert tuning.best([*trials, stopped]).number == 2
 
 
 def test_a_search_in_which_no_trial_ends_says_what_to_lower() -> None:
-    lost = Trial(number=1, state="pruned", values={}, scores=(), note="the loss is nan in epoch 1")
+    lost = Trial(number=1, values={}, scores=(), note="the loss is nan in epoch 1")
     with pytest.raises(TrainingError, match=r"lower --learning-rate .the loss is nan in epoch 1"):
         tuning.best([lost])
 
@@ -130,7 +130,7 @@ def test_progress_is_read_as_it_was_written_and_half_a_file_is_none(tmp_path: Pa
 
 def test_the_picture_shows_complete_pruned_and_lost_trials() -> None:
     trials = after([0.5, 0.6, 0.7, 0.1])
-    lost = Trial(number=5, state="pruned", values={}, scores=(), note="the loss is nan")
+    lost = Trial(number=5, values={}, scores=(), note="the loss is nan")
     figure = tuning.draw([*trials, lost], title="t", synthetic=True)
     legend = figure.axes[0].get_legend()
     assert legend is not None
