@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from neuro.lake import migration
+from neuro.lake import journal, migration
 from neuro.lake.lake import Lake
 from tests.fixtures import lakes
-from tests.neuro.lake.test_migration import GONE, columns, require_whole
+from tests.neuro.lake.test_migration import GONE, NOW, columns, require_whole
 
 pytestmark = pytest.mark.slow
 
 CHILD = """
 import os, signal, sys
 import lance
-from neuro.lake import migration
+from neuro.lake import journal, migration
 from neuro.lake.lake import Lake
 uri, last, when = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 commits = 0
@@ -79,7 +79,7 @@ def test_a_killed_migration_leaves_a_lake_that_reads_and_is_completed(
     uri = lakes.copy_v1(tmp_path)
     assert let_go(start(uri, last, when)) == [-signal.SIGKILL]
     require_whole(uri)
-    migration.migrate(Lake(uri))
+    journal.record(Lake(uri), "test", "the next write", {}, NOW)
     require_migrated(uri)
 
 
