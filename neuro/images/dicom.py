@@ -77,7 +77,7 @@ def parse(raw: bytes) -> Parsed:
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import JPEGExtended12Bit
 
-    with _read():
+    with _reading():
         dataset = dcmread(io.BytesIO(raw))
         if "PixelData" not in dataset and "FloatPixelData" not in dataset:
             raise BadImageError("no_pixels", "the DICOM object holds no picture")
@@ -112,7 +112,7 @@ def render(parsed: Parsed) -> Rendered:
     from pydicom.pixels.utils import pixel_array
 
     dataset = parsed.dataset
-    with _read():
+    with _reading():
         stored = pixel_array(dataset)  # YBR comes back as RGB
         photometric = str(dataset.PhotometricInterpretation)
         levels: dict[str, float] = {}
@@ -134,12 +134,12 @@ def render(parsed: Parsed) -> Rendered:
 
 def patient_id(parsed: Parsed) -> str:
     """The raw PatientID: for a keyed digest, never for a table."""
-    with _read():
+    with _reading():
         return str(parsed.dataset.get("PatientID") or "").strip()
 
 
 @contextmanager
-def _read() -> Iterator[None]:
+def _reading() -> Iterator[None]:
     """Turn whatever a broken file causes into a reason; values of the file go into no message."""
     from pydicom.errors import InvalidDicomError
 

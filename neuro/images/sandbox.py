@@ -1,9 +1,9 @@
 """Vet untrusted files in child processes with limits on memory and time.
 
-A decoder that crashes, hangs or swallows memory costs one file, named and with a reason code.
+A decoder that crashes, hangs or takes too much memory costs one file, named and with a reason code.
 Run as ``python -m neuro.images.sandbox`` this module is the child: it reads batches of paths and
-answers each file with JSON, the clean bytes and the thumbnail. The kernel, not a thread of ours,
-ends a child that is late: its timer's signal is left to its default action.
+writes for each file a result: JSON, the clean bytes and the thumbnail. The kernel, not a thread of
+ours, ends a child that is late: the signal of its timer is left to its default action.
 """
 
 import contextlib
@@ -31,10 +31,11 @@ from neuro.errors import BadImageError, ConfigError
 from neuro.images.sanitize import CleanImage, clean
 
 _LENGTH, _LENGTHS = struct.Struct(">Q"), struct.Struct(">QQQ")
-_BATCH, _AHEAD = 32, 2  # files asked for at once, and so many batches before the first is answered
-_NAMES, _ROOM = 30_000, 1 << 18  # bytes of a batch's names, and of a pipe for its answers
+_BATCH, _AHEAD = 32, 2  # files of a batch, and batches that a child is sent ahead
+_NAMES_BYTES = 30_000  # of the paths of one batch: those of _AHEAD batches fit into a pipe
+_PIPE_BYTES = 1 << 18  # of the pipe that results come through
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
-_WALL = 4  # a busy machine must not turn a good file into a bad one
+_WALL_FACTOR = 4  # a busy machine must not turn a good file into a bad one
 _LATE = (-signal.SIGPROF, -signal.SIGALRM)
 _FACTS = (
     *("sha256", "stored_sha256", "media_type", "width", "height", "mode"),
@@ -73,27 +74,27 @@ def check_files(paths: Sequence[Path], config: VetConfig) -> Iterator[CleanImage
     """Vet each file; results come in the order of ``paths``, few ahead of what is taken."""
     batches = list(_batches(paths, min(_BATCH, -(-len(paths) // config.workers))))
     children = [Child(config) for _ in range(min(config.workers, len(batches)))]
-    asked: deque[Child] = deque()
+    working: deque[Child] = deque()  # once for each batch, in the order of the batches
     try:
         for number, batch in enumerate(batches):
-            if len(asked) == _AHEAD * len(children):
-                yield from asked.popleft().answers()
+            if len(working) == _AHEAD * len(children):
+                yield from working.popleft().receive()
             child = children[number % len(children)]
-            child.ask(batch)
-            asked.append(child)
-        while asked:
-            yield from asked.popleft().answers()
+            child.send(batch)
+            working.append(child)
+        while working:
+            yield from working.popleft().receive()
     finally:
         for child in children:
             child.stop()
 
 
 def _batches(paths: Sequence[Path], size: int) -> Iterator[list[Path]]:
-    """Files that are asked for at once. The names of _AHEAD batches fit into a pipe."""
+    """The files in batches that are bounded in number and in the length of their paths."""
     batch: list[Path] = []
     length = 0
     for path in paths:
-        if len(batch) == size or length + len(bytes(path)) > _NAMES:
+        if len(batch) == size or length + len(bytes(path)) > _NAMES_BYTES:
             yield batch
             batch, length = [], 0
         batch.append(path)
@@ -105,35 +106,35 @@ def _batches(paths: Sequence[Path], size: int) -> Iterator[list[Path]]:
 class Child:
     """One decoder process, started when first needed, replaced after it dies, stopped at last.
 
-    Batches may be asked for ahead; each is worked on without a word and answered as a whole, so
-    that two processes on one core do not take turns at each file. Where it is stands in memory that
-    both see, and names the file that ended it.
+    Batches may be sent ahead; the results of each come back as a whole, so that two processes on
+    one core do not take turns at each file. How many files the child has begun stands in memory
+    that both processes see: if it dies, this number names the file that ended it.
     """
 
     def __init__(self, config: VetConfig) -> None:
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
-        self._asked: deque[Sequence[Path]] = deque()
-        self._place = mmap.mmap(-1, 1)
-        self._n_read = 0
+        self._pending: deque[Sequence[Path]] = deque()  # batches sent and not received yet
+        self._n_begun = mmap.mmap(-1, _LENGTH.size)
+        self._n_received = 0
 
     def check(self, paths: Sequence[Path]) -> list[CleanImage | Rejected]:
-        """Vet a batch; a file that ends the child is named, and the rest goes to the next one."""
-        self.ask(paths)
-        return self.answers()
+        """Vet a batch; a file that ends the child is rejected, and the next child goes on."""
+        self.send(paths)
+        return self.receive()
 
-    def ask(self, paths: Sequence[Path]) -> None:
+    def send(self, paths: Sequence[Path]) -> None:
         """Give it a batch to work on."""
-        self._asked.append(paths)
-        self._send(paths)
+        self._pending.append(paths)
+        self._write(paths)
 
-    def answers(self) -> list[CleanImage | Rejected]:
-        """What became of the oldest batch that was asked for."""
+    def receive(self) -> list[CleanImage | Rejected]:
+        """The results of the oldest batch that was sent."""
         process = self._process
-        results = self._answers(self._asked.popleft())
-        if self._process is not process:
-            for later in self._asked:
-                self._send(later)
+        results = self._read(self._pending.popleft())
+        if self._process is not process:  # another child has to be sent the later batches again
+            for batch in self._pending:
+                self._write(batch)
         return results
 
     def stop(self) -> None:
@@ -141,61 +142,63 @@ class Child:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
-            self._place.close()
+            self._n_begun.close()
             self._process = None
 
-    def _answers(self, paths: Sequence[Path]) -> list[CleanImage | Rejected]:
+    def _read(self, paths: Sequence[Path]) -> list[CleanImage | Rejected]:
+        """Results of a batch that was written; whoever ends the child is rejected for it."""
         process, results = self._process, list[CleanImage | Rejected]()
         assert process is not None  # noqa: S101 - it was sent the paths
         with contextlib.suppress(EOFError):
             while len(results) < len(paths):
-                results.append(_read_answer(process.stdout))
-                self._n_read += 1
+                results.append(_read_result(process.stdout))
+                self._n_received += 1
             return results
-        begun = max(int.from_bytes(self._place[:], "big") - self._n_read, 1)
         status = process.wait()
+        # Results of files that it had vetted before may be lost with it: they are vetted again.
+        n_begun = int.from_bytes(self._n_begun[:], "big") - self._n_received
+        culprit = len(results) + max(n_begun, 1) - 1
         self.stop()
-        rest = paths[len(results) :]
-        results += self._again(rest[: begun - 1])
-        results.append(_lost(rest[begun - 1], status))
-        return results + self._again(rest[begun:])
+        results += self._again(paths[len(results) : culprit])
+        results.append(_rejected(paths[culprit], status))
+        return results + self._again(paths[culprit + 1 :])
 
     def _again(self, paths: Sequence[Path]) -> list[CleanImage | Rejected]:
         if not paths:
             return []
-        self._send(paths)
-        return self._answers(paths)
+        self._write(paths)
+        return self._read(paths)
 
-    def _send(self, paths: Sequence[Path]) -> None:
+    def _write(self, paths: Sequence[Path]) -> None:
         process = self._process or self._start()
         names = b"\0".join(map(bytes, paths))
         assert process.stdin is not None  # noqa: S101 - a pipe by construction
-        with contextlib.suppress(BrokenPipeError):  # its end is met where its answers are read
+        with contextlib.suppress(BrokenPipeError):  # that it died is seen where results are read
             process.stdin.write(_LENGTH.pack(len(names)) + names)
             process.stdin.flush()
 
     def _start(self) -> subprocess.Popen[bytes]:
         limits = (self._config.memory_bytes, self._config.file_bytes, self._config.deadline_s)
-        place = os.memfd_create("place")
-        os.ftruncate(place, _LENGTH.size)
-        self._place, self._n_read = mmap.mmap(place, _LENGTH.size), 0
+        shared = os.memfd_create("begun")
+        os.ftruncate(shared, _LENGTH.size)
+        self._n_begun, self._n_received = mmap.mmap(shared, _LENGTH.size), 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "neuro.images.sandbox", *map(str, (place, *limits))],
+            [sys.executable, "-m", "neuro.images.sandbox", *map(str, (shared, *limits))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            bufsize=_ROOM,
-            pass_fds=[place],
+            bufsize=_PIPE_BYTES,
+            pass_fds=[shared],
             start_new_session=True,  # Ctrl-C reaches the parent, which stops its children
         )
-        os.close(place)
+        os.close(shared)
         with contextlib.suppress(OSError):  # narrower where the system has no more to give
-            fcntl.fcntl(self._process.stdout or -1, fcntl.F_SETPIPE_SZ, _ROOM)
+            fcntl.fcntl(self._process.stdout or -1, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         return self._process
 
 
-def _lost(path: Path, status: int) -> Rejected:
-    """What is said of the file a child ended on."""
+def _rejected(path: Path, status: int) -> Rejected:
+    """The result of a file that ended its child. status: how the child ended."""
     try:
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -206,7 +209,7 @@ def _lost(path: Path, status: int) -> Rejected:
     return Rejected(sha256=sha256, code=code, message=message)
 
 
-def _read_answer(stream: IO[bytes] | None) -> CleanImage | Rejected:
+def _read_result(stream: IO[bytes] | None) -> CleanImage | Rejected:
     assert stream is not None  # noqa: S101 - a pipe by construction
     lengths = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
     facts, stored, small = (_exactly(stream, length) for length in lengths)
@@ -223,7 +226,7 @@ def _exactly(stream: IO[bytes], length: int) -> bytes:
     return block
 
 
-def _answer(name: bytes, file_bytes: int) -> tuple[bytes, bytes, bytes]:
+def _vet(name: bytes, file_bytes: int) -> tuple[bytes, bytes, bytes]:
     raw = None
     try:
         with open(name, "rb", buffering=0) as stream:  # noqa: PTH123 - a Path costs as much again
@@ -245,26 +248,26 @@ def _answer(name: bytes, file_bytes: int) -> tuple[bytes, bytes, bytes]:
     return json.dumps(facts).encode(), b"", b""
 
 
-def _serve(place: int, memory_bytes: int, file_bytes: int, deadline_s: float) -> NoReturn:
+def _serve(shared: int, memory_bytes: int, file_bytes: int, deadline_s: float) -> NoReturn:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     for forbidden in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(forbidden, (0, 0))
     _keep_freed_memory()
-    begun = 0
+    n_begun = 0
     # Products of small matrices gain nothing from threads, which spin while they wait.
     with (
         contextlib.suppress(EOFError, BrokenPipeError),
         threadpool_limits(1, user_api="blas"),
-        mmap.mmap(place, _LENGTH.size) as told,
+        mmap.mmap(shared, _LENGTH.size) as progress,
     ):
         while True:
             (length,) = _LENGTH.unpack(_exactly(sys.stdin.buffer, _LENGTH.size))
             for name in _exactly(sys.stdin.buffer, length).split(b"\0"):
-                begun += 1
-                told[:] = _LENGTH.pack(begun)
+                n_begun += 1
+                progress[:] = _LENGTH.pack(n_begun)
                 signal.setitimer(signal.ITIMER_PROF, deadline_s)
-                signal.setitimer(signal.ITIMER_REAL, _WALL * deadline_s)
-                blocks = _answer(name, file_bytes)
+                signal.setitimer(signal.ITIMER_REAL, _WALL_FACTOR * deadline_s)
+                blocks = _vet(name, file_bytes)
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 sys.stdout.buffer.write(b"".join([_LENGTHS.pack(*map(len, blocks)), *blocks]))
@@ -282,5 +285,5 @@ def _keep_freed_memory() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w"), _ROOM))
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w"), _PIPE_BYTES))
     _serve(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

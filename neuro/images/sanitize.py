@@ -1,4 +1,4 @@
-"""Untrusted bytes to clean ones: upright, 8 bit, only pixels. Runs in a limited child (vet)."""
+"""Untrusted bytes to clean ones: upright, 8 bit, only pixels. Runs in a limited child (sandbox)."""
 
 import hashlib
 import io
@@ -57,11 +57,12 @@ class CleanImage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Upright:
-    """Decoded, 8 bit, as it is seen. grey: its brightness, (h, w).
+class _Decoded:
+    """An image in 8 bits a channel, turned as it is meant to be seen.
 
-    stored: a JPEG whose pixels need no other form, or the picture that becomes a PNG. source: name
-    of the format it came in.
+    grey: its brightness, (h, w). stored: a JPEG whose pixels need no other form, or the picture
+    that becomes a PNG. source: name of the format of the file. removed: kinds of notes that the
+    file had, for the passport; what they said is not kept.
     """
 
     grey: NDArray[np.uint8]
@@ -73,24 +74,24 @@ class _Upright:
     removed: tuple[str, ...] = ()
 
 
-def _removed(upright: _Upright) -> dict[str, str]:
-    """Kinds of notes that the file had, for the passport; what they said is not kept."""
-    return {"removed": ";".join(upright.removed)} if upright.removed else {}
-
-
 def clean(raw: bytes) -> CleanImage:
     """Vet source bytes and strip everything that is not a pixel.
 
     8-bit JPEG and PNG keep their pixels to the bit; every other format, palettes, transparency and
     turned images become PNG. Raises BadImageError with a reason code.
     """
-    upright = _decode(raw)
-    grey, stored, media_type = upright.grey, upright.stored, "image/jpeg"
+    decoded = _decode(raw)
+    grey = decoded.grey
     small = thumbnail(grey)
     if small.min() == small.max() and grey.min() == grey.max():
         raise BadImageError("blank", "every pixel has the same value")
-    if isinstance(stored, Image.Image):
-        stored, media_type = _as_png(stored), "image/png"
+    if isinstance(decoded.stored, bytes):
+        stored, media_type = decoded.stored, "image/jpeg"
+    else:
+        stored, media_type = _as_png(decoded.stored), "image/png"
+    facts: dict[str, str | float] = {"format": decoded.source, "bytes": len(raw)}
+    if decoded.removed:
+        facts["removed"] = ";".join(decoded.removed)
     return CleanImage(
         sha256=hashlib.sha256(raw).hexdigest(),
         stored=stored,
@@ -98,39 +99,39 @@ def clean(raw: bytes) -> CleanImage:
         media_type=media_type,
         width=grey.shape[1],
         height=grey.shape[0],
-        mode=upright.mode,
+        mode=decoded.mode,
         thumbnail=small.tobytes(),
-        facts={"format": upright.source, "bytes": len(raw), **_removed(upright), **upright.facts},
-        group_id_hint=upright.group_id_hint,
+        facts={**facts, **decoded.facts},
+        group_id_hint=decoded.group_id_hint,
     )
 
 
-def _of_picture(picture: Image.Image, mode: str, source: str) -> _Upright:
+def _flat(picture: Image.Image, mode: str, source: str) -> _Decoded:
     """A flat picture that is stored as PNG."""
     grey = picture if picture.mode == "L" else picture.convert("L")
-    return _Upright(grey=np.asarray(grey), stored=picture, mode=mode, source=source)
+    return _Decoded(grey=np.asarray(grey), stored=picture, mode=mode, source=source)
 
 
-def _decode(raw: bytes) -> _Upright:
+def _decode(raw: bytes) -> _Decoded:
     if not raw:
         raise BadImageError("empty", "the file has no bytes")
     if dicom.is_dicom(raw):
         return _from_dicom(raw)
     stripped = jpeg.strip(raw)
-    if stripped:
-        upright = _from_jpeg(stripped)
+    if stripped is not None:
+        decoded = _from_jpeg(stripped)
         if not (stripped.is_annotated and _is_turned(raw)):
-            return upright
+            return decoded
     return _from_pixels(raw)
 
 
-def _from_jpeg(stripped: jpeg.Stripped) -> _Upright:
+def _from_jpeg(stripped: jpeg.Stripped) -> _Decoded:
     """Decode what will be stored, once: its colours are not needed to know it."""
     header = jpeg.header(stripped.data)
     _check_size(header.width, header.height)
     _check_mode(header.mode)
     grey = jpeg.brightness(stripped.data)
-    return _Upright(
+    return _Decoded(
         grey=grey,
         stored=stripped.data,
         mode=header.mode,
@@ -139,16 +140,16 @@ def _from_jpeg(stripped: jpeg.Stripped) -> _Upright:
     )
 
 
-def _from_dicom(raw: bytes) -> _Upright:
+def _from_dicom(raw: bytes) -> _Decoded:
     parsed = dicom.parse(raw)
     _check_size(parsed.width, parsed.height)
     rendered = dicom.render(parsed)
-    upright = _of_picture(Image.fromarray(rendered.pixels), rendered.mode, "DICOM")
+    flat = _flat(Image.fromarray(rendered.pixels), rendered.mode, "DICOM")
     hint = dicom.patient_id(parsed)
-    return replace(upright, facts=rendered.facts, group_id_hint=hint, removed=("DICOM header",))
+    return replace(flat, facts=rendered.facts, group_id_hint=hint, removed=("DICOM header",))
 
 
-def _from_pixels(raw: bytes) -> _Upright:
+def _from_pixels(raw: bytes) -> _Decoded:
     """Open, check the header's size before any pixel is decoded, verify, then decode fully."""
     with _decoding(raw):
         with _opened(raw) as header:
@@ -160,10 +161,10 @@ def _from_pixels(raw: bytes) -> _Upright:
             picture.load()
             upright, notes = _upright(picture), _notes(picture)
             if picture.mode in DEEP:
-                return replace(_shallow(picture, upright, layout), removed=notes)
+                return replace(_to_eight_bit(picture, upright, layout), removed=notes)
     # 16 bits of colour or beside an alpha: Pillow keeps the high byte of each.
     mode = f"{picture.mode}, high byte" if ";16" in layout else picture.mode
-    flat = _of_picture(_flatten(upright), mode, str(picture.format))
+    flat = _flat(_flatten(upright), mode, str(picture.format))
     return replace(flat, removed=notes)
 
 
@@ -182,7 +183,7 @@ def _decoding(raw: bytes) -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        raise _unknown(raw) from error
+        raise _unidentified(raw) from error
     except Image.DecompressionBombError as error:  # Pillow looks before _check_header can
         raise BadImageError("too_large", "the header tells of a decompression bomb") from error
     except DECODE_ERRORS as error:
@@ -190,7 +191,7 @@ def _decoding(raw: bytes) -> Iterator[None]:
         raise BadImageError("damaged", f"{end} ({type(error).__name__})") from error
 
 
-def _unknown(raw: bytes) -> BadImageError:
+def _unidentified(raw: bytes) -> BadImageError:
     if raw.startswith(_ALLOWED):
         return BadImageError("damaged", "the header is broken, or of a kind nobody here decodes")
     known = [name for start, name in _REFUSED.items() if raw.startswith(start)]
@@ -258,7 +259,7 @@ def _decoding_orientation() -> Iterator[None]:
         raise BadImageError("orientation", message) from error
 
 
-def _shallow(picture: Image.Image, upright: Image.Image, layout: str) -> _Upright:
+def _to_eight_bit(picture: Image.Image, upright: Image.Image, layout: str) -> _Decoded:
     """Deep grey to 8 bits, by the one rule of ``intensity``: .convert() would clip it to white."""
     values = np.asarray(upright)
     if "I;32N" in layout:  # unsigned in the file, signed in Pillow
@@ -268,7 +269,7 @@ def _shallow(picture: Image.Image, upright: Image.Image, layout: str) -> _Uprigh
     if getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:  # white is zero: Pillow ignores it
         shown = 255 - shown
     mode = f"{picture.mode}, {windowing.PERCENTILE_RULE}"
-    flat = _of_picture(Image.fromarray(shown), mode, str(picture.format))
+    flat = _flat(Image.fromarray(shown), mode, str(picture.format))
     return replace(flat, facts={"intensity_low": low, "intensity_high": high})
 
 

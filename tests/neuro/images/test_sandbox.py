@@ -103,11 +103,11 @@ def test_a_batch_asked_for_ahead_outlives_the_file_that_ends_the_child(
     slow = tmp_path / "slow.jpg"
     slow.write_bytes(endless_jpeg())
     child = Child(VetConfig(deadline_s=0.5))
-    child.ask([good[0], slow])
-    child.ask(good[1:])
-    answers = [child.answers(), child.answers()]
+    child.send([good[0], slow])
+    child.send(good[1:])
+    results = [child.receive(), child.receive()]
     child.stop()
-    assert [[*map(code, some)] for some in answers] == [
+    assert [[*map(code, some)] for some in results] == [
         ["clean", "decoder_timeout"],
         ["clean", "clean"],
     ]

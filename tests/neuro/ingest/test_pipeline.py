@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from neuro.errors import AuditError
+from neuro.errors import AuditError, ManifestError
 from neuro.images import sanitize
 from neuro.images.sandbox import Rejected
 from neuro.images.sanitize import CleanImage
 from neuro.ingest import delivery, pipeline
 from neuro.ingest.pipeline import Staged
+from neuro.ingest.schemas import ManifestReport
 from neuro.ingest.vet_new import IngestRun
 from neuro.lake import content_hash, releases
 from neuro.lake.lake import Lake
@@ -189,6 +190,23 @@ def test_bytes_stored_otherwise_than_vetted_fail_the_audit(
         pipeline.audit_branch(staged)
     assert lake.open("images").branches.list() == {}
     assert releases.current(lake, "brain") is None
+
+
+def test_the_report_of_a_checked_manifest_is_taken_and_no_second_check_made(
+    lake: Lake, brain: Problem, first: Path, now: datetime
+) -> None:
+    """The files are fine: only the report can refuse them."""
+    report = ManifestReport(files=10, refused={"label: unknown": 1}, noted={})
+    run = IngestRun(
+        problem=brain,
+        delivery=delivery.read(first, brain),
+        check=vet_here,
+        now=now,
+        manifest=report,
+    )
+    with pytest.raises(ManifestError):
+        pipeline.stage(lake, run)
+    assert not lake.has("images")
 
 
 def test_a_conflict_waits_with_its_bytes_and_the_old_label_stays(
