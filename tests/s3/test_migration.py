@@ -11,7 +11,7 @@ from deployments.cli.app import app
 from neuro.errors import DeniedError
 from neuro.lake import branches, images, journal, migration, releases
 from neuro.lake.lake import Lake
-from neuro.storage import objects
+from neuro.storage import bucket_store
 from tests.fixtures import lakes
 from tests.s3 import server as ceph
 from tests.s3.fixtures import Bucket, log_in
@@ -44,7 +44,7 @@ def open_as(
     local = lakes.copy_v1(tmp_path)
     branches.drop(Lake(local), "brain", "trial")  # it knows its table by a path of this disk
     assert Lake(local).version == 1
-    store = objects.open(bucket.uri, bucket.endpoint)
+    store = bucket_store.open(bucket.uri, bucket.endpoint)
     for path in Path(local).rglob("*"):
         if path.is_file():
             store.write(path.relative_to(local).as_posix(), path.read_bytes())
