@@ -1,9 +1,7 @@
 """One page a person can read about a window: our verdict on top, Evidently's figures below."""
 
-import html
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
 from scipy.stats import ks_2samp
@@ -12,6 +10,7 @@ from monitoring.verdicts import Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.features import descriptors
+from neuro.reports import render
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,44 +18,13 @@ if TYPE_CHECKING:
 _METHOD = "calibrated_ks"
 _NO_THRESHOLD = 1.0  # a gap never exceeds 1: without a calibrated threshold nothing is called drift
 
-_HEAD = Template("""
-<title>$title</title>
-<style>
-  .neuro {font: 16px/1.5 system-ui, sans-serif; color: #1b1b1f; max-width: 1100px;
-          margin: 0 auto; padding: 24px}
-  .neuro .banner {background: #8a1c1c; color: #fff; padding: 8px 16px; font-weight: 600}
-  .neuro .synthetic {background: #5b4a00; margin-top: 4px}
-  .neuro .verdict {font-size: 22px; margin: 24px 0 8px}
-  .neuro .word {padding: 2px 12px; border-radius: 4px; background: #e7e7ee; font-weight: 700}
-  .neuro .steady {background: #cdebd3} .neuro .retrain {background: #f6c6c6}
-  .neuro .label, .neuro .look {background: #fbe7b5}
-  .neuro table {border-collapse: collapse; width: 100%; margin: 16px 0}
-  .neuro td, .neuro th {border-bottom: 1px solid #ccc; padding: 6px 10px; text-align: left}
-  .neuro td.number {font-variant-numeric: tabular-nums}
-  .neuro tr.alarm {background: #fdeeee}
-</style>
-<section class="neuro">
-  <div class="banner" role="note">Research use only, not a medical device</div>
-  $synthetic
-  <h1>$title</h1>
-  <p class="verdict">Verdict: <span class="word $outcome">$outcome</span></p>
-  <p>$reason</p>
-  <table>
-    <thead><tr><th>Signal</th><th>Statistic</th><th>Threshold</th><th>False-alarm rate</th>
-    <th>Alarm</th><th>What was seen</th></tr></thead>
-    <tbody>$rows</tbody>
-  </table>
-  <p>The signals above decide the verdict. Their thresholds come from dealing the groups (patients,
-  lesions, twins) of both periods out anew; the false-alarm rate was measured on deals that set no
-  threshold. Below, Evidently shows each column for reading: its score is the Kolmogorov-Smirnov
-  gap, and its threshold is that of the signal the column belongs to.</p>
-</section>
-""")
-_ROW = Template(
-    '<tr class="$kind"><td>$name</td><td class="number">$statistic</td>'
-    '<td class="number">$threshold</td><td class="number">$rate</td><td>$alarm</td>'
-    "<td>$explanation</td></tr>"
-)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Summary:
+    """What drift_verdict.html reads."""
+
+    verdict: Verdict
+    is_synthetic: bool
 
 
 def table(observed: Observed, classes: tuple[str, ...]) -> "pd.DataFrame":
@@ -87,35 +55,8 @@ def build(
     before, found, after = _evidently(reference, current, verdict).partition(body)
     if not found:
         raise ConfigError(f"Evidently's page has no {body}; install evidently 0.7.23")
-    page = before + found + _summary(verdict, synthetic=synthetic) + after
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".report-") as folder:
-        whole = Path(folder) / path.name
-        whole.write_text(page, encoding="utf-8")
-        whole.replace(path)
-    return path
-
-
-def _summary(verdict: Verdict, *, synthetic: bool) -> str:
-    rows = (
-        _ROW.substitute(
-            kind="alarm" if signal.alarm else "quiet",
-            name=html.escape(signal.name),
-            statistic=f"{signal.statistic:.3f}",
-            threshold=f"{signal.threshold:.3f}",
-            rate=f"{signal.false_alarm_rate:.1%}",
-            alarm="yes" if signal.alarm else "no",
-            explanation=html.escape(signal.explanation),
-        )
-        for signal in verdict.signals
-    )
-    return _HEAD.substitute(
-        title=html.escape(f"{verdict.window} against {verdict.reference}"),
-        synthetic='<div class="banner synthetic">Synthetic images</div>' if synthetic else "",
-        outcome=verdict.verdict,
-        reason=html.escape(verdict.reason),
-        rows="".join(rows) or '<tr><td colspan="6">Too few groups to compute a signal</td></tr>',
-    )
+    summary = render.render("drift_verdict.html", _Summary(verdict=verdict, is_synthetic=synthetic))
+    return render.write(path, before + found + summary + after)
 
 
 def _evidently(reference: "pd.DataFrame", current: "pd.DataFrame", verdict: Verdict) -> str:

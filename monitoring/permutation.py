@@ -33,6 +33,35 @@ class Pair:
         return _shares(self.reference) - _shares(self.window)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Groups:
+    """The groups of both sides. rows: (n,) samples, those of a group one after the other.
+
+    starts, sizes: (g,) where each group begins in ``rows``, and how many it has.
+    """
+
+    rows: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    def fill(
+        self, dealt: NDArray[np.int64], place_sizes: NDArray[np.int64], rng: Generator
+    ) -> Weights:
+        """How often each sample stands in places that the dealt groups fill, (t, n).
+
+        dealt: (t, p) groups, as many as there are places.
+        """
+        by_size = np.argsort(self.sizes[dealt], axis=1)
+        dealt = np.take_along_axis(dealt, by_size, axis=1)
+        first = rng.integers(self.sizes[dealt])
+        place_sizes = np.sort(place_sizes)
+        place = np.repeat(np.arange(len(place_sizes)), place_sizes)
+        within_place = np.arange(len(place)) - (np.cumsum(place_sizes) - place_sizes)[place]
+        group = dealt[:, place]
+        member = (first[:, place] + within_place) % self.sizes[group]
+        return _count(self.rows[self.starts[group] + member], len(self.rows))
+
+
 def sides(n_reference: int, n_window: int) -> Pair:
     """The real comparison as one trial over the reference's rows followed by the window's."""
     window: Weights = np.zeros((1, n_reference + n_window))
@@ -49,26 +78,22 @@ def deal(
     groups dealt to it fill its places in order of size. A group in a place too small for it gives
     some of its samples; in a place too large it repeats them, as if more of it were no news.
     """
-    codes, counts, n_reference = _blocks(reference, window)
-    members = rng.permutation(len(codes))
-    members = members[np.argsort(codes[members], kind="stable")]
-    first = np.cumsum(counts) - counts
-    halves = np.split(counts, [n_reference])
-    step = max(1, _CHUNK_CELLS // len(codes))
+    _, before, sizes_before = np.unique(reference, return_inverse=True, return_counts=True)
+    _, now, sizes_now = np.unique(window, return_inverse=True, return_counts=True)
+    # A group on both sides is two: dealing it out whole would undo the real division.
+    group_of_row = np.concatenate((before, now + len(sizes_before)))
+    sizes = np.concatenate((sizes_before, sizes_now))
+    rows = rng.permutation(len(group_of_row))
+    rows = rows[np.argsort(group_of_row[rows], kind="stable")]
+    groups = _Groups(rows=rows, starts=np.cumsum(sizes) - sizes, sizes=sizes)
+    step = max(1, _CHUNK_CELLS // len(rows))
     for start in range(0, trials, step):
-        order = np.tile(np.arange(len(counts)), (min(step, trials - start), 1))
-        dealt = np.split(rng.permuted(order, axis=1), [n_reference], axis=1)
-        filled = []
-        for picked, places in zip(dealt, halves, strict=True):
-            picked = np.take_along_axis(picked, np.argsort(counts[picked], axis=1), axis=1)
-            offset = rng.integers(counts[picked])
-            sizes = np.sort(places)
-            within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-            begin, shift, size = (
-                np.repeat(part, sizes, axis=1) for part in (first[picked], offset, counts[picked])
-            )
-            filled.append(_count(members[begin + (shift + within) % size], len(codes)))
-        yield Pair(reference=filled[0], window=filled[1])
+        order = np.tile(np.arange(len(sizes)), (min(step, trials - start), 1))
+        dealt = rng.permuted(order, axis=1)
+        yield Pair(
+            reference=groups.fill(dealt[:, : len(sizes_before)], sizes_before, rng),
+            window=groups.fill(dealt[:, len(sizes_before) :], sizes_now, rng),
+        )
 
 
 def redraw(groups: NDArray[np.str_], *, trials: int, rng: Generator) -> Weights:
@@ -97,19 +122,6 @@ def share_lost(flags: NDArray[np.float64], pair: Pair) -> NDArray[np.float64]:
     """The reference's mean of (n,) flags minus the window's, (t,)."""
     lost: NDArray[np.float64] = pair.excess @ flags
     return lost
-
-
-def _blocks(
-    reference: NDArray[np.str_], window: NDArray[np.str_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Group number of every row and size of every group, the reference's groups first.
-
-    A group that stands on both sides is two: dealing it out whole would undo the real division.
-    """
-    _, old, old_counts = np.unique(reference, return_inverse=True, return_counts=True)
-    _, new, new_counts = np.unique(window, return_inverse=True, return_counts=True)
-    codes = np.concatenate((old, new + len(old_counts)))
-    return codes, np.concatenate((old_counts, new_counts)), len(old_counts)
 
 
 def _shares(weights: Weights) -> Weights:

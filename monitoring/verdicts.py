@@ -1,6 +1,6 @@
 """Is the current window like the reference, and if not, does it matter?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -71,7 +71,8 @@ class DriftConfig:
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
             raise ConfigError(f"alpha must be between 0 and 1, got {self.alpha}")
-        if self.trials < (needed := int(np.ceil(2 * _N_SIGNALS / self.alpha))):
+        needed = int(np.ceil(2 * _N_SIGNALS / self.alpha))
+        if self.trials < needed:
             raise ConfigError(
                 f"trials must be at least {needed} for alpha {self.alpha}, got {self.trials}"
             )
@@ -146,31 +147,47 @@ def _unlabelled_signals(
     values = np.concatenate((reference.descriptors, current.descriptors))
     outputs = np.concatenate((reference.probabilities, current.probabilities))
     sure = _above_cut(outputs.max(axis=1), reference)
-    d, k = values.shape[1], outputs.shape[1]
-
-    def figures(pair: Pair) -> NDArray[np.float64]:
-        gaps = permutation.largest_gap(values, pair), permutation.largest_gap(outputs, pair)
-        return np.column_stack((*gaps, permutation.share_lost(sure, pair)))
-
-    real = figures(permutation.sides(reference.n, current.n))[0]
-    pairs = permutation.deal(reference.groups, current.groups, trials=config.trials, rng=rng)
-    null = np.concatenate([figures(pair) for pair in pairs])
-    names = descriptors.NAMES if d == len(descriptors.NAMES) else [f"figure {i}" for i in range(d)]
-    classes = [f"probability of class {i + 1} of {k}" for i in range(k)]
-    before, now = float(sure[: reference.n].mean()), float(sure[reference.n :].mean())
-    parts = {
-        "descriptors": (real[:d], null[:, :d], _most_moved(real[:d], names)),
-        "softmax": (real[d:-1], null[:, d:-1], _most_moved(real[d:-1], classes)),
-        "confidence": (
-            real[-1:],
-            null[:, -1:],
-            f"answers as sure as the reference's accuracy requires went from {before:.1%} to "
-            f"{now:.1%}, an estimated loss of {100 * (before - now):.1f} points of accuracy",
-        ),
+    statistics: dict[str, Callable[[Pair], NDArray[np.float64]]] = {  # each (t, columns)
+        "descriptors": lambda pair: permutation.largest_gap(values, pair),
+        "softmax": lambda pair: permutation.largest_gap(outputs, pair),
+        "confidence": lambda pair: permutation.share_lost(sure, pair)[:, None],
+    }
+    null: dict[str, list[NDArray[np.float64]]] = {name: [] for name in statistics}
+    for pair in permutation.deal(reference.groups, current.groups, trials=config.trials, rng=rng):
+        for name, statistic in statistics.items():
+            null[name].append(statistic(pair).max(axis=1))
+    sides = permutation.sides(reference.n, current.n)
+    observed = {name: statistic(sides)[0] for name, statistic in statistics.items()}
+    explanations = {
+        "descriptors": _most_moved(observed["descriptors"], _descriptor_names(values.shape[1])),
+        "softmax": _most_moved(observed["softmax"], _class_names(outputs.shape[1])),
+        "confidence": _loss(sure[: reference.n].mean(), sure[reference.n :].mean()),
     }
     return tuple(
-        _signal(name, float(real.max()), null.max(axis=1), said, config)
-        for name, (real, null, said) in parts.items()
+        _signal(
+            name,
+            float(observed[name].max()),
+            np.concatenate(null[name]),
+            explanations[name],
+            config,
+        )
+        for name in statistics
+    )
+
+
+def _descriptor_names(n: int) -> list[str]:
+    known = descriptors.NAMES
+    return list(known) if n == len(known) else [f"figure {number}" for number in range(n)]
+
+
+def _class_names(n: int) -> list[str]:
+    return [f"probability of class {number} of {n}" for number in range(1, n + 1)]
+
+
+def _loss(before: float, now: float) -> str:
+    return (
+        f"answers as sure as the reference's accuracy requires went from {before:.1%} to "
+        f"{now:.1%}, an estimated loss of {100 * (before - now):.1f} points of accuracy"
     )
 
 

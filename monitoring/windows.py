@@ -35,7 +35,8 @@ class Observed:
             values = getattr(self, name)
             if values.ndim != 2:
                 raise ConfigError(f"{name} must be a table of two dimensions, got {values.ndim}")
-            if bad := int((~np.isfinite(values)).any(axis=1).sum()):
+            bad = int((~np.isfinite(values)).any(axis=1).sum())
+            if bad:
                 raise ConfigError(f"{name}: {bad} of {len(values)} rows hold NaN or infinity")
 
     @property
@@ -83,7 +84,8 @@ def recent(
     """
     if days <= 0:
         raise ConfigError(f"days must be above 0, got {days}")
-    if (offset := now.utcoffset()) is None:
+    offset = now.utcoffset()
+    if offset is None:
         raise ConfigError("now must carry a time zone, for example datetime.now(UTC)")
     end = now.replace(tzinfo=None) - offset
     start = np.datetime64(end - timedelta(days=days))

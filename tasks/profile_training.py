@@ -53,8 +53,8 @@ def profile(loaded: Loaded, config: TrainConfig, machine: Machine, trained: "Tra
     """
     run_id = trained.run_id
     folder = settings.load().home / "profiles" / (run_id or trained.package.digest[:16])
-    recorded = profiling.profile(loaded.frames, loaded.problem, config, machine, folder)
+    parts = profiling.profile(loaded.frames, loaded.problem, config, machine, folder)
     tracking.log_files(tracking.Run(run_id=run_id), folder, "profile")
-    longest = max(recorded.parts, key=lambda name: recorded.parts[name])
+    longest = max(profiling.PARTS, key=lambda name: parts[name])
     _log.info("%s of each step takes longest; %s says more", longest, folder / profiling.TABLE)
     return folder

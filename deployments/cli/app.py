@@ -31,9 +31,11 @@ for verbs in (module.app for module in VERBS):
     app.registered_groups += verbs.registered_groups
 
 PrefectPort = Annotated[
-    int | None, typer.Option(help="Port of the Prefect server (default: free).")
+    int | None, typer.Option(help="Port of the Prefect server (default: 4200, or the next free).")
 ]
-MlflowPort = Annotated[int | None, typer.Option(help="Port of the MLflow server (default: free).")]
+MlflowPort = Annotated[
+    int | None, typer.Option(help="Port of the MLflow server (default: 5000, or the next free).")
+]
 
 
 @app.command()
@@ -44,7 +46,7 @@ def up(
 ) -> None:
     """Start Prefect, MLflow and a worker on this machine, and apply every deployment.
 
-    Example: neuro up --prefect-port 4200 --mlflow-port 5000
+    Example: neuro up --lake s3://images/lake
     """
     from deployments.stack import stack
 
@@ -131,9 +133,10 @@ def demo(
         seed=seed,
         shift=shift,
     )
-    ports = demonstration.Ports(prefect=prefect_port, mlflow=mlflow_port)
     with console.only_results_on_stdout():
-        summary = demonstration.run(config, ports, keep=keep)
+        summary = demonstration.run(
+            config, prefect_port=prefect_port, mlflow_port=mlflow_port, keep=keep
+        )
     if as_json:
         console.show(summary, as_json=True)
 

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,8 @@ SIZES = {"1": 1, "2": 2, "3-5": 5, "6-20": 20}
 LARGER = "over 20"
 _UNKNOWN = ("", "unknown", "unk", "none", "nan", "na", "n/a", "?", "-")
 _OLDEST = 120.0
+
+Reason = Literal["alone", "id", "twins", "both"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,28 +45,45 @@ class Gaps:
 
 
 def grouping(members: Sequence[Member], twins: Pairs) -> Grouping:
-    """Count the groups. twins: (m, 2) rows."""
-    group = np.array([m.group_id for m in members], np.str_)
-    keys = [m.group_key or f" {row}" for row, m in enumerate(members)]  # no id joins nobody
-    apart = [(a, b) for a, b in twins.tolist() if keys[a] != keys[b] and group[a] == group[b]]
-    joined_by_twins = {group[a] for a, _ in apart}
-    rows_of: dict[str, list[int]] = defaultdict(list)
-    for row, name in enumerate(group.tolist()):
-        rows_of[name].append(row)
-    counts: Counter[str] = Counter()
-    for name, rows in rows_of.items():
-        is_keyed = len({keys[row] for row in rows}) < len(rows)
-        is_twin = name in joined_by_twins
-        if len(rows) == 1:
-            counts["alone"] += 1
-        else:
-            counts["both" if is_keyed and is_twin else "twins" if is_twin else "id"] += 1
-    sizes = [len(rows) for rows in rows_of.values()]
+    """Count the groups by what joined their members. twins: (m, 2) rows."""
+    rows_of_group: dict[str, list[int]] = defaultdict(list)
+    for row, member in enumerate(members):
+        rows_of_group[member.group_id].append(row)
+    joined_by_twins = _needs_twins(members, twins)
+    counts: Counter[Reason] = Counter()
+    for group_id, rows in rows_of_group.items():
+        counts[_reason([members[row] for row in rows], group_id in joined_by_twins)] += 1
+    sizes = [len(rows) for rows in rows_of_group.values()]
     return Grouping(
-        **{name: counts[name] for name in ("alone", "id", "twins", "both")},
+        alone=counts["alone"],
+        id=counts["id"],
+        twins=counts["twins"],
+        both=counts["both"],
         largest=max(sizes, default=0),
         sizes=_by_size(sizes),
     )
+
+
+def _needs_twins(members: Sequence[Member], twins: Pairs) -> set[str]:
+    """Groups with two twins that no patient or lesion id joins."""
+    groups = set()
+    for first, second in twins.tolist():
+        one, other = members[first], members[second]
+        has_one_id = one.group_key != "" and one.group_key == other.group_key
+        if one.group_id == other.group_id and not has_one_id:
+            groups.add(one.group_id)
+    return groups
+
+
+def _reason(group: Sequence[Member], needs_twins: bool) -> Reason:
+    """What joined the members of one group."""
+    if len(group) == 1:
+        return "alone"
+    ids = [member.group_key for member in group if member.group_key]
+    shares_an_id = len(set(ids)) < len(ids)
+    if shares_an_id and needs_twins:
+        return "both"
+    return "twins" if needs_twins else "id"
 
 
 def clusters(size: int, twins: Pairs) -> list[list[int]]:
@@ -82,8 +102,8 @@ def gaps(traits: Traits, columns: Iterable[str]) -> list[Gaps]:
 
 def removed(traits: Traits) -> dict[str, int]:
     """Kinds of notes that were found in files and removed, with how many files had them."""
-    told = traits.get(REMOVED, np.empty(0, np.str_))
-    kinds = Counter(kind for text in told.tolist() for kind in str(text).split(";") if kind)
+    notes = traits.get(REMOVED, np.empty(0, np.str_))
+    kinds = Counter(kind for text in notes.tolist() for kind in str(text).split(";") if kind)
     kinds.pop("nan", None)
     return dict(sorted(kinds.items()))
 
@@ -101,7 +121,14 @@ def _gaps(name: str, column: Column) -> Gaps:
 
 
 def _by_size(sizes: Sequence[int]) -> dict[str, int]:
-    found = dict.fromkeys([*SIZES, LARGER], 0)
+    counts = dict.fromkeys([*SIZES, LARGER], 0)
     for size in sizes:
-        found[next((name for name, most in SIZES.items() if size <= most), LARGER)] += 1
-    return found
+        counts[_size_range(size)] += 1
+    return counts
+
+
+def _size_range(size: int) -> str:
+    for name, largest in SIZES.items():
+        if size <= largest:
+            return name
+    return LARGER

@@ -54,11 +54,13 @@ def outputs(
             f"{expected}; make them with preprocess.frame and the package's spec"
         )
     chosen = np.arange(len(pixels)) if rows is None else rows
-    parts = []
+    logits, embeddings = [], []
     for start in range(0, max(1, len(chosen)), batch_size):  # an empty request gives empty arrays
         batch = preprocess.to_tensor(pixels[chosen[start : start + batch_size]], spec)
-        parts.append(engine.session.run(["logits", "embedding"], {"pixels": batch}))
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        answers = engine.session.run(["logits", "embedding"], {"pixels": batch})
+        logits.append(answers[0])
+        embeddings.append(answers[1])
+    return np.concatenate(logits), np.concatenate(embeddings)
 
 
 def predict(
@@ -112,14 +114,13 @@ def predict_frames(
     require_same_preprocess(engine, frames)
     # A few batches at a time: the rows of a large release would not fit into memory at once.
     step = 16 * BATCH_SIZE
-    parts = [rows[start : start + step] for start in range(0, len(rows), step)]
-    return [
-        prediction
-        for part in parts
-        for prediction in predict(
-            engine, frames.pixels[part], frames.sample_ids[part], model_version=model_version
+    predictions: list[Prediction] = []
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        predictions += predict(
+            engine, frames.pixels[some], frames.sample_ids[some], model_version=model_version
         )
-    ]
+    return predictions
 
 
 def require_same_preprocess(engine: Engine, frames: Frames) -> None:

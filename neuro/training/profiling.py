@@ -1,7 +1,7 @@
 """Steps of a training that are thrown away: how fast they could be, and where their time goes."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -92,28 +92,14 @@ def check_one_process(machine: Machine) -> None:
         raise ConfigError("--profile records one process; give --devices 1, or leave --profile out")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Profile:
-    """Where the time of a step went, in ms by part, and the most costly operators as a table."""
-
-    title: str
-    parts: Mapping[str, float]
-    operators: str
-
-    def __str__(self) -> str:
-        whole = sum(self.parts.values())
-        rows = [f"{name:24}{ms:12.2f}{ms / whole:10.1%}" for name, ms in self.parts.items()]
-        head = [self.title, _NOTE, "", f"{'part of a step':24}{'ms':>12}{'share':>10}"]
-        return "\n".join([*head, *rows, f"{'whole step':24}{whole:12.2f}", "", self.operators])
-
-
 def profile(
     frames: Frames, problem: Problem, config: TrainConfig, machine: Machine, folder: Path
-) -> Profile:
-    """Record 10 steps after 3 to warm up; writes trace.json.gz (Chrome's format) and table.txt.
+) -> dict[str, float]:
+    """Record 10 steps after 3 to warm up; returns the milliseconds of a step by part.
 
-    The trace holds names and times of operators, and the machine's name; nothing of an image.
-    Raises what a Trainer raises, and ConfigError for several processes.
+    Writes trace.json.gz (Chrome's format) and table.txt, with the most costly operators. The trace
+    holds names and times of operators, and the machine's name; nothing of an image. Raises what a
+    Trainer raises, and ConfigError for several processes.
     """
     check_one_process(machine)
     trainer = _rehearsal(frames, problem, config, machine)
@@ -131,16 +117,17 @@ def profile(
             with record_function("step"):
                 trainer.step(*trainer.loader.batch(rows))
             recorded.step()
+    parts = _parts(recorded)
+    title = f"{config.model}, {_RECORDED} steps of {config.batch_size} images on {machine}"
+    lines = [f"{name:24}{ms:12.2f}{ms / parts['step']:10.1%}" for name, ms in parts.items()]
     by_cost = f"self_{'device' if machine.kind == 'cuda' else 'cpu'}_time_total"
-    profile = Profile(
-        title=f"{config.model}, {_RECORDED} steps of {config.batch_size} images on {machine}",
-        parts=_parts(recorded),
-        operators=recorded.key_averages().table(sort_by=by_cost, row_limit=_OPERATORS),
-    )
+    operators = recorded.key_averages().table(sort_by=by_cost, row_limit=_OPERATORS)
+    head = f"{'part of a step':24}{'ms':>12}{'share':>10}"
+    text = "\n".join([title, _NOTE, "", head, *lines, "", operators])
     folder.mkdir(parents=True, exist_ok=True)
     recorded.export_chrome_trace(str(folder / TRACE))
-    (folder / TABLE).write_text(f"{profile}\n", encoding="utf-8")
-    return profile
+    (folder / TABLE).write_text(f"{text}\n", encoding="utf-8")
+    return parts
 
 
 def _rehearsal(frames: Frames, problem: Problem, config: TrainConfig, machine: Machine) -> Trainer:
@@ -153,7 +140,7 @@ def _rehearsal(frames: Frames, problem: Problem, config: TrainConfig, machine: M
 
 
 def _parts(recorded: recorder) -> dict[str, float]:
-    """Milliseconds a step, by part."""
+    """Milliseconds of a step, by part, and of the whole."""
     ms = {e.key: e.cpu_time_total / 1000 / _RECORDED for e in recorded.key_averages()}
     parts = {name: ms[name] for name in PARTS}
-    return parts | {"rest": ms["step"] - sum(parts.values())}
+    return parts | {"rest": ms["step"] - sum(parts.values()), "step": ms["step"]}

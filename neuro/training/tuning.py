@@ -110,7 +110,7 @@ class Attempt:
             # Rates that rise first look bad first: nobody is judged in the first third.
             pruner=optuna.pruners.MedianPruner(_JUDGES, n_warmup_steps=config.epochs // 3 + 1),
         )
-        study.add_trials([_frozen(trial, space) for trial in past])
+        study.add_trials([_for_optuna(trial, space) for trial in past])
         if not past:
             study.enqueue_trial({name: getattr(config, name) for name in space})
         self._trial = study.ask(dict(space))
@@ -164,7 +164,7 @@ def best(trials: Sequence[Trial]) -> Trial:
     return trial
 
 
-def _frozen(trial: Trial, space: Space) -> FrozenTrial:
+def _for_optuna(trial: Trial, space: Space) -> FrozenTrial:
     # Without scores TPE ranks a pruned trial last, where one that came to no number belongs.
     scores = {} if trial.note else dict(enumerate(trial.scores, 1))
     return create_trial(

@@ -11,6 +11,7 @@ from monitoring.verdicts import Signal, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.features import descriptors
+from neuro.reports.render import SYNTHETIC
 
 VERDICT = Verdict(
     window="week 47 <b>",
@@ -64,8 +65,8 @@ def test_the_table_names_descriptors_and_classes() -> None:
 
 def test_the_page_says_research_use_and_synthetic_above_everything(page: str) -> None:
     start = page[page.index("<body>") :]
-    assert start.index("Research use only, not a medical device") < start.index("root_metric")
-    assert start.index("Synthetic images") < start.index("root_metric")
+    assert start.index("Research use only") < start.index("root_metric")
+    assert start.index(SYNTHETIC) < start.index("root_metric")
 
 
 def test_the_page_shows_the_verdict_and_every_figure_of_a_signal(page: str) -> None:
@@ -105,7 +106,7 @@ def test_a_page_without_signals_says_why(tmp_path: Path) -> None:
         columns(0), columns(9), verdict, path=path, synthetic=False
     ).read_text()
     assert "Too few groups to compute a signal" in text
-    assert "Synthetic images" not in text
+    assert SYNTHETIC not in text
 
 
 def test_an_empty_window_leaves_no_page(tmp_path: Path) -> None:

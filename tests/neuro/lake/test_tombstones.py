@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from neuro.erasure import erase as erasing
-from neuro.erasure.erase import Erased, Request
-from neuro.erasure.proof import Site
+from neuro.erasure.erase import ErasureRequest, ErasureResult
+from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images.sandbox import Rejected
 from neuro.images.sanitize import CleanImage
@@ -27,7 +27,7 @@ Png = Callable[[int], bytes]
 Deliver = Callable[[str, Mapping[str, bytes]], Path]
 Ingest = Callable[..., Release]
 Stage = Callable[..., pipeline.Staged]
-Erase = Callable[[bytes], Erased]
+Erase = Callable[[bytes], ErasureResult]
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -52,10 +52,12 @@ def chest() -> Problem:
 
 @pytest.fixture
 def erase(lake: Lake, brain: Problem, tmp_path: Path) -> Erase:
-    def run(raw: bytes) -> Erased:
-        asked = Request(problem=brain, group="", sample=digest(raw), reason="asked", who="Dr. A")
-        home = Site(home=tmp_path / "home")
-        return erasing.erase(lake, asked, home, {"brain": brain}, NOW)
+    def run(raw: bytes) -> ErasureResult:
+        request = ErasureRequest(
+            problem=brain, group="", sample=digest(raw), reason="asked", who="Dr. A"
+        )
+        home = Installation(home=tmp_path / "home")
+        return erasing.erase(lake, request, home, {"brain": brain}, NOW)
 
     return run
 

@@ -71,16 +71,17 @@ def test_neither_draws_from_the_generator_of_others(tmp_path: Path) -> None:
 
 
 def test_a_profile_names_the_parts_of_ten_steps_in_trace_and_table(tmp_path: Path) -> None:
-    found = profiling.profile(discs(), PROBLEM, CONFIG, HERE, tmp_path / "a" / "b")
+    parts = profiling.profile(discs(), PROBLEM, CONFIG, HERE, tmp_path / "a" / "b")
     with gzip.open(tmp_path / "a" / "b" / profiling.TRACE) as stream:
         events = json.load(stream)["traceEvents"]
     named = [event["name"] for event in events if event.get("ph") == "X"]
     for part in ("step", *profiling.PARTS):
         assert named.count(part) == 10
-    assert all(ms > 0 for ms in found.parts.values())
-    assert set(found.parts) == {*profiling.PARTS, "rest"}
+    assert all(ms > 0 for ms in parts.values())
+    assert set(parts) == {*profiling.PARTS, "rest", "step"}
+    assert sum(parts.values()) == pytest.approx(2 * parts["step"])
     table = (tmp_path / "a" / "b" / profiling.TABLE).read_text()
-    for word in (*found.parts, "10 steps of 16 images", "no part of the training", "aten::"):
+    for word in (*parts, "10 steps of 16 images", "no part of the training", "aten::"):
         assert word in table
 
 
