@@ -52,20 +52,20 @@ def create(
     wanted: list[tuple[str, Callable[[], object]]] = [
         ("bucket", lambda: _make(client, where)),
         ("encryption at rest", lambda: _encrypt(client, where)),
-        ("lifecycle", lambda: _age(client, where, keep_versions_days, retention_days)),
+        ("lifecycle", lambda: _set_lifecycle(client, where, keep_versions_days, retention_days)),
     ]
     if keep_versions_days:
         wanted.append(("versions", lambda: _keep_versions(client, where)))
     if rules:
-        wanted.append(("policy", lambda: _guard(client, where, rules)))
+        wanted.append(("policy", lambda: _set_policy(client, where, rules)))
     steps = []
     for name, act in wanted:
         try:
             act()
         except (ClientError, BotoCoreError) as error:
             if name in ("bucket", "policy"):  # without these nothing else has a meaning
-                raise StorageError(f"{name} of {where.full_address}: {_said(error)}") from error
-            steps.append(Step(step=name, is_done=False, detail=_said(error)))
+                raise StorageError(f"{name} of {where.full_address}: {_reason(error)}") from error
+            steps.append(Step(step=name, is_done=False, detail=_reason(error)))
         else:
             steps.append(Step(step=name, is_done=True, detail=""))
     return steps
@@ -80,7 +80,7 @@ def statements(where: Place, rules: list[Rule]) -> list[dict[str, Any]]:
         names = {"bucket": where.bucket, "prefix": f"{where.prefix}/" if where.prefix else ""}
         principal = {"AWS": [_arn(user) for user in rule.users]}
         for number, statement in enumerate(json.loads(Template(rule.template).substitute(names))):
-            sid = f"{_mark(where)}{rule.role}{number}"
+            sid = f"{_prefix_id(where)}{rule.role}{number}"
             filled.append({"Sid": sid, "Effect": "Allow", "Principal": principal, **statement})
     return filled
 
@@ -93,7 +93,7 @@ def keeps_checksum(where: Place, key: str) -> bool:
         client.put_object(Bucket=where.bucket, Key=name, Body=b"x", ChecksumAlgorithm="SHA256")
         found = client.head_object(Bucket=where.bucket, Key=name, ChecksumMode="ENABLED")
     except (ClientError, BotoCoreError) as error:
-        raise StorageError(_said(error)) from error
+        raise StorageError(_reason(error)) from error
     return "ChecksumSHA256" in found
 
 
@@ -104,7 +104,7 @@ def list_versions(where: Place) -> str:
         client.list_object_versions(Bucket=where.bucket, Prefix=where.prefix, MaxKeys=1)
         status = client.get_bucket_versioning(Bucket=where.bucket).get("Status", "off")
     except (ClientError, BotoCoreError) as error:
-        raise StorageError(_said(error)) from error
+        raise StorageError(_reason(error)) from error
     return f"versions are {str(status).lower()} in this bucket"
 
 
@@ -131,16 +131,16 @@ def _encrypt(client: Any, where: Place) -> None:
 def _require_no_lake(client: Any, where: Place) -> None:
     if not where.prefix:
         raise ConfigError(f"a retention for all of {where.uri}? Give a prefix of its own")
-    asked = {"Bucket": where.bucket, "Prefix": f"{where.prefix}/releases.lance/", "MaxKeys": 1}
+    table = f"{where.prefix}/releases.lance/"
     try:
-        if client.list_objects_v2(**asked).get("KeyCount"):
+        if client.list_objects_v2(Bucket=where.bucket, Prefix=table, MaxKeys=1).get("KeyCount"):
             raise ConfigError(f"{where.uri} holds a lake, whose images would be removed by age")
     except ClientError as error:
         if error.response["Error"]["Code"] not in _GONE:
-            raise StorageError(f"list {where.full_address}: {_said(error)}") from error
+            raise StorageError(f"list {where.full_address}: {_reason(error)}") from error
 
 
-def _age(client: Any, where: Place, keep_versions_days: int, retention_days: int) -> None:
+def _set_lifecycle(client: Any, where: Place, keep_versions_days: int, retention_days: int) -> None:
     everything = {"Filter": {"Prefix": ""}, "Status": "Enabled"}
     rules: list[Mapping[str, Any]] = [
         {
@@ -152,7 +152,7 @@ def _age(client: Any, where: Place, keep_versions_days: int, retention_days: int
     if keep_versions_days:
         aged = {"NoncurrentDays": keep_versions_days}
         rules.append({**everything, "ID": "neuro-versions", "NoncurrentVersionExpiration": aged})
-    own = f"{_EXPIRES}{_mark(where)}"
+    own = f"{_EXPIRES}{_prefix_id(where)}"
     if retention_days:
         about = {"Filter": {"Prefix": f"{where.prefix}/"}, "Status": "Enabled"}
         rules.append({**about, "ID": own, "Expiration": {"Days": retention_days}})
@@ -165,26 +165,28 @@ def _age(client: Any, where: Place, keep_versions_days: int, retention_days: int
 def _retentions(client: Any, where: Place) -> list[Mapping[str, Any]]:
     """The rules of this bucket by which objects below some prefix go."""
     try:
-        held = client.get_bucket_lifecycle_configuration(Bucket=where.bucket)["Rules"]
+        rules = client.get_bucket_lifecycle_configuration(Bucket=where.bucket)["Rules"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchLifecycleConfiguration":
             raise
         return []
-    return [rule for rule in held if str(rule.get("ID", "")).startswith(_EXPIRES)]
+    return [rule for rule in rules if str(rule.get("ID", "")).startswith(_EXPIRES)]
 
 
 def _keep_versions(client: Any, where: Place) -> None:
     client.put_bucket_versioning(Bucket=where.bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
-def _guard(client: Any, where: Place, rules: list[Rule]) -> None:
-    held: list[dict[str, Any]] = []
+def _set_policy(client: Any, where: Place, rules: list[Rule]) -> None:
+    present: list[dict[str, Any]] = []
     try:
-        held = json.loads(client.get_bucket_policy(Bucket=where.bucket)["Policy"])["Statement"]
+        present = json.loads(client.get_bucket_policy(Bucket=where.bucket)["Policy"])["Statement"]
     except ClientError as error:
         if error.response["Error"]["Code"] not in _GONE:
             raise
-    others = [entry for entry in held if not str(entry.get("Sid", "")).startswith(_mark(where))]
+    others = [
+        entry for entry in present if not str(entry.get("Sid", "")).startswith(_prefix_id(where))
+    ]
     policy = {"Version": "2012-10-17", "Statement": others + statements(where, rules)}
     client.put_bucket_policy(Bucket=where.bucket, Policy=json.dumps(policy))
 
@@ -193,11 +195,12 @@ def _arn(user: str) -> str:
     return user if user.startswith("arn:") else f"arn:aws:iam:::user/{user}"  # Ceph's own form
 
 
-def _mark(where: Place) -> str:
+def _prefix_id(where: Place) -> str:
+    """Begins the names of rules and statements that are about this prefix."""
     return f"neuro{sha256(where.prefix.encode()).hexdigest()[:8]}"
 
 
-def _said(error: ClientError | BotoCoreError) -> str:
+def _reason(error: ClientError | BotoCoreError) -> str:
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
         return f"{error.response['Error'].get('Code', '')} {status}".strip()

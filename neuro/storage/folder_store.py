@@ -86,11 +86,6 @@ class FolderStore(Store):
         """See Store."""
         (self.folder / key).unlink(missing_ok=True)
 
-    def delete_all(self, keys: Iterable[str]) -> None:
-        """See Store."""
-        for key in keys:
-            self.delete(key)
-
     def delete_folder(self, folder: str) -> None:
         """See Store."""
         shutil.rmtree(self.folder / folder, ignore_errors=True)

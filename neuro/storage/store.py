@@ -77,9 +77,10 @@ class Store(ABC):
     def delete(self, key: str) -> None:
         """Remove a file; harmless where there is none. Raises StorageError if it is refused."""
 
-    @abstractmethod
     def delete_all(self, keys: Iterable[str]) -> None:
         """Remove many files, in no order."""
+        for key in keys:
+            self.delete(key)
 
     @abstractmethod
     def delete_folder(self, folder: str) -> None:
