@@ -195,7 +195,7 @@ def branch_list(problem: Problem = "brain", lake: LakeUri = None, as_json: Json 
     where, dataset, rows = release_data.open_lake(lake), problems.load(problem).dataset, []
     for name in branches.names(where, dataset):
         base, head = "", "half removed; drop it again"
-        if (dataset, name) not in branches.going(where):
+        if (dataset, name) not in branches.half_removed(where):
             found = branches.find(where, dataset, name)
             base, head = found.base.name, found.head.name
         rows.append({"branch": name, "base": base, "head": head})

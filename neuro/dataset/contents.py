@@ -18,7 +18,7 @@ _SAMPLE_COLUMNS += ["run_id", "source", "metadata"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
+class DatasetContents:
     """What a dataset has already: its samples in sample_id order, labels and thumbnails."""
 
     members: Sequence[Member]
@@ -41,7 +41,7 @@ class Held:
 
 def read(
     lake: Lake, dataset: str, branch: Branch | None = None, left_out: LeftOut | None = None
-) -> Held:
+) -> DatasetContents:
     """What a dataset's tables hold, with a run's branch or without, less what is left out."""
     where, hidden = f"dataset = {quoted(dataset)}", left_out or LeftOut()
 
@@ -57,7 +57,7 @@ def read(
     images = read_table("images", ["sha256", "thumbnail", "mode", "width", "height"])
     thumbnails = _by_sample(images, "thumbnail")
     rows = samples.drop_columns(["source", "metadata"]).to_pylist()
-    return Held(
+    return DatasetContents(
         members=[
             Member(
                 sample_id=row["sha256"],

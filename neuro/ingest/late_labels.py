@@ -50,7 +50,7 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
     branch = Branch(lake, run_id)
     rows = labels.new_rows(
         lake,
-        labels.Said(
+        labels.NewLabels(
             dataset=problem.dataset,
             labels=said,
             who=who,

@@ -18,7 +18,7 @@ from neuro.ingest.pipeline import Staged
 from neuro.ingest.triage import SortedFiles
 from neuro.ingest.vet_new import IngestRun, NewImage
 from neuro.lake import branches, releases
-from neuro.lake.branches import Line
+from neuro.lake.branches import UserBranch
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.releases import Release
 from neuro.lake.schema import SCHEMAS
@@ -47,7 +47,7 @@ def publish(lake: Lake, problem: Problem, name: str, now: datetime) -> Release:
     StaleError if main moved in a way that contradicts the branch, AuditError if the result would
     not be sound; then the branch stays and main is as it was.
     """
-    published = branches.became(lake, problem.dataset, name)
+    published = branches.published_as(lake, problem.dataset, name)
     if published is not None:  # a crash left the removal to do
         branches.drop(lake, problem.dataset, name)
         return published
@@ -60,7 +60,7 @@ def publish(lake: Lake, problem: Problem, name: str, now: datetime) -> Release:
     return release
 
 
-def _merge(lake: Lake, problem: Problem, line: Line, now: datetime) -> Release:
+def _merge(lake: Lake, problem: Problem, line: UserBranch, now: datetime) -> Release:
     """Stage what the user's branch adds to main as one run, audit it, and publish a release."""
     key = f"branch/{problem.dataset}/{line.head.name}"
     run_id = hashlib.sha256(key.encode()).hexdigest()[:16]
@@ -89,7 +89,7 @@ def _merge(lake: Lake, problem: Problem, line: Line, now: datetime) -> Release:
     return pipeline.publish(staged, pipeline.audit_branch(staged))
 
 
-def _run(problem: Problem, line: Line, now: datetime) -> IngestRun:
+def _run(problem: Problem, line: UserBranch, now: datetime) -> IngestRun:
     """A run without files of its own: its images were vetted when they came to the branch."""
     return IngestRun(
         problem=problem,
@@ -138,7 +138,7 @@ def _changed_labels(samples: _Samples, name: str) -> dict[str, str]:
     return changed
 
 
-def _new_sample_rows(lake: Lake, line: Line, samples: _Samples) -> list[Row]:
+def _new_sample_rows(lake: Lake, line: UserBranch, samples: _Samples) -> list[Row]:
     """Sample rows that main's table lacks. Raises StaleError where it has another place for one."""
     dataset = line.base.dataset
     on_main = _by_digest(_rows(lake, "samples", dataset))
@@ -159,7 +159,7 @@ def _new_sample_rows(lake: Lake, line: Line, samples: _Samples) -> list[Row]:
     return new_rows
 
 
-def _check_twins(lake: Lake, line: Line, problem: Problem) -> None:
+def _check_twins(lake: Lake, line: UserBranch, problem: Problem) -> None:
     """Raise StaleError if samples new on main and new on the branch make a group of two splits.
 
     They were placed without knowing of one another. Two are of one group if they are twins, or have
@@ -184,7 +184,11 @@ def _check_twins(lake: Lake, line: Line, problem: Problem) -> None:
 
 
 def _twins(
-    lake: Lake, line: Line, only_main: Sequence[Row], only_branch: Sequence[Row], cosine: float
+    lake: Lake,
+    line: UserBranch,
+    only_main: Sequence[Row],
+    only_branch: Sequence[Row],
+    cosine: float,
 ) -> list[tuple[Row, Row]]:
     """Rows of main and of the branch whose pictures are twins."""
     thumbnails = [*_thumbnails(lake, only_main), *_thumbnails(line.lake, only_branch)]
@@ -211,7 +215,7 @@ def _thumbnails(lake: Lake, rows: Sequence[Row]) -> list[bytes]:
     return [small[str(row["sha256"])] for row in rows]
 
 
-def _stage_images(branch: Branch, line: Line, new_samples: Sequence[Row]) -> None:
+def _stage_images(branch: Branch, line: UserBranch, new_samples: Sequence[Row]) -> None:
     """Write the images of new samples that main's table lacks."""
     if not new_samples:
         return
@@ -222,7 +226,9 @@ def _stage_images(branch: Branch, line: Line, new_samples: Sequence[Row]) -> Non
     branch.append("images", _as_run(missing, branch.run_id))
 
 
-def _new_label_rows(lake: Lake, line: Line, labels: Mapping[str, str], run_id: str) -> pa.Table:
+def _new_label_rows(
+    lake: Lake, line: UserBranch, labels: Mapping[str, str], run_id: str
+) -> pa.Table:
     """The newest row of each changed label, numbered after those that main has of the sample.
 
     Samples that this run has labelled already, before it was cut short, are left out.

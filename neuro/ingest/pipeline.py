@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neuro.dataset import contents
-from neuro.dataset.contents import Held
+from neuro.dataset.contents import DatasetContents
 from neuro.duplicates import near_duplicates
 from neuro.duplicates.near_duplicates import NOBODY, Newcomers
 from neuro.errors import AuditError, NeuroError
@@ -146,7 +146,9 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
     return inspect(held, problem, staged.twins).as_dict()
 
 
-def inspect(held: Held, problem: Problem, twins: Newcomers = NOBODY) -> passports.Passport:
+def inspect(
+    held: DatasetContents, problem: Problem, twins: Newcomers = NOBODY
+) -> passports.Passport:
     """The passport of everything a dataset holds. twins: those of the images that came last."""
     vectors = near_duplicates.vectors(held.thumbnails)
     side = thumbnail.THUMBNAIL_PX
@@ -225,7 +227,10 @@ def receipt(staged: Staged, release: Release) -> dict[str, Any]:
 
 
 def _pixel_digests(
-    branch: Branch, files: Sequence[DeliveredFile], held: Held, new: Mapping[str, NewImage]
+    branch: Branch,
+    files: Sequence[DeliveredFile],
+    held: DatasetContents,
+    new: Mapping[str, NewImage],
 ) -> dict[str, str]:
     """Digest of the pixels of those samples that may show one picture under two labels."""
     thumbnails = {
@@ -261,7 +266,7 @@ def _decided_labels(
 
 
 def _twins(
-    problem: Problem, files: SortedFiles, held: Held, new_images: Mapping[str, NewImage]
+    problem: Problem, files: SortedFiles, held: DatasetContents, new_images: Mapping[str, NewImage]
 ) -> Newcomers:
     """The twins of each accepted image, among all that the dataset has and the other ones."""
     accepted = [file.sha256 for file in files.accepted]
@@ -275,7 +280,7 @@ def _twins(
     return Newcomers(ids=ids, first=len(held.members), pairs=pairs)
 
 
-def _places(files: SortedFiles, held: Held, twins: Newcomers) -> dict[str, Assigned]:
+def _places(files: SortedFiles, held: DatasetContents, twins: Newcomers) -> dict[str, Assigned]:
     """Group and split of each accepted image."""
     members = [
         Member(sample_id=file.sha256, label=file.item.label, group_key=file.item.group_key)

@@ -52,7 +52,7 @@ def write_labels(
     of_new = {file.sha256: file.item.label for file in files.accepted if file.item.label}
     rows = labels.new_rows(
         branch.lake,
-        labels.Said(
+        labels.NewLabels(
             dataset=run.problem.dataset,
             labels={**of_new, **files.first_labels, **decided},
             who=run.who,

@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class UserBranch:
     """A user's branch of a dataset. lake: the view from it. base: main's release it began with."""
 
     name: str
@@ -29,7 +29,7 @@ class Line:
         return [release for release in chain if release.branch == self.name]
 
 
-def create(lake: Lake, dataset: str, name: str) -> Line:
+def create(lake: Lake, dataset: str, name: str) -> UserBranch:
     """Begin a branch at main's current release; again, before anything is on it: the same.
 
     Raises ConfigError for a name that cannot be one or is taken.
@@ -58,17 +58,17 @@ def names(lake: Lake, dataset: str) -> list[str]:
     return sorted(key.removeprefix(start) for key in config if key.startswith(start))
 
 
-def find(lake: Lake, dataset: str, name: str) -> Line:
+def find(lake: Lake, dataset: str, name: str) -> UserBranch:
     """A branch by name. Raises UnknownNameError, StaleError for one whose removal was cut short."""
     _require(lake, dataset, name)
-    if (dataset, name) in going(lake):
+    if (dataset, name) in half_removed(lake):
         raise StaleError(
             f"branch {name} of {dataset} is being removed, or its removal was cut short; "
             f"`neuro branch drop {name}` completes it"
         )
     view = lake.on(branch_names.user_branch(dataset, name))
     base = lake.open("releases").config()[_base_key(dataset, name)]
-    return Line(
+    return UserBranch(
         name=name,
         lake=view,
         base=releases.known(lake, dataset)[base],
@@ -76,7 +76,7 @@ def find(lake: Lake, dataset: str, name: str) -> Line:
     )
 
 
-def going(lake: Lake) -> dict[tuple[str, str], str]:
+def half_removed(lake: Lake) -> dict[tuple[str, str], str]:
     """By dataset and name of a branch whose removal has begun: what it was published as."""
     found: dict[tuple[str, str], str] = {}
     config = lake.open("releases").config() if lake.has("releases") else {}
@@ -88,9 +88,9 @@ def going(lake: Lake) -> dict[tuple[str, str], str]:
     return found
 
 
-def became(lake: Lake, dataset: str, name: str) -> Release | None:
+def published_as(lake: Lake, dataset: str, name: str) -> Release | None:
     """The release that a branch was published as, where its removal was cut short after that."""
-    made = going(lake).get((dataset, name))
+    made = half_removed(lake).get((dataset, name))
     return releases.known(lake, dataset).get(made) if made else None
 
 
@@ -101,7 +101,7 @@ def drop(lake: Lake, dataset: str, name: str, as_release: str = "") -> None:
     a removal that was cut short can be repeated, and nobody reads what is left meanwhile.
     """
     _require(lake, dataset, name)
-    if (dataset, name) not in going(lake):
+    if (dataset, name) not in half_removed(lake):
         marks.put(lake, _going_key(dataset, name), as_release or "dropped")
     lake.insist(f"drop branch {name}", lambda: _end(lake, dataset, name))
 
@@ -134,7 +134,7 @@ def _end(lake: Lake, dataset: str, name: str) -> None:
 
 def complete_drops(lake: Lake) -> None:
     """Finish every removal that was cut short."""
-    for dataset, name in going(lake):
+    for dataset, name in half_removed(lake):
         drop(lake, dataset, name)
 
 

@@ -111,7 +111,7 @@ class Digest:
                 self._update_unsorted(rows)
                 return
             last = lines[-1].as_py()
-            sha.update(_joined(lines))
+            sha.update(digest_partitions.joined(lines))
         self._sha = sha
 
     def hexdigest(self) -> str:
@@ -193,12 +193,6 @@ def _lines(rows: pa.Table) -> Iterator[pa.Array]:
                 *columns, ",", null_handling="replace", null_replacement="None"
             )
             yield pc.cast(pc.binary_join_element_wise(lines, "\n", ""), pa.binary())
-
-
-def _joined(lines: pa.Array) -> pa.Buffer:
-    """All lines as one text, one after the other."""
-    whole = pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines)
-    return pc.binary_join(whole, b"")[0].as_buffer()
 
 
 def _strings(column: pa.ChunkedArray) -> list[str]:

@@ -83,17 +83,45 @@ class Partitions:
     def _numbers(self, digests: pa.Array) -> NDArray[np.uint8]:
         """The partition of each digest."""
         first = pc.binary_slice(pc.cast(digests, pa.binary()), 0, 2)
-        # The comma that follows a digest in its line, for one that is shorter than two bytes.
-        lines = pc.binary_join_element_wise(first, b",,", b"")
-        beginnings = pc.cast(pc.binary_slice(lines, 0, 2), pa.binary(2))
-        values = beginnings.view(pa.uint16()).to_numpy().byteswap()  # as a big-endian number
+        if pc.any(pc.less(pc.binary_length(first), 2)).as_py():
+            # In its line, a digest shorter than two bytes is followed by a comma.
+            lines = pc.binary_join_element_wise(first, b",,", b"")
+            first = pc.binary_slice(lines, 0, 2)
+        beginnings = pc.cast(first, pa.binary(2)).view(pa.uint16())
+        values = beginnings.to_numpy().byteswap()  # as a big-endian number
         numbers: NDArray[np.int64] = np.searchsorted(self._bounds, values, side="right")
         return numbers.astype(np.uint8)
 
 
 def in_order(rows: pa.Table) -> pa.Table:
-    """Rows by the bytes of their sha256, equal ones as they came."""
+    """Rows by the bytes of their sha256, equal ones as they came.
+
+    By the first 64 bits of the digests as numbers, which takes half the time; as text where they
+    are no digests, or where that does not decide.
+    """
+    bits = _first_bits(rows["sha256"].combine_chunks())
+    if bits is not None:
+        ordered = rows.take(pa.array(np.argsort(bits)))
+        digests = ordered["sha256"].combine_chunks()
+        if pc.all(pc.less(digests[:-1], digests[1:])).as_py():
+            return ordered
     return rows.sort_by("sha256")
+
+
+def joined(texts: pa.Array) -> pa.Buffer:
+    """All binary values as one text, one after the other."""
+    whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
+    return pc.binary_join(whole, b"")[0].as_buffer()
+
+
+def _first_bits(digests: pa.Array) -> NDArray[np.uint64] | None:
+    """The first 64 bits of each, in hexadecimal 16 digits; None where some are no digests."""
+    beginnings = joined(pc.binary_slice(pc.cast(digests, pa.binary()), 0, 16))
+    try:
+        raw = bytes.fromhex(str(beginnings, "ascii"))
+    except ValueError:  # no hexadecimal digits
+        return None
+    return np.frombuffer(raw, ">u8").astype(np.uint64) if len(raw) == 8 * len(digests) else None
 
 
 def _larger(scan: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

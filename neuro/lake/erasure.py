@@ -38,7 +38,9 @@ class Payload:
 
 def views(lake: Lake) -> list[Lake]:
     """The lake as every user's branch sees it, and last as main does; no half-removed branch."""
-    gone = {branch_names.user_branch(dataset, name) for dataset, name in branches.going(lake)}
+    gone = {
+        branch_names.user_branch(dataset, name) for dataset, name in branches.half_removed(lake)
+    }
     mine = [
         name
         for name in lake.branches("samples")

@@ -13,7 +13,7 @@ from neuro.lake.schema import SCHEMAS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class NewLabels:
     """Labels that one run brings. labels: sample_id -> source label; who: a person or "source"."""
 
     dataset: str
@@ -24,7 +24,7 @@ class Said:
     is_reviewed: bool = False
 
 
-def new_rows(lake: Lake, said: Said, left_out: LeftOut | None = None) -> pa.Table:
+def new_rows(lake: Lake, given: NewLabels, left_out: LeftOut | None = None) -> pa.Table:
     """The rows to append: the next sequence of each sample whose newest label differs.
 
     left_out: rows that count for nothing but their sequence number. A run that is repeated adds
@@ -32,25 +32,25 @@ def new_rows(lake: Lake, said: Said, left_out: LeftOut | None = None) -> pa.Tabl
     """
     hidden = left_out or LeftOut()
     columns = ["sha256", "sequence", "label", "run_id"]
-    held = lake.read("labels", columns=columns, where=f"dataset = {quoted(said.dataset)}")
+    held = lake.read("labels", columns=columns, where=f"dataset = {quoted(given.dataset)}")
     shown = content_hash.newest(hidden.shown_labels(held))
     newest = dict(zip(shown["sha256"].to_pylist(), shown["label"].to_pylist(), strict=True))
     rows = held.sort_by("sequence").to_pylist()
     last = {row["sha256"]: row["sequence"] for row in rows}
-    done = {row["sha256"] for row in rows if row["run_id"] == said.run_id}
+    done = {row["sha256"] for row in rows if row["run_id"] == given.run_id}
     return pa.Table.from_pylist(
         [
             {
-                "dataset": said.dataset,
+                "dataset": given.dataset,
                 "sha256": sample_id,
                 "sequence": last.get(sample_id, -1) + 1,
                 "label": label,
-                "who": said.who,
-                "labelled_at": said.at,
-                "is_reviewed": said.is_reviewed,
-                "run_id": said.run_id,
+                "who": given.who,
+                "labelled_at": given.at,
+                "is_reviewed": given.is_reviewed,
+                "run_id": given.run_id,
             }
-            for sample_id, label in said.labels.items()
+            for sample_id, label in given.labels.items()
             if sample_id not in done and newest.get(sample_id) != label
         ],
         SCHEMAS["labels"],

@@ -12,7 +12,7 @@ from neuro.errors import ConfigError, StaleError, UnknownNameError
 from neuro.images import sanitize
 from neuro.ingest import late_labels, merge_branch
 from neuro.lake import branches, images, marks, releases
-from neuro.lake.branches import Line
+from neuro.lake.branches import UserBranch
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.lake.schema import BRANCHED
@@ -31,7 +31,7 @@ def base(lake: Lake, ingest: Ingest, deliver: Deliver, png: Png) -> Release:
 
 
 @pytest.fixture
-def mine(lake: Lake, base: Release) -> Line:
+def mine(lake: Lake, base: Release) -> UserBranch:
     return branches.create(lake, "brain", "mine")
 
 
@@ -56,7 +56,7 @@ def labels_of(lake: Lake) -> dict[str, str]:
 
 
 def test_what_a_branch_takes_in_is_seen_there_alone(
-    lake: Lake, mine: Line, ingest: Ingest, folder: Path, brain: Problem, tmp_path: Path
+    lake: Lake, mine: UserBranch, ingest: Ingest, folder: Path, brain: Problem, tmp_path: Path
 ) -> None:
     before = everything(lake)
     release = ingest(mine.lake, folder)
@@ -67,7 +67,7 @@ def test_what_a_branch_takes_in_is_seen_there_alone(
 
 
 def test_a_release_of_a_branch_is_read_by_its_name(
-    lake: Lake, mine: Line, ingest: Ingest, folder: Path
+    lake: Lake, mine: UserBranch, ingest: Ingest, folder: Path
 ) -> None:
     made = ingest(mine.lake, folder)
     found = releases.find(lake, "brain", made.name)
@@ -78,7 +78,7 @@ def test_a_release_of_a_branch_is_read_by_its_name(
 
 
 def test_a_published_branch_is_a_release_of_the_same_content(
-    lake: Lake, mine: Line, ingest: Ingest, folder: Path, brain: Problem, tmp_path: Path
+    lake: Lake, mine: UserBranch, ingest: Ingest, folder: Path, brain: Problem, tmp_path: Path
 ) -> None:
     ingest(mine.lake, folder)
     made = relabel(mine.lake, brain, tmp_path / "l.csv", "glioma/0.png,pituitary,Dr. A")
@@ -90,7 +90,13 @@ def test_a_published_branch_is_a_release_of_the_same_content(
 
 
 def test_what_main_took_in_meanwhile_stays_beside_the_branch(
-    lake: Lake, mine: Line, ingest: Ingest, folder: Path, deliver: Deliver, png: Png, brain: Problem
+    lake: Lake,
+    mine: UserBranch,
+    ingest: Ingest,
+    folder: Path,
+    deliver: Deliver,
+    png: Png,
+    brain: Problem,
 ) -> None:
     ingest(mine.lake, folder)
     ingest(lake, deliver("three", {"pituitary/9.png": png(9)}))
@@ -98,7 +104,7 @@ def test_what_main_took_in_meanwhile_stays_beside_the_branch(
 
 
 def test_the_same_delivery_on_both_is_in_the_release_once(
-    lake: Lake, mine: Line, ingest: Ingest, folder: Path, brain: Problem
+    lake: Lake, mine: UserBranch, ingest: Ingest, folder: Path, brain: Problem
 ) -> None:
     ingest(mine.lake, folder)
     on_main = ingest(lake, folder)
@@ -106,7 +112,7 @@ def test_the_same_delivery_on_both_is_in_the_release_once(
 
 
 def test_a_label_that_main_gave_otherwise_meanwhile_is_no_silent_loss(
-    lake: Lake, mine: Line, brain: Problem, tmp_path: Path
+    lake: Lake, mine: UserBranch, brain: Problem, tmp_path: Path
 ) -> None:
     relabel(mine.lake, brain, tmp_path / "a.csv", "glioma/0.png,pituitary,Dr. A")
     relabel(lake, brain, tmp_path / "b.csv", "glioma/0.png,meningioma,Dr. B")
@@ -118,7 +124,7 @@ def test_a_label_that_main_gave_otherwise_meanwhile_is_no_silent_loss(
 
 
 def test_a_picture_whose_twin_came_to_main_in_another_split_is_not_published(
-    lake: Lake, mine: Line, ingest: Ingest, deliver: Deliver, png: Png, brain: Problem
+    lake: Lake, mine: UserBranch, ingest: Ingest, deliver: Deliver, png: Png, brain: Problem
 ) -> None:
     ingest(mine.lake, deliver("here", {f"{n}.png": png(n) for n in range(20, 40)}))
     placed = {
@@ -180,7 +186,7 @@ class Dying(Lake):
 @pytest.mark.parametrize("table", ["images", "labels", "samples", "releases", "quarantine"])
 def test_a_publication_cut_short_shows_nothing_and_is_completed_by_the_same_command(
     lake: Lake,
-    mine: Line,
+    mine: UserBranch,
     ingest: Ingest,
     folder: Path,
     brain: Problem,
@@ -237,7 +243,7 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[None]:
 @pytest.mark.parametrize("number", [3, 6, 8, 10])  # 0 to 2 are those of the run that merges
 def test_a_publication_cut_short_in_the_removal_is_completed_by_the_same_command(
     lake: Lake,
-    mine: Line,
+    mine: UserBranch,
     ingest: Ingest,
     folder: Path,
     brain: Problem,
@@ -249,12 +255,12 @@ def test_a_publication_cut_short_in_the_removal_is_completed_by_the_same_command
         merge_branch.publish(lake, brain, "mine", NOW)
     made = merge_branch.publish(lake, brain, "mine", NOW)
     assert (made.name, made.n) == (releases.find(lake, "brain").name, 7)
-    assert (branches.names(lake, "brain"), branches.going(lake)) == ([], {})
+    assert (branches.names(lake, "brain"), branches.half_removed(lake)) == ([], {})
     assert all(lake.branches(table) == [] for table in BRANCHED)
 
 
 def test_a_branch_that_is_half_removed_is_named_and_not_read(
-    lake: Lake, mine: Line, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, mine: UserBranch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(CrashError), crash_at(patch, 2):
         branches.drop(lake, "brain", "mine")
@@ -265,7 +271,7 @@ def test_a_branch_that_is_half_removed_is_named_and_not_read(
 
 
 def test_dropping_leaves_nothing_of_a_branch(
-    lake: Lake, mine: Line, ingest: Ingest, folder: Path
+    lake: Lake, mine: UserBranch, ingest: Ingest, folder: Path
 ) -> None:
     made = ingest(mine.lake, folder)
     branches.drop(lake, "brain", "mine")
@@ -276,7 +282,7 @@ def test_dropping_leaves_nothing_of_a_branch(
 
 
 def test_a_branch_begun_twice_is_one_until_something_is_on_it(
-    lake: Lake, mine: Line, ingest: Ingest, folder: Path
+    lake: Lake, mine: UserBranch, ingest: Ingest, folder: Path
 ) -> None:
     assert branches.create(lake, "brain", "mine").base == mine.base
     ingest(mine.lake, folder)
@@ -295,6 +301,6 @@ def test_an_unknown_branch_names_the_remedy(lake: Lake, base: Release, brain: Pr
         merge_branch.publish(lake, brain, "mine", NOW)
 
 
-def test_an_empty_branch_is_not_published(lake: Lake, mine: Line, brain: Problem) -> None:
+def test_an_empty_branch_is_not_published(lake: Lake, mine: UserBranch, brain: Problem) -> None:
     with pytest.raises(ConfigError, match="holds nothing to publish"):
         merge_branch.publish(lake, brain, "mine", NOW)
