@@ -13,7 +13,7 @@ from bench import ingest
 from neuro.duplicates import near_duplicates
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.evaluation import metrics
-from neuro.lake import sample_columns
+from neuro.lake import images
 from neuro.lake.lake import Lake
 from neuro.models import package
 from neuro.prediction import predict
@@ -74,5 +74,5 @@ def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
 
 def _looks(loaded: Loaded) -> Vectors:
     ids = loaded.frames.sample_ids.tolist()
-    small = sample_columns.thumbnails(loaded.lake, loaded.release, ids)
-    return near_duplicates.vectors([small[name] for name in ids])
+    small = images.thumbnails(loaded.lake, loaded.release, ids)
+    return near_duplicates.vectors([bytes(row) for row in small])

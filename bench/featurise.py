@@ -5,7 +5,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -38,14 +37,6 @@ BATCH = 64  # of the loop
 Vectors = Mapping[str, NDArray[Any]]  # by sample_id
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
-    """A release in its lake."""
-
-    lake: Lake
-    release: Release
-
-
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench featurise", description=__doc__)
     parser.add_argument("--files", type=int, default=1000)
@@ -63,13 +54,15 @@ def main(argv: list[str]) -> None:
         lake = Lake(str(Path(scratch) / "lake"))
         question = problem.parse(ingest.PROBLEM, where="bench")
         ingest.whole(lake, question, folder, cores)
-        held = Held(lake=lake, release=releases.find(lake, question.dataset))
-        ids = sorted(sample.sample_id for sample in releases.samples(lake, held.release))
+        release = releases.find(lake, question.dataset)
+        ids = sorted(sample.sample_id for sample in releases.samples(lake, release))
         print(f"{len(ids)} real images, {options.model} of a random start, {cores} cores\n")
-        _measure(held, ids, folder, options)
+        _measure(lake, release, ids, folder, options)
 
 
-def _measure(held: Held, ids: list[str], folder: Path, options: argparse.Namespace) -> None:
+def _measure(
+    lake: Lake, release: Release, ids: list[str], folder: Path, options: argparse.Namespace
+) -> None:
     made = backbone.extractor(options.model)
     calls: dict[str, Callable[[], Vectors]] = {
         "torchvision loop": _loop(made, folder, options.model)
@@ -77,7 +70,7 @@ def _measure(held: Held, ids: list[str], folder: Path, options: argparse.Namespa
     usable = PRECISIONS if embedding.fastest() == "bf16" else ("f32",)
     for precision in usable:
         encoder = embedding.backbone(options.model, precision=precision)
-        calls[f"neuro, {precision}"] = _ours(encoder, held, ids)
+        calls[f"neuro, {precision}"] = _ours(lake, release, encoder, ids)
     found: dict[str, Vectors] = {}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     first: dict[str, float] = {}
@@ -119,9 +112,9 @@ def _report(
     )
 
 
-def _ours(encoder: Backbone, held: Held, ids: list[str]) -> Callable[[], Vectors]:
+def _ours(lake: Lake, release: Release, encoder: Backbone, ids: list[str]) -> Callable[[], Vectors]:
     """Read from the lake, digests checked, as `neuro featurize --local` does."""
-    return lambda: shards.encode(held, encoder, ids)
+    return lambda: shards.encode(lake, release, encoder, ids)
 
 
 def _loop(made: Extractor, folder: Path, name: str) -> Callable[[], Vectors]:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from neuro.images import sandbox
 from neuro.ingest import delivery, pipeline
-from neuro.ingest.vet_new import Run
+from neuro.ingest.vet_new import IngestRun
 from neuro.lake.lake import Lake
 from neuro.problems import problem
 from neuro.problems.problem import Problem
@@ -127,7 +127,7 @@ def whole(lake: Lake, question: Problem, folder: Path, workers: int) -> str:
     marks = [perf_counter()]
     found = delivery.read(folder, question)
     config = sandbox.VetConfig(workers=workers)
-    run = Run(
+    run = IngestRun(
         problem=question,
         delivery=found,
         check=lambda paths: sandbox.check_files(paths, config),

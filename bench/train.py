@@ -1,6 +1,7 @@
 """Training from cached frames, beside a torchvision loop, timm's train.py, and no data path."""
 
 import argparse
+import math
 import os
 import shutil
 import tempfile
@@ -24,9 +25,9 @@ from neuro.lake import images
 from neuro.lake.lake import Lake
 from neuro.models import backbone
 from neuro.problems import problem
+from neuro.training import profiling
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
-from neuro.training.profiling import InMemory
 from neuro.training.trainer import Trainer
 from tasks.load import release_data
 from tasks.load.release_data import Loaded
@@ -79,11 +80,19 @@ def main(argv: list[str]) -> None:
 def _measure(loaded: Loaded, folder: Path, options: argparse.Namespace) -> None:
     config = TrainConfig(model=options.model, epochs=1 + options.rounds, batch_size=options.batch)
     machine = Machine(device=options.device)
-    calls = {
+    calls: dict[str, Callable[[], float]] = {
         LOOP: _loop(loaded, folder, options),
         **_scripts(timm_script.find(options.peers), folder, options),
         OURS: _ours(Trainer(loaded.frames, loaded.problem, config, fabric=machine.fabric())),
-        MEMORY: _ours(InMemory(loaded.frames, loaded.problem, config, fabric=machine.fabric())),
+        MEMORY: partial(
+            profiling.limit,
+            loaded.frames,
+            loaded.problem,
+            config,
+            machine,
+            n_steps=len(loaded.frames.labelled("train")) // options.batch,
+            at_most_s=math.inf,
+        ),
     }
     rates: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(1 + options.rounds):  # the first of each warms up

@@ -14,7 +14,8 @@ from time import perf_counter
 from bench import ingest
 from neuro.lake.lake import Lake
 from neuro.problems import problem
-from neuro.storage import bucket_setup, location, objects
+from neuro.storage import bucket_setup, location
+from neuro.storage.bucket_store import BucketStore
 from tests.s3 import server as ceph
 
 THREADS = 16
@@ -65,7 +66,7 @@ def _measure(endpoint: str, folder: Path, files: list[Path], rounds: int) -> Non
         times.setdefault(name, []).append(perf_counter() - started)
 
     for number in range(rounds):
-        place = location.place(f"s3://neuro-bench-{os.getpid()}/{number}", endpoint)
+        place = location.parse(f"s3://neuro-bench-{os.getpid()}/{number}", endpoint)
         bucket_setup.create(place, [])
         lake = Lake(f"{place.uri}/lake", endpoint)
         timed("boto3 upload_file", partial(_upload, place, folder, files))
@@ -92,10 +93,7 @@ def _upload(place: location.Place, folder: Path, files: list[Path]) -> str:
 
 def _empty(place: location.Place) -> None:
     """The store lies in memory; what a round left would be in the next one's way."""
-    held = objects.Objects(place)
-    with ThreadPoolExecutor(THREADS) as pool:
-        for _ in pool.map(held.delete, [entry.key for entry in held.list()]):
-            pass
+    BucketStore(place).delete_folder("")
 
 
 @contextmanager

@@ -80,12 +80,12 @@ def _with_endpoint(verb: Callable[..., Any]) -> Callable[..., Any]:
         remember(endpoint)
         return verb(*args, **kwargs)
 
-    asked = inspect.signature(verb)
+    signature = inspect.signature(verb)
     option = inspect.Parameter(
         "endpoint", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Endpoint
     )
-    named = [*asked.parameters.values(), option]
-    run.__signature__ = asked.replace(parameters=named)  # type: ignore[attr-defined]
+    parameters = [*signature.parameters.values(), option]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {**verb.__annotations__, "endpoint": Endpoint}
     return run
 
@@ -114,7 +114,7 @@ def call(flow: str, *, is_local: bool, **parameters: Any) -> Any:
     )
     loaded = _load(flow)
     urls = [url for url in (here.prefect_api_url, here.mlflow_tracking_uri) if url]
-    with server_watch.held(urls, lambda: _report_lost(here)), only_results_on_stdout():
+    with server_watch.end_without(urls, lambda: _report_lost(here)), only_results_on_stdout():
         return loaded(**parameters)
 
 
@@ -161,8 +161,8 @@ def _brief(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     Every verb takes the beginning of a digest; --json gives all of it.
     """
-    told = [name for name in (rows[0] if rows else ()) if any(row[name] != "" for row in rows)]
-    return [{name: _short(row[name]) for name in told} for row in rows]
+    filled = [name for name in (rows[0] if rows else ()) if any(row[name] != "" for row in rows)]
+    return [{name: _short(row[name]) for name in filled} for row in rows]
 
 
 def _short(value: Any) -> Any:
@@ -181,6 +181,11 @@ def table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
 def say(message: str) -> None:
     """A line of progress."""
     err.print(message)
+
+
+def address(place: object) -> None:
+    """A line that is never broken: an address or a path, to be clicked or copied."""
+    err.print(f"  {place}", soft_wrap=True)
 
 
 def fail(message: str, code: int) -> None:
@@ -218,6 +223,6 @@ def _plain(value: Any) -> str:
 
 def _row(value: Any) -> str:
     if isinstance(value, Mapping):
-        told = {key: inner for key, inner in value.items() if inner != ""}
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in told.items())
+        filled = {key: inner for key, inner in value.items() if inner != ""}
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in filled.items())
     return _plain(value)

@@ -10,12 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect.plugins import HookContext, SetupResult, register_hook
 
 from tasks.runtime import settings
 
 VERBS_WITH_A_NAME = {"run", "inspect", "delete"}
-ELSEWHERE = "-gpu"  # a flow's second deployment, for the pool of that name
+GPU = "-gpu"  # ends the name of a flow's second deployment, for the pool of that name
+NO_GPU_WORKER = (
+    "the server knows no deployment {name}: it is made when the first GPU worker starts. On the "
+    "machine with the GPU: neuro worker --pool gpu (docs/gpu.md)"
+)
 STACK_KEYS = ("prefect_api_url", "mlflow_tracking_uri", "home", "lake")
 
 
@@ -24,7 +29,7 @@ def full_name(argv: list[str]) -> list[str]:
     is_named = argv[1:2] == ["deployment"] and len(argv) > 3 and argv[2] in VERBS_WITH_A_NAME
     if not is_named or argv[3].startswith("-") or "/" in argv[3]:
         return argv
-    flow = argv[3].removesuffix(ELSEWHERE)
+    flow = argv[3].removesuffix(GPU)
     return [*argv[:3], f"{flow}/{argv[3]}", *argv[4:]]
 
 
@@ -37,13 +42,29 @@ def missing(environment: Mapping[str, str], stack: Mapping[str, Any]) -> dict[st
     return {name: value for name, value in wanted.items() if name not in environment}
 
 
+def lacks_gpu_worker(argv: list[str], api_url: str | None) -> bool:
+    """Whether a run is asked for of a GPU deployment that the server does not know."""
+    if argv[1:3] != ["deployment", "run"] or not argv[3:4] or not argv[3].endswith(GPU):
+        return False
+    if not api_url:
+        return False
+    try:
+        answer = httpx.get(f"{api_url}/deployments/name/{argv[3]}", timeout=5.0)
+    except httpx.HTTPError:
+        return False  # Prefect says itself that its server is not reached
+    return answer.status_code == httpx.codes.NOT_FOUND
+
+
 @register_hook
 def setup_environment(*, ctx: HookContext) -> SetupResult:
     """Called by Prefect once per process."""
+    added = missing(os.environ, settings.read_stack_file(settings.STACK_FILE))
     if Path(sys.argv[0]).stem == "prefect":
         sys.argv[:] = full_name(sys.argv)
+        if lacks_gpu_worker(sys.argv, (os.environ | added).get("PREFECT_API_URL")):
+            sys.stderr.write(NO_GPU_WORKER.format(name=sys.argv[3]) + "\n")
     for name in settings.LOGGERS:
         # Prefect attaches its handler to these but leaves the root's level, which is WARNING.
         if logging.getLogger(name).level == logging.NOTSET:
             logging.getLogger(name).setLevel(logging.INFO)
-    return SetupResult(env=missing(os.environ, settings.read_stack_file(settings.STACK_FILE)))
+    return SetupResult(env=added)

@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow
 
-from neuro.erasure.erase import Request
+from neuro.erasure.erase import ErasureRequest
 from neuro.problems import problem as problems
 from tasks import erase as steps
 from tasks import redraw_pages
@@ -26,7 +26,7 @@ def erase(
     Prefect keeps these parameters: rather give digests than ids and names. Returns run,
     sample_ids, superseded, current, verified, searched, found, is_proven and what was removed.
     """
-    request = Request(
+    request = ErasureRequest(
         problem=problems.load(problem),
         group=group,
         sample=sample,

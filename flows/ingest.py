@@ -32,13 +32,13 @@ def ingest(
     store = release_data.open_branch(lake, question, branch)
     steps.check_landing(store, landing)
     with steps.opened(question, source) as listing:
-        poll = steps.read(store, question, listing, source)
-        if not poll.fresh.items:
-            return steps.nothing(store, question, poll, started)
-        steps.check_manifest(question, poll.fresh)
-        staged = steps.stage(store, question, poll.fresh, n_verified)
+        scan = steps.read(store, question, listing, source)
+        if not scan.fresh.items:
+            return steps.nothing(store, question, scan, started)
+        manifest = steps.check_manifest(question, scan.fresh)
+        staged = steps.stage(store, question, scan.fresh, manifest, n_verified)
         passport = steps.audit(staged)
         steps.land(staged, landing)
         receipt = steps.publish(staged, passport, started)
-        steps.remember(staged, poll, receipt["release"])
-    return receipt | {"waiting": poll.waiting}
+        steps.remember(staged, scan, receipt["release"])
+    return receipt | {"waiting": scan.waiting}

@@ -28,14 +28,15 @@ def promote(
     Returns decision (promote, keep or inconclusive), its gates with numbers, and the reason.
     """
     question = problems.load(problem)
-    asked = steps.check(models.load(question, model))
-    loaded = release_data.load(release_data.open_lake(lake), asked.asked(question), release)
+    challenger = steps.check(models.load(question, model))
+    store = release_data.open_lake(lake)
+    loaded = release_data.load(store, challenger.asked(question), release)
     featurize.describe(loaded)
     beside = baselines.score(loaded, ("test",))
-    challenger = evaluation.evaluate(loaded, asked, beside=beside)
-    serving = models.champion(question)
-    champion = None
-    if serving:
-        seen = release_data.decoded_for(loaded, serving.asked(question))
-        champion = evaluation.evaluate(seen, serving, beside=beside)
-    return steps.promote(loaded, challenger, champion, retrain.envelope(), cause="by hand")
+    challenger_score = evaluation.evaluate(loaded, challenger, beside=beside)
+    champion, champion_score = models.champion(question), None
+    if champion:
+        decoded = release_data.decoded_for(loaded, champion.asked(question))
+        champion_score = evaluation.evaluate(decoded, champion, beside=beside)
+    envelope = retrain.envelope()
+    return steps.promote(loaded, challenger_score, champion_score, envelope, cause="by hand")

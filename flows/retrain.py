@@ -1,6 +1,5 @@
 """Retrain for a cause: claimed once, inside the envelope, promoted only through the gate."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
@@ -28,10 +27,11 @@ def retrain(
     cause is worked on once, however often it is sent. Returns decision, gates and both models.
     """
     store, question = release_data.open_lake(lake), problems.load(problem)
-    cause = steps.full_cause(cause, datetime.now(UTC))
+    cause = steps.full_cause(cause)
     envelope, champion = steps.envelope(), models.champion(question)
     recipe = config or steps.recipe(store, question, champion)
-    if reason := steps.refusal(store, question, recipe, envelope, cause):
+    reason = steps.refusal(store, question, recipe, envelope, cause)
+    if reason:
         return steps.refused(cause, reason)
     if not steps.claim(store, question, cause):
         return steps.refused(cause, "already claimed")
@@ -40,13 +40,14 @@ def retrain(
         beside = baselines.later(loaded, ("val", "test"))
         setup = steps.setup(champion, recipe)
         trained = training.train(loaded, recipe, setup, beside)
+        trained.checkpoint.remove()
         challenger = models.load(question, trained.version)
-        challenged = evaluation.evaluate(loaded, challenger, beside=beside())
-        serving = None
+        challenger_score = evaluation.evaluate(loaded, challenger, beside=beside())
+        champion_score = None
         if champion:
-            seen = release_data.decoded_for(loaded, champion.asked(question))
-            serving = evaluation.evaluate(seen, champion, beside=beside())
-        return promote.promote(loaded, challenged, serving, envelope, cause)
+            decoded = release_data.decoded_for(loaded, champion.asked(question))
+            champion_score = evaluation.evaluate(decoded, champion, beside=beside())
+        return promote.promote(loaded, challenger_score, champion_score, envelope, cause)
     except BaseException as error:
         steps.release_claim(store, cause, error)
         raise

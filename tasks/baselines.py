@@ -12,7 +12,7 @@ from neuro.duplicates import near_duplicates
 from neuro.evaluation import baselines
 from neuro.evaluation.baselines import Baseline, Known
 from neuro.images.thumbnail import THUMBNAIL_PX
-from neuro.lake import features, sample_columns
+from neuro.lake import features, images, sample_columns
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.passport import confounds
@@ -46,7 +46,8 @@ def score(loaded: Loaded, splits: Sequence[str]) -> Beside:
     frames, lake, release = loaded.frames, loaded.lake, loaded.release
     asked = baselines.question(frames, splits)
     ids = frames.sample_ids[asked.rows].tolist()
-    small = sample_columns.thumbnails(lake, release, ids)
+    looks = (bytes(row) for row in images.thumbnails(lake, release, ids))
+    small = dict(zip(ids, looks, strict=True))
     known = Known(
         looks=near_duplicates.vectors([small[sample_id] for sample_id in ids]),
         confounds=_confounds(lake, release, small, ids),

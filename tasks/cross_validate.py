@@ -2,65 +2,51 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from statistics import fmean, stdev
 from typing import Any
 
 from neuro.evaluation import evaluate
-from neuro.sample import Metric
 from neuro.training.config import TrainConfig
+from neuro.training.cross_validation import SHOWN, over_folds
 from tasks.load.release_data import Loaded
 from tasks.record import tracking
 from tasks.record_figures import Shown, run_tags, show
 from tasks.runtime.steps import step
 from tasks.train import Trained
 
-SHOWN = ("accuracy", "macro_f1", "auroc")
-
 
 @step(name="pool folds")
 def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dict[str, Any]:
     """Pooled metrics with intervals by group, the mean and deviation over folds, and each fold."""
-    release, n = loaded.release, len(trained)
-    found = evaluate.pool([one.validation for one in trained])
-    over = _over([one.validation.metrics for one in trained])
-    title = f"{n} folds of {release.name}"
-    tags = {**run_tags(loaded), "splitting": f"{n} folds"}
+    release, n_folds = loaded.release, len(trained)
+    pooled = evaluate.pool([fold.validation for fold in trained])
+    spread = over_folds([fold.validation.metrics for fold in trained])
+    title = f"{n_folds} folds of {release.name}"
+    tags = {**run_tags(loaded), "splitting": f"{n_folds} folds"}
     with tracking.run(loaded.problem.name, f"{config.model}, {title}", tags) as run:
         tracking.log_data(run, release)
-        tracking.log_params(run, asdict(config) | {"folds": n})
-        tracking.log_metrics(run, found.split, found.metrics)
-        figures = {f"{name}_{k}": v for name, each in over.items() for k, v in each.items()}
-        tracking.log_values(run, figures, step=0)
-        show(run, found, Shown(title=title, is_synthetic=release.is_synthetic))
+        tracking.log_params(run, asdict(config) | {"folds": n_folds})
+        tracking.log_metrics(run, pooled.split, pooled.metrics)
+        for name, values in spread.items():
+            named = {f"{name}_{kind}": value for kind, value in values.items()}
+            tracking.log_values(run, named, step=0)
+        show(run, pooled, Shown(title=title, is_synthetic=release.is_synthetic))
+    names = [baseline.name for baseline in trained[0].beside]
     return {
         "run_id": run.run_id,
         "release": release.name,
-        "folds": n,
+        "folds": n_folds,
         "epochs": config.epochs,
-        "seconds": round(sum(one.seconds for one in trained), 2),
-        "pooled": [asdict(metric) for metric in found.metrics],
-        "over_folds": over,
+        "seconds": round(sum(fold.seconds for fold in trained), 2),
+        "pooled": [asdict(metric) for metric in pooled.metrics],
+        "over_folds": spread,
         "baselines": {
-            name: _over([_named(one, name) for one in trained])
-            for name in (baseline.name for baseline in trained[0].beside)
+            name: over_folds([fold.baseline(name) for fold in trained]) for name in names
         },
-        "each": [
-            {"splitting": one.package.card.splitting, "package": str(one.package.folder)}
-            | {m.name: round(m.value, 4) for m in one.validation.metrics if m.name in SHOWN}
-            for one in trained
-        ],
+        "each": [_fold(fold) for fold in trained],
     }
 
 
-def _named(one: Trained, name: str) -> Sequence[Metric]:
-    return next(baseline.metrics for baseline in one.beside if baseline.name == name)
-
-
-def _over(folds: Sequence[Sequence[Metric]]) -> dict[str, dict[str, float]]:
-    """Mean and deviation of what every fold has."""
-    values = [{metric.name: metric.value for metric in metrics} for metrics in folds]
-    return {
-        name: {"mean": fmean(some), "deviation": stdev(some)}
-        for name in SHOWN
-        if len(some := [fold[name] for fold in values if name in fold]) == len(values)
-    }
+def _fold(fold: Trained) -> dict[str, Any]:
+    package = fold.package
+    metrics = {m.name: round(m.value, 4) for m in fold.validation.metrics if m.name in SHOWN}
+    return {"splitting": package.card.splitting, "package": str(package.folder), **metrics}

@@ -8,10 +8,10 @@ from typing import Any
 
 from neuro.erasure import derived_files
 from neuro.erasure import erase as erasing
-from neuro.erasure.erase import Erased, Request
-from neuro.erasure.proof import Site
+from neuro.erasure.erase import ErasureRequest, ErasureResult
+from neuro.erasure.proof import Installation
 from neuro.ingest import originals as originals_place
-from neuro.ingest.originals import Landing
+from neuro.ingest.originals import LandingZone
 from neuro.lake import erasure, tombstones
 from neuro.lake.lake import Lake
 from neuro.problems import problem as problems
@@ -23,7 +23,7 @@ from tasks.runtime.steps import step
 _log = getLogger(__name__)
 
 
-def preview(lake: Lake, request: Request) -> dict[str, Any]:
+def preview(lake: Lake, request: ErasureRequest) -> dict[str, Any]:
     """What an erasure would do, without doing it."""
     found = erasing.preview(lake, request, settings.load().home)
     return {"samples": list(found.sample_ids), "superseded": list(found.superseded)}
@@ -37,32 +37,32 @@ def lift(lake: Lake, digest: str, reason: str, who: str) -> str:
 def forget_frames(lake: Lake) -> int:
     """Remove from this machine the frames of all that the lake has erased; returns how many."""
     readable = erasure.readable(lake)
-    return derived_files.frames(settings.load().home, readable, unfinished=False)
+    return derived_files.remove_frames(settings.load().home, readable, unfinished=False)
 
 
 @step(name="erase")
-def erase(lake: Lake, request: Request) -> Erased:
+def erase(lake: Lake, request: ErasureRequest) -> ErasureResult:
     """Erase the images everywhere neuro keeps them, and search for them afterwards."""
     here = settings.load()
-    site = Site(
+    installation = Installation(
         home=here.home,
         inbox=here.inbox,
         endpoint=here.s3_endpoint,
         drop_page=tracking.drop_page,
     )
-    erasing.require_rights(lake, site)
+    erasing.require_rights(lake, installation)
     # First, while the request still names them: cut short, the same request does it again.
-    asked = erasing.plan(lake, request, here.home)
-    there = Landing(where=here.landing, endpoint=here.s3_endpoint)
-    originals = originals_place.remove(lake, there, asked.sample_ids)
-    done = erasing.erase(lake, request, site, readers(request.problem), datetime.now(UTC))
+    plan = erasing.make_plan(lake, request, here.home)
+    zone = LandingZone(where=here.landing, endpoint=here.s3_endpoint)
+    originals = originals_place.remove(lake, zone, plan.sample_ids)
+    done = erasing.erase(lake, request, installation, readers(request.problem), datetime.now(UTC))
     done = replace(done, removed={**done.removed, "originals": originals})
     _log.info("%d images erased, %d files still hold some", len(done.sample_ids), len(done.found))
     return done
 
 
 @step(name="name models")
-def models(done: Erased) -> dict[str, Any]:
+def models(done: ErasureResult) -> dict[str, Any]:
     """The result, with the packages and MLflow runs whose release held one of the images.
 
     They are named, not deleted: weights are not the images, and whether they may stay is for a

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.images import preview
-from neuro.lake import features, images, page_data
+from neuro.lake import features, images, sample_columns
 from neuro.reports import age_and_sex, exploration, mean_images, pca_map, render
 from neuro.reports.exploration import N_POINTS, NO_CLASS, SEED, Exploration
 from neuro.reports.pca_map import Map
@@ -43,7 +43,7 @@ def _explored(loaded: Loaded) -> Exploration:
     kinds = _kinds(loaded)
     facts = images.facts(lake, release)
     held = [facts[sample_id] for sample_id in ids.tolist()]
-    told = page_data.described(lake, release)
+    told = sample_columns.described(lake, release)
     came = [told[sample_id] for sample_id in ids.tolist()]
     metadata = [one.metadata for one in came]
     rows = {name: np.flatnonzero(kinds == name) for name in exploration.names(kinds)}
@@ -77,7 +77,7 @@ def _kinds(loaded: Loaded) -> NDArray[np.str_]:
 def _examples(loaded: Loaded, kinds: NDArray[np.str_]) -> dict[str, list[tuple[str, bytes]]]:
     wanted = exploration.examples(kinds, loaded.frames.sample_ids)
     every = [sample_id for chosen in wanted.values() for sample_id in chosen]
-    found = dict(page_data.images(loaded.lake, loaded.release, every))
+    found = dict(images.undamaged(loaded.lake, loaded.release, every))
     small = {sample_id: preview.small(stored) for sample_id, stored in found.items()}
     return {
         name: [(sample_id, small[sample_id]) for sample_id in chosen if sample_id in small]
@@ -90,7 +90,7 @@ def _maps(loaded: Loaded) -> tuple[list[Map], list[str]]:
     ids, in_train = loaded.frames.sample_ids, loaded.frames.splits == "train"
     fitted = pca_map.some(np.flatnonzero(in_train), N_FITTED, SEED)
     rows = np.union1d(fitted, pca_map.some(np.arange(len(ids)), N_POINTS, SEED))
-    small = page_data.thumbnails(loaded.lake, loaded.release, ids[rows].tolist())
+    small = images.thumbnails(loaded.lake, loaded.release, ids[rows].tolist())
     is_fitted, found, lacking = np.isin(rows, fitted), [], []
     thumbs = pca_map.draw("thumbnails of 32 pixels", small.astype(np.float32), rows, is_fitted)
     if thumbs is None:
@@ -110,7 +110,7 @@ def _maps(loaded: Loaded) -> tuple[list[Map], list[str]]:
 
 def _embeddings(loaded: Loaded, name: str, wanted: list[str]) -> NDArray[np.float32] | None:
     """Vectors of the encoder that made most of the set; None where it lacks one of the wanted."""
-    for encoder_hash, _ in page_data.encoders(loaded.lake, name).most_common():
+    for encoder_hash, _ in features.encoders(loaded.lake, name).most_common():
         if not features.missing(loaded.lake, name, encoder_hash, wanted):
             read = features.read(loaded.lake, name, encoder_hash, wanted)
             return read.astype(np.float32)

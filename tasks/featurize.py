@@ -53,7 +53,9 @@ def _pixels(loaded: Loaded, known: Encoder | Named, lacking: list[str]) -> dict[
 
 
 def _encoded(loaded: Loaded, encoder: Encoder, lacking: list[str]) -> dict[str, features.Vector]:
-    return shards.encode(loaded, encoder, lacking) if lacking else {}
+    if not lacking:
+        return {}
+    return shards.encode(loaded.lake, loaded.release, encoder, lacking)
 
 
 @step(name="store vectors")

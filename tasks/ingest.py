@@ -14,11 +14,12 @@ from neuro.images import sandbox
 from neuro.ingest import delivery, inbox, inbox_fetch, pipeline, schemas, sources
 from neuro.ingest import originals as landings
 from neuro.ingest.delivery import Delivery
-from neuro.ingest.inbox import Poll
-from neuro.ingest.originals import Landing
+from neuro.ingest.inbox import InboxScan
+from neuro.ingest.originals import LandingZone
 from neuro.ingest.pipeline import Staged
+from neuro.ingest.schemas import ManifestReport
 from neuro.ingest.sources import Listing
-from neuro.ingest.vet_new import Run
+from neuro.ingest.vet_new import IngestRun
 from neuro.lake import releases
 from neuro.lake.lake import Lake
 from neuro.problems.problem import Problem
@@ -44,45 +45,53 @@ def opened(problem: Problem, source: str | None) -> Iterator[Listing]:
 
 
 @step(name="read delivery")
-def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> Poll:
+def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> InboxScan:
     """List what is to be read: all of a named source, which may not be empty; the inbox's news."""
     if source is not None:
         found = delivery.read(listing, problem)
         if not found.items:
             raise ConfigError(f"source {source} holds no images; give the folder that holds them")
         _log.info("%d files in %s", len(found.items), source)
-        return Poll(fresh=found, waiting=0, known=frozenset(), marks={})
+        return InboxScan(fresh=found, waiting=0, known=frozenset(), marks={})
     names = [release.name for release in releases.history(lake, problem.dataset)]
-    marks = inbox.recall(_state(lake, problem), names)
+    marks = inbox.load_marks(_state(lake, problem), names)
     found, versions = inbox_fetch.read(listing, problem), inbox_fetch.versions(listing, problem)
     settle_s = settings.load().inbox_settle_s
-    poll = inbox.look(found, marks, datetime.now(UTC), settle_s, versions)
-    counts = (len(poll.fresh.items), len(poll.known), poll.waiting)
+    scan = inbox.scan(found, marks, datetime.now(UTC), settle_s, versions)
+    counts = (len(scan.fresh.items), len(scan.known), scan.waiting)
     _log.info("inbox %s: %d new, %d read before, waiting %d", listing.where, *counts)
-    return inbox_fetch.bring(poll, listing, problem)
+    return inbox_fetch.fetch(scan, listing, problem)
 
 
 @step(name="check manifest")
-def check_manifest(problem: Problem, found: Delivery) -> None:
+def check_manifest(problem: Problem, found: Delivery) -> ManifestReport:
     """Check names, labels, groups and metadata before anything is written; show what is broken."""
     report = schemas.check_manifest(found.items, problem)
     show_checks("manifest", problem, {**report.refused, **report.noted}, "Manifest: files by check")
     _log.info("manifest of %d files, by broken check: %s", report.files, dict(report.refused))
     report.require()
+    return report
 
 
 @step(name="vet and stage on a branch")
-def stage(lake: Lake, problem: Problem, found: Delivery, n_verified: int = 64) -> Staged:
+def stage(
+    lake: Lake,
+    problem: Problem,
+    found: Delivery,
+    manifest: ManifestReport,
+    n_verified: int = 64,
+) -> Staged:
     """Vet what is new in limited child processes, and write everything to a branch."""
-    run = Run(
+    run = IngestRun(
         problem=problem,
         delivery=found,
         check=lambda paths: sandbox.check_files(paths, sandbox.VetConfig()),
         now=datetime.now(UTC),
         n_verified=n_verified,
+        manifest=manifest,
     )
     staged = lake.insist("stage", lambda: pipeline.stage(lake, run))
-    _log.info("%d of %d files quarantined", len(staged.intake.quarantined), len(found.items))
+    _log.info("%d of %d files quarantined", len(staged.files.quarantined), len(found.items))
     return staged
 
 
@@ -106,11 +115,13 @@ def check_landing(lake: Lake, landing: str | None) -> None:
 def land(staged: Staged, landing: str | None) -> None:
     """Copy the originals of what enters or entered before, where the site has a place for them."""
     here = settings.load()
-    there = Landing(where=landing or here.landing, endpoint=here.s3_endpoint)
-    if there.where:
-        digests, delivered = {*staged.new, *staged.intake.repeated}, staged.run.delivery.items
-        made = landings.keep(staged.branch.lake, there, delivered, digests, staged.run.now)
-        _log.info("%d originals copied to %s", made, there.where)
+    zone = LandingZone(where=landing or here.landing, endpoint=here.s3_endpoint)
+    if zone.where:
+        run = staged.run
+        made = landings.keep(
+            staged.branch.lake, zone, run.delivery.items, staged.delivered_images, run.now
+        )
+        _log.info("%d originals copied to %s", made, zone.where)
 
 
 @step(name="publish")
@@ -131,21 +142,21 @@ def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict
 
 
 @step(name="remember")
-def remember(staged: Staged, poll: Poll, release: str) -> None:
+def remember(staged: Staged, scan: InboxScan, release: str) -> None:
     """Note which files of the inbox need not be read again: all whose bytes could be read."""
-    quarantined = staged.intake.quarantined
-    unread = {w.item.source_name for w in quarantined if w.rejected.code == "unreadable"}
-    done = [mark for name, mark in poll.marks.items() if name not in unread]
-    if poll.marks:
+    quarantined = staged.files.quarantined
+    unread = {f.item.source_name for f in quarantined if f.rejected.code == "unreadable"}
+    done = [mark for name, mark in scan.marks.items() if name not in unread]
+    if scan.marks:
         state = _state(staged.branch.lake, staged.problem)
-        inbox.remember(state, release, poll.known.union(done))
+        inbox.save_marks(state, release, scan.known.union(done))
 
 
-def nothing(lake: Lake, problem: Problem, poll: Poll, started: float) -> dict[str, Any]:
+def nothing(lake: Lake, problem: Problem, scan: InboxScan, started: float) -> dict[str, Any]:
     """The receipt of an inbox without news: the current release stays."""
     release = releases.current(lake, problem.dataset)
     artifacts.label_run(problem.name, release.name if release else "", name="ingest: seen 0")
-    _log.info("seen 0, waiting %d: the inbox holds nothing new", poll.waiting)
+    _log.info("seen 0, waiting %d: the inbox holds nothing new", scan.waiting)
     return {
         "run_id": "",
         "release": release.name if release else None,
@@ -155,7 +166,7 @@ def nothing(lake: Lake, problem: Problem, poll: Poll, started: float) -> dict[st
         "findings": 0,
         "found": {},
         "verified": 0,
-        "waiting": poll.waiting,
+        "waiting": scan.waiting,
         "seconds": round(perf_counter() - started, 2),
     }
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from neuro.lake import journal
 from neuro.promotion import gates
-from neuro.promotion.gates import Decision
 from neuro.promotion.retrain_policy import Envelope
 from tasks.evaluate import Looked
 from tasks.load.models import Model
@@ -33,34 +32,41 @@ def promote(
     The samples the champion's release already had decide non-inferiority; those that came later
     are a gate of their own.
     """
-    old = _known_to_champion(loaded, challenger, champion)
-    decision = _decide(loaded, (challenger, champion), envelope, old)
-    body = {
+    known = _known_to_champion(loaded, challenger, champion)
+    decision = gates.decide(
+        challenger.evaluation,
+        champion.evaluation if champion else None,
+        recall_floors=loaded.problem.recall_floors,
+        config=envelope.promotion,
+        known=known,
+    )
+    is_promoted = decision.decision == "promote" and not envelope.needs_approval
+    model = challenger.model.registered
+    if is_promoted and model is not None:
+        registry.set_alias(model, "champion")
+    models = {"challenger": challenger, "champion": champion}
+    entry = {
         "problem": loaded.problem.name,
         "release": loaded.release.name,
         "cause": cause,
         "challenger": challenger.model.version,
         "champion": champion.model.version if champion else "",
         "old_test": {
-            name: [asdict(metric) for metric in looked.evaluation.take(old).metrics]
-            for name, looked in (("challenger", challenger), ("champion", champion))
+            name: [asdict(metric) for metric in looked.evaluation.take(known).metrics]
+            for name, looked in models.items()
             if looked is not None
         },
         **asdict(decision),
+        "is_promoted": is_promoted,
+        "flow_run_id": artifacts.flow_run_id() or "",
     }
-    is_won = decision.decision == "promote" and not envelope.needs_approval
-    model = challenger.model.registered
-    if is_won and model is not None:
-        registry.set_alias(model, "champion")
-    body["is_promoted"] = is_won
-    body["flow_run_id"] = artifacts.flow_run_id() or ""
     key = f"{loaded.problem.name}/{challenger.model.version}/{cause}"
-    journal.record(loaded.lake, "decision", key, body, datetime.now(UTC))
+    journal.record(loaded.lake, "decision", key, entry, datetime.now(UTC))
     name = f"{decision.decision} model {challenger.model.version} ({cause})"
     artifacts.label_run(decision.decision, name=name)
     rows = [{k: _short(v) for k, v in asdict(gate).items()} for gate in decision.gates]
     artifacts.table("gates", rows, f"{decision.decision}: {decision.reason}")
-    return body
+    return entry
 
 
 def _known_to_champion(
@@ -70,27 +76,8 @@ def _known_to_champion(
     tested = challenger.evaluation.sample_ids
     if champion is None:
         return np.ones(len(tested), dtype=bool)
-    born = str(champion.model.package.card.pin["release"])
-    return np.isin(tested, loaded.frames.sample_ids[loaded.known_at(born)])
-
-
-def _decide(
-    loaded: Loaded,
-    looked: tuple[Looked, Looked | None],
-    envelope: Envelope,
-    old: NDArray[np.bool_],
-) -> Decision:
-    challenger, champion = looked
-    recent = None
-    if champion is not None and not old.all():
-        recent = challenger.evaluation.take(~old), champion.evaluation.take(~old)
-    return gates.decide(
-        challenger.evaluation.take(old),
-        champion.evaluation.take(old) if champion is not None else None,
-        recall_floors=loaded.problem.recall_floors,
-        config=envelope.promotion,
-        recent=recent,
-    )
+    release = str(champion.model.package.card.pin["release"])
+    return np.isin(tested, loaded.frames.sample_ids[loaded.known_at(release)])
 
 
 def _short(value: object) -> object:

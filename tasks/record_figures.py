@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neuro.evaluation import evaluate
 from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.evaluate import Evaluation
 from neuro.training.trainer import Epoch
@@ -32,14 +31,14 @@ def run_tags(loaded: Loaded) -> dict[str, str]:
     """What an MLflow run says of its data, and of a leak that stands beside all its figures."""
     tags = {"problem": loaded.problem.name, "release": loaded.release.name}
     tags |= {"splitting": str(loaded.frames.splitting)}
+    if loaded.release.is_synthetic:
+        tags["synthetic"] = "true"
     return tags | ({"leak": loaded.leak} if loaded.leak else {})
 
 
 def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
     """Metrics, baselines, confusion matrix and curves by class, in Prefect and in MLflow."""
-    from neuro.training import (
-        figures,  # matplotlib and scikit-learn: a second, when the training is over
-    )
+    from neuro.evaluation import figures  # matplotlib and scikit-learn take a second to import
 
     rows = [
         {"metric": m.name, "value": round(m.value, 4), "low": round(m.low, 4)}
@@ -48,16 +47,9 @@ def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
     ]
     artifacts.table(f"metrics-{found.split}", rows, shown.said)
     baselines.show(run, found.metrics, shown.beside, on=found.split, title=shown.said)
-    drawn = {
-        "confusion": evaluate.draw_confusion(
-            found, title=shown.title, synthetic=shown.is_synthetic, note=shown.note
-        ),
-        "curves": figures.draw_curves(
-            found, title=shown.title, synthetic=shown.is_synthetic, note=shown.note
-        ),
-    }
-    for name, figure in drawn.items():
-        tracking.log_figure(run, figure, f"{name}_{found.split}", shown.said)
+    for kind, draw in (("confusion", figures.draw_confusion), ("curves", figures.draw_curves)):
+        figure = draw(found, title=shown.title, synthetic=shown.is_synthetic, note=shown.note)
+        tracking.log_figure(run, figure, f"{kind}_{found.split}", shown.said)
 
 
 def show_learning(run: tracking.Run, epochs: Sequence[Epoch], shown: Shown) -> None:

@@ -6,7 +6,7 @@ from logging import getLogger
 from pathlib import Path
 
 from monitoring.verdicts import DriftConfig
-from neuro.erasure.erase import Erased
+from neuro.erasure.erase import ErasureResult
 from neuro.errors import NeuroError
 from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
@@ -18,7 +18,7 @@ from tasks.record import registry
 _log = getLogger(__name__)
 
 
-def pages(lake: Lake, done: Erased) -> Erased:
+def pages(lake: Lake, done: ErasureResult) -> ErasureResult:
     """Draw each page again. No verdict is recorded and no event sent: nothing new has happened.
 
     In ``removed``, ``redrawn`` lists the pages, and ``redraw`` the commands of those that could not

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
 
 from neuro.errors import ConfigError
 from neuro.features import similar_cases
 from neuro.features.encoders import THUMB, Encoder
-from neuro.features.similar_cases import Blocks, Case, Scale, Vectors
+from neuro.features.similar_cases import Blocks, Case, Vectors
 from neuro.images import preview
-from neuro.lake import features, images, page_data, releases
+from neuro.lake import features, images, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
@@ -85,7 +86,7 @@ def search(lake: Lake, problem: Problem, asked: str, wanted: Wanted) -> Found:
     if named.names:  # figures of different units
         train = [s.sample_id for s in samples.values() if s.split == "train"]
         scale = similar_cases.scale_of(_blocks(lake, named, train)())
-        vector = scale.apply(vector)
+        vector = scale.transform(vector[None])[0]
     blocks = _blocks(lake, named, list(samples), scale)
     near = similar_cases.nearest(blocks, vector, wanted.n + 1, in_any_pose=named.name == THUMB)
     others = [(sample_id, cosine) for sample_id, cosine in near if sample_id != sha256]
@@ -114,7 +115,7 @@ def _asked(
 def draw(lake: Lake, problem: Problem, found: Found, out: Path) -> Path:
     """Write the page with the pictures."""
     wanted = [case.sample.sample_id for case in found.cases]
-    stored = dict(page_data.images(lake, found.release, wanted))
+    stored = dict(images.undamaged(lake, found.release, wanted))
     query = Query(
         sha256=found.sha256,
         sample=found.asked,
@@ -135,14 +136,16 @@ def _encoder(lake: Lake, problem: Problem, release: Release, choice: Choice) -> 
     return encoders.fitted(release_data.load(lake, problem, release.name))
 
 
-def _blocks(lake: Lake, named: Named, ids: Sequence[str], scale: Scale | None = None) -> Blocks:
+def _blocks(
+    lake: Lake, named: Named, ids: Sequence[str], scale: StandardScaler | None = None
+) -> Blocks:
     """The vectors of these samples, some thousands at a time."""
 
     def blocks() -> Iterator[tuple[Sequence[str], Vectors]]:
         for start in range(0, len(ids), _BLOCK):
             some = ids[start : start + _BLOCK]
             vectors = features.read(lake, named.name, named.digest, some)
-            yield some, scale.apply(vectors) if scale else vectors
+            yield some, scale.transform(vectors) if scale else vectors
 
     return blocks
 

@@ -1,7 +1,5 @@
 """The step that makes a model package of a release."""
 
-import hashlib
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from logging import getLogger
@@ -12,17 +10,18 @@ from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.evaluate import Evaluation
 from neuro.models.load_weights import Report
 from neuro.models.package import Package
+from neuro.sample import Metric
 from neuro.training import build_package, checkpoint, distributed, preconditions
 from neuro.training import config as recipes
 from neuro.training.checkpoint import Checkpoint
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
-from neuro.training.distributed import Processes
+from neuro.training.distributed import ParallelTrainer
+from neuro.training.profiling import Pace
 from neuro.training.trainer import Epoch, Trainer
 from tasks import baselines, profile_training
 from tasks.baselines import Later
 from tasks.load.release_data import Loaded
-from tasks.profile_training import Pace
 from tasks.record import artifacts, registry, tracking
 from tasks.record.registry import ModelVersion
 from tasks.record_figures import Shown, run_tags, show, show_learning
@@ -34,39 +33,62 @@ _log = getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """What a training starts from, and where it runs.
+
+    weights: a file for the backbone. trials: recipes that were compared on val to choose this one.
+    preset: which the recipe was made from, "" where it was given whole.
+    """
+
+    weights: Path | None = None
+    machine: Machine = field(default_factory=Machine)
+    trials: int = 0
+    preset: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
     """A package, verified, and its registered version; without a registry, None.
 
-    seconds: of all epochs, those before a kill too, without the looks at val.
     pace: beside what the step allows, where that was measured. beside: the baselines on the
-    validation split. start: what was read of the weights' file.
+    validation split. start: what was read of the weights' file. checkpoint: of this training, to be
+    removed when all that it is part of has ended.
     """
 
     run_id: str
     package: Package
     model: ModelVersion | None
-    epochs: int
-    seconds: float
-    images_per_s: float
+    epochs: Sequence[Epoch]
     pace: Pace | None
     validation: Evaluation
     beside: Sequence[Baseline]
     start: Report | None
+    checkpoint: Checkpoint
 
     @property
     def version(self) -> str:
         """The registry's version, or the package's digest."""
         return self.model.version if self.model else self.package.digest
 
+    @property
+    def seconds(self) -> float:
+        """Of all epochs, those before a kill too, without the looks at val."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+    def baseline(self, name: str) -> Sequence[Metric]:
+        """The metrics of a baseline on the validation split."""
+        return next(baseline.metrics for baseline in self.beside if baseline.name == name)
+
     def as_dict(self) -> dict[str, Any]:
         """What ``neuro train --json`` prints."""
+        images = sum(epoch.images_per_s * epoch.seconds for epoch in self.epochs)
         return {
             "run_id": self.run_id,
             "model": self.version,
             "package": str(self.package.folder),
-            "epochs": self.epochs,
+            "epochs": len(self.epochs),
             "seconds": round(self.seconds, 2),
-            "images_per_s": round(self.images_per_s, 1),
+            "images_per_s": round(images / self.seconds, 1),
             "limit_images_per_s": round(self.pace.limit_images_per_s, 1) if self.pace else None,
             "share_of_limit": round(self.pace.share_of_limit, 3) if self.pace else None,
             "validation": [asdict(metric) for metric in self.validation.metrics],
@@ -82,13 +104,12 @@ def recipe(
 ) -> TrainConfig:
     """The recipe of a preset for this data and machine, and a line that says which."""
     images = len(loaded.frames.labelled("train"))
-    chosen = recipes.choose(preset, changes, images=images, kind=machine.kind, tunes=is_tuning)
+    config = recipes.choose(preset, changes, images=images, kind=machine.kind, tunes=is_tuning)
     _log.info(
-        "preset %s for %d images on %s: %s, %d epochs of batches of %d, %s at %.1e",
-        *(preset, images, machine, chosen.model, chosen.epochs, chosen.batch_size),
-        *(chosen.optimizer, chosen.learning_rate),
+        f"preset {preset} for {images} images on {machine}: {config.model}, {config.epochs} epochs "
+        f"of batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:.1e}"
     )
-    return chosen
+    return config
 
 
 def check(loaded: Loaded, config: TrainConfig) -> None:
@@ -96,139 +117,136 @@ def check(loaded: Loaded, config: TrainConfig) -> None:
     preconditions.check(loaded.frames, loaded.problem, config)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setup:
-    """What a training starts from, and where it runs.
+def checkpoint_of(loaded: Loaded, config: TrainConfig, setup: Setup) -> Checkpoint:
+    """Of this very training.
 
-    weights: a file for the backbone. trials: recipes that were compared on val to choose this one.
-    preset: which the recipe was made from, "" where it was given whole.
-    keeps_state: whether the caller removes the checkpoint, when more than this training has ended.
+    It lies beside the frames of the release, and goes with them when an erasure supersedes it.
     """
-
-    weights: Path | None = None
-    machine: Machine = field(default_factory=Machine)
-    trials: int = 0
-    preset: str = ""
-    keeps_state: bool = False
+    here = settings.load()
+    return checkpoint.of_training(
+        here.home / "frames",
+        loaded.frames,
+        loaded.problem,
+        config,
+        weights=setup.weights,
+        machine=str(setup.machine),
+        program={"code": here.revision, "lock": here.lock_hash},
+    )
 
 
 @step(name="train")
 def train(
     loaded: Loaded, config: TrainConfig, setup: Setup | None = None, beside: Later | None = None
 ) -> Trained:
-    """Fit on train, calibrate on calibration, score on validation, seal and register.
+    """Fit on train, calibrate on calibration, score on validation, package and register.
 
     setup: default, at random on the best device here. beside: baselines by split, asked for when
-    the network is trained. The test split is not read.
+    the network is trained. The test split is not read. The checkpoint stays.
     """
-    release, problem, divided = loaded.release, loaded.problem, loaded.frames.splitting
     setup = setup or Setup()
-    machine = setup.machine
-    tags = run_tags(loaded) | ({"synthetic": "true"} if release.is_synthetic else {})
-    where = release.name if divided.is_own else f"{release.name} ({divided})"
-    name = f"train {config.model} on {where}"
-    artifacts.label_run("" if divided.is_own else str(divided), name=name)
-    kept = checkpoint_of(loaded, config, setup)
-    with tracking.run(problem.name, name, tags, again=kept.noted()) as run:
-        trainer = distributed.trainer(loaded.frames, problem, config, setup.weights, machine)
-        if run.run_id and run.run_id != kept.noted():
-            tracking.log_data(run, release)
-            about = {"preprocess": problem.preprocess.sha256, "machine": str(machine)}
-            about |= {"preset": setup.preset or "none"}
-            tracking.log_params(run, asdict(config) | about | machine_facts.facts())
-            kept.note(run.run_id)
-        _say_start(run, trainer.start)
-        epochs = _follow(run, trainer, kept)
-        known = beside().get("val", ()) if beside else ()
-        made, validation = _seal(loaded, config, trainer, setup.trials)
-        tracking.log_metrics(run, "val", validation.metrics)
-        shown = Shown(
-            title=f"Validation on {where}",
-            is_synthetic=made.card.synthetic,
-            note=made.card.note("val"),
-            beside=known,
+    state = checkpoint_of(loaded, config, setup)
+    splitting = loaded.frames.splitting
+    data = loaded.release.name if splitting.is_own else f"{loaded.release.name} ({splitting})"
+    name = f"train {config.model} on {data}"
+    artifacts.label_run("" if splitting.is_own else str(splitting), name=name)
+    with tracking.run(loaded.problem.name, name, run_tags(loaded), again=state.noted()) as run:
+        trainer = distributed.trainer(
+            loaded.frames, loaded.problem, config, setup.weights, setup.machine
         )
+        _record_start(run, loaded, config, setup, state)
+        _record_weights(run, trainer.start)
+        epochs = _record_epochs(run, trainer, state)
+        baselines_on_val = beside().get("val", ()) if beside else ()
+        package, validation = _build_package(loaded, config, setup, trainer)
+        shown = Shown(
+            title=f"Validation on {data}",
+            is_synthetic=package.card.synthetic,
+            note=package.card.note("val"),
+            beside=baselines_on_val,
+        )
+        tracking.log_metrics(run, "val", validation.metrics)
         show(run, validation, shown)
         show_learning(run, epochs, replace(shown, title=name))
-        pace = profile_training.measure(run, loaded, config, machine, epochs)
-        tracking.log_files(run, made.folder, "package")
-        tracking.log_checkpoint(run, kept.path)
-        model = registry.register(run.run_id, problem.name, made) if run.run_id else None
-        if not setup.keeps_state:
-            kept.remove()
-        if model:
-            # What a branch trained challenges nobody until it is published; nor does what was
-            # trained on other splits than those the gate reads.
-            if not release.branch and divided.is_own:
-                registry.set_alias(model, "challenger")
-            artifacts.link("mlflow-run", run.url, f"MLflow run of model {model.version}")
-    seconds = sum(epoch.seconds for epoch in epochs)
+        pace = profile_training.measure(run, loaded, config, setup.machine, epochs)
+        tracking.log_files(run, package.folder, "package")
+        tracking.log_checkpoint(run, state.path)
+        model = _register(run, loaded, package)
     return Trained(
         run_id=run.run_id,
-        package=made,
+        package=package,
         model=model,
-        epochs=len(epochs),
-        seconds=seconds,
-        images_per_s=sum(e.images_per_s * e.seconds for e in epochs) / seconds,
+        epochs=epochs,
         pace=pace,
         validation=validation,
-        beside=known,
+        beside=baselines_on_val,
         start=trainer.start,
+        checkpoint=state,
     )
 
 
-def _follow(run: tracking.Run, trainer: Trainer | Processes, kept: Checkpoint) -> list[Epoch]:
-    """Train to the end, and tell of each epoch as it goes, unless that was told before a kill."""
-    epochs, usage, told = [], Usage(), tracking.epochs_of(run)
-    for epoch in trainer.epochs(kept):
-        if epoch.number > told:
-            tracking.log_epoch(run, epoch, usage.sample())
-        epochs.append(epoch)
-    return epochs
+def _record_start(
+    run: tracking.Run, loaded: Loaded, config: TrainConfig, setup: Setup, state: Checkpoint
+) -> None:
+    """Data, recipe and machine of a new MLflow run; one that goes on has them."""
+    if not run.run_id or run.run_id == state.noted():
+        return
+    tracking.log_data(run, loaded.release)
+    where = {
+        "preprocess": loaded.problem.preprocess.sha256,
+        "machine": str(setup.machine),
+        "preset": setup.preset or "none",
+    }
+    tracking.log_params(run, asdict(config) | where | machine_facts.facts())
+    state.note(run.run_id)
 
 
-def _seal(
-    loaded: Loaded, config: TrainConfig, trainer: Trainer | Processes, trials: int
-) -> tuple[Package, Evaluation]:
-    facts = build_package.Facts(
-        problem=loaded.problem,
-        pin=loaded.release.pin(),
-        training=config,
-        code_revision=settings.load().revision,
-        is_synthetic=loaded.release.is_synthetic,
-        leak=loaded.leak,
-        weights_sha256=trainer.start.sha256 if trainer.start else "",
-        trials=trials,
-    )
-    return build_package.seal(trainer.network, loaded.frames, facts, registry.packages())
-
-
-def _say_start(run: tracking.Run, start: Report | None) -> None:
+def _record_weights(run: tracking.Run, start: Report | None) -> None:
     """Which layers of a file were taken, which were not, and why."""
     if start is None:
         return
     tracking.log_params(run, {"weights_sha256": start.sha256})
     _log.info("%d layers of %s", start.loaded, start.sha256[:12])
-    for what, layers in (("adapted", start.adapted), ("skipped", start.skipped)):
-        for name, why in layers.items():
-            _log.info("%s is %s: %s", name, what, why)
+    for kind, layers in (("adapted", start.adapted), ("skipped", start.skipped)):
+        for name, reason in layers.items():
+            _log.info("%s is %s: %s", name, kind, reason)
 
 
-def checkpoint_of(loaded: Loaded, config: TrainConfig, setup: Setup) -> Checkpoint:
-    """Of this very run: the same data, problem, recipe, weights, code and machine.
+def _record_epochs(
+    run: tracking.Run, trainer: Trainer | ParallelTrainer, state: Checkpoint
+) -> list[Epoch]:
+    """Train to the end; each epoch is recorded as it goes, unless it was before a kill."""
+    epochs, usage, n_recorded = [], Usage(), tracking.epochs_of(run)
+    for epoch in trainer.epochs(state):
+        if epoch.number > n_recorded:
+            tracking.log_epoch(run, epoch, usage.sample())
+        epochs.append(epoch)
+    return epochs
 
-    It lies beside the frames of the release, and goes with them when an erasure supersedes it.
-    """
-    here, frames, weights = settings.load(), loaded.frames, setup.weights
-    key = checkpoint.key_of(
-        content=frames.content_hash,
-        splitting=str(frames.splitting),
-        problem=asdict(loaded.problem),
-        config=asdict(config),
-        weights=hashlib.sha256(weights.read_bytes()).hexdigest() if weights else "",
-        code=here.revision,
-        lock=here.lock_hash,
-        machine=f"{platform.machine()} {setup.machine}",
+
+def _build_package(
+    loaded: Loaded, config: TrainConfig, setup: Setup, trainer: Trainer | ParallelTrainer
+) -> tuple[Package, Evaluation]:
+    origin = build_package.Origin(
+        pin=loaded.release.pin(),
+        code_revision=settings.load().revision,
+        synthetic=loaded.release.is_synthetic,
+        leak=loaded.leak,
+        weights_sha256=trainer.start.sha256 if trainer.start else "",
+        trials=setup.trials,
     )
-    folder = here.home / "frames" / f"{frames.content_hash[:16]}-{key[:16]}"
-    return Checkpoint(path=folder / "training.pt", key=key)
+    return build_package.build(
+        trainer.network, loaded.frames, loaded.problem, config, origin, registry.packages()
+    )
+
+
+def _register(run: tracking.Run, loaded: Loaded, package: Package) -> ModelVersion | None:
+    """Register the package where runs are recorded, and let it challenge the champion if it may."""
+    if not run.run_id:
+        return None
+    model = registry.register(run.run_id, loaded.problem.name, package)
+    # What a branch trained challenges nobody until it is published; nor does what was trained on
+    # other splits than those the gate reads.
+    if not loaded.release.branch and loaded.frames.splitting.is_own:
+        registry.set_alias(model, "challenger")
+    artifacts.link("mlflow-run", run.url, f"MLflow run of model {model.version}")
+    return model

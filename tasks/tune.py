@@ -3,18 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from logging import getLogger
-from pathlib import Path
 from typing import Any
 
-import optuna
-
-from neuro.errors import ConfigError, TrainingError
-from neuro.training import checkpoint, distributed, tuning
-from neuro.training.checkpoint import Checkpoint
+from neuro.training import tuning
 from neuro.training.config import TrainConfig
-from neuro.training.device import Machine
-from neuro.training.trainer import Trainer
-from neuro.training.tuning import Attempt, Progress, Space, Trial
+from neuro.training.tuning import Attempt, Progress, Search, Space, Trial
 from tasks import train as steps
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, tracking
@@ -24,14 +17,6 @@ from tasks.runtime.steps import step
 from tasks.train import Setup
 
 _log = getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What is asked for. trials: None for no search. held: fields that stay as they are."""
-
-    trials: int | None = None
-    held: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +33,7 @@ class Tuning:
         if not self.space:
             return {}
         best = tuning.best(self.trials)
-        told = {
+        result = {
             "run_id": self.run_id,
             "chosen_on": "macro-F1 on val",
             "searched": {name: [range_.low, range_.high] for name, range_ in self.space.items()},
@@ -59,137 +44,90 @@ class Tuning:
                 for t in self.trials
             ],
         }
-        return {"tuning": told}
+        return {"tuning": result}
 
 
-def choose(loaded: Loaded, config: TrainConfig, plan: Plan, setup: Setup) -> Tuning:
-    """The recipe as given, or the best of a search around it."""
-    if plan.trials is None:
+def choose(
+    loaded: Loaded, config: TrainConfig, setup: Setup, trials: int | None, fixed: Collection[str]
+) -> Tuning:
+    """The recipe as given, or the best of so many trials around it; fixed fields stay."""
+    if trials is None:
         return Tuning(config=config)
-    return search(loaded, config, plan, setup)
+    return search(loaded, config, setup, trials, fixed)
 
 
 @step(name="tune")
-def search(loaded: Loaded, config: TrainConfig, plan: Plan, setup: Setup) -> Tuning:
+def search(
+    loaded: Loaded,
+    config: TrainConfig,
+    setup: Setup,
+    n_trials: int,
+    fixed: Collection[str] = (),
+) -> Tuning:
     """Try so many recipes on train and val; the other splits are not read.
 
     A search that was killed is continued, within the trial that was under way, and one that has
     ended by more trials. The best trial's checkpoint stays: training goes on from its last epoch.
     """
-    release, trials = loaded.release, plan.trials or 0
-    space = _space(loaded, config, plan.held, setup.weights)
-    over = _Search(loaded=loaded, config=config, space=space, setup=setup)
-    kept = Progress.load(over.path)
-    name = f"tune {config.model} on {release.name} ({trials} trials)"
-    _log.info("%s: %s, around the recipe; %d are done", name, ", ".join(space), len(kept.trials))
-    with tracking.run(loaded.problem.name, name, over.tags, again=kept.run_id) as run:
-        if run.run_id != kept.run_id:
+    space = tuning.space_for(loaded.frames, loaded.problem, config, fixed, setup.weights)
+    plan = Search(
+        frames=loaded.frames,
+        problem=loaded.problem,
+        config=config,
+        space=space,
+        weights=setup.weights,
+        machine=setup.machine,
+        checkpoint_of=lambda recipe: steps.checkpoint_of(loaded, recipe, setup),
+    )
+    progress = Progress.load(plan.path)
+    name = f"tune {config.model} on {loaded.release.name} ({n_trials} trials)"
+    _log.info(
+        "%s: %s, around the recipe; %d are done", name, ", ".join(space), len(progress.trials)
+    )
+    with tracking.run(loaded.problem.name, name, run_tags(loaded), again=progress.run_id) as run:
+        if run.run_id != progress.run_id:
             ranges = {f"searched_{name}": f"{r.low:g} to {r.high:g}" for name, r in space.items()}
-            tracking.log_data(run, release)
+            tracking.log_data(run, loaded.release)
             tracking.log_params(run, asdict(config) | {"machine": str(setup.machine)} | ranges)
-        kept = replace(kept, run_id=run.run_id)
-        while len(kept.trials) < trials:
-            kept = over.next(kept, of=trials)
-            tracking.log_values(run, _figures(kept.trials), step=len(kept.trials))
-        found = kept.trials[:trials]
-        _show(run, found, title=name, is_synthetic=release.is_synthetic)
-    best = tuning.best(found)
-    _log.info("trial %d is the best, and is trained to its end: %s", best.number, _told(best))
-    return Tuning(config=config.changed(best.values), run_id=run.run_id, space=space, trials=found)
+        progress = replace(progress, run_id=run.run_id)
+        while len(progress.trials) < n_trials:
+            progress = _next_trial(loaded, plan, progress, of=n_trials)
+            tracking.log_values(run, _figures(progress.trials), step=len(progress.trials))
+        trials = progress.trials[:n_trials]
+        _show(run, trials, title=name, is_synthetic=loaded.release.is_synthetic)
+    best = tuning.best(trials)
+    _log.info("trial %d is the best, and is trained to its end: %s", best.number, _values(best))
+    return Tuning(config=config.changed(best.values), run_id=run.run_id, space=space, trials=trials)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Search:
-    """What all trials share."""
-
-    loaded: Loaded
-    config: TrainConfig
-    space: Space
-    setup: Setup
-
-    @property
-    def tags(self) -> dict[str, str]:
-        tags = run_tags(self.loaded)
-        return tags | ({"synthetic": "true"} if self.loaded.release.is_synthetic else {})
-
-    @property
-    def path(self) -> Path:
-        """Of this very search; beside the frames, like its trials' checkpoints, and as mortal."""
-        training = self._checkpoint(self.config)
-        ranges = {name: [range_.low, range_.high] for name, range_ in self.space.items()}
-        versions = [tuning.VERSION, optuna.__version__]
-        key = checkpoint.key_of(training=training.key, space=ranges, search=versions)
-        start = self.loaded.frames.content_hash[:16]
-        return training.path.parents[1] / f"{start}-{key[:16]}" / "search.json"
-
-    def next(self, kept: Progress, *, of: int) -> Progress:
-        """One more trial, kept."""
-        attempt = Attempt(self.config, self.space, kept.trials)
-        name = f"trial {attempt.number}"
-        _log.info("%s of %d: %s", name, of, _told(attempt))
-        tags = {**self.tags, "mlflow.parentRunId": kept.run_id}
-        with tracking.run(self.loaded.problem.name, name, tags, again=kept.open_id) as run:
-            replace(kept, open_id=run.run_id).save(self.path)
-            tracking.log_data(run, self.loaded.release)
-            tracking.log_params(run, asdict(attempt.config))
-            ended = self._train(attempt, run)
-            tracking.tag(run, {"state": ended.state, "note": ended.note})
-        done = replace(kept, open_id="", trials=(*kept.trials, ended))
-        first = tuning.leader(done.trials)
-        for trial in (tuning.leader(kept.trials), ended):
-            if trial is not None and trial is not first:
-                self._checkpoint(self.config.changed(trial.values)).remove()
-        done.save(self.path)
-        shown = (
-            f"{ended.value:.3f}" if ended.value is not None else ended.note or "under the median"
-        )
-        so_far = f"; the best is trial {first.number} with {first.value:.3f}" if first else ""
-        _log.info("%s %s, %d epochs: %s%s", name, ended.state, len(ended.scores), shown, so_far)
-        return done
-
-    def _train(self, attempt: Attempt, run: Run) -> Trial:
-        """A loss that is not finite says something of the recipe, and ends nothing else."""
-        loaded, config = self.loaded, attempt.config
-        trainer = distributed.trainer(
-            loaded.frames, loaded.problem, config, self.setup.weights, self.setup.machine
-        )
-        try:
-            for epoch in trainer.epochs(self._checkpoint(config)):
-                tracking.record_epoch(run, epoch, {})
-                if attempt.is_worse(epoch.macro_f1):
-                    return attempt.pruned()
-        except TrainingError as error:
-            return attempt.pruned(str(error).partition(";")[0])  # what follows names samples
-        return attempt.complete()
-
-    def _checkpoint(self, config: TrainConfig) -> Checkpoint:
-        return steps.checkpoint_of(self.loaded, config, self.setup)
-
-
-def _space(
-    loaded: Loaded, config: TrainConfig, held: Collection[str], weights: Path | None
-) -> Space:
-    """What is searched; views grow only where the model reads other sizes than the frames'."""
-    found = tuning.space(config, held, size_px=loaded.problem.preprocess.size_px)
-    if "grow_from" not in found or config.grow_from < 1:
-        return found
-    smaller = config.changed({"grow_from": found["grow_from"].low})
-    try:
-        Trainer(loaded.frames, loaded.problem, smaller, weights, Machine(device="cpu").fabric())
-    except ConfigError as error:
-        _log.info("views do not grow in this search: %s", error)
-        return tuning.space(config, {*held, "grow_from"}, size_px=loaded.problem.preprocess.size_px)
-    return found
+def _next_trial(loaded: Loaded, plan: Search, progress: Progress, *, of: int) -> Progress:
+    """Train one more trial, in an MLflow run below that of the search, and keep it."""
+    attempt = Attempt(plan.config, plan.space, progress.trials)
+    name = f"trial {attempt.number}"
+    _log.info("%s of %d: %s", name, of, _values(attempt))
+    tags = run_tags(loaded) | {"mlflow.parentRunId": progress.run_id}
+    with tracking.run(loaded.problem.name, name, tags, again=progress.open_id) as run:
+        replace(progress, open_id=run.run_id).save(plan.path)
+        tracking.log_data(run, loaded.release)
+        tracking.log_params(run, asdict(attempt.config))
+        trial = plan.train(attempt, lambda epoch: tracking.record_epoch(run, epoch, {}))
+        tracking.tag(run, {"state": trial.state, "note": trial.note})
+    kept = plan.keep(progress, trial)
+    score = f"{trial.value:.3f}" if trial.value is not None else trial.note or "under the median"
+    best = tuning.leader(kept.trials)
+    so_far = f"; the best is trial {best.number} with {best.value:.3f}" if best else ""
+    _log.info("%s %s, %d epochs: %s%s", name, trial.state, len(trial.scores), score, so_far)
+    return kept
 
 
 def _figures(trials: Sequence[Trial]) -> dict[str, float]:
     """What the last trial says on the page of the search."""
-    first, value = tuning.leader(trials), trials[-1].value
-    figures = {"macro_f1": value, "best_macro_f1": first.value if first else None}
+    best, value = tuning.leader(trials), trials[-1].value
+    figures = {"macro_f1": value, "best_macro_f1": best.value if best else None}
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def _told(trial: Trial | Attempt) -> str:
+def _values(trial: Trial | Attempt) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in trial.values.items())
 
 
@@ -204,11 +142,11 @@ def _show(run: Run, trials: Sequence[Trial], *, title: str, is_synthetic: bool) 
         | {"note": trial.note}
         for trial in trials
     ]
-    said = f"{title}: the best is chosen on val, where its score flatters it"
-    said += " (synthetic images)" if is_synthetic else ""
-    artifacts.table("tuning", rows, said)
+    caption = f"{title}: the best is chosen on val, where its score flatters it"
+    caption += " (synthetic images)" if is_synthetic else ""
+    artifacts.table("tuning", rows, caption)
     figure = tuning.draw(trials, title=title, synthetic=is_synthetic)
-    tracking.log_figure(run, figure, "tuning_history", said)
+    tracking.log_figure(run, figure, "tuning_history", caption)
     tracking.tag(
         run, {"best_trial": str(best.number), **{k: repr(v) for k, v in best.values.items()}}
     )

@@ -21,7 +21,7 @@ from neuro.dataset.frames import Frames
 from neuro.duplicates import near_duplicates
 from neuro.evaluation import baselines
 from neuro.images import preprocess
-from neuro.lake import sample_columns
+from neuro.lake import images
 from neuro.lake.lake import Lake
 from neuro.problems import problem
 from neuro.training import config as train_config
@@ -93,8 +93,8 @@ def lookup(request: Request) -> Curve:
     frames = loaded.frames
     known = np.flatnonzero(np.isin(frames.splits, ("train", "val", "calibration")))
     asked, ids = _rows(frames, request.asked), frames.sample_ids.tolist()
-    small = sample_columns.thumbnails(loaded.lake, loaded.release, ids)
-    looks = near_duplicates.vectors([small[name] for name in ids])
+    small = images.thumbnails(loaded.lake, loaded.release, ids)
+    looks = near_duplicates.vectors([bytes(row) for row in small])
     k = len(loaded.problem.classes)
     found = baselines.look_up(looks[known], frames.targets[known], looks[asked], k)
     return [(request.seconds, found.argmax(axis=1).tolist())]

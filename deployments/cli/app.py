@@ -10,6 +10,7 @@ import typer
 from deployments import console
 from deployments.cli import data as data_verbs
 from deployments.cli import features, models, passport, quarantine, releases, storage, train
+from deployments.cli import lake as lake_verbs
 from neuro.errors import NeuroError
 from neuro.storage import disk_full
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     "Research use only; not a medical device.",
 )
 VERBS = (
-    *(data_verbs, passport, features, quarantine, releases),
+    *(data_verbs, passport, features, quarantine, releases, lake_verbs),
     *(train, models, storage),
 )
 for verbs in (module.app for module in VERBS):
@@ -30,9 +31,11 @@ for verbs in (module.app for module in VERBS):
     app.registered_groups += verbs.registered_groups
 
 PrefectPort = Annotated[
-    int | None, typer.Option(help="Port of the Prefect server (default: free).")
+    int | None, typer.Option(help="Port of the Prefect server (default: 4200, or the next free).")
 ]
-MlflowPort = Annotated[int | None, typer.Option(help="Port of the MLflow server (default: free).")]
+MlflowPort = Annotated[
+    int | None, typer.Option(help="Port of the MLflow server (default: 5000, or the next free).")
+]
 
 
 @app.command()
@@ -43,7 +46,7 @@ def up(
 ) -> None:
     """Start Prefect, MLflow and a worker on this machine, and apply every deployment.
 
-    Example: neuro up --prefect-port 4200 --mlflow-port 5000
+    Example: neuro up --lake s3://images/lake
     """
     from deployments.stack import stack
 
@@ -130,9 +133,10 @@ def demo(
         seed=seed,
         shift=shift,
     )
-    ports = demonstration.Ports(prefect=prefect_port, mlflow=mlflow_port)
     with console.only_results_on_stdout():
-        summary = demonstration.run(config, ports, keep=keep)
+        summary = demonstration.run(
+            config, prefect_port=prefect_port, mlflow_port=mlflow_port, keep=keep
+        )
     if as_json:
         console.show(summary, as_json=True)
 

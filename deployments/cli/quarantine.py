@@ -98,7 +98,7 @@ def quarantine_release(
     from tasks.load import release_data
 
     where, question = release_data.open_lake(lake), problems.load(problem)
-    asked = quarantine_review.Ruling(digests=tuple(digests), who=who, label=label)
+    asked = quarantine_review.Admission(digests=tuple(digests), who=who, label=label)
     now = datetime.now(UTC)
     made, done = where.insist(
         "release",

@@ -161,7 +161,7 @@ def export(
     question, where = problems.load(problem), release_data.open_lake(lake)
     found = releases.find(where, question.dataset, None if release == "current" else release)
     spec = replace(question.preprocess, **asked) if preprocessed else None
-    done = croissant.export(where, question, found, release_data.open_outlet(folder), spec)
+    done = croissant.export(where, question, found, release_data.open_store(folder), spec)
     facts = {"release": found.name, "folder": done.where, "n": done.n}
     facts |= {"manifest_sha256": done.manifest_sha256}
     facts |= {"preprocess_hash": spec.sha256 if spec else ""}
@@ -269,7 +269,7 @@ def erase(
 
     Example: neuro erase --sample 9f2c41d07a55e3b8 --reason "consent withdrawn" --yes
     """
-    from neuro.erasure.erase import Request
+    from neuro.erasure.erase import ErasureRequest
     from tasks import erase as steps
     from tasks.load import release_data
     from tasks.runtime import settings
@@ -281,7 +281,7 @@ def erase(
         console.show({"lifted": lifted}, as_json=as_json, title="erase")
         return
     if not yes:
-        asked = Request(
+        asked = ErasureRequest(
             problem=problems.load(problem),
             group=group,
             sample=sample,

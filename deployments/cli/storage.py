@@ -42,25 +42,25 @@ def check(place: Place, endpoint: Endpoint = None, as_json: Json = False) -> Non
     from tasks.runtime import settings
 
     console.remember(endpoint)
-    where = location.place(place, settings.load().s3_endpoint)
-    answers = conformance.check(where)
-    is_trusted = all(answer.is_ok for answer in answers if answer.is_needed)
+    where = location.parse(place, settings.load().s3_endpoint)
+    results = conformance.check(where)
+    is_trusted = all(result.is_ok for result in results if result.is_needed)
     if as_json:
         facts = {"place": where.uri, "endpoint": where.endpoint, "trusted": is_trusted}
-        console.show(facts | {"tests": [asdict(answer) for answer in answers]}, as_json=True)
+        console.show(facts | {"tests": [asdict(result) for result in results]}, as_json=True)
     else:
         rows = [
             {
-                "test": answer.test,
-                "for": answer.needed_for,
-                "needed": "yes" if answer.is_needed else "no",
-                "passed": "yes" if answer.is_ok else "NO",
-                "found": answer.detail,
+                "test": result.test,
+                "for": result.needed_for,
+                "needed": "yes" if result.is_needed else "no",
+                "passed": "yes" if result.is_ok else "NO",
+                "found": result.detail,
             }
-            for answer in answers
+            for result in results
         ]
         verdict = "can be trusted" if is_trusted else "can NOT be trusted"
-        console.show(rows, as_json=False, title=f"{where.named} {verdict}")
+        console.show(rows, as_json=False, title=f"{where.full_address} {verdict}")
     if not is_trusted:
         raise typer.Exit(3)
 
@@ -82,13 +82,13 @@ def bucket_create(
     from tasks.runtime import settings
 
     console.remember(endpoint)
-    where = location.place(place, settings.load().s3_endpoint)
+    where = location.parse(place, settings.load().s3_endpoint)
     steps = bucket_setup.create(where, _rules(role or []), keep_versions_days, retention_days)
     facts = {"place": where.uri, "endpoint": where.endpoint}
     if as_json:
         console.show(facts | {"steps": [asdict(step) for step in steps]}, as_json=True)
     else:
-        console.show([asdict(step) for step in steps], as_json=False, title=where.named)
+        console.show([asdict(step) for step in steps], as_json=False, title=where.full_address)
     if not all(step.is_done for step in steps):
         raise typer.Exit(3)
 

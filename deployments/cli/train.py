@@ -15,12 +15,12 @@ _RECIPE = "Recipe: what the preset says, unless given"
 _PLACE = "Where it runs"
 
 
-def _recipe(told: str) -> Any:
-    return typer.Option(help=told, rich_help_panel=_RECIPE)
+def _recipe(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel=_RECIPE)
 
 
-def _place(told: str) -> Any:
-    return typer.Option(help=told, rich_help_panel=_PLACE)
+def _place(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel=_PLACE)
 
 
 @app.command()
@@ -91,6 +91,8 @@ def train(
     from neuro.problems import problem as problems
     from neuro.splits import scheme
     from neuro.training import config, tuning
+    from neuro.training.device import Machine
+    from tasks.load.start_weights import StartWeights
 
     problems.load(problem)
     scheme.several(split, folds)
@@ -108,12 +110,12 @@ def train(
         release=release,
         preset=preset,
         changes=changes,
-        weights=str(weights.resolve()) if weights else None,
-        weights_sha256=weights_sha256,
-        pretrained=pretrained,
-        device=device,
-        devices=devices,
-        precision=precision,
+        start=StartWeights(
+            file=weights.resolve() if weights else None,
+            sha256=weights_sha256,
+            pretrained=pretrained,
+        ),
+        machine=Machine(device=device, devices=devices, precision=precision),
         lake=lake,
         split=split,
         folds=folds,

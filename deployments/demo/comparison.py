@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from neuro.dataset.frames import Frames
 from neuro.evaluation import evaluate, metrics
 from neuro.evaluation.evaluate import Evaluation
-from neuro.dataset.frames import Frames
 from neuro.problems.problem import Problem
-from neuro.sample import Metric
-from tasks.load import release_data, models
+from tasks.load import models, release_data
+from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 
 _HELD_OUT = "held out"
-_NAMES = ("accuracy", "macro_f1", "auroc")
+_METRICS = ("accuracy", "macro_f1", "auroc")
+_SETS = {"shifted": "new scanner", "old_test": "old test split"}
 
 
 def compare(
@@ -26,58 +27,53 @@ def compare(
     decision: what ``promote`` has written down; its figures of the old test split are shown, so
     that nobody looks at the split once more. held_out: sample_id -> source label.
     """
-    shifted = _relabelled(release_data.load(release_data.open_lake(None), problem), held_out)
-    rows = shifted.labelled(_HELD_OUT)
-    found: dict[str, dict[str, Any]] = {}
-    seen: list[Evaluation] = []
-    for who in ("challenger", "champion"):
-        version = decision[who]
-        engine = models.by_version(problem, version).engine
-        seen.append(
-            evaluate.evaluate(engine, shifted, _HELD_OUT, model_version=version, rows=rows)
-        )
-        found[who] = {
-            "version": version,
-            "shifted": {m.name: asdict(m) for m in seen[-1].metrics if m.name in _NAMES},
-            "old_test": {m["name"]: m for m in decision["old_test"][who] if m["name"] in _NAMES},
-        }
-    challenger, champion = seen
-    found["difference"] = {
-        "shifted": {
-            name: asdict(
-                metrics.difference(
-                    name,
-                    (challenger.probabilities, champion.probabilities),
-                    champion.targets,
-                    champion.groups,
-                )
-            )
-            for name in ("accuracy", "macro_f1")
-        }
+    loaded = release_data.load(release_data.open_lake(None), problem)
+    evaluations = {
+        name: evaluate_held_out(loaded, models.by_version(problem, decision[name]), held_out)
+        for name in ("challenger", "champion")
     }
-    return found | {"shift_cost": {name: _cost(found["champion"], name) for name in _NAMES}}
+    challenger, champion = evaluations["challenger"], evaluations["champion"]
+    compared: dict[str, Any] = {
+        name: {
+            "version": decision[name],
+            "shifted": {m.name: asdict(m) for m in evaluation.metrics if m.name in _METRICS},
+            "old_test": {m["name"]: m for m in decision["old_test"][name] if m["name"] in _METRICS},
+        }
+        for name, evaluation in evaluations.items()
+    }
+    probabilities = challenger.probabilities, champion.probabilities
+    differences = {
+        name: metrics.difference(name, probabilities, champion.targets, champion.groups)
+        for name in ("accuracy", "macro_f1")
+    }
+    compared["difference"] = {
+        "shifted": {name: asdict(found) for name, found in differences.items()}
+    }
+    compared["shift_cost"] = {name: _cost(compared["champion"], name) for name in _METRICS}
+    return compared
+
+
+def evaluate_held_out(loaded: Loaded, model: Model, held_out: Mapping[str, str]) -> Evaluation:
+    """A model on the images of these labels, sample_id -> source label, and on no others."""
+    frames = _relabelled(loaded, held_out)
+    rows = frames.labelled(_HELD_OUT)
+    return evaluate.evaluate(
+        model.engine, frames, _HELD_OUT, model_version=model.version, rows=rows
+    )
 
 
 def rows(compared: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A line per set and metric, for the last table."""
-    lines = []
-    for where in ("shifted", "old_test"):
-        for name in _NAMES:
-            champion, challenger = (
-                compared[who][where].get(name) for who in ("champion", "challenger")
-            )
-            difference = compared["difference"].get(where, {}).get(name)
-            size = f"{champion['n']} images, {champion['groups']} groups" if champion else ""
-            lines.append(
-                {
-                    "on": where.replace("_", " ") + (f" ({size})" if name == _NAMES[0] else ""),
-                    "metric": name,
-                    "champion": _text(champion),
-                    "challenger": _text(challenger),
-                    "difference": _text(difference),
-                }
-            )
-    return lines
+    """macro-F1 of both models on each set, with its interval."""
+    return [
+        {
+            "macro-F1 on": title,
+            "images": str(compared["champion"][name]["macro_f1"]["n"]),
+            "champion": _text(compared["champion"][name]["macro_f1"]),
+            "challenger": _text(compared["challenger"][name]["macro_f1"]),
+        }
+        for name, title in _SETS.items()
+        if "macro_f1" in compared["champion"][name]
+    ]
 
 
 def _relabelled(loaded: Loaded, held_out: Mapping[str, str]) -> Frames:
@@ -101,5 +97,5 @@ def _cost(champion: Mapping[str, Any], name: str) -> float | None:
     return round(float(lost), 4)
 
 
-def _text(metric: Mapping[str, Any] | None) -> str:
-    return str(Metric(**metric)) if metric else ""
+def _text(metric: Mapping[str, Any]) -> str:
+    return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from neuro.ingest import delivery
-from neuro.synthetic import phantom, scanner_shift
-from neuro.splits import assign
 from neuro.duplicates import near_duplicates
-from neuro.images import sandbox
-from neuro.ingest.delivery import Item
 from neuro.errors import ConfigError
+from neuro.images import sandbox
 from neuro.images.sanitize import CleanImage
+from neuro.ingest import delivery
+from neuro.ingest.delivery import Item
 from neuro.problems.problem import Problem
-from neuro.synthetic.scanner_shift import Scanner
+from neuro.splits import assign
 from neuro.splits.assign import Member
+from neuro.synthetic import phantom, scanner_shift
+from neuro.synthetic.scanner_shift import Scanner
 
-SHARES = (0.60, 0.15, 0.25)
-Known = tuple[Item, CleanImage]
+SHARES = (0.60, 0.15, 0.25)  # of the groups, in each delivery
+SEEN_TWICE = 0.1  # share of the pictures that show the head of the one before once more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,135 +45,150 @@ class Deliveries:
 
 
 def draw(folder: Path, problem: Problem, *, images: int, seed: int) -> Path:
-    """Draw phantoms into class folders, in equal numbers, marked synthetic."""
+    """Draw phantoms into class folders, in about equal numbers, marked synthetic.
+
+    Some heads are seen twice or more: as in any hospital, a group is not always one image.
+    """
     if len(problem.classes) != phantom.KINDS:
         raise ConfigError(
             f"phantoms come in {phantom.KINDS} kinds, problem {problem.name} has "
             f"{len(problem.classes)} classes; give a folder of images with --data"
         )
     rng = np.random.default_rng(seed)
+    pixels, kind = phantom.draw(0, rng), 0
     for number in range(images):
-        kind = number % phantom.KINDS
+        if number and rng.random() < SEEN_TWICE:
+            pixels = phantom.exposed_again(pixels, rng)
+        else:
+            kind = number % phantom.KINDS
+            pixels = phantom.draw(kind, rng)
         path = folder / _source_label(problem, kind) / f"phantom_{number:05d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(phantom.draw(kind, rng)).save(path)
+        Image.fromarray(pixels).save(path)
     delivery.write_note(folder, source=f"phantoms, seed {seed}", is_synthetic=True)
     return folder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cut:
-    """How to cut. images: use only so many, one of a group. shift: strength of the new scanner."""
-
-    images: int | None
-    seed: int
-    shift: float
-
-
-def cut(source: Path, problem: Problem, out: Path, how: Cut) -> Deliveries:
+def cut(
+    source: Path, problem: Problem, out: Path, *, images: int | None, seed: int, shift: float
+) -> Deliveries:
     """Cut a folder of labelled images into 60, 15 and 25 % of its groups, seeded.
 
-    The third delivery is shifted, image by image.
+    images: use only so many, one of a group. shift: strength of the new scanner, which changes the
+    third delivery image by image.
     """
-    found = delivery.read(source, problem)
-    known = _known(found.items)
-    if not known:
+    whole = delivery.read(source, problem)
+    pictures = _labelled_pictures(whole.items)
+    if not pictures:
         raise ConfigError(f"data {source} holds no labelled image; see `neuro problem show`")
-    rng = np.random.default_rng(how.seed)
-    parts = _parts(_groups(known, problem, rng), how.images)
+    rng = np.random.default_rng(seed)
+    groups = _groups(pictures, problem, rng)
+    if images is not None:
+        groups = [group[:1] for group in groups[:images]]
+    edges = np.round(np.cumsum((0.0, *SHARES)) * len(groups)).astype(int).tolist()
+    first, second, third = (groups[low:high] for low, high in pairwise(edges))
     folders = [out / name for name in ("first", "second", "third")]
-    for part, folder in zip(parts, folders, strict=True):
-        folder.mkdir(parents=True)
-        is_first = folder is folders[0]
-        copies = [copy for group in part for copy in group]
-        for (item, _), name in zip(copies, _names(copies, keep=is_first), strict=True):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(item.path, folder / name)
-        _copy_table(source, folder, problem, keep_labels=is_first)
-        delivery.write_note(folder, source=found.source, is_synthetic=found.is_synthetic)
-    new = scanner_shift.DEFAULT.scaled(how.shift)
-    labels = [_shift(folders[2], group, new, rng) for group in _renamed(parts[2])]
+    for folder, part in zip(folders, (first, second, third), strict=True):
+        has_labels = part is first
+        copies = _copy(part, folder, keeps_folders=has_labels)
+        _copy_table(source, folder, problem, keeps_labels=has_labels)
+        delivery.write_note(folder, source=whole.source, is_synthetic=whole.is_synthetic)
+    scanner = scanner_shift.DEFAULT.scaled(shift)
+    labels = []  # by group, of each shifted image
+    for paths, group in zip(copies, third, strict=True):
+        digests = [_shift(path, scanner, rng) for path in paths]
+        labels.append(dict(zip(digests, (one.item.label for one in group), strict=True)))
     half = len(labels) // 2
     _write_labels(out / "labels.csv", labels[:half])
-    held_out = {sample_id: label for group in labels[half:] for sample_id, label in group.items()}
-    first, second, third = folders
     return Deliveries(
-        first=first, second=second, third=third, labels=out / "labels.csv", held_out=held_out
+        first=folders[0],
+        second=folders[1],
+        third=folders[2],
+        labels=out / "labels.csv",
+        held_out={sample_id: label for group in labels[half:] for sample_id, label in group.items()},
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Picture:
+    """A file of the source, and what was read of it."""
+
+    item: Item
+    image: CleanImage
+
+
+_Group = Sequence[_Picture]
+
+
 def _source_label(problem: Problem, kind: int) -> str:
-    return next(s for s, name in problem.labels.items() if name == problem.classes[kind])
+    return next(
+        label for label, name in problem.labels.items() if name == problem.classes[kind]
+    )
 
 
-def _known(items: Sequence[Item]) -> list[Known]:
+def _labelled_pictures(items: Sequence[Item]) -> list[_Picture]:
     """Every readable labelled image once; one with two labels is left out."""
     results = sandbox.check_files([item.path for item in items], sandbox.VetConfig())
-    copies: dict[str, list[Known]] = {}
-    for item, result in zip(items, results, strict=True):
-        if isinstance(result, CleanImage) and item.label:
-            copies.setdefault(result.sha256, []).append((item, result))
-    return [same[0] for same in copies.values() if len({item.label for item, _ in same}) == 1]
+    copies: dict[str, list[_Picture]] = {}
+    for item, image in zip(items, results, strict=True):
+        if isinstance(image, CleanImage) and item.label:
+            copies.setdefault(image.sha256, []).append(_Picture(item=item, image=image))
+    return [same[0] for same in copies.values() if len({one.item.label for one in same}) == 1]
 
 
 def _groups(
-    known: Sequence[Known], problem: Problem, rng: np.random.Generator
-) -> list[list[Known]]:
+    pictures: Sequence[_Picture], problem: Problem, rng: np.random.Generator
+) -> list[_Group]:
     """Images by group, in random order."""
-    rows = near_duplicates.vectors([image.thumbnail for _, image in known])
+    looks = near_duplicates.vectors([picture.image.thumbnail for picture in pictures])
     members = [
-        Member(sample_id=image.sha256, label=item.label, group_key=item.group_key)
-        for item, image in known
+        Member(
+            sample_id=picture.image.sha256,
+            label=picture.item.label,
+            group_key=picture.item.group_key,
+        )
+        for picture in pictures
     ]
-    numbers = assign.clusters(members, near_duplicates.find(rows, 0, problem.groups.twin_cosine))
-    groups: dict[int, list[Known]] = {}
-    for number, copy in zip(numbers.tolist(), known, strict=True):
-        groups.setdefault(number, []).append(copy)
+    twins = near_duplicates.find(looks, 0, problem.groups.twin_cosine)
+    groups: dict[int, list[_Picture]] = {}
+    for number, picture in zip(assign.clusters(members, twins).tolist(), pictures, strict=True):
+        groups.setdefault(number, []).append(picture)
     ordered = list(groups.values())
     return [ordered[index] for index in rng.permutation(len(ordered))]
 
 
-def _parts(groups: list[list[Known]], images: int | None) -> list[list[list[Known]]]:
-    if images is not None:
-        groups = [group[:1] for group in groups[:images]]
-    edges = np.round(np.cumsum((0.0, *SHARES)) * len(groups)).astype(int)
-    return [groups[low:high] for low, high in pairwise(edges.tolist())]
+def _copy(groups: Sequence[_Group], folder: Path, *, keeps_folders: bool) -> list[list[Path]]:
+    """Copy images into a delivery; the new paths by group.
 
-
-def _names(copies: Sequence[Known], *, keep: bool) -> Iterator[str]:
-    """Names inside a delivery: as they were, or flat (a class folder would be a label)."""
-    taken: set[str] = set()
-    for item, _ in copies:
-        name = item.source_name if keep else item.path.name
-        while name in taken:
-            name = f"{Path(name).stem}_{Path(name).suffix}"
-        taken.add(name)
-        yield name
-
-
-def _renamed(groups: list[list[Known]]) -> Iterator[list[tuple[str, str]]]:
-    """(flat name, label) of each image, group by group, as ``cut`` has named the files."""
-    names = _names([copy for group in groups for copy in group], keep=False)
+    With keeps_folders they lie where they lay; else all in one folder: a class folder is a label.
+    """
+    folder.mkdir(parents=True)
+    taken: set[Path] = set()
+    copies: list[list[Path]] = []
     for group in groups:
-        yield [(next(names), item.label) for item, _ in group]
+        copies.append([])
+        for picture in group:
+            item = picture.item
+            path = folder / (item.source_name if keeps_folders else item.path.name)
+            while path.with_suffix("") in taken:  # the new scanner makes a PNG of every image
+                path = path.with_stem(f"{path.stem}_")
+            taken.add(path.with_suffix(""))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(item.path, path)
+            copies[-1].append(path)
+    return copies
 
 
-def _shift(
-    folder: Path, group: Sequence[tuple[str, str]], new: Scanner, rng: np.random.Generator
-) -> dict[str, str]:
-    """Replace a group's images by what the new scanner shows; digest -> label."""
-    said = {}
-    for name, label in group:
-        path = folder / name
-        with Image.open(path) as opened:
-            picture = opened if opened.mode in ("L", "RGB") else opened.convert("RGB")
-            pixels = np.asarray(picture)
-        buffer = io.BytesIO()
-        Image.fromarray(scanner_shift.shift(pixels, rng, new)).save(buffer, format="PNG")
-        path.unlink()
-        path.with_suffix(".png").write_bytes(buffer.getvalue())
-        said[hashlib.sha256(buffer.getvalue()).hexdigest()] = label
-    return said
+def _shift(path: Path, scanner: Scanner, rng: np.random.Generator) -> str:
+    """Replace an image by a PNG of what the new scanner shows; its digest."""
+    with Image.open(path) as opened:
+        picture = opened if opened.mode in ("L", "RGB") else opened.convert("RGB")
+        pixels = np.asarray(picture)
+    buffer = io.BytesIO()
+    Image.fromarray(scanner_shift.shift(pixels, rng, scanner)).save(buffer, format="PNG")
+    path.unlink()
+    path.with_suffix(".png").write_bytes(buffer.getvalue())
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
 def _write_labels(path: Path, groups: Sequence[Mapping[str, str]]) -> None:
@@ -185,15 +200,15 @@ def _write_labels(path: Path, groups: Sequence[Mapping[str, str]]) -> None:
             writer.writerows((digest, label, "demo reader", now) for digest, label in group.items())
 
 
-def _copy_table(source: Path, folder: Path, problem: Problem, *, keep_labels: bool) -> None:
+def _copy_table(source: Path, folder: Path, problem: Problem, *, keeps_labels: bool) -> None:
     """A delivery of a tabled problem needs its table, with or without the labels."""
     layout = problem.layout
     if layout.kind != "table":
         return
     with (source / layout.table).open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
-        names, rows = list(reader.fieldnames or ()), list(reader)
+        columns, rows = list(reader.fieldnames or ()), list(reader)
     with (folder / layout.table).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, names)
+        writer = csv.DictWriter(stream, columns)
         writer.writeheader()
-        writer.writerows(row if keep_labels else row | {layout.label: ""} for row in rows)
+        writer.writerows(row if keeps_labels else row | {layout.label: ""} for row in rows)

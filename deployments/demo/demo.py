@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 from deployments import console
 from deployments.stack import server_watch, stack
 from deployments.stack.stack import Stack, StackConfig
-from neuro.problems import problem as problems
 from neuro.errors import ConfigError, NeuroError
+from neuro.problems import problem as problems
+from neuro.problems.problem import Problem
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what imports torch or Prefect is imported when it is needed
     from deployments.demo.deliveries import Deliveries
+    from neuro.training.config import TrainConfig
 
-PHANTOMS = 2500
-PHANTOM_EPOCHS = 30
+PHANTOMS = 3200
+PHANTOM_EPOCHS = 14
 REAL_EPOCHS = 100
 RETRAIN_TIMEOUT_S = 3600.0
 _MARK = ".neuro-demo"
@@ -57,29 +59,23 @@ class DemoConfig:
             raise ConfigError(f"epochs must be at least 1, got {self.epochs}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ports:
-    """Ports of the servers; None for any free one."""
-
-    prefect: int | None
-    mlflow: int | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Done:
-    """One step of the demonstration. run: link to its flow run."""
+@dataclass(kw_only=True, slots=True)
+class DemoStep:
+    """One step of the demonstration. flow_run: link to its page, "" for what is no flow."""
 
     step: str
     result: str
     seconds: float
-    run: str
+    flow_run: str
 
 
-def run(config: DemoConfig, ports: Ports, *, keep: bool) -> dict[str, Any]:
+def run(
+    config: DemoConfig, *, prefect_port: int | None, mlflow_port: int | None, keep: bool
+) -> dict[str, Any]:
     """Run the loop, write ``summary.json``, and stop every server unless ``keep``."""
-    problems.load(config.problem)
-    home = _fresh(config.home)
-    servers = StackConfig(home=home / "state", prefect_port=ports.prefect, mlflow_port=ports.mlflow)
+    problem = problems.load(config.problem)
+    home = _empty_home(config.home)
+    servers = StackConfig(home=home / "state", prefect_port=prefect_port, mlflow_port=mlflow_port)
     started = time.time()
     with ExitStack() as stopping:
         if keep:
@@ -90,16 +86,13 @@ def run(config: DemoConfig, ports: Ports, *, keep: bool) -> dict[str, Any]:
         from deployments.demo import follow_runs  # Prefect reads its server's address when imported
 
         stopping.callback(follow_runs.finish_sending)
-        served = [up.prefect_api_url, up.mlflow_tracking_uri]
-        stopping.enter_context(server_watch.held(served, lambda: _end_early(up)))
-        loop = Loop(config, home, up)
-        summary = loop.run()
+        urls = [up.prefect_api_url, up.mlflow_tracking_uri]
+        stopping.enter_context(server_watch.end_without(urls, lambda: _end_early(up)))
+        summary = Loop(config, problem, home, up).run()
         summary["seconds"] = round(time.time() - started, 1)
         path = home / "summary.json"
         path.write_text(json.dumps(summary, indent=1, default=str), encoding="utf-8")
-        loop.print_end(summary, path)
-        if keep:
-            console.say(f"The servers are up: {up.prefect_ui_url}; stop them with `neuro down`")
+    print_end(summary, path, is_up=keep)
     if not summary["retrain"]:
         raise NeuroError(
             f"the shifted delivery was judged {summary['drift']['shifted']!r}, so nothing was "
@@ -108,12 +101,38 @@ def run(config: DemoConfig, ports: Ports, *, keep: bool) -> dict[str, Any]:
     return summary
 
 
+def draw_and_cut(config: DemoConfig, problem: Problem, home: Path) -> "Deliveries":
+    """The three deliveries below ``home``: of phantoms, or of the given folder."""
+    from deployments.demo import deliveries
+
+    source, images = config.data, config.images
+    if source is None:
+        source, images = home / "phantoms", None
+        deliveries.draw(source, problem, images=config.images or PHANTOMS, seed=config.seed)
+    return deliveries.cut(
+        source,
+        problem,
+        home / "deliveries",
+        images=images,
+        seed=config.seed,
+        shift=config.shift,
+    )
+
+
+def recipe(config: DemoConfig) -> "TrainConfig":
+    """How the first champion is trained; the retraining takes its recipe from it."""
+    from neuro.training.config import TrainConfig
+
+    default = PHANTOM_EPOCHS if config.data is None else REAL_EPOCHS
+    return TrainConfig(epochs=config.epochs or default)
+
+
 def _end_early(up: Stack) -> None:
     console.say("[bold red]error[/]: a server has stopped; its log is in state/logs. Start again")
     stack.down(stack.state_file(Path(up.project)), console.say)
 
 
-def _fresh(home: Path) -> Path:
+def _empty_home(home: Path) -> Path:
     """An empty folder; only one that an earlier demonstration made is emptied."""
     home = home.resolve()
     if home.exists() and any(home.iterdir()):
@@ -128,24 +147,23 @@ def _fresh(home: Path) -> Path:
 class Loop:
     """The demonstration's steps, each timed and linked to its flow run."""
 
-    def __init__(self, config: DemoConfig, home: Path, up: Stack) -> None:
-        self.config, self.home, self.up = config, home, up
-        self.problem = problems.load(config.problem)
-        self.done: list[Done] = []
+    def __init__(self, config: DemoConfig, problem: Problem, home: Path, up: Stack) -> None:
+        self.config, self.problem, self.home, self.up = config, problem, home, up
+        self.steps: list[DemoStep] = []
 
     def run(self) -> dict[str, Any]:
         """Every step in order; the summary."""
-        cut = self._deliveries()
-        first = self._ingest("ingest the first delivery", cut.first)
+        deliveries = self._deliveries()
+        first = self._ingest("ingest the first delivery", deliveries.first)
         trained, tested = self._champion()
-        second = self._ingest("ingest the second delivery", cut.second)
-        predicted = self._predict(second["release"])
-        steady = self._drift(second["release"])
-        third = self._ingest("ingest the third delivery: new scanner", cut.third)
-        self._predict(third["release"])
-        self._labels(cut.labels)
+        second = self._ingest("ingest the second delivery", deliveries.second)
+        predicted = self._predict("predict it", second["release"])
+        steady = self._drift("has it drifted?", second["release"])
+        third = self._ingest("ingest the third: new scanner", deliveries.third)
+        self._predict("predict it", third["release"])
+        self._import_labels(deliveries.labels)
         since = datetime.now(UTC)
-        shifted = self._drift(third["release"])
+        shifted = self._drift("has it drifted?", third["release"])
         summary = {
             "problem": self.problem.name,
             "is_synthetic": self.config.data is None,
@@ -153,11 +171,8 @@ class Loop:
             "content_hash": first["content_hash"],
             "lookup_baseline": tested["lookup"],
             "train": {
-                "run_id": trained["run_id"],
-                "model": trained["model"],
-                "epochs": trained["epochs"],
-                "seconds": trained["seconds"],
-                "images_per_s": trained["images_per_s"],
+                name: trained[name]
+                for name in ("run_id", "model", "epochs", "seconds", "images_per_s")
             },
             "test": {m["name"]: m for m in tested["metrics"]},
             "predict": {"n": predicted["n"], "images_per_s": predicted["images_per_s"]},
@@ -170,48 +185,39 @@ class Loop:
             "retrain": None,
         }
         if shifted["verdict"] == "retrain":
-            summary["retrain"] = self._retrain(cut, since)
-        return summary | {"steps": [asdict(step) for step in self.done]}
+            summary["retrain"] = self._retrain(deliveries, since)
+        summary["pages"] = {
+            "prefect": self.steps[-1].flow_run,
+            "mlflow": f"{self.up.mlflow_tracking_uri}/#/models/neuro-{self.problem.name}",
+            "report": shifted["report"],
+        }
+        return summary | {"steps": [asdict(step) for step in self.steps]}
 
     def _deliveries(self) -> "Deliveries":
-        from deployments.demo import deliveries
-
-        config, started = self.config, time.time()
-        source, images = config.data, config.images
-        if source is None:
-            source, images = self.home / "phantoms", None
-            deliveries.draw(
-                source, self.problem, images=config.images or PHANTOMS, seed=config.seed
-            )
-        console.say(f"Cutting {source} into three deliveries by group")
-        cut = deliveries.cut(
-            source,
-            self.problem,
-            self.home / "deliveries",
-            deliveries.Cut(images=images, seed=config.seed, shift=config.shift),
-        )
-        self._note("cut three deliveries", f"seed {config.seed}", time.time() - started, "")
-        return cut
+        started = time.time()
+        console.say("\n[bold]cut three deliveries[/]")
+        deliveries = draw_and_cut(self.config, self.problem, self.home)
+        self._note("cut three deliveries", f"seed {self.config.seed}", started)
+        return deliveries
 
     def _ingest(self, step: str, folder: Path) -> dict[str, Any]:
         from flows.ingest import ingest
 
         result: dict[str, Any] = self._flow(step, ingest, source=str(folder))
-        self._tell(
-            f"release {result['release']}: {result['accepted']} accepted, "
-            f"{result['repeated']} repeated, {result['quarantined']} quarantined"
+        counts = ", ".join(
+            f"{result[name]} {name}"
+            for name in ("accepted", "repeated", "quarantined")
+            if result[name]
         )
+        self._tell(f"{counts}; release {result['release']}")
         return result
 
     def _champion(self) -> tuple[dict[str, Any], dict[str, Any]]:
         from flows.evaluate import evaluate
         from flows.promote import promote
         from flows.train import train
-        from neuro.training.config import TrainConfig
 
-        default = PHANTOM_EPOCHS if self.config.data is None else REAL_EPOCHS
-        config = TrainConfig(epochs=self.config.epochs or default)
-        trained = self._flow("train", train, config=config)
+        trained = self._flow("train", train, config=recipe(self.config))
         self._tell(f"model {trained['model']}, {trained['epochs']} epochs")
         tested = self._flow("evaluate", evaluate, model=trained["model"])
         by_name = {metric["name"]: metric["value"] for metric in tested["metrics"]}
@@ -226,76 +232,107 @@ class Loop:
             )
         return trained, tested
 
-    def _predict(self, window: str) -> dict[str, Any]:
+    def _predict(self, step: str, window: str) -> dict[str, Any]:
         from flows.predict import predict
 
-        result: dict[str, Any] = self._flow(f"predict {window}", predict, window=window)
+        result: dict[str, Any] = self._flow(step, predict, window=window)
         self._tell(f"{result['n']} images, {result['images_per_s']:.0f} a second")
         return result
 
-    def _drift(self, window: str) -> dict[str, Any]:
+    def _drift(self, step: str, window: str) -> dict[str, Any]:
         from flows.drift import drift
 
-        result: dict[str, Any] = self._flow(f"drift {window}", drift, window=window)
+        result: dict[str, Any] = self._flow(step, drift, window=window)
         self._tell(f"{result['verdict']}: {result['reason']}")
         return result
 
-    def _labels(self, path: Path) -> None:
+    def _import_labels(self, path: Path) -> None:
         from neuro.ingest import late_labels
         from tasks.load import release_data
 
         started = time.time()
-        done = late_labels.import_file(release_data.open_lake(None), self.problem, path, datetime.now(UTC))
-        self._note("labels for half of it", f"{done.added} labels", time.time() - started, "")
+        lake = release_data.open_lake(None)
+        imported = late_labels.import_file(lake, self.problem, path, datetime.now(UTC))
+        self._note("labels for half of it", f"{imported.added} labels", started)
 
-    def _retrain(self, cut: "Deliveries", since: datetime) -> dict[str, Any]:
+    def _retrain(self, deliveries: "Deliveries", since: datetime) -> dict[str, Any]:
         from deployments.demo import comparison, follow_runs
 
         started = time.time()
-        found = follow_runs.wait_for_automatic_run("retrain", since, RETRAIN_TIMEOUT_S, console.say)
-        decision = follow_runs.decision_of(found.flow_run_id)
-        url = f"{self.up.prefect_ui_url}/runs/flow-run/{found.flow_run_id}"
-        told = f"started by {found.started_by}; {decision['decision']}: {decision['reason']}"
-        self._note("retrain", told, time.time() - started, url)
-        compared = comparison.compare(self.problem, decision, cut.held_out)
+        run = follow_runs.wait_for_automatic_run("retrain", since, RETRAIN_TIMEOUT_S, console.say)
+        decision = follow_runs.decision_of(run.flow_run_id)
+        result = f"{decision['decision']}: {decision['reason']}; started by {run.started_by}"
+        self._note("retrain", result, started, self._page(run.flow_run_id))
         return {
-            "flow_run_id": found.flow_run_id,
-            "started_by": found.started_by,
+            "flow_run_id": run.flow_run_id,
+            "started_by": run.started_by,
             "decision": decision["decision"],
             "reason": decision["reason"],
             "gates": decision["gates"],
-            **compared,
+            **comparison.compare(self.problem, decision, deliveries.held_out),
         }
 
     def _flow(self, step: str, flow: Any, **parameters: Any) -> Any:
         started = time.time()
         console.say(f"\n[bold]{step}[/]")
         state = flow(problem=self.config.problem, **parameters, return_state=True)
-        run_id = state.state_details.flow_run_id
-        link = f"{self.up.prefect_ui_url}/runs/flow-run/{run_id}"
         result = state.result()
-        self.done.append(Done(step=step, result="", seconds=time.time() - started, run=link))
+        page = self._page(str(state.state_details.flow_run_id))
+        seconds = time.time() - started
+        self.steps.append(DemoStep(step=step, result="", seconds=seconds, flow_run=page))
         return result
+
+    def _page(self, flow_run_id: str) -> str:
+        return f"{self.up.prefect_ui_url}/runs/flow-run/{flow_run_id}"
 
     def _tell(self, result: str) -> None:
         """The result of the step that ran last."""
-        self.done[-1] = replace(self.done[-1], result=result)
+        self.steps[-1].result = result
         console.say(f"  [green]{result}[/]")
 
-    def _note(self, step: str, result: str, seconds: float, run: str) -> None:
-        self.done.append(Done(step=step, result=result, seconds=seconds, run=run))
+    def _note(self, step: str, result: str, started: float, flow_run: str = "") -> None:
+        """A step that is no flow of this process."""
+        seconds = time.time() - started
+        self.steps.append(DemoStep(step=step, result=result, seconds=seconds, flow_run=flow_run))
         console.say(f"\n[bold]{step}[/]\n  [green]{result}[/]")
 
-    def print_end(self, summary: Mapping[str, Any], path: Path) -> None:
-        """The last table, and where everything is."""
-        from deployments.demo import comparison
 
-        rows = [
-            {"step": d.step, "s": f"{d.seconds:.1f}", "result": d.result, "flow run": d.run}
-            for d in self.done
-        ]
-        marked = " Synthetic images." if summary["is_synthetic"] else ""
-        console.table(rows, f"{summary['seconds']:.0f} s. Research use only.{marked}")
-        if summary["retrain"]:
-            console.table(comparison.rows(summary["retrain"]), "Champion and challenger")
-        console.say(f"Reports: {', '.join(summary['drift']['reports'])}\nSummary: {path}")
+def print_end(summary: Mapping[str, Any], path: Path, *, is_up: bool) -> None:
+    """What a person reads last, at 80 columns: each step, both models, where everything is."""
+    from deployments.demo import comparison
+
+    rows = [
+        {"step": step["step"], "s": f"{step['seconds']:.0f}", "result": _first_clause(step["result"])}
+        for step in summary["steps"]
+    ]
+    minutes, seconds = divmod(round(summary["seconds"]), 60)
+    marked = ", on synthetic images" if summary["is_synthetic"] else ""
+    console.say("")
+    console.table(rows, f"The loop took {minutes} min {seconds} s{marked}.")
+    if summary["retrain"]:
+        console.table(comparison.rows(summary["retrain"]), "Champion, and challenger")
+    pages = summary["pages"]
+    for title, place in (
+        ("\nRetraining in Prefect", pages["prefect"]),
+        ("Models in MLflow", pages["mlflow"]),
+        ("Weekly report", _short(Path(pages["report"]))),
+        ("All figures", _short(path)),
+    ):
+        console.say(title)
+        console.address(place)
+    if is_up:
+        console.say("\nThe servers are up; stop them with `neuro down`.")
+    else:
+        console.say("\nThe servers are stopped; `make demo KEEP=1` leaves their pages up.")
+    console.say("Research use only; not a medical device.")
+
+
+def _first_clause(result: str) -> str:
+    """A result without its details, which stand in summary.json."""
+    return result.split(";")[0].split(" (")[0].split(": Harm")[0]
+
+
+def _short(path: Path) -> Path:
+    """Seen from the working folder, where it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

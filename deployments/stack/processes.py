@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,23 +62,37 @@ def last_lines(log: Path, n: int = 15) -> str:
     return "\n".join([line for line in lines if line.strip()][-n:])
 
 
-def choose_ports(wanted: Sequence[int | None]) -> list[int]:
-    """Each wanted port, or a free one for None; all differ. Raises ServerError if one is taken."""
-    with contextlib.ExitStack() as held:
-        ports = []
-        for port in wanted:
-            listener = held.enter_context(socket.socket())
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((HOST, port or 0))
-                listener.listen()
-            except (OSError, OverflowError) as error:
-                raise ServerError(
-                    f"port {port} on {HOST} cannot be used ({error}); "
-                    "give another one, or none to take a free one"
-                ) from error
-            ports.append(int(listener.getsockname()[1]))
-        return ports
+@contextlib.contextmanager
+def claimed_port(wanted: int | None, usual: int) -> Iterator[int]:
+    """A free port that no other stack takes while the block runs.
+
+    It is the wanted one, or without one the first that is free from ``usual`` on. Raises
+    ServerError if the wanted one is taken.
+    """
+    # The claim is a datagram socket of the same number: a server's stream socket is another.
+    with socket.socket(type=socket.SOCK_DGRAM) as claim:
+        for port in range(usual, 65536) if wanted is None else [wanted]:
+            if _is_free(port) and _binds(claim, port):
+                yield port
+                return
+    raise ServerError(
+        f"port {wanted or usual} on {HOST} cannot be used; give another one, or none to take the "
+        "next free one"
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return _binds(listener, port)
+
+
+def _binds(listener: socket.socket, port: int) -> bool:
+    try:
+        listener.bind((HOST, port))
+    except OSError:
+        return False
+    return True
 
 
 def marked(mark: str) -> set[int]:
@@ -98,22 +112,24 @@ def marked(mark: str) -> set[int]:
 
 def stop(mark: str, pids: Iterable[int], *, patience_s: float) -> None:
     """SIGTERM to those of ``pids`` that carry ``mark``, then SIGKILL to what is left."""
-    asked = set(pids)
+    wanted = set(pids)
     for sign, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, 5.0)):
-        for pid in asked & marked(mark):
+        for pid in wanted & marked(mark):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, sign)
-        if _all_ended(mark, asked, wait_s):
+        if _all_ended(mark, wanted, wait_s):
             return
 
 
 def _all_ended(mark: str, pids: set[int], wait_s: float) -> bool:
     end = time.monotonic() + wait_s
-    while asked := pids & marked(mark):
+    while True:
+        alive = pids & marked(mark)
+        if not alive:
+            return True
         if time.monotonic() > end:
             return False
-        for pid in asked:
+        for pid in alive:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(0.05)
-    return True

@@ -14,7 +14,7 @@ _CHATTER = ("prefect.events.clients", "prefect._internal.concurrency")
 
 
 @contextlib.contextmanager
-def held(urls: Sequence[str], end: Callable[[], object]) -> Iterator[None]:
+def end_without(urls: Sequence[str], end: Callable[[], object]) -> Iterator[None]:
     """While the block runs, call ``end`` and leave at once when one of ``urls`` is served no more.
 
     What a killed process leaves in a lake is completed by the same command (docs/lake.md). Only a
@@ -34,7 +34,7 @@ def held(urls: Sequence[str], end: Callable[[], object]) -> Iterator[None]:
                 # Threads of Prefect's client would hold an ordinary exit up.
                 os._exit(1)
 
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+    threading.Thread(target=watch, name="server watch", daemon=True).start()
     try:
         yield
     finally:

@@ -1,20 +1,22 @@
 """The programs of the local stack: how each is called, and when it is ready."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 from deployments.stack import processes
 from deployments.stack.processes import HOST, MARK, Program
-from neuro.errors import ServerError
+from neuro.errors import ConfigError, ServerError
 from tasks.runtime import settings
 
 POOL, TRAINING_QUEUE, GPU_POOL = "local", "training", "gpu"
+PREFECT_PORT, MLFLOW_PORT = 4200, 5000  # unless taken
 EAGER = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # how often a worker looks for runs
 START_S = 180.0  # a first start on a busy machine migrates two databases
 
@@ -57,27 +59,51 @@ class Launcher:
         """Runs at most ``limit`` flow runs at once, and looks for new ones every two seconds."""
         return self._launch("worker", polling(POOL, POOL, limit), EAGER)
 
-    def deploy(self) -> Program:
-        """Apply every deployment of the project's prefect.yaml, then end.
+    def deploy(self, names: Sequence[str]) -> Program:
+        """Apply these deployments of the project's prefect.yaml, then end."""
+        return processes.start(
+            "deploy",
+            [self.python, "-m", *deploying(names)],
+            environment=without_project(self._environment({})),
+            cwd=self.project,
+            log=self.home / "logs" / "deploy.log",
+        )
 
-        Without NEURO_PROJECT, which would be filled in here: each worker has a folder of its own.
-        """
-        command = ["prefect", "--no-prompt", "deploy", "--all"]
-        return self._launch("deploy", command, {}, without="NEURO_PROJECT")
-
-    def _launch(
-        self, name: str, command: list[str], more: Mapping[str, str], *, without: str = ""
-    ) -> Program:
-        quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-        given = settings.inherited({**self.environment, **quiet, **more, MARK: self.mark})
+    def _launch(self, name: str, command: list[str], more: Mapping[str, str]) -> Program:
         return processes.start(
             name,
             [self.python, "-m", *command],
-            environment={key: value for key, value in given.items() if key != without},
-            # `deploy` reads prefect.yaml here; a server leaves its stray files in home.
-            cwd=self.project if name == "deploy" else self.home,
+            environment=self._environment(more),
+            cwd=self.home,  # a server leaves its stray files there
             log=self.home / "logs" / f"{name.split()[0].lower()}.log",
         )
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+        return settings.inherited({**self.environment, **quiet, **more, MARK: self.mark})
+
+
+def deployments_of(project: Path, pools: Collection[str]) -> list[str]:
+    """The names of a project's deployments whose runs wait in one of these work pools.
+
+    Raises ConfigError where the project has no prefect.yaml.
+    """
+    path = project / "prefect.yaml"
+    if not path.is_file():
+        raise ConfigError(f"project {project} holds no prefect.yaml; it lies beside flows/")
+    described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return [each["name"] for each in described["deployments"] if each["work_pool"]["name"] in pools]
+
+
+def deploying(names: Sequence[str]) -> list[str]:
+    """The command that applies these deployments."""
+    named = [part for name in names for part in ("--name", name)]
+    return ["prefect", "--no-prompt", "deploy", *named]
+
+
+def without_project(environment: Mapping[str, str]) -> dict[str, str]:
+    """The same without NEURO_PROJECT, which ``deploy`` would fill in: each worker has its own."""
+    return {name: value for name, value in environment.items() if name != "NEURO_PROJECT"}
 
 
 def polling(pool: str, name: str, limit: int) -> list[str]:
@@ -114,15 +140,19 @@ def wait_until_polling(api: httpx.Client, worker: Program) -> None:
             return
 
 
+def pools(api: httpx.Client) -> list[str]:
+    """The work pools that the server knows; that of the GPU once a worker of it was started."""
+    return [pool["name"] for pool in _send(api, "POST", "/work_pools/filter", {})]
+
+
 def prepare(api: httpx.Client) -> int:
-    """Make the pools and the training queue, and close the runs that an earlier stack left open.
+    """Make the pool and the training queue, and close the runs that an earlier stack left open.
 
     A run that was cut off would stay Running, and hold its deployment's only place, for ever; one
     that came due while nothing was up would start now, together with all the others. Returns how
     many were closed.
     """
-    for name in (POOL, GPU_POOL):
-        _send(api, "POST", "/work_pools/", {"name": name, "type": "process"})
+    _send(api, "POST", "/work_pools/", {"name": POOL, "type": "process"})
     queue = {"name": TRAINING_QUEUE, "concurrency_limit": 1}
     _send(api, "POST", f"/work_pools/{POOL}/queues", queue)
     for worker in _send(api, "POST", f"/work_pools/{POOL}/workers/filter", {}):

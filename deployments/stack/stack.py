@@ -28,7 +28,10 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StackConfig:
-    """What to start. ``project`` is the folder of prefect.yaml; a port of None is any free one."""
+    """What to start. ``project`` is the folder of prefect.yaml.
+
+    A port of None is the usual one, 4200 or 5000, or the next that is free.
+    """
 
     project: Path = field(default_factory=Path.cwd)
     home: Path | None = None  # default: .neuro in the project's folder
@@ -113,16 +116,23 @@ def up(config: StackConfig, report: Report) -> Stack:
     """
     path = state_file(config.project)
     _clear(path, report)
-    ports = processes.choose_ports([config.prefect_port, config.mlflow_port])
-    stack = _plan(config, *ports)
-    try:
-        _write(path, stack)  # before the first start: `down` finds the programs if this is killed
-        stack = _start(stack, config.worker_limit, report)
-        _write(path, stack)
-    except BaseException:  # Ctrl-C too: nothing started here may stay
-        _stop(stack)
-        path.unlink(missing_ok=True)
-        raise
+    with (
+        processes.claimed_port(config.prefect_port, servers.PREFECT_PORT) as prefect_port,
+        processes.claimed_port(config.mlflow_port, servers.MLFLOW_PORT) as mlflow_port,
+    ):
+        if config.prefect_port is None and prefect_port != servers.PREFECT_PORT:
+            report(f"port {servers.PREFECT_PORT} is taken: Prefect gets {prefect_port}")
+        if config.mlflow_port is None and mlflow_port != servers.MLFLOW_PORT:
+            report(f"port {servers.MLFLOW_PORT} is taken: MLflow gets {mlflow_port}")
+        stack = _plan(config, prefect_port, mlflow_port)
+        try:
+            _write(path, stack)  # before the first start: `down` finds the programs after a kill
+            stack = _start(stack, config.worker_limit, report)
+            _write(path, stack)
+        except BaseException:  # Ctrl-C too: nothing started here may stay
+            _stop(stack)
+            path.unlink(missing_ok=True)
+            raise
     return stack
 
 
@@ -205,8 +215,9 @@ def _start(stack: Stack, worker_limit: int, report: Report) -> Stack:
         if n_closed := servers.prepare(api):
             report(f"closed {n_closed} runs that an earlier stack left open or missed")
         report("applying the deployments and starting the worker")
-        worker, deploy = launcher.worker(worker_limit), launcher.deploy()
-        servers.wait_until_applied(deploy, (prefect, mlflow, worker))
+        worker = launcher.worker(worker_limit)
+        if names := servers.deployments_of(Path(stack.project), servers.pools(api)):
+            servers.wait_until_applied(launcher.deploy(names), (prefect, mlflow, worker))
         servers.wait_until_polling(api, worker)
     servers.wait_until_healthy(stack.mlflow_tracking_uri, mlflow)
     report(f"Prefect is at {stack.prefect_ui_url}, MLflow at {stack.mlflow_tracking_uri}")

@@ -1,8 +1,10 @@
 """A worker of this machine for the servers of another: what it trains, it trains and keeps here."""
 
+import contextlib
 import os
 import platform
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from deployments.stack import servers
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, ServerError
 from tasks import erase
 from tasks.load import release_data
 from tasks.runtime import settings
@@ -55,6 +57,8 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
     report(f"the lake is {here.lake}; frames and packages are kept in {here.home}")
     (here.home / "prefect").mkdir(parents=True, exist_ok=True)
     os.environ.update(environment(config, here))
+    if names := apply_deployments(config):
+        report(f"work pool {config.pool} is new to the servers; applied {', '.join(names)}")
     if n_left := close_left(config):
         report(f"closed {n_left} runs that were under way when this worker was stopped")
     command = servers.polling(config.pool, config.name, 1)
@@ -78,6 +82,42 @@ def environment(config: WorkerConfig, here: Settings) -> dict[str, str]:
     return settings.inherited({**servers.EAGER, **wanted, **hidden})
 
 
+def apply_deployments(config: WorkerConfig) -> list[str]:
+    """Make the work pool and its deployments where the server has none; the names of those.
+
+    `neuro up` makes the pool of its own worker alone: what is sent to a pool that nobody ever
+    polled would wait for ever. Raises ServerError if prefect.yaml's deployments are refused.
+    """
+    from prefect.client.orchestration import get_client  # after the server's address is known
+    from prefect.client.schemas import filters
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+
+    names = servers.deployments_of(config.project, [config.pool])
+    pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[config.pool]))
+    with get_client(sync_client=True) as client:
+        with contextlib.suppress(ObjectAlreadyExists):
+            client.create_work_pool(WorkPoolCreate(name=config.pool, type="process"))
+        known = {each.name for each in client.read_deployments(work_pool_filter=pool)}
+    missing = [name for name in names if name not in known]
+    if not missing:
+        return []
+    done = subprocess.run(
+        [sys.executable, "-m", *servers.deploying(missing)],
+        cwd=config.project,
+        env=servers.without_project(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ServerError(
+            f"the deployments {', '.join(missing)} of {config.project / 'prefect.yaml'} were not "
+            f"applied:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
+    return missing
+
+
 def close_left(config: WorkerConfig) -> int:
     """Close the runs that a worker of this name has left open, and return how many.
 
@@ -89,11 +129,11 @@ def close_left(config: WorkerConfig) -> int:
     from prefect.client.schemas.objects import State, StateType
 
     is_open = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
-    asked = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=is_open))
+    state_filter = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=is_open))
     pool = filters.WorkPoolFilterName(any_=[config.pool])
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(
-            flow_run_filter=filters.FlowRunFilter(state=asked),
+            flow_run_filter=filters.FlowRunFilter(state=state_filter),
             work_pool_filter=filters.WorkPoolFilter(name=pool),
         )
         left = [run for run in runs if run.labels.get("prefect.worker.name") == config.name]

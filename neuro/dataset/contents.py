@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -11,6 +12,9 @@ from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.staging import Branch
 from neuro.splits.assign import Member
+
+_SAMPLE_COLUMNS = ["sha256", "group_id", "group_key", "split", "given_split", "is_synthetic"]
+_SAMPLE_COLUMNS += ["run_id", "source", "metadata"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,25 +45,23 @@ def read(
     """What a dataset's tables hold, with a run's branch or without, less what is left out."""
     where, hidden = f"dataset = {quoted(dataset)}", left_out or LeftOut()
 
-    def read(table: str, columns: list[str], where: str | None) -> pa.Table:
+    def read_table(table: str, columns: list[str], where: str | None = None) -> pa.Table:
         if branch is not None:
             return branch.everything(table, columns, where)
         return lake.read(table, columns=columns, where=where)
 
-    said = read("labels", ["sha256", "sequence", "label", "run_id"], where)
-    shown = content_hash.newest(hidden.shown_labels(said))
-    newest = dict(zip(shown["sha256"].to_pylist(), shown["label"].to_pylist(), strict=True))
-    columns = ["sha256", "group_id", "group_key", "split", "given_split", "is_synthetic", "run_id"]
-    read_all = read("samples", [*columns, "source", "metadata"], where)
-    entered = hidden.shown_samples(read_all).sort_by("sha256")
-    rows = entered.select(columns).to_pylist()
-    images = read("images", ["sha256", "thumbnail", "mode", "width", "height"], None)
-    small = dict(zip(images["sha256"].to_pylist(), images["thumbnail"].to_pylist(), strict=True))
+    labels = read_table("labels", ["sha256", "sequence", "label", "run_id"], where)
+    newest_labels = _by_sample(content_hash.newest(hidden.shown_labels(labels)), "label")
+    every_sample = read_table("samples", _SAMPLE_COLUMNS, where)
+    samples = hidden.shown_samples(every_sample).sort_by("sha256")
+    images = read_table("images", ["sha256", "thumbnail", "mode", "width", "height"])
+    thumbnails = _by_sample(images, "thumbnail")
+    rows = samples.drop_columns(["source", "metadata"]).to_pylist()
     return Held(
         members=[
             Member(
                 sample_id=row["sha256"],
-                label=newest.get(row["sha256"], ""),
+                label=newest_labels.get(row["sha256"], ""),
                 group_key=row["group_key"],
                 group_id=row["group_id"],
                 split=row["split"],
@@ -67,8 +69,12 @@ def read(
             for row in rows
         ],
         given_splits=[row["given_split"] for row in rows],
-        thumbnails=[small[row["sha256"]] for row in rows],
+        thumbnails=[thumbnails[row["sha256"]] for row in rows],
         is_synthetic=any(row["is_synthetic"] for row in rows),
-        samples=entered,
+        samples=samples,
         images=images.drop_columns("thumbnail"),
     )
+
+
+def _by_sample(rows: pa.Table, column: str) -> dict[str, Any]:
+    return dict(zip(rows["sha256"].to_pylist(), rows[column].to_pylist(), strict=True))

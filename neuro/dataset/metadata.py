@@ -21,16 +21,14 @@ def read(samples: pa.Table, images: pa.Table) -> Traits:
     samples: sha256, source, metadata. images: sha256, mode, width, height. Numbers are float64 with
     NaN where unknown, everything else str_ with "" where unknown.
     """
-    sample_ids = samples["sha256"].to_pylist()
-    told = [json.loads(text or "{}") for text in samples["metadata"].to_pylist()]
-    shape = {row["sha256"]: row for row in images.select(["sha256", *_IMAGE]).to_pylist()}
-    found: dict[str, list[Any]] = {
-        name: [shape.get(sample_id, {}).get(name) for sample_id in sample_ids] for name in _IMAGE
-    }
-    for name in sorted({name for one in told for name in one}):
-        found.setdefault(name, [one.get(name) for one in told])
-    found["source"] = samples["source"].to_pylist()
-    return {name: _column(values) for name, values in found.items()}
+    metadata = [json.loads(text or "{}") for text in samples["metadata"].to_pylist()]
+    image_rows = {row["sha256"]: row for row in images.select(["sha256", *_IMAGE]).to_pylist()}
+    rows = [image_rows.get(sample_id, {}) for sample_id in samples["sha256"].to_pylist()]
+    columns: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in _IMAGE}
+    for name in sorted({name for values in metadata for name in values}):
+        columns.setdefault(name, [values.get(name) for values in metadata])
+    columns["source"] = samples["source"].to_pylist()
+    return {name: _column(values) for name, values in columns.items()}
 
 
 def _column(values: Sequence[Any]) -> Column:

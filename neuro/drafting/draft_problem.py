@@ -18,7 +18,7 @@ from neuro.images.preprocess import PreprocessSpec
 from neuro.images.sanitize import CleanImage
 from neuro.ingest import delivery, sources
 from neuro.ingest.delivery import Delivery
-from neuro.ingest.sources import Found
+from neuro.ingest.sources import SourceFile
 from neuro.problems import problem
 from neuro.problems.problem import Problem
 
@@ -95,7 +95,7 @@ def _name(folder: Path) -> str:
     return f"{name}_own" if name in problem.builtin_names() else name
 
 
-def _look(images: Sequence[Found]) -> _Look:
+def _look(images: Sequence[SourceFile]) -> _Look:
     """Vet a sample in limited children, and look at the pixels of what is let in."""
     sample = images[:: max(1, len(images) // _LOOKED_AT)][:_LOOKED_AT]
     sizes, n_grey = [], 0

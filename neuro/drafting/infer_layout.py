@@ -9,7 +9,7 @@ from neuro.drafting import infer_groups
 from neuro.errors import ConfigError
 from neuro.images import dicom_header
 from neuro.ingest import label_csv
-from neuro.ingest.sources import Found
+from neuro.ingest.sources import SourceFile
 from neuro.problems.problem import KEYS, Layout
 
 SPLITS = {
@@ -53,7 +53,7 @@ class _Table:
     share: float
 
 
-def guess(files: Sequence[Found], images: Sequence[Found]) -> Shape:
+def guess(files: Sequence[SourceFile], images: Sequence[SourceFile]) -> Shape:
     """The shape of a folder. Raises ConfigError if it shows no two classes."""
     sample = images[:: max(1, len(images) // _SAMPLE)]
     ids = {found.name: dicom_header.read(found.path) for found in sample}
@@ -84,7 +84,7 @@ def _ordered(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found, key=(lambda text: (int(text), text)) if are_numbers else None))
 
 
-def _class_folders(images: Sequence[Found]) -> tuple[str, ...]:
+def _class_folders(images: Sequence[SourceFile]) -> tuple[str, ...]:
     """Names of the class folders; none if the folders say something else."""
     inner = [
         [part for part in PurePosixPath(found.name).parts[:-1] if part.lower() not in SPLITS]
@@ -94,7 +94,7 @@ def _class_folders(images: Sequence[Found]) -> tuple[str, ...]:
     return _ordered(names) if len(names) > 1 and max(map(len, inner)) == 1 else ()
 
 
-def _matched(found: Found, images: Sequence[Found], ids: Headers) -> _Table | None:
+def _matched(found: SourceFile, images: Sequence[SourceFile], ids: Headers) -> _Table | None:
     """How a CSV names at least half of the images, if it does; the first of the best ways."""
     if not found.name.lower().endswith(".csv"):
         return None
@@ -111,7 +111,7 @@ def _matched(found: Found, images: Sequence[Found], ids: Headers) -> _Table | No
     return best
 
 
-def _names(key: str, images: Sequence[Found], ids: Headers) -> list[tuple[str, ...]]:
+def _names(key: str, images: Sequence[SourceFile], ids: Headers) -> list[tuple[str, ...]]:
     """What each image may be called; for identifiers, each image of the sample."""
     if key == "path":
         return [(found.name,) for found in images]
@@ -198,7 +198,7 @@ def _repeats(values: Sequence[str]) -> bool:
     return 1 < len(set(found)) < len(found)
 
 
-def _grouped(shape: Shape, images: Sequence[Found], ids: Headers) -> Shape:
+def _grouped(shape: Shape, images: Sequence[SourceFile], ids: Headers) -> Shape:
     """Add the patient of the DICOM header or the file name where no column holds one."""
     if shape.column:
         return shape
@@ -212,7 +212,7 @@ def _grouped(shape: Shape, images: Sequence[Found], ids: Headers) -> Shape:
     return replace(shape, pattern=pattern, ids_are_numbers=numbers)
 
 
-def _no_classes(images: Sequence[Found], files: Sequence[Found]) -> str:
+def _no_classes(images: Sequence[SourceFile], files: Sequence[SourceFile]) -> str:
     """What is missing, and what would help."""
     tables = ", ".join(found.name for found in files if found.name.lower().endswith(".csv"))
     depth = max(len(PurePosixPath(found.name).parts) - 1 for found in images)

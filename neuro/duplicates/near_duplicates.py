@@ -13,9 +13,8 @@ from neuro.splits.assign import Pairs
 
 
 def vectors(thumbnails: Sequence[bytes]) -> Vectors:
-    """Mean-removed, unit-length thumbnails, (n, 1024) float32."""
-    side = THUMBNAIL_PX
-    flat = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, side * side)
+    """Mean-removed, unit-length thumbnails, (n, 1024) float32; zeros for a flat one."""
+    flat = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, THUMBNAIL_PX**2)
     centred = flat.astype(np.float32) - flat.mean(axis=1, keepdims=True, dtype=np.float32)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     unit: Vectors = centred / np.maximum(length, np.float32(1e-6))
@@ -25,8 +24,8 @@ def vectors(thumbnails: Sequence[bytes]) -> Vectors:
 def find(rows: Vectors, first: int, cosine: float) -> Pairs:
     """Pairs (i, j), i < j, j >= first, of vectors that are twins, each once. (m, 2) int64.
 
-    cosine: that two reach in the best of eight poses. Below it, one may still be a mild crop of the
-    other; of rows that others join already not every such pair is told.
+    Twins reach the cosine in the best of eight poses, or one is a mild crop of the other. Crops are
+    looked for only among rows that near copies have not joined already.
     """
     near = neighbours.near_pairs(rows, first, cosine)
     cropped = crops.pairs(rows, first, assign.connected(len(rows), near))
@@ -35,9 +34,9 @@ def find(rows: Vectors, first: int, cosine: float) -> Pairs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Newcomers:
-    """Twins of images that came last: with what was there, and among one another.
+    """Twins of images that came last: with images that were there, and among one another.
 
-    ids: sample_ids, the newcomers' from ``first`` on. pairs: (m, 2) rows of ids.
+    ids: sample_ids, those of the new images from ``first`` on. pairs: (m, 2) rows of ids.
     """
 
     ids: Sequence[str]
@@ -46,12 +45,13 @@ class Newcomers:
 
     def completed(self, ids: Sequence[str], vectors: Vectors, cosine: float) -> Pairs:
         """All twins of these images, each once, (m, 2) rows of ids: only old ones are compared."""
-        row = {sample_id: number for number, sample_id in enumerate(ids)}
-        new = set(self.ids[self.first :])
-        old = np.array([n for sample_id, n in row.items() if sample_id not in new], np.int64)
-        met = np.array([row.get(sample_id, -1) for sample_id in self.ids], np.int64)[self.pairs]
-        met = met[(met >= 0).all(axis=1) & (met[:, 0] != met[:, 1])]  # what is left out is neither
-        pairs = np.concatenate([old[find(vectors[old], 0, cosine)], met])
+        new_ids = set(self.ids[self.first :])
+        old = np.array([row for row, name in enumerate(ids) if name not in new_ids], np.int64)
+        row_of = {name: row for row, name in enumerate(ids)}
+        rows = np.array([row_of.get(name, -1) for name in self.ids], np.int64)  # -1: left out
+        known = rows[self.pairs]
+        known = known[(known >= 0).all(axis=1) & (known[:, 0] != known[:, 1])]
+        pairs = np.concatenate([old[find(vectors[old], 0, cosine)], known])
         return np.unique(np.sort(pairs, axis=1), axis=0)
 
 

@@ -1,8 +1,9 @@
-"""Near pairs and nearest pictures, found exactly without comparing all with all in full.
+"""Near pairs and nearest pictures, found exactly without comparing all pictures in full.
 
-A product of some 60 numbers rules out nearly all pairs (``harmonics.invariants``), the low
-frequencies most others (``harmonics.best_cosines``), and the rest are computed in full. No pair is
-missed, but for the rounding of float32.
+Three comparisons, each dearer and sharper than the one before: a product of some 60 numbers that
+no pose changes (``pose_invariants.invariants``), the low frequencies in the best pose
+(``pose_invariants.best_cosines``), and all pixels in all poses. The first two give upper bounds of
+the cosine, so that no pair is missed, but for the rounding of float32.
 """
 
 import os
@@ -23,10 +24,12 @@ Rows = NDArray[np.int64]
 T = TypeVar("T")
 
 _SIDE = THUMBNAIL_PX
-_COARSE, _FINE = 8, 13  # radius of the frequencies that rule out pairs, first and second
-_BLOCK, _TILE = 256, 512  # rows and columns at once: products and sums stay in the cache
+_COARSE, _FINE = 8, 13  # radius of the frequencies in the first and in the second comparison
+_BLOCK, _TILE = 128, 256  # rows and columns at once: products and sums stay in the cache
 _WIDE = 8192  # columns of one plain product
-_CLOSEST, _CHUNK = 24, 32
+_PAIRS = 1024  # pairs that are compared at once
+_CLOSEST = 24  # pictures that are kept for each row
+_CHUNK = 32
 _ROUNDING = np.float32(1e-5)
 
 
@@ -41,20 +44,19 @@ def poses(rows: Vectors) -> Iterator[Vectors]:
 
 def near_pairs(rows: Vectors, first: int, cosine: float) -> Pairs:
     """Pairs (i, j), i < j, j >= first, whose cosine in any pose reaches the given one. (m, 2)."""
-    fine = pose_invariants.split(rows, _FINE)
-    coarse = pose_invariants.invariants(pose_invariants.split(rows, _COARSE))
-    least = cosine - _ROUNDING
+    parts = pose_invariants.split(rows, _FINE)
+    invariants = pose_invariants.invariants(pose_invariants.split(rows, _COARSE))
+    lowest = cosine - _ROUNDING
 
-    def search(start: int) -> Pairs:
-        end = min(start + _BLOCK, len(rows))
-        found = [np.empty((0, 2), np.int64)]
-        for left in range(0, end, _WIDE):
-            bound = coarse[start:end] @ coarse[left : min(left + _WIDE, end)].T
-            j, i = np.nonzero(bound >= least)
-            pairs = np.stack([i + left, j + start], axis=1).astype(np.int64)
+    def search(block: slice) -> Pairs:
+        candidates = [np.empty((0, 2), np.int64)]
+        for start in range(0, block.stop, _WIDE):
+            columns = slice(start, min(start + _WIDE, block.stop))
+            j, i = np.nonzero(invariants[block] @ invariants[columns].T >= lowest)
+            pairs = np.stack([i + columns.start, j + block.start], axis=1).astype(np.int64)
             pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-            found.append(pairs[_bounds_of(fine, pairs) >= least])
-        pairs = np.concatenate(found)
+            candidates.append(pairs[_paired_bounds(parts, pairs) >= lowest])
+        pairs = np.concatenate(candidates)
         near: Pairs = pairs[cosines(rows, pairs) >= cosine]
         return near
 
@@ -64,12 +66,11 @@ def near_pairs(rows: Vectors, first: int, cosine: float) -> Pairs:
 def cosines(rows: Vectors, pairs: Pairs) -> NDArray[np.float32]:
     """Cosine of each pair, best of the eight poses. (m,)."""
     best = np.full(len(pairs), -1, np.float32)
-    for start in range(0, len(pairs), 4 * _BLOCK):
-        some = pairs[start : start + 4 * _BLOCK]
-        other = rows[some[:, 1]]
-        for pose in poses(rows[some[:, 0]]):
-            part = best[start : start + len(some)]
-            np.maximum(part, np.einsum("ij,ij->i", pose, other), out=part)
+    for start in range(0, len(pairs), _PAIRS):
+        some = slice(start, start + _PAIRS)
+        left, right = rows[pairs[some, 0]], rows[pairs[some, 1]]
+        for pose in poses(left):
+            best[some] = np.maximum(best[some], np.einsum("ij,ij->i", pose, right))
     return best
 
 
@@ -78,58 +79,59 @@ class Neighbours:
 
     def __init__(self, rows: Vectors) -> None:
         n = len(rows)
-        close = min(_CLOSEST, n)
-        self._rows, self._fine = rows, pose_invariants.split(rows, _FINE)
-        self._near = np.empty((n, close), np.int64)
-        self._cosine = np.empty((n, close), np.float32)
-        self._beyond = np.empty(n, np.float32)
+        count = min(_CLOSEST, n)
+        self._rows, self._parts = rows, pose_invariants.split(rows, _FINE)
+        self._close = np.empty((n, count), np.int64)  # rows with the highest bounds
+        self._cosines = np.empty((n, count), np.float32)  # their exact cosines
+        self._others_at_most = np.empty(n, np.float32)
 
-        def search(start: int) -> None:
-            some = slice(start, min(start + _BLOCK, n))
-            near, beyond = largest(bounds(self._fine[some], self._fine), close)
-            self._near[some], self._beyond[some] = near, beyond + _ROUNDING
-            views = _views(rows[some])
-            for row, view in enumerate(views, start):
-                self._cosine[row] = (rows[self._near[row]] @ view).max(axis=1)
+        def search(block: slice) -> None:
+            close, highest_other = largest(bounds(self._parts[block], self._parts), count)
+            self._close[block], self._others_at_most[block] = close, highest_other + _ROUNDING
+            for row, views in enumerate(_views(rows[block]), block.start):
+                self._cosines[row] = (views @ rows[self._close[row]].T).max(axis=0)
 
         each_block(search, 0, n)
 
     @property
     def closest(self) -> Rows:
         """The closest of each row, itself among them, most similar first. (n, at most 24)."""
-        order = np.argsort(-self._cosine, axis=1, kind="stable")
-        return np.take_along_axis(self._near, order, axis=1)
+        order = np.argsort(-self._cosines, axis=1, kind="stable")
+        return np.take_along_axis(self._close, order, axis=1)
 
-    def nearest(self, asked: Rows, among: NDArray[np.bool_]) -> Rows:
-        """For each asked row, the most similar of those in the mask ``among``. (m,)."""
-        similar = np.where(among[self._near[asked]], self._cosine[asked], -np.inf)
-        best = similar.argmax(axis=1)
-        found: Rows = self._near[asked, best]
-        highest = similar[np.arange(len(asked)), best]
-        open_rows = np.flatnonzero(highest < self._beyond[asked])
+    def nearest(self, queries: Rows, among: NDArray[np.bool_]) -> Rows:
+        """For each of some rows, (m,), the most similar of those in the mask ``among``. (m,)."""
+        cosines = np.where(among[self._close[queries]], self._cosines[queries], -np.inf)
+        best = cosines.argmax(axis=1)
+        nearest: Rows = self._close[queries, best]
+        highest = cosines[np.arange(len(queries)), best]
+        # Where none of the close rows is in the mask, or another row may be closer.
+        unsure = np.flatnonzero(highest < self._others_at_most[queries])
 
-        def search(start: int) -> None:
-            some = open_rows[start : start + _BLOCK]
-            closest = np.where(among, bounds(self._fine[asked[some]], self._fine), -np.inf)
-            views = _views(self._rows[asked[some]])
-            for place, bound, view in zip(some, closest, views, strict=True):
-                others = np.flatnonzero(bound > highest[place] - _ROUNDING)
-                exact = (self._rows[others] @ view).max(axis=1)
+        def search(block: slice) -> None:
+            places = unsure[block]
+            rows = queries[places]
+            highest_of_all = np.where(among, bounds(self._parts[rows], self._parts), -np.inf)
+            views = _views(self._rows[rows])
+            for place, at_most, view in zip(places, highest_of_all, views, strict=True):
+                others = np.flatnonzero(at_most > highest[place] - _ROUNDING)
+                exact = (view @ self._rows[others].T).max(axis=0)
                 if len(others) and exact.max() > highest[place]:
-                    found[place] = others[exact.argmax()]
+                    nearest[place] = others[exact.argmax()]
 
-        each_block(search, 0, len(open_rows))
-        return found
+        each_block(search, 0, len(unsure))
+        return nearest
 
 
-def each_block(search: Callable[[int], T], first: int, last: int) -> list[T]:
-    """Search block after block, one on each core.
+def each_block(search: Callable[[slice], T], first: int, last: int) -> list[T]:
+    """Search block after block of the rows first to last, one on each core.
 
     BLAS itself runs on one thread meanwhile: its own threads spin while they wait, which made this
     thirty times slower on a busy machine.
     """
+    blocks = [slice(start, min(start + _BLOCK, last)) for start in range(first, last, _BLOCK)]
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(_cores()) as pool:
-        return list(pool.map(search, range(first, last, _BLOCK)))
+        return list(pool.map(search, blocks))
 
 
 def _cores() -> int:
@@ -137,8 +139,8 @@ def _cores() -> int:
 
 
 def _views(rows: Vectors) -> Vectors:
-    """Every pose of each row, (n, 1024, 8)."""
-    return np.stack(list(poses(rows)), axis=2)
+    """Every pose of each row, (n, 8, 1024)."""
+    return np.stack(list(poses(rows)), axis=1)
 
 
 def bounds(left: Parts, right: Parts) -> Vectors:
@@ -150,29 +152,35 @@ def bounds(left: Parts, right: Parts) -> Vectors:
     return bound
 
 
-def _bounds_of(fine: Parts, pairs: Pairs) -> Vectors:
-    """Upper bounds of the cosines of pairs."""
-    steps = range(0, len(pairs), 4 * _BLOCK)
-    some = [pairs[start : start + 4 * _BLOCK] for start in steps]
-    parts = [pose_invariants.paired_cosines(fine[p[:, 0]], fine[p[:, 1]]) for p in some]
-    return np.concatenate([np.empty(0, np.float32), *parts])
+def _paired_bounds(parts: Parts, pairs: Pairs) -> Vectors:
+    """Upper bounds of the cosines of pairs, (m,)."""
+    bound = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), _PAIRS):
+        some = slice(start, start + _PAIRS)
+        left, right = parts[pairs[some, 0]], parts[pairs[some, 1]]
+        bound[some] = pose_invariants.paired_cosines(left, right)
+    return bound
 
 
 def largest(values: Vectors, count: int) -> tuple[Rows, Vectors]:
-    """Columns of each row's largest values, (m, count), and the largest of its other values.
+    """Columns of each row's ``count`` largest values, ascending, and the largest other value.
 
-    The largest values lie in the chunks that have the largest maxima: only those are looked into.
+    values: (m, n). Returns (m, count) and (m,). Each row is dealt out into chunks, like cards. The
+    largest values lie in the chunks that have the largest maxima, so only these chunks are looked
+    into: one more than ``count``, for the largest other value.
     """
     m, n = values.shape
-    padded = np.full((m, -(-n // _CHUNK) * _CHUNK + _CHUNK), -np.inf, np.float32)
+    n_chunks = -(-n // _CHUNK) + 1  # one more than needed, so that there always is another value
+    padded = np.full((m, _CHUNK * n_chunks), -np.inf, np.float32)
     padded[:, :n] = values
-    chunks = padded.reshape(m, -1, _CHUNK)
-    top = chunks.max(axis=2)
-    kept = min(count + 1, top.shape[1])  # one more holds the largest of the others
-    chosen = np.argpartition(-top, kept - 1, axis=1)[:, :kept]
-    columns = (chosen[:, :, None] * _CHUNK + np.arange(_CHUNK)).reshape(m, -1)
+    # Chunk c has the columns c, c + n_chunks ...: NumPy finds maxima of whole rows ten times faster
+    # than maxima of 32 neighbours.
+    maxima = padded.reshape(m, _CHUNK, n_chunks).max(axis=1)
+    n_chosen = min(count + 1, n_chunks)
+    chosen = np.argpartition(-maxima, n_chosen - 1, axis=1)[:, :n_chosen]
+    columns = (chosen[:, :, None] + np.arange(_CHUNK) * n_chunks).reshape(m, -1)
     inside = np.take_along_axis(padded, columns, axis=1)
     order = np.argpartition(-inside, count, axis=1)
     columns = np.take_along_axis(columns, order, axis=1)
-    beyond = np.take_along_axis(inside, order[:, count : count + 1], axis=1)[:, 0]
-    return np.sort(columns[:, :count], axis=1), beyond
+    highest_other = np.take_along_axis(inside, order[:, count : count + 1], axis=1)[:, 0]
+    return np.sort(columns[:, :count], axis=1), highest_other

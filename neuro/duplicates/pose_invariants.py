@@ -1,11 +1,13 @@
 """Cosine transforms of thumbnails, split by what a flip or a rotation does to them.
 
-The eight poses of a square only change signs and exchange rows with columns of its cosine
-transform. Split by these symmetries (the irreducible parts of the dihedral group D4), the cosine
-in the best of eight poses needs the work of one and a half (``best_cosines``), and magnitudes give
-numbers that no pose changes (``invariants``), whose product bounds that cosine from above.
+A pose is one of the eight flips and rotations of a square. On the cosine transform of a picture a
+pose only changes signs and exchanges rows with columns. The transform is therefore split into parts
+that each react to a pose in one simple way (the irreducible parts of the dihedral group D4). With
+them, the cosine in the best of eight poses costs as much as one and a half plain cosines
+(``best_cosines``), and absolute values give numbers that no pose changes (``invariants``).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,18 +19,21 @@ from neuro.images.thumbnail import THUMBNAIL_PX
 
 Vectors = NDArray[np.float32]
 Places = NDArray[np.int64]
+Product = Callable[[Vectors, Vectors], Vectors]
 
 _SIDE = THUMBNAIL_PX
+_HALF, _ROOT_HALF = np.float32(0.5), np.float32(0.5**0.5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """Coefficients of n pictures, low frequencies first in each part.
+    """Coefficients of n pictures by symmetry, low frequencies first.
 
-    even, odd: of even and of odd number in both directions, each as a pair of the part that an
-    exchange of rows and columns keeps and the part whose sign it changes. mixed: even in one
-    direction and odd in the other; the exchange swaps the two. rest: (n, 1), length of what is left
-    out.
+    A flip changes the sign of the coefficients of odd number in its direction; a quarter turn also
+    exchanges rows with columns. even, odd: coefficients whose two numbers are both even or both
+    odd, as (what an exchange keeps, what an exchange negates). mixed: coefficients with one even
+    and one odd number, as (even first, odd first); an exchange swaps the two. rest: (n, 1), length
+    of the high frequencies, which are left out.
     """
 
     even: tuple[Vectors, Vectors]
@@ -51,108 +56,140 @@ class Parts:
 
 def split(rows: Vectors, radius: float = 2 * _SIDE) -> Parts:
     """Parts of (n, 1024) pictures, of frequencies below a radius; the default leaves none out."""
-    waves = np.asarray(dct(np.eye(_SIDE), norm="ortho", axis=0), np.float32)
-    pictures = rows.reshape(-1, _SIDE, _SIDE)
-    ways = np.ascontiguousarray((waves @ pictures).swapaxes(1, 2))
-    turned = (waves @ ways).reshape(-1, _SIDE**2)  # [v, u]; which is which does not matter
-    kept = np.zeros(len(rows), np.float32)
-    parts: list[Vectors] = []
-    for first, second, sign in _pairs(radius):
-        parts.append(_combined(turned, first, second, sign) if sign else turned[:, first])
-        kept += np.einsum("ij,ij->i", parts[-1], parts[-1])
-    whole = np.einsum("ij,ij->i", rows, rows)
-    rest = np.sqrt(np.maximum(whole - kept, 0))[:, None]
-    return Parts(
-        even=(parts[0], parts[1]), odd=(parts[2], parts[3]), mixed=(parts[4], parts[5]), rest=rest
-    )
+    coefficients = _transformed(rows)
+    even_places, odd_places, mixed_places = _places(radius)
+    even = _by_exchange(coefficients, even_places)
+    odd = _by_exchange(coefficients, odd_places)
+    mixed = (coefficients[:, mixed_places], coefficients[:, _mirrored(mixed_places)])
+    kept = sum(_squares(part) for part in (*even, *odd, *mixed))
+    rest = np.sqrt(np.maximum(_squares(rows) - kept, 0))[:, None]
+    return Parts(even=even, odd=odd, mixed=mixed, rest=rest)
 
 
 def best_cosines(left: Parts, right: Parts) -> Vectors:
     """Upper bounds of the cosine of each left with each right picture in its best pose, (n, m).
 
-    Exact where nothing is left out; else by Cauchy and Schwarz for what is.
+    Exact where no frequency is left out; else by the inequality of Cauchy and Schwarz for the rest.
     """
-    kept, changed = (a @ b.T for a, b in zip(left.even, right.even, strict=True))
-    kept += left.rest * right.rest.T
-    odd_kept, odd_changed = (a @ b.T for a, b in zip(left.odd, right.odd, strict=True))
-    (e, f), (g, h) = left.mixed, right.mixed
-    upright = _flipped(odd_kept + odd_changed, e @ g.T, f @ h.T)
-    upright += kept
-    upright += changed
-    turned = _flipped(odd_kept - odd_changed, e @ h.T, f @ g.T)
-    turned += kept
-    turned -= changed
-    best: Vectors = np.maximum(upright, turned, out=upright)
-    return best
+    return _in_best_pose(left, right, lambda a, b: a @ b.T, left.rest * right.rest.T)
 
 
 def paired_cosines(left: Parts, right: Parts) -> Vectors:
     """The same for the n-th left with the n-th right picture, (n,)."""
 
-    def dot(a: Vectors, b: Vectors) -> Vectors:
-        found: Vectors = np.einsum("ij,ij->i", a, b)
-        return found
+    def product(a: Vectors, b: Vectors) -> Vectors:
+        products: Vectors = np.einsum("ij,ij->i", a, b)
+        return products
 
-    kept, changed = (dot(a, b) for a, b in zip(left.even, right.even, strict=True))
-    kept += dot(left.rest, right.rest)
-    odd_kept, odd_changed = (dot(a, b) for a, b in zip(left.odd, right.odd, strict=True))
-    (e, f), (g, h) = left.mixed, right.mixed
-    upright = _flipped(odd_kept + odd_changed, dot(e, g), dot(f, h)) + changed
-    turned = _flipped(odd_kept - odd_changed, dot(e, h), dot(f, g)) - changed
-    found: Vectors = np.maximum(upright, turned) + kept
-    return found
+    return _in_best_pose(left, right, product, (left.rest * right.rest)[:, 0])
 
 
 def invariants(parts: Parts) -> Vectors:
     """Numbers of each picture that no pose changes, (n, d), as long as the picture is.
 
-    Their dot product is at least the cosine in the best pose: each is a distance's contraction, as
-    | |a| - |b| | <= |a - b|, and two numbers in order are no farther apart than in any other order.
+    Their dot product is at least the cosine in the best pose: taking absolute values, and putting
+    two numbers in order, never moves two pictures apart (| |a| - |b| | <= |a - b|).
     """
-    e, f = (np.abs(part) for part in parts.mixed)
-    folded = [np.abs(part) for part in (parts.even[1], *parts.odd)]
-    mixed = [np.maximum(e, f), np.minimum(e, f)]
-    return np.concatenate([parts.even[0], *folded, *mixed, parts.rest], axis=1)
+    even_kept, even_negated = parts.even
+    first, second = (np.abs(part) for part in parts.mixed)
+    changing_sign = [np.abs(part) for part in (even_negated, *parts.odd)]
+    in_order = [np.maximum(first, second), np.minimum(first, second)]
+    return np.concatenate([even_kept, *changing_sign, *in_order, parts.rest], axis=1)
 
 
-def _flipped(odd: Vectors, first: Vectors, second: Vectors) -> Vectors:
-    """The best of the four flips: each direction's sign is free, and odd ones take both."""
-    together = np.abs(first + second)
-    together += odd
-    first -= second
-    apart = np.abs(first, out=first)
-    apart -= odd
-    best: Vectors = np.maximum(together, apart, out=together)
+def _in_best_pose(left: Parts, right: Parts, product: Product, rest: Vectors) -> Vectors:
+    """Cosines in the best pose.
+
+    product: of two matrices of coefficients, for all pairs or row by row. rest: what the
+    frequencies that are left out add at most.
+    """
+    even_kept = product(left.even[0], right.even[0])
+    even_kept += rest
+    even_negated = product(left.even[1], right.even[1])
+    odd_kept = product(left.odd[0], right.odd[0])
+    odd_negated = product(left.odd[1], right.odd[1])
+    (left_even, left_odd), (right_even, right_odd) = left.mixed, right.mixed
+    upright = _best_flip(
+        odd_kept + odd_negated, product(left_even, right_even), product(left_odd, right_odd)
+    )
+    turned = _best_flip(
+        odd_kept - odd_negated, product(left_even, right_odd), product(left_odd, right_even)
+    )
+    upright += even_kept
+    upright += even_negated
+    turned += even_kept
+    turned -= even_negated
+    best: Vectors = np.maximum(upright, turned, out=upright)
     return best
 
 
-def _combined(
-    turned: Vectors, first: NDArray[np.int64], second: NDArray[np.int64], sign: int
-) -> Vectors:
-    """Coefficients across the diagonal, joined; on it they stay as they are."""
-    part: Vectors = turned[:, first]
-    other = turned[:, second]
-    part += other if sign > 0 else -other
-    part *= np.where(first == second, np.float32(0.5), np.float32(0.5**0.5))
-    return part
+def _best_flip(odd: Vectors, even_first: Vectors, odd_first: Vectors) -> Vectors:
+    """The largest sum of three products in any of the four flips.
+
+    A flip top to bottom negates one mixed product and the odd one, a flip left to right the other
+    mixed product and the odd one, and both flips negate the two mixed ones.
+    """
+    # Step by step in place: fewer large arrays, which is a fifth faster.
+    none_or_both = even_first + odd_first
+    np.abs(none_or_both, out=none_or_both)
+    none_or_both += odd
+    only_one = even_first - odd_first
+    np.abs(only_one, out=only_one)
+    only_one -= odd
+    best: Vectors = np.maximum(none_or_both, only_one, out=none_or_both)
+    return best
+
+
+def _transformed(rows: Vectors) -> Vectors:
+    """Cosine transforms of (n, 1024) pictures, (n, 1024), with rows and columns exchanged.
+
+    The exchange is a pose, and saves a copy.
+    """
+    waves = np.asarray(dct(np.eye(_SIDE), norm="ortho", axis=0), np.float32)
+    pictures = rows.reshape(-1, _SIDE, _SIDE)
+    one_way = np.ascontiguousarray((waves @ pictures).swapaxes(1, 2))
+    coefficients: Vectors = (waves @ one_way).reshape(-1, _SIDE**2)
+    return coefficients
+
+
+def _by_exchange(coefficients: Vectors, places: Places) -> tuple[Vectors, Vectors]:
+    """What an exchange of rows and columns keeps of these coefficients, and what it negates.
+
+    places: on the diagonal or above it. Both parts together are as long as the coefficients.
+    """
+    above, below = coefficients[:, places], coefficients[:, _mirrored(places)]
+    is_diagonal = places == _mirrored(places)
+    kept = (above + below) * np.where(is_diagonal, _HALF, _ROOT_HALF)
+    negated = (above - below)[:, ~is_diagonal] * _ROOT_HALF
+    return kept, negated
 
 
 @lru_cache(maxsize=8)
-def _pairs(radius: float) -> list[tuple[Places, Places, int]]:
-    """For each part: flat places, their mirror places, and the sign that joins them; 0 for none."""
+def _places(radius: float) -> tuple[Places, Places, Places]:
+    """Places of even, odd and mixed coefficients, low frequencies first.
+
+    Of even and odd ones only those on the diagonal or above it, of mixed ones those whose row
+    number is even: the others are their mirror images.
+    """
     u, v = np.indices((_SIDE, _SIDE))
     distance = u**2 + v**2
-    low = (distance < radius**2) & (u + v > 0)  # no mean: it was removed
+    is_low = (distance < radius**2) & (u + v > 0)  # not the mean: it was removed
 
-    def places(chosen: NDArray[np.bool_]) -> tuple[Places, Places]:
-        order = np.argsort(distance[chosen], kind="stable")
-        rows, columns = u[chosen][order], v[chosen][order]
-        return rows * _SIDE + columns, columns * _SIDE + rows
+    def by_frequency(chosen: NDArray[np.bool_]) -> Places:
+        places = np.flatnonzero(is_low & chosen)
+        return places[np.argsort(distance.ravel()[places], kind="stable")]
 
-    found = []
-    for parity in (0, 1):
-        same = low & (u % 2 == parity) & (v % 2 == parity)
-        found.append((*places(same & (u <= v)), 1))
-        found.append((*places(same & (u < v)), -1))
-    first, second = places(low & (u % 2 == 0) & (v % 2 == 1))
-    return [*found, (first, first, 0), (second, second, 0)]
+    even = by_frequency((u % 2 == 0) & (v % 2 == 0) & (u <= v))
+    odd = by_frequency((u % 2 == 1) & (v % 2 == 1) & (u <= v))
+    mixed = by_frequency((u % 2 == 0) & (v % 2 == 1))
+    return even, odd, mixed
+
+
+def _mirrored(places: Places) -> Places:
+    """The places on the other side of the diagonal."""
+    return places % _SIDE * _SIDE + places // _SIDE
+
+
+def _squares(rows: Vectors) -> Vectors:
+    squares: Vectors = np.einsum("ij,ij->i", rows, rows)
+    return squares

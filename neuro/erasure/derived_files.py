@@ -10,12 +10,14 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from neuro.erasure import file_search
 from neuro.images import preview, sanitize
-from neuro.lake import files, journal
+from neuro.lake import journal
 from neuro.lake.erasure import Payload
 from neuro.lake.lake import Lake
+from neuro.storage.folder_store import FolderStore
 
-Verdict = Mapping[str, Any]  # the body of a verdict in the journal
+VerdictBody = Mapping[str, Any]  # of a drift verdict's entry in the journal
 
 WINDOW = 64  # bytes: long enough that no other image has them by chance
 
@@ -26,38 +28,39 @@ def needles(payloads: Iterable[Payload]) -> list[bytes]:
     Of each content the three most varied of nine windows, none of them in the header: a run of
     black and the usual tables of a JPEG say nothing. What pages show of an image is a content, too.
     """
-    found: set[bytes] = set()
+    windows: set[bytes] = set()
     for payload in payloads:
-        for content in (*payload.contents, *_shown(payload)):
-            start = _header(content)
-            found |= set(_windows(content[start:]))
-            found |= set(_windows(base64.b64encode(content)[start * 4 // 3 + 4 :]))
-    return sorted(found)
+        for content in (*payload.contents, *_previews(payload)):
+            start = _pixels_start(content)
+            windows.update(_varied_windows(content[start:]))
+            windows.update(_varied_windows(base64.b64encode(content)[start * 4 // 3 + 4 :]))
+    return sorted(windows)
 
 
-def _shown(payload: Payload) -> Iterator[bytes]:
+def _previews(payload: Payload) -> Iterator[bytes]:
     for stored in payload.stored:
         with suppress(*sanitize.DECODE_ERRORS):  # damaged in the lake: then no page can show it
             yield preview.small(stored)
 
 
-def _header(content: bytes) -> int:
+def _pixels_start(content: bytes) -> int:
     """Where the compressed pixels begin."""
     if content.startswith(b"\xff\xd8"):
         return max(content.rfind(b"\xff\xda"), 0)
     return max(content.find(b"IDAT"), 0)
 
 
-def _windows(content: bytes) -> list[bytes]:
+def _varied_windows(content: bytes) -> list[bytes]:
     if len(content) <= WINDOW:
         return [content]
     last = len(content) - WINDOW
-    cut = [content[last * n // 8 : last * n // 8 + WINDOW] for n in range(9)]
-    varied = sorted(set(cut), key=lambda window: (-len(set(window)), window))
-    return [window for window in varied[:3] if len(set(window)) > WINDOW // 8]
+    starts = [last * n // 8 for n in range(9)]
+    windows = {content[start : start + WINDOW] for start in starts}
+    most_varied = sorted(windows, key=lambda window: (-len(set(window)), window))[:3]
+    return [window for window in most_varied if len(set(window)) > WINDOW // 8]
 
 
-def frames(home: Path, readable: Collection[str], *, unfinished: bool = True) -> int:
+def remove_frames(home: Path, readable: Collection[str], *, unfinished: bool = True) -> int:
     """Remove the pixel caches of all but these contents; returns how many.
 
     A branch that was dropped long ago has left its own. unfinished: remove builds, too, killed or
@@ -66,14 +69,14 @@ def frames(home: Path, readable: Collection[str], *, unfinished: bool = True) ->
     kept = {digest[:16] for digest in readable}
     count = 0
     for folder in (home / "frames").glob("*"):
-        content, is_sealed, _ = folder.name.partition("-")
-        if content not in kept and (is_sealed or unfinished):
+        content, is_finished, _ = folder.name.partition("-")
+        if content not in kept and (is_finished or unfinished):
             shutil.rmtree(folder)
             count += 1
     return count
 
 
-def predictions(home: Path, sample_ids: Collection[str]) -> int:
+def remove_predictions(home: Path, sample_ids: Collection[str]) -> int:
     """Rewrite the exported predictions that name these images; returns how many files."""
     count = 0
     for path in sorted((home / "predictions").glob("*")):
@@ -81,41 +84,44 @@ def predictions(home: Path, sample_ids: Collection[str]) -> int:
             path.unlink()
             continue
         table = pq.read_table(path)
-        among = pc.is_in(table["sha256"], pc.cast(list(sample_ids), table["sha256"].type))
-        if pc.any(among).as_py():
+        is_erased = pc.is_in(table["sha256"], pc.cast(list(sample_ids), table["sha256"].type))
+        if pc.any(is_erased).as_py():
             scratch = path.with_suffix(".part")
-            pq.write_table(table.filter(pc.invert(among)), scratch)
+            pq.write_table(table.filter(pc.invert(is_erased)), scratch)
             scratch.rename(path)
             count += 1
     return count
 
 
-def pages(
-    lake: Lake, folder: Path, superseded: Collection[str], wanted: Sequence[bytes]
-) -> tuple[list[str], list[Verdict]]:
+def remove_pages(
+    lake: Lake, folder: Path, superseded: Collection[str], forbidden: Sequence[bytes]
+) -> tuple[list[str], list[VerdictBody]]:
     """Remove the pages below a folder that counted an erased image in, or hold a byte string of it.
 
     A drift page holds the figures of each image by itself; a page that is named after a release
     shows pictures and means of it. superseded: the releases that held one. Returns the pages'
     paths, and the journal's verdicts on what these releases held.
     """
-    verdicts: list[Verdict] = [entry.body for entry in journal.entries(lake, "verdict")]
-    counted = [body for body in verdicts if body["cause"].rpartition("/")[2] in superseded]
-    found = set(files.Folder(folder).search(lambda _: wanted))
-    found |= {str(path) for path in folder.rglob("*.html") if path.stem in superseded}
-    for path in (Path(body["report"]) for body in counted):
+    verdicts: list[VerdictBody] = [entry.body for entry in journal.entries(lake, "verdict")]
+    concerned = [body for body in verdicts if body["cause"].rpartition("/")[2] in superseded]
+    pages = set(file_search.search(FolderStore(folder), lambda _: forbidden))
+    pages |= {str(path) for path in folder.rglob("*.html") if path.stem in superseded}
+    for body in concerned:
+        path = Path(body["report"])
         if path.is_relative_to(folder) and path.is_file():
-            found.add(str(path))
-    for name in found:
+            pages.add(str(path))
+    for name in pages:
         Path(name).unlink()
-    return sorted(found), counted
+    return sorted(pages), concerned
 
 
-def to_redraw(verdict: Verdict) -> dict[str, str]:
+def to_redraw(verdict: VerdictBody) -> dict[str, str]:
     """What a page is drawn again from: problem, model, window or days; and the command for it."""
-    days, _, until = str(verdict["window"]).partition("-days-to-")  # then of as many, up to now
-    asked = {"days": days} if until else {"window": str(verdict["window"])}
-    ((name, value),) = asked.items()
+    window = str(verdict["window"])
+    days, is_of_days, _ = window.partition("-days-to-")
+    # A window of the last days is drawn again with as many days, up to now.
+    period = {"days": days} if is_of_days else {"window": window}
+    option = f"--days {days}" if is_of_days else f"--window {window}"
     problem = str(verdict["problem_reference"])
-    command = f"neuro drift --problem {problem} --{name} {value}"
-    return {**asked, "problem": problem, "model": str(verdict["model"]), "command": command}
+    command = f"neuro drift --problem {problem} {option}"
+    return {**period, "problem": problem, "model": str(verdict["model"]), "command": command}

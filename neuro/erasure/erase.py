@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 from neuro.dataset import contents as dataset_contents
-from neuro.erasure import derived_files, proof
-from neuro.erasure.proof import Site
+from neuro.erasure import derived_files, file_search, proof
+from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingest.pipeline import inspect
-from neuro.lake import branches, erasure, files, journal, refs, releases, tombstones
+from neuro.lake import branch_names, branches, erasure, journal, releases, tombstones
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft, Release
 from neuro.problems.problem import Problem
@@ -25,7 +24,7 @@ SHORTEST = 8  # of a digest that is given by its beginning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class ErasureRequest:
     """What is to be erased and why: a group or a sample.
 
     group: a group's digest or a patient's id. sample: a digest or a source name.
@@ -45,11 +44,12 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class ErasurePlan:
     """An erasure under way, kept in the home folder until it is done, so that it can be repeated.
 
-    needles: what to search for afterwards, in base64; they are the reason why it is removed.
-    n_lifts: how often these images were let in again before.
+    needles: what to search for afterwards, in base64. They are pieces of the images, so the plan is
+    removed in the end. superseded, contents: names and content hashes of the releases that held
+    one. n_lifts: how often these images were let in again before.
     """
 
     sample_ids: Sequence[str]
@@ -61,13 +61,13 @@ class Plan:
     @property
     def run(self) -> str:
         """Id of the erasure: the same images are the same one, unless they were let in again."""
-        again = [str(self.n_lifts)] if self.n_lifts else []
-        text = "\n".join([*sorted(self.sample_ids), *again])
+        lifts = [str(self.n_lifts)] if self.n_lifts else []
+        text = "\n".join([*sorted(self.sample_ids), *lifts])
         return f"erase-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Erased:
+class ErasureResult:
     """What was done. found: files that still hold some of it; empty is the proof.
 
     contents, readable: content hashes of the superseded releases, and of all that can be read.
@@ -88,94 +88,111 @@ class Erased:
     removed: Mapping[str, Any]
 
 
-def require_rights(lake: Lake, site: Site) -> None:
+def require_rights(lake: Lake, installation: Installation) -> None:
     """Before anything is removed. Raises DeniedError where a bucket would refuse to forget."""
-    for each in (files.of(lake), *site.incoming()):
-        each.require_rights()
+    for place in (lake.store, *installation.inboxes()):
+        place.require_removal_rights()
 
 
-def plan_path(home: Path, request: Request) -> Path:
+def plan_path(home: Path, request: ErasureRequest) -> Path:
     """Where the plan of a request lies while it is under way; the name tells nobody who it is."""
-    asked = f"{request.problem.dataset}/{request.group}/{request.sample}"
-    return home / "erasures" / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
+    subject = f"{request.problem.dataset}/{request.group}/{request.sample}"
+    return home / "erasures" / f"{hashlib.sha256(subject.encode()).hexdigest()[:16]}.json"
 
 
-def plan(lake: Lake, request: Request, home: Path) -> Plan:
+def make_plan(lake: Lake, request: ErasureRequest, home: Path) -> ErasurePlan:
     """Whom the request means, or the plan that a crash left. Raises UnknownNameError."""
     path = plan_path(home, request)
     if path.is_file():
-        return Plan(**json.loads(path.read_text(encoding="utf-8")))
+        return ErasurePlan(**json.loads(path.read_text(encoding="utf-8")))
     sample_ids = _resolve(lake, request)
-    if twins := erasure.copies(lake, sample_ids):
+    copies = erasure.copies(lake, sample_ids)
+    if copies:
         raise ConfigError(
-            f"the same picture is held as {twins[0][:12]} too, {len(twins)} in all; erase its "
+            f"the same picture is held as {copies[0][:12]} too, {len(copies)} in all; erase its "
             "group, or erase those first"
         )
-    found = derived_files.needles(erasure.payloads(lake, sample_ids))
-    own = erasure.not_in_others(lake, sample_ids, found)
-    return Plan(
+    windows = derived_files.needles(erasure.payloads(lake, sample_ids))
+    own_windows = erasure.not_in_others(lake, sample_ids, windows)
+    return ErasurePlan(
         sample_ids=sample_ids,
-        needles=[base64.b64encode(one).decode() for one in own],
+        needles=[base64.b64encode(window).decode() for window in own_windows],
         n_lifts=tombstones.n_lifts(lake, set(sample_ids)),
     )
 
 
-def preview(lake: Lake, request: Request, home: Path) -> Plan:
+def preview(lake: Lake, request: ErasureRequest, home: Path) -> ErasurePlan:
     """What an erasure would take away and which releases it would supersede; nothing is written."""
-    asked = plan(lake, request, home)
-    held = erasure.holders(lake, asked.sample_ids)
-    return replace(asked, superseded=sorted({*asked.superseded, *(r.name for r in held)}))
+    plan = make_plan(lake, request, home)
+    return _superseding(plan, erasure.holders(lake, plan.sample_ids))
 
 
 def erase(
-    lake: Lake, request: Request, site: Site, problems: Mapping[str, Problem], now: datetime
-) -> Erased:
+    lake: Lake,
+    request: ErasureRequest,
+    installation: Installation,
+    problems: Mapping[str, Problem],
+    now: datetime,
+) -> ErasureResult:
     """Erase, publish what remains, and search for what should be gone.
 
     problems: one for each dataset that holds an image of it. Cut short at any point, the same
     request completes it. Nobody else should write to the lake meanwhile.
     """
-    require_rights(lake, site)
-    home = site.home
-    asked = plan(lake, request, home)
-    if lacking := erasure.datasets_of(lake, asked.sample_ids) - problems.keys():
+    require_rights(lake, installation)
+    path = plan_path(installation.home, request)
+    plan = make_plan(lake, request, installation.home)
+    unreadable = erasure.datasets_of(lake, plan.sample_ids) - problems.keys()
+    if unreadable:
         raise ConfigError(
-            f"dataset {min(lacking)} holds one of these images too, and no built-in problem reads "
-            "it; erase it with --problem FILE of that dataset first"
+            f"dataset {min(unreadable)} holds one of these images too, and no built-in problem "
+            "reads it; erase it with --problem FILE of that dataset first"
         )
-    erasure.begin(lake, asked.run)
+    erasure.begin(lake, plan.run)
     branches.complete_drops(lake)
-    held = erasure.holders(lake, asked.sample_ids)
-    names = sorted({*asked.superseded, *(release.name for release in held)})
-    contents = sorted({*asked.contents, *(release.content_hash for release in held)})
-    asked = replace(asked, superseded=names, contents=contents)
-    _write(plan_path(home, request), asked)
-    body: dict[str, Any] = {
+    holders = erasure.holders(lake, plan.sample_ids)
+    plan = _superseding(plan, holders)
+    _write(path, plan)
+    record = {
         "reason": request.reason,
         "who": request.who,
         "problem": request.problem.name,
+        "sha256": list(plan.sample_ids),
+        "superseded": plan.superseded,
     }
-    body |= {"sha256": list(asked.sample_ids), "superseded": names}
-    journal.record(lake, tombstones.KIND, asked.run, body, now)
-    rows = erasure.delete(lake, asked.sample_ids)
-    for release in held:
-        lake.insist("supersede", partial(_supersede, lake, release, problems, asked.run, now))
-    lake.insist("repin", lambda: erasure.repin(lake, asked.sample_ids, held))
+    journal.record(lake, tombstones.KIND, plan.run, record, now)
+    n_rows = erasure.delete(lake, plan.sample_ids)
+    for release in holders:
+        lake.insist("supersede", partial(_supersede, lake, release, problems, plan.run, now))
+    lake.insist("repin", lambda: erasure.repin(lake, plan.sample_ids, holders))
     erasure.purge(lake)
-    removed = {"rows": rows, **_scrub(lake, site, asked)}
-    done = _prove(lake, site, asked, removed, plan_path(home, request))
+    removed = {"rows": n_rows, **_remove_derived(lake, installation, plan)}
+    result = _prove(lake, installation, plan, removed, path)
     erasure.end(lake)
-    if not done.found:  # else the same request searches again, once a person has looked
-        plan_path(home, request).unlink()
-    return done
+    if not result.found:  # else the same request searches again, once a person has looked
+        path.unlink()
+    return result
 
 
-def _resolve(lake: Lake, request: Request) -> list[str]:
+def _superseding(plan: ErasurePlan, holders: Sequence[Release]) -> ErasurePlan:
+    """The plan with these releases added, beside those of an earlier try."""
+    names = {release.name for release in holders}
+    contents = {release.content_hash for release in holders}
+    return replace(
+        plan,
+        superseded=sorted(names.union(plan.superseded)),
+        contents=sorted(contents.union(plan.contents)),
+    )
+
+
+def _resolve(lake: Lake, request: ErasureRequest) -> list[str]:
     rows = erasure.members(lake, request.problem.dataset)
     if request.sample:
         names = {request.sample, request.problem.name_digest(request.sample)}
         chosen = [
-            r for r in rows if _begins(request.sample, r["sha256"]) or r["source_name"] in names
+            row
+            for row in rows
+            if row["source_name"] in names or _is_beginning(request.sample, row["sha256"])
         ]
         if len(chosen) > 1:
             raise ConfigError(f"{len(chosen)} samples are named {request.sample!r}; give a digest")
@@ -184,7 +201,7 @@ def _resolve(lake: Lake, request: Request) -> list[str]:
         groups = {
             row["group_id"]
             for row in rows
-            if row["group_key"] == key or _begins(request.group, row["group_id"])
+            if row["group_key"] == key or _is_beginning(request.group, row["group_id"])
         }
         chosen = [row for row in rows if row["group_id"] in groups]
     if not chosen:
@@ -197,24 +214,24 @@ def _resolve(lake: Lake, request: Request) -> list[str]:
     return [row["sha256"] for row in chosen]
 
 
-def _begins(asked: str, digest: str) -> bool:
-    return len(asked) >= SHORTEST and digest.startswith(asked)
+def _is_beginning(text: str, digest: str) -> bool:
+    return len(text) >= SHORTEST and digest.startswith(text)
 
 
 def _supersede(
     lake: Lake, release: Release, problems: Mapping[str, Problem], run: str, now: datetime
 ) -> None:
     """Publish what remains, where the release is the current one of its line."""
-    view = lake.on(refs.line(release.dataset, release.branch))
-    heads = [v for v in erasure.views(lake) if releases.current(v, release.dataset) == release]
-    for there in heads or [view]:
-        if releases.current(there, release.dataset) != release:
+    own_view = lake.on(branch_names.user_branch(release.dataset, release.branch))
+    views = [v for v in erasure.views(lake) if releases.current(v, release.dataset) == release]
+    for view in views or [own_view]:
+        if releases.current(view, release.dataset) != release:
             continue
-        hidden = releases.left_out(there, release.dataset, run)
-        held = dataset_contents.read(there, release.dataset, left_out=hidden)
-        passport = inspect(held, problems[release.dataset])
+        left_out = releases.left_out(view, release.dataset, run)
+        contents = dataset_contents.read(view, release.dataset, left_out=left_out)
+        passport = inspect(contents, problems[release.dataset])
         releases.publish(
-            there,
+            view,
             Draft(
                 dataset=release.dataset,
                 passport=passport.as_dict(),
@@ -226,45 +243,56 @@ def _supersede(
         )
 
 
-def _write(path: Path, asked: Plan) -> None:
+def _write(path: Path, plan: ErasurePlan) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".part")
-    scratch.write_text(json.dumps(asdict(asked)), encoding="utf-8")
+    scratch.write_text(json.dumps(asdict(plan)), encoding="utf-8")
     scratch.replace(path)
 
 
-def _scrub(lake: Lake, site: Site, asked: Plan) -> dict[str, Any]:
-    wanted = [base64.b64decode(text) for text in asked.needles]
-    names = [sample_id.encode() for sample_id in asked.sample_ids]
-    folder = site.home.resolve() / "reports"
-    pages, counted = derived_files.pages(lake, folder, asked.superseded, [*wanted, *names])
-    windows = sorted({(body["problem"], body["window"]) for body in counted})
+def _remove_derived(lake: Lake, installation: Installation, plan: ErasurePlan) -> dict[str, Any]:
+    """Remove what was made of the images outside the lake, and their copies in the inbox."""
+    home = installation.home
+    needles = [base64.b64decode(text) for text in plan.needles]
+    names = [sample_id.encode() for sample_id in plan.sample_ids]
+    pages, verdicts = derived_files.remove_pages(
+        lake, home.resolve() / "reports", plan.superseded, [*needles, *names]
+    )
+    windows = {(body["problem"], body["window"]) for body in verdicts}
     return {
-        "frames": derived_files.frames(site.home, erasure.readable(lake)),
-        "predictions": derived_files.predictions(site.home, asked.sample_ids),
+        "frames": derived_files.remove_frames(home, erasure.readable(lake)),
+        "predictions": derived_files.remove_predictions(home, plan.sample_ids),
         "pages": pages,
-        "pages_elsewhere": sum(starmap(site.drop_page, windows)),
-        "redraw": [derived_files.to_redraw(body) for body in counted],
-        "inbox": sum(each.remove_copies(asked.sample_ids) for each in site.incoming()),
+        "pages_elsewhere": sum(installation.drop_page(*window) for window in sorted(windows)),
+        "redraw": [derived_files.to_redraw(body) for body in verdicts],
+        "inbox": sum(
+            file_search.remove_copies(inbox, plan.sample_ids) for inbox in installation.inboxes()
+        ),
     }
 
 
-def _prove(lake: Lake, site: Site, asked: Plan, removed: Mapping[str, Any], path: Path) -> Erased:
+def _prove(
+    lake: Lake,
+    installation: Installation,
+    plan: ErasurePlan,
+    removed: Mapping[str, Any],
+    path: Path,
+) -> ErasureResult:
     """Read every surviving release, and search every file for what should be gone."""
-    survivors, current = proof.read_survivors(lake)
-    kept = erasure.group_names(lake, asked.sample_ids)
-    pixels = [base64.b64decode(text) for text in asked.needles]
-    texts = [sample_id.encode() for sample_id in asked.sample_ids if sample_id not in kept]
-    return Erased(
-        run=asked.run,
-        sample_ids=asked.sample_ids,
-        superseded=asked.superseded,
-        contents=asked.contents,
+    n_survivors, current = proof.read_survivors(lake)
+    kept_as_group = erasure.group_names(lake, plan.sample_ids)
+    pixels = [base64.b64decode(text) for text in plan.needles]
+    texts = [name.encode() for name in plan.sample_ids if name not in kept_as_group]
+    return ErasureResult(
+        run=plan.run,
+        sample_ids=plan.sample_ids,
+        superseded=plan.superseded,
+        contents=plan.contents,
         readable=sorted(erasure.readable(lake)),
         current=current,
-        verified=survivors,
+        verified=n_survivors,
         searched=len(pixels) + len(texts),
-        found=proof.search(lake, site, path, pixels, texts),
-        kept_as_group=sorted(kept),
+        found=proof.search(lake, installation, path, pixels, texts),
+        kept_as_group=sorted(kept_as_group),
         removed=removed,
     )

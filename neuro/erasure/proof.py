@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from neuro.lake import erasure, files, refs, releases
-from neuro.lake.files import Files
+from neuro.erasure import file_search
+from neuro.lake import branch_names, erasure, releases
 from neuro.lake.lake import Lake
+from neuro.storage import store
+from neuro.storage.folder_store import FolderStore
+from neuro.storage.store import Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Site:
-    """Where an installation keeps copies beside the lake.
+class Installation:
+    """Where an installation keeps copies of images beside the lake.
 
     home: caches, pages, exported predictions. inbox: "" for none, a folder or an s3://bucket/prefix
     on the server of ``endpoint``, None for AWS. drop_page: removes what others keep of the page of
@@ -24,9 +27,9 @@ class Site:
     endpoint: str | None = None
     drop_page: Callable[[str, str], int] = lambda _problem, _window: 0
 
-    def incoming(self) -> list[Files]:
-        """The files of the inbox, if there is one."""
-        return [files.below(self.inbox, self.endpoint)] if self.inbox else []
+    def inboxes(self) -> list[Store]:
+        """The inbox, if there is one."""
+        return [store.open(self.inbox, self.endpoint)] if self.inbox else []
 
 
 def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:
@@ -34,36 +37,41 @@ def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:
 
     Returns how many those are, and the current one of each line by dataset or Lance branch.
     """
-    survivors, current = 0, {}
+    n_survivors = 0
+    current = {}
     for view in erasure.views(lake):
         for dataset in erasure.datasets(lake):
-            if not refs.is_of(view, dataset):
+            if not branch_names.may_hold(view.branch, dataset):
                 continue
             for release in releases.history(view, dataset):
                 if not release.superseded_by:
                     lake.insist(f"check {release.name}", partial(releases.check, lake, release))
-                    survivors += 1
+                    n_survivors += 1
             head = releases.current(view, dataset)
             current[view.branch or dataset] = head.name if head else ""
-    return survivors, current
+    return n_survivors, current
 
 
 def search(
-    lake: Lake, site: Site, plan_file: Path, pixels: Sequence[bytes], texts: Sequence[bytes]
+    lake: Lake,
+    installation: Installation,
+    plan_file: Path,
+    pixels: Sequence[bytes],
+    texts: Sequence[bytes],
 ) -> list[str]:
     """Every file of the lake, the home folder and the inbox that holds some of it, sorted.
 
     plan_file: holds all of it and is not searched. texts: may stand in what says what was done, the
     journal and Prefect's records of the run.
     """
-    tables, home = files.of(lake), files.Folder(site.home)
-    records = (f"{tables.uri}/journal.lance/", f"{home.uri}/prefect/", f"{home.uri}/logs/")
+    home = FolderStore(installation.home)
+    records = (f"{lake.store.uri}/journal.lance/", f"{home.uri}/prefect/", f"{home.uri}/logs/")
     everything = [*pixels, *texts]
 
-    def wanted(name: str) -> Sequence[bytes]:
+    def forbidden(name: str) -> Sequence[bytes]:
         if name == str(plan_file.resolve()):
             return ()
         return pixels if name.startswith(records) else everything
 
-    places = files.outermost([tables, home, *site.incoming()])
-    return sorted(name for place in places for name in place.search(wanted))
+    places = file_search.outermost([lake.store, home, *installation.inboxes()])
+    return sorted(name for place in places for name in file_search.search(place, forbidden))

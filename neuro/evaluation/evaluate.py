@@ -1,9 +1,7 @@
 """How good a package is on one split: metrics with intervals, and every answer behind them."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +14,6 @@ from neuro.prediction import predict
 from neuro.prediction.predict import Engine
 from neuro.sample import SPLITS, Metric
 from neuro.uncertainty import calibration
-
-if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a second
-    from matplotlib.figure import Figure
 
 FOLDS = "folds"  # what pooled answers are named, in place of a split
 
@@ -170,41 +165,3 @@ def pool(folds: Sequence[Evaluation]) -> Evaluation:
         np.concatenate([fold.targets for fold in folds]),
         np.concatenate([fold.probabilities for fold in folds]),
     )
-
-
-def draw_confusion(
-    evaluation: Evaluation, *, title: str, synthetic: bool, note: str = ""
-) -> "Figure":
-    """Confusion matrix with counts, coloured by the share of each true class.
-
-    note: what else must be said of the figures, such as a leak.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    counts = evaluation.confusion
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 3.0 + 0.7 * len(counts)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
-    axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    places = np.arange(len(counts))
-    axes.set_xticks(places, evaluation.classes, rotation=30, ha="right")
-    axes.set_yticks(places, evaluation.classes)
-    for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        text = f"{count}\n{shares[row, column]:.0%}"
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
-    axes.set(xlabel="predicted", ylabel="true class", title=title)
-    accuracy = evaluation.metric("accuracy")
-    facts = f"{evaluation.split}: n {counts.sum()}, accuracy {accuracy}"
-    sign(figure, facts, synthetic=synthetic, note=note)
-    return figure
-
-
-def sign(figure: "Figure", facts: str, *, synthetic: bool, note: str) -> None:
-    """Say below a picture what its figures are of, and what else must be said of them."""
-    use = "Research use only" + (", synthetic images" if synthetic else "")
-    said = [facts, use, *textwrap.wrap(note, int(16 * figure.get_figwidth()))]
-    figure.supxlabel("\n".join(said), fontsize=8, color="dimgrey")

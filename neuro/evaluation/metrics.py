@@ -22,6 +22,7 @@ from neuro.sample import Metric
 
 TAIL = 0.025  # each side of a 95 % interval
 SPECIFICITY = 0.80  # at which a sensitivity is told
+OF_A_CLASS = ("recall", "sensitivity80")  # one figure for each class; the others are of all
 CHUNK_CELLS = 4_000_000  # weights held at once: 32 MB of float64
 
 Floats = NDArray[np.float64]
@@ -62,26 +63,25 @@ def score(
     targets, groups, k = _checked(probabilities, targets, groups)
     if len(classes) != k:
         raise ConfigError(f"{k} columns of probabilities, but classes are {tuple(classes)}")
-    tables, owner = _per_group(probabilities, targets, groups)
-    n_groups = len(tables)
-    points = _scores(tables.sum(axis=0)[None])
-    points |= _ranked(probabilities, targets, np.ones((1, len(targets))))
+    tables, group_of = _per_group(probabilities, targets, groups)
+    points = _figures(probabilities, targets, tables.sum(axis=0)[None], np.ones((1, len(targets))))
     draws: dict[str, list[Floats]] = {name: [] for name in points}
-    for weights in _weights(n_groups, len(targets), bootstrap):
-        chunk = _scores(np.tensordot(weights, tables, axes=1))
-        chunk |= _ranked(probabilities, targets, weights[:, owner])
+    for weights in _weights(len(tables), len(targets), bootstrap):
+        resampled = np.tensordot(weights, tables, axes=1)
+        chunk = _figures(probabilities, targets, resampled, weights[:, group_of])
         for name, values in chunk.items():
             draws[name].append(values)
     metrics = []
     for name, point in points.items():
-        for column in range(point.shape[1]):
-            is_of_class = name in ("recall", "sensitivity80")
-            members = targets == column if is_of_class else np.ones(len(targets), dtype=bool)
-            spread = np.concatenate(draws[name])[:, column]
-            label = f"{name}_{classes[column]}" if is_of_class else name
-            size = (int(members.sum()), len(np.unique(groups[members])))
-            if np.isfinite(point[0, column]):
-                metrics.append(_metric(label, point[0, column], spread, size))
+        spread = np.concatenate(draws[name])
+        for column, value in enumerate(point[0]):
+            if not np.isfinite(value):
+                continue
+            label, counted = name, np.ones(len(targets), dtype=bool)
+            if name in OF_A_CLASS:
+                label, counted = f"{name}_{classes[column]}", targets == column
+            n, n_groups = int(counted.sum()), len(np.unique(groups[counted]))
+            metrics.append(_metric(label, value, spread[:, column], n, n_groups))
     return metrics
 
 
@@ -109,8 +109,8 @@ def difference(
         for weights in _weights(len(ours), len(targets), bootstrap)
     ]
     point = _scores(ours.sum(axis=0)[None])[name] - _scores(theirs.sum(axis=0)[None])[name]
-    size = (len(targets), len(ours))
-    return _metric(name, point[0, 0], np.concatenate(draws)[:, 0], size, lowest=-1.0)
+    spread = np.concatenate(draws)[:, 0]
+    return _metric(name, point[0, 0], spread, len(targets), len(ours), lowest=-1.0)
 
 
 def confusion(targets: Ints, predicted: Ints, k: int) -> Ints:
@@ -149,11 +149,11 @@ def _per_group(
     probabilities: Floats, targets: Ints, groups: NDArray[np.str_]
 ) -> tuple[Floats, Ints]:
     """Confusion counts of each group, (g, k, k), and the group number of each sample, (n,)."""
-    names, owner = np.unique(groups, return_inverse=True)
+    names, group_of = np.unique(groups, return_inverse=True)
     k = probabilities.shape[1]
-    cells = (owner * k + targets) * k + probabilities.argmax(axis=1)
+    cells = (group_of * k + targets) * k + probabilities.argmax(axis=1)
     counts = np.bincount(cells, minlength=len(names) * k * k).astype(np.float64)
-    return counts.reshape(len(names), k, k), owner
+    return counts.reshape(len(names), k, k), group_of
 
 
 def _weights(n_groups: int, n_samples: int, bootstrap: Bootstrap) -> Iterator[Floats]:
@@ -166,6 +166,19 @@ def _weights(n_groups: int, n_samples: int, bootstrap: Bootstrap) -> Iterator[Fl
         drawn += np.arange(size)[:, None] * n_groups
         counts = np.bincount(drawn.ravel(), minlength=size * n_groups)
         yield counts.reshape(size, n_groups).astype(np.float64)
+
+
+def _figures(
+    probabilities: Floats, targets: Ints, tables: Floats, weights: Floats
+) -> dict[str, Floats]:
+    """Every figure of b resamples, (b, 1) or (b, k).
+
+    tables: (b, k, k) confusion counts of each. weights: (b, n), how often each sample was drawn.
+    """
+    return _scores(tables) | {
+        "auroc": _auroc(probabilities, targets, weights),
+        "sensitivity80": _sensitivity(probabilities, targets, weights),
+    }
 
 
 def _scores(tables: Floats) -> dict[str, Floats]:
@@ -183,64 +196,70 @@ def _scores(tables: Floats) -> dict[str, Floats]:
     }
 
 
-def _ranked(probabilities: Floats, targets: Ints, weights: Floats) -> dict[str, Floats]:
-    """What depends on the order of the answers; weights: (b, n)."""
-    return {
-        "auroc": _auroc(probabilities, targets, weights),
-        "sensitivity80": _sensitivity(probabilities, targets, weights),
-    }
-
-
 def _sensitivity(probabilities: Floats, targets: Ints, weights: Floats) -> Floats:
     """Weighted sensitivity of each class at SPECIFICITY among the others, (b, k)."""
-    each = []
-    for column in range(probabilities.shape[1]):
-        order = np.argsort(probabilities[:, column], kind="stable")
-        positive = targets[order] == column
-        # A threshold never parts equal answers; above the last one nothing is called.
-        steps = np.flatnonzero(np.diff(probabilities[order, column], append=np.inf) > 0)
-        negatives, positives = (
-            np.cumsum(weights[:, order] * which, axis=1)[:, steps]
-            for which in (~positive, positive)
-        )
-        first = (negatives >= (SPECIFICITY - 1e-12) * negatives[:, -1:]).argmax(axis=1)
-        missed = np.take_along_axis(positives, first[:, None], axis=1)[:, 0]
-        total = positives[:, -1]
-        is_told = (total > 0) & (negatives[:, -1] > 0)
-        each.append(1 - np.divide(missed, total, out=np.full(len(total), np.nan), where=is_told))
-    return np.stack(each, axis=1)
+    classes = range(probabilities.shape[1])
+    columns = [_sensitivity_of(probabilities[:, k], targets == k, weights) for k in classes]
+    return np.stack(columns, axis=1)
+
+
+def _sensitivity_of(scores: Floats, is_class: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Sensitivity of one class, (b,); NaN where the class or all others have no weight.
+
+    A threshold is a score: samples up to it are not called the class, those above it are. Taken is
+    the lowest one that enough of the others do not exceed.
+    """
+    order = np.argsort(scores, kind="stable")
+    # A threshold never parts equal scores, so it stands at the last sample of each score.
+    thresholds = np.flatnonzero(np.diff(scores[order], append=np.inf) > 0)
+    weights, is_class = weights[:, order], is_class[order]
+    others_up_to = np.cumsum(weights * ~is_class, axis=1)[:, thresholds]
+    class_up_to = np.cumsum(weights * is_class, axis=1)[:, thresholds]
+    others, members = others_up_to[:, -1], class_up_to[:, -1]
+    is_enough = others_up_to >= (SPECIFICITY - 1e-12) * others[:, None]
+    lowest = is_enough.argmax(axis=1)
+    missed = class_up_to[np.arange(len(weights)), lowest]
+    return 1 - _ratio(missed, members, where=(members > 0) & (others > 0))
 
 
 def _auroc(probabilities: Floats, targets: Ints, weights: Floats) -> Floats:
-    """Weighted AUROC, (b, 1), mean over the classes that have positives and negatives.
-
-    weights: (b, n). Mann and Whitney's U with ties counted half.
-    """
+    """Weighted AUROC, (b, 1), mean over the classes that have positives and negatives."""
     k = probabilities.shape[1]
-    each = []
-    for column in [1] if k == 2 else range(k):
-        order = np.argsort(probabilities[:, column], kind="stable")
-        ranked, positive = probabilities[order, column], targets[order] == column
-        below = np.zeros((len(weights), len(targets) + 1))
-        np.cumsum(weights[:, order] * ~positive, axis=1, out=below[:, 1:])
-        first = np.searchsorted(ranked, ranked[positive], side="left")
-        last = np.searchsorted(ranked, ranked[positive], side="right")
-        pulls = weights[:, order[positive]]
-        won = (pulls * (below[:, first] + below[:, last])).sum(axis=1) / 2
-        pairs = pulls.sum(axis=1) * below[:, -1]
-        each.append(np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0))
-    values = np.stack(each, axis=1)
-    counted = np.isfinite(values).sum(axis=1)
-    total = np.nansum(values, axis=1)
-    mean = np.divide(total, counted, out=np.full(len(total), np.nan), where=counted > 0)
-    macro: Floats = mean[:, None]
-    return macro
+    classes = [1] if k == 2 else range(k)
+    of_classes = [_auroc_of(probabilities[:, k], targets == k, weights) for k in classes]
+    values = np.stack(of_classes, axis=1)
+    n_known = np.isfinite(values).sum(axis=1)
+    return _ratio(np.nansum(values, axis=1), n_known, where=n_known > 0)[:, None]
+
+
+def _auroc_of(scores: Floats, is_class: NDArray[np.bool_], weights: Floats) -> Floats:
+    """AUROC of one class against the others, (b,), NaN where either has no weight.
+
+    Mann and Whitney's U: the weight of all pairs whose member of the class has the higher score,
+    ties counted half, as a share of the weight of all pairs.
+    """
+    order = np.argsort(scores, kind="stable")
+    scores, is_class, weights = scores[order], is_class[order], weights[:, order]
+    others_before = np.zeros((len(weights), len(scores) + 1))  # the first so many samples
+    np.cumsum(weights * ~is_class, axis=1, out=others_before[:, 1:])
+    lower = others_before[:, np.searchsorted(scores, scores[is_class], side="left")]
+    lower_or_equal = others_before[:, np.searchsorted(scores, scores[is_class], side="right")]
+    members = weights[:, is_class]
+    won = (members * (lower + lower_or_equal)).sum(axis=1) / 2
+    pairs = members.sum(axis=1) * others_before[:, -1]
+    return _ratio(won, pairs, where=pairs > 0)
+
+
+def _ratio(part: Floats, whole: Floats | Ints, where: NDArray[np.bool_]) -> Floats:
+    """Part by whole, NaN elsewhere."""
+    ratio: Floats = np.divide(part, whole, out=np.full(len(part), np.nan), where=where)
+    return ratio
 
 
 def _metric(
-    name: str, value: float, draws: Floats, size: tuple[int, int], *, lowest: float = 0.0
+    name: str, value: float, draws: Floats, n: int, groups: int, *, lowest: float = 0.0
 ) -> Metric:
-    n, groups = size
+    """A figure with its 95 % interval from the draws of it, (b,)."""
     spread = draws[np.isfinite(draws)]
     low, high = np.quantile(spread, [TAIL, 1 - TAIL])
     if np.ptp(spread) < 1e-12:

@@ -19,7 +19,9 @@ from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
 from neuro.sample import Sample
-from neuro.storage.export_target import MANIFEST, Outlet
+from neuro.storage import export_target
+from neuro.storage.export_target import MANIFEST
+from neuro.storage.store import Store
 
 NO_LABEL = "unlabelled"
 COLUMNS: tuple[str, ...] = (
@@ -30,8 +32,11 @@ COLUMNS: tuple[str, ...] = (
     "source_name",
     "label",
     "group_id",
+    "split",
+    "width",
+    "height",
+    "mode",
 )
-COLUMNS += ("split", "width", "height", "mode")
 _SUFFIX = {"image/png": ".png", "image/jpeg": ".jpg"}
 _NOTICE = "Research use only; not a medical device."
 
@@ -49,7 +54,7 @@ def export(
     lake: Lake,
     problem: Problem,
     release: Release,
-    outlet: Outlet,
+    store: Store,
     spec: PreprocessSpec | None = None,
 ) -> Exported:
     """Write a release to a place that is empty or new; whole, or not at all.
@@ -60,31 +65,29 @@ def export(
     """
     samples = {sample.sample_id: sample for sample in releases.samples(lake, release)}
     facts = images.facts(lake, release)
-    names = {
-        sample_id: (
-            _folder_of(sample, problem)
-            / f"{sample_id}{'.npy' if spec else _SUFFIX[facts[sample_id]['media_type']]}"
-        ).as_posix()
-        for sample_id, sample in samples.items()
-    }
+    names = {}
+    for sample_id, sample in samples.items():
+        suffix = ".npy" if spec else _SUFFIX[facts[sample_id]["media_type"]]
+        names[sample_id] = str(_folder_of(sample, problem) / f"{sample_id}{suffix}")
 
-    def told(manifest_sha256: str) -> dict[str, Any]:
+    def description(manifest_sha256: str) -> dict[str, Any]:
         return describe(problem, release, manifest_sha256, spec)
 
-    with outlet:
-        digest = outlet.whole(names.values(), told)
+    with export_target.opened(store) as target:
+        digest = target.manifest_if_complete(names.values(), description)
         if digest is None:
             rows = []
             for sample_id, raw in images.stored_bytes(lake, release, samples):
-                content, name = raw if spec is None else _tensor(raw, spec), names[sample_id]
-                outlet.write(name, content)
+                name = names[sample_id]
+                content = raw if spec is None else _tensor(raw, spec)
+                target.write(name, content)
                 sha256 = hashlib.sha256(content).hexdigest()
                 rows.append(_row(samples[sample_id], facts[sample_id], name, sha256))
             manifest = _manifest(sorted(rows, key=lambda row: str(row["file"])))
             digest = hashlib.sha256(manifest).hexdigest()
-            text = json.dumps(told(digest), indent=1, ensure_ascii=False)
-            outlet.finish(text.encode(), manifest)
-    return Exported(where=outlet.uri, n=len(samples), manifest_sha256=digest)
+            text = json.dumps(description(digest), indent=1, ensure_ascii=False)
+            target.finish(text.encode(), manifest)
+    return Exported(where=store.uri, n=len(samples), manifest_sha256=digest)
 
 
 def read_manifest(folder: Path) -> list[dict[str, str]]:
@@ -146,11 +149,11 @@ def _field(name: str) -> dict[str, Any]:
 
 def _folder_of(sample: Sample, problem: Problem) -> PurePosixPath:
     """Split and label folders, named as the problem's own layout names them where it does."""
-    theirs = {split: folder for folder, split in problem.layout.splits.items()}
+    split_folders = {split: folder for folder, split in problem.layout.splits.items()}
     label = sample.label or NO_LABEL
     if label in (".", "..") or set(label) & set("/\\\0:"):
         raise ConfigError(f"label {label!r} cannot be a folder's name; map it in a problem file")
-    return PurePosixPath(theirs.get(sample.split, sample.split), label)
+    return PurePosixPath(split_folders.get(sample.split, sample.split), label)
 
 
 def _tensor(raw: bytes, spec: PreprocessSpec) -> bytes:
@@ -160,11 +163,10 @@ def _tensor(raw: bytes, spec: PreprocessSpec) -> bytes:
     return buffer.getvalue()
 
 
-def _row(sample: Sample, known: Mapping[str, Any], file: str, digest: str) -> dict[str, Any]:
-    facts = {"file": file, "file_sha256": digest, "sha256": sample.sample_id}
-    mine = ("source_name", "label", "group_id", "split")
-    facts |= {name: getattr(sample, name) for name in mine}
-    return facts | {name: known[name] for name in ("stored_sha256", "width", "height", "mode")}
+def _row(sample: Sample, facts: Mapping[str, Any], file: str, digest: str) -> dict[str, Any]:
+    row = {"file": file, "file_sha256": digest, "sha256": sample.sample_id}
+    row |= {name: getattr(sample, name) for name in ("source_name", "label", "group_id", "split")}
+    return row | {name: facts[name] for name in ("stored_sha256", "width", "height", "mode")}
 
 
 def _manifest(rows: list[dict[str, Any]]) -> bytes:

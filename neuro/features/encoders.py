@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,15 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from neuro.features import pca, thumbnail_vector
+from neuro.duplicates import near_duplicates
+from neuro.features import pca
 from neuro.features.pca import Fit
 from neuro.images import jpeg, preprocess
 from neuro.images.preprocess import PreprocessSpec
+from neuro.images.thumbnail import thumbnail
 from neuro.models import package
 from neuro.prediction import predict
 from neuro.prediction.predict import Engine
 
 THUMB, PIXELS, EMBEDDING = "thumb", "pixels_pca", "embedding"
+THUMB_VERSION = "thumb-2"  # part of the feature hash: raise it when any vector changes
 COMPONENTS = 64
 THREADS = 2
 
@@ -59,7 +62,7 @@ def digest_of(**facts: str | float) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thumb:
-    """Thumbnails in one pose: the vector of a picture is that of its flips and rotations."""
+    """Thumbnails, as twins are found by: whoever compares two takes the best of eight poses."""
 
     name: str = THUMB
     preprocess_hash: str = ""
@@ -67,12 +70,11 @@ class Thumb:
     @property
     def digest(self) -> str:
         """Of the code version alone."""
-        return digest_of(code=thumbnail_vector.VERSION)
+        return digest_of(code=THUMB_VERSION)
 
     def encode(self, images: Sequence[bytes]) -> Vectors:
         """See Encoder; (n, 1024)."""
-        rows = [thumbnail_vector.vector(_grey(raw)) for raw in images]
-        return np.array(rows, np.float32).reshape(len(rows), -1)
+        return near_duplicates.vectors([thumbnail(_grey(raw)).tobytes() for raw in images])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,18 +87,16 @@ class Fitting:
     spec: PreprocessSpec
     train: tuple[str, ...]
     components: int = COMPONENTS
-    seed: int = 0
 
     @property
     def digest(self) -> str:
         """Of code version, preprocess, and whom it is fitted on."""
-        told = hashlib.sha256("\n".join(sorted(self.train)).encode()).hexdigest()
+        train = hashlib.sha256("\n".join(sorted(self.train)).encode()).hexdigest()
         return digest_of(
             code=pca.VERSION,
             preprocess=self.spec.sha256,
-            train=told,
+            train=train,
             components=self.components,
-            seed=self.seed,
         )
 
 
@@ -116,17 +116,13 @@ class Pixels:
 
     def encode(self, images: Sequence[bytes]) -> Vectors:
         """See Encoder; (n, components)."""
-        rows = [self.fit.project(flat([raw], self.spec)[0]) for raw in images]
+        tensors = [flat(preprocess.frame(raw, self.spec)[None], self.spec)[0] for raw in images]
+        rows = [self.fit.project(tensor) for tensor in tensors]
         return np.array(rows, np.float32).reshape(len(rows), -1)
 
 
-def flat(images: Iterable[bytes], spec: PreprocessSpec) -> Vectors:
-    """The preprocess's tensors as rows, (n, d)."""
-    return flat_frames(np.stack([preprocess.frame(raw, spec) for raw in images]), spec)
-
-
-def flat_frames(frames: NDArray[np.uint8], spec: PreprocessSpec) -> Vectors:
-    """The same of (n, size, size, channels) frames."""
+def flat(frames: NDArray[np.uint8], spec: PreprocessSpec) -> Vectors:
+    """The tensors of (n, size, size, channels) frames as rows, (n, d)."""
     return preprocess.to_tensor(frames, spec).reshape(len(frames), -1)
 
 
@@ -167,11 +163,10 @@ def _grey(raw: bytes) -> NDArray[np.uint8]:
         return np.asarray(opened.convert("L"))
 
 
-def fit(frames: NDArray[np.uint8], rows: NDArray[np.int64], fitting: Fitting, batch: int) -> Fit:
-    """Fit principal components on some rows of (n, size, size, channels) frames, batch by batch."""
+def fit(frames: NDArray[np.uint8], rows: NDArray[np.int64], fitting: Fitting) -> Fit:
+    """Fit principal components on some rows of (n, size, size, channels) frames."""
 
-    def blocks() -> Iterator[Vectors]:
-        for start in range(0, len(rows), batch):
-            yield flat_frames(frames[rows[start : start + batch]], fitting.spec)
+    def tensors(some: slice) -> Vectors:
+        return flat(frames[rows[some]], fitting.spec)
 
-    return pca.fit(blocks, fitting.components, seed=fitting.seed)
+    return pca.fit(tensors, len(rows), fitting.components)

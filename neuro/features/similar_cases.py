@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler, normalize
 
 from neuro.duplicates import pose_invariants
 from neuro.errors import BadImageError, ConfigError, UnknownNameError
@@ -39,27 +40,32 @@ def vetted(path: Path) -> CleanImage:
     """
     if not path.is_file():
         raise ConfigError(f"{path} is no file; give an image, or a sample of the release")
-    (found,) = sandbox.check_files([path], VetConfig(workers=1))
-    if isinstance(found, CleanImage):
-        return found
-    raise BadImageError(found.code, f"{path.name} is refused ({found.code}): {found.message}")
+    (result,) = sandbox.check_files([path], VetConfig(workers=1))
+    if isinstance(result, CleanImage):
+        return result
+    raise BadImageError(result.code, f"{path.name} is refused ({result.code}): {result.message}")
 
 
-def find(samples: Sequence[Sample], problem: Problem, asked: str) -> Sample:
+def find(samples: Sequence[Sample], problem: Problem, name: str) -> Sample:
     """The sample that is meant by a digest, its beginning, or a source name.
 
     Raises UnknownNameError where there is none, ConfigError where there are several.
     """
-    names = {asked, problem.name_digest(asked)}
-    found = [s for s in samples if _is_meant(s, asked, names)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ConfigError(f"{len(found)} samples are named {asked!r}; give more of a digest")
-    raise UnknownNameError(
-        f"the release holds no sample {asked!r}, and it is no file; give a digest (at least "
-        f"{SHORTEST} of its characters), a source name or an image file"
-    )
+    source_names = {name, problem.name_digest(name)}
+    is_digest = len(name) >= SHORTEST
+    matches = [
+        sample
+        for sample in samples
+        if sample.source_name in source_names or (is_digest and sample.sample_id.startswith(name))
+    ]
+    if not matches:
+        raise UnknownNameError(
+            f"the release holds no sample {name!r}, and it is no file; give a digest (at least "
+            f"{SHORTEST} of its characters), a source name or an image file"
+        )
+    if len(matches) > 1:
+        raise ConfigError(f"{len(matches)} samples are named {name!r}; give more of a digest")
+    return matches[0]
 
 
 def nearest(
@@ -70,54 +76,34 @@ def nearest(
     in_any_pose: the vectors are thumbnails, and the best of eight poses counts.
     """
     best: list[tuple[str, float]] = []
-    unit = _unit(query[None, :])
-    mine = pose_invariants.split(unit.astype(np.float32)) if in_any_pose else None
+    unit_query = _unit(query[None, :])
     for names, vectors in blocks():
         rows = _unit(vectors)
-        if mine is not None:
-            cosines = pose_invariants.best_cosines(
-                mine, pose_invariants.split(rows.astype(np.float32))
-            )[0]
+        if in_any_pose:
+            left, right = (pose_invariants.split(v.astype(np.float32)) for v in (unit_query, rows))
+            cosines = pose_invariants.best_cosines(left, right)[0]
         else:
-            cosines = (rows @ unit[0]).astype(np.float32)
+            cosines = (rows @ unit_query[0]).astype(np.float32)
         closest = np.argsort(-cosines, kind="stable")[:n]
         best += [(names[row], float(min(cosines[row], 1.0))) for row in closest]
-        best = sorted(best, key=lambda pair: (-pair[1], pair[0]))[:n]
+        best = sorted(best, key=lambda case: (-case[1], case[0]))[:n]
     return best
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scale:
-    """What makes named figures of one size: mean and deviation over some samples, (d,) each."""
+def scale_of(blocks: Iterator[tuple[Sequence[str], Vectors]]) -> StandardScaler:
+    """What makes named figures of one size: fitted on every vector of the blocks, in one pass.
 
-    mean: Vectors
-    deviation: Vectors
-
-    def apply(self, vectors: Vectors) -> Vectors:
-        """(n, d) or (d,), each figure in deviations from its mean."""
-        return (vectors - self.mean) / self.deviation
-
-
-def scale_of(blocks: Iterator[tuple[Sequence[str], Vectors]]) -> Scale:
-    """Of every vector of the blocks, in one pass; a figure that never varies keeps its size."""
-    n, total, squares = 0, np.zeros(1), np.zeros(1)
+    Raises ConfigError where there is no vector.
+    """
+    scaler = StandardScaler()
     for _, vectors in blocks:
-        n += len(vectors)
-        total = total + vectors.sum(axis=0)
-        squares = squares + np.square(vectors).sum(axis=0)
-    if not n:
+        if len(vectors):
+            scaler.partial_fit(vectors)
+    if not hasattr(scaler, "n_samples_seen_"):
         raise ConfigError("the release has no sample in train to measure the figures by")
-    mean = total / n
-    deviation = np.sqrt(np.maximum(squares / n - np.square(mean), 0))
-    return Scale(mean=mean, deviation=np.where(deviation > 1e-9, deviation, 1.0))
-
-
-def _is_meant(sample: Sample, asked: str, names: set[str]) -> bool:
-    begins = len(asked) >= SHORTEST and sample.sample_id.startswith(asked)
-    return begins or sample.source_name in names
+    return scaler
 
 
 def _unit(vectors: Vectors) -> Vectors:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    rows: Vectors = vectors / np.where(length > 0, length, 1)
+    rows: Vectors = normalize(vectors)
     return rows

@@ -1,7 +1,9 @@
 """JPEG without its notes: which segments make the pixels, and whether they are whole."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -13,9 +15,10 @@ from neuro.errors import BadImageError
 START, _END, _SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive; the other kinds are hardly decoded
 _PIXEL_SEGMENTS = {*_FRAMES, 0xC4, _SCAN, 0xDB, 0xDD}
-_NOTES = {*range(0xE0, 0xF0), 0xFE}
+_KNOWN = _PIXEL_SEGMENTS | {*range(0xE0, 0xF0), 0xFE}
 _JFIF, _EXIF_OR_XMP, _PICTURES, _ADOBE = 0xE0, 0xE1, 0xE2, 0xEE
 _COMMENT, _IPTC = 0xFE, 0xED
+_TRANSFORM, _YCC = 11, 1  # place of the colour transform in Adobe's segment, and that of YCbCr
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither stuffing, restart nor filling
 
 
@@ -32,53 +35,131 @@ class Stripped:
     removed: tuple[str, ...] = ()
 
 
+class _Segment(NamedTuple):
+    """A part of a JPEG between its start and its end.
+
+    marker: its second byte. body: what follows marker and length. raw: all of it, of a scan with
+    the pixel data that follow.
+    """
+
+    marker: int
+    body: bytes
+    raw: bytes
+
+    @property
+    def is_adobe(self) -> bool:
+        """Whether it is Adobe's segment, which names a colour transform."""
+        is_whole = len(self.body) >= 12
+        return self.marker == _ADOBE and is_whole and self.body.startswith(b"Adobe")
+
+    @property
+    def is_jfif(self) -> bool:
+        """Whether it is a JFIF segment, which stands for the colours of that standard."""
+        is_whole = len(self.body) >= 14
+        return self.marker == _JFIF and is_whole and self.body.startswith(b"JFIF\0")
+
+
 def strip(raw: bytes) -> Stripped | None:
     """Drop comments, application segments and whatever follows the end.
 
-    None where the file is no JPEG of whole segments in plain order, or where it would be shown in
-    other colours without its JFIF segment: such a file must be decoded and stored in another form.
+    None where the file is no JPEG of whole segments in plain order, where it has more than 8 bits,
+    or where it would be shown in other colours without its JFIF segment: such a file must be
+    decoded and stored in another form.
     """
-    kept, position = [START], 2
-    is_annotated = has_jfif = is_deep = False
-    removed = set[str]()
-    transform, components = -1, b""
+    segments = _segments(raw)
+    if segments is None or _is_deep(segments) or _needs_jfif(segments):
+        return None
+    kept = []
+    for segment in segments:
+        if segment.marker in _PIXEL_SEGMENTS:
+            kept.append(segment.raw)
+        elif segment.is_adobe:
+            kept.append(_adobe(segment.body[_TRANSFORM]))
+    data = b"".join([START, *kept, _END])
+    length = len(START) + sum(len(segment.raw) for segment in segments) + len(_END)
+    return Stripped(
+        data=data,
+        is_annotated=any(segment.marker in (_EXIF_OR_XMP, _PICTURES) for segment in segments),
+        removed=_notes(segments, after_end=raw[length:]),
+    )
+
+
+def _segments(raw: bytes) -> list[_Segment] | None:
+    """The segments between start and end; None if one is not whole or of an unknown kind."""
     if not raw.startswith(START):
         return None
+    segments, position = [], len(START)
     while raw[position : position + 2] != _END:
-        marker, end = _segment(raw, position)
-        body = raw[position + 4 : end]
-        if marker == _SCAN:
-            following = _AFTER_SCAN.search(raw, end)
-            end = following.start() if following else 0
-        if not end:
+        segment = _segment(raw, position)
+        if segment is None:
             return None
-        if marker in _PIXEL_SEGMENTS:
-            kept.append(raw[position:end])
-        if marker in _FRAMES:
-            components = body[6::3]
-            is_deep |= body[:1] != b"\x08"
-        elif marker == _JFIF:
-            has_jfif |= len(body) >= 14 and body.startswith(b"JFIF\0")
-        elif marker == _ADOBE and len(body) >= 12 and body.startswith(b"Adobe"):
-            transform = body[11]
-            kept.append(_adobe(transform))
-        is_annotated |= marker in (_EXIF_OR_XMP, _PICTURES)
-        removed |= _note(marker, body)
-        position = end
-    if is_deep or (has_jfif and not _is_ycc(transform, components)):
+        segments.append(segment)
+        position += len(segment.raw)
+    return segments
+
+
+def _segment(raw: bytes, position: int) -> _Segment | None:
+    """The segment that begins at a position, if a whole one of a known kind does."""
+    if position + 4 > len(raw) or raw[position] != 0xFF:
         return None
-    removed |= {"bytes after the end"} if raw[position + 2 :].strip(b"\0") else set()
-    data = b"".join([*kept, _END])
-    return Stripped(data=data, is_annotated=is_annotated, removed=tuple(sorted(removed)))
+    marker, length = raw[position + 1], int.from_bytes(raw[position + 2 : position + 4], "big")
+    end = position + 2 + length
+    if length < 2 or end > len(raw) or marker not in _KNOWN:
+        return None
+    body = raw[position + 4 : end]
+    if marker == _SCAN:
+        following = _AFTER_SCAN.search(raw, end)
+        if following is None:
+            return None
+        end = following.start()
+    return _Segment(marker, body, raw[position:end])
 
 
-def _note(marker: int, body: bytes) -> set[str]:
-    """What kind of note a segment is, none for those that hold none."""
-    if marker == _COMMENT:
-        return {"comment"}
-    if marker == _EXIF_OR_XMP:
-        return {"EXIF" if body.startswith(b"Exif") else "XMP"}
-    return {"IPTC"} if marker == _IPTC else set()
+def _is_deep(segments: Sequence[_Segment]) -> bool:
+    """Whether a frame has another depth than 8 bits."""
+    return any(s.marker in _FRAMES and s.body[:1] != b"\x08" for s in segments)
+
+
+def _needs_jfif(segments: Sequence[_Segment]) -> bool:
+    """Whether the pixels would be shown in other colours without the JFIF segment.
+
+    With one, libjpeg takes them for grey or YCbCr. Without, Adobe's segment decides, then the names
+    of the components (libjpeg-turbo, jdapimin.c, default_decompress_parms).
+    """
+    if not any(segment.is_jfif for segment in segments):
+        return False
+    components = b""
+    transform = None
+    for segment in segments:
+        if segment.marker in _FRAMES:
+            components = segment.body[6::3]
+        elif segment.is_adobe:
+            transform = segment.body[_TRANSFORM]
+    if len(components) == 1:
+        return False
+    if transform is not None:
+        return transform != _YCC
+    return components == b"RGB"
+
+
+def _adobe(transform: int) -> bytes:
+    """The segment that says which colour transform the pixels need (ITU-T T.872), flags unset."""
+    return b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform])
+
+
+def _notes(segments: Sequence[_Segment], after_end: bytes) -> tuple[str, ...]:
+    """Kinds of notes that the file has; the zeros that some writers append are none."""
+    kinds: set[str] = set()
+    for segment in segments:
+        if segment.marker == _COMMENT:
+            kinds.add("comment")
+        elif segment.marker == _EXIF_OR_XMP:
+            kinds.add("EXIF" if segment.body.startswith(b"Exif") else "XMP")
+        elif segment.marker == _IPTC:
+            kinds.add("IPTC")
+    if after_end.strip(b"\0"):
+        kinds.add("bytes after the end")
+    return tuple(sorted(kinds))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,27 +224,3 @@ def reduced(data: bytes, mode: str, side_px: int) -> Reduced:
         raise BadImageError("damaged", "the JPEG data ends early, is broken or too long") from error
     scale = round(8 * pixels.shape[0] / height) / 8
     return Reduced(pixels=pixels, scale=scale, size=(width, height))
-
-
-def _segment(raw: bytes, position: int) -> tuple[int, int]:
-    """Marker of the segment at ``position`` and where it ends; 0 where none stands there."""
-    if position + 4 > len(raw) or raw[position] != 0xFF:
-        return 0, 0
-    marker, length = raw[position + 1], int.from_bytes(raw[position + 2 : position + 4], "big")
-    end = position + 2 + length
-    is_whole = length >= 2 and end <= len(raw) and marker in _PIXEL_SEGMENTS | _NOTES
-    return marker, end if is_whole else 0
-
-
-def _adobe(transform: int) -> bytes:
-    """The segment that says which colour transform the pixels need (ITU-T T.872), flags unset."""
-    return b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform])
-
-
-def _is_ycc(transform: int, components: bytes) -> bool:
-    """Whether libjpeg takes the pixels for YCbCr or grey with no JFIF segment to say so.
-
-    With one it always does; without, Adobe's segment decides, then the components' names
-    (libjpeg-turbo, jdapimin.c, default_decompress_parms).
-    """
-    return len(components) == 1 or (transform == 1 if transform >= 0 else components != b"RGB")

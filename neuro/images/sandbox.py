@@ -37,7 +37,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 _WALL = 4  # a busy machine must not turn a good file into a bad one
 _LATE = (-signal.SIGPROF, -signal.SIGALRM)
 _FACTS = (
-    *("sha256", "stored_sha256", "media_type", "width", "height", "mode", "perceptual_hash"),
+    *("sha256", "stored_sha256", "media_type", "width", "height", "mode"),
     *("facts", "group_id_hint"),
 )
 

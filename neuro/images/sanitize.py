@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from neuro.errors import BadImageError
 from neuro.images import dicom, jpeg, windowing
-from neuro.images.thumbnail import difference_hash, thumbnail
+from neuro.images.thumbnail import thumbnail
 
 FORMATS = ("JPEG", "PNG", "TIFF", "JPEG2000", "PPM", "WEBP")
 MAX_PIXELS = 50_000_000
@@ -39,9 +39,9 @@ class CleanImage:
 
     sha256: digest of the source bytes (identity). stored_sha256: digest of ``stored`` (integrity).
     mode: the source's pixel mode and, where values were mapped to 8 bits, by which rule.
-    thumbnail: 32 x 32 grey uint8 as bytes. perceptual_hash: 64-bit difference hash in hex.
-    facts: what else is known, from closed lists and numbers. group_id_hint: the raw PatientID of a
-    DICOM; the caller digests it with a key and writes the raw one nowhere.
+    thumbnail: 32 x 32 grey uint8 as bytes. facts: what else is known, from closed lists and
+    numbers. group_id_hint: the raw PatientID of a DICOM; the caller digests it with a key and
+    writes the raw one nowhere.
     """
 
     sha256: str
@@ -51,7 +51,6 @@ class CleanImage:
     width: int
     height: int
     mode: str
-    perceptual_hash: str
     thumbnail: bytes
     facts: Mapping[str, str | float] = field(default_factory=dict)
     group_id_hint: str = field(default="", repr=False)
@@ -100,7 +99,6 @@ def clean(raw: bytes) -> CleanImage:
         width=grey.shape[1],
         height=grey.shape[0],
         mode=upright.mode,
-        perceptual_hash=difference_hash(small),
         thumbnail=small.tobytes(),
         facts={"format": upright.source, "bytes": len(raw), **_removed(upright), **upright.facts},
         group_id_hint=upright.group_id_hint,

@@ -22,15 +22,6 @@ def thumbnail(grey: Grey) -> Grey:
     return shrink(grey, THUMBNAIL_PX, THUMBNAIL_PX)
 
 
-def difference_hash(small: Grey) -> str:
-    """64-bit difference hash: is each pixel brighter than its left neighbour (N. Krawetz, 2013).
-
-    small: a thumbnail; the full picture would say the same at ten times the cost.
-    """
-    tiny = shrink(small, 8, 9)
-    return np.packbits(tiny[:, 1:] > tiny[:, :-1]).tobytes().hex()
-
-
 def shrink(grey: Grey, height: int, width: int) -> Grey:
     """Resize (h, w) grey levels to (height, width): columns first, then rows."""
     tall = np.empty((height, grey.shape[1]), np.float32)

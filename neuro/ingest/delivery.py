@@ -13,7 +13,7 @@ from neuro.errors import ConfigError
 from neuro.images import dicom_header
 from neuro.ingest import label_csv, sources
 from neuro.ingest.label_csv import Row
-from neuro.ingest.sources import Found, Listing
+from neuro.ingest.sources import Listing, SourceFile
 from neuro.problems.problem import NO_TAG, Problem
 
 SIDECARS = (".csv", ".toml", ".json", ".txt", ".md")
@@ -96,7 +96,7 @@ def is_image(name: str) -> bool:
     return not base.lower().endswith(SIDECARS) and base.upper() != DICOM_INDEX
 
 
-def _unwrapped(listing: Listing, problem: Problem) -> tuple[Found, ...]:
+def _unwrapped(listing: Listing, problem: Problem) -> tuple[SourceFile, ...]:
     """The files; those of an archive that wraps everything into one folder, without that folder."""
     tops = {name for name, slash, _ in (found.name.partition("/") for found in listing.files)}
     if listing.kind != "archive" or len(tops) != 1:
@@ -113,7 +113,7 @@ def _unwrapped(listing: Listing, problem: Problem) -> tuple[Found, ...]:
 
 
 def _items(
-    images: Sequence[Found], problem: Problem, table: Mapping[str, Row] | None
+    images: Sequence[SourceFile], problem: Problem, table: Mapping[str, Row] | None
 ) -> Iterator[Item]:
     has_tag = problem.groups.tag not in ("", NO_TAG)
     needs_header = has_tag or problem.layout.key in dicom_header.IDENTIFIERS
@@ -128,7 +128,7 @@ def _items(
         yield _item(found, problem, row, header.get(problem.groups.tag, ""))
 
 
-def _item(found: Found, problem: Problem, row: Row, patient: str) -> Item:
+def _item(found: SourceFile, problem: Problem, row: Row, patient: str) -> Item:
     group = row.group or patient
     pattern = problem.groups.pattern
     if pattern and (match := re.search(pattern, found.name.rpartition("/")[2])):
@@ -171,7 +171,7 @@ def _digest(dataset: str, group: str) -> str:
     return hashlib.sha256(f"{dataset}/{group}".encode()).hexdigest()
 
 
-def _read_note(files: Sequence[Found]) -> dict[str, object]:
+def _read_note(files: Sequence[SourceFile]) -> dict[str, object]:
     path = next((found.path for found in files if found.name == NOTE), None)
     if path is None:
         return {}
@@ -181,7 +181,7 @@ def _read_note(files: Sequence[Found]) -> dict[str, object]:
         raise ConfigError(f"{NOTE} is not valid TOML: {error}") from error
 
 
-def _read_table(listing: Listing, files: Sequence[Found], problem: Problem) -> dict[str, Row]:
+def _read_table(listing: Listing, files: Sequence[SourceFile], problem: Problem) -> dict[str, Row]:
     path = next((found.path for found in files if found.name == problem.layout.table), None)
     if path is not None:
         return label_csv.read(path, problem)
@@ -194,7 +194,7 @@ def _read_table(listing: Listing, files: Sequence[Found], problem: Problem) -> d
 
 
 def _check_one_file_per_name(
-    images: Sequence[Found], table: Mapping[str, Row], problem: Problem
+    images: Sequence[SourceFile], table: Mapping[str, Row], problem: Problem
 ) -> None:
     """A name that two folders hold would give both files one label."""
     if problem.layout.key != "name":

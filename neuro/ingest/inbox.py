@@ -16,11 +16,11 @@ from neuro.ingest.delivery import Delivery, Item
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Poll:
-    """One look. fresh: what is to be read now; waiting: files that may still be written.
+class InboxScan:
+    """What one look into an inbox has shown.
 
-    known: marks of the files that were read before and still lie there; marks: those of fresh, by
-    source name.
+    fresh: what is to be read now. marks: its marks, by source name. known: marks of the files that
+    were read before and still lie there. waiting: how many files may still be written.
     """
 
     fresh: Delivery
@@ -29,20 +29,20 @@ class Poll:
     marks: Mapping[str, str]
 
 
-def look(
-    found: Delivery,
+def scan(
+    listed: Delivery,
     read_before: Collection[str],
     now: datetime,
     settle_s: float,
     versions: Mapping[str, str] | None = None,
-) -> Poll:
+) -> InboxScan:
     """Sort an inbox into known, fresh and waiting. A file that has vanished meanwhile is skipped.
 
     settle_s: for so long a file must have been left alone, by its content and its name. versions:
     of objects, by name; an object is there whole or not at all, so it never waits.
     """
     known, marks, waiting = set(), {}, 0
-    for item in found.items:
+    for item in listed.items:
         try:
             version, changed_at = _version(item, versions or {})
         except FileNotFoundError:
@@ -54,35 +54,36 @@ def look(
             waiting += 1
         else:
             marks[item.source_name] = mark
-    return Poll(
-        fresh=replace(found, items=tuple(i for i in found.items if i.source_name in marks)),
+    fresh = tuple(item for item in listed.items if item.source_name in marks)
+    return InboxScan(
+        fresh=replace(listed, items=fresh),
         waiting=waiting,
         known=frozenset(known),
         marks=marks,
     )
 
 
-def recall(state: Path, releases: Collection[str]) -> frozenset[str]:
+def load_marks(path: Path, releases: Collection[str]) -> frozenset[str]:
     """Marks of what was read; none unless the lake still has the release they went into."""
     try:
-        said = json.loads(state.read_text(encoding="utf-8"))
-        return frozenset(said["marks"]) if said["release"] in releases else frozenset()
+        state = json.loads(path.read_text(encoding="utf-8"))
+        return frozenset(state["marks"]) if state["release"] in releases else frozenset()
     except (OSError, ValueError, KeyError, TypeError):
         return frozenset()
 
 
-def remember(state: Path, release: str, marks: Collection[str]) -> None:
+def save_marks(path: Path, release: str, marks: Collection[str]) -> None:
     """Write down what has been read, whole or not at all. Call it after the release is published.
 
     release: the lake's newest. Marks of files that have gone are left out by the caller.
     """
-    state.parent.mkdir(parents=True, exist_ok=True)
-    partial = state.with_suffix(f".{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
     with partial.open("w", encoding="utf-8") as stream:
         json.dump({"release": release, "marks": sorted(marks)}, stream)
         stream.flush()
         os.fsync(stream.fileno())
-    partial.replace(state)
+    partial.replace(path)
 
 
 def _version(item: Item, versions: Mapping[str, str]) -> tuple[list[object], float]:

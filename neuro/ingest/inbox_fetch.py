@@ -1,4 +1,4 @@
-"""What was dropped into an inbox, brought here as news: objects fetched, archives unpacked."""
+"""The files of an inbox: listed, read by name, and fetched and unpacked where they are new."""
 
 import shutil
 import tempfile
@@ -12,8 +12,8 @@ from neuro.images.dicom_header import IDENTIFIERS
 from neuro.ingest import archives, delivery, schemas, sources
 from neuro.ingest.archives import ArchiveError
 from neuro.ingest.delivery import Delivery, Item
-from neuro.ingest.inbox import Poll
-from neuro.ingest.sources import Found, Listing
+from neuro.ingest.inbox import InboxScan
+from neuro.ingest.sources import Listing, SourceFile
 from neuro.problems.problem import Problem
 
 
@@ -28,20 +28,20 @@ def opened(where: str, scratch: Path, endpoint: str | None = None) -> Iterator[L
             Path(where).mkdir(parents=True, exist_ok=True)
             yield replace(sources.folder(Path(where)), room=room)
             return
-        listing = sources.listed(where, room, endpoint)
-        sources.fetch(listing, [f for f in listing.files if not delivery.is_image(f.name)])
+        listing = sources.objects(where, room, endpoint)
+        sources.fetch(listing, _tables(listing))
         yield listing
 
 
 def read(listing: Listing, problem: Problem) -> Delivery:
     """Every file of an inbox by its name and its table; an archive is one item without a label."""
-    packed = [found for found in listing.files if archives.is_named_so(found.name)]
-    loose = replace(listing, files=tuple(f for f in listing.files if f not in packed))
-    items = tuple(_packed(found) for found in packed)
-    if items and not any(delivery.is_image(found.name) for found in loose.files):
-        return Delivery(items=items, source=listing.kind, is_synthetic=False)
-    found = delivery.read(loose, problem)
-    return replace(found, items=(*found.items, *items))
+    packed = [file for file in listing.files if archives.is_named_so(file.name)]
+    loose = [file for file in listing.files if not archives.is_named_so(file.name)]
+    archive_items = tuple(_archive_item(file) for file in packed)
+    if packed and not any(delivery.is_image(file.name) for file in loose):
+        return Delivery(items=archive_items, source=listing.kind, is_synthetic=False)
+    images = delivery.read(replace(listing, files=tuple(loose)), problem)
+    return replace(images, items=(*images.items, *archive_items))
 
 
 def versions(listing: Listing, problem: Problem) -> dict[str, str]:
@@ -49,42 +49,46 @@ def versions(listing: Listing, problem: Problem) -> dict[str, str]:
 
     A table that names images by their header may say something new of any of them.
     """
-    by_header = problem.layout.key in IDENTIFIERS
-    found = {file.name: file.version for file in listing.files if file.version}
-    table = found.get(problem.layout.table, "") if by_header else ""
-    return {name: f"{version} {table}".strip() for name, version in found.items()}
+    by_name = {file.name: file.version for file in listing.files if file.version}
+    table = by_name.get(problem.layout.table, "") if problem.layout.key in IDENTIFIERS else ""
+    return {name: f"{version} {table}".strip() for name, version in by_name.items()}
 
 
-def bring(poll: Poll, listing: Listing, problem: Problem) -> Poll:
-    """The same look, its news as they are to be read: objects fetched, archives unpacked.
+def fetch(scan: InboxScan, listing: Listing, problem: Problem) -> InboxScan:
+    """The same scan with fresh files that can be read: objects fetched, archives unpacked.
 
-    The images of an archive are those of a delivery of its own, named below it. One that cannot be
-    taken in is an item that is refused. What has vanished meanwhile is left out.
+    An archive is replaced by its images, which are named below it ("in.zip/a.jpg"). One that cannot
+    be taken in is an item that says why. Files that have vanished meanwhile are left out.
     """
-    names = {item.source_name for item in poll.fresh.items}
-    wanted = [file for file in listing.files if file.name in names]
-    fresh = poll.fresh
+    fresh_names = {item.source_name for item in scan.fresh.items}
+    files = [file for file in listing.files if file.name in fresh_names]
+    fresh = scan.fresh
     if listing.kind == "bucket":
-        sources.fetch(listing, wanted)
-        wanted = [file for file in wanted if file.path.exists()]
-        sidecars = [file for file in listing.files if not delivery.is_image(file.name)]
-        # Read again: only now the headers can say group and label.
-        fresh = read(replace(listing, files=tuple(sidecars + wanted)), problem)
-    packed = {file.name: file for file in wanted if archives.is_named_so(file.name)}
-    loose = tuple(item for item in fresh.items if item.source_name not in packed)
-    parts = [_unpacked(file, listing, problem) for file in packed.values()]
-    here = {file.name for file in wanted}
+        files = list(sources.fetch(listing, files))
+        # Read again: only now can the headers tell group and label.
+        fresh = read(replace(listing, files=(*_tables(listing), *files)), problem)
+    packed = [file for file in files if archives.is_named_so(file.name)]
+    images = [item for item in fresh.items if not archives.is_named_so(item.source_name)]
+    deliveries = [_unpack(file, listing, problem) for file in packed]
+    if images or not packed:
+        deliveries.insert(0, replace(fresh, items=tuple(images)))
+    names = {file.name for file in files}
     return replace(
-        poll,
-        fresh=_joined([*([replace(fresh, items=loose)] if loose or not parts else []), *parts]),
-        marks={name: mark for name, mark in poll.marks.items() if name in here},
+        scan,
+        fresh=_joined(deliveries),
+        marks={name: mark for name, mark in scan.marks.items() if name in names},
     )
 
 
-def _packed(found: Found, refused: str = "") -> Item:
+def _tables(listing: Listing) -> list[SourceFile]:
+    """Files that say something of images: tables and notes."""
+    return [file for file in listing.files if not delivery.is_image(file.name)]
+
+
+def _archive_item(archive: SourceFile, refused: str = "") -> Item:
     return Item(
-        path=found.path,
-        source_name=found.name,
+        path=archive.path,
+        source_name=archive.name,
         label="",
         given_split="",
         group_key="",
@@ -92,26 +96,27 @@ def _packed(found: Found, refused: str = "") -> Item:
     )
 
 
-def _unpacked(packed: Found, listing: Listing, problem: Problem) -> Delivery:
+def _unpack(archive: SourceFile, listing: Listing, problem: Problem) -> Delivery:
+    """The images of an archive, or one item that says why it is refused."""
     room = Path(tempfile.mkdtemp(dir=listing.room))
+    unread = Delivery(items=(), source="archive", is_synthetic=False)
     try:
-        inside = delivery.read(sources.unpacked(packed.path, room), problem)
+        inside = delivery.read(sources.unpacked(archive.path, room), problem)
         if not inside.items:
-            raise ArchiveError(f"archive {packed.name} holds no images", "it holds no images")
+            raise ArchiveError(f"archive {archive.name} holds no images", "it holds no images")
         schemas.check_manifest(inside.items, problem).require()
     except ConfigError as error:
         shutil.rmtree(room)
-        refused = _packed(packed, refused=_why(error, problem))
-        return Delivery(items=(refused,), source="archive", is_synthetic=False)
+        return replace(unread, items=(_archive_item(archive, _refusal(error, problem)),))
     except FileNotFoundError:
-        return Delivery(items=(), source="archive", is_synthetic=False)
+        return unread
     except OSError:  # it cannot be read, and waits like any such file
-        return Delivery(items=(_packed(packed),), source="archive", is_synthetic=False)
-    named = (replace(i, source_name=f"{packed.name}/{i.source_name}") for i in inside.items)
-    return replace(inside, items=tuple(named))
+        return replace(unread, items=(_archive_item(archive),))
+    items = [replace(i, source_name=f"{archive.name}/{i.source_name}") for i in inside.items]
+    return replace(inside, items=tuple(items))
 
 
-def _why(error: ConfigError, problem: Problem) -> str:
+def _refusal(error: ConfigError, problem: Problem) -> str:
     """What is wrong and what to do, without the name of any file: it is kept in the lake."""
     if isinstance(error, ManifestError):
         return str(error)

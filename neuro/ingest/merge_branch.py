@@ -15,8 +15,8 @@ from neuro.errors import ConfigError, StaleError
 from neuro.ingest import pipeline
 from neuro.ingest.delivery import Delivery
 from neuro.ingest.pipeline import Staged
-from neuro.ingest.triage import Intake
-from neuro.ingest.vet_new import New, Run
+from neuro.ingest.triage import SortedFiles
+from neuro.ingest.vet_new import IngestRun, NewImage
 from neuro.lake import branches, releases
 from neuro.lake.branches import Line
 from neuro.lake.lake import Lake, quoted
@@ -26,12 +26,14 @@ from neuro.lake.staging import Branch
 from neuro.problems.problem import Problem
 from neuro.sample import NO_SPLIT, Sample
 
-_NOTHING = Intake(accepted=(), repeated=(), quarantined=(), first_labels={})
+Row = dict[str, Any]
+
+_NO_FILES = SortedFiles(accepted=(), repeated=(), quarantined=(), first_labels={})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Three:
-    """One dataset at three points, by sample_id: where the branch began, the branch, and main."""
+class _Samples:
+    """A dataset's samples by sample_id: where the branch began, on the branch, and on main."""
 
     base: Mapping[str, Sample]
     branch: Mapping[str, Sample]
@@ -45,56 +47,64 @@ def publish(lake: Lake, problem: Problem, name: str, now: datetime) -> Release:
     StaleError if main moved in a way that contradicts the branch, AuditError if the result would
     not be sound; then the branch stays and main is as it was.
     """
-    if made := branches.became(lake, problem.dataset, name):  # a crash left the removal to do
+    published = branches.became(lake, problem.dataset, name)
+    if published is not None:  # a crash left the removal to do
         branches.drop(lake, problem.dataset, name)
-        return made
-    found = branches.find(lake, problem.dataset, name)
-    if not found.own:
+        return published
+    line = branches.find(lake, problem.dataset, name)
+    if not line.own:
         raise ConfigError(f"branch {name} holds nothing to publish; ingest to it, or drop it")
-    release = _merge(lake, problem, found, now)
-    lake.add("quarantine", found.lake.read("quarantine"))
+    release = _merge(lake, problem, line, now)
+    lake.add("quarantine", line.lake.read("quarantine"))
     branches.drop(lake, problem.dataset, name, as_release=release.name)
     return release
 
 
-def _merge(lake: Lake, problem: Problem, found: Line, now: datetime) -> Release:
-    run_id = hashlib.sha256(f"branch/{problem.dataset}/{found.head.name}".encode()).hexdigest()[:16]
+def _merge(lake: Lake, problem: Problem, line: Line, now: datetime) -> Release:
+    """Stage what the user's branch adds to main as one run, audit it, and publish a release."""
+    key = f"branch/{problem.dataset}/{line.head.name}"
+    run_id = hashlib.sha256(key.encode()).hexdigest()[:16]
     main = releases.find(lake, problem.dataset)
-    three = _Three(
-        base=_by_id(lake, found.base), branch=_by_id(lake, found.head), main=_by_id(lake, main)
+    samples = _Samples(
+        base=_by_id(lake, line.base), branch=_by_id(lake, line.head), main=_by_id(lake, main)
     )
-    labels = _changed_labels(three, found.name)
-    rows = _new_samples(lake, found, three)
-    _check_twins(lake, found, problem)
+    labels = _changed_labels(samples, line.name)
+    new_rows = _new_sample_rows(lake, line, samples)
+    _check_twins(lake, line, problem)
     branch = Branch(lake, run_id)
-    _stage(branch, found, rows, labels)
-    held = {row["sha256"] for row in _rows(lake, "samples", problem.dataset, ["sha256"])}
-    brought = three.branch.keys() - three.base.keys() - three.main.keys()
+    _stage_images(branch, line, new_rows)
+    branch.append("samples", _as_run(_table("samples", new_rows), run_id))
+    branch.append("labels", _as_run(_new_label_rows(lake, line, labels, run_id), run_id))
+    in_table = {row["sha256"] for row in _rows(lake, "samples", problem.dataset, ["sha256"])}
+    added = samples.branch.keys() - samples.base.keys() - samples.main.keys()
     staged = Staged(
         branch=branch,
-        run=_run(problem, found, now),
-        intake=_NOTHING,
-        new=_written(branch),
+        run=_run(problem, line, now),
+        files=_NO_FILES,
+        new_images=_written(branch),
         findings=(),
-        is_synthetic=found.head.is_synthetic or main.is_synthetic,
-        back=frozenset(brought & held),
+        is_synthetic=line.head.is_synthetic or main.is_synthetic,
+        returned=frozenset(added & in_table),
     )
     return pipeline.publish(staged, pipeline.audit_branch(staged))
 
 
-def _run(problem: Problem, found: Line, now: datetime) -> Run:
-    """A run without files of its own: what it brings was vetted when it came to the branch."""
-    nothing = Delivery(items=(), source="branch", is_synthetic=found.head.is_synthetic)
-    return Run(
-        problem=problem, delivery=nothing, check=lambda _: (), now=now, note=f"branch {found.name}"
+def _run(problem: Problem, line: Line, now: datetime) -> IngestRun:
+    """A run without files of its own: its images were vetted when they came to the branch."""
+    return IngestRun(
+        problem=problem,
+        delivery=Delivery(items=(), source="branch", is_synthetic=line.head.is_synthetic),
+        check=lambda _: (),
+        now=now,
+        note=f"branch {line.name}",
     )
 
 
-def _written(branch: Branch) -> dict[str, New]:
+def _written(branch: Branch) -> dict[str, NewImage]:
     """The images that the run has written, to be read back like any other run's."""
     rows = branch.rows("images", ["sha256", "stored_sha256", "thumbnail"]).to_pylist()
     return {
-        row["sha256"]: New(
+        row["sha256"]: NewImage(
             stored_sha256=row["stored_sha256"], thumbnail=row["thumbnail"], is_written=True
         )
         for row in rows
@@ -105,100 +115,140 @@ def _by_id(lake: Lake, release: Release) -> dict[str, Sample]:
     return {sample.sample_id: sample for sample in releases.remains(lake, release)}
 
 
-def _changed_labels(three: _Three, name: str) -> dict[str, str]:
+def _changed_labels(samples: _Samples, name: str) -> dict[str, str]:
     """Labels to take over. Raises StaleError where main has changed one of them otherwise."""
-    found, contradicted = {}, []
-    for sample_id, sample in three.branch.items():
-        if sample_id in three.base and sample_id not in three.main:
+    changed: dict[str, str] = {}
+    contradicted: list[str] = []
+    for sample_id, sample in samples.branch.items():
+        if sample_id in samples.base and sample_id not in samples.main:
             continue  # main has restored it away, and it stays so
-        before = three.base[sample_id].label if sample_id in three.base else ""
-        on_main = three.main[sample_id].label if sample_id in three.main else before
-        if sample.label in (before, on_main):
+        label_before = samples.base[sample_id].label if sample_id in samples.base else ""
+        on_main = samples.main.get(sample_id)
+        label_on_main = on_main.label if on_main is not None else label_before
+        if sample.label in (label_before, label_on_main):
             continue
-        if on_main != before:
+        changed[sample_id] = sample.label
+        if label_on_main != label_before:
             contradicted.append(sample_id)
-        found[sample_id] = sample.label
     if contradicted:
         raise StaleError(
             f"main has meanwhile given {len(contradicted)} samples another label than branch "
             f"{name}, {contradicted[0][:12]} first; drop the branch, or label them there as on main"
         )
-    return found
+    return changed
 
 
-def _new_samples(lake: Lake, found: Line, three: _Three) -> list[dict[str, Any]]:
+def _new_sample_rows(lake: Lake, line: Line, samples: _Samples) -> list[Row]:
     """Sample rows that main's table lacks. Raises StaleError where it has another place for one."""
-    dataset = found.base.dataset
-    held = {row["sha256"]: row for row in _rows(lake, "samples", dataset)}
-    fresh: list[dict[str, Any]] = []
-    for row in _rows(found.lake, "samples", dataset):
-        if row["sha256"] not in three.branch:
+    dataset = line.base.dataset
+    on_main = _by_digest(_rows(lake, "samples", dataset))
+    new_rows: list[Row] = []
+    for row in _rows(line.lake, "samples", dataset):
+        sha256 = row["sha256"]
+        if sha256 not in samples.branch:
             continue
-        there = held.get(row["sha256"])
-        if there is None:
-            fresh.append(row)
-        elif (there["group_id"], there["split"]) != (row["group_id"], row["split"]):
+        if sha256 not in on_main:
+            new_rows.append(row)
+            continue
+        known = on_main[sha256]
+        if (known["group_id"], known["split"]) != (row["group_id"], row["split"]):
             raise StaleError(
-                f"sample {row['sha256'][:12]} came to main meanwhile, in {there['split']} and not "
-                f"in {row['split']}; drop branch {found.name}, make it again and ingest again"
+                f"sample {sha256[:12]} came to main meanwhile, in {known['split']} and not "
+                f"in {row['split']}; drop branch {line.name}, make it again and ingest again"
             )
-    return fresh
+    return new_rows
 
 
-def _check_twins(lake: Lake, found: Line, problem: Problem) -> None:
-    """Raise StaleError if a picture new on main and one new on the branch would bridge splits."""
+def _check_twins(lake: Lake, line: Line, problem: Problem) -> None:
+    """Raise StaleError if samples new on main and new on the branch make a group of two splits.
+
+    They were placed without knowing of one another. Two are of one group if they are twins, or have
+    one patient or lesion.
+    """
     columns = ["sha256", "group_key", "split"]
-    on_main = {r["sha256"]: r for r in _rows(lake, "samples", problem.dataset, columns)}
-    on_branch = {r["sha256"]: r for r in _rows(found.lake, "samples", problem.dataset, columns)}
-    only_main = [on_main[k] for k in sorted(on_main.keys() - on_branch.keys())]
-    only_branch = [on_branch[k] for k in sorted(on_branch.keys() - on_main.keys())]
-    small = [*_thumbnails(lake, only_main), *_thumbnails(found.lake, only_branch)]
-    pairs = near_duplicates.find(
-        near_duplicates.vectors(small), len(only_main), problem.groups.twin_cosine
-    )
-    both = [*only_main, *only_branch]
-    joined = [(both[a], both[b]) for a, b in pairs.tolist() if a < len(only_main)]
-    keyed = {row["group_key"]: row for row in only_main if row["group_key"]}
-    joined += [(keyed[r["group_key"]], r) for r in only_branch if r["group_key"] in keyed]
-    for one, other in joined:
-        if len({one["split"], other["split"]} - {NO_SPLIT}) > 1:
+    on_main = _by_digest(_rows(lake, "samples", problem.dataset, columns))
+    on_branch = _by_digest(_rows(line.lake, "samples", problem.dataset, columns))
+    only_main = [on_main[sha256] for sha256 in sorted(on_main.keys() - on_branch.keys())]
+    only_branch = [on_branch[sha256] for sha256 in sorted(on_branch.keys() - on_main.keys())]
+    for main_row, branch_row in [
+        *_twins(lake, line, only_main, only_branch, problem.groups.twin_cosine),
+        *_same_group_key(only_main, only_branch),
+    ]:
+        splits = {main_row["split"], branch_row["split"]} - {NO_SPLIT}
+        if len(splits) > 1:
             raise StaleError(
-                f"{other['sha256'][:12]} of branch {found.name} stands in {other['split']}, and "
-                f"{one['sha256'][:12]} of its group came to main meanwhile in {one['split']}; drop "
-                "the branch, make it again and ingest again"
+                f"{branch_row['sha256'][:12]} of branch {line.name} stands in "
+                f"{branch_row['split']}, and {main_row['sha256'][:12]} of its group came to main "
+                f"meanwhile in {main_row['split']}; drop the branch, make it again and ingest again"
             )
 
 
-def _thumbnails(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
+def _twins(
+    lake: Lake, line: Line, only_main: Sequence[Row], only_branch: Sequence[Row], cosine: float
+) -> list[tuple[Row, Row]]:
+    """Rows of main and of the branch whose pictures are twins."""
+    thumbnails = [*_thumbnails(lake, only_main), *_thumbnails(line.lake, only_branch)]
+    n_main = len(only_main)
+    pairs = near_duplicates.find(near_duplicates.vectors(thumbnails), n_main, cosine)
+    return [
+        (only_main[first], only_branch[second - n_main])
+        for first, second in pairs.tolist()
+        if first < n_main  # the others are twins within the branch
+    ]
+
+
+def _same_group_key(only_main: Sequence[Row], only_branch: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Rows of main and of the branch that have one patient or lesion."""
+    main_rows = {row["group_key"]: row for row in only_main if row["group_key"]}
+    return [
+        (main_rows[row["group_key"]], row) for row in only_branch if row["group_key"] in main_rows
+    ]
+
+
+def _thumbnails(lake: Lake, rows: Sequence[Row]) -> list[bytes]:
     images = lake.read("images", columns=["sha256", "thumbnail"])
     small = dict(zip(images["sha256"].to_pylist(), images["thumbnail"].to_pylist(), strict=True))
     return [small[str(row["sha256"])] for row in rows]
 
 
-def _stage(
-    branch: Branch,
-    found: Line,
-    samples: Sequence[Mapping[str, Any]],
-    labels: Mapping[str, str],
-) -> None:
-    """Write what the branch has and main has not, as rows of one run."""
-    lake, dataset = branch.lake, found.base.dataset
-    if samples:
-        stored = lake.read("images", columns=["sha256"])["sha256"]
-        runs = ", ".join(sorted({quoted(row["run_id"]) for row in samples}))
-        images = found.lake.read("images", where=f"run_id IN ({runs})")
-        lacking = pc.invert(pc.is_in(images["sha256"], stored.combine_chunks()))
-        branch.append("images", _as_run(images.filter(lacking), branch.run_id))
-    rows = pa.Table.from_pylist(list(samples), SCHEMAS["samples"])
-    branch.append("samples", _as_run(rows, branch.run_id))
-    given = sorted(_rows(found.lake, "labels", dataset), key=lambda row: int(row["sequence"]))
-    newest = {r["sha256"]: r for r in given if labels.get(r["sha256"]) == r["label"]}
-    there = _rows(lake, "labels", dataset, ["sha256", "sequence", "run_id"])
-    done = {row["sha256"] for row in there if row["run_id"] == branch.run_id}
-    taken = Counter(row["sha256"] for row in there)  # sequences of a sample have no gaps
-    said = [{**r, "sequence": taken[k]} for k, r in newest.items() if k not in done]
-    rows = pa.Table.from_pylist(said, SCHEMAS["labels"])
-    branch.append("labels", _as_run(rows, branch.run_id))
+def _stage_images(branch: Branch, line: Line, new_samples: Sequence[Row]) -> None:
+    """Write the images of new samples that main's table lacks."""
+    if not new_samples:
+        return
+    runs = ", ".join(sorted({quoted(row["run_id"]) for row in new_samples}))
+    images = line.lake.read("images", where=f"run_id IN ({runs})")
+    on_main = branch.lake.read("images", columns=["sha256"])["sha256"].combine_chunks()
+    missing = images.filter(pc.invert(pc.is_in(images["sha256"], on_main)))
+    branch.append("images", _as_run(missing, branch.run_id))
+
+
+def _new_label_rows(lake: Lake, line: Line, labels: Mapping[str, str], run_id: str) -> pa.Table:
+    """The newest row of each changed label, numbered after those that main has of the sample.
+
+    Samples that this run has labelled already, before it was cut short, are left out.
+    """
+    dataset = line.base.dataset
+    newest: dict[str, Row] = {}
+    for row in sorted(_rows(line.lake, "labels", dataset), key=lambda row: int(row["sequence"])):
+        if labels.get(row["sha256"]) == row["label"]:
+            newest[row["sha256"]] = row
+    on_main = _rows(lake, "labels", dataset, ["sha256", "sequence", "run_id"])
+    written = {row["sha256"] for row in on_main if row["run_id"] == run_id}
+    next_sequence = Counter(row["sha256"] for row in on_main)  # sequences of a sample have no gaps
+    rows = [
+        {**row, "sequence": next_sequence[sha256]}
+        for sha256, row in newest.items()
+        if sha256 not in written
+    ]
+    return _table("labels", rows)
+
+
+def _table(name: str, rows: Sequence[Row]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), SCHEMAS[name])
+
+
+def _by_digest(rows: Sequence[Row]) -> dict[str, Row]:
+    return {row["sha256"]: row for row in rows}
 
 
 def _as_run(rows: pa.Table, run_id: str) -> pa.Table:
@@ -208,9 +258,7 @@ def _as_run(rows: pa.Table, run_id: str) -> pa.Table:
     )
 
 
-def _rows(
-    lake: Lake, table: str, dataset: str, columns: list[str] | None = None
-) -> list[dict[str, Any]]:
+def _rows(lake: Lake, table: str, dataset: str, columns: list[str] | None = None) -> list[Row]:
     found = lake.read(table, columns=columns, where=f"dataset = {quoted(dataset)}")
-    rows: list[dict[str, Any]] = found.to_pylist()
+    rows: list[Row] = found.to_pylist()
     return rows

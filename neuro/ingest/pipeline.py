@@ -1,7 +1,7 @@
 """Write, audit, publish: how a delivery becomes part of a release."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,15 @@ from neuro.duplicates.near_duplicates import NOBODY, Newcomers
 from neuro.errors import AuditError, NeuroError
 from neuro.images import thumbnail
 from neuro.ingest import schemas, stage_rows, triage
-from neuro.ingest.triage import CONFLICT, Arrived, Intake
-from neuro.ingest.vet_new import New, Run, hash_files, refuse_erased, run_id, vet_new
+from neuro.ingest.triage import CONFLICT, DeliveredFile, SortedFiles
+from neuro.ingest.vet_new import (
+    IngestRun,
+    NewImage,
+    hash_files,
+    refuse_erased,
+    run_id,
+    vet_new,
+)
 from neuro.lake import releases, verify_images
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake
@@ -28,63 +35,80 @@ from neuro.sample import Finding
 from neuro.splits import assign
 from neuro.splits.assign import Assigned, Member
 
-_GONE = {"stored_sha256": ""}
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Staged:
     """A delivery on its branch, invisible until it is published.
 
-    new: what was vetted of each image that enters.
+    new_images: what was vetted of each accepted image. twins: of the accepted images. returned:
+    accepted images that the dataset had before a restore left them out; they keep their place.
     """
 
     branch: Branch
-    run: Run
-    intake: Intake
-    new: Mapping[str, New]
+    run: IngestRun
+    files: SortedFiles
+    new_images: Mapping[str, NewImage]
     findings: tuple[Finding, ...]
     is_synthetic: bool
     twins: Newcomers = NOBODY
-    back: frozenset[str] = frozenset()  # held once, left out by a restore, and here again
+    returned: frozenset[str] = frozenset()
 
     @property
     def problem(self) -> Problem:
         """The problem it was read with."""
         return self.run.problem
 
+    @property
+    def delivered_images(self) -> set[str]:
+        """Sample_ids of all images that were delivered and that the dataset has, new or not."""
+        return {*self.new_images, *self.files.repeated}
 
-def stage(lake: Lake, run: Run) -> Staged:
-    """Vet a delivery, sort it, give newcomers their group and split, and write the branch.
+
+def stage(lake: Lake, run: IngestRun) -> Staged:
+    """Vet a delivery, sort it, give new images their group and split, and write the branch.
 
     Raises ManifestError, before anything is written, if the delivery breaks its schema, and
     StaleError if another process was done with it first.
     """
-    schemas.check_manifest(run.delivery.items, run.problem).require()
-    dataset, hashed = run.problem.dataset, hash_files(run.delivery.items)
-    branch = Branch(lake, run_id(run, hashed))
+    manifest = run.manifest or schemas.check_manifest(run.delivery.items, run.problem)
+    manifest.require()
+    dataset = run.problem.dataset
+    files = hash_files(run.delivery.items)
+    branch = Branch(lake, run_id(run, files))
     with branch.needed():
         left_out = releases.left_out(lake, dataset, branch.run_id)
-        held = contents.read(lake, dataset)  # what is left out keeps its place all the same
-        shown = contents.read(lake, dataset, left_out=left_out) if left_out.runs else held
-        arrived, new = vet_new(branch, run, refuse_erased(lake, hashed), shown.newest_labels)
-        sorted_in, ruled = _sort_out(branch, run, arrived, shown, new)
-        accepted = {sha256: new[sha256] for _, sha256 in sorted_in.accepted}
-        back = frozenset(accepted) & set(held.newest_labels)
-        verify_images.withhold(branch, [s for s in new if new[s].is_written and s not in accepted])
-        met = _compare(run.problem, sorted_in, held, accepted)
-        placed = {s: p for s, p in _place(sorted_in, held, met) if s not in back}
-        stage_rows.write_samples(branch, run, sorted_in, placed)
-        stage_rows.write_labels(branch, run, sorted_in, ruled, left_out.showing(branch.run_id))
-        stage_rows.quarantine_files(branch, run, sorted_in.quarantined)
+        # Samples that a restore left out keep their group and split, but may be delivered again.
+        everything = contents.read(lake, dataset)
+        current = contents.read(lake, dataset, left_out=left_out) if left_out.runs else everything
+
+        files = refuse_erased(lake, files)
+        files, vetted = vet_new(branch, run, files, current.newest_labels)
+        pixel_digests = _pixel_digests(branch, files, current, vetted)
+        decided = _decided_labels(run.decided_labels, pixel_digests, current.newest_labels)
+        sorted_files = triage.sort_out(files, current.newest_labels | decided, pixel_digests)
+
+        new_images = {file.sha256: vetted[file.sha256] for file in sorted_files.accepted}
+        written = {sha256 for sha256, image in vetted.items() if image.is_written}
+        verify_images.withhold(branch, written - new_images.keys())
+        returned = frozenset(new_images) & frozenset(everything.newest_labels)
+        twins = _twins(run.problem, sorted_files, everything, new_images)
+        places = _places(sorted_files, everything, twins)
+        for sample_id in returned:
+            del places[sample_id]
+
+        stage_rows.write_samples(branch, run, sorted_files, places)
+        shown = left_out.showing(branch.run_id)
+        stage_rows.write_labels(branch, run, sorted_files, decided, shown)
+        stage_rows.quarantine_files(branch, run, sorted_files.quarantined)
         return Staged(
             branch=branch,
             run=run,
-            intake=sorted_in,
-            new=accepted,
-            findings=_findings(placed),
-            is_synthetic=run.delivery.is_synthetic or shown.is_synthetic,
-            twins=met,
-            back=back,
+            files=sorted_files,
+            new_images=new_images,
+            findings=_findings(places),
+            is_synthetic=run.delivery.is_synthetic or current.is_synthetic,
+            twins=twins,
+            returned=returned,
         )
 
 
@@ -100,12 +124,18 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
         with branch.needed():
             _check_counts(staged)
             left_out = releases.left_out(branch.lake, problem.dataset, branch.run_id)
-            shown = left_out.showing(branch.run_id, staged.back)
-            if branch.is_empty and (passport := _passport_that_stands(branch, problem, shown)):
-                return passport
+            shown = left_out.showing(branch.run_id, staged.returned)
+            if branch.is_empty:
+                passport = _unchanged_passport(branch.lake, problem, shown)
+                if passport is not None:
+                    return passport
             for table, columns in schemas.COLUMNS.items():
                 schemas.check_table(table, branch.rows(table, list(columns)), problem)
-            written = {s: n.stored_sha256 for s, n in staged.new.items() if n.is_written}
+            written = {
+                sample_id: image.stored_sha256
+                for sample_id, image in staged.new_images.items()
+                if image.is_written
+            }
             verify_images.check_branch(branch, written)
             held = contents.read(branch.lake, problem.dataset, branch, shown)
         assign.check_no_overlap([m.group_id for m in held.members], [m.split for m in held.members])
@@ -116,18 +146,19 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
     return inspect(held, problem, staged.twins).as_dict()
 
 
-def inspect(held: Held, problem: Problem, met: Newcomers = NOBODY) -> passports.Passport:
-    """The passport of everything a dataset holds. met: the twins of those that came last."""
-    vectors, cosine = near_duplicates.vectors(held.thumbnails), problem.groups.twin_cosine
-    small = np.frombuffer(b"".join(held.thumbnails), np.uint8)
+def inspect(held: Held, problem: Problem, twins: Newcomers = NOBODY) -> passports.Passport:
+    """The passport of everything a dataset holds. twins: those of the images that came last."""
+    vectors = near_duplicates.vectors(held.thumbnails)
     side = thumbnail.THUMBNAIL_PX
+    pictures = np.frombuffer(b"".join(held.thumbnails), np.uint8).reshape(-1, side, side)
+    sample_ids = [member.sample_id for member in held.members]
     return passports.inspect(
         passports.Inspected(
             members=held.members,
             given_splits=held.given_splits,
             vectors=vectors,
-            near=met.completed([m.sample_id for m in held.members], vectors, cosine),
-            traits={**held.traits, **confounds.border(small.reshape(-1, side, side))},
+            near=twins.completed(sample_ids, vectors, problem.groups.twin_cosine),
+            traits={**held.traits, **confounds.border(pictures)},
             columns=problem.layout.metadata,
             about=problem.about,
         ),
@@ -154,117 +185,138 @@ def publish(staged: Staged, passport: Mapping[str, Any]) -> Release:
             note=run.note,
             is_synthetic=staged.is_synthetic,
             now=run.now,
-            back=staged.back,
+            back=staged.returned,
         ),
     )
 
 
 def verification_sample(staged: Staged) -> dict[str, str]:
-    """Digest of the clean bytes of some images that arrived and are held; drawn by the run's id."""
-    arrived = sorted({*staged.new, *staged.intake.repeated})
+    """Digest of the clean bytes of some delivered images, drawn by the run's id.
+
+    "" for an image that the dataset should have and the lake has not: it fails the check.
+    """
+    images = sorted(staged.delivered_images)
     rng = np.random.default_rng(int(staged.branch.run_id, 16))
-    size = min(len(arrived), staged.run.n_verified)
-    chosen = {arrived[n] for n in rng.choice(len(arrived), size, replace=False)}
-    known = verify_images.facts(staged.branch.lake, chosen - set(staged.new))
-    return {  # a held image that is gone has no digest, and fails the check
-        s: staged.new[s].stored_sha256 if s in staged.new else known.get(s, _GONE)["stored_sha256"]
-        for s in sorted(chosen)
-    }
+    size = min(len(images), staged.run.n_verified)
+    chosen = sorted(images[n] for n in rng.choice(len(images), size, replace=False))
+    digests = {s: staged.new_images[s].stored_sha256 for s in chosen if s in staged.new_images}
+    repeated = verify_images.facts(staged.branch.lake, [s for s in chosen if s not in digests])
+    digests |= {sample_id: row["stored_sha256"] for sample_id, row in repeated.items()}
+    return {sample_id: digests.get(sample_id, "") for sample_id in chosen}
 
 
 def receipt(staged: Staged, release: Release) -> dict[str, Any]:
     """What an ingest did; seen = accepted + repeated + quarantined."""
-    sorted_in = staged.intake
-    arrived = {*staged.new, *sorted_in.repeated}
+    files = staged.files
     return {
         "run_id": staged.branch.run_id,
         "release": release.name,
         "content_hash": release.content_hash,
         "seen": len(staged.run.delivery.items),
-        "accepted": len(sorted_in.accepted),
-        "repeated": len(sorted_in.repeated),
-        "quarantined": len(sorted_in.quarantined),
-        "conflicts": sorted_in.reasons.get(CONFLICT, 0),
-        "reasons": sorted_in.reasons,
+        "accepted": len(files.accepted),
+        "repeated": len(files.repeated),
+        "quarantined": len(files.quarantined),
+        "conflicts": files.reasons.get(CONFLICT, 0),
+        "reasons": files.reasons,
         "findings": len(staged.findings),
         "found": dict(Counter(finding.code for finding in staged.findings)),
-        "verified": min(len(arrived), staged.run.n_verified),
+        "verified": min(len(staged.delivered_images), staged.run.n_verified),
     }
 
 
-def _sort_out(
-    branch: Branch, run: Run, arrived: Sequence[Arrived], held: Held, new: Mapping[str, New]
-) -> tuple[Intake, dict[str, str]]:
-    """The intake, and the held samples whose label a person's ruling replaces."""
-    known = held.newest_labels
-    thumbnails = {m.sample_id: t for m, t in zip(held.members, held.thumbnails, strict=True)}
-    thumbnails |= {sha256: one.thumbnail for sha256, one in new.items()}
-    alike = triage.look_alikes(arrived, known, thumbnails)
-    read = ((s, triage.pixel_digest(raw)) for s, raw in verify_images.stored(branch, alike))
-    pixels = {s: digest for s, digest in read if digest}
-    ruled = {pixels.get(s, s): label for s, label in run.rulings.items()}
-    replaced = {
-        s: ruled[pixels.get(s, s)]
-        for s in {*alike, *run.rulings} & set(known)
-        if pixels.get(s, s) in ruled
+def _pixel_digests(
+    branch: Branch, files: Sequence[DeliveredFile], held: Held, new: Mapping[str, NewImage]
+) -> dict[str, str]:
+    """Digest of the pixels of those samples that may show one picture under two labels."""
+    thumbnails = {
+        member.sample_id: small for member, small in zip(held.members, held.thumbnails, strict=True)
     }
-    return triage.sort_out(arrived, known | replaced, pixels), replaced
+    thumbnails |= {sha256: image.thumbnail for sha256, image in new.items()}
+    alike = triage.look_alikes(files, held.newest_labels, thumbnails)
+    digests = {
+        sample_id: triage.pixel_digest(stored)
+        for sample_id, stored in verify_images.stored(branch, alike)
+    }
+    return {sample_id: digest for sample_id, digest in digests.items() if digest}
 
 
-def _compare(
-    problem: Problem, sorted_in: Intake, held: Held, accepted: Mapping[str, New]
+def _decided_labels(
+    decided: Mapping[str, str], pixel_digests: Mapping[str, str], known: Collection[str]
+) -> dict[str, str]:
+    """Labels that a person's decision gives to samples of the dataset.
+
+    decided: sample_id -> label. The decision holds for every sample that has the same pixels.
+    """
+
+    def picture(sample_id: str) -> str:
+        return pixel_digests.get(sample_id, sample_id)
+
+    label_of_picture = {picture(sample_id): label for sample_id, label in decided.items()}
+    concerned = {*pixel_digests, *decided} & {*known}
+    return {
+        sample_id: label_of_picture[picture(sample_id)]
+        for sample_id in concerned
+        if picture(sample_id) in label_of_picture
+    }
+
+
+def _twins(
+    problem: Problem, files: SortedFiles, held: Held, new_images: Mapping[str, NewImage]
 ) -> Newcomers:
-    """Find the twins of each accepted image, among all that is held and the others."""
-    newcomers = [sha256 for _, sha256 in sorted_in.accepted]
-    cosine, pairs = problem.groups.twin_cosine, np.empty((0, 2), np.int64)
-    if newcomers:
-        small = [*held.thumbnails, *(accepted[sha256].thumbnail for sha256 in newcomers)]
-        pairs = near_duplicates.find(near_duplicates.vectors(small), len(held.thumbnails), cosine)
-    ids = (*(m.sample_id for m in held.members), *newcomers)
+    """The twins of each accepted image, among all that the dataset has and the other ones."""
+    accepted = [file.sha256 for file in files.accepted]
+    pairs = np.empty((0, 2), np.int64)
+    if accepted:
+        thumbnails = [*held.thumbnails, *(new_images[sha256].thumbnail for sha256 in accepted)]
+        vectors = near_duplicates.vectors(thumbnails)
+        cosine = problem.groups.twin_cosine
+        pairs = near_duplicates.find(vectors, len(held.thumbnails), cosine)
+    ids = (*(member.sample_id for member in held.members), *accepted)
     return Newcomers(ids=ids, first=len(held.members), pairs=pairs)
 
 
-def _place(sorted_in: Intake, held: Held, met: Newcomers) -> list[tuple[str, Assigned]]:
-    """Group and split of each accepted image, in their order."""
-    newcomers = [
-        Member(sample_id=sha256, label=item.label, group_key=item.group_key)
-        for item, sha256 in sorted_in.accepted
+def _places(files: SortedFiles, held: Held, twins: Newcomers) -> dict[str, Assigned]:
+    """Group and split of each accepted image."""
+    members = [
+        Member(sample_id=file.sha256, label=file.item.label, group_key=file.item.group_key)
+        for file in files.accepted
     ]
-    placed = assign.assign(held.members, newcomers, met.pairs, assign.SplitConfig())
-    return [(sha256, place) for (_, sha256), place in zip(sorted_in.accepted, placed, strict=True)]
+    assigned = assign.assign(held.members, members, twins.pairs, assign.SplitConfig())
+    return {member.sample_id: place for member, place in zip(members, assigned, strict=True)}
 
 
-def _findings(placed: Mapping[str, Assigned]) -> tuple[Finding, ...]:
+def _findings(places: Mapping[str, Assigned]) -> tuple[Finding, ...]:
     return tuple(
         Finding(
-            sample_id=sha256,
+            sample_id=sample_id,
             code="bridges_splits",
             message="its twins lie in two splits, so it belongs to none",
         )
-        for sha256, place in placed.items()
+        for sample_id, place in places.items()
         if place.bridges
     )
 
 
 def _check_counts(staged: Staged) -> None:
     """Every file that was seen is in one place, and what was accepted is on the branch."""
-    seen, placed = len(staged.run.delivery.items), staged.intake.placed
-    # Of a run that was cut short while it published, main holds some rows already.
+    seen, sorted_files = len(staged.run.delivery.items), staged.files.count
+    # Of a run that was cut short while it published, main has some rows already.
     written = set(staged.branch.rows("samples", ["sha256"])["sha256"].to_pylist())
-    lost = {sha256 for _, sha256 in staged.intake.accepted} - written - staged.back
-    if placed != seen or lost:
+    lost = {file.sha256 for file in staged.files.accepted} - written - staged.returned
+    if sorted_files != seen or lost:
         raise AuditError(
-            f"the counts do not add up: {seen} files seen, {placed} accepted, repeated or "
+            f"the counts do not add up: {seen} files seen, {sorted_files} accepted, repeated or "
             f"quarantined; {len(lost)} accepted are not on the branch. Nothing was published; run "
             "the same command again, and report this if it stays"
         )
 
 
-def _passport_that_stands(
-    branch: Branch, problem: Problem, shown: LeftOut
-) -> Mapping[str, Any] | None:
-    """The current release's, where a run without rows would make the same; comparing is slow."""
-    parent = releases.current(branch.lake, problem.dataset)
+def _unchanged_passport(lake: Lake, problem: Problem, shown: LeftOut) -> Mapping[str, Any] | None:
+    """The current release's, which a run without rows would write again; None if it shows others.
+
+    Writing it takes long: all images are compared.
+    """
+    parent = releases.current(lake, problem.dataset)
     if parent is None or parent.left_out != shown:
         return None
     _require_known(parent.passport["labels"], problem)

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from neuro.images.sanitize import CleanImage
 from neuro.ingest import pipeline
 from neuro.ingest.delivery import Delivery, Item
 from neuro.ingest.triage import CONFLICT
-from neuro.ingest.vet_new import Check, Run
+from neuro.ingest.vet_new import Check, IngestRun
 from neuro.lake import quarantine, releases, tombstones
 from neuro.lake.lake import Lake
 from neuro.lake.quarantine import Decision, Waiting
@@ -24,8 +24,8 @@ from neuro.problems.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ruling:
-    """Who lets which files in, and as what. label: "" for the one they arrived with."""
+class Admission:
+    """A person's word that files are accepted. label: "" for the one they were delivered with."""
 
     digests: tuple[str, ...]
     who: str
@@ -37,7 +37,7 @@ class Ruling:
 
 
 def release(
-    lake: Lake, problem: Problem, ruling: Ruling, check: Check, now: datetime
+    lake: Lake, problem: Problem, admission: Admission, check: Check, now: datetime
 ) -> tuple[Release, tuple[str, ...]]:
     """Bring quarantined files in through branch, audit and release; returns it and the digests.
 
@@ -45,34 +45,38 @@ def release(
     Raises ConfigError, and decides nothing, if a file still fails vetting, its bytes were not kept,
     or a conflict comes without a label.
     """
-    if ruling.label and ruling.label not in problem.labels:
+    if admission.label and admission.label not in problem.labels:
         known = ", ".join(sorted(problem.labels))
-        raise ConfigError(f"label {ruling.label!r} is unknown to {problem.name}; known are {known}")
+        raise ConfigError(
+            f"label {admission.label!r} is unknown to {problem.name}; known are {known}"
+        )
     quarantine.require_removal(lake)
-    files = {
-        rows[0].sha256: rows
-        for rows in (quarantine.find(lake, problem.dataset, d) for d in ruling.digests)
-    }
-    chosen = {sha256: ruling.label or _only_label(rows) for sha256, rows in files.items()}
-    rows = [row for rows in files.values() for row in rows]
+    rows_by_file: dict[str, Sequence[Waiting]] = {}
+    for digest in admission.digests:
+        rows = quarantine.find(lake, problem.dataset, digest)
+        rows_by_file[rows[0].sha256] = rows
+    labels = {s: admission.label or _only_label(rows) for s, rows in rows_by_file.items()}
+    all_rows = [row for rows in rows_by_file.values() for row in rows]
+    conflicts = [sha256 for sha256, rows in rows_by_file.items() if _is_conflict(rows)]
+    decision_key = "\n".join(sorted(row.key for row in all_rows))
     with tempfile.TemporaryDirectory(prefix="neuro-quarantine-") as folder:
-        items = [_item(lake, rows[0], chosen[s], Path(folder)) for s, rows in files.items()]
-        run = Run(
+        items = [_item(lake, rows[0], labels[s], Path(folder)) for s, rows in rows_by_file.items()]
+        run = IngestRun(
             problem=problem,
             delivery=Delivery(
                 items=tuple(items),
-                source=rows[0].source,
-                is_synthetic=any(row.is_synthetic for row in rows),
+                source=all_rows[0].source,
+                is_synthetic=any(row.is_synthetic for row in all_rows),
             ),
-            check=_already(items, _vetted(items, check)),
+            check=_known_results(items, _vetted(items, check)),
             now=now,
-            who=ruling.who if ruling.label else "source",
-            note=f"released from quarantine by {ruling.who}",
-            rulings={s: chosen[s] for s, rows in files.items() if _is_conflict(rows)},
-            cause=hashlib.sha256("\n".join(sorted(row.key for row in rows)).encode()).hexdigest(),
+            who=admission.who if admission.label else "source",
+            note=f"released from quarantine by {admission.who}",
+            decided_labels={sha256: labels[sha256] for sha256 in conflicts},
+            cause=hashlib.sha256(decision_key.encode()).hexdigest(),
         )
-        made = _publish(lake, run, rows, ruling)
-    return made, tuple(sorted(files))
+        made = _publish(lake, run, all_rows, admission)
+    return made, tuple(sorted(rows_by_file))
 
 
 def discard(
@@ -80,13 +84,16 @@ def discard(
 ) -> tuple[str, ...]:
     """Take files out of quarantine, bytes and all, and keep the decision; returns their digests."""
     quarantine.require_removal(lake)
-    done = {entry.body["sha256"] for entry in quarantine.decisions(lake, dataset)}
+    decided = {entry.body["sha256"] for entry in quarantine.decisions(lake, dataset)}
     waiting = {row.sha256 for row in quarantine.waiting(lake, dataset)}
-    gone = {digest for digest in digests if digest in done - waiting}
-    rows = [row for d in digests if d not in gone for row in quarantine.find(lake, dataset, d)]
+    removed_before = {digest for digest in digests if digest in decided and digest not in waiting}
+    rows: list[Waiting] = []
+    for digest in digests:
+        if digest not in removed_before:
+            rows += quarantine.find(lake, dataset, digest)
     quarantine.record(lake, rows, decision, now)
     quarantine.remove_decided(lake, dataset)
-    return tuple(sorted({row.sha256 for row in rows} | gone))
+    return tuple(sorted({row.sha256 for row in rows} | removed_before))
 
 
 def facts(lake: Lake, dataset: str, digest: str) -> dict[str, Any]:
@@ -94,17 +101,16 @@ def facts(lake: Lake, dataset: str, digest: str) -> dict[str, Any]:
     rows = quarantine.find(lake, dataset, digest)
     shown = ("reason", "label", "message", "stage", "other", "source_name", "run_id", "at")
     others = {rows[0].sha256, *(row.other for row in rows if row.other)}
-    left_out = releases.left_out(lake, dataset)
-    there = contents.read(lake, dataset, left_out=left_out)
-    held = {m.sample_id: m for m in there.members}
+    released = contents.read(lake, dataset, left_out=releases.left_out(lake, dataset))
+    members = {member.sample_id: member for member in released.members}
     return {
         "dataset": dataset,
         "sha256": rows[0].sha256,
         "bytes": len(quarantine.raw(lake, rows[0])),
         "arrived": [{name: getattr(row, name) for name in shown} for row in rows],
         "held": [
-            {"sha256": s, "label": held[s].label, "split": held[s].split}
-            for s in sorted(others & set(held))
+            {"sha256": s, "label": members[s].label, "split": members[s].split}
+            for s in sorted(others & set(members))
         ],
         "also_waiting": [
             {"sha256": row.sha256, "label": row.label, "source_name": row.source_name}
@@ -114,14 +120,15 @@ def facts(lake: Lake, dataset: str, digest: str) -> dict[str, Any]:
     }
 
 
-def _publish(lake: Lake, run: Run, rows: Sequence[Waiting], ruling: Ruling) -> Release:
+def _publish(lake: Lake, run: IngestRun, rows: Sequence[Waiting], admission: Admission) -> Release:
     staged = pipeline.stage(lake, run)
-    if waits := staged.intake.quarantined:
+    if staged.files.quarantined:
         staged.branch.drop()
-        raise ConfigError(f"{waits[0].sha256[:12]} cannot enter: {waits[0].rejected.message}")
+        file = staged.files.quarantined[0]
+        raise ConfigError(f"{file.sha256[:12]} cannot enter: {file.rejected.message}")
     passport = pipeline.audit_branch(staged)
     # The decision is the claim: of two people who decide at once, one is told so, here.
-    decision = Decision(action="release", who=ruling.who, label=ruling.label, why="")
+    decision = Decision(action="release", who=admission.who, label=admission.label, why="")
     try:
         quarantine.record(lake, rows, decision, run.now)
     except StaleError:
@@ -182,11 +189,11 @@ def _vetted(items: Sequence[Item], check: Check) -> list[CleanImage]:
     return passed
 
 
-def _already(items: Sequence[Item], images: Sequence[CleanImage]) -> Check:
+def _known_results(items: Sequence[Item], images: Sequence[CleanImage]) -> Check:
+    """A check that gives the results of a vetting that was done before."""
     results = {item.path: image for item, image in zip(items, images, strict=True)}
 
     def check(paths: Sequence[Path]) -> Iterable[CleanImage]:
-        found: Iterator[CleanImage] = (results[path] for path in paths)
-        return found
+        return [results[path] for path in paths]
 
     return check

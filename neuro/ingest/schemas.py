@@ -119,7 +119,6 @@ def _images(problem: Problem) -> dict[str, pandera.Column]:
         "media_type": _column(pandera.Check.isin(["image/jpeg", "image/png"])),
         "width": side,
         "height": side,
-        "perceptual_hash": _column(pandera.Check.str_matches(r"^[0-9a-f]{16}$")),
     }
 
 
@@ -150,7 +149,7 @@ _TABLES: Mapping[str, Callable[[Problem], dict[str, pandera.Column]]] = {
     "labels": _labels,
 }
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "images": ("sha256", "stored_sha256", "media_type", "width", "height", "perceptual_hash"),
+    "images": ("sha256", "stored_sha256", "media_type", "width", "height"),
     "samples": ("dataset", "sha256", "group_id", "group_key", "split", "given_split"),
     "labels": ("dataset", "sha256", "sequence", "label", "who"),
 }

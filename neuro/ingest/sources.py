@@ -15,38 +15,39 @@ from neuro.ingest import archives
 from neuro.ingest.archives import ArchiveError, Limits
 
 if TYPE_CHECKING:  # imported when the first bucket is read
-    from neuro.storage.objects import Objects
+    from neuro.storage.bucket_store import BucketStore
+    from neuro.storage.store import Entry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class SourceFile:
     """One file. name: relative POSIX path in its source; data, never a path to open.
 
-    size, e_tag: of an object that is listed and perhaps not fetched yet.
+    path: where it lies on this machine; of an object, where it will once it is fetched. entry: the
+    object as it was listed, None for a file.
     """
 
     name: str
     path: Path
-    size: int = 0
-    e_tag: str = ""
+    entry: "Entry | None" = None
 
     @property
     def version(self) -> str:
         """What tells an object from an earlier one of its name; "" for a file."""
-        return f"{self.size} {self.e_tag}" if self.e_tag else ""
+        return f"{self.entry.size} {self.entry.e_tag}" if self.entry else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
     """Every visible file of a source, sorted by name. where: the source as it was given.
 
-    endpoint: of a bucket's server. room: where more may be put as long as it is open.
+    bucket: what objects are fetched from. room: a folder where more may be put while it is open.
     """
 
     where: str
     kind: Literal["folder", "archive", "file", "bucket"]
-    files: tuple[Found, ...]
-    endpoint: str | None = None
+    files: tuple[SourceFile, ...]
+    bucket: "BucketStore | None" = None
     room: Path | None = None
 
 
@@ -63,12 +64,14 @@ def opened(
     path = Path(source)
     if "://" in source:
         with scratch_folder(scratch) as room:
-            _download(source, room, endpoint)
-            yield _listing(source, "bucket", _files_below(room))
+            listing = objects(source, room, endpoint)
+            yield replace(listing, files=fetch(listing, listing.files))
     elif path.is_file():
         if not archives.form_of(path):
             yield Listing(
-                where=source, kind="file", files=(Found(name=_printable(path.name), path=path),)
+                where=source,
+                kind="file",
+                files=(SourceFile(name=_printable(path.name), path=path),),
             )
             return
         with scratch_folder(scratch) as room:
@@ -83,29 +86,34 @@ def unpacked(path: Path, room: Path, limits: Limits | None = None) -> Listing:
         reason = "it does not begin like a zip or tar file"
         raise ArchiveError(f"archive {path} is damaged: {reason}", reason)
     members = archives.unpack(path, form, room, limits or Limits())
-    files = [Found(name=_printable(name), path=file) for name, file in members]
+    files = [SourceFile(name=_printable(name), path=file) for name, file in members]
     return _listing(str(path), "archive", files)
 
 
-def listed(uri: str, room: Path, endpoint: str | None = None) -> Listing:
-    """The objects below a prefix, none of them fetched; each has a numbered path in ``room``."""
-    entries = _objects(uri, endpoint).list()
+def objects(uri: str, room: Path, endpoint: str | None = None) -> Listing:
+    """The objects below a prefix, none of them fetched yet.
+
+    Each has a path in ``room`` that is a number, so that no name can lead out of it.
+    """
+    if not uri.startswith("s3://"):
+        raise ConfigError(f"source {uri} is no s3:// address; give s3://bucket/prefix or a folder")
+    from neuro.storage import bucket_store
+
+    bucket = bucket_store.open(uri, endpoint)
     files = [
-        Found(name=entry.key, path=room / f"{number:08d}", size=entry.size, e_tag=entry.e_tag)
-        for number, entry in enumerate(entries)
+        SourceFile(name=entry.key, path=room / f"{number:08d}", entry=entry)
+        for number, entry in enumerate(bucket.entries())
         if not entry.key.endswith("/")  # how some tools mark an empty folder
     ]
-    return replace(_listing(uri, "bucket", files), endpoint=endpoint, room=room)
+    return replace(_listing(uri, "bucket", files), bucket=bucket, room=room)
 
 
-def fetch(listing: Listing, files: Sequence[Found]) -> None:
-    """Bring listed objects to their paths; one that has gone meanwhile is left out."""
-    from neuro.storage import objects
-    from neuro.storage.objects import Entry
-
-    wanted = [(Entry(key=f.name, size=f.size, e_tag=f.e_tag), f.path) for f in files]
-    if wanted:
-        objects.fetch(_objects(listing.where, listing.endpoint), wanted)
+def fetch(listing: Listing, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
+    """Bring objects of a listing to their paths; returns those that had not gone meanwhile."""
+    if listing.bucket is not None:
+        entries = [file.entry for file in files if file.entry]
+        listing.bucket.fetch(entries, [file.path for file in files])
+    return tuple(file for file in files if file.path.exists())
 
 
 def folder(path: Path) -> Listing:
@@ -119,23 +127,23 @@ def folder(path: Path) -> Listing:
 
 
 def _listing(
-    where: str, kind: Literal["folder", "archive", "bucket"], files: Iterable[Found]
+    where: str, kind: Literal["folder", "archive", "bucket"], files: Iterable[SourceFile]
 ) -> Listing:
-    visible = [found for found in files if _is_visible(found.name)]
-    return Listing(where=where, kind=kind, files=tuple(sorted(visible, key=lambda f: f.name)))
+    visible = [file for file in files if _is_visible(file.name)]
+    return Listing(where=where, kind=kind, files=tuple(sorted(visible, key=lambda file: file.name)))
 
 
 def _is_visible(name: str) -> bool:
     return not name.startswith(".") and "/." not in name
 
 
-def _files_below(root: Path, above: str = "") -> Iterator[Found]:
+def _files_below(root: Path, above: str = "") -> Iterator[SourceFile]:
     with os.scandir(root) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _files_below(Path(entry.path), f"{above}{entry.name}/")
             elif entry.is_file():
-                yield Found(name=_printable(above + entry.name), path=Path(entry.path))
+                yield SourceFile(name=_printable(above + entry.name), path=Path(entry.path))
 
 
 def _printable(name: str) -> str:
@@ -143,25 +151,6 @@ def _printable(name: str) -> str:
     if name.isascii():
         return name
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _download(uri: str, room: Path, endpoint: str | None) -> None:
-    _require_bucket(uri)
-    from neuro.storage import objects
-
-    objects.download(uri, room, endpoint)
-
-
-def _objects(uri: str, endpoint: str | None) -> "Objects":
-    _require_bucket(uri)
-    from neuro.storage import objects
-
-    return objects.open(uri, endpoint)
-
-
-def _require_bucket(uri: str) -> None:
-    if not uri.startswith("s3://"):
-        raise ConfigError(f"source {uri} is no s3:// address; give s3://bucket/prefix or a folder")
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from neuro.ingest.triage import CONFLICT, Intake, Waits
-from neuro.ingest.vet_new import Run
+from neuro.ingest.triage import CONFLICT, QuarantinedFile, SortedFiles
+from neuro.ingest.vet_new import IngestRun
 from neuro.lake import labels, quarantine
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.quarantine import Waiting
@@ -18,39 +18,43 @@ from neuro.splits.assign import Assigned
 
 
 def write_samples(
-    branch: Branch, run: Run, sorted_in: Intake, placed: Mapping[str, Assigned]
+    branch: Branch, run: IngestRun, files: SortedFiles, placed: Mapping[str, Assigned]
 ) -> None:
     """Append one sample for each accepted file that has no place in the table yet."""
     rows = [
         {
             "dataset": run.problem.dataset,
             "run_id": branch.run_id,
-            "sha256": sha256,
-            "group_id": placed[sha256].group_id,
-            "split": placed[sha256].split,
-            "group_key": item.group_key,
-            "given_split": item.given_split,
-            "source_name": run.problem.kept_name(item.source_name),
-            "metadata": item.metadata,
+            "sha256": file.sha256,
+            "group_id": placed[file.sha256].group_id,
+            "split": placed[file.sha256].split,
+            "group_key": file.item.group_key,
+            "given_split": file.item.given_split,
+            "source_name": run.problem.kept_name(file.item.source_name),
+            "metadata": file.item.metadata,
             "source": run.delivery.source,
             "is_synthetic": run.delivery.is_synthetic,
         }
-        for item, sha256 in sorted_in.accepted
-        if sha256 in placed
+        for file in files.accepted
+        if file.sha256 in placed
     ]
     branch.append("samples", pa.Table.from_pylist(rows, SCHEMAS["samples"]))
 
 
 def write_labels(
-    branch: Branch, run: Run, sorted_in: Intake, ruled: Mapping[str, str], left_out: LeftOut
+    branch: Branch,
+    run: IngestRun,
+    files: SortedFiles,
+    decided: Mapping[str, str],
+    left_out: LeftOut,
 ) -> None:
-    """Append what the delivery says of new and unlabelled images, and what a person ruled."""
-    said = {sha256: item.label for item, sha256 in sorted_in.accepted if item.label}
+    """Append the labels of new images, of images that had none, and those that a person decided."""
+    of_new = {file.sha256: file.item.label for file in files.accepted if file.item.label}
     rows = labels.new_rows(
         branch.lake,
         labels.Said(
             dataset=run.problem.dataset,
-            labels={**said, **sorted_in.first_labels, **ruled},
+            labels={**of_new, **files.first_labels, **decided},
             who=run.who,
             run_id=branch.run_id,
             at=run.now,
@@ -61,26 +65,28 @@ def write_labels(
     branch.append("labels", rows)
 
 
-def quarantine_files(branch: Branch, run: Run, waiting: Sequence[Waits]) -> None:
-    """Keep what does not enter, with its bytes; those over the size limit are not kept."""
-    rows = ((_waiting(branch, run, one), _reader(one)) for one in waiting)
+def quarantine_files(branch: Branch, run: IngestRun, files: Sequence[QuarantinedFile]) -> None:
+    """Keep the files that are not accepted, with their bytes; not the bytes of too large ones."""
+    rows = ((_waiting(branch, run, file), _reader(file)) for file in files)
     quarantine.add(branch.lake, rows)
 
 
-def _reader(one: Waits) -> Callable[[], bytes]:
-    return partial(_raw_bytes, one.item.path, one.sha256) if one.rejected.sha256 else bytes
+def _reader(file: QuarantinedFile) -> Callable[[], bytes]:
+    if not file.rejected.sha256:
+        return bytes
+    return partial(_raw_bytes, file.item.path, file.sha256)
 
 
-def _waiting(branch: Branch, run: Run, one: Waits) -> Waiting:
-    item, rejected = one.item, one.rejected
+def _waiting(branch: Branch, run: IngestRun, file: QuarantinedFile) -> Waiting:
+    item, rejected = file.item, file.rejected
     return Waiting(
         dataset=run.problem.dataset,
-        sha256=one.sha256,
+        sha256=file.sha256,
         reason=rejected.code,
         label=item.label,
         message=rejected.message,
         stage="intake" if rejected.code == CONFLICT else "vet",
-        other=one.other,
+        other=file.other,
         source_name=run.problem.kept_name(item.source_name),
         given_split=item.given_split,
         group_key=item.group_key,

@@ -1,9 +1,9 @@
-"""Sort a vetted delivery: what enters, what is a repeat, what waits in quarantine."""
+"""Triage of a vetted delivery: which files are accepted, repeated or quarantined."""
 
 import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -17,8 +17,11 @@ CONFLICT = "label_conflict"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arrived:
-    """One file after vetting. sha256: of its bytes, or of its name where they cannot be read."""
+class DeliveredFile:
+    """A file of a delivery and the digest of its bytes, or of its name if it cannot be read.
+
+    rejected: why it is not accepted, None if there is no reason so far.
+    """
 
     item: Item
     sha256: str
@@ -26,8 +29,11 @@ class Arrived:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Waits:
-    """A file that does not enter, and why. other: the sample with the same pixels, "" for none."""
+class QuarantinedFile:
+    """A file that is not accepted, and why.
+
+    other: the sample that shows the same picture under another label, "" for none.
+    """
 
     item: Item
     sha256: str
@@ -36,67 +42,71 @@ class Waits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Intake:
+class SortedFiles:
     """Every file of a delivery, in exactly one place.
 
-    accepted: with the digest of the source bytes; the given split of copies is "train+test" where
-    the delivery has the same file in both. repeated: one digest per repeat. first_labels:
-    images that were held without a label and arrive with one; they are repeats.
+    accepted: one file for each new image; its given split is "train+test" where the delivery has
+    the same image in both. repeated: the digest of each file whose image the dataset or the
+    delivery has already. first_labels: labels, by sample_id, of repeated images that had none.
     """
 
-    accepted: tuple[tuple[Item, str], ...]
+    accepted: tuple[DeliveredFile, ...]
     repeated: tuple[str, ...]
-    quarantined: tuple[Waits, ...]
+    quarantined: tuple[QuarantinedFile, ...]
     first_labels: Mapping[str, str]
 
     @property
-    def placed(self) -> int:
+    def count(self) -> int:
         """Accepted, repeated and quarantined files together."""
         return len(self.accepted) + len(self.repeated) + len(self.quarantined)
 
     @property
     def reasons(self) -> dict[str, int]:
         """Quarantined files by reason code."""
-        return dict(Counter(waits.rejected.code for waits in self.quarantined))
+        return dict(Counter(file.rejected.code for file in self.quarantined))
 
 
 def sort_out(
-    arrived: Iterable[Arrived],
-    labels: Mapping[str, str],
-    pixels: Mapping[str, str] | None = None,
-) -> Intake:
+    files: Iterable[DeliveredFile],
+    known_labels: Mapping[str, str],
+    pixel_digests: Mapping[str, str] | None = None,
+) -> SortedFiles:
     """Decide for each file.
 
-    labels: sample_id -> newest label, "" for none, of every sample the dataset holds. pixels:
-    sample_id -> digest of the pixels, of those in ``look_alikes``. A picture that arrives with two
-    labels does not enter; one that contradicts the label it has, waits.
+    known_labels: sample_id -> newest label, "" for none, of every sample of the dataset.
+    pixel_digests: sample_id -> digest of the pixels, of those in ``look_alikes``. An image that is
+    delivered under two labels, or under another one than it has, is quarantined.
     """
     copies: dict[str, list[Item]] = defaultdict(list)
-    quarantined: list[Waits] = []
-    for file in arrived:
-        if file.rejected is not None:
-            quarantined.append(Waits(item=file.item, sha256=file.sha256, rejected=file.rejected))
-        else:
+    quarantined: list[QuarantinedFile] = []
+    for file in files:
+        if file.rejected is None:
             copies[file.sha256].append(file.item)
-    said = {sha256: {item.label for item in items} - {""} for sha256, items in copies.items()}
-    same = _same_pictures(said, labels, pixels or {})
-    accepted, repeated, first_labels = [], [], {}
-    for sha256, items in copies.items():
-        if rival := _rival(sha256, said, labels, same):
-            other, message = rival
-            rejected = Rejected(sha256=sha256, code=CONFLICT, message=message)
-            quarantined += [
-                Waits(item=item, sha256=sha256, rejected=rejected, other=other) for item in items
-            ]
-        elif sha256 in labels:
-            repeated += [sha256] * len(items)
-            if said[sha256] and not labels[sha256]:
-                first_labels[sha256] = min(said[sha256])
         else:
-            labelled_first = sorted(items, key=lambda item: not item.label)
-            accepted.append((replace(labelled_first[0], given_split=_given(items)), sha256))
+            quarantined.append(
+                QuarantinedFile(item=file.item, sha256=file.sha256, rejected=file.rejected)
+            )
+    labels = _Labels(known=known_labels, delivered=_labels_by_image(copies))
+    same_picture = _same_picture(labels, pixel_digests or {})
+    accepted: list[DeliveredFile] = []
+    repeated: list[str] = []
+    first_labels: dict[str, str] = {}
+    for sha256, items in copies.items():
+        conflict = _conflict(sha256, labels, same_picture.get(sha256, []))
+        if conflict is not None:
+            rejected = Rejected(sha256=sha256, code=CONFLICT, message=conflict.message)
+            quarantined += [
+                QuarantinedFile(item=item, sha256=sha256, rejected=rejected, other=conflict.other)
+                for item in items
+            ]
+        elif sha256 in known_labels:
+            repeated += [sha256] * len(items)
+            if labels.delivered[sha256] and not known_labels[sha256]:
+                (first_labels[sha256],) = labels.delivered[sha256]
+        else:
+            accepted.append(DeliveredFile(item=_joined(items), sha256=sha256))
             repeated += [sha256] * (len(items) - 1)
-    return Intake(
+    return SortedFiles(
         accepted=tuple(accepted),
         repeated=tuple(repeated),
         quarantined=tuple(quarantined),
@@ -104,82 +114,105 @@ def sort_out(
     )
 
 
-def _given(copies: Iterable[Item]) -> str:
-    """Every given split of a file that a delivery holds several times, joined by "+"."""
-    said = {item.given_split for item in copies}
-    return "+".join(split for split in SPLITS if split in said)
-
-
 def look_alikes(
-    arrived: Iterable[Arrived], labels: Mapping[str, str], thumbnails: Mapping[str, bytes]
+    files: Iterable[DeliveredFile], known_labels: Mapping[str, str], thumbnails: Mapping[str, bytes]
 ) -> set[str]:
     """Samples whose pixels must be compared: equal thumbnails, other labels, one of them new.
 
-    Equal pixels have equal thumbnails, so no conflict is missed. thumbnails: of all that is held
-    and all that is new.
+    Equal pixels have equal thumbnails, so no conflict is missed. thumbnails: of every sample of the
+    dataset and of every new image.
     """
-    said: dict[str, set[str]] = defaultdict(set)
-    for file in arrived:
-        if file.rejected is None and file.sha256 not in labels and file.item.label:
-            said[file.sha256].add(file.item.label)
-    fresh = {thumbnails[sha256] for sha256 in said}
-    clusters: dict[bytes, set[str]] = defaultdict(set)
-    for sha256, small in thumbnails.items():
-        if small in fresh and (sha256 in said or labels.get(sha256)):
-            clusters[small].add(sha256)
-    return {
-        sha256
-        for cluster in clusters.values()
-        if len(set[str]().union(*(said.get(s) or {labels[s]} for s in cluster))) > 1
-        for sha256 in cluster
-    }
+    new_labels: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        if file.rejected is None and file.sha256 not in known_labels and file.item.label:
+            new_labels[file.sha256].add(file.item.label)
+    new_thumbnails = {thumbnails[sha256] for sha256 in new_labels}
+    labels_by_thumbnail: dict[bytes, set[str]] = defaultdict(set)
+    samples_by_thumbnail: dict[bytes, set[str]] = defaultdict(set)
+    for sha256, thumbnail in thumbnails.items():
+        if thumbnail not in new_thumbnails:
+            continue
+        known_label = known_labels.get(sha256)
+        labels = new_labels.get(sha256) or ({known_label} if known_label else set())
+        if labels:
+            samples_by_thumbnail[thumbnail].add(sha256)
+            labels_by_thumbnail[thumbnail] |= labels
+    alike: set[str] = set()
+    for thumbnail, samples in samples_by_thumbnail.items():
+        if len(labels_by_thumbnail[thumbnail]) > 1:
+            alike |= samples
+    return alike
 
 
 def pixel_digest(stored: bytes) -> str:
     """Digest of what a picture shows, whatever its coding; "" if the clean bytes do not decode."""
     try:
         with Image.open(io.BytesIO(stored), formats=FORMATS) as picture:
-            shown = picture.convert("RGB")
+            pixels = picture.convert("RGB")
     except DECODE_ERRORS:  # damaged in the store: `neuro verify` names it
         return ""
-    return hashlib.sha256(f"{shown.size}".encode() + shown.tobytes()).hexdigest()
+    return hashlib.sha256(f"{pixels.size}".encode() + pixels.tobytes()).hexdigest()
 
 
-def _same_pictures(
-    said: Mapping[str, set[str]], labels: Mapping[str, str], pixels: Mapping[str, str]
-) -> dict[str, list[str]]:
-    """For each new sample, the other labelled samples that show the same."""
-    alike: dict[str, list[str]] = defaultdict(list)
-    for sha256, digest in sorted(pixels.items()):
-        if digest and (labels.get(sha256) or (sha256 not in labels and said.get(sha256))):
-            alike[digest].append(sha256)
-    return {
-        sha256: [other for other in alike[digest] if other != sha256]
-        for sha256, digest in pixels.items()
-        if digest and sha256 in said and sha256 not in labels
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Labels:
+    """Labels by sample_id: those of the dataset, "" for none, and those of the delivery's files."""
+
+    known: Mapping[str, str]
+    delivered: Mapping[str, set[str]]
+
+    def of(self, sha256: str) -> set[str]:
+        """The label of a sample of the dataset, or those that a new image is delivered with."""
+        if sha256 in self.known:
+            return {self.known[sha256]} - {""}
+        return self.delivered.get(sha256, set())
 
 
-def _rival(
-    sha256: str,
-    said: Mapping[str, set[str]],
-    labels: Mapping[str, str],
-    same: Mapping[str, list[str]],
-) -> tuple[str, str] | None:
-    """Which sample contradicts an arrival ("" for its own bytes), and in what words."""
-    own, held = said[sha256], labels.get(sha256, "")
-    if sha256 not in same and (not own or own == {held} or (len(own) == 1 and not held)):
-        return None
-    arrived = " and ".join(sorted(own))
-    if len(own | ({held} - {""})) > 1:
-        how = f"; it is held as {held}" if held else " in one delivery"
-        return "", f"arrived as {arrived}{how}"
-    for other in same.get(sha256, ()):
-        others = {labels[other]} if other in labels else said[other]
-        if len(own | others) > 1:
-            how = "is held" if other in labels else "arrived"
-            return other, (
-                f"arrived as {arrived}; {other[:12]} has the same pixels and {how} as "
-                f"{' and '.join(sorted(others))}"
-            )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Conflict:
+    """Why an image is not accepted. other: the sample it contradicts, "" for itself."""
+
+    message: str
+    other: str = ""
+
+
+def _labels_by_image(copies: Mapping[str, Sequence[Item]]) -> dict[str, set[str]]:
+    return {sha256: {item.label for item in items} - {""} for sha256, items in copies.items()}
+
+
+def _joined(copies: Sequence[Item]) -> Item:
+    """The first copy that has a label, with the given splits of all copies joined by "+"."""
+    chosen = min(copies, key=lambda item: not item.label)
+    given = {item.given_split for item in copies}
+    return replace(chosen, given_split="+".join(split for split in SPLITS if split in given))
+
+
+def _same_picture(labels: _Labels, pixel_digests: Mapping[str, str]) -> dict[str, list[str]]:
+    """For each new image the other labelled samples that have the same pixels."""
+    labelled: dict[str, list[str]] = defaultdict(list)
+    for sha256, digest in sorted(pixel_digests.items()):
+        if digest and labels.of(sha256):
+            labelled[digest].append(sha256)
+    same: dict[str, list[str]] = {}
+    for sha256, digest in pixel_digests.items():
+        if digest and sha256 in labels.delivered and sha256 not in labels.known:
+            same[sha256] = [other for other in labelled[digest] if other != sha256]
+    return same
+
+
+def _conflict(sha256: str, labels: _Labels, same_picture: Iterable[str]) -> _Conflict | None:
+    """The first contradiction between an image's labels: with its own one, or a same picture's."""
+    delivered = labels.delivered[sha256]
+    arrived = f"arrived as {' and '.join(sorted(delivered))}"
+    known_label = labels.known.get(sha256, "")
+    if len(delivered) > 1 or (known_label and delivered - {known_label}):
+        how = f"; it is held as {known_label}" if known_label else " in one delivery"
+        return _Conflict(message=arrived + how)
+    for other in same_picture:
+        other_labels = labels.of(other)
+        if len(delivered | other_labels) > 1:
+            how = "is held" if other in labels.known else "arrived"
+            shown = " and ".join(sorted(other_labels))
+            message = f"{arrived}; {other[:12]} has the same pixels and {how} as {shown}"
+            return _Conflict(message=message, other=other)
     return None

@@ -1,4 +1,4 @@
-"""What arrived: hash every file, vet what the lake has not seen, stream it to the branch."""
+"""Hash the files of a delivery, vet the new ones, and write these to the branch."""
 
 import hashlib
 import os
@@ -16,7 +16,8 @@ from neuro.images.sandbox import Rejected
 from neuro.images.sanitize import CleanImage
 from neuro.ingest import delivery
 from neuro.ingest.delivery import Delivery, Item
-from neuro.ingest.triage import Arrived
+from neuro.ingest.schemas import ManifestReport
+from neuro.ingest.triage import DeliveredFile
 from neuro.lake import tombstones, verify_images
 from neuro.lake.lake import Lake
 from neuro.lake.schema import SCHEMAS
@@ -28,16 +29,16 @@ Check = Callable[[Sequence[Path]], Iterable[CleanImage | Rejected]]
 WRITE_ROWS, WRITE_BYTES = 2048, 128_000_000
 _HASHERS, _SMALL_BYTES = 2, 1 << 20
 _STORED: tuple[str, ...] = ("sha256", "stored", "stored_sha256", "media_type", "width", "height")
-_STORED += ("mode", "perceptual_hash", "thumbnail")
+_STORED += ("mode", "thumbnail")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """One delivery to bring in. check: vets files. who: gave the labels, "source" or a person.
+class IngestRun:
+    """One delivery to ingest. check: vets files. who: gave the labels, "source" or a person.
 
-    rulings: sample_id -> label that a person chose in a conflict; it stands against any other.
-    cause: what this run answers, where it is not the delivery alone. n_verified: how many images
-    are read back at the end.
+    decided_labels: sample_id -> label that a person chose in a conflict; it replaces any other.
+    cause: what this run is the answer to, where that is not the delivery alone. n_verified: how
+    many images are read back at the end. manifest: the report of its check, if that was made.
     """
 
     problem: Problem
@@ -46,9 +47,10 @@ class Run:
     now: datetime
     who: str = "source"
     note: str = "ingest"
-    rulings: Mapping[str, str] = field(default_factory=dict)
+    decided_labels: Mapping[str, str] = field(default_factory=dict)
     cause: str = ""
     n_verified: int = 64
+    manifest: ManifestReport | None = None
 
     def __post_init__(self) -> None:
         if self.n_verified < 1:
@@ -56,10 +58,11 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class New:
-    """What is kept in memory of an image that is new to the dataset; the bytes are not.
+class NewImage:
+    """What is kept in memory of an image that is new to the dataset; its bytes are not.
 
-    stored_sha256: digest of the clean bytes, as vetted. is_written: by this run, to its branch.
+    stored_sha256: digest of the clean bytes, as vetted. is_written: by this run, to its branch;
+    False if the lake has the image already.
     """
 
     stored_sha256: str
@@ -67,122 +70,153 @@ class New:
     is_written: bool
 
 
-def run_id(run: Run, arrived: Sequence[Arrived]) -> str:
-    """Digest of what arrived: the same delivery is the same run, however often it is started."""
-    lines = sorted(f"{a.sha256},{a.item.label},{a.item.source_name}" for a in arrived)
-    facts = [run.problem.dataset, *([run.cause] if run.cause else []), *lines]
+def run_id(run: IngestRun, files: Sequence[DeliveredFile]) -> str:
+    """Digest of what is delivered: the same delivery is the same run, however often it starts."""
+    lines = sorted(f"{f.sha256},{f.item.label},{f.item.source_name}" for f in files)
+    cause = [run.cause] if run.cause else []
+    facts = [run.problem.dataset, *cause, *lines]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
-def hash_files(items: Sequence[Item]) -> list[Arrived]:
+def hash_files(items: Sequence[Item]) -> list[DeliveredFile]:
     """Digest of every file's bytes, before anything else is done with them.
 
-    Small files one after the other: threads would spend more on taking turns. Large ones beside.
+    Small files are hashed one after the other, as threads would spend more on taking turns; large
+    ones side by side.
     """
     with ThreadPoolExecutor(_HASHERS) as pool:
-        begun = [_hash_file(item, pool) for item in items]
-        return [one if isinstance(one, Arrived) else one.result() for one in begun]
+        hashed = [_hash_file(item, pool) for item in items]
+        return [file.result() if isinstance(file, Future) else file for file in hashed]
 
 
-def refuse_erased(lake: Lake, arrived: Sequence[Arrived]) -> list[Arrived]:
-    """The same files; those that were erased do not enter, and only their digest is told of them.
+def refuse_erased(lake: Lake, files: Sequence[DeliveredFile]) -> list[DeliveredFile]:
+    """The same files, those rejected that were erased from the lake.
 
-    Their names, labels and metadata were erased, too.
+    Of these only the digest is kept: their names, labels and metadata were erased, too.
     """
-    gone = tombstones.erased(lake)
-    why = Rejected(sha256="", code=tombstones.REASON, message=tombstones.MESSAGE)
+    erased = tombstones.erased(lake)
+    reason = Rejected(sha256="", code=tombstones.REASON, message=tombstones.MESSAGE)
     return [
-        Arrived(item=_nameless(a.item), sha256=a.sha256, rejected=why) if a.sha256 in gone else a
-        for a in arrived
+        DeliveredFile(item=_nameless(file.item), sha256=file.sha256, rejected=reason)
+        if file.sha256 in erased
+        else file
+        for file in files
     ]
 
 
 def vet_new(
-    branch: Branch, run: Run, arrived: Sequence[Arrived], held: Iterable[str]
-) -> tuple[list[Arrived], dict[str, New]]:
-    """Vet what the dataset does not hold, each digest once, and write it to the branch.
+    branch: Branch, run: IngestRun, files: Sequence[DeliveredFile], known: Iterable[str]
+) -> tuple[list[DeliveredFile], dict[str, NewImage]]:
+    """Vet every image that the dataset does not have, once, and write it to the branch.
 
-    held: the dataset's sample_ids; their bytes were vetted when they came. Of what lies in the lake
-    for another dataset, or for a run that was cut short, the facts are read instead; a DICOM file
-    is vetted all the same, since its patient is kept nowhere. Returns the files with what was found
-    in them, the rejected ones marked, and what is new by digest.
+    known: the dataset's sample_ids, whose bytes were vetted before. Of an image that the lake has
+    for another dataset, or from a run that was cut short, the facts are read from there; a DICOM
+    file is vetted all the same, because the lake does not keep its patient. Returns the files with
+    what vetting found, the bad ones rejected, and the new images by digest.
     """
-    unknown = {a.sha256: a.item.path for a in arrived if a.rejected is None}
-    for sample_id in held:
-        unknown.pop(sample_id, None)
-    new = {
-        sha256: New(
-            stored_sha256=row["stored_sha256"], thumbnail=row["thumbnail"], is_written=False
-        )
-        for sha256, row in verify_images.facts(branch.lake, unknown).items()
+    paths = {file.sha256: file.item.path for file in files if file.rejected is None}
+    for sample_id in known:
+        paths.pop(sample_id, None)
+    new_images = _in_lake(branch.lake, paths)
+    to_vet = {
+        sha256: path
+        for sha256, path in paths.items()
+        if sha256 not in new_images or dicom_header.is_dicom(path)
     }
     writer = _Writer(branch, run.now)
     rejected: dict[str, Rejected] = {}
-    found: dict[str, tuple[Mapping[str, str | float], str]] = {}
-    todo = {s: path for s, path in unknown.items() if s not in new or dicom_header.is_dicom(path)}
-    for sha256, result in _vetted(todo, run.check):
-        if isinstance(result, Rejected):
-            rejected |= {} if sha256 in new else {sha256: result}
-            continue
-        found[sha256] = result.facts, result.group_id_hint
-        if sha256 in new:
-            continue
-        new[sha256] = New(
-            stored_sha256=result.stored_sha256, thumbnail=result.thumbnail, is_written=True
-        )
-        writer.add(result)
+    images: dict[str, _Facts] = {}
+    for sha256, result in _vetted(to_vet, run.check):
+        is_in_lake = sha256 in new_images
+        if isinstance(result, CleanImage):
+            images[sha256] = _Facts(facts=result.facts, patient_id=result.group_id_hint)
+            if not is_in_lake:
+                new_images[sha256] = _new_image(result)
+                writer.add(result)
+        elif not is_in_lake:
+            rejected[sha256] = result
     writer.flush()
-    if not found and not rejected:
-        return list(arrived), new
-    return [_told(a, run.problem, rejected, found) for a in arrived], new
+    vetted = [_with_result(file, run.problem, rejected, images) for file in files]
+    return vetted, new_images
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Facts:
+    """What vetting found in a file beside its pixels. patient_id: of a DICOM file, as it stands."""
+
+    facts: Mapping[str, str | float]
+    patient_id: str
+
+
+def _in_lake(lake: Lake, digests: Iterable[str]) -> dict[str, NewImage]:
+    """Those images that the lake has already."""
+    return {
+        sha256: NewImage(
+            stored_sha256=row["stored_sha256"], thumbnail=row["thumbnail"], is_written=False
+        )
+        for sha256, row in verify_images.facts(lake, list(digests)).items()
+    }
+
+
+def _new_image(image: CleanImage) -> NewImage:
+    return NewImage(stored_sha256=image.stored_sha256, thumbnail=image.thumbnail, is_written=True)
+
+
+def _with_result(
+    file: DeliveredFile,
+    problem: Problem,
+    rejected: Mapping[str, Rejected],
+    images: Mapping[str, _Facts],
+) -> DeliveredFile:
+    if file.sha256 in images:
+        found = images[file.sha256]
+        item = delivery.with_facts(file.item, problem, found.facts, found.patient_id)
+        return replace(file, item=item)
+    if file.rejected is None and file.sha256 in rejected:
+        return replace(file, rejected=rejected[file.sha256])
+    return file
 
 
 def _nameless(item: Item) -> Item:
     return Item(path=item.path, source_name="", label="", given_split="", group_key="")
 
 
-def _told(
-    one: Arrived,
-    problem: Problem,
-    rejected: Mapping[str, Rejected],
-    found: Mapping[str, tuple[Mapping[str, str | float], str]],
-) -> Arrived:
-    if one.sha256 in found:
-        return replace(one, item=delivery.with_facts(one.item, problem, *found[one.sha256]))
-    return replace(one, rejected=one.rejected or rejected.get(one.sha256))
-
-
-def _hash_file(item: Item, pool: ThreadPoolExecutor) -> Arrived | Future[Arrived]:
+def _hash_file(item: Item, pool: ThreadPoolExecutor) -> DeliveredFile | Future[DeliveredFile]:
     try:
         with open(item.path, "rb", buffering=0) as stream:  # noqa: PTH123 - twice as fast
             if os.fstat(stream.fileno()).st_size > _SMALL_BYTES:
                 return pool.submit(_hash_large, item)
-            return _arrived(item, hashlib.sha256(stream.readall()).hexdigest())
+            return _hashed(item, hashlib.sha256(stream.readall()).hexdigest())
     except OSError as error:
         return _unreadable(item, error)
 
 
-def _hash_large(item: Item) -> Arrived:
+def _hash_large(item: Item) -> DeliveredFile:
     try:
         with item.path.open("rb", buffering=0) as stream:
-            return _arrived(item, hashlib.file_digest(stream, "sha256").hexdigest())
+            return _hashed(item, hashlib.file_digest(stream, "sha256").hexdigest())
     except OSError as error:
         return _unreadable(item, error)
 
 
-def _arrived(item: Item, sha256: str) -> Arrived:
-    refused = Rejected(sha256="", code="archive", message=item.refused) if item.refused else None
-    return Arrived(item=item, sha256=sha256, rejected=refused)
+def _hashed(item: Item, sha256: str) -> DeliveredFile:
+    if not item.refused:
+        return DeliveredFile(item=item, sha256=sha256)
+    reason = Rejected(sha256="", code="archive", message=item.refused)
+    return DeliveredFile(item=item, sha256=sha256, rejected=reason)
 
 
-def _unreadable(item: Item, error: OSError) -> Arrived:
+def _unreadable(item: Item, error: OSError) -> DeliveredFile:
     name = hashlib.sha256(f"unreadable {item.source_name}".encode()).hexdigest()
-    why = Rejected(sha256="", code="unreadable", message=f"{error.strerror}")
-    return Arrived(item=item, sha256=name, rejected=why)
+    reason = Rejected(sha256="", code="unreadable", message=f"{error.strerror}")
+    return DeliveredFile(item=item, sha256=name, rejected=reason)
 
 
-def _vetted(todo: Mapping[str, Path], check: Check) -> Iterator[tuple[str, CleanImage | Rejected]]:
-    for sha256, result in zip(todo, check([*todo.values()]) if todo else (), strict=True):
+def _vetted(paths: Mapping[str, Path], check: Check) -> Iterator[tuple[str, CleanImage | Rejected]]:
+    """The result of each file, by the digest that the file had when it was hashed."""
+    if not paths:
+        return
+    for sha256, result in zip(paths, check([*paths.values()]), strict=True):
         if result.sha256 in ("", sha256):
             yield sha256, result
         else:
@@ -206,7 +240,7 @@ class _Writer:
 
     def flush(self) -> None:
         n = len(self._images)
-        known = {name: [getattr(i, name) for i in self._images] for name in _STORED}
-        known |= {"ingested_at": [self._now] * n, "run_id": [self._branch.run_id] * n}
-        self._branch.append("images", pa.Table.from_pydict(known, SCHEMAS["images"]))
+        columns = {name: [getattr(image, name) for image in self._images] for name in _STORED}
+        columns |= {"ingested_at": [self._now] * n, "run_id": [self._branch.run_id] * n}
+        self._branch.append("images", pa.Table.from_pydict(columns, SCHEMAS["images"]))
         self._images, self._bytes = [], 0

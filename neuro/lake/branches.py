@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from neuro.errors import ConfigError, StaleError, UnknownNameError
-from neuro.lake import refs, releases
+from neuro.lake import branch_names, marks, migration, releases
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.releases import PINNED, Release
 from neuro.lake.schema import BRANCHED
@@ -44,6 +44,7 @@ def create(lake: Lake, dataset: str, name: str) -> Line:
         if (found.base, found.head) == (base, base):
             return found
         raise ConfigError(f"branch {name} of {dataset} exists; publish or drop it, or take another")
+    lake.prepare_write(*BRANCHED)
     lake.insist(f"make branch {name}", lambda: _begin(lake, base, name))
     return find(lake, dataset, name)
 
@@ -65,7 +66,7 @@ def find(lake: Lake, dataset: str, name: str) -> Line:
             f"branch {name} of {dataset} is being removed, or its removal was cut short; "
             f"`neuro branch drop {name}` completes it"
         )
-    view = lake.on(refs.line(dataset, name))
+    view = lake.on(branch_names.user_branch(dataset, name))
     base = lake.open("releases").config()[_base_key(dataset, name)]
     return Line(
         name=name,
@@ -101,31 +102,34 @@ def drop(lake: Lake, dataset: str, name: str, as_release: str = "") -> None:
     """
     _require(lake, dataset, name)
     if (dataset, name) not in going(lake):
-        refs.mark(lake, _going_key(dataset, name), as_release or "dropped")
+        marks.put(lake, _going_key(dataset, name), as_release or "dropped")
     lake.insist(f"drop branch {name}", lambda: _end(lake, dataset, name))
 
 
 def _begin(lake: Lake, base: Release, name: str) -> None:
-    dataset, mine = base.dataset, refs.line(base.dataset, name)
+    dataset, mine = base.dataset, branch_names.user_branch(base.dataset, name)
     _remove(lake, dataset, name)  # what a crashed creation left
     for table in BRANCHED:
         origin = lake.at(table, base.tables[table]) if table in PINNED else lake.open(table)
         origin.create_branch(mine)
     view = lake.on(mine)
+    migration.update(view)  # the release may be older than the lake's version
     view.open("quarantine").delete("true")  # what waits on main is no matter of the branch
     lake.open("releases").update_config(
-        {_base_key(dataset, name): base.name, refs.head_key(view, dataset): base.name}
+        {_base_key(dataset, name): base.name, marks.head_key(view.branch, dataset): base.name}
     )
 
 
 def _end(lake: Lake, dataset: str, name: str) -> None:
     _remove(lake, dataset, name)
-    view = lake.on(refs.line(dataset, name))
+    view = lake.on(branch_names.user_branch(dataset, name))
     mine = f"dataset = {quoted(dataset)} AND branch = {quoted(name)}"
     lake.open("releases").delete(mine)
-    marks = [refs.pending_key(view, run) for run in refs.pending(view)]
-    marks += [_base_key(dataset, name), _going_key(dataset, name), refs.head_key(view, dataset)]
-    lake.open("releases").update_config(dict.fromkeys(marks))
+    runs = marks.half_written_runs(view)
+    keys = [marks.half_written_key(view.branch, run) for run in runs]
+    keys += [_base_key(dataset, name), _going_key(dataset, name)]
+    keys.append(marks.head_key(view.branch, dataset))
+    lake.open("releases").update_config(dict.fromkeys(keys))
 
 
 def complete_drops(lake: Lake) -> None:
@@ -136,10 +140,10 @@ def complete_drops(lake: Lake) -> None:
 
 def _remove(lake: Lake, dataset: str, name: str) -> None:
     """Tags, unfinished runs and tables of a branch; harmless where there are none."""
-    mine = refs.line(dataset, name)
+    mine = branch_names.user_branch(dataset, name)
     for table in BRANCHED:
         lake.drop_tags(table, mine)
-        lake.drop_branch(table, refs.runs(mine))  # made of it, so before it
+        lake.drop_branch(table, branch_names.run_branches(mine))  # made of it, so before it
         lake.drop_branch(table, mine)
 
 

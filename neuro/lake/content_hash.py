@@ -1,8 +1,8 @@
-"""The samples of one state of the tables, each with its newest label, as columns.
+"""The samples of one state of the tables, each with its newest label, and their content hash.
 
-A column of a million digests is 64 MB and hashed in a fraction of a second; as many Python objects
-are neither. Columns come by ranges of digests, so that their memory does not grow with the release;
-objects are made where a caller asks for them.
+They come as columns: a column of a million digests is 64 MB and hashed in a fraction of a second,
+as many Python objects are neither. They come in partitions by digest, so that memory does not grow
+with the release; objects are made where a caller asks for them.
 """
 
 import gc
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.lake import digest_partitions
+from neuro.lake.digest_partitions import Partitions
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.scans import narrow
@@ -23,8 +24,8 @@ from neuro.sample import Sample
 # Those that the content hash is made of, in the order of its lines.
 HASHED = ("sample_id", "label", "group_id", "split")
 FIELDS = ("sample_id", "group_id", "split", "given_split", "label", "source_name", "entered")
-_ROWS = 1 << 16  # of one piece of text that is hashed: about 10 MB
-_HELD = ("group_id", "split", "given_split", "source_name")  # fields that `samples` has
+PIECE = 1 << 16  # rows of one piece of text that is hashed: about 10 MB
+_OF_SAMPLES = ("group_id", "split", "given_split", "source_name")  # fields that `samples` has
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,46 +42,55 @@ class Content:
     entered: Mapping[str, str]
 
     def parts(self, names: Sequence[str] = HASHED, n: int = 0) -> Iterator[pa.Table]:
-        """The samples by n ranges of sample_id, and sorted by it in each.
+        """The samples in n partitions by sample_id, and sorted by it in each.
 
-        names: the columns, fields of Sample. n: the number of ranges, 0 for as many as are needed.
+        names: the columns, fields of Sample. n: the number of partitions, 0 for as many as needed.
         """
         runs = ["run_id"] if self.left_out.runs or "entered" in names else []
-        held = ["sha256", *runs, *(name for name in names if name in _HELD)]
-        n = n or n_ranges(self.lake, self.tables)
+        of_samples = ["sha256", *runs, *(name for name in names if name in _OF_SAMPLES)]
+        of_labels = ["sha256", "sequence", "label", *runs]
+        n = n or n_partitions(self.lake, self.tables)
         with (
-            self._dealt("labels", ["sha256", "sequence", "label", *runs], n) as said,
-            self._dealt("samples", held, n) as samples,
+            self._partitioned("labels", of_labels, n) as labels,
+            self._partitioned("samples", of_samples, n) as samples,
         ):
             for number in range(n):
-                labels = newest(self.left_out.shown_labels(said.rows(number)))
-                rows = digest_partitions.in_order(self.left_out.shown_samples(samples.rows(number)))
-                yield self._fields(rows, labels, names)
+                shown = self.left_out.shown_samples(samples.rows(number))
+                rows = digest_partitions.in_order(shown)
+                newest_labels = newest(self.left_out.shown_labels(labels.rows(number)))
+                yield self._fields(rows, newest_labels, names)
 
     def hashed(self) -> "Digest":
         """The content hash and the number of samples."""
-        found = Digest()
+        digest = Digest()
         for part in self.parts():
-            found.update(part)
-        return found
+            digest.update(part)
+        return digest
 
-    def _dealt(
+    def _partitioned(
         self, table: str, columns: list[str], n: int
-    ) -> AbstractContextManager[digest_partitions.Dealt]:
+    ) -> AbstractContextManager[Partitions]:
         where = f"dataset = {quoted(self.dataset)}"
         version = self.lake.at(table, self.tables[table])
-        return digest_partitions.dealt(narrow(version, columns, where), n)
+        return digest_partitions.partitioned(narrow(version, columns, where), n)
 
     def _fields(self, rows: pa.Table, labels: pa.Table, names: Sequence[str]) -> pa.Table:
-        said = _labels(rows["sha256"], labels)
-        known = {"sample_id": rows["sha256"], "label": pc.fill_null(said, "")}
+        """Rows of samples as the named fields of Sample."""
+        fields = {
+            "sample_id": rows["sha256"],
+            "label": pc.fill_null(_labels_of(rows["sha256"], labels), ""),
+        }
         if "entered" in names:
-            pair = (self.entered, self.entered.values())
-            causes, came = (pa.array(texts, pa.string()) for texts in pair)
-            by_sample = _looked_up(rows["sha256"], causes, came)
-            by_run = _looked_up(rows["run_id"], causes, came)
-            known["entered"] = pc.fill_null(pc.coalesce(by_sample, by_run), "")
-        return pa.table({name: known[name] if name in known else rows[name] for name in names})
+            fields["entered"] = self._entered(rows)
+        return pa.table({name: fields[name] if name in fields else rows[name] for name in names})
+
+    def _entered(self, rows: pa.Table) -> pa.ChunkedArray:
+        """The release that each sample came with, "" where none is known."""
+        causes = pa.array(self.entered.keys(), pa.string())
+        came_with = pa.array(self.entered.values(), pa.string())
+        by_sample = _looked_up(rows["sha256"], causes, came_with)
+        by_run = _looked_up(rows["run_id"], causes, came_with)
+        return pc.fill_null(pc.coalesce(by_sample, by_run), "")
 
 
 class Digest:
@@ -93,28 +103,31 @@ class Digest:
         self._sha, self.n = hashlib.sha256(), 0
 
     def update(self, rows: pa.Table) -> None:
-        """Take the next part in."""
-        ahead, last = self._sha.copy(), b""
+        """Take the next part in. Its rows are nearly always sorted, and then hashed as they are."""
         self.n += rows.num_rows
+        sha, last = self._sha.copy(), b""
         for lines in _lines(rows):
             if lines[0].as_py() < last or pc.any(pc.less(lines[1:], lines[:-1])).as_py():
-                # In the lake only where a key stands twice.
-                mixed = [line for piece in _lines(rows) for line in piece.to_pylist()]
-                self._sha.update(b"".join(sorted(mixed)))
+                self._update_unsorted(rows)
                 return
             last = lines[-1].as_py()
-            ahead.update(_text(lines))
-        self._sha = ahead
+            sha.update(_joined(lines))
+        self._sha = sha
 
     def hexdigest(self) -> str:
         """The content hash of what was taken in."""
         return self._sha.hexdigest()
 
+    def _update_unsorted(self, rows: pa.Table) -> None:
+        """As above, whatever the order; in a lake it differs only where a key stands twice."""
+        lines = [line for piece in _lines(rows) for line in piece.to_pylist()]
+        self._sha.update(b"".join(sorted(lines)))
 
-def n_ranges(lake: Lake, tables: Mapping[str, int]) -> int:
-    """How many ranges keep the memory for one of them small."""
-    held = (lake.at(name, tables[name]) for name in ("labels", "samples"))
-    return digest_partitions.needed(max(dataset.count_rows() for dataset in held))
+
+def n_partitions(lake: Lake, tables: Mapping[str, int]) -> int:
+    """How many partitions keep the memory for one of them small."""
+    sizes = [lake.at(name, tables[name]).count_rows() for name in ("labels", "samples")]
+    return digest_partitions.n_needed(max(sizes))
 
 
 def newest(labels: pa.Table) -> pa.Table:
@@ -124,15 +137,15 @@ def newest(labels: pa.Table) -> pa.Table:
     changed = labels.filter(is_changed)
     last = changed.group_by("sha256").aggregate([("sequence", "max")])
     last = last.rename_columns({"sequence_max": "sequence"})
-    found = last.join(changed, ["sha256", "sequence"]).select(labels.column_names)
-    return pa.concat_tables([labels.filter(pc.invert(is_changed)), found.cast(labels.schema)])
+    rows = last.join(changed, ["sha256", "sequence"]).select(labels.column_names)
+    return pa.concat_tables([labels.filter(pc.invert(is_changed)), rows.cast(labels.schema)])
 
 
 def digest(rows: pa.Table) -> str:
     """The content hash of these rows, in whatever order they are."""
-    found = Digest()
-    found.update(rows)
-    return found.hexdigest()
+    made = Digest()
+    made.update(rows)
+    return made.hexdigest()
 
 
 def samples(parts: Iterable[pa.Table]) -> list[Sample]:
@@ -150,18 +163,18 @@ def samples(parts: Iterable[pa.Table]) -> list[Sample]:
             )
             for rows in parts
             for sample_id, group_id, split, given_split, label, source_name, entered in zip(
-                *(_values(rows[name]) for name in FIELDS), strict=True
+                *(_strings(rows[name]) for name in FIELDS), strict=True
             )
         ]
 
 
-def _labels(wanted: pa.ChunkedArray, labels: pa.Table) -> pa.ChunkedArray:
-    """The label of each, null where there is none. wanted: in order."""
-    if labels.num_rows == len(wanted):  # most often each has one: no need to look one up
+def _labels_of(sample_ids: pa.ChunkedArray, labels: pa.Table) -> pa.ChunkedArray:
+    """The label of each, null where there is none. sample_ids: in order."""
+    if labels.num_rows == len(sample_ids):  # most often each has one: no need to look one up
         labels = digest_partitions.in_order(labels.select(["sha256", "label"]))
-        if labels["sha256"].equals(wanted):
+        if labels["sha256"].equals(sample_ids):
             return labels["label"]
-    return _looked_up(wanted, labels["sha256"], labels["label"])
+    return _looked_up(sample_ids, labels["sha256"], labels["label"])
 
 
 def _looked_up(
@@ -172,24 +185,24 @@ def _looked_up(
 
 
 def _lines(rows: pa.Table) -> Iterator[pa.Array]:
-    """Never empty; a missing value reads None, as it always did."""
-    for batch in rows.select(HASHED).to_batches(max_chunksize=_ROWS):
+    """The lines as bytes, in pieces that are never empty; a missing value has always read None."""
+    for batch in rows.select(HASHED).to_batches(max_chunksize=PIECE):
         if batch.num_rows:
-            parts = [pc.cast(column, pa.string()) for column in batch.columns]
-            told = {"null_handling": "replace", "null_replacement": "None"}
-            lines = pc.binary_join_element_wise(*parts, ",", **told)
+            columns = [pc.cast(column, pa.string()) for column in batch.columns]
+            lines = pc.binary_join_element_wise(
+                *columns, ",", null_handling="replace", null_replacement="None"
+            )
             yield pc.cast(pc.binary_join_element_wise(lines, "\n", ""), pa.binary())
 
 
-def _text(lines: pa.Array) -> memoryview:
-    """The bytes of all lines, one after the other, where they lie."""
-    _, offsets, values = lines.buffers()
-    bounds = memoryview(offsets).cast("i")
-    return memoryview(values)[bounds[lines.offset] : bounds[lines.offset + len(lines)]]
+def _joined(lines: pa.Array) -> pa.Buffer:
+    """All lines as one text, one after the other."""
+    whole = pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines)
+    return pc.binary_join(whole, b"")[0].as_buffer()
 
 
-def _values(column: pa.ChunkedArray) -> list[str]:
-    """A column as strings; equal ones are one object where there are few."""
+def _strings(column: pa.ChunkedArray) -> list[str]:
+    """A column as strings; equal ones are one object where there are few, which saves memory."""
     encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     if len(encoded.dictionary) > len(column) // 2:
         return list(column.to_pylist())

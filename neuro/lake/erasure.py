@@ -15,11 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.errors import StaleError
-from neuro.lake import branches, files, refs, releases
+from neuro.lake import branch_names, branches, images, marks, releases
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.release_diff import restated
 from neuro.lake.releases import PINNED, Release
-from neuro.lake.scans import batches
 from neuro.lake.schema import BRANCHED, SCHEMAS
 
 _FLAG = "erasing"
@@ -39,8 +38,12 @@ class Payload:
 
 def views(lake: Lake) -> list[Lake]:
     """The lake as every user's branch sees it, and last as main does; no half-removed branch."""
-    gone = {refs.line(dataset, name) for dataset, name in branches.going(lake)}
-    mine = [name for name in lake.branches("samples") if name.startswith(f"{refs.lines()}.")]
+    gone = {branch_names.user_branch(dataset, name) for dataset, name in branches.going(lake)}
+    mine = [
+        name
+        for name in lake.branches("samples")
+        if name.startswith(f"{branch_names.user_branches()}.")
+    ]
     mine = [name for name in mine if name not in gone]
     return [*(lake.on(name) for name in mine), lake.on("")]
 
@@ -93,9 +96,10 @@ def copies(lake: Lake, sample_ids: Collection[str]) -> list[str]:
     """Other images whose stored bytes are those of one of these; sorted."""
     found: set[str] = set()
     for view in views(lake):
-        rows = view.read("images", columns=["sha256", "stored_sha256"]).to_pylist()
-        asked = {row["stored_sha256"] for row in rows if row["sha256"] in sample_ids}
-        found |= {row["sha256"] for row in rows if row["stored_sha256"] in asked}
+        rows = view.read("images", columns=["sha256", "stored_sha256"])
+        is_one = pc.is_in(rows["sha256"], pa.array(sample_ids, pa.string()))
+        is_copy = pc.is_in(rows["stored_sha256"], rows["stored_sha256"].filter(is_one))
+        found |= set(rows["sha256"].filter(is_copy).to_pylist())
     return sorted(found - set(sample_ids))
 
 
@@ -103,7 +107,7 @@ def not_in_others(lake: Lake, sample_ids: Collection[str], wanted: list[bytes]) 
     """The byte strings that no other image's thumbnail has: near twins share parts of theirs."""
     left = wanted
     for view in views(lake):
-        for batch in batches(view.open("images"), ["sha256", "thumbnail"]):
+        for batch in images.read(view, view.open("images"), ["sha256", "thumbnail"]):
             pairs = zip(batch["sha256"].to_pylist(), batch["thumbnail"].to_pylist(), strict=True)
             others = b"".join(small or b"" for name, small in pairs if name not in sample_ids)
             left = [needle for needle in left if needle not in others]
@@ -120,14 +124,15 @@ def begin(lake: Lake, run: str) -> None:
                     "another erasure is under way, or was cut short; repeat its command first, "
                     "then this one"
                 )
-            refs.compare_and_set(handle, {_FLAG: run})
+            marks.compare_and_set(handle, {_FLAG: run})
 
+    lake.prepare_write(*BRANCHED)
     lake.insist("begin an erasure", claim)
 
 
 def end(lake: Lake) -> None:
     """Let others publish again."""
-    lake.insist("end an erasure", lambda: refs.mark(lake, _FLAG, None))
+    lake.insist("end an erasure", lambda: marks.put(lake, _FLAG, None))
 
 
 def holders(lake: Lake, sample_ids: Collection[str]) -> list[Release]:
@@ -145,7 +150,7 @@ def delete(lake: Lake, sample_ids: Collection[str]) -> int:
     What was staged and not published goes too: those runs have to be repeated.
     """
     for table in BRANCHED:
-        lake.drop_branch(table, refs.runs())
+        lake.drop_branch(table, branch_names.run_branches())
     return sum(
         lake.insist(f"empty {table}", partial(_delete, view, table, sample_ids))
         for view in views(lake)
@@ -178,7 +183,7 @@ def repin(lake: Lake, sample_ids: Collection[str], held: Iterable[Release]) -> N
     rows = {row["name"]: row for row in lake.read("releases").to_pylist()}
     moved = []
     for release in _every(lake):
-        view = lake.on(refs.line(release.dataset, release.branch))
+        view = lake.on(branch_names.user_branch(release.dataset, release.branch))
         if release.name in names and release.name not in listed:
             # Never current, and a row of that name would stand in the way of a new one.
             lake.open("releases").delete(f"name = {quoted(release.name)}")
@@ -233,7 +238,10 @@ def _retag(main: Lake, table: str, every: Iterable[Release]) -> None:
     for tag in dataset.tags.list():
         dataset.tags.delete(tag)
     for release in every:
-        there, version = refs.line(release.dataset, release.branch), release.tables[table]
+        there, version = (
+            branch_names.user_branch(release.dataset, release.branch),
+            release.tables[table],
+        )
         dataset.tags.create(release.name, (there, version) if there else version)
 
 
@@ -246,7 +254,7 @@ def _clean_up(view: Lake, table: str) -> None:
 
 def purge_versions(lake: Lake) -> int:
     """Remove what a bucket keeps of replaced and deleted objects; returns how many that were."""
-    return files.of(lake).forget()
+    return lake.store.remove_old_versions()
 
 
 def group_names(lake: Lake, sample_ids: Collection[str]) -> set[str]:
@@ -275,14 +283,14 @@ def _every(lake: Lake) -> list[Release]:
 
 
 def _history(view: Lake, dataset: str) -> list[Release]:
-    return releases.history(view, dataset) if refs.is_of(view, dataset) else []
+    return releases.history(view, dataset) if branch_names.may_hold(view.branch, dataset) else []
 
 
 def _tables(view: Lake) -> list[str]:
     """Every table of main; of a branch those it has versions of its own of."""
     if view.branch:
         return list(BRANCHED)
-    return files.of(view).tables()
+    return view.tables()
 
 
 def _among(sample_ids: Collection[str]) -> str:

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.lake import files
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.scans import narrow
 from neuro.lake.schema import feature_schema
@@ -59,6 +58,14 @@ def find(lake: Lake, name: str) -> list[FeatureSet]:
         f"no feature set {name!r} in {lake.uri}: {hint}`neuro features list` lists all; "
         f"`neuro featurize --set {name}` makes one"
     )
+
+
+def encoders(lake: Lake, name: str) -> Counter[str]:
+    """How many vectors of a set each encoder made, by its hash; none where there is no set."""
+    counted: Counter[str] = Counter()
+    for made in _made(lake, name):
+        counted[made.encoder_hash] += made.n
+    return counted
 
 
 def missing(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> list[str]:
@@ -178,7 +185,7 @@ def _block(vectors: pa.ChunkedArray) -> NDArray[np.float32]:
 def _tables(lake: Lake) -> dict[str, list[str]]:
     """The tables of each set."""
     found: dict[str, list[str]] = {}
-    for table in files.of(lake).tables():
+    for table in lake.tables():
         if table.startswith(_PREFIX):
             found.setdefault(table.removeprefix(_PREFIX).partition("-")[0], []).append(table)
     return found

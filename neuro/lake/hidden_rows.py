@@ -1,4 +1,8 @@
-"""Which rows of the pinned tables a release holds: all, except those of the runs it leaves out."""
+"""Which rows of the pinned tables are no part of a release.
+
+Tables only grow, so a restored release must say what came after it, and a half written run must not
+show. Both are said by run: a row says which run wrote it.
+"""
 
 import json
 from collections import defaultdict
@@ -14,11 +18,9 @@ LabelKey = tuple[str, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeftOut:
-    """Rows that lie in the pinned tables and are no part of the release.
+    """Runs whose rows are left out, and the rows of these runs that are part of it all the same.
 
-    Tables only grow, so a restored release must say what came after it. runs: whose rows are left
-    out. samples, labels: rows of these runs that are held all the same, by sample_id and by
-    (sample_id, sequence).
+    samples: by sample_id. labels: by (sample_id, sequence).
     """
 
     runs: frozenset[str] = frozenset()
@@ -27,21 +29,25 @@ class LeftOut:
 
     def shown_samples(self, rows: pa.Table) -> pa.Table:
         """The rows of samples that the release holds; needs sha256 and run_id."""
-        return self._shown(rows, self.samples, ["sha256"])
+        if not self.runs:
+            return rows
+        shown, hidden = self._divided(rows)
+        is_kept = [sample_id in self.samples for sample_id in hidden["sha256"].to_pylist()]
+        return pa.concat_tables([shown, hidden.filter(pa.array(is_kept, pa.bool_()))])
 
     def shown_labels(self, rows: pa.Table) -> pa.Table:
         """The rows of labels that the release holds; needs sha256, sequence and run_id."""
-        return self._shown(rows, self.labels, ["sha256", "sequence"])
-
-    def _shown(self, rows: pa.Table, held: Collection[object], key: list[str]) -> pa.Table:
-        """Rows of other runs, and then those of the runs left out that are held all the same."""
         if not self.runs:
             return rows
+        shown, hidden = self._divided(rows)
+        keys = zip(hidden["sha256"].to_pylist(), hidden["sequence"].to_pylist(), strict=True)
+        is_kept = [key in self.labels for key in keys]
+        return pa.concat_tables([shown, hidden.filter(pa.array(is_kept, pa.bool_()))])
+
+    def _divided(self, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Rows of the runs that are shown, and of those that are left out."""
         is_hidden = pc.is_in(rows["run_id"], pa.array(self.runs, pa.string()))
-        shown, others = rows.filter(pc.invert(is_hidden)), rows.filter(is_hidden)
-        names = zip(*(others[name].to_pylist() for name in key), strict=True)
-        is_held = [(name if len(key) > 1 else name[0]) in held for name in names]
-        return pa.concat_tables([shown, others.filter(pa.array(is_held, pa.bool_()))])
+        return rows.filter(pc.invert(is_hidden)), rows.filter(is_hidden)
 
     def hiding(self, runs: Iterable[str]) -> "LeftOut":
         """The same, without the rows of these runs too."""
@@ -84,26 +90,29 @@ def from_json(text: str | None) -> LeftOut:
 def all_but(
     samples: Iterable[Mapping[str, Any]],
     labels: Iterable[Mapping[str, Any]],
-    held_samples: Collection[str],
-    held_labels: Collection[LabelKey],
+    shown_samples: Collection[str],
+    shown_labels: Collection[LabelKey],
 ) -> LeftOut:
-    """What to leave out of these rows so that exactly the held ones remain."""
-    kept_samples: dict[str, set[str]] = defaultdict(set)
-    kept_labels: dict[str, set[LabelKey]] = defaultdict(set)
+    """What to leave out of these rows so that exactly those shown remain.
+
+    A run is left out as soon as one of its rows is not shown; its other rows are then named.
+    """
     runs: set[str] = set()
+    samples_of: dict[str, set[str]] = defaultdict(set)  # those that are shown, by run
+    labels_of: dict[str, set[LabelKey]] = defaultdict(set)
     for row in samples:
-        if row["sha256"] in held_samples:
-            kept_samples[row["run_id"]].add(row["sha256"])
+        if row["sha256"] in shown_samples:
+            samples_of[row["run_id"]].add(row["sha256"])
         else:
             runs.add(row["run_id"])
     for row in labels:
         key = (row["sha256"], row["sequence"])
-        if key in held_labels:
-            kept_labels[row["run_id"]].add(key)
+        if key in shown_labels:
+            labels_of[row["run_id"]].add(key)
         else:
             runs.add(row["run_id"])
     return LeftOut(
         runs=frozenset(runs),
-        samples=frozenset().union(*(kept_samples[run] for run in runs)),
-        labels=frozenset().union(*(kept_labels[run] for run in runs)),
+        samples=frozenset().union(*(samples_of[run] for run in runs)),
+        labels=frozenset().union(*(labels_of[run] for run in runs)),
     )

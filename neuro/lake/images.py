@@ -1,8 +1,17 @@
-"""Stored image bytes of a release, each checked against its digest before anybody sees it."""
+"""The one reader of the table ``images``: rows by digest, a bounded number of bytes at a time.
+
+Stored bytes are compared with their digest before anybody sees them.
+"""
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
+
+import lance
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from neuro.errors import DamagedError
 from neuro.lake import scans
@@ -10,21 +19,56 @@ from neuro.lake.lake import Lake, quoted
 from neuro.lake.releases import Release, place
 from neuro.sample import Sample
 
-FEW = 4096  # up to so many images are asked for by name; for more the whole table is read
+FEW = 4096  # digests in one filter
+_SHARE = 8  # of more than an eighth of a table's rows the whole table is read
+_CHECKED = ["sha256", "stored", "stored_sha256"]
+_FACTS = ["sha256", "stored_sha256", "media_type", "width", "height", "mode"]
 
-_COLUMNS = ["sha256", "stored", "stored_sha256"]
+
+def read(
+    lake: Lake,
+    version: lance.LanceDataset,
+    columns: Sequence[str],
+    wanted: Collection[str] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Rows of one version of the table. A read that breaks off goes on where it was.
+
+    columns: sha256 among them. wanted: sample_ids, None for every row. Of few the rows are looked
+    up by name, of many the whole table is read, and the others' rows are dropped.
+    """
+    names = list(wanted or ())
+    if wanted is None or len(names) > max(FEW, version.count_rows() // _SHARE):
+        chosen = frozenset(names)
+        for batch in lake.scan("read images", partial(_begin, version, columns, None)):
+            is_chosen = [wanted is None or name in chosen for name in batch["sha256"].to_pylist()]
+            yield batch.filter(pa.array(is_chosen, pa.bool_()))
+        return
+    for some in chunks(names):
+        yield from lake.scan("read images", partial(_begin, version, columns, among(some)))
+
+
+def chunks(digests: Collection[str]) -> Iterator[list[str]]:
+    """The digests, so many at a time as a filter may list."""
+    names = list(digests)
+    for start in range(0, len(names), FEW):
+        yield names[start : start + FEW]
+
+
+def among(digests: Collection[str]) -> str:
+    """A filter for the rows of these images."""
+    return f"sha256 IN ({', '.join(map(quoted, digests))})" if digests else "false"
 
 
 def stored_bytes(
     lake: Lake, release: Release, wanted: Collection[str]
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield (sample_id, bytes) of the wanted samples, in the table's order.
+    """Yield (sample_id, bytes) of the wanted samples.
 
     Raises DamagedError naming the sample if its bytes do not match their digest, or if some are
     missing from the release.
     """
     missing = set(wanted)
-    for sample_id, raw, is_whole in _scan(lake, release, missing):
+    for sample_id, raw, is_whole in _checked(lake, release, wanted):
         if not is_whole:
             raise DamagedError(
                 f"image {sample_id[:12]} of {release.name} is damaged in the lake; "
@@ -32,8 +76,24 @@ def stored_bytes(
             )
         yield sample_id, raw
         missing.discard(sample_id)
-    if missing:
-        raise DamagedError(f"{len(missing)} images of {release.name} are missing from the lake")
+    _require_all(release, len(missing))
+
+
+def undamaged(lake: Lake, release: Release, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield (sample_id, bytes) of those of the wanted samples that are there and whole.
+
+    For pages, which can do without one; `neuro verify` lists what is damaged.
+    """
+    for sample_id, raw, is_whole in _checked(lake, release, wanted):
+        if is_whole:
+            yield sample_id, raw
+
+
+def damaged(lake: Lake, release: Release, samples: Collection[Sample]) -> list[str]:
+    """Sample ids whose stored bytes do not match their digest, or are gone; sorted."""
+    wanted = {sample.sample_id for sample in samples}
+    whole = {sample_id for sample_id, _, ok in _checked(lake, release, wanted) if ok}
+    return sorted(wanted - whole)
 
 
 def in_order(lake: Lake, release: Release, wanted: Collection[str]) -> list[str]:
@@ -41,43 +101,66 @@ def in_order(lake: Lake, release: Release, wanted: Collection[str]) -> list[str]
 
     Raises DamagedError if some are missing from the release.
     """
-    asked, found = frozenset(wanted), []
-    for batch in scans.narrow(_table(lake, release), ["sha256"]):
-        found += [sample_id for sample_id in batch["sha256"].to_pylist() if sample_id in asked]
-    if lacking := len(asked) - len(found):
-        raise DamagedError(f"{lacking} images of {release.name} are missing from the lake")
-    return found
+    chosen = frozenset(wanted)
+    ordered: list[str] = []
+    for batch in read(lake, version_of(lake, release), ["sha256"]):
+        ordered += [sample_id for sample_id in batch["sha256"].to_pylist() if sample_id in chosen]
+    _require_all(release, len(chosen) - len(ordered))
+    return ordered
 
 
-def damaged(lake: Lake, release: Release, samples: Collection[Sample]) -> list[str]:
-    """Sample ids whose stored bytes do not match their digest, or are gone; sorted."""
-    wanted = {sample.sample_id for sample in samples}
-    whole = {sample_id for sample_id, _, ok in _scan(lake, release, wanted) if ok}
-    return sorted(wanted - whole)
+def facts(
+    lake: Lake, release: Release, wanted: Collection[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """stored_sha256, media_type, width, height and mode of stored images, by sample_id."""
+    batches = read(lake, version_of(lake, release), _FACTS, wanted)
+    return {row.pop("sha256"): row for batch in batches for row in batch.to_pylist()}
 
 
-def facts(lake: Lake, release: Release) -> dict[str, dict[str, Any]]:
-    """stored_sha256, media_type, width, height and mode of every stored image, by sample_id."""
-    columns = ["sha256", "stored_sha256", "media_type", "width", "height", "mode"]
-    table = _table(lake, release).to_table(columns=columns)
-    return {row.pop("sha256"): row for row in table.to_pylist()}
+def thumbnails(lake: Lake, release: Release, wanted: Sequence[str]) -> NDArray[np.uint8]:
+    """Thumbnails of the wanted samples in their order, (n, 1024) uint8.
+
+    Raises DamagedError if some are missing from the release.
+    """
+    row_of = {sample_id: row for row, sample_id in enumerate(wanted)}
+    small = np.zeros((len(wanted), 1024), np.uint8)
+    n_missing = len(row_of)
+    for batch in read(lake, version_of(lake, release), ["sha256", "thumbnail"], wanted):
+        for sample_id, raw in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            small[row_of[sample_id]] = np.frombuffer(raw, np.uint8)
+            n_missing -= 1
+    _require_all(release, n_missing)
+    return small
 
 
-def _table(lake: Lake, release: Release) -> Any:
+def version_of(lake: Lake, release: Release) -> lance.LanceDataset:
+    """The version of the table that a release pins. Raises ErasedError if some of it was erased."""
     return place(lake, release).at("images", release.tables["images"])
 
 
-def _scan(
+def _require_all(release: Release, n_missing: int) -> None:
+    if n_missing:
+        raise DamagedError(f"{n_missing} images of {release.name} are missing from the lake")
+
+
+def _checked(
     lake: Lake, release: Release, wanted: Collection[str]
 ) -> Iterator[tuple[str, bytes, bool]]:
-    chosen, table = frozenset(wanted), _table(lake, release)
-    if len(chosen) <= FEW:
-        where = f"sha256 IN ({', '.join(map(quoted, sorted(chosen)))})" if chosen else "false"
-        scan = scans.chosen(table, _COLUMNS, where)
-    else:
-        scan = scans.batches(table, _COLUMNS)
-    for batch in scan:
-        for sample_id, raw, digest in zip(*(batch[name] for name in _COLUMNS), strict=True):
-            if sample_id.as_py() in chosen:
-                value = raw.as_py()
-                yield sample_id.as_py(), value, hashlib.sha256(value).hexdigest() == digest.as_py()
+    """(sample_id, bytes, whether they match their digest) of the wanted samples that are there."""
+    for batch in read(lake, version_of(lake, release), _CHECKED, wanted):
+        for sample_id, raw, digest in zip(*(batch[name] for name in _CHECKED), strict=True):
+            stored = raw.as_py()
+            is_whole = hashlib.sha256(stored).hexdigest() == digest.as_py()
+            yield sample_id.as_py(), stored, is_whole
+
+
+def _begin(
+    version: lance.LanceDataset, columns: Sequence[str], where: str | None, skip: int
+) -> Iterator[pa.RecordBatch]:
+    """A scan in batches that suit what the columns hold."""
+    names = list(columns)
+    if "stored" not in names:
+        return iter(scans.narrow(version, names, where, skip))
+    if where is None:
+        return scans.batches(version, names, skip=skip)
+    return scans.chosen(version, names, where, skip)

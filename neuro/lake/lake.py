@@ -1,6 +1,8 @@
 """A lake: one folder or bucket prefix of Lance tables whose rows are only ever added, by key."""
 
+import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote
@@ -9,15 +11,18 @@ import lance
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuro.errors import ConfigError
-from neuro.lake import scans
+from neuro.errors import ConfigError, DeniedError
+from neuro.lake import migration, scans
 from neuro.lake.schema import BRANCHED, SCHEMAS, key_of
-from neuro.storage import conformance, disk_full, lance_retry, location, objects
-from neuro.storage.file_tree import Tree
+from neuro.storage import conformance, disk_full, lance_retry, location, store
 
 _CACHE = 128 << 20  # bytes of manifests and footers that a process keeps of a lake in a bucket
 
+_TABLE = ".lance"
+
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Lake:
@@ -41,20 +46,19 @@ class Lake:
             raise ConfigError("lake is empty; give a folder or an s3://bucket/prefix")
         self.uri, self.branch = uri.rstrip("/"), ""
         self._is_checked = is_alone
-        self.place: location.Place | None = None
-        held: objects.Objects | None = None
-        self._reached: dict[str, Any] = {}  # how Lance gets there
-        if self.uri.startswith("s3://"):
-            self.place = location.place(self.uri, endpoint, deadline_s)
-            held = objects.Objects(self.place)
+        self._layout = _Layout()
+        if "://" in self.uri and not self.uri.startswith("s3://"):
+            raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
+        self.store = store.open(self.uri, endpoint, deadline_s)
+        self.place = self.store.place
+        self._access: dict[str, Any] = {}  # how Lance gets there
+        if self.place is not None:
             # Connections and what never changes, such as manifests, are shared by all handles.
             session = lance.Session  # type: ignore[attr-defined]  # documented, not in its __all__
-            shared = session(metadata_cache_size_bytes=_CACHE)
-            told = lance_retry.options(self.place)
-            self._reached = {"storage_options": told, "session": shared}
-        elif "://" in self.uri:
-            raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
-        self.tree = Tree(self.uri, held)
+            self._access = {
+                "storage_options": lance_retry.options(self.place),
+                "session": session(metadata_cache_size_bytes=_CACHE),
+            }
 
     def __repr__(self) -> str:
         return f"Lake({self.uri!r})"
@@ -82,8 +86,16 @@ class Lake:
         folder's disk is full.
         """
         if self.place is None:
-            return disk_full.insist(self.uri, what, call)
-        return lance_retry.insist(self.place, what, call)
+            return disk_full.guard(self.uri, what, call)
+        return lance_retry.repeat(self.place, what, call)
+
+    @property
+    def version(self) -> int:
+        """Of the layout of its tables (``migration``).
+
+        Raises ConfigError where a later neuro has written to it.
+        """
+        return self.insist("read the version of the lake", self._known_version)
 
     def require_safe(self) -> None:
         """Before writing: race conditional writes once in this process for each bucket.
@@ -94,24 +106,48 @@ class Lake:
             conformance.require_atomic(self.place)
             self._is_checked = True
 
+    def prepare_write(self, *tables: str) -> None:
+        """Before writing to tables: see ``require_safe``; an older lake is migrated first.
+
+        Raises DeniedError where a table has to be migrated by somebody who may.
+        """
+        self.require_safe()
+        if self._layout.is_denied or self.version == migration.newest():
+            return
+        try:
+            migration.migrate(self)
+        except DeniedError as error:
+            if any(migration.touches(table, self.version) for table in tables):
+                raise
+            _log.warning("%s. What is written now is not concerned", error)
+            self._layout.is_denied = True
+        else:
+            self._layout.version = migration.newest()
+
     def open(self, table: str, schema: pa.Schema | None = None) -> lance.LanceDataset:
         """The newest version of a table on this branch, made empty if it is not there yet."""
         return self.insist(f"open {table}", lambda: self._open(table, schema))
 
+    def tables(self) -> list[str]:
+        """Names of the tables that lie here, sorted."""
+        folders = self.store.folders()
+        return [name.removesuffix(_TABLE) for name in folders if name.endswith(_TABLE)]
+
     def has(self, table: str) -> bool:
         """Whether the table has ever been written."""
-        return self.insist(f"look for {table}", lambda: self._found(table)) is not None
+        return self.insist(f"look for {table}", lambda: self._latest(table)) is not None
 
     def at(self, table: str, version: int) -> lance.LanceDataset:
         """A table as it was at a version of this branch."""
         is_branched = self.branch and table in BRANCHED
 
         def find() -> lance.LanceDataset:
+            self._known_version()
             where = self._path(table)
             if is_branched:
-                dataset = lance.dataset(where, **self._reached)
+                dataset = lance.dataset(where, **self._access)
                 return dataset.checkout_version((self.branch, version))
-            return lance.dataset(where, version=version, **self._reached)
+            return lance.dataset(where, version=version, **self._access)
 
         return self.insist(f"open {table} at version {version}", find)
 
@@ -119,7 +155,7 @@ class Lake:
         """Insert the rows whose key is new; returns how many that were. Rows are never changed."""
         if not rows.num_rows:
             return 0
-        self.require_safe()
+        self.prepare_write(table)
         tries = 0
 
         def insert() -> int:
@@ -141,46 +177,59 @@ class Lake:
         self, table: str, *, columns: list[str] | None = None, where: str | None = None
     ) -> pa.Table:
         """Rows of the newest version; an empty table where nothing was written yet."""
+        names = SCHEMAS[table].names if columns is None and table in SCHEMAS else columns
 
         def scan() -> pa.Table:
-            dataset = self._found(table)
+            dataset = self._latest(table)
             if dataset is not None:
-                return dataset.to_table(columns=columns, filter=where)
-            schema = SCHEMAS[table]
-            chosen = [schema.field(name) for name in columns] if columns else list(schema)
-            return pa.schema(chosen).empty_table()
+                return migration.select(dataset, table, names, where)
+            return pa.schema([SCHEMAS[table].field(name) for name in names or ()]).empty_table()
 
         return self.insist(f"read {table}", scan)
+
+    def scan(
+        self, what: str, begin: Callable[[int], Iterator[pa.RecordBatch]]
+    ) -> Iterator[pa.RecordBatch]:
+        """The batches of a scan; one that breaks off goes on where it was.
+
+        begin: starts the scan after so many rows.
+        """
+        running: Iterator[pa.RecordBatch] | None = None
+        n_read = 0
+
+        def step() -> pa.RecordBatch | None:
+            nonlocal running
+            running = running or begin(n_read)
+            try:
+                return next(running, None)
+            except BaseException:
+                running = None
+                raise
+
+        while (batch := self.insist(what, step)) is not None:
+            n_read += batch.num_rows
+            yield batch
 
     def stream(
         self, dataset: lance.LanceDataset, run_id: str, columns: list[str] | None = None
     ) -> Iterator[pa.Table]:
         """A run's rows of one version in order, some megabytes at a time.
 
-        columns: with run_id; None for all. A read that breaks off goes on where it was.
+        columns: with run_id; None for all.
         """
         where = f"run_id = {quoted(run_id)}"
-        found = self.insist(
+        addresses = self.insist(
             "find a run's rows",
             lambda: dataset.to_table(columns=["run_id"], filter=where, with_row_address=True),
         )
-        numbers = {address >> 32 for address in found["_rowaddr"].to_pylist()}
+        numbers = {address >> 32 for address in addresses["_rowaddr"].to_pylist()}
         fragments = [part for part in dataset.get_fragments() if part.fragment_id in numbers]
-        scan: Iterator[pa.RecordBatch] | None = None
-        seen = 0
-
-        def step() -> pa.RecordBatch | None:
-            nonlocal scan
-            scan = scan or scans.batches(dataset, columns, fragments, skip=seen)
-            try:
-                return next(scan, None)
-            except BaseException:
-                scan = None
-                raise
-
+        if not fragments:
+            return
         parts: list[pa.RecordBatch] = []
-        while fragments and (batch := self.insist("read a run's rows", step)) is not None:
-            seen += batch.num_rows
+        for batch in self.scan(
+            "read a run's rows", lambda skip: scans.batches(dataset, columns, fragments, skip)
+        ):
             parts.append(batch.filter(pc.equal(batch["run_id"], run_id)))
             if sum(part.nbytes for part in parts) >= scans.BYTES:
                 yield pa.Table.from_batches(parts)
@@ -205,15 +254,16 @@ class Lake:
         above along while another process may be making a branch there (docs/traps.md).
         """
         trees = f"{table}.lance/tree"
-        there = [tree for tree in self.tree.folders(trees) if _is_below(tree, name)]
-        self.tree.remove(key for key in self._entries(table) if _is_below(_branch_of(key), name))
-        for tree in there:
-            self.tree.remove_folder(f"{trees}/{tree}")
+        folders = [tree for tree in self.store.folders(trees) if _is_below(tree, name)]
+        entries = [key for key in self._entries(table) if _is_below(_branch_of(key), name)]
+        self.store.delete_all(entries)
+        for folder in folders:
+            self.store.delete_folder(f"{trees}/{folder}")
 
     def drop_tags(self, table: str, branch: str) -> None:
         """Remove the tags of a branch's versions."""
         tags = self.open(table).tags.list()
-        self.tree.remove(
+        self.store.delete_all(
             f"{table}.lance/_refs/tags/{tag}.json"
             for tag, facts in tags.items()
             if facts["branch"] == branch
@@ -221,60 +271,89 @@ class Lake:
 
     def _entries(self, table: str) -> list[str]:
         """The files that name a table's branches; one that is still being written has no name."""
-        found = self.tree.below(f"{table}.lance/_refs/branches")
-        return [name for name in found if name.endswith(".json")]
+        entries = self.store.entries(f"{table}.lance/_refs/branches")
+        return [entry.key for entry in entries if entry.key.endswith(".json")]
 
     def _identical(self, table: str, rows: pa.Table) -> int:
-        """How many of the rows are held as they are, bytes and lists aside."""
+        """How many of the rows stand in the table as they are, bytes and lists aside."""
         plain = [entry.name for entry in rows.schema if pa.types.is_string(entry.type)]
         plain += [entry.name for entry in rows.schema if pa.types.is_timestamp(entry.type)]
-        found = self.read(table, columns=plain)
+        stored = self.read(table, columns=plain)
         for name in {*key_of(rows.schema)} & {*plain}:  # before a million rows become objects
-            found = found.filter(pc.is_in(found[name], rows[name]))
-        held = {tuple(row.values()) for row in found.to_pylist()}
-        return sum(tuple(row.values()) in held for row in rows.select(plain).to_pylist())
+            stored = stored.filter(pc.is_in(stored[name], rows[name]))
+        stored_rows = {tuple(row.values()) for row in stored.to_pylist()}
+        return sum(tuple(row.values()) in stored_rows for row in rows.select(plain).to_pylist())
 
-    def _found(self, table: str) -> lance.LanceDataset | None:
-        try:
-            dataset = lance.dataset(self._path(table), **self._reached)
-        except (FileNotFoundError, ValueError) as error:
-            # A store that refuses or fails raises ValueError, too: that table may well be there.
-            if isinstance(error, ValueError) and "was not found" not in str(error):
-                raise
+    def _latest(self, table: str) -> lance.LanceDataset | None:
+        self._known_version()
+        dataset = self._on_main(table)
+        if dataset is None:
             return None
         self._check_columns(table, dataset.schema)
         if self.branch and table in BRANCHED:
             return dataset.checkout_version((self.branch, None))
         return dataset
 
+    def _on_main(self, table: str) -> lance.LanceDataset | None:
+        """A table on main, whatever it looks like; None where there is none."""
+        try:
+            return lance.dataset(self._path(table), **self._access)
+        except (FileNotFoundError, ValueError) as error:
+            # A store that refuses or fails raises ValueError, too: that table may well be there.
+            if isinstance(error, ValueError) and "was not found" not in str(error):
+                raise
+            return None
+
+    def _known_version(self) -> int:
+        """Read once for all views of the lake."""
+        if self._layout.version is None:
+            releases = self._on_main("releases")
+            config = {} if releases is None else releases.config()
+            self._layout.version = migration.version(config, self.uri)
+        return self._layout.version
+
     def _check_columns(self, table: str, found: pa.Schema) -> None:
-        known = SCHEMAS.get(table, found)
-        if lacking := sorted(set(known.names) - set(found.names)):
+        """Refuse a table that no migration would make whole."""
+        needed = set(SCHEMAS.get(table, found).names) - set(migration.added_later(table))
+        if lacking := sorted(needed - set(found.names)):
             raise ConfigError(
                 f"table {table} of {self.uri} lacks {', '.join(lacking)}: another version of neuro "
-                "made this lake; ingest the images into a new one"
+                "made this lake, from before lakes had versions, or the table was altered from "
+                "outside; ingest the images into a new lake"
             )
 
     def _open(self, table: str, schema: pa.Schema | None = None) -> lance.LanceDataset:
-        held = self._found(table)
-        if held is not None:
-            return held
+        dataset = self._latest(table)
+        if dataset is not None:
+            return dataset
         self.require_safe()
         if self.place is None:
             Path(self.uri).mkdir(parents=True, exist_ok=True)
         empty = (schema or SCHEMAS[table]).empty_table()
         try:
             return lance.write_dataset(
-                empty, self._path(table), enable_stable_row_ids=True, **self._reached
+                empty, self._path(table), enable_stable_row_ids=True, **self._access
             )
         except OSError:  # somebody made it meanwhile
-            held = self._found(table)
-            if held is None:
+            dataset = self._latest(table)
+            if dataset is None:
                 raise
-            return held
+            return dataset
 
     def _path(self, table: str) -> str:
         return f"{self.uri}/{table}.lance"
+
+
+@dataclass(slots=True)
+class _Layout:
+    """What a process has learnt of a lake's version, for all views of it.
+
+    version: None before it was read. is_denied: a migration was refused, and need not be tried
+    again.
+    """
+
+    version: int | None = None
+    is_denied: bool = False
 
 
 def _reopened(

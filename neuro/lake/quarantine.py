@@ -137,7 +137,7 @@ def record(lake: Lake, rows: Sequence[Waiting], decision: Decision, now: datetim
 
 def require_removal(lake: Lake) -> None:
     """Before anything is decided: raise StorageError where this user may not remove bytes."""
-    lake.tree.require_removal(_FILES)
+    lake.store.delete(f"{_FILES}/none")
 
 
 def remove_decided(lake: Lake, dataset: str) -> int:
@@ -164,7 +164,7 @@ def _remove(lake: Lake, rows: Sequence[Waiting]) -> None:
     # of it, and says nothing where a store refuses (docs/traps.md): what is left goes here.
     older = [v["version"] for v in newest.versions() if v["version"] < newest.version]
     left = {name for version in older for name in _files(lake.at(TABLE, version))}
-    lake.tree.remove(f"{_FILES}/{name}" for name in left - _files(newest))
+    lake.store.delete_all(f"{_FILES}/{name}" for name in left - _files(newest))
 
 
 def _files(version: lance.LanceDataset) -> set[str]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.errors import StaleError
-from neuro.lake import content_hash, hidden_rows, refs, releases
+from neuro.lake import branch_names, content_hash, hidden_rows, releases
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.releases import Draft, Release, State
@@ -29,9 +29,12 @@ class Diff:
 
 
 def diff(lake: Lake, first: Release, second: Release) -> Diff:
-    """Compare two releases of one dataset, by the same ranges of sample_id."""
+    """Compare two releases of one dataset, by the same partitions."""
     names = ("sample_id", "label", "split")
-    n = max(content_hash.n_ranges(releases.place(lake, r), r.tables) for r in (first, second))
+    n = max(
+        content_hash.n_partitions(releases.place(lake, release), release.tables)
+        for release in (first, second)
+    )
     streams = (releases.parts(lake, release, names, n) for release in (first, second))
     added: list[str] = []
     removed: list[str] = []
@@ -88,7 +91,7 @@ def restated(lake: Lake, release: Release, tables: Mapping[str, int]) -> LeftOut
 
     tables: versions on the release's own branch, at least as new as its own.
     """
-    there = lake.on(refs.line(release.dataset, release.branch))
+    there = lake.on(branch_names.user_branch(release.dataset, release.branch))
     where = f"dataset = {quoted(release.dataset)}"
 
     def rows(table: str, version: int) -> pa.Table:

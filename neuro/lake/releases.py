@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from neuro.errors import DamagedError, ErasedError, StaleError, UnknownNameError
-from neuro.lake import content_hash, hidden_rows, refs
+from neuro.lake import branch_names, content_hash, hidden_rows, marks
 from neuro.lake.content_hash import Content
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
@@ -57,7 +57,7 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """What a publisher says of a release to be.
+    """What a publisher says of a release that is to be made.
 
     back: sample_ids that were left out before, and that this run brings again.
     """
@@ -92,7 +92,7 @@ def history(lake: Lake, dataset: str) -> list[Release]:
     if not lake.has("releases"):
         return []
     # The head first: rows that are read after it have it among them, whoever publishes meanwhile.
-    head = lake.open("releases").config().get(refs.head_key(lake, dataset), "")
+    head = lake.open("releases").config().get(marks.head_key(lake.branch, dataset), "")
     everything, chain = known(lake, dataset), []
     release = everything.get(head)
     while release is not None:
@@ -116,7 +116,7 @@ def find(lake: Lake, dataset: str, name: str | None = None) -> Release:
     if name not in listed:
         elsewhere = known(lake, dataset).get(name)
         if elsewhere is not None and elsewhere.branch:
-            there = history(lake.on(refs.line(dataset, elsewhere.branch)), dataset)
+            there = history(lake.on(branch_names.user_branch(dataset, elsewhere.branch)), dataset)
             if elsewhere in there:
                 return elsewhere
         near = difflib.get_close_matches(name, listed, n=1)
@@ -130,14 +130,14 @@ def find(lake: Lake, dataset: str, name: str | None = None) -> Release:
 def parts(
     lake: Lake, release: Release, names: Sequence[str] = content_hash.HASHED, n: int = 0
 ) -> Iterator[pa.Table]:
-    """Every sample of a release with its newest label, by ranges of sample_id; see Content.parts.
+    """Every sample of a release with its newest label, in partitions; see Content.parts.
 
     What came is true only when it has ended: its last step raises DamagedError if what was read
     does not have the release's content hash. Raises ErasedError if some of it was erased.
     """
-    found = _content(place(lake, release), release.dataset, release)
+    content = _content(place(lake, release), release.dataset, release)
     digest = content_hash.Digest()
-    for part in found.parts(list(dict.fromkeys([*names, *content_hash.HASHED])), n):
+    for part in content.parts(list(dict.fromkeys([*names, *content_hash.HASHED])), n):
         digest.update(part)
         yield part.select(names)
     if digest.hexdigest() != release.content_hash:
@@ -162,10 +162,9 @@ def remains(lake: Lake, release: Release) -> list[Sample]:
     """Samples of a release like ``samples``; of one with erased images, what is left."""
     if not release.superseded_by:
         return samples(lake, release)
-    there = lake.on(refs.line(release.dataset, release.branch))
-    return content_hash.samples(
-        _content(there, release.dataset, release).parts(content_hash.FIELDS)
-    )
+    view = lake.on(branch_names.user_branch(release.dataset, release.branch))
+    content = _content(view, release.dataset, release)
+    return content_hash.samples(content.parts(content_hash.FIELDS))
 
 
 def place(lake: Lake, release: Release) -> Lake:
@@ -178,7 +177,7 @@ def place(lake: Lake, release: Release) -> Lake:
             f"release {release.name} held images that were erased and cannot be read any more; "
             f"{release.superseded_by} is what remains of it"
         )
-    return lake.on(refs.line(release.dataset, release.branch))
+    return lake.on(branch_names.user_branch(release.dataset, release.branch))
 
 
 def versions(lake: Lake) -> dict[str, int]:
@@ -194,7 +193,7 @@ def left_out(lake: Lake, dataset: str, run: str = "") -> LeftOut:
     if not lake.has("releases"):
         return LeftOut()
     chain = history(lake, dataset)
-    half = refs.pending(lake) - {release.creator for release in chain} - {run}
+    half = marks.half_written_runs(lake) - {release.creator for release in chain} - {run}
     return (chain[-1].left_out if chain else LeftOut()).hiding(half)
 
 
@@ -208,8 +207,8 @@ def publish(lake: Lake, draft: Draft) -> Release:
     tables = versions(lake)
     # A run that began after the first look may be half in these versions: look again.
     after = left_out(lake, draft.dataset, draft.creator)
-    shown = before.hiding(after.runs).showing(draft.creator, draft.back)
-    return advance(lake, handle, draft, State(tables=tables, left_out=shown))
+    hidden = before.hiding(after.runs).showing(draft.creator, draft.back)
+    return advance(lake, handle, draft, State(tables=tables, left_out=hidden))
 
 
 def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
@@ -217,23 +216,22 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
 
     Raises StaleError if the head has moved since then.
     """
-    head_name = refs.head_key(lake, draft.dataset)
+    head_name = marks.head_key(lake.branch, draft.dataset)
     head = handle.config().get(head_name)
     if handle.config().get("erasing", draft.creator) != draft.creator:
         raise StaleError("an erasure is under way; when it is done, run the same command again")
     parent = current(lake, draft.dataset)
-    hashed = _content(lake, draft.dataset, state).hashed()
-    digest = hashed.hexdigest()
-    done = refs.pending_key(lake, draft.creator)
-    if parent is not None and parent.content_hash == digest:
-        refs.mark(lake, done, None)
+    content = _content(lake, draft.dataset, state).hashed()
+    half_written = marks.half_written_key(lake.branch, draft.creator)
+    if parent is not None and parent.content_hash == content.hexdigest():
+        marks.put(lake, half_written, None)
         return parent
-    row = {**_row(lake, draft, state, digest), "n": hashed.n}
+    row = {**_row(lake, draft, state, content.hexdigest()), "n": content.n}
     name = str(row["name"])
     lake.add("releases", pa.Table.from_pylist([row], SCHEMAS["releases"]))
     if (parent.name if parent else None) != head:
         raise StaleError(f"release {head} appeared meanwhile; run the same command again")
-    if not refs.compare_and_set(handle, {head_name: name, done: None}):
+    if not marks.compare_and_set(handle, {head_name: name, half_written: None}):
         raise StaleError("another run published meanwhile; run the same command again")
     return find(lake, draft.dataset, name)
 
@@ -243,9 +241,9 @@ def _row(lake: Lake, draft: Draft, state: State, digest: str) -> dict[str, Any]:
     chain, branch = history(lake, draft.dataset), lake.branch.rpartition(".")[2]
     prefix = f"{draft.dataset}.{branch}" if branch else draft.dataset
     name = f"{prefix}-{len(chain) + 1:04d}-{digest[:8]}"
-    tagged = {table: refs.tag(lake, table, name, state.tables[table]) for table in PINNED}
-    told = {key: value for key, value in asdict(draft).items() if key not in ("now", "back")}
-    return told | {
+    tagged = {table: _tag(lake, table, name, state.tables[table]) for table in PINNED}
+    stated = {key: value for key, value in asdict(draft).items() if key not in ("now", "back")}
+    return stated | {
         "name": name,
         "content_hash": digest,
         "tables": json.dumps(tagged),
@@ -258,22 +256,26 @@ def _row(lake: Lake, draft: Draft, state: State, digest: str) -> dict[str, Any]:
 
 
 def _content(lake: Lake, dataset: str, state: State | Release) -> Content:
-    came = _entered(history(lake, dataset))
-    held, hidden = state.tables, state.left_out
-    return Content(lake=lake, dataset=dataset, tables=held, left_out=hidden, entered=came)
+    return Content(
+        lake=lake,
+        dataset=dataset,
+        tables=state.tables,
+        left_out=state.left_out,
+        entered=_entered(history(lake, dataset)),
+    )
 
 
 def _entered(chain: Iterable[Release]) -> dict[str, str]:
     """The release that a run's samples came with, by run, and by sample where a later one did."""
-    found: dict[str, str] = {}
+    entered: dict[str, str] = {}
     before = LeftOut()
     for release in chain:
-        if release.creator not in found or release.creator in before.runs:
-            found[release.creator] = release.name
+        if release.creator not in entered or release.creator in before.runs:
+            entered[release.creator] = release.name
         for sample_id in release.left_out.samples:
-            found.setdefault(sample_id, release.name)
+            entered.setdefault(sample_id, release.name)
         before = release.left_out
-    return found
+    return entered
 
 
 def known(lake: Lake, dataset: str) -> dict[str, Release]:
@@ -292,3 +294,17 @@ def _release(row: Mapping[str, Any]) -> Release:
         superseded_by=row["superseded_by"] or "",
         left_out=hidden_rows.from_json(row["left_out"]),
     )
+
+
+def _tag(lake: Lake, table: str, name: str, version: int) -> int:
+    """Tag a version, create-only; a tag left by a crashed run, or set meanwhile, stays as it is."""
+    dataset = lake.open(table)
+    if name not in (tags := dataset.tags.list()):
+        try:
+            dataset.tags.create(name, version)
+        except (OSError, ValueError):
+            if name not in (tags := dataset.tags.list()):
+                raise
+        else:
+            return version
+    return int(tags[name]["version"])

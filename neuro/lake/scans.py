@@ -1,4 +1,7 @@
-"""Columns of a version, streamed in bounded memory."""
+"""Columns of a version, streamed in bounded memory.
+
+skip: rows that were read before the scan broke off.
+"""
 
 from collections.abc import Iterator
 
@@ -30,7 +33,9 @@ def batches(
     ).to_batches()
 
 
-def chosen(dataset: lance.LanceDataset, columns: list[str], where: str) -> Iterator[pa.RecordBatch]:
+def chosen(
+    dataset: lance.LanceDataset, columns: list[str], where: str, skip: int = 0
+) -> Iterator[pa.RecordBatch]:
     """Stream columns that hold bytes, of few rows among many, in the table's order.
 
     Of the others Lance reads the filter's column alone. Some twenty batches are held at a time.
@@ -38,6 +43,7 @@ def chosen(dataset: lance.LanceDataset, columns: list[str], where: str) -> Itera
     yield from dataset.scanner(
         columns=columns,
         filter=where,
+        offset=skip or None,
         late_materialization=True,
         batch_size=16,
         batch_readahead=1,
@@ -47,12 +53,13 @@ def chosen(dataset: lance.LanceDataset, columns: list[str], where: str) -> Itera
 
 
 def narrow(
-    dataset: lance.LanceDataset, columns: list[str], where: str | None = None
+    dataset: lance.LanceDataset, columns: list[str], where: str | None = None, skip: int = 0
 ) -> pa.RecordBatchReader:
     """Stream columns that hold no bytes, a bounded number of rows at a time."""
     return dataset.scanner(
         columns=columns,
         filter=where,
+        offset=skip or None,
         batch_size=1 << 14,
         batch_readahead=2,
         fragment_readahead=1,

@@ -26,7 +26,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             *_text("stored_sha256", "media_type"),
             pa.field("width", pa.int32()),
             pa.field("height", pa.int32()),
-            *_text("mode", "perceptual_hash"),
+            *_text("mode"),
             pa.field("thumbnail", pa.binary(1024)),
             pa.field("ingested_at", _TIME),
             *_text("run_id"),

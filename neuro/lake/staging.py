@@ -8,7 +8,7 @@ import lance
 import pyarrow as pa
 
 from neuro.errors import NeuroError, StaleError
-from neuro.lake import refs
+from neuro.lake import branch_names, marks
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.schema import SCHEMAS, key_of
 from neuro.storage import disk_full
@@ -30,9 +30,9 @@ class Branch:
 
     def __init__(self, lake: Lake, run_id: str) -> None:
         self.lake, self.run_id = lake, run_id
-        self._of_run = f"{refs.runs(lake.branch)}.{run_id}"
+        self._of_run = f"{branch_names.run_branches(lake.branch)}.{run_id}"
         self._is_published, self._appended = False, set[str]()
-        lake.require_safe()
+        lake.prepare_write(*ORDER)
         self.name = self._begin()
 
     def append(self, table: str, rows: pa.Table) -> None:
@@ -64,7 +64,7 @@ class Branch:
         if self._is_published:  # a repeated try, of which this part had been done
             return
         if not self.is_empty:
-            refs.mark(self.lake, refs.pending_key(self.lake, self.run_id), "merging")
+            marks.put(self.lake, marks.half_written_key(self.lake.branch, self.run_id), "merging")
         for table in ORDER:
             if table in self._appended:
                 self._merge(table)

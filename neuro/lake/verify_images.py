@@ -1,43 +1,36 @@
-"""Read images of one run back from the store, a bounded number of rows at a time."""
+"""The images of one run, read back from the store before a release refers to them."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import lance
-import pyarrow as pa
 
 from neuro.errors import AuditError
+from neuro.lake import images
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.staging import Branch
 
-_ROWS = 64  # of images that lie scattered; under a filter, Lance bounds the rows alone
-_KEYS = 2_000  # digests in one filter
 _FACTS = ["sha256", "stored_sha256", "width", "height", "thumbnail"]
+_STORED = ["sha256", "stored"]
 
 
 def facts(lake: Lake, digests: Collection[str]) -> dict[str, dict[str, Any]]:
     """Digest and thumbnail of those images that the lake holds, for whichever dataset."""
-    found: dict[str, dict[str, Any]] = {}
-    for some in _chunks(digests):
-        rows = lake.read("images", columns=_FACTS, where=_any_of(some)).to_pylist()
-        found |= {row["sha256"]: row for row in rows}
-    return found
+    batches = images.read(lake, lake.open("images"), _FACTS, digests)
+    return {row["sha256"]: row for batch in batches for row in batch.to_pylist()}
 
 
 def stored(branch: Branch, digests: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """Yield (sample_id, clean bytes) of images on main or on the branch."""
-    for some in _chunks(digests):
-        for batch in _scan(_tip(branch), ["sha256", "stored"], _any_of(some)):
-            for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
-                yield sha256.as_py(), value.as_py()
+    return _stored(branch.lake, _newest(branch), digests)
 
 
 def withhold(branch: Branch, digests: Collection[str]) -> None:
     """Take images that do not enter off the branch again."""
-    for some in _chunks(digests):
-        _tip(branch).delete(f"{_of_run(branch)} AND {_any_of(some)}")
+    for some in images.chunks(digests):
+        of_run = f"run_id = {quoted(branch.run_id)}"
+        _newest(branch).delete(f"{of_run} AND {images.among(some)}")
 
 
 def check_branch(branch: Branch, expected: Mapping[str, str]) -> None:
@@ -46,8 +39,7 @@ def check_branch(branch: Branch, expected: Mapping[str, str]) -> None:
     expected: sample_id -> digest of the clean bytes as vetted. Raises AuditError.
     """
     missing = dict(expected)
-    columns = ["sha256", "stored", "run_id"]
-    for batch in branch.lake.stream(_tip(branch), branch.run_id, columns):
+    for batch in branch.lake.stream(_newest(branch), branch.run_id, [*_STORED, "run_id"]):
         for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
             name = sha256.as_py()
             if name not in missing:  # of the same run, cut short after main had taken it
@@ -64,11 +56,9 @@ def check_sample(lake: Lake, expected: Mapping[str, str]) -> None:
     expected: as for ``check_branch``. Raises AuditError naming what is damaged or missing.
     """
     missing = dict(expected)
-    for some in _chunks(expected):
-        for batch in _scan(lake.open("images"), ["sha256", "stored"], _any_of(some)):
-            for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
-                if hashlib.sha256(value.as_py()).hexdigest() == missing[sha256.as_py()]:
-                    del missing[sha256.as_py()]
+    for name, value in _stored(lake, lake.open("images"), expected):
+        if hashlib.sha256(value).hexdigest() == expected[name]:
+            missing.pop(name, None)
     if missing:
         names = ", ".join(sorted(name[:12] for name in missing)[:5])
         raise AuditError(
@@ -78,26 +68,13 @@ def check_sample(lake: Lake, expected: Mapping[str, str]) -> None:
         )
 
 
-def _tip(branch: Branch) -> lance.LanceDataset:
+def _newest(branch: Branch) -> lance.LanceDataset:
     return branch.lake.open("images").checkout_version((branch.name, None))
 
 
-def _of_run(branch: Branch) -> str:
-    return f"run_id = {quoted(branch.run_id)}"
-
-
-def _scan(dataset: lance.LanceDataset, columns: list[str], where: str) -> Iterator[pa.RecordBatch]:
-    scanner = dataset.scanner(
-        columns=columns, filter=where, batch_size=_ROWS, batch_readahead=1, fragment_readahead=1
-    )
-    yield from scanner.to_batches()
-
-
-def _chunks(digests: Collection[str]) -> Iterator[Sequence[str]]:
-    left = iter(sorted(digests))
-    while some := list(islice(left, _KEYS)):
-        yield some
-
-
-def _any_of(digests: Sequence[str]) -> str:
-    return f"sha256 IN ({', '.join(quoted(digest) for digest in digests)})"
+def _stored(
+    lake: Lake, version: lance.LanceDataset, digests: Collection[str]
+) -> Iterator[tuple[str, bytes]]:
+    for batch in images.read(lake, version, _STORED, digests):
+        for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
+            yield sha256.as_py(), value.as_py()

@@ -1,10 +1,11 @@
 """What changes in a file's tensors where other pictures go in than its network was made for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
-Tensors = dict[str, torch.Tensor]
+from neuro.models.load_weights import Change, Tensors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,44 +20,39 @@ class Stem:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
 
-    def take_unit(self, stored: Tensors) -> dict[str, str]:
+    def for_unit_range(self, tensors: Tensors) -> dict[str, Change]:
         """Let the stem take pixels of 0..1: what was done to its pictures becomes part of it.
 
         Exact inside the picture where the stem has a bias. Where it has none, the mean is left to
-        the norm that follows: batch norm takes it off. Returns what was done, by name.
+        the norm that follows: batch norm takes it off.
         """
         if not any(self.mean) and set(self.deviation) == {1.0}:
             return {}
-        adapted = {}
-        mean, deviation = (
-            torch.tensor(each)[:, None, None] for each in (self.mean, self.deviation)
-        )
-        for name in self._held(stored, len(self.mean)):
-            weight = stored[f"{name}.weight"].float() / deviation
-            if (bias := f"{name}.bias") in stored:
-                stored[bias] = stored[bias] - (weight * mean).sum(dim=(1, 2, 3))
-                adapted[bias] = "less the mean of its pictures"
-            stored[f"{name}.weight"] = weight
-            adapted[f"{name}.weight"] = "made for pixels of 0..1"
-        return adapted
+        changes = {}
+        mean = torch.tensor(self.mean)[:, None, None]
+        deviation = torch.tensor(self.deviation)[:, None, None]
+        for name, weight in self._weights(tensors, len(self.mean)):
+            scaled = weight.float() / deviation
+            changes[f"{name}.weight"] = Change(scaled, "made for pixels of 0..1")
+            if f"{name}.bias" in tensors:
+                bias = tensors[f"{name}.bias"] - (scaled * mean).sum(dim=(1, 2, 3))
+                changes[f"{name}.bias"] = Change(bias, "less the mean of its pictures")
+        return changes
 
-    def take_channels(self, stored: Tensors, channels: int) -> dict[str, str]:
+    def for_channels(self, tensors: Tensors, channels: int) -> dict[str, Change]:
         """From colour to grey and back: a grey picture is answered as three equal colours are."""
-        adapted = {}
-        for name in self._held(stored, 3 if channels == 1 else 1):
-            weight = stored[f"{name}.weight"]
+        changes = {}
+        for name, weight in self._weights(tensors, 3 if channels == 1 else 1):
             if channels == 1:
-                weight, how = weight.sum(dim=1, keepdim=True), "summed over three colours"
+                change = Change(weight.sum(dim=1, keepdim=True), "summed over three colours")
             else:
-                weight, how = weight.repeat(1, 3, 1, 1) / 3, "spread over three colours"
-            stored[f"{name}.weight"], adapted[f"{name}.weight"] = weight, how
-        return adapted
+                change = Change(weight.repeat(1, 3, 1, 1) / 3, "spread over three colours")
+            changes[f"{name}.weight"] = change
+        return changes
 
-    def _held(self, stored: Tensors, channels: int) -> list[str]:
-        """The first convolutions that the file holds for so many channels."""
-        there = {name: stored.get(f"{name}.weight") for name in self.convolutions}
-        return [
-            name
-            for name, weight in there.items()
-            if weight is not None and weight.ndim == 4 and weight.shape[1] == channels
-        ]
+    def _weights(self, tensors: Tensors, channels: int) -> Iterator[tuple[str, torch.Tensor]]:
+        """Name and weight of the first convolutions that the file has for so many channels."""
+        for name in self.convolutions:
+            weight = tensors.get(f"{name}.weight")
+            if weight is not None and weight.ndim == 4 and weight.shape[1] == channels:
+                yield name, weight

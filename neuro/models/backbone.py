@@ -1,4 +1,4 @@
-"""Backbone and head. The only file that imports timm."""
+"""Backbone and head; all of timm but the average of weights that a training keeps."""
 
 import difflib
 from dataclasses import dataclass
@@ -10,10 +10,9 @@ from torch import nn
 
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import load_weights as files
-from neuro.models import small_networks
+from neuro.models import load_weights, small_networks
 from neuro.models.adapt_stem import Stem
-from neuro.models.load_weights import Adapt, Report, Tensors
+from neuro.models.load_weights import Change, Report, Tensors
 
 SEED = 0  # of an extractor without weights
 
@@ -83,8 +82,7 @@ def build(
     backbone, width, outer = _backbone(name, spec.channels, spec.size_px)
     network = Network(backbone, width, n_classes)
     if weights is not None:
-        adapt = _adapting(backbone, outer.stem, spec)
-        network.start = files.fill(backbone, weights, classifier=outer.classifier, adapt=adapt)
+        network.start = _fill(backbone, weights, outer, spec)
     return network
 
 
@@ -116,22 +114,22 @@ def hub_weights(name: str) -> Path:
     import timm
     from huggingface_hub import hf_hub_download
 
-    where = timm.get_pretrained_cfg(name)
-    if where is not None and where.url and not where.hf_hub_id:
+    pretrained = timm.get_pretrained_cfg(name)
+    if pretrained is not None and pretrained.url and not pretrained.hf_hub_id:
         raise ConfigError(
-            f"the weights of {name!r} are not on the hub but at {where.url}; fetch them from "
+            f"the weights of {name!r} are not on the hub but at {pretrained.url}; fetch them from "
             "there, and give the file with --weights FILE"
         )
-    if where is None or not where.hf_hub_id:
+    if pretrained is None or not pretrained.hf_hub_id:
         raise ConfigError(f"timm has no pretrained weights of {name!r}; leave --pretrained out")
     file = "model.safetensors"
     try:
-        return Path(hf_hub_download(where.hf_hub_id, file))
+        return Path(hf_hub_download(pretrained.hf_hub_id, file))
     except (OSError, RuntimeError, ValueError) as error:  # the hub's own errors are of these
         raise ConfigError(
             f"the weights of {name!r} are not on this machine, and the hub was not reached "
             f"({type(error).__name__}). Where there is a network, fetch {file} of "
-            f"{where.hf_hub_id} from the Hugging Face hub, and give it with --weights FILE"
+            f"{pretrained.hf_hub_id} from the Hugging Face hub, and give it with --weights FILE"
         ) from error
 
 
@@ -159,8 +157,7 @@ def extractor(name: str, weights: Path | None = None) -> Extractor:
         torch.manual_seed(SEED)
         backbone, _, outer = _backbone(name, len("RGB"))
     if weights is not None:
-        adapt = _adapting(backbone, outer.stem)
-        files.fill(backbone, weights, classifier=outer.classifier, adapt=adapt)
+        _fill(backbone, weights, outer)
     made_for = getattr(backbone, "default_cfg", {})  # resnet_small has none and takes any size
     size = made_for.get("input_size", (3, 224, 224))
     return Extractor(
@@ -191,56 +188,58 @@ def _backbone(
         return small_networks.OURS[name](channels), small_networks.WIDTH, outer
     import timm
 
-    told = timm.get_pretrained_cfg(name)
-    is_sized = size_px is not None and told is not None and told.fixed_input_size
-    asked: dict[str, Any] = {"in_chans": channels} | ({"img_size": size_px} if is_sized else {})
+    pretrained = timm.get_pretrained_cfg(name)
+    options: dict[str, Any] = {"in_chans": channels}
+    if size_px is not None and pretrained is not None and pretrained.fixed_input_size:
+        options["img_size"] = size_px
     try:
-        backbone: Any = timm.create_model(name, num_classes=0, **asked)
+        backbone: Any = timm.create_model(name, num_classes=0, **options)
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(
             f"model {name!r} cannot be built for frames of {size_px} px ({str(error)[:120]}); "
             "change preprocess.size_px in the problem file or choose another model"
         ) from error
-    said = backbone.default_cfg
-    convolutions, classifier = (_several(said.get(key)) for key in ("first_conv", "classifier"))
-    stem = Stem(convolutions=convolutions, mean=said["mean"], deviation=said["std"])
+    layers = backbone.default_cfg
+    stem = Stem(
+        convolutions=_names(layers.get("first_conv")), mean=layers["mean"], deviation=layers["std"]
+    )
     width = getattr(backbone, "head_hidden_size", None) or backbone.num_features
-    return backbone, int(width), _Outer(stem=stem, classifier=("head", *classifier))
+    outer = _Outer(stem=stem, classifier=("head", *_names(layers.get("classifier"))))
+    return backbone, int(width), outer
 
 
-def _several(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
+def _names(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
 
 
-def _adapting(backbone: Any, stem: Stem, spec: PreprocessSpec | None = None) -> Adapt:
-    """How a file's tensors become those of a backbone that reads frames of the spec.
+def _fill(
+    backbone: nn.Module, weights: Path, outer: _Outer, spec: PreprocessSpec | None = None
+) -> Report:
+    """Fill a backbone from a file, whose tensors are changed to what goes in here.
 
-    spec: default, colour pictures as the file's network was shown.
+    spec: of the frames it is to read; default: colour pictures as the file's network was shown.
     """
-
-    def adapt(stored: Tensors, is_ours: bool) -> dict[str, str]:
-        done = [_positioned(stored, backbone)]
-        # A network of neuro's was trained on such frames; a picture's own deviation is 1 already.
-        if spec and spec.intensity == "unit" and not is_ours:
-            done.append(stem.take_unit(stored))
-        done.append(stem.take_channels(stored, spec.channels if spec else len("RGB")))
-        names = dict.fromkeys(name for each in done for name in each)
-        return {name: ", ".join(each[name] for each in done if name in each) for name in names}
-
-    return adapt
+    file = load_weights.read(weights, backbone)
+    file = file.changed(_positions(file.tensors, backbone))
+    # A network of neuro's was trained on such frames; a picture's own deviation is 1 already.
+    if spec and spec.intensity == "unit" and not file.is_ours:
+        file = file.changed(outer.stem.for_unit_range(file.tensors))
+    channels = spec.channels if spec else len("RGB")
+    file = file.changed(outer.stem.for_channels(file.tensors, channels))
+    return load_weights.fill(backbone, file, outer.classifier)
 
 
-def _positioned(stored: Tensors, backbone: Any) -> dict[str, str]:
+def _positions(tensors: Tensors, backbone: nn.Module) -> dict[str, Change]:
     """Positions of a vision transformer for another side than the file's, resampled."""
     name = "pos_embed"
-    held, wanted = stored.get(name), backbone.state_dict().get(name)
+    stored, wanted = tensors.get(name), backbone.state_dict().get(name)
     grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
-    if held is None or wanted is None or grid is None or held.shape == wanted.shape:
+    if stored is None or wanted is None or grid is None or stored.shape == wanted.shape:
         return {}
-    if not held.ndim == wanted.ndim == 3:
+    if not stored.ndim == wanted.ndim == 3:
         return {}
     from timm.layers.pos_embed import resample_abs_pos_embed
 
     before = wanted.shape[1] - grid[0] * grid[1]
-    stored[name] = resample_abs_pos_embed(held, [*grid], num_prefix_tokens=before)
-    return {name: f"resampled to {grid[0]} x {grid[1]} patches"}
+    resampled = resample_abs_pos_embed(stored, [*grid], num_prefix_tokens=before)
+    return {name: Change(resampled, f"resampled to {grid[0]} x {grid[1]} patches")}

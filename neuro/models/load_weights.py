@@ -1,11 +1,11 @@
-"""Weights of a local file for a backbone: read without running code, and told layer by layer."""
+"""Weights of a local file for a backbone: read without running code, reported layer by layer."""
 
 import hashlib
 import pickle
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -21,7 +21,6 @@ _AROUND, _OURS = ("_orig_mod.", "module.", "model."), "backbone."  # compiled, p
 _COUNTER = ".num_batches_tracked"  # older files have none, and nothing is computed from it
 
 Tensors = dict[str, torch.Tensor]
-Adapt = Callable[[Tensors, bool], dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,46 +36,80 @@ class Report:
     skipped: Mapping[str, str]
 
 
-def fill(
-    backbone: nn.Module, path: Path, *, classifier: Collection[str], adapt: Adapt | None = None
-) -> Report:
-    """Fill a backbone, all of it or an error.
+class Change(NamedTuple):
+    """What goes in instead of a file's tensor, and how it was made."""
+
+    tensor: torch.Tensor
+    how: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsFile:
+    """The tensors of a file, by a backbone's own names. adapted: how some were changed, by name.
+
+    is_ours: whether the file is of a network of neuro's.
+    """
+
+    path: Path
+    sha256: str
+    tensors: Tensors
+    is_ours: bool
+    adapted: Mapping[str, str] = field(default_factory=dict)
+
+    def changed(self, changes: Mapping[str, Change]) -> "WeightsFile":
+        """The same with other tensors."""
+        tensors, adapted = dict(self.tensors), dict(self.adapted)
+        for name, change in changes.items():
+            tensors[name] = change.tensor
+            adapted[name] = f"{adapted[name]}, {change.how}" if name in adapted else change.how
+        return replace(self, tensors=tensors, adapted=adapted)
+
+
+def read(path: Path, backbone: nn.Module) -> WeightsFile:
+    """The tensors of a file for a backbone, by its names.
 
     path: a safetensors file, or one of torch, which is read as weights only: nothing in it is run.
-    classifier: prefixes that are left out. adapt: changes the tensors in place to what goes in here
-    and says which and how, by name; it is told whether the file is of a network of neuro's.
-    Raises ConfigError for no such file, TrainingError for one that cannot be read or does not fit.
+    Raises ConfigError for no such file, TrainingError for one that cannot be read.
     """
     stored, sha256 = _read(path)
-    wanted = backbone.state_dict()
-    stored = _bare(stored, wanted, _AROUND)
+    names = backbone.state_dict().keys()
+    stored = _bare(stored, names, _AROUND)
     heads = {"head.weight", "head.bias"}
-    is_ours = all(n in heads or n.startswith(_OURS) for n in stored) and heads <= set(stored)
-    stored = _bare(stored, wanted, (_OURS,))
+    is_ours = heads <= set(stored) and all(
+        name in heads or name.startswith(_OURS) for name in stored
+    )
+    return WeightsFile(
+        path=path, sha256=sha256, tensors=_bare(stored, names, (_OURS,)), is_ours=is_ours
+    )
+
+
+def fill(backbone: nn.Module, file: WeightsFile, classifier: Collection[str]) -> Report:
+    """Fill a backbone, all of it or an error.
+
+    classifier: prefixes that are left out. Raises TrainingError for a file that does not fit.
+    """
+    wanted = backbone.state_dict()
     skipped = {
         name: "the classifier of the file's own classes"
-        for name in set(stored) - set(wanted)
+        for name in sorted(set(file.tensors) - set(wanted))
         if any(name.startswith(f"{prefix}.") for prefix in classifier)
     }
-    adapted = adapt(stored, is_ours) if adapt else {}
     counters = {name: count for name, count in wanted.items() if name.endswith(_COUNTER)}
-    stored = counters | stored
-    _require_fit(path, stored, wanted, skipped)
+    stored = counters | file.tensors
+    _require_fit(file.path, stored, wanted, skipped)
     backbone.load_state_dict({name: stored[name] for name in wanted})
-    return Report(
-        sha256=sha256, loaded=len(wanted), adapted=adapted, skipped=dict(sorted(skipped.items()))
-    )
+    return Report(sha256=file.sha256, loaded=len(wanted), adapted=file.adapted, skipped=skipped)
 
 
 def require(path: Path, sha256: str) -> None:
     """Raises ConfigError unless a file has this SHA-256, given by at least 8 of its characters."""
-    asked = sha256.lower()
-    if len(asked) < SHORTEST or not set(asked) <= set("0123456789abcdef"):
+    expected = sha256.lower()
+    if len(expected) < SHORTEST or not set(expected) <= set("0123456789abcdef"):
         raise ConfigError(f"a SHA-256 is {SHORTEST} to 64 hexadecimal characters, got {sha256!r}")
-    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "of no file"
-    if not found.startswith(asked):
+    actual = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "of no file"
+    if not actual.startswith(expected):
         raise ConfigError(
-            f"weights {path} have SHA-256 {found}, expected {sha256}; fetch the file again, or "
+            f"weights {path} have SHA-256 {actual}, expected {sha256}; fetch the file again, or "
             "give the digest of this one if you trust it"
         )
 
@@ -92,15 +125,15 @@ def _require_fit(path: Path, stored: Tensors, wanted: Tensors, skipped: Collecti
         "unknown": set(stored) - set(wanted) - set(skipped),
         "of another shape": other,
     }
-    found = [
+    descriptions = [
         f"{len(names)} {kind}: {', '.join(sorted(names)[:_SHOWN])}"
         for kind, names in faults.items()
         if names
     ]
-    if found:
+    if descriptions:
         raise TrainingError(
-            f"weights {path} do not fit the model ({'; '.join(found)}); give the file of this "
-            "very architecture and number of channels, or none for a random start"
+            f"weights {path} do not fit the model ({'; '.join(descriptions)}); give the file of "
+            "this very architecture and number of channels, or none for a random start"
         )
 
 
@@ -108,13 +141,20 @@ def _read(path: Path) -> tuple[Tensors, str]:
     if not path.is_file():
         raise ConfigError(f"weights {path} is no file; give a local .safetensors or .pth file")
     raw = path.read_bytes()
-    held = _safe(path, raw) if not _is_torch(raw) else _unpickled(path)
-    while wrapped := [held[name] for name in _WRAPPERS if isinstance(held.get(name), Mapping)]:
-        held = dict(wrapped[0])
-    tensors = {str(name): value for name, value in held.items() if isinstance(value, torch.Tensor)}
+    content = _unwrapped(_of_torch(path) if _is_torch(raw) else _safetensors(path, raw))
+    tensors = {str(name): t for name, t in content.items() if isinstance(t, torch.Tensor)}
     if not tensors:
         raise TrainingError(f"weights {path} hold no tensor; give the state_dict of a network")
     return tensors, hashlib.sha256(raw).hexdigest()
+
+
+def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What lies inside ``{"state_dict": {...}}`` and the like, however deep."""
+    for name in _WRAPPERS:
+        inner = content.get(name)
+        if isinstance(inner, Mapping):
+            return _unwrapped(inner)
+    return content
 
 
 def _bare(stored: Tensors, wanted: Collection[str], prefixes: Collection[str]) -> Tensors:
@@ -130,7 +170,7 @@ def _is_torch(raw: bytes) -> bool:
     return raw.startswith((b"PK\x03\x04", b"\x80\x02"))
 
 
-def _safe(path: Path, raw: bytes) -> dict[str, Any]:
+def _safetensors(path: Path, raw: bytes) -> dict[str, Any]:
     try:
         return dict(load(raw))
     except SafetensorError as error:
@@ -139,14 +179,14 @@ def _safe(path: Path, raw: bytes) -> dict[str, Any]:
         ) from error
 
 
-def _unpickled(path: Path) -> dict[str, Any]:
+def _of_torch(path: Path) -> dict[str, Any]:
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise TrainingError(
             f"weights {path} hold more than weights, or are damaged ({str(error)[:120]}); save "
             "them with torch.save(network.state_dict(), FILE) or as safetensors"
         ) from error
-    if not isinstance(held, Mapping):
-        raise TrainingError(f"weights {path} are a {type(held).__name__}, expected a state_dict")
-    return dict(held)
+    if not isinstance(content, Mapping):
+        raise TrainingError(f"weights {path} are a {type(content).__name__}, expected a state_dict")
+    return dict(content)

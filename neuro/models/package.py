@@ -71,9 +71,10 @@ class Card:
 
     def note(self, split: str) -> str:
         """What must be said beside figures of a split, "" for nothing."""
-        chosen = f"the recipe is the best of {self.trials} on val, which flatters val"
-        said = (self.leak, chosen if self.trials and split == "val" else "")
-        return "; ".join(filter(None, said))
+        notes = [self.leak] if self.leak else []
+        if self.trials and split == "val":
+            notes.append(f"the recipe is the best of {self.trials} on val, which flatters val")
+        return "; ".join(notes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,19 +134,19 @@ def open_verified(folder: Path, *, expected: str | None = None) -> Package:
     expected: the digest somebody else remembers, such as the registry. Raises PackageError naming
     the file that is altered, missing or not listed.
     """
-    found = digest(folder)
-    if expected is not None and found != expected:
-        raise PackageError(f"{folder} is package {found[:12]}, expected {expected[:12]}")
+    sha256 = digest(folder)
+    if expected is not None and sha256 != expected:
+        raise PackageError(f"{folder} is package {sha256[:12]}, expected {expected[:12]}")
     files = _manifest((folder / MANIFEST).read_bytes(), folder)
     present = {entry.name for entry in folder.iterdir()} - {MANIFEST}
     if missing := sorted(set(files) - present):
         raise PackageError(f"{folder / missing[0]} is missing; fetch the package again")
     if extra := sorted(present - set(files)):
         raise PackageError(f"{folder / extra[0]} is not in {MANIFEST}; remove it and ask why")
-    for name, sha256 in files.items():
-        _read_verified(folder / name, sha256)
+    for name, expected_sha256 in files.items():
+        _read_verified(folder / name, expected_sha256)
     card = _parse_card(_read_verified(folder / CARD, files[CARD]), folder / CARD)
-    return Package(folder=folder, digest=found, files=files, card=card)
+    return Package(folder=folder, digest=sha256, files=files, card=card)
 
 
 def restore(package: Package) -> nn.Module:

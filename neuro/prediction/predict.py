@@ -1,4 +1,4 @@
-"""Predicting with a verified package on ONNX Runtime: frames in, honest answers out."""
+"""Predicting with a verified package on ONNX Runtime: frames in, calibrated answers out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,11 +54,13 @@ def outputs(
             f"{expected}; make them with preprocess.frame and the package's spec"
         )
     chosen = np.arange(len(pixels)) if rows is None else rows
-    parts = []
+    logits, embeddings = [], []
     for start in range(0, max(1, len(chosen)), batch_size):  # an empty request gives empty arrays
         batch = preprocess.to_tensor(pixels[chosen[start : start + batch_size]], spec)
-        parts.append(engine.session.run(["logits", "embedding"], {"pixels": batch}))
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        answers = engine.session.run(["logits", "embedding"], {"pixels": batch})
+        logits.append(answers[0])
+        embeddings.append(answers[1])
+    return np.concatenate(logits), np.concatenate(embeddings)
 
 
 def predict(
@@ -78,21 +80,21 @@ def predict(
         raise ConfigError(f"{len(pixels)} rows of pixels for {len(sample_ids)} sample_ids")
     card = engine.package.card
     logits, embeddings = outputs(engine, pixels, batch_size=batch_size)
-    honest = calibration.apply(card.calibration, logits, embeddings)
+    calibrated = calibration.apply(card.calibration, logits, embeddings)
     preprocess_hash = card.preprocess.sha256
     predictions = []
     for row, sample_id in enumerate(sample_ids):
-        kept = tuple(np.array(card.classes)[honest.conformal_sets[row]].tolist())
-        score = float(honest.ood_scores[row])
-        decision, reason = _decide(kept, score, card.calibration.alpha)
+        conformal_set = tuple(np.array(card.classes)[calibrated.conformal_sets[row]].tolist())
+        score = float(calibrated.ood_scores[row])
+        decision, reason = _decide(conformal_set, score, card.calibration.alpha)
         predictions.append(
             Prediction(
                 sample_id=str(sample_id),
                 model_version=model_version,
                 preprocess_hash=preprocess_hash,
-                probabilities=tuple(honest.probabilities[row].tolist()),
-                predicted=card.classes[int(honest.probabilities[row].argmax())],
-                conformal_set=kept,
+                probabilities=tuple(calibrated.probabilities[row].tolist()),
+                predicted=card.classes[int(calibrated.probabilities[row].argmax())],
+                conformal_set=conformal_set,
                 ood_score=score,
                 decision=decision,
                 reason=reason,
@@ -112,14 +114,13 @@ def predict_frames(
     require_same_preprocess(engine, frames)
     # A few batches at a time: the rows of a large release would not fit into memory at once.
     step = 16 * BATCH_SIZE
-    parts = [rows[start : start + step] for start in range(0, len(rows), step)]
-    return [
-        prediction
-        for part in parts
-        for prediction in predict(
-            engine, frames.pixels[part], frames.sample_ids[part], model_version=model_version
+    predictions: list[Prediction] = []
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        predictions += predict(
+            engine, frames.pixels[some], frames.sample_ids[some], model_version=model_version
         )
-    ]
+    return predictions
 
 
 def require_same_preprocess(engine: Engine, frames: Frames) -> None:
@@ -132,12 +133,15 @@ def require_same_preprocess(engine: Engine, frames: Frames) -> None:
         )
 
 
-def _decide(kept: tuple[str, ...], ood_score: float, alpha: float) -> tuple[Answer, str]:
-    """The decision and one sentence on why."""
+def _decide(classes: tuple[str, ...], ood_score: float, alpha: float) -> tuple[Answer, str]:
+    """The decision and one sentence on why. classes: of the conformal set."""
     if ood_score > 1:
         return "out_of_scope", f"Unlike the training images: {ood_score:.1f} times the limit."
-    if len(kept) == 1:
-        return "answer", f"Only {kept[0]} remains at an error rate of {alpha:.0%}."
-    if kept:
-        return "abstain", f"{', '.join(kept)} cannot be told apart at an error rate of {alpha:.0%}."
+    if len(classes) == 1:
+        return "answer", f"Only {classes[0]} remains at an error rate of {alpha:.0%}."
+    if classes:
+        return (
+            "abstain",
+            f"{', '.join(classes)} cannot be told apart at an error rate of {alpha:.0%}.",
+        )
     return "abstain", f"No class is likely enough at an error rate of {alpha:.0%}."

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuro.errors import ConfigError
 from neuro.evaluation import metrics
@@ -69,9 +70,9 @@ def require_own_splits(card: Card) -> None:
     What serves is chosen on the lake's permanent splits alone.
     """
     if card.splitting != "own":
-        said = f" ({card.leak})" if card.leak else ""
+        leak = f" ({card.leak})" if card.leak else ""
         raise ConfigError(
-            f"the package was trained with --split {card.splitting}{said}, and the gate reads the "
+            f"the package was trained with --split {card.splitting}{leak}, and the gate reads the "
             "lake's own test split, where its training images may be; train one without --split"
         )
 
@@ -82,22 +83,27 @@ def decide(
     *,
     recall_floors: Mapping[str, float],
     config: PromotionConfig,
-    recent: tuple[Evaluation, Evaluation] | None = None,
+    known: NDArray[np.bool_] | None = None,
 ) -> Decision:
     """Judge the challenger by its evaluation on the test split.
 
-    recall_floors: of the problem, by class. recent: (challenger, champion) on newly labelled
-    samples. Without a champion the challenger must beat always naming the largest class, and is
-    promoted or not: there is nothing to keep. Raises ConfigError where two evaluations that are
-    compared are not of the same samples in the same order.
+    recall_floors: of the problem, by class. known: (n,) of the test samples, whether the champion's
+    release had them, default all; the newly labelled others are a gate of their own. Without a
+    champion the challenger must beat always naming the largest class, and is promoted or not: there
+    is nothing to keep. Raises ConfigError where two evaluations that are compared are not of the
+    same samples in the same order.
     """
+    recent = None
+    if champion is not None and known is not None and not known.all():
+        recent = _recent(challenger.take(~known), champion.take(~known), config)
+        challenger, champion = challenger.take(known), champion.take(known)
     gates = [_recall_floor(challenger, name, floor) for name, floor in recall_floors.items()]
     if champion is None:
         gates.insert(0, _above_chance(challenger))
     else:
         gates.insert(0, _no_worse(challenger, champion, config.margin))
     if recent is not None:
-        gates.append(_recent(*recent, config))
+        gates.append(recent)
     refuted = [gate.name for gate in gates if gate.is_refuted]
     unproven = [gate.name for gate in gates if not gate.passed]
     if not unproven:
@@ -112,28 +118,29 @@ def decide(
 
 
 def _no_worse(challenger: Evaluation, champion: Evaluation, margin: float) -> Gate:
-    found = _difference(challenger, champion)
+    difference = _difference(challenger, champion)
     return _gate(
         "no_worse_on_test",
-        found,
+        difference,
         threshold=-margin,
-        passed=found.low > -margin,
-        explanation=f"macro-F1 challenger minus champion on the same {found.n} test samples, "
-        f"{found.groups} groups; the interval must lie above -{margin:g}",
+        passed=difference.low > -margin,
+        explanation=f"macro-F1 challenger minus champion on the same {difference.n} test samples, "
+        f"{difference.groups} groups; the interval must lie above -{margin:g}",
     )
 
 
 def _recent(challenger: Evaluation, champion: Evaluation, config: PromotionConfig) -> Gate:
-    found = _difference(challenger, champion)
+    difference = _difference(challenger, champion)
     threshold = 0.0 if config.recent_must_improve else -config.margin
-    standing = "shown better" if found.low > 0 else "not shown better"
+    standing = "shown better" if difference.low > 0 else "not shown better"
     return _gate(
         "better_on_recent" if config.recent_must_improve else "no_worse_on_recent",
-        found,
+        difference,
         threshold=threshold,
-        passed=found.low > threshold,
-        explanation=f"macro-F1 challenger minus champion on the same {found.n} newly labelled "
-        f"samples, {found.groups} groups: {standing}; the interval must lie above {threshold:g}",
+        passed=difference.low > threshold,
+        explanation=f"macro-F1 challenger minus champion on the same {difference.n} newly labelled "
+        f"samples, {difference.groups} groups: {standing}; the interval must lie above "
+        f"{threshold:g}",
     )
 
 
@@ -153,19 +160,16 @@ def _above_chance(challenger: Evaluation) -> Gate:
 
 def _recall_floor(challenger: Evaluation, name: str, floor: float) -> Gate:
     """Fails when the whole interval is below the floor, or when nothing can be said of it."""
-    found = challenger.metric(f"recall_{name}")
-    if found is None:
-        unknown = Metric(name=name, value=0.0, low=0.0, high=1.0, n=0, groups=0)
-        text = f"no {name} among the test samples, so its recall cannot be shown"
-        return _gate(
-            f"recall_floor_{name}", unknown, threshold=floor, passed=False, explanation=text
-        )
+    recall = challenger.metric(f"recall_{name}")
+    explanation = f"no {name} among the test samples, so its recall cannot be shown"
+    if recall is not None:
+        explanation = f"recall of {name} on {recall.n} samples must not lie wholly below {floor:g}"
     return _gate(
         f"recall_floor_{name}",
-        found,
+        recall or Metric(name=name, value=0.0, low=0.0, high=1.0, n=0, groups=0),
         threshold=floor,
-        passed=found.high >= floor,
-        explanation=f"recall of {name} on {found.n} samples must not lie wholly below {floor:g}",
+        passed=recall is not None and recall.high >= floor,
+        explanation=explanation,
     )
 
 
@@ -183,12 +187,12 @@ def _difference(challenger: Evaluation, champion: Evaluation) -> Metric:
     return metrics.difference(METRIC, pair, challenger.targets, challenger.groups)
 
 
-def _gate(name: str, found: Metric, *, threshold: float, passed: bool, explanation: str) -> Gate:
+def _gate(name: str, metric: Metric, *, threshold: float, passed: bool, explanation: str) -> Gate:
     return Gate(
         name=name,
-        value=found.value,
-        low=found.low,
-        high=found.high,
+        value=metric.value,
+        low=metric.low,
+        high=metric.high,
         threshold=threshold,
         passed=passed,
         explanation=explanation,

@@ -38,13 +38,14 @@ class Envelope:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
                 raise ConfigError(f"envelope.{name} must be a number from 0 up, got {value!r}")
-        for name in ("needs_approval",):
-            if not isinstance(value := getattr(self, name), bool):
-                raise ConfigError(f"envelope.{name} must be true or false, got {value!r}")
+        if not isinstance(self.needs_approval, bool):
+            raise ConfigError(
+                f"envelope.needs_approval must be true or false, got {self.needs_approval!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class RetrainRequest:
     """The training that something wants to start by itself. seconds: its own time limit."""
 
     problem: str
@@ -72,7 +73,7 @@ def load(path: Path) -> Envelope:
 
 
 def check(
-    envelope: Envelope, request: Request, *, last_started: datetime | None, now: datetime
+    envelope: Envelope, request: RetrainRequest, *, last_started: datetime | None, now: datetime
 ) -> str | None:
     """Why the training may not start by itself, or None where it may.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuro.images import preview
-from neuro.lake import page_data
+from neuro.lake import images
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.passport.passport import TOLD
@@ -90,14 +90,14 @@ def draw(lake: Lake, release: Release) -> str:
 
     Raises ErasedError if some of its images were erased.
     """
-    images = page_data.images(lake, release, wanted(release.passport))
+    undamaged = images.undamaged(lake, release, wanted(release.passport))
     subject = Subject(
         release=release.name,
         dataset=release.dataset,
         made=f"{release.created_at:%-d %B %Y}",
         content_hash=release.content_hash,
     )
-    pictures = {sample_id: preview.small(stored) for sample_id, stored in images}
+    pictures = {sample_id: preview.small(stored) for sample_id, stored in undamaged}
     return build(subject, release.passport, pictures)
 
 

@@ -64,7 +64,7 @@ def create(
             act()
         except (ClientError, BotoCoreError) as error:
             if name in ("bucket", "policy"):  # without these nothing else has a meaning
-                raise StorageError(f"{name} of {where.named}: {_said(error)}") from error
+                raise StorageError(f"{name} of {where.full_address}: {_said(error)}") from error
             steps.append(Step(step=name, is_done=False, detail=_said(error)))
         else:
             steps.append(Step(step=name, is_done=True, detail=""))
@@ -137,7 +137,7 @@ def _require_no_lake(client: Any, where: Place) -> None:
             raise ConfigError(f"{where.uri} holds a lake, whose images would be removed by age")
     except ClientError as error:
         if error.response["Error"]["Code"] not in _GONE:
-            raise StorageError(f"list {where.named}: {_said(error)}") from error
+            raise StorageError(f"list {where.full_address}: {_said(error)}") from error
 
 
 def _age(client: Any, where: Place, keep_versions_days: int, retention_days: int) -> None:

@@ -17,7 +17,7 @@ def is_full(error: Exception) -> bool:
     return number in _FULL or any(f"os error {n}" in str(error) for n in _FULL)
 
 
-def insist(folder: str, what: str, call: Callable[[], T]) -> T:
+def guard(folder: str, what: str, call: Callable[[], T]) -> T:
     """Do a piece of work on a lake in a folder. Raises StorageError if its disk is full."""
     try:
         return call()

@@ -2,144 +2,87 @@
 
 import hashlib
 import json
-import shutil
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 from neuro.errors import ConfigError
-from neuro.storage import objects
-from neuro.storage.location import Place
-from neuro.storage.objects import Objects
+from neuro.storage.location import THREADS
+from neuro.storage.store import Store
 
-# Of a bucket, in the order in which they are written: without the manifest nothing is whole.
+# In the order in which they are written: without the manifest nothing in a bucket is whole.
 DESCRIPTION, MANIFEST = "croissant.json", "manifest.csv"
 
-# What the description of an export with such a manifest would be.
+# The description of an export, from the digest of its manifest.
 Describe = Callable[[str], Mapping[str, Any]]
 
 
-class Outlet(Protocol):
-    """Takes an export's files, and shows them whole or not at all."""
+class ExportTarget:
+    """Takes an export's files, a few at a time.
 
-    uri: str
+    In a bucket each object has its SHA-256 in its metadata, and the manifest comes last. What an
+    export that was cut short has sent there is not sent again.
+    """
 
-    def __enter__(self) -> Self:
-        """Begin; what a killed export left is taken up or removed."""
+    def __init__(self, uri: str, staging: Store, pool: Executor) -> None:
+        self._uri, self._staging, self._pool = uri, staging, pool
+        self._present = {entry.key for entry in staging.entries()}
+        self._pending: deque[Future[None]] = deque()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """End, whole or not."""
-
-    def whole(self, names: Collection[str], describe: Describe) -> str | None:
+    def manifest_if_complete(self, names: Collection[str], describe: Describe) -> str | None:
         """The manifest's digest where this very export is here already, else None.
 
         names: of its files. Raises ConfigError where something else is here.
         """
-
-    def write(self, name: str, raw: bytes) -> None:
-        """Take one file."""
-
-    def finish(self, description: bytes, manifest: bytes) -> None:
-        """Take the last two, and show all."""
-
-
-class Folder:
-    """A folder that is new or empty; it is written beside itself and renamed at the end."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
-        self.uri = str(self._folder)
-        self._scratch = self._folder.parent / f".{self._folder.name}.part"
-
-    def __enter__(self) -> Self:
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir(parents=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def whole(self, names: Collection[str], describe: Describe) -> str | None:
-        """None; a folder that holds anything is refused."""
-        if self._folder.exists() and (not self._folder.is_dir() or any(self._folder.iterdir())):
-            raise ConfigError(f"{self._folder} is not empty; give an empty or a new folder")
-        return None
-
-    def write(self, name: str, raw: bytes) -> None:
-        """Write one file."""
-        path = self._scratch / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(raw)
-
-    def finish(self, description: bytes, manifest: bytes) -> None:
-        """Write the last two, and rename the folder."""
-        self.write(DESCRIPTION, description)
-        self.write(MANIFEST, manifest)
-        self._scratch.rename(self._folder)
-
-
-class Bucket:
-    """A prefix of a bucket. Each object has its SHA-256 in its metadata; the manifest comes last.
-
-    What an export that was cut short has written stays, and is not sent again.
-    """
-
-    def __init__(self, place: Place) -> None:
-        self.uri = place.uri
-        self._objects = Objects(place)
-        self._held: set[str] = set()
-        self._sent: deque[Future[None]] = deque()
-        self._pool = ThreadPoolExecutor(objects.THREADS)
-
-    def __enter__(self) -> Self:
-        self._held = {entry.key for entry in self._objects.list()}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def whole(self, names: Collection[str], describe: Describe) -> str | None:
-        """The digest of the manifest that is here, if its description is that of this export."""
-        if MANIFEST in self._held:
-            digest = hashlib.sha256(self._objects.read(MANIFEST)).hexdigest()
-            told = json.loads(self._objects.read(DESCRIPTION)) if DESCRIPTION in self._held else {}
-            if told == describe(digest) and self._held >= set(names):
-                return digest
-            raise ConfigError(
-                f"{self.uri} holds another export, or lacks objects of this one; "
-                "give an empty prefix"
-            )
-        if strange := self._held - {*names, DESCRIPTION}:
-            raise ConfigError(
-                f"{self.uri} holds {len(strange)} objects that are no part of this export, "
-                f"{min(strange)} first; give an empty prefix"
-            )
-        return None
-
-    def write(self, name: str, raw: bytes) -> None:
-        """Send an object, a few at a time, unless it is there."""
-        while len(self._sent) >= 2 * objects.THREADS:
-            self._sent.popleft().result()
-        self._sent.append(self._pool.submit(self._send, name, raw))
-
-    def finish(self, description: bytes, manifest: bytes) -> None:
-        """Wait until everything has arrived, and then send the last two, one after the other."""
-        while self._sent:
-            self._sent.popleft().result()
-        self._objects.write(DESCRIPTION, description)
-        self._objects.write(MANIFEST, manifest)
-
-    def _send(self, name: str, raw: bytes) -> None:
-        is_there = name in self._held and (
-            self._objects.digest(name) == hashlib.sha256(raw).hexdigest()
+        if MANIFEST not in self._present:
+            if strangers := self._present - {*names, DESCRIPTION}:
+                raise ConfigError(
+                    f"{self._uri} holds {len(strangers)} objects that are no part of this export, "
+                    f"{min(strangers)} first; give an empty prefix"
+                )
+            return None
+        digest = hashlib.sha256(self._staging.read(MANIFEST)).hexdigest()
+        is_same = DESCRIPTION in self._present and (
+            json.loads(self._staging.read(DESCRIPTION)) == describe(digest)
         )
-        if not is_there:
-            self._objects.write(name, raw)
+        if is_same and self._present >= set(names):
+            return digest
+        raise ConfigError(
+            f"{self._uri} holds another export, or lacks objects of this one; give an empty prefix"
+        )
+
+    def write(self, name: str, raw: bytes) -> None:
+        """Take one file; a few are written at a time."""
+        while len(self._pending) >= 2 * THREADS:
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(self._write, name, raw))
+
+    def finish(self, description: bytes, manifest: bytes) -> None:
+        """Wait for all files, and write the last two one after the other."""
+        while self._pending:
+            self._pending.popleft().result()
+        self._staging.write(DESCRIPTION, description)
+        self._staging.write(MANIFEST, manifest)
+
+    def _write(self, name: str, raw: bytes) -> None:
+        is_present = name in self._present and (
+            self._staging.digest(name) == hashlib.sha256(raw).hexdigest()
+        )
+        if not is_present:
+            self._staging.write(name, raw)
+
+
+@contextmanager
+def opened(store: Store) -> Iterator[ExportTarget]:
+    """A place for an export, which is shown whole or not at all.
+
+    Raises ConfigError for a folder that is not empty.
+    """
+    pool = ThreadPoolExecutor(THREADS)
+    with store.staged() as staging:
+        try:
+            yield ExportTarget(store.uri, staging, pool)
+        finally:
+            pool.shutdown(cancel_futures=True)

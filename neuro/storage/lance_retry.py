@@ -4,10 +4,11 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from neuro.errors import StorageError
-from neuro.storage import location, objects
+from neuro.storage import bucket_store, location
 from neuro.storage.location import Place
 
 # What Lance says when it meets its own work of a try whose answer was lost.
@@ -22,9 +23,9 @@ def options(where: Place) -> dict[str, str]:
     """Storage options for Lance; it finds credentials by itself, where boto3 does.
 
     Its outermost layer of retries is off, because layers multiply and a hang would outlive the
-    deadline; `insist` repeats instead.
+    deadline; `repeat` does it instead.
     """
-    told = {
+    settings = {
         "aws_region": location.region(location.session()),
         "timeout": f"{where.attempt_s:.3f}s",
         "client_retry_timeout": str(max(1, int(where.attempt_s))),
@@ -33,11 +34,11 @@ def options(where: Place) -> dict[str, str]:
         "lance_aimd_max_retries": "0",
     }
     if where.endpoint:
-        told |= {"aws_endpoint": where.endpoint, "allow_http": "true"}
-    return told
+        settings |= {"aws_endpoint": where.endpoint, "allow_http": "true"}
+    return settings
 
 
-def insist(where: Place, what: str, call: Callable[[], T]) -> T:
+def repeat(where: Place, what: str, call: Callable[[], T]) -> T:
     """Repeat an idempotent piece of work until the store has carried all of it.
 
     Lance does not repeat a conditional PUT, a POST or a listing whose answer broke off, and its
@@ -53,12 +54,12 @@ def insist(where: Place, what: str, call: Callable[[], T]) -> T:
         except StorageError:  # final, from within
             raise
         except Exception as error:
-            found = _trouble(error)
-            if found is None:
+            failure = _store_failure(error)
+            if failure is None:
                 raise
-            reason, may_help = found
+            reason, may_help = failure
             if not may_help or time.monotonic() > ends:
-                raise location.refusal(f"{what} in {where.named}", reason) from error
+                raise location.permanent_error(f"{what} in {where.full_address}", reason) from error
         time.sleep(pause)
         pause = min(2 * pause, 2.0)
 
@@ -87,22 +88,17 @@ def _watched(where: Place, what: str, call: Callable[[], T]) -> T:
 
 
 def _check_alive(where: Place, what: str) -> None:
-    shorter = Place(
-        bucket=where.bucket,
-        prefix=where.prefix,
-        endpoint=where.endpoint,
-        deadline_s=where.deadline_s / 2,
-    )
+    shorter = replace(where, deadline_s=where.deadline_s / 2)
     try:
-        next(iter(objects.Objects(shorter).list()), None)
+        next(iter(bucket_store.BucketStore(shorter).entries()), None)
     except StorageError as error:
         raise StorageError(
-            f"{what} in {where.named}: the store fell silent for {where.deadline_s:g} s; "
+            f"{what} in {where.full_address}: the store fell silent for {where.deadline_s:g} s; "
             "run the same command again when it answers"
         ) from error
 
 
-def _trouble(error: BaseException | None) -> tuple[str, bool] | None:
+def _store_failure(error: BaseException | None) -> tuple[str, bool] | None:
     """What went wrong between Lance and the store, and whether another try may help.
 
     None where the error is of another kind.
@@ -110,8 +106,8 @@ def _trouble(error: BaseException | None) -> tuple[str, bool] | None:
     while error is not None:
         text = str(error)
         if "Generic S3 error" in text or "LanceError(IO)" in text:
-            final = location.why_final(error)
-            return final or location.first_line(error), final is None
+            permanent = location.permanent_reason(error)
+            return permanent or location.first_line(error), permanent is None
         if any(sign in text for sign in _OWN_TRACES):
             return location.first_line(error), True
         error = error.__cause__

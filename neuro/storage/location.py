@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from obstore import exceptions as refused
+from obstore import exceptions as s3_errors
 
 from neuro.errors import ConfigError, DeniedError, StorageError
 
 DEADLINE_S = 90.0
+THREADS = 16  # requests at once
 _NAME = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
 # An answer that another try would not change; 408 and 429 ask for one.
-_FINAL = re.compile(r"status(?: code)?: 4(?!08|29)\d\d")
+_PERMANENT = re.compile(r"status(?: code)?: 4(?!08|29)\d\d")
 _DENIED = "access denied; check the AWS credentials and the role's policy"
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class Place:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     @property
-    def named(self) -> str:
+    def full_address(self) -> str:
         """For messages: the address, and the server where it is not AWS."""
         return f"{self.uri} at {self.endpoint}" if self.endpoint else self.uri
 
@@ -54,14 +55,14 @@ class Place:
         return self.deadline_s / 3
 
 
-def place(uri: str, endpoint: str | None = None, deadline_s: float = DEADLINE_S) -> Place:
+def parse(uri: str, endpoint: str | None = None, deadline_s: float = DEADLINE_S) -> Place:
     """Read an ``s3://bucket/prefix``. Raises ConfigError where it is none."""
-    found = _NAME.fullmatch(uri)
-    if found is None:
+    parts = _NAME.fullmatch(uri)
+    if parts is None:
         raise ConfigError(f"{uri!r} is no s3://bucket/prefix")
-    prefix = (found["prefix"] or "").strip("/")
+    prefix = (parts["prefix"] or "").strip("/")
     return Place(
-        bucket=found["bucket"], prefix=prefix, endpoint=endpoint or None, deadline_s=deadline_s
+        bucket=parts["bucket"], prefix=prefix, endpoint=endpoint or None, deadline_s=deadline_s
     )
 
 
@@ -72,20 +73,21 @@ def session() -> Any:
     return boto3.Session()
 
 
-def region(where: Any) -> str:
-    """The session's region; servers that know none accept the default."""
-    return where.region_name or "us-east-1"
+def region(aws: Any) -> str:
+    """The region of a boto3 session; servers that know none accept the default."""
+    return aws.region_name or "us-east-1"
 
 
 def client(where: Place) -> Any:
     """A boto3 client for S3, with the place's limits of time."""
-    held = (known := session()).get_credentials()
-    keys = held.get_frozen_credentials() if held else None
-    return _client(where.endpoint, where.attempt_s, region(known), keys)
+    aws = session()
+    credentials = aws.get_credentials()
+    keys = credentials.get_frozen_credentials() if credentials else None
+    return _client(where.endpoint, where.attempt_s, region(aws), keys)
 
 
 @lru_cache(maxsize=8)  # making one costs a quarter of a second; other keys make another
-def _client(endpoint: str | None, attempt_s: float, named: str, keys: object) -> Any:
+def _client(endpoint: str | None, attempt_s: float, region_name: str, keys: object) -> Any:
     from botocore.config import Config  # as above
 
     limits = Config(
@@ -94,24 +96,26 @@ def _client(endpoint: str | None, attempt_s: float, named: str, keys: object) ->
         retries={"total_max_attempts": 1},
         s3={"addressing_style": "path" if endpoint else "auto"},
     )
-    return session().client("s3", endpoint_url=endpoint, region_name=named, config=limits)
+    return session().client("s3", endpoint_url=endpoint, region_name=region_name, config=limits)
 
 
-def why_final(error: BaseException) -> str | None:
+def permanent_reason(error: BaseException) -> str | None:
     """Why another try would not help; None where it may."""
     text = str(error)
     if isinstance(error, FileNotFoundError) or "status code: 404" in text:
         if "NoSuchBucket" in text:
             return "there is no such bucket; make it with `neuro bucket create`"
         return "there is no such object"
-    denied = (refused.PermissionDeniedError, refused.UnauthenticatedError)
+    denied = (s3_errors.PermissionDeniedError, s3_errors.UnauthenticatedError)
     if isinstance(error, denied) or re.search(r"status code: 40[13]", text):
         return _DENIED
-    final = (refused.InvalidPathError, refused.NotSupportedError)
-    return first_line(error) if isinstance(error, final) or _FINAL.search(text) else None
+    permanent = (s3_errors.InvalidPathError, s3_errors.NotSupportedError)
+    if isinstance(error, permanent) or _PERMANENT.search(text):
+        return first_line(error)
+    return None
 
 
-def insist(where: Place, what: str, call: Callable[[], T]) -> T:
+def retry(where: Place, what: str, call: Callable[[], T]) -> T:
     """Repeat one harmless call until it is answered; what: the call and the object, for messages.
 
     Raises StorageError if another try would not help or the deadline has passed.
@@ -120,12 +124,12 @@ def insist(where: Place, what: str, call: Callable[[], T]) -> T:
     while True:
         try:
             return call()
-        except (refused.AlreadyExistsError, refused.PreconditionError):
+        except (s3_errors.AlreadyExistsError, s3_errors.PreconditionError):
             raise
-        except (refused.BaseError, FileNotFoundError) as error:
-            reason = why_final(error)
+        except (s3_errors.BaseError, FileNotFoundError) as error:
+            reason = permanent_reason(error)
             if reason is not None:
-                raise refusal(what, reason) from error
+                raise permanent_error(what, reason) from error
             if time.monotonic() + pause + where.attempt_s > ends:
                 raise StorageError(
                     f"{what}: no answer within {where.deadline_s:g} s ({first_line(error)})"
@@ -134,8 +138,8 @@ def insist(where: Place, what: str, call: Callable[[], T]) -> T:
         pause = min(2 * pause, 2.0)
 
 
-def asked(call: Callable[[], T]) -> T:
-    """The answer to a call of boto3; its errors are raised as obstore's, for ``insist``."""
+def call_boto3(call: Callable[[], T]) -> T:
+    """The answer to a call of boto3; its errors are raised as obstore's, for ``retry``."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
@@ -144,13 +148,13 @@ def asked(call: Callable[[], T]) -> T:
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         code = error.response["Error"].get("Code")
-        raise refused.GenericError(f"status code: {status} {code}") from error
+        raise s3_errors.GenericError(f"status code: {status} {code}") from error
     except (BotoCoreError, ResponseParserError) as error:
-        raise refused.GenericError(str(error)) from error
+        raise s3_errors.GenericError(str(error)) from error
 
 
-def refusal(what: str, reason: str) -> StorageError:
-    """The error of a call that another try would not help. reason: of ``why_final``."""
+def permanent_error(what: str, reason: str) -> StorageError:
+    """The error of a call that another try would not help. reason: of ``permanent_reason``."""
     kind = DeniedError if reason == _DENIED else StorageError
     return kind(f"{what}: {reason}")
 

@@ -6,25 +6,24 @@ Through boto3, which lists them and takes every key as it is. Works as well wher
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from secrets import token_hex
 from typing import Any, TypeVar
 
-from obstore import exceptions as refused
+from obstore import exceptions as s3_errors
 
 from neuro.errors import DeniedError, StorageError
 from neuro.storage import location
-from neuro.storage.location import Place
-from neuro.storage.objects import THREADS
+from neuro.storage.location import THREADS, Place
+from neuro.storage.store import Store, Version
 
 PIECE = 8 << 20  # bytes of one ranged read
 _PAGE = 1000
 _PASSES = 5
-# What a listing says and is asked for the page after.
-_NEXT = {
-    "NextContinuationToken": "ContinuationToken",
+# What a page of a listing says -> the parameter that asks for the page after it.
+_NEXT_PAGE = {
     "NextKeyMarker": "KeyMarker",
     "NextVersionIdMarker": "VersionIdMarker",
     "NextUploadIdMarker": "UploadIdMarker",
@@ -33,174 +32,153 @@ _NEXT = {
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Version:
-    """One version of an object, or a mark that it was deleted. key: below the place. size: bytes.
+class ObjectVersions(Store):
+    """The part of a bucket's store that knows of versions."""
 
-    uri: its address; of an older version it says which.
-    """
+    place: Place
 
-    key: str
-    version_id: str
-    size: int
-    is_current: bool
-    is_mark: bool
-    uri: str
+    def __init__(self, where: Place) -> None:
+        self.place, self.uri = where, where.uri
+        self._client = location.client(where)
 
+    def require_removal_rights(self) -> None:
+        """Do once, on an object of its own, all that an erasure needs. Raises DeniedError."""
+        next(self.versions())
+        next(self._unfinished_uploads())
+        key = f"_probe/rights-{token_hex(6)}"
+        put = partial(self._client.put_object, **self._address(key), Body=b"x")
+        self._retry_as_admin("write", key, put)
+        self.remove_versions(chain.from_iterable(self.versions(key)))
 
-def require_rights(where: Place) -> None:
-    """Do once, on an object of its own, all that forgetting needs. Raises DeniedError."""
-    client = location.client(where)
-    next(listed(where))
-    next(_uploads(where))
-    name = f"_probe/rights-{token_hex(6)}"
-    put = partial(client.put_object, Bucket=where.bucket, Key=_full(where, name), Body=b"x")
-    _ask(where, "write", name, put)
-    remove(where, chain.from_iterable(listed(where, name)))
+    def versions(self, under: str = "") -> Iterator[list[Version]]:
+        """Every version and delete marker whose key begins so, by pages; one at least."""
+        call = partial(self._client.list_object_versions, MaxKeys=_PAGE)
+        for page in self._pages("list versions", call, under):
+            versions = [self._version(facts) for facts in page.get("Versions", ())]
+            markers = [self._version(facts) for facts in page.get("DeleteMarkers", ())]
+            yield versions + [replace(marker, is_delete_marker=True) for marker in markers]
 
+    def remove_versions(self, versions: Iterable[Version]) -> int:
+        """See Store; many at a time."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            return sum(1 for _ in pool.map(self._remove_version, versions))
 
-def listed(where: Place, under: str = "") -> Iterator[list[Version]]:
-    """Every version and mark whose key below the place begins so, by pages; one at least."""
-    call = partial(location.client(where).list_object_versions, MaxKeys=_PAGE)
-    kinds = (("Versions", False), ("DeleteMarkers", True))
-    for page in _pages(where, "list versions", call, under):
-        yield [_version(where, e, is_mark=mark) for name, mark in kinds for e in page.get(name, ())]
+    def remove_key(self, key: str) -> bool:
+        """See Store; delete markers go, too."""
+        return self._remove_matching(lambda version: version.key == key, key) > 0
 
+    def remove_old_versions(self) -> int:
+        """Remove all versions but the current ones, all delete markers, and all unfinished uploads.
 
-def folders(where: Place) -> list[str]:
-    """Names of what lies right below the place and holds something, sorted."""
-    call = partial(location.client(where).list_objects_v2, MaxKeys=_PAGE, Delimiter="/")
-    common = (e for page in _pages(where, "list", call) for e in page.get("CommonPrefixes", ()))
-    return sorted({each["Prefix"].rstrip("/").rpartition("/")[2] for each in common})
+        Returns how many versions and markers. Versions go before markers: without its marker, a
+        deleted object would be there again.
+        """
+        removed = self._remove_matching(lambda v: not v.is_current and not v.is_delete_marker)
+        removed += self._remove_matching(lambda v: v.is_delete_marker)
+        for upload in chain.from_iterable(self._unfinished_uploads()):
+            self._retry_as_admin("end the upload of", upload["Key"], partial(self._abort, upload))
+        return removed
 
+    def version_pieces(self, version: Version) -> Iterator[bytes]:
+        """See Store; each piece is whole."""
+        for start in range(0, version.size, PIECE):
+            end = min(start + PIECE, version.size)
+            read = partial(self._version_piece, version, start, end)
+            try:
+                yield self._retry_as_admin("read", version.key, read)
+            except StorageError:
+                for other in chain.from_iterable(self.versions(version.key)):
+                    if (other.key, other.version_id) == (version.key, version.version_id):
+                        raise
+                return
 
-def remove(where: Place, versions: Iterable[Version]) -> int:
-    """Remove versions for good, many at a time; returns how many."""
-    client = location.client(where)
-
-    def one(version: Version) -> None:
-        _ask(where, "delete", version.key, partial(client.delete_object, **_named(where, version)))
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        return sum(1 for _ in pool.map(one, versions))
-
-
-def remove_key(where: Place, key: str) -> int:
-    """Remove an object with all its versions and marks; returns how many those were."""
-    return _clear(where, key, lambda version: version.key == key)
-
-
-def forget(where: Place) -> int:
-    """Remove every version but the current ones, every mark, and every upload that was not ended.
-
-    Returns how many versions and marks. Versions go before marks: without its mark, a deleted
-    object would be there again.
-    """
-    removed = _clear(where, "", lambda version: not version.is_current and not version.is_mark)
-    removed += _clear(where, "", lambda version: version.is_mark)
-    client = location.client(where)
-    for named in chain.from_iterable(_uploads(where)):
-        _ask(where, "end the upload of", named["Key"], partial(_abort, client, named))
-    return removed
-
-
-def pieces(where: Place, version: Version) -> Iterator[bytes]:
-    """A version's bytes in ranged reads, each whole; none if it has gone meanwhile."""
-    for start in range(0, version.size, PIECE):
-        end = min(start + PIECE, version.size)
-        try:
-            yield _ask(where, "read", version.key, partial(_piece, where, version, start, end))
-        except StorageError:
-            left = chain.from_iterable(listed(where, version.key))
-            if (version.key, version.version_id) in ((v.key, v.version_id) for v in left):
-                raise
-            return
-
-
-def _clear(where: Place, under: str, is_meant: Callable[[Version], bool]) -> int:
-    """Remove versions, and list again until a whole listing holds none."""
-    removed = 0
-    for _ in range(_PASSES):
-        found = 0
-        for page in listed(where, under):
-            found += remove(where, filter(is_meant, page))
-        if not found:
-            return removed
-        removed += found
-    raise StorageError(f"{where.named} keeps filling while it is emptied; let nothing write to it")
-
-
-def _piece(where: Place, version: Version, start: int, end: int) -> bytes:
-    ends = time.monotonic() + where.attempt_s
-    asked = {**_named(where, version), "Range": f"bytes={start}-{end - 1}"}
-    found = location.client(where).get_object(**asked)
-    raw = bytearray()
-    for part in found["Body"].iter_chunks(1 << 18):
-        raw += part
-        if time.monotonic() > ends:  # the client's own limit is one for each gap
-            raise refused.GenericError(f"{len(raw)} bytes within {where.attempt_s:g} s")
-    if len(raw) != end - start:
-        raise refused.GenericError(f"{len(raw)} of {end - start} bytes arrived")
-    return bytes(raw)
-
-
-def _abort(client: Any, named: dict[str, str]) -> None:
-    try:
-        client.abort_multipart_upload(**named)
-    except client.exceptions.NoSuchUpload:
-        return
-
-
-def _uploads(where: Place) -> Iterator[list[dict[str, str]]]:
-    """What names the uploads that were begun and not ended, by pages; one at least."""
-    call = partial(location.client(where).list_multipart_uploads, MaxUploads=_PAGE)
-    for page in _pages(where, "list uploads", call):
-        found = page.get("Uploads", ())
-        yield [
-            {"Bucket": where.bucket, "Key": each["Key"], "UploadId": each["UploadId"]}
-            for each in found
-        ]
-
-
-def _pages(
-    where: Place, what: str, call: Callable[..., dict[str, Any]], under: str = ""
-) -> Iterator[dict[str, Any]]:
-    after: dict[str, str] = {}
-    while True:
-        asked = partial(call, Bucket=where.bucket, Prefix=_full(where, under), **after)
-        page = _ask(where, what, under, asked)
-        yield page
-        if not page.get("IsTruncated"):
-            return
-        after = {wanted: page[said] for said, wanted in _NEXT.items() if page.get(said)}
-
-
-def _ask(where: Place, what: str, key: str, call: Callable[[], T]) -> T:
-    try:
-        return location.insist(
-            where, f"{what} {key or 'all'} of {where.named}", lambda: location.asked(call)
+    def _remove_matching(self, is_wanted: Callable[[Version], bool], under: str = "") -> int:
+        """Remove versions, and list again until a whole listing holds none."""
+        removed = 0
+        for _ in range(_PASSES):
+            removed_now = 0
+            for page in self.versions(under):
+                removed_now += self.remove_versions(filter(is_wanted, page))
+            if not removed_now:
+                return removed
+            removed += removed_now
+        raise StorageError(
+            f"{self.place.full_address} keeps filling while it is emptied; let nothing write to it"
         )
-    except DeniedError as error:
-        raise DeniedError(f"{error}. Erasing wants the role `admin` there") from error
 
+    def _remove_version(self, version: Version) -> None:
+        address = self._address(version.key, version.version_id)
+        remove = partial(self._client.delete_object, **address)
+        self._retry_as_admin("delete", version.key, remove)
 
-def _named(where: Place, version: Version) -> dict[str, str]:
-    key, name = _full(where, version.key), version.version_id
-    return {"Bucket": where.bucket, "Key": key, "VersionId": name}
+    def _version_piece(self, version: Version, start: int, end: int) -> bytes:
+        ends = time.monotonic() + self.place.attempt_s
+        address = self._address(version.key, version.version_id)
+        answer = self._client.get_object(**address, Range=f"bytes={start}-{end - 1}")
+        raw = bytearray()
+        for part in answer["Body"].iter_chunks(1 << 18):
+            raw += part
+            if time.monotonic() > ends:  # the client's own limit is one for each gap
+                late = f"{len(raw)} bytes within {self.place.attempt_s:g} s"
+                raise s3_errors.GenericError(late)
+        if len(raw) != end - start:
+            raise s3_errors.GenericError(f"{len(raw)} of {end - start} bytes arrived")
+        return bytes(raw)
 
+    def _unfinished_uploads(self) -> Iterator[list[dict[str, str]]]:
+        """What names the uploads that were begun and not ended, by pages; one at least."""
+        call = partial(self._client.list_multipart_uploads, MaxUploads=_PAGE)
+        for page in self._pages("list uploads", call):
+            yield [
+                {"Bucket": self.place.bucket, "Key": facts["Key"], "UploadId": facts["UploadId"]}
+                for facts in page.get("Uploads", ())
+            ]
 
-def _full(where: Place, key: str) -> str:
-    return f"{where.prefix}/{key}" if where.prefix else key
+    def _abort(self, upload: dict[str, str]) -> None:
+        try:
+            self._client.abort_multipart_upload(**upload)
+        except self._client.exceptions.NoSuchUpload:
+            return
 
+    def _pages(
+        self, what: str, call: Callable[..., dict[str, Any]], under: str = ""
+    ) -> Iterator[dict[str, Any]]:
+        start: dict[str, str] = {}
+        while True:
+            ask = partial(call, Bucket=self.place.bucket, Prefix=self._whole_key(under), **start)
+            page = self._retry_as_admin(what, under, ask)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            start = {name: page[said] for said, name in _NEXT_PAGE.items() if page.get(said)}
 
-def _version(where: Place, found: dict[str, Any], *, is_mark: bool) -> Version:
-    version_id, is_current = found.get("VersionId") or "null", bool(found.get("IsLatest", True))
-    suffix = "" if is_current else f"?versionId={version_id}"
-    return Version(
-        key=found["Key"][len(_full(where, "")) :],
-        version_id=version_id,
-        size=found.get("Size", 0),
-        is_current=is_current,
-        is_mark=is_mark,
-        uri=f"s3://{where.bucket}/{found['Key']}{suffix}",
-    )
+    def _retry_as_admin(self, what: str, key: str, call: Callable[[], T]) -> T:
+        try:
+            return self._retry(what, key, lambda: location.call_boto3(call))
+        except DeniedError as error:
+            raise DeniedError(f"{error}. Erasing wants the role `admin` there") from error
+
+    def _retry(self, what: str, key: str, call: Callable[[], T]) -> T:
+        return location.retry(self.place, f"{what} {self._name(key)}", call)
+
+    def _name(self, key: str) -> str:
+        return f"{key or 'all'} of {self.place.full_address}"
+
+    def _address(self, key: str, version_id: str = "") -> dict[str, str]:
+        version = {"VersionId": version_id} if version_id else {}
+        return {"Bucket": self.place.bucket, "Key": self._whole_key(key), **version}
+
+    def _whole_key(self, key: str) -> str:
+        return f"{self.place.prefix}/{key}" if self.place.prefix else key
+
+    def _version(self, facts: dict[str, Any]) -> Version:
+        version_id = facts.get("VersionId") or "null"
+        is_current = bool(facts.get("IsLatest", True))
+        suffix = "" if is_current else f"?versionId={version_id}"
+        return Version(
+            key=facts["Key"][len(self._whole_key("")) :],
+            version_id=version_id,
+            size=facts.get("Size", 0),
+            is_current=is_current,
+            uri=f"s3://{self.place.bucket}/{facts['Key']}{suffix}",
+        )

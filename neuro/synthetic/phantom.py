@@ -25,6 +25,7 @@ _GLYPHS = {  # 3 x 5 pixels each, row by row
     "C": "###|#..|#..|#..|###",
 }
 _MARK = "SYNTHETIC"
+_GRAIN = 0.008, 0.025  # least and largest deviation of the noise
 _SKULL = 0.87  # where the brain ends, in radii of the head
 
 Field = NDArray[np.floating]  # float32, but NumPy's stubs lose that
@@ -70,6 +71,13 @@ def draw(kind: int, rng: np.random.Generator, size_px: int = 96) -> NDArray[np.u
     return _mark(_expose(picture, rng))
 
 
+def exposed_again(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The same phantom, as ``draw`` gives it, in a second picture: other exposure, other grain."""
+    grain = _GRAIN[0] * rng.standard_normal(pixels.shape, dtype=np.float32)
+    lit = rng.uniform(0.85, 1.15) * pixels.astype(np.float32) / 255 + grain
+    return _mark(np.rint(255 * np.clip(lit, 0, 1)).astype(np.uint8))
+
+
 def _head(rng: np.random.Generator, size_px: int) -> _Head:
     """An egg of random size, place, tilt and outline."""
     axis = (np.arange(size_px, dtype=np.float32) + 0.5) * (2 / size_px) - 1
@@ -96,7 +104,7 @@ def _contrast(rng: np.random.Generator) -> _Contrast:
         white=grey + step if is_t1 else grey - step,
         fluid=rng.uniform(0.05, 0.2) if is_t1 else rng.uniform(0.75, 0.95),
         skin=rng.uniform(0.3, 1.0),
-        lesion=rng.uniform(0.4, 0.6),
+        lesion=rng.uniform(0.55, 0.75),
     )
 
 
@@ -176,7 +184,7 @@ def _expose(picture: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
     field = np.exp(0.22 * _cloud(rng, size, 3) + 0.08 * _cloud(rng, size, 5))
     lit = np.clip(picture, 0, None) * field
     lit = lit * (rng.uniform(0.13, 0.27) / lit.mean())
-    grain = rng.uniform(0.008, 0.025) * rng.standard_normal(lit.shape, dtype=np.float32)
+    grain = rng.uniform(*_GRAIN) * rng.standard_normal(lit.shape, dtype=np.float32)
     return np.asarray(np.rint(255 * np.clip(lit + grain, 0, 1)), dtype=np.uint8)
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from neuro.problems.problem import Augmentation
-from neuro.training.device import sent
+from neuro.training.device import to_device
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -35,22 +35,24 @@ def view(
     """
     height, width = (size_px, size_px) if size_px else batch.shape[2:]
     grid = _grid(_affine(batch, spec, generator), height, width)
-    seen = F.grid_sample(batch, grid, padding_mode="border", align_corners=False)
+    views = F.grid_sample(batch, grid, padding_mode="border", align_corners=False)
     if (spec.saturation or spec.hue_deg) and batch.shape[1] == len(_GREY):
-        seen = torch.einsum("nij,njhw->nihw", _colours(batch, spec, generator), seen)
+        views = torch.einsum("nij,njhw->nihw", _colours(batch, spec, generator), views)
     if spec.gamma:
-        seen = _curved(seen, (1 + spec.gamma) ** _signed(batch, generator))
-    seen = _gained(seen, spec, generator)
+        views = _with_gamma(views, (1 + spec.gamma) ** _signed(batch, generator))
+    views = _with_contrast(views, spec, generator)
     if spec.blur_px:
-        seen = _blurred(seen, spec.blur_px * torch.rand(len(batch), generator=generator))
+        views = _blurred(views, spec.blur_px * torch.rand(len(batch), generator=generator))
     if spec.noise:
         # A seed drawn on the CPU: a device's own generator would need a state of its own.
         seed = int(torch.randint(2**62, (1,), generator=generator))
         on_device = torch.Generator(batch.device).manual_seed(seed)
-        deviation = sent(spec.noise * torch.rand(len(batch), generator=generator), batch.device)
-        noise = torch.randn(seen.shape, generator=on_device, device=batch.device)
-        seen = seen + deviation.reshape(-1, 1, 1, 1) * noise
-    return seen
+        deviation = to_device(
+            spec.noise * torch.rand(len(batch), generator=generator), batch.device
+        )
+        noise = torch.randn(views.shape, generator=on_device, device=batch.device)
+        views = views + deviation.reshape(-1, 1, 1, 1) * noise
+    return views
 
 
 def _affine(batch: torch.Tensor, spec: Augmentation, generator: torch.Generator) -> torch.Tensor:
@@ -65,15 +67,16 @@ def _affine(batch: torch.Tensor, spec: Augmentation, generator: torch.Generator)
         size = size * kept
         shifts = [shift + (1 - kept) * _signed(batch, generator) for shift in shifts]
     cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
-    rows = (
-        torch.stack([across * cos, -across * sin, shifts[0]], dim=1),
-        torch.stack([down * sin, down * cos, shifts[1]], dim=1),
-    )
-    return torch.stack(rows, dim=1)
+    x = torch.stack([across * cos, -across * sin, shifts[0]], dim=1)
+    y = torch.stack([down * sin, down * cos, shifts[1]], dim=1)
+    return torch.stack([x, y], dim=1)
 
 
 def _grid(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(n, h, w, 2): where each pixel comes from; F.affine_grid without products of matrices."""
+    """(n, h, w, 2): where each pixel comes from.
+
+    As F.affine_grid, which multiplies matrices and takes nine times as long on a CPU.
+    """
     across, down = _centres(width, maps), _centres(height, maps)
     grid = maps.new_empty(len(maps), height, width, 2)
     for axis in range(2):
@@ -89,11 +92,12 @@ def _centres(pixels: int, like: torch.Tensor) -> torch.Tensor:
     return (2 * torch.arange(pixels, dtype=like.dtype, device=like.device) + 1) / pixels - 1
 
 
-def _gained(images: torch.Tensor, spec: Augmentation, generator: torch.Generator) -> torch.Tensor:
+def _with_contrast(
+    images: torch.Tensor, spec: Augmentation, generator: torch.Generator
+) -> torch.Tensor:
     """Another contrast about the mean, and another mean."""
-    contrast, brightness = (
-        (1 + spec.gain * _signed(images, generator)).reshape(-1, 1, 1, 1) for _ in range(2)
-    )
+    contrast = (1 + spec.gain * _signed(images, generator)).reshape(-1, 1, 1, 1)
+    brightness = (1 + spec.gain * _signed(images, generator)).reshape(-1, 1, 1, 1)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return (images - mean) * contrast + mean * brightness
 
@@ -109,32 +113,33 @@ def _colours(batch: torch.Tensor, spec: Augmentation, generator: torch.Generator
     return hue @ (saturation * eye + (1 - saturation) * grey)
 
 
-def _curved(images: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
+def _with_gamma(images: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
     """Each image's range bent by a power, its ends kept."""
-    low, high = (end(images, dim=(1, 2, 3), keepdim=True) for end in (torch.amin, torch.amax))
-    reach = (high - low).clamp_min(1e-6)
-    return ((images - low) / reach).pow(exponent.reshape(-1, 1, 1, 1)) * reach + low
+    low = images.amin(dim=(1, 2, 3), keepdim=True)
+    range_ = (images.amax(dim=(1, 2, 3), keepdim=True) - low).clamp_min(1e-6)
+    return ((images - low) / range_).pow(exponent.reshape(-1, 1, 1, 1)) * range_ + low
 
 
 def _blurred(images: torch.Tensor, deviation_px: torch.Tensor) -> torch.Tensor:
     """Each image under a Gaussian of its own, (n,) px; of five pixels, so of at most about 1 px."""
     n, channels, height, width = images.shape
-    far = torch.arange(-2.0, 3.0)
-    weights = torch.exp(-0.5 * (far / deviation_px.clamp_min(1e-3)[:, None]) ** 2)
+    distance_px = torch.arange(-2.0, 3.0)
+    weights = torch.exp(-0.5 * (distance_px / deviation_px.clamp_min(1e-3)[:, None]) ** 2)
     line = (weights / weights.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
-    kernel = sent(line, images.device)[:, None]
-    seen = images.reshape(1, n * channels, height, width)
-    seen = F.pad(seen, (2, 2, 2, 2), mode="replicate")
-    seen = F.conv2d(seen, kernel[..., None, :], groups=n * channels)
-    seen = F.conv2d(seen, kernel[..., None], groups=n * channels)
-    return seen.reshape(images.shape)
+    kernel = to_device(line, images.device)[:, None]
+    # Each channel of each image is a group with a kernel of its own.
+    blurred = images.reshape(1, n * channels, height, width)
+    blurred = F.pad(blurred, (2, 2, 2, 2), mode="replicate")
+    blurred = F.conv2d(blurred, kernel[..., None, :], groups=n * channels)
+    blurred = F.conv2d(blurred, kernel[..., None], groups=n * channels)
+    return blurred.reshape(images.shape)
 
 
 def _signed(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """(n,) float32, uniform in -1..1."""
-    return sent(2 * torch.rand(len(batch), generator=generator) - 1, batch.device)
+    return to_device(2 * torch.rand(len(batch), generator=generator) - 1, batch.device)
 
 
 def _sign(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """(n,) float32, -1 or 1."""
-    return sent(2 * torch.randint(2, (len(batch),), generator=generator) - 1.0, batch.device)
+    return to_device(2 * torch.randint(2, (len(batch),), generator=generator) - 1.0, batch.device)

@@ -1,6 +1,6 @@
-"""Which rows go into which step, and how images of a step are mixed."""
+"""Which rows go into which step, and how the images of a step are mixed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from neuro.training.config import TrainConfig
-from neuro.training.device import sent
 
 Rows = NDArray[np.int64]
-_T = TypeVar("_T")
+T = TypeVar("T")
+Batch = tuple[torch.Tensor, torch.Tensor]  # images, and their shares of the classes
 
 
 def split(
@@ -31,66 +31,36 @@ def split(
 
 
 def _balanced(rows: Rows, targets: NDArray[np.int64], generator: torch.Generator) -> Rows:
-    members: list[Rows] = [rows[targets == target] for target in np.unique(targets)]
-    chosen = torch.randint(len(members), (len(rows),), generator=generator).numpy()
-    within = torch.rand(len(rows), generator=generator, dtype=torch.float64).numpy()
-    sizes = np.array([len(some) for some in members])
-    starts = np.cumsum(sizes) - sizes
-    drawn: Rows = np.concatenate(members)[starts[chosen] + (within * sizes[chosen]).astype(int)]
-    return drawn
+    _, which, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    weights = torch.from_numpy(1 / counts[which])
+    drawn = torch.multinomial(weights, len(rows), replacement=True, generator=generator)
+    balanced: Rows = rows[drawn.numpy()]
+    return balanced
 
 
-def mix(
-    images: torch.Tensor, shares: torch.Tensor, config: TrainConfig, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def mixing(config: TrainConfig) -> Callable[[torch.Tensor, torch.Tensor], Batch] | None:
     """MixUp or CutMix of a batch with itself (arXiv:1710.09412, 1905.04899); a coin where both.
 
-    images: (n, c, h, w); shares: (n, k) of the classes, mixed alike.
+    None where neither is asked for. Takes images (n, c, h, w) and shares (n, k); draws from torch's
+    own generator, which the caller seeds.
     """
-    kinds = [kind for kind in ("mixup", "cutmix") if getattr(config, kind) > 0]
-    if not kinds:
-        return images, shares
-    kind = kinds[int(torch.randint(len(kinds), (1,), generator=generator))]
-    part = _beta(getattr(config, kind), generator)
-    order = sent(torch.randperm(len(images), generator=generator), images.device)
-    if kind == "mixup":
-        return _between(images, images[order], part), _between(shares, shares[order], part)
-    top, left, height, width = _box(images.shape[2], images.shape[3], part, generator)
-    cut = images.clone()
-    there = (..., slice(top, top + height), slice(left, left + width))
-    cut[there] = images[order][there]
-    return cut, _between(
-        shares, shares[order], 1 - height * width / (images.shape[2] * images.shape[3])
-    )
+    if not config.mixup and not config.cutmix:
+        return None
+    from torchvision.transforms import v2  # a second to import, and few recipes mix
+
+    kinds = []
+    if config.mixup:
+        kinds.append(v2.MixUp(alpha=config.mixup))
+    if config.cutmix:
+        kinds.append(v2.CutMix(alpha=config.cutmix))
+    mix: Callable[[torch.Tensor, torch.Tensor], Batch] = v2.RandomChoice(kinds)
+    return mix
 
 
-def _between(first: torch.Tensor, second: torch.Tensor, part: float) -> torch.Tensor:
-    return part * first + (1 - part) * second
-
-
-def _beta(alpha: float, generator: torch.Generator) -> float:
-    """One draw of Beta(alpha, alpha); torch's own takes no generator."""
-    seed = int(torch.randint(2**62, (1,), generator=generator))
-    return float(np.random.default_rng(seed).beta(alpha, alpha))
-
-
-def _box(
-    height: int, width: int, part: float, generator: torch.Generator
-) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a box of the share 1 - part, somewhere inside."""
-    sides = [round(full * (1 - part) ** 0.5) for full in (height, width)]
-    places = torch.rand(2, generator=generator)
-    top, left = (
-        int(float(place) * (full - side + 1))
-        for place, full, side in zip(places, (height, width), sides, strict=True)
-    )
-    return top, left, sides[0], sides[1]
-
-
-def one_late(made: Iterator[_T]) -> Iterator[_T]:
-    """Each item when the one after it is made: a GPU has work while an answer of it is read."""
-    before = next(made, None)
-    for item in made:
+def delayed_by_one(items: Iterator[T]) -> Iterator[T]:
+    """Each item once the one after it is made: a GPU has work while an answer of it is read."""
+    before = next(items, None)
+    for item in items:
         if before is not None:
             yield before
         before = item

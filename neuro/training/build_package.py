@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from neuro.dataset.frames import Frames
-from neuro.errors import TrainingError
 from neuro.evaluation import evaluate
 from neuro.evaluation.evaluate import Evaluation
 from neuro.images import preprocess
@@ -26,72 +25,61 @@ _BATCH = 64  # small: no gradient, but several poses in float32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
-    """What a package says of its origin. pin: release, tables and content hash.
+class Origin:
+    """What a package's card says of where it comes from, beside problem and recipe."""
 
-    leak: what must be said beside its figures, "" for nothing. trials: recipes compared on val.
-    weights_sha256: of the file that it started from, "" for a random start.
-    """
-
-    problem: Problem
     pin: Mapping[str, Any]
-    training: TrainConfig
     code_revision: str
-    is_synthetic: bool
+    synthetic: bool
     leak: str = ""
     trials: int = 0
     weights_sha256: str = ""
 
 
-def seal(
-    network: Network, frames: Frames, facts: Facts, packages: Path
+def build(
+    network: Network,
+    frames: Frames,
+    problem: Problem,
+    config: TrainConfig,
+    origin: Origin,
+    packages: Path,
 ) -> tuple[Package, Evaluation]:
     """Write the package of a network below ``packages``, in a folder named by its digest.
 
     Temperature, conformal quantile and scope come from the calibration split, metrics from
-    validation; neither the training nor the test split is scored. Raises TrainingError if one of
-    the two has no labelled sample.
+    validation; neither the training nor the test split is scored. Returns the validation too.
     """
-    problem, spec = facts.problem, facts.problem.preprocess
-    for split in ("val", "calibration"):
-        if not len(frames.labelled(split)):
-            raise TrainingError(
-                f"split {split} has no labelled sample; ingest more groups before training"
-            )
-    rows = frames.labelled("calibration")
-    logits, embeddings = _outputs(network, frames, rows, spec)
+    spec = problem.preprocess
+    rows = {split: frames.labelled(split) for split in ("train", "calibration", "val")}
+    logits, embeddings = _outputs(network, frames, rows["calibration"], spec)
+    _, train_embeddings = _outputs(network, frames, rows["train"], spec)
     fitted = calibration.fit(
         logits,
         embeddings,
-        frames.targets[rows],
-        train_embeddings=_outputs(network, frames, frames.labelled("train"), spec)[1],
+        frames.targets[rows["calibration"]],
+        train_embeddings=train_embeddings,
     )
-    rows = frames.labelled("val")
+    calibrated = calibration.apply(fitted, *_outputs(network, frames, rows["val"], spec))
     validation = evaluate.assess(
-        calibration.apply(fitted, *_outputs(network, frames, rows, spec)).probabilities,
+        calibrated.probabilities,
         frames,
-        rows,
+        rows["val"],
         evaluate.Subject(split="val", model_version="", classes=problem.classes),
     )
     card = Card(
         problem=problem.name,
         dataset=problem.dataset,
-        architecture=facts.training.model,
+        architecture=config.model,
         classes=problem.classes,
         preprocess=spec,
         calibration=fitted,
-        pin=facts.pin,
-        code_revision=facts.code_revision,
-        training=asdict(facts.training),
+        training=asdict(config),
         metrics=validation.metrics,
-        synthetic=facts.is_synthetic,
         intended_use=problem.intended_use,
         averages_mirror=network.averages_mirror,
         averages_flip=network.averages_flip,
         splitting=str(frames.splitting),
-        leak=facts.leak,
-        trials=facts.trials,
-        weights_sha256=facts.weights_sha256,
+        **asdict(origin),
     )
     return _save(network, card, packages), validation
 
@@ -99,10 +87,10 @@ def seal(
 def _save(network: Network, card: Card, packages: Path) -> Package:
     packages.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=packages, prefix=".new-") as scratch:
-        made = package.save(Path(scratch) / "package", network, card)
-        folder = packages / package.digest(made)[:16]
+        written = package.save(Path(scratch) / "package", network, card)
+        folder = packages / package.digest(written)[:16]
         if not folder.exists():
-            made.rename(folder)
+            written.rename(folder)
     return package.open_verified(folder)
 
 
@@ -111,10 +99,11 @@ def _outputs(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits (m, k) and embeddings (m, d) of the given rows, float32."""
     device = next(network.parameters()).device
-    parts = []
+    logits, embeddings = [], []
     with torch.inference_mode():
         for start in range(0, len(rows), _BATCH):
             pixels = preprocess.to_tensor(frames.pixels[rows[start : start + _BATCH]], spec)
-            logits, embedding = network(torch.from_numpy(pixels).to(device))
-            parts.append((logits.float().cpu().numpy(), embedding.float().cpu().numpy()))
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+            outputs = network(torch.from_numpy(pixels).to(device))
+            logits.append(outputs[0].float().cpu().numpy())
+            embeddings.append(outputs[1].float().cpu().numpy())
+    return np.concatenate(logits), np.concatenate(embeddings)

@@ -3,21 +3,39 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
-VERSION = "checkpoint-2"  # raise it when a state means something else
+from neuro.dataset.frames import Frames
+from neuro.problems.problem import Problem
+from neuro.training.config import TrainConfig
+
+VERSION = "checkpoint-3"  # raise it when a state means something else
 
 
 def key_of(**facts: object) -> str:
     """SHA-256 of everything that decides the weights: two runs with one key may be continued."""
-    told = json.dumps({"version": VERSION, "torch": torch.__version__, **facts}, sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+    text = json.dumps({"version": VERSION, "torch": torch.__version__, **facts}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of ``path`` when it is whole and on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with scratch.open("wb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+    scratch.replace(path)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,41 +47,64 @@ class Checkpoint:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace what was kept; a kill at any moment leaves the older state or this one."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-        with scratch.open("wb") as stream:
+        with replacing(self.path) as stream:
             torch.save({"key": self.key, "state": dict(state)}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        scratch.replace(self.path)
 
     def load(self) -> dict[str, Any] | None:
         """What was kept; None where there is nothing, or nothing of this run that is whole."""
         try:
-            held = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, UnpicklingError):
             return None
-        if not isinstance(held, dict) or held.get("key") != self.key:
+        if not isinstance(content, dict) or content.get("key") != self.key:
             return None
-        state: dict[str, Any] = held["state"]
+        state: dict[str, Any] = content["state"]
         return state
 
     def note(self, text: str) -> None:
         """Keep a word beside the state, such as the name under which a tracker knows the run."""
-        self._noted.parent.mkdir(parents=True, exist_ok=True)
-        self._noted.write_text(text, encoding="utf-8")
+        self._note.parent.mkdir(parents=True, exist_ok=True)
+        self._note.write_text(text, encoding="utf-8")
 
     def noted(self) -> str:
         """What was noted, "" for nothing."""
-        return self._noted.read_text(encoding="utf-8") if self._noted.is_file() else ""
+        return self._note.read_text(encoding="utf-8") if self._note.is_file() else ""
 
     @property
-    def _noted(self) -> Path:
+    def _note(self) -> Path:
         return self.path.with_name(f"{self.path.name}.note")
 
     def remove(self) -> None:
         """Forget the run: it has ended."""
-        for path in (self.path, self._noted, *self.path.parent.glob(f"{self.path.name}.*.part")):
+        for path in (self.path, self._note, *self.path.parent.glob(f"{self.path.name}.*.part")):
             path.unlink(missing_ok=True)
         if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
             self.path.parent.rmdir()
+
+
+def of_training(
+    folder: Path,
+    frames: Frames,
+    problem: Problem,
+    config: TrainConfig,
+    *,
+    weights: Path | None,
+    machine: str,
+    program: Mapping[str, str],
+) -> Checkpoint:
+    """The checkpoint, below a folder, of this very training and no other.
+
+    weights: the file it starts from. machine: device and precision. program: revision of the code
+    and of what it was installed with.
+    """
+    key = key_of(
+        content=frames.content_hash,
+        splitting=str(frames.splitting),
+        problem=asdict(problem),
+        config=asdict(config),
+        weights=hashlib.sha256(weights.read_bytes()).hexdigest() if weights else "",
+        machine=f"{platform.machine()} {machine}",
+        program=dict(program),
+    )
+    path = folder / f"{frames.content_hash[:16]}-{key[:16]}" / "training.pt"
+    return Checkpoint(path=path, key=key)

@@ -87,6 +87,12 @@ class TrainConfig:
         return replace(self, **changes)
 
 
+def of_card(training: Mapping[str, Any]) -> TrainConfig:
+    """The recipe that a model card tells, without fields that this version does not know."""
+    known = {field.name for field in fields(TrainConfig)}
+    return TrainConfig(**{name: value for name, value in training.items() if name in known})
+
+
 def side(config: TrainConfig, epoch: int, size_px: int) -> int:
     """Side of the views of an epoch, from 1, in px: growing, in steps of 16, to the frame's own."""
     share = _between(config.grow_from, 1.0, config, epoch)
@@ -104,8 +110,12 @@ def _between(first: float, last: float, config: TrainConfig, epoch: int) -> floa
 
 PRESETS = ("fast", "default", "best")
 
-# How many views of images a preset shows: on a CPU, on a GPU; and from how few to how many epochs.
-_VIEWS = {"fast": (60_000, 600_000), "default": (250_000, 2_500_000), "best": (750_000, 7_500_000)}
+# How many views of images a preset shows, and in how few to how many epochs.
+_VIEWS = {
+    "fast": {"cpu": 60_000, "cuda": 600_000},
+    "default": {"cpu": 250_000, "cuda": 2_500_000},
+    "best": {"cpu": 750_000, "cuda": 7_500_000},
+}
 _EPOCHS = {"fast": (3, 100), "default": (10, 300), "best": (30, 600)}
 _MILD, _FEW = 0.25, 100_000  # strength of the last views where there are fewer than so many
 _BATCH = {"cpu": 64, "cuda": 128}
@@ -137,17 +147,18 @@ def choose(
     if preset not in PRESETS:
         raise UnknownNameError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
     model = TrainConfig().changed(changes).model
-    asks = next(asks for names, asks in _FAMILIES if model.startswith(names))
+    family = next(values for names, values in _FAMILIES if model.startswith(names))
+    usual = TrainConfig().changed(family)
     least, most = _EPOCHS[preset]
-    views = _VIEWS[preset][kind == "cuda"]
+    views = _VIEWS[preset][kind]
     batch = changes.get("batch_size", max(2, min(_BATCH[kind], images // _STEPS_AN_EPOCH)))
-    rate = asks.get("learning_rate", TrainConfig().learning_rate) * (_FINE_TUNING if tunes else 1)
-    strongest = _MILD if views < _FEW else TrainConfig().augment_to
-    made = {
-        "augment_from": min(asks.get("augment_from", TrainConfig().augment_from), strongest),
+    rate = usual.learning_rate * (_FINE_TUNING if tunes else 1)
+    strongest = _MILD if views < _FEW else usual.augment_to
+    chosen = {
+        "augment_from": min(usual.augment_from, strongest),
         "augment_to": strongest,
         "epochs": min(most, max(least, round(views / max(1, images)))),
         "batch_size": batch,
-        "learning_rate": rate * (batch / TrainConfig().batch_size) ** 0.5,
+        "learning_rate": rate * (batch / usual.batch_size) ** 0.5,
     }
-    return TrainConfig().changed({**asks, **made, **changes})
+    return usual.changed({**chosen, **changes})

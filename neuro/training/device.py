@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch.autograd import profiler
 
 from neuro import limits
 from neuro.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "bf16", "f32")
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what runs
 _BF16_CPU = ("avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """What a user asks for. devices: so many processes share each batch (DDP).
+    """Device and precision of a training. devices: so many processes share each batch (DDP).
 
     precision: "auto" is bf16 where the device multiplies it natively; elsewhere bf16 is ten times
     slower. Raises ConfigError for what is not there.
@@ -39,9 +39,9 @@ class Machine:
                 "container: --gpus all), give --device cpu, or start a worker where there is one "
                 "(docs/gpu.md)"
             )
-        there = torch.cuda.device_count() if self.kind == "cuda" else os.cpu_count() or 1
-        if not 1 <= self.devices <= there:
-            raise ConfigError(f"--devices must be 1 to {there} on this machine, got {self.devices}")
+        most = torch.cuda.device_count() if self.kind == "cuda" else os.cpu_count() or 1
+        if not 1 <= self.devices <= most:
+            raise ConfigError(f"--devices must be 1 to {most} on this machine, got {self.devices}")
 
     @property
     def kind(self) -> str:
@@ -57,11 +57,12 @@ class Machine:
             return self.precision == "bf16"
         if self.kind == "cuda":
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-        able = torch.cpu.get_capabilities()
-        return any(able.get(name, False) for name in _BF16_CPU)
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name, False) for name in _BF16_CPU)
 
     def fabric(self) -> Fabric:
         """One process's or, to be launched, several processes' Fabric."""
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say what runs
         return Fabric(
             accelerator=self.kind,
             devices=self.devices,
@@ -91,12 +92,24 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """A tensor on a device; a GPU goes on with what it computes meanwhile."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
+@contextmanager
+def part(name: str, device: torch.device) -> Iterator[None]:
+    """A part of a step, named to torch's profiler where that records, and then waited for."""
+    if not profiler._is_profiler_enabled:
+        yield
+        return
+    with profiler.record_function(name):
+        yield
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether it was memory that ran out, as torch's allocators and cuBLAS say it."""
-    told = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or any(each in str(error) for each in told)
+    phrases = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(p in str(error) for p in phrases)

@@ -5,7 +5,7 @@ import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,19 +26,7 @@ from neuro.training.device import Machine
 from neuro.training.trainer import Epoch, Trainer
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """What every process is given. pixels: where the frames lie, "" for those in ``frames``."""
-
-    frames: Frames
-    pixels: str
-    problem: Problem
-    config: TrainConfig
-    weights: Path | None
-    checkpoint: Checkpoint | None = None
-
-
-class Processes:
+class ParallelTrainer:
     """What a Trainer is to its caller, in ``machine.devices`` processes.
 
     The same number of processes gives the same weights to the bit on the CPU; another number does
@@ -59,51 +47,57 @@ class Processes:
                 f"batch_size {config.batch_size} gives {machine.devices} devices fewer than two "
                 "images each; choose a larger --batch-size or fewer --devices"
             )
-        alone = Machine(device="cpu", precision="f32")
-        self._shown = Trainer(frames, problem, config, weights, alone.fabric())
         self._machine = machine
-        is_file = isinstance(frames.pixels, np.memmap)
-        self._job = Job(
+        # Checks the data before a process starts, and takes the weights when they have ended.
+        alone = Machine(device="cpu", precision="f32")
+        self._own = Trainer(frames, problem, config, weights, alone.fabric())
+        self._given: dict[str, Any] = {"problem": problem, "config": config, "weights": weights}
+        self._frames, self._pixels = frames, ""
+        if isinstance(frames.pixels, np.memmap):
             # A memory map would be sent whole; its file is opened by each process.
-            frames=replace(frames, pixels=frames.pixels[:0]) if is_file else frames,
-            pixels=str(frames.pixels.filename) if isinstance(frames.pixels, np.memmap) else "",
-            problem=problem,
-            config=config,
-            weights=weights,
-        )
+            self._frames = replace(frames, pixels=frames.pixels[:0])
+            self._pixels = str(frames.pixels.filename)
 
     @property
     def network(self) -> Network:
         """The averaged weights, in evaluation mode."""
-        return self._shown.network
+        return self._own.network
 
     @property
     def start(self) -> Report | None:
         """What was read of the file that it started from, if there was one."""
-        return self._shown.start
+        return self._own.start
 
     def epochs(self, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
         """As Trainer.epochs; an error of any process ends all of them and is raised here."""
-        told = multiprocessing.get_context("spawn").Queue()
-        job, before = replace(self._job, checkpoint=checkpoint), multiprocessing.active_children()
+        messages = multiprocessing.get_context("spawn").Queue()
+        before = multiprocessing.active_children()
+        # Bound, not passed on: Fabric takes arguments apart, and may not a frozen dataclass.
+        work = partial(
+            _work,
+            frames=self._frames,
+            pixels=self._pixels,
+            checkpoint=checkpoint,
+            messages=messages,
+            **self._given,
+        )
         with ThreadPoolExecutor(1) as pool:
-            # Bound, not passed on: Fabric takes arguments apart, and may not a frozen dataclass.
-            ended = pool.submit(self._machine.fabric().launch, partial(_work, job=job, told=told))
+            launched = pool.submit(self._machine.fabric().launch, work)
             try:
-                while not (ended.done() and told.empty()):
+                while not (launched.done() and messages.empty()):
                     with suppress(queue.Empty):
-                        heard = told.get(timeout=0.2)
-                        if isinstance(heard, NeuroError):
-                            raise heard
-                        if isinstance(heard, Epoch):
-                            yield heard
+                        message = messages.get(timeout=0.2)
+                        if isinstance(message, NeuroError):
+                            raise message
+                        if isinstance(message, Epoch):
+                            yield message
                         else:
-                            self._take(heard)
+                            self._take(message)
             except BaseException:
                 for child in set(multiprocessing.active_children()) - set(before):
                     child.kill()
                 raise
-            ended.result()
+            launched.result()
 
     def _take(self, weights: dict[str, NDArray[Any]]) -> None:
         self.network.load_state_dict(
@@ -111,27 +105,37 @@ class Processes:
         )
 
 
-def _work(fabric: Fabric, *, job: Job, told: Any) -> None:
-    """One process: train its part of each batch; the first tells of its epochs, then its weights.
+def _work(
+    fabric: Fabric,
+    *,
+    frames: Frames,
+    pixels: str,
+    problem: Problem,
+    config: TrainConfig,
+    weights: Path | None,
+    checkpoint: Checkpoint | None,
+    messages: Any,
+) -> None:
+    """One process: train its part of each batch; the first sends its epochs, then its weights.
 
-    These go as arrays: a tensor would be shared with a process that has ended.
+    pixels: the file of the frames' pixels, "" where ``frames`` has them. Weights go as arrays: a
+    tensor would be shared with a process that has ended.
     """
-    frames = job.frames
-    if job.pixels:
-        frames = replace(frames, pixels=np.load(job.pixels, mmap_mode="r"))
-    trainer = Trainer(frames, job.problem, job.config, job.weights, fabric)
+    if pixels:
+        frames = replace(frames, pixels=np.load(pixels, mmap_mode="r"))
     try:
-        for epoch in trainer.epochs(job.checkpoint):
+        trainer = Trainer(frames, problem, config, weights, fabric)
+        for epoch in trainer.epochs(checkpoint):
             if fabric.is_global_zero:
-                told.put(epoch)
+                messages.put(epoch)
     except NeuroError as error:
-        told.put(error)
-        told.close()
-        told.join_thread()
+        messages.put(error)
+        messages.close()
+        messages.join_thread()
         raise
     if fabric.is_global_zero:
-        kept = trainer.network.state_dict()
-        told.put({name: tensor.cpu().numpy() for name, tensor in kept.items()})
+        averaged = trainer.network.state_dict()
+        messages.put({name: tensor.cpu().numpy() for name, tensor in averaged.items()})
 
 
 def trainer(
@@ -140,9 +144,9 @@ def trainer(
     config: TrainConfig,
     weights: Path | None = None,
     machine: Machine | None = None,
-) -> "Trainer | Processes":
+) -> Trainer | ParallelTrainer:
     """One process's trainer, or several processes'."""
-    there = machine or Machine()
-    if there.devices > 1:
-        return Processes(frames, problem, config, weights, there)
-    return Trainer(frames, problem, config, weights, there.fabric())
+    machine = machine or Machine()
+    if machine.devices > 1:
+        return ParallelTrainer(frames, problem, config, weights, machine)
+    return Trainer(frames, problem, config, weights, machine.fabric())

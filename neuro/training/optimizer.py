@@ -1,26 +1,26 @@
 """What a step does with a gradient: how fast it learns, what shrinks, which optimizer."""
 
-import math
-
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
 from neuro.training.config import TrainConfig
 
 
-def rate(config: TrainConfig, step: int, total: int) -> float:
-    """Learning rate of a step: a linear rise, then a cosine to zero (L. Smith, arXiv:1708.07120).
+def schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, n_steps: int) -> LRScheduler:
+    """Learning rate by step: a linear rise, then a cosine to zero (L. Smith, arXiv:1708.07120).
 
-    With schedule "cosine" there is no rise.
+    With schedule "cosine" there is no rise. n_steps: of the whole training.
     """
-    rise = max(1.0, config.warmup * total) if config.schedule == "one_cycle" else 0.0
-    if step < rise:
-        return config.learning_rate * (step + 1) / (rise + 1)
-    part = (step - rise) / max(1.0, total - rise)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * part))
+    if config.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, n_steps)
+    rise = max(1, round(config.warmup * n_steps))
+    linear = LinearLR(optimizer, start_factor=1 / (rise + 1), total_iters=rise)
+    fall = CosineAnnealingLR(optimizer, max(1, n_steps - rise))
+    return SequentialLR(optimizer, [linear, fall], milestones=[rise])
 
 
-def optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def build(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW, Adam or SGD with Nesterov's momentum, over the network's weights."""
     groups = parameter_groups(network, config.weight_decay)
     if config.optimizer == "sgd":

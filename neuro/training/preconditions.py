@@ -44,11 +44,13 @@ def _check_groups(frames: Frames) -> None:
     is_given = frames.splitting.kind == "given"
     used = ~np.isin(frames.splits, [NO_SPLIT, "test"] if is_given else [NO_SPLIT])
     pairs = np.unique(np.stack([frames.groups[used], frames.splits[used]]), axis=1)
-    again = np.flatnonzero(pairs[0, 1:] == pairs[0, :-1])
-    if len(again):
-        (group, first), second = pairs[:, again[0]], pairs[1, again[0] + 1]
+    groups, splits = pairs  # each pair once, by group
+    repeated = np.flatnonzero(groups[1:] == groups[:-1])
+    if len(repeated):
+        row = repeated[0]
         raise SplitOverlapError(
-            f"group {group} is in the splits {first} and {second} ({len(again)} such groups); "
+            f"group {groups[row]} is in the splits {splits[row]} and {splits[row + 1]} "
+            f"({len(repeated)} such groups); "
             "ingest the release again so that the split is drawn by group"
         )
 
@@ -57,10 +59,10 @@ def _check_splits(frames: Frames) -> None:
     """Refuse a split that is read in training and has no labelled sample."""
     empty = [split for split in _READ if not len(frames.labelled(split))]
     if empty:
-        known = frames.targets >= 0
+        n_groups = len(np.unique(frames.groups[frames.targets >= 0]))
         raise TrainingError(
             f"split {' and '.join(empty)} has no labelled sample under --split {frames.splitting}: "
-            f"the release has {len(np.unique(frames.groups[known]))} groups with a label, and "
+            f"the release has {n_groups} groups with a label, and "
             f"{', '.join(_READ)} need at least one each; ingest more groups or import labels"
         )
 
@@ -70,7 +72,8 @@ def _check_classes(counts: NDArray[np.int64], problem: Problem) -> None:
         raise TrainingError(
             "no labelled image in the train split; import labels or ingest a labelled delivery"
         )
-    if absent := [name for name, n in zip(problem.classes, counts, strict=True) if n == 0]:
+    absent = [name for name, n in zip(problem.classes, counts, strict=True) if n == 0]
+    if absent:
         raise TrainingError(
             f"problem {problem.name} has no training image of {', '.join(absent)}; ingest some, "
             "or leave the class out in a problem file of your own"

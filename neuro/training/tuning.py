@@ -2,12 +2,12 @@
 
 import json
 import logging
-import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import optuna
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -15,13 +15,18 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from neuro.dataset.frames import Frames
 from neuro.errors import ConfigError, TrainingError
+from neuro.problems.problem import Problem
+from neuro.training import checkpoint, distributed
 from neuro.training import config as train_config
+from neuro.training.checkpoint import Checkpoint
 from neuro.training.config import TrainConfig
-from neuro.training.device import seed_of
+from neuro.training.device import Machine, seed_of
+from neuro.training.trainer import Epoch, Trainer
 
+_log = logging.getLogger(__name__)
 VERSION = "search-1"  # raise it when the same trials would be followed by another
-logging.getLogger("optuna").setLevel(logging.WARNING)  # we say ourselves how trials end
 
 _AROUND = {"learning_rate": (1 / 8, 4.0), "weight_decay": (1 / 10, 4.0)}  # times the recipe's
 _BETWEEN = {"label_smoothing": (0.0, 0.2), "mixup": (0.0, 0.4), "grow_from": (0.5, 1.0)}
@@ -46,30 +51,32 @@ def check(trials: int | None, folds: int) -> None:
         )
 
 
-def space(config: TrainConfig, held: Collection[str], *, size_px: int) -> Space:
+def space(config: TrainConfig, fixed: Collection[str], *, size_px: int) -> Space:
     """What is searched around a recipe, by field; the recipe itself lies within.
 
-    held: fields that stay as they are. A rate of 0 stays 0, and views do not grow where frames of
+    fixed: fields that stay as they are. A rate of 0 stays 0, and views do not grow where frames of
     ``size_px`` are too small for it. Raises ConfigError if nothing is left.
     """
-    found = {}
+    ranges = {}
     for name, (low, high) in _AROUND.items():
         value = getattr(config, name)
         if value:
-            found[name] = FloatDistribution(low * value, high * value, log=True)
+            ranges[name] = FloatDistribution(low * value, high * value, log=True)
     for name, (low, high) in _BETWEEN.items():
         value = getattr(config, name)
-        found[name] = FloatDistribution(min(low, value), max(high, value))
-    smaller = config.changed({"grow_from": found["grow_from"].low})
-    fixed = {*held, "grow_from"} if train_config.side(smaller, 1, size_px) == size_px else {*held}
-    left = {name: range_ for name, range_ in found.items() if name not in fixed}
-    if not left:
+        ranges[name] = FloatDistribution(min(low, value), max(high, value))
+    smallest = config.changed({"grow_from": ranges["grow_from"].low})
+    left_out = set(fixed)
+    if train_config.side(smallest, 1, size_px) == size_px:
+        left_out.add("grow_from")
+    searched = {name: range_ for name, range_ in ranges.items() if name not in left_out}
+    if not searched:
         raise ConfigError(
-            f"--tune has nothing left to search: {', '.join(found)} are given; leave one out"
+            f"--tune has nothing left to search: {', '.join(ranges)} are given; leave one out"
         )
-    for name, range_ in left.items():
+    for name, range_ in searched.items():  # both ends must be a recipe
         config.changed({name: range_.low}).changed({name: range_.high})
-    return left
+    return searched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +101,7 @@ class Attempt:
     def __init__(self, config: TrainConfig, space: Space, past: Sequence[Trial]) -> None:
         """The first is the recipe itself, so that a search never ends below it on val."""
         # Seeded for each trial, so that a search that was killed goes on as if it had not been.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # we say ourselves how trials end
         study = optuna.create_study(
             direction="maximize",
             sampler=optuna.samplers.TPESampler(
@@ -102,7 +110,7 @@ class Attempt:
             # Rates that rise first look bad first: nobody is judged in the first third.
             pruner=optuna.pruners.MedianPruner(_JUDGES, n_warmup_steps=config.epochs // 3 + 1),
         )
-        study.add_trials([_frozen(trial, space) for trial in past])
+        study.add_trials([_for_optuna(trial, space) for trial in past])
         if not past:
             study.enqueue_trial({name: getattr(config, name) for name in space})
         self._trial = study.ask(dict(space))
@@ -147,16 +155,16 @@ def leader(trials: Sequence[Trial]) -> Trial | None:
 
 def best(trials: Sequence[Trial]) -> Trial:
     """The leader of trials that have ended; raises TrainingError where none was complete."""
-    found = leader(trials)
-    if found is None:
+    trial = leader(trials)
+    if trial is None:
         raise TrainingError(
             f"none of {len(trials)} trials ended with a finite loss; lower --learning-rate "
             f"({trials[-1].note})"
         )
-    return found
+    return trial
 
 
-def _frozen(trial: Trial, space: Space) -> FrozenTrial:
+def _for_optuna(trial: Trial, space: Space) -> FrozenTrial:
     # Without scores TPE ranks a pruned trial last, where one that came to no number belongs.
     scores = {} if trial.note else dict(enumerate(trial.scores, 1))
     return create_trial(
@@ -181,23 +189,95 @@ class Progress:
 
     def save(self, path: Path) -> None:
         """Replace what was kept; a kill at any moment leaves the older state or this one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with scratch.open("w", encoding="utf-8") as stream:
-            json.dump(asdict(self), stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        scratch.replace(path)
+        with checkpoint.replacing(path) as stream:
+            stream.write(json.dumps(asdict(self), indent=1).encode())
 
     @classmethod
     def load(cls, path: Path) -> "Progress":
         """What was kept; nothing where there is none that is whole."""
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
-            trials = tuple(Trial(**trial) for trial in held.pop("trials"))
-            return cls(**held, trials=trials)
+            content = json.loads(path.read_text(encoding="utf-8"))
+            trials = tuple(Trial(**trial) for trial in content.pop("trials"))
+            return cls(**content, trials=trials)
         except (OSError, ValueError, TypeError, KeyError):
             return cls()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """What all trials share. weights: a file that each starts from.
+
+    checkpoint_of: where the state of a training by a recipe is kept.
+    """
+
+    frames: Frames
+    problem: Problem
+    config: TrainConfig
+    space: Space
+    weights: Path | None
+    machine: Machine
+    checkpoint_of: Callable[[TrainConfig], Checkpoint]
+
+    @property
+    def path(self) -> Path:
+        """Of the progress of this very search; beside its trials' checkpoints, and as mortal."""
+        training = self.checkpoint_of(self.config)
+        ranges = {name: [range_.low, range_.high] for name, range_ in self.space.items()}
+        versions = [VERSION, optuna.__version__]
+        key = checkpoint.key_of(training=training.key, space=ranges, search=versions)
+        name = f"{self.frames.content_hash[:16]}-{key[:16]}"
+        return training.path.parents[1] / name / "search.json"
+
+    def train(self, attempt: Attempt, on_epoch: Callable[[Epoch], None]) -> Trial:
+        """Train by the recipe of an attempt, to its end or until the others' median is better.
+
+        A loss that is not finite says something of the recipe, and ends nothing else.
+        """
+        trainer = distributed.trainer(
+            self.frames, self.problem, attempt.config, self.weights, self.machine
+        )
+        try:
+            for epoch in trainer.epochs(self.checkpoint_of(attempt.config)):
+                on_epoch(epoch)
+                if attempt.is_worse(epoch.macro_f1):
+                    return attempt.pruned()
+        except TrainingError as error:
+            return attempt.pruned(str(error).partition(";")[0])  # what follows names samples
+        return attempt.complete()
+
+    def keep(self, progress: Progress, trial: Trial) -> Progress:
+        """Add a trial that has ended, on the disk too.
+
+        Of the trials' checkpoints that of the best alone stays: its training goes on from there.
+        """
+        kept = replace(progress, open_id="", trials=(*progress.trials, trial))
+        best = leader(kept.trials)
+        for other in (leader(progress.trials), trial):
+            if other is not None and other is not best:
+                self.checkpoint_of(self.config.changed(other.values)).remove()
+        kept.save(self.path)
+        return kept
+
+
+def space_for(
+    frames: Frames,
+    problem: Problem,
+    config: TrainConfig,
+    fixed: Collection[str],
+    weights: Path | None,
+) -> Space:
+    """What is searched; views grow only where the model reads other sizes than the frames'."""
+    size_px = problem.preprocess.size_px
+    ranges = space(config, fixed, size_px=size_px)
+    if "grow_from" not in ranges or config.grow_from < 1:
+        return ranges
+    smallest = config.changed({"grow_from": ranges["grow_from"].low})
+    try:
+        Trainer(frames, problem, smallest, weights, Machine(device="cpu").fabric())
+    except ConfigError as error:
+        _log.info("views do not grow in this search: %s", error)
+        return space(config, {*fixed, "grow_from"}, size_px=size_px)
+    return ranges
 
 
 def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
@@ -205,16 +285,29 @@ def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
     figure = Figure(figsize=(8.5, 4), layout="constrained")
     FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
     axes = figure.add_subplot()
-    reached = [(t.number, leader(trials[: t.number])) for t in trials]
-    known = [(number, one.value or 0.0) for number, one in reached if one is not None]
-    axes.step(*zip(*known, strict=True), where="post", color="tab:blue", label="best so far")
-    complete = [(t.number, t.value) for t in trials if t.value is not None]
-    axes.plot(*zip(*complete, strict=True), "o", color="tab:blue", label="complete")
-    if pruned := [(t.number, max(t.scores)) for t in trials if t.value is None and not t.note]:
-        axes.plot(*zip(*pruned, strict=True), "x", color="grey", label="pruned, its best epoch")
-    for lost in (t.number for t in trials if t.note):
-        axes.axvline(lost, color="tab:red", linestyle=":", label="no finite loss")
     chosen = best(trials)
+    complete = [t for t in trials if t.value is not None]
+    pruned = [t for t in trials if t.value is None and not t.note]
+    numbers, values = [t.number for t in complete], [t.value or 0.0 for t in complete]
+    # The line of the best so far goes on to the last trial.
+    steps = [*numbers, trials[-1].number], np.maximum.accumulate([*values, values[-1]])
+    axes.step(*steps, where="post", color="tab:blue", label="best so far")
+    axes.plot(numbers, values, "o", color="tab:blue", label="complete")
+    if pruned:
+        numbers, values = [t.number for t in pruned], [max(t.scores) for t in pruned]
+        axes.plot(numbers, values, "x", color="grey", label="pruned, its best epoch")
+    lost = [t.number for t in trials if t.note]
+    if lost:
+        whole_height = axes.get_xaxis_transform()
+        axes.vlines(
+            lost,
+            0,
+            1,
+            colors="tab:red",
+            linestyles=":",
+            label="no finite loss",
+            transform=whole_height,
+        )
     axes.annotate(
         f"trial {chosen.number}: {chosen.value:.3f}",
         (chosen.number, chosen.value or 0.0),
@@ -226,9 +319,9 @@ def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial; the first is the recipe as given", ylabel="macro-F1 on val")
     axes.set_title(title)
-    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    axes.legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
-    notes = ["chosen on val, where its score flatters it", "Research use only"]
-    notes += ["synthetic images"] if synthetic else []
-    figure.supxlabel(", ".join(notes), fontsize=8, color="dimgrey")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
+    note = "chosen on val, where its score flatters it, Research use only"
+    if synthetic:
+        note += ", synthetic images"
+    figure.supxlabel(note, fontsize=8, color="dimgrey")
     return figure

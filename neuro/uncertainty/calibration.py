@@ -1,16 +1,6 @@
 """What makes a network's outputs honest: calibrated, able to abstain, aware of what it never saw.
 
-Temperature: Guo et al. (2017), arXiv:1706.04599. Conformal sets: split conformal with the score
-1 - p(true class), Sadinle et al. (2019), arXiv:1609.00451, and the finite-sample quantile of Vovk
-et al. (2005): the true class is left out of the set of at most ``alpha`` of exchangeable samples.
-Out of scope: Mahalanobis distance of the embedding (Lee et al. 2018, arXiv:1807.03888) with the
-covariance of probabilistic PCA (Tipping and Bishop 1999, doi:10.1111/1467-9868.00196): few
-directions, one shared residual, so the reference stays small and needs few samples.
-
-Few samples. Temperature stays 1 below ``MINIMUM``. The quantile needs (n + 1)(1 - alpha) <= n,
-nine samples at alpha 0.1; below that every class stays in every set, so the model always abstains.
-The out-of-scope threshold is the same quantile at ``OOD_ALPHA``; below 99 samples it is
-``OOD_ROOM`` times the largest distance. One direction is kept per ten reference samples.
+Temperature: Guo et al. (2017), arXiv:1706.04599; it stays 1 below ``MINIMUM`` samples.
 """
 
 from collections.abc import Mapping
@@ -19,22 +9,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from neuro.errors import ConfigError
+from neuro.uncertainty import conformal, out_of_scope
+from neuro.uncertainty.out_of_scope import Floats, Reference
 
 MINIMUM = 20
 TEMPERATURES = (0.1, 10.0)
-OOD_ALPHA = 0.01
-OOD_ROOM = 1.25
-MAX_AXES = 32
 DIGITS = 7  # kept of each reference number: float32's own
-FLOOR = 1e-3  # least variance of a direction, in units of the mean: far above what DIGITS drop
-TINY = 1e-12
-
-Floats = NDArray[np.float32] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +26,8 @@ class Calibration:
     """Fitted on the calibration split; plain numbers, so it lives in JSON.
 
     conformal_quantile: a class stays in the set while 1 - p is at most this; 1 keeps all.
-    ood_mean: (d,). ood_axes: (r, d), directions of the reference divided by their deviation.
-    ood_residual: deviation outside those directions. ood_threshold: distance that counts as 1.
-    n: samples it was fitted on.
+    ood_mean, ood_axes, ood_residual: the reference of what is in scope (``out_of_scope``).
+    ood_threshold: distance from it that counts as 1. n: samples it was fitted on.
     """
 
     temperature: float
@@ -55,6 +38,13 @@ class Calibration:
     ood_residual: float
     ood_threshold: float
     n: int
+
+    @property
+    def reference(self) -> Reference:
+        """What is in scope."""
+        mean = np.asarray(self.ood_mean)
+        axes = np.asarray(self.ood_axes).reshape(-1, len(mean))
+        return Reference(mean=mean, axes=axes, residual=self.ood_residual)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,41 +76,30 @@ def fit(
     """
     _check(logits, embeddings, targets, alpha)
     temperature = _temperature(logits, targets)
-    probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
-    misfit = 1 - probabilities[np.arange(len(targets)), targets]
-    held_out = embeddings if train_embeddings is not None else embeddings[1::2]
-    mean, axes, residual = _reference(
-        train_embeddings if train_embeddings is not None else embeddings[::2]
-    )
-    distances = _distances(held_out, mean, axes, residual)
-    threshold = _upper(distances, OOD_ALPHA, beyond=OOD_ROOM * float(distances.max()))
+    probabilities = _probabilities(logits, temperature)
+    in_scope, held_out = train_embeddings, embeddings
+    if in_scope is None:
+        in_scope, held_out = embeddings[::2], embeddings[1::2]
+    reference = out_of_scope.fit(in_scope)
     return Calibration(
         temperature=_short(temperature),
-        conformal_quantile=min(1.0, _upper(misfit, alpha, beyond=1.0)),
+        conformal_quantile=conformal.fit(probabilities, targets, alpha),
         alpha=alpha,
-        ood_mean=tuple(_short(v) for v in mean),
-        ood_axes=tuple(tuple(_short(v) for v in axis) for axis in axes),
-        ood_residual=_short(residual),
-        ood_threshold=max(threshold, TINY),
+        ood_mean=tuple(_short(v) for v in reference.mean),
+        ood_axes=tuple(tuple(_short(v) for v in axis) for axis in reference.axes),
+        ood_residual=_short(reference.residual),
+        ood_threshold=out_of_scope.threshold(reference.distances(held_out)),
         n=len(targets),
     )
 
 
 def apply(calibration: Calibration, logits: Floats, embeddings: Floats) -> Calibrated:
     """Turn a network's outputs, (n, k) and (n, d), into probabilities, sets and scope scores."""
-    probabilities: NDArray[np.float64] = softmax(
-        logits.astype(np.float64) / calibration.temperature, axis=1
-    )
-    distances = _distances(
-        embeddings,
-        np.asarray(calibration.ood_mean),
-        np.asarray(calibration.ood_axes).reshape(-1, len(calibration.ood_mean)),
-        calibration.ood_residual,
-    )
+    probabilities = _probabilities(logits, calibration.temperature)
     return Calibrated(
         probabilities=probabilities,
-        conformal_sets=1 - probabilities <= calibration.conformal_quantile,
-        ood_scores=distances / calibration.ood_threshold,
+        conformal_sets=conformal.sets(probabilities, calibration.conformal_quantile),
+        ood_scores=calibration.reference.distances(embeddings) / calibration.ood_threshold,
     )
 
 
@@ -145,6 +124,11 @@ def _check(logits: Floats, embeddings: Floats, targets: NDArray[np.int64], alpha
         raise ConfigError("the network's outputs hold NaN or infinity; its training diverged")
 
 
+def _probabilities(logits: Floats, temperature: float) -> NDArray[np.float64]:
+    probabilities: NDArray[np.float64] = softmax(logits.astype(np.float64) / temperature, axis=1)
+    return probabilities
+
+
 def _temperature(logits: Floats, targets: NDArray[np.int64]) -> float:
     """The temperature of least negative log-likelihood, within ``TEMPERATURES``."""
     if len(targets) < MINIMUM:
@@ -155,47 +139,8 @@ def _temperature(logits: Floats, targets: NDArray[np.int64]) -> float:
         scaled = log_softmax(exact / np.exp(log_temperature), axis=1)
         return -float(scaled[rows, targets].mean())
 
-    found = minimize_scalar(loss, bounds=np.log(TEMPERATURES).tolist(), method="bounded")
-    return float(np.exp(found.x))
-
-
-def _upper(scores: NDArray[np.float64], alpha: float, *, beyond: float) -> float:
-    """The ceil((n + 1)(1 - alpha))-th smallest score; ``beyond`` where n is too small for one."""
-    # The rounding keeps (9 + 1) * 0.9 from becoming 9.000000000000002 and then 10.
-    rank = int(np.ceil(np.round((len(scores) + 1) * (1 - alpha), 9)))
-    return beyond if rank > len(scores) else float(np.sort(scores)[rank - 1])
-
-
-def _reference(
-    embeddings: Floats,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Mean (d,), whitened principal axes (r, d), and the deviation left over."""
-    n, d = embeddings.shape
-    exact = embeddings.astype(np.float64)
-    mean = exact.mean(axis=0)
-    covariance = (exact - mean).T @ (exact - mean) / max(1, n - 1)
-    total, r = float(np.trace(covariance)), min(MAX_AXES, n // 10, d)
-    variances, directions = np.zeros(0), np.zeros((d, 0))
-    if r:
-        variances, directions = eigh(covariance, subset_by_index=[d - r, d - 1])
-    left = (total - variances.sum()) / max(1, d - r)
-    # A constant embedding has no spread to measure in: TINY keeps the distance finite.
-    floor = max(float(left), FLOOR * total / d, TINY)
-    axes = directions.T / np.sqrt(np.maximum(variances, floor))[:, None]
-    return mean, axes, float(np.sqrt(floor))
-
-
-def _distances(
-    embeddings: Floats, mean: NDArray[np.float64], axes: NDArray[np.float64], residual: float
-) -> NDArray[np.float64]:
-    """Mahalanobis distances, (n,), under the low-rank covariance."""
-    centred = embeddings.astype(np.float64) - mean
-    whitened = centred @ axes.T
-    # An axis is direction / deviation: dividing by its squared length gives deviation back.
-    within = (whitened**2 / (axes**2).sum(axis=1)).sum(axis=1)
-    outside = np.maximum((centred**2).sum(axis=1) - within, 0) / residual**2
-    distances: NDArray[np.float64] = np.sqrt((whitened**2).sum(axis=1) + outside)
-    return distances
+    lowest = minimize_scalar(loss, bounds=np.log(TEMPERATURES).tolist(), method="bounded")
+    return float(np.exp(lowest.x))
 
 
 def _short(value: float) -> float:

@@ -35,7 +35,6 @@ from tasks.runtime.steps import step
 DESCRIPTORS = descriptors.Descriptors().name
 CHAMPION = "champion"
 _REGISTERED = (CHAMPION, "challenger")
-_BATCH = 256  # rows at once in memory, of whatever many
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,7 +134,7 @@ def fitted(loaded: Loaded) -> Pixels:
     fit = pca.load(folder / "fit.safetensors")
     if fit is None:
         among = np.isin(loaded.frames.sample_ids, fitting.train)
-        fit = encoders.fit(loaded.frames.pixels, np.flatnonzero(among), fitting, _BATCH)
+        fit = encoders.fit(loaded.frames.pixels, np.flatnonzero(among), fitting)
         pca.save(fit, folder / "fit.safetensors")
     return Pixels(spec=fitting.spec, fit=fit, digest=fitting.digest)
 

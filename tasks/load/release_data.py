@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +9,15 @@ from numpy.typing import NDArray
 from neuro.dataset import frames
 from neuro.dataset.frames import Frames, Pinned
 from neuro.duplicates import near_duplicates
-from neuro.lake import branches, releases, sample_columns
+from neuro.lake import branches, images, releases, sample_columns
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
 from neuro.sample import Sample
 from neuro.splits import scheme
 from neuro.splits.scheme import OWN, Splitting
-from neuro.storage import export_target, location
-from neuro.storage.export_target import Outlet
+from neuro.storage import store as stores
+from neuro.storage.store import Store
 from tasks.record import artifacts
 from tasks.runtime import settings, shards
 from tasks.runtime.steps import step
@@ -67,12 +66,10 @@ def open_branch(uri: str | None, problem: Problem, name: str | None) -> Lake:
     return branches.find(lake, problem.dataset, name).lake if name else lake
 
 
-def open_outlet(where: str) -> Outlet:
+def open_store(where: str) -> Store:
     """A folder or an s3://bucket/prefix to export to."""
     here = settings.load()
-    if "://" in where:
-        return export_target.Bucket(location.place(where, here.s3_endpoint, here.s3_deadline_s))
-    return export_target.Folder(Path(where))
+    return stores.open(where, here.s3_endpoint, here.s3_deadline_s)
 
 
 @step(name="load release")
@@ -122,11 +119,10 @@ def _groups(
     anew = [samples[row] for row in rows.tolist()]
     if len({sample.entered for sample in anew}) > 1:
         ids = [sample.sample_id for sample in anew]
-        small, keys = (
-            sample_columns.thumbnails(lake, release, ids),
-            sample_columns.group_keys(lake, release, ids),
+        keys = sample_columns.group_keys(lake, release, ids)
+        looks = near_duplicates.vectors(
+            [bytes(row) for row in images.thumbnails(lake, release, ids)]
         )
-        looks = near_duplicates.vectors([small[sample_id] for sample_id in ids])
         pairs = near_duplicates.find(looks, 0, problem.groups.twin_cosine)
         groups[rows] = scheme.joined(anew, [keys[sample_id] for sample_id in ids], pairs)
     return groups

@@ -16,34 +16,37 @@ from tasks.runtime import settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """What was asked for. sha256: what the file's digest must be. pretrained: the hub's file."""
+class StartWeights:
+    """What a backbone starts from: a local file, the hub's file, or neither: at random.
 
-    weights: Path | None = None
+    sha256: what the file's digest must be, "" for any. pretrained: the hub's.
+    """
+
+    file: Path | None = None
     sha256: str = ""
     pretrained: bool = False
 
 
-def weights(model: str, problem: Problem, asked: Asked) -> Path | None:
+def find(model: str, problem: Problem, start: StartWeights) -> Path | None:
     """The file to start from, kept in the home, or None for a random start.
 
     Refused here, before any work: a model that nobody knows, and a file that is not there, not the
     one asked for, or not of this model for the problem's frames.
     """
     models.check(model)
-    if asked.pretrained and asked.weights:
+    if start.pretrained and start.file:
         raise ConfigError("--pretrained takes the hub's weights; give that or --weights FILE")
-    found = models.hub_weights(model) if asked.pretrained else asked.weights
-    if asked.sha256 and found is None:
-        raise ConfigError("--weights-sha256 goes with --weights FILE")
-    if found is None:
+    path = models.hub_weights(model) if start.pretrained else start.file
+    if path is None:
+        if start.sha256:
+            raise ConfigError("--weights-sha256 goes with --weights FILE")
         return None
-    if asked.sha256:
-        files.require(found, asked.sha256)
+    if start.sha256:
+        files.require(path, start.sha256)
     with torch.random.fork_rng(devices=[]):
         n_classes = len(problem.classes)
-        start = models.build(model, problem.preprocess, n_classes=n_classes, weights=found).start
-    return _keep(found, start.sha256) if start else None
+        report = models.build(model, problem.preprocess, n_classes=n_classes, weights=path).start
+    return _keep(path, report.sha256) if report else None
 
 
 def of_champion(card: Card) -> Path | None:

@@ -6,10 +6,10 @@ from prefect.events import emit_event
 
 from neuro.lake import journal
 from neuro.lake.lake import Lake
+from neuro.promotion.claims import CLAIM
 from tasks.record import artifacts
 
 DRIFT_FOUND = "neuro.drift.found"
-CLAIM = "claim"
 
 _log = getLogger(__name__)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # imported when the first figure is drawn: it takes half a se
     from matplotlib.figure import Figure
 
 _log = logging.getLogger(__name__)
+# Without it MLflow opens an experiment as the traces of a chat.
+_SHOWS_TRAININGS = {"mlflow.experimentKind": "custom_model_development"}
 _CHECKPOINT_BYTES = 256_000_000  # a larger last state is not kept
 
 
@@ -68,9 +70,19 @@ def run(experiment: str, name: str, tags: Mapping[str, str], again: str = "") ->
 
 
 def _created(experiment: str, name: str, tags: Mapping[str, str]) -> str:
-    found = client().get_experiment_by_name(experiment)
-    experiment_id = found.experiment_id if found else client().create_experiment(experiment)
+    experiment_id = _experiment(experiment)
     return str(client().create_run(experiment_id, run_name=name, tags=tags).info.run_id)
+
+
+def _experiment(name: str) -> str:
+    """Id of the experiment of this name, made where there is none; its page shows trainings."""
+    known = client().get_experiment_by_name(name)
+    if known is None:
+        return str(client().create_experiment(name, tags=_SHOWS_TRAININGS))
+    if not known.tags.items() >= _SHOWS_TRAININGS.items():  # made by an earlier version
+        for key, value in _SHOWS_TRAININGS.items():
+            client().set_experiment_tag(known.experiment_id, key, value)
+    return str(known.experiment_id)
 
 
 def _reopened(run_id: str, name: str) -> str:

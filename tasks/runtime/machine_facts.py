@@ -3,6 +3,7 @@
 import os
 import platform
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from time import perf_counter, process_time
@@ -19,17 +20,17 @@ _MB = 1e6
 
 def facts() -> dict[str, str]:
     """Versions of what computes, the system, processor and GPU; no name of the machine."""
-    found = {"python": platform.python_version(), "os": platform.platform()}
-    found |= {name: metadata.version(name) for name in _PACKAGES}
-    found |= {
+    facts = {"python": platform.python_version(), "os": platform.platform()}
+    facts |= {name: metadata.version(name) for name in _PACKAGES}
+    facts |= {
         "torch": torch.__version__,  # with the CUDA it was built for
         "processor": _processor(),
         "cores": str(settings.cores()),
         "threads": str(torch.get_num_threads()),
     }
     if torch.cuda.is_available():
-        found |= {"gpu": torch.cuda.get_device_name(), "cuda": str(torch.version.cuda)}
-    return {f"env.{name}": value for name, value in found.items()}
+        facts |= {"gpu": torch.cuda.get_device_name(), "cuda": str(torch.version.cuda)}
+    return {f"env.{name}": value for name, value in facts.items()}
 
 
 def _processor() -> str:
@@ -40,6 +41,21 @@ def _processor() -> str:
     return platform.machine()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Clocks:
+    """What has passed until now: for everybody, in this process, and of the machine's ticks."""
+
+    wall_s: float
+    process_s: float
+    busy_ticks: int
+    ticks: int
+
+    @classmethod
+    def read(cls) -> "_Clocks":
+        busy, ticks = _ticks()
+        return cls(wall_s=perf_counter(), process_s=process_time(), busy_ticks=busy, ticks=ticks)
+
+
 class Usage:
     """How busy machine and process were since the last sample.
 
@@ -47,7 +63,7 @@ class Usage:
     """
 
     def __init__(self) -> None:
-        self._told = perf_counter(), process_time(), _ticks()
+        self._last = _Clocks.read()
 
     def sample(self) -> dict[str, float]:
         """CPU of the whole machine in %, cores that this process kept busy, memory in MB.
@@ -55,16 +71,16 @@ class Usage:
         What the system does not tell is left out. Of a GPU that one process uses: its memory, and
         where nvidia-ml-py is installed its load in %.
         """
-        before, self._told = self._told, (perf_counter(), process_time(), _ticks())
-        wall, own = (now - then for now, then in zip(self._told[:2], before[:2], strict=True))
-        found = {"process_cpu_cores": own / wall}
+        last, now = self._last, _Clocks.read()
+        self._last = now
+        usage = {"process_cpu_cores": (now.process_s - last.process_s) / (now.wall_s - last.wall_s)}
         with suppress(OSError):
             pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-            found["process_memory_megabytes"] = pages * os.sysconf("SC_PAGE_SIZE") / _MB
-        busy, total = (now - then for now, then in zip(self._told[2], before[2], strict=True))
-        if total:
-            found["cpu_utilization_percentage"] = 100 * busy / total
-        return {f"system/{name}": value for name, value in (found | _gpu()).items()}
+            usage["process_memory_megabytes"] = pages * os.sysconf("SC_PAGE_SIZE") / _MB
+        if now.ticks > last.ticks:
+            busy = (now.busy_ticks - last.busy_ticks) / (now.ticks - last.ticks)
+            usage["cpu_utilization_percentage"] = 100 * busy
+        return {f"system/{name}": value for name, value in (usage | _gpu()).items()}
 
 
 def _ticks() -> tuple[int, int]:
@@ -82,14 +98,14 @@ def _gpu() -> dict[str, float]:
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return {}
     free, total = torch.cuda.mem_get_info()
-    found = {
+    usage = {
         "gpu_0_memory_usage_megabytes": (total - free) / _MB,
         "gpu_0_memory_usage_percentage": 100 * (1 - free / total),
     }
     try:
         refused = import_module("pynvml").NVMLError
     except ModuleNotFoundError:
-        return found
+        return usage
     with suppress(refused, RuntimeError):  # a slice of a GPU has no load of its own
-        found["gpu_0_utilization_percentage"] = float(torch.cuda.utilization())
-    return found
+        usage["gpu_0_utilization_percentage"] = float(torch.cuda.utilization())
+    return usage

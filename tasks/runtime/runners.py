@@ -30,7 +30,7 @@ class ConfiguredRunner(TaskRunner[PrefectFuture[Any]]):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._held = ExitStack()
+        self._cluster = ExitStack()
         self._runner: TaskRunner[Any] | None = None
 
     def __reduce__(self) -> tuple[type["ConfiguredRunner"], tuple[()]]:
@@ -55,7 +55,7 @@ class ConfiguredRunner(TaskRunner[PrefectFuture[Any]]):
         if self._runner is None:
             here = settings.load()
             try:
-                self._runner = self._held.enter_context(chosen(here))
+                self._runner = self._cluster.enter_context(chosen(here))
             except OSError as error:  # ConnectionError and TimeoutError among them
                 raise ServerError(
                     f"no cluster is reached at NEURO_RUNNER={here.runner} ({error}); check that it "
@@ -67,7 +67,7 @@ class ConfiguredRunner(TaskRunner[PrefectFuture[Any]]):
     def __exit__(self, *raised: Any) -> None:
         """Stop what was started."""
         self._runner = None
-        self._held.close()
+        self._cluster.close()
         super().__exit__(*raised)
 
 
@@ -99,12 +99,12 @@ def light(run: FlowRunContext) -> Iterator[None]:
     """
     name = run.flow.name if run.flow is not None else "shards"
     flow = Flow(_nothing, name=name, version="", task_runner=ConfiguredRunner())
-    with ExitStack() as held:
-        held.enter_context(run.model_copy(update={"flow": flow, "parameters": {}}))
+    with ExitStack() as contexts:
+        contexts.enter_context(run.model_copy(update={"flow": flow, "parameters": {}}))
         within = TaskRunContext.get()
         if within is not None:
             bare = Task(_nothing, name=within.task.name, persist_result=False)
-            held.enter_context(within.model_copy(update={"task": bare, "parameters": {}}))
+            contexts.enter_context(within.model_copy(update={"task": bare, "parameters": {}}))
         yield
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from logging import getLogger
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from neuro.dataset import frames
 from neuro.dataset.frames import Part
 from neuro.errors import ConfigError
+from neuro.features.encoders import Encoder
 from neuro.images.preprocess import PreprocessSpec
 from neuro.lake import images
 from neuro.lake.features import Vector
@@ -24,29 +24,6 @@ from tasks.runtime.steps import step
 PIECE = 64  # images whose bytes an encoder is given at once
 
 _log = getLogger(__name__)
-
-
-class Encodes(Protocol):
-    """What is needed of an encoder here; it is pickled, and may be used by several threads."""
-
-    @property
-    def digest(self) -> str:
-        """What makes its vectors: code version, weights, preprocess, fit."""
-
-    def encode(self, images: Sequence[bytes]) -> NDArray[np.float32]:
-        """Stored bytes to vectors, (n, d), in their order."""
-
-
-class Holding(Protocol):
-    """A release in its lake, as ``tasks.load.release_data.Loaded`` has it."""
-
-    @property
-    def lake(self) -> Lake:
-        """Where it lies."""
-
-    @property
-    def release(self) -> Release:
-        """Which one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,15 +41,19 @@ class Shard:
     lock_hash: str
 
 
-def encode(loaded: Holding, encoder: Encodes, wanted: Sequence[str]) -> dict[str, Vector]:
+def encode(
+    lake: Lake, release: Release, encoder: Encoder, wanted: Sequence[str]
+) -> dict[str, Vector]:
     """Vectors of the wanted images, by sample_id; nothing is stored.
 
-    Cut in the order of the images table, so that a shard is read in one go, and the same on every
-    runner. Raises DamagedError if an image is damaged or missing.
+    The encoder is pickled, and may be used by several threads. Cut in the order of the images
+    table, so that a shard is read in one go, and the same on every runner. Raises DamagedError if
+    an image is damaged or missing.
     """
     vectors: dict[str, Vector] = {}
-    shards = cut(loaded.lake, loaded.release, wanted)
-    for sample_ids, matrix in encode_shard.stream(shards, encoder, encoder.digest):
+    for sample_ids, matrix in encode_shard.stream(
+        cut(lake, release, wanted), encoder, encoder.digest
+    ):
         vectors |= zip(sample_ids, matrix, strict=True)
         _log.info("%d of %d images encoded", len(vectors), len(wanted))
     return vectors
@@ -114,7 +95,7 @@ def cut(lake: Lake, release: Release, wanted: Sequence[str]) -> list[Shard]:
 
 @step(name="encode shard")
 def encode_shard(
-    shard: Shard, encoder: Encodes, digest: str
+    shard: Shard, encoder: Encoder, digest: str
 ) -> tuple[list[str], NDArray[np.float32]]:
     """Sample ids of a shard and their vectors, (n, d) float32, where the worker is.
 

@@ -66,7 +66,7 @@ def home(token: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 @flow(name="fill", task_runner=runners.ConfiguredRunner())
 def fill(encoder: Traced) -> dict[str, features.Vector]:
     loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
-    vectors = shards.encode(loaded, encoder, loaded.frames.sample_ids.tolist())
+    vectors = shards.encode(loaded.lake, loaded.release, encoder, loaded.frames.sample_ids.tolist())
     made_by = {"encoder_hash": encoder.digest, "preprocess_hash": "", "code_revision": ""}
     features.add(loaded.lake, encoder.name, vectors, made_by)
     return vectors

@@ -60,16 +60,17 @@ def test_a_second_phantom_event_of_the_same_cause_trains_nothing(
     script = """
 import json, sys, time
 from datetime import UTC, datetime
-from deployments import watching
-from neuro.store import journal
-from tasks import data, events
-lake = data.open_lake(None)
+from deployments.demo import follow_runs
+from neuro.lake import journal
+from tasks.load import release_data
+from tasks.record import events
+lake = release_data.open_lake(None)
 cause = journal.entries(lake, "claim")[0].body["cause"]
 since = datetime.now(UTC)
 for _ in range(4):
     events.emit_drift("brain", "brain", cause)
-watching.finish_sending()
-runs = watching.wait_for_all("retrain", since, 4, 240)
+follow_runs.finish_sending()
+runs = follow_runs.wait_for_all("retrain", since, 4, 240)
 print(json.dumps({
     "states": [run.state_name for run in runs],
     "decisions": len(journal.entries(lake, "decision")),

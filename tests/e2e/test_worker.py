@@ -27,7 +27,8 @@ PREFECT = str(Path(sys.executable).with_name("prefect"))
 EPOCHS = 120
 CHANGES = json.dumps({"epochs": EPOCHS, "model": "cnn"})
 ASKED = ("deployment", "run", "train-gpu", "-p", f"changes={CHANGES}")
-CODE = ("neuro", "monitoring", "tasks", "flows", "deployments", "requirements", "pyproject.toml")
+CODE = ("neuro", "monitoring", "tasks", "flows", "deployments", "requirements")
+FILES = ("pyproject.toml", "prefect.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def stack(servers: Path) -> dict[str, Any]:
 def elsewhere(stack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another copy of the code beside a home, with frames of an erased release."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    for name in CODE:
+    for name in (*CODE, *FILES):
         copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
         copy(PROJECT / name, folder / name)
     (folder / "home" / "frames" / "0123456789abcdef-0123456789abcdef").mkdir(parents=True)
@@ -115,7 +116,11 @@ def end(folder: Path) -> None:
 def killed(servers: Path, stack: dict[str, Any], elsewhere: Path) -> float:
     """When a worker was killed, and all that it had started, in the middle of a training."""
     log = elsewhere / "log"
+    refused = run(servers, [PREFECT, *ASKED])
+    assert refused.returncode == 1
+    assert "neuro worker --pool gpu" in refused.stderr
     with worker(elsewhere, stack):
+        wait_for(lambda: "applied train-gpu" in log.read_text(), log)
         asked = run(servers, [PREFECT, *ASKED])
         assert asked.returncode == 0, asked.stdout + asked.stderr
         wait_for(lambda: "epoch 5/" in log.read_text(), log)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuro.lake import branches as lake_branches
-from neuro.lake import images, refs, releases
+from neuro.lake import images, marks, releases
 from neuro.lake.lake import Lake
 from neuro.lake.staging import ORDER
 
@@ -39,7 +39,7 @@ def read(home: Path) -> Holdings:
         for table, names in KEYS.items()
     }
     branches = {name for table in ORDER for name in lake.branches(table)}
-    left = [*sorted(branches), *lake_branches.names(lake, "brain"), *refs.pending(lake)]
+    left = [*sorted(branches), *lake_branches.names(lake, "brain"), *marks.half_written_runs(lake)]
     chain = releases.history(lake, "brain")
     return Holdings(chain=tuple(r.content_hash for r in chain), rows=rows, left=tuple(left))
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from neuro.images import sanitize
 from neuro.ingest import delivery, pipeline
-from neuro.ingest.vet_new import Run
-from neuro.lake import branches, refs, releases
+from neuro.ingest.vet_new import IngestRun
+from neuro.lake import branches, marks, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems import problem
@@ -33,17 +33,20 @@ CHILD = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from neuro import absence, branching, erasing, problem
+from neuro.erasure import erase as erasing
+from neuro.erasure.proof import Installation
+from neuro.ingest import merge_branch
 from neuro.lake.lake import Lake
+from neuro.problems import problem
 what, uri, home, sample = sys.argv[1:]
 now, brain = datetime(2026, 11, 21, tzinfo=UTC), problem.load("brain")
 print("ready", flush=True)
 if what == "publish":
-    branching.publish(Lake(uri), brain, "mine", now)
+    merge_branch.publish(Lake(uri), brain, "mine", now)
 else:
-    asked = erasing.Request(problem=brain, group="", sample=sample, reason="r", who="w")
-    site = absence.Site(home=Path(home))
-    print(erasing.erase(Lake(uri), asked, site, {"brain": brain}, now).found)
+    asked = erasing.ErasureRequest(problem=brain, group="", sample=sample, reason="r", who="w")
+    installation = Installation(home=Path(home))
+    print(erasing.erase(Lake(uri), asked, installation, {"brain": brain}, now).found)
 """
 
 
@@ -60,7 +63,7 @@ def ingest(lake: Lake, folder: Path, label: str, seeds: range) -> Release:
         (folder / label / f"{seed}.png").write_bytes(picture(seed))
     brain = problem.load("brain")
     arrived = delivery.read(folder, brain)
-    run = Run(
+    run = IngestRun(
         problem=brain,
         delivery=arrived,
         check=lambda paths: [sanitize.clean(path.read_bytes()) for path in paths],
@@ -130,5 +133,5 @@ def test_what_was_killed_is_completed_by_the_same_command(
 def state(lake: Lake) -> list[tuple[str, str, bool, list[str]]]:
     """Every release of main by content; the branches and runs that are left."""
     chain = releases.history(lake, "brain")
-    left = [*branches.names(lake, "brain"), *refs.pending(lake)]
+    left = [*branches.names(lake, "brain"), *marks.half_written_runs(lake)]
     return [(r.content_hash, r.note, bool(r.superseded_by), left) for r in chain]

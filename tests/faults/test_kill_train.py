@@ -19,12 +19,12 @@ CHILD = """
 import hashlib, sys
 from pathlib import Path
 import torch
-from neuro import training
+from neuro.training import trainer as training
 from neuro.training.checkpoint import Checkpoint
 from tests.neuro.training.test_trainer import CONFIG, PROBLEM, discs
 from dataclasses import replace
 torch.set_num_threads(1)
-trainer = training.Trainer(discs(), PROBLEM, replace(CONFIG, epochs=60))
+trainer = training.Trainer(discs(), PROBLEM, replace(CONFIG, epochs=60, mixup=0.2, cutmix=0.2))
 kept = Checkpoint(path=Path(sys.argv[1]), key="k")
 print("ready", flush=True)
 told = list(trainer.epochs(kept))

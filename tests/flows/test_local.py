@@ -17,7 +17,7 @@ from flows.predict import predict
 from flows.train import train
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images import preview
-from neuro.lake import features, journal, page_data, releases
+from neuro.lake import features, images, journal, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems import problem as problems
@@ -179,7 +179,7 @@ def test_every_ingest_leaves_a_passport_page(home: Path, draw: Draw) -> None:
 
 def _pictures(lake: Lake, release: Release, sample_id: str) -> list[str]:
     """What a page has of a sample: its digest, and its picture as data."""
-    ((_, stored),) = page_data.images(lake, release, [sample_id])
+    ((_, stored),) = images.undamaged(lake, release, [sample_id])
     return [sample_id, base64.b64encode(preview.small(stored)).decode()]
 
 

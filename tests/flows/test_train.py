@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 
 from flows.erase import erase
 from flows.ingest import ingest
@@ -17,10 +18,13 @@ from neuro.models import package
 from neuro.problems import problem as problems
 from neuro.training import checkpoint
 from neuro.training.config import TrainConfig
+from neuro.training.device import Machine
 from tasks import retrain
 from tasks.load import models, release_data, start_weights
+from tasks.load.start_weights import StartWeights
 from tests.flows.conftest import Draw
 
+HUB = StartWeights(pretrained=True)
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
 
 
@@ -33,7 +37,7 @@ def ready(home: Path, draw: Draw) -> Path:
 def test_a_training_starts_from_the_weights_of_a_package_and_says_which(ready: Path) -> None:
     first = Path(train.fn(config=TrainConfig(epochs=1))["package"])
     path = first / "weights.safetensors"
-    second = train.fn(config=TrainConfig(epochs=1), weights=path)
+    second = train.fn(config=TrainConfig(epochs=1), start=StartWeights(file=path))
     assert second["weights"]["skipped"].keys() == {"head.weight", "head.bias"}
     assert second["package"] != str(first)
 
@@ -42,20 +46,28 @@ def test_weights_that_are_not_the_ones_asked_for_train_nothing(ready: Path) -> N
     first = Path(train.fn(config=TrainConfig(epochs=1))["package"])
     path = first / "weights.safetensors"
     with pytest.raises(ConfigError, match="have SHA-256"):
-        train.fn(weights=path, weights_sha256="00000000")
+        train.fn(start=StartWeights(file=path, sha256="00000000"))
     with pytest.raises(ConfigError, match="goes with --weights"):
-        train.fn(weights_sha256="00000000")
+        train.fn(start=StartWeights(sha256="00000000"))
     with pytest.raises(ConfigError, match="give that or --weights FILE"):
-        train.fn(weights=path, pretrained=True)
+        train.fn(start=StartWeights(file=path, pretrained=True))
     assert [folder.name for folder in first.parent.iterdir()] == [first.name]
 
 
 @pytest.mark.parametrize(
     ("asked", "error", "told"),
     [
-        ({"weights": Path("none.pth")}, ConfigError, "none.pth is no file"),
-        ({"weights": Path("none.pth"), "tune": 2}, ConfigError, "none.pth is no file"),
-        ({"weights": Path(__file__)}, TrainingError, "neither safetensors nor a file of torch"),
+        ({"start": StartWeights(file=Path("none.pth"))}, ConfigError, "none.pth is no file"),
+        (
+            {"start": StartWeights(file=Path("none.pth")), "tune": 2},
+            ConfigError,
+            "none.pth is no file",
+        ),
+        (
+            {"start": StartWeights(file=Path(__file__))},
+            TrainingError,
+            "neither safetensors nor a file of torch",
+        ),
         ({"changes": {"model": "resnet1 8"}}, UnknownNameError, "did you mean.*resnet18"),
     ],
 )
@@ -77,9 +89,8 @@ def test_a_loss_that_is_not_finite_leaves_no_package(ready: Path) -> None:
 def test_what_a_champion_started_from_starts_its_successor(ready: Path) -> None:
     first = Path(train.fn(config=TrainConfig(epochs=1))["package"])
     start = first / "weights.safetensors"
-    tuned = package.open_verified(
-        Path(train.fn(config=TrainConfig(epochs=1), weights=start)["package"])
-    )
+    again = train.fn(config=TrainConfig(epochs=1), start=StartWeights(file=start))
+    tuned = package.open_verified(Path(again["package"]))
     expected = start.read_bytes()
     shutil.rmtree(first)
     card = tuned.card
@@ -149,7 +160,7 @@ def test_a_preset_is_chosen_for_the_images_changed_by_what_is_given_and_printed(
 def test_two_devices_train_one_package(ready: Path) -> None:
     changes = {"epochs": 2, "model": "cnn"}
     alone = train.fn(preset="fast", changes=changes)
-    both = train.fn(preset="fast", changes=changes, device="cpu", devices=2)
+    both = train.fn(preset="fast", changes=changes, machine=Machine(device="cpu", devices=2))
     assert both["epochs"] == 2
     assert both["package"] != alone["package"]
     assert list(ready.glob("frames/*/training.pt")) == []
@@ -158,12 +169,11 @@ def test_two_devices_train_one_package(ready: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"device": "cuda"}, "torch finds none here"),
         ({"changes": {"epochs": "5"}}, "epochs must be a whole number, 1 to 10000, got '5'"),
         ({"changes": {"batch_size": 4096}}, "batch_size 4096 is more than the"),
         ({"changes": {"loss": "binary"}}, "'binary' is for two classes, the problem has 4"),
         ({"changes": {"epoch": 3}}, "did you mean epochs"),
-        ({"changes": {"model": "cnn"}, "pretrained": True}, "nobody has pretrained 'cnn'"),
+        ({"changes": {"model": "cnn"}, "start": HUB}, "nobody has pretrained 'cnn'"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_any_work(
@@ -172,6 +182,16 @@ def test_what_cannot_be_trained_is_refused_before_any_work(
     with pytest.raises(ConfigError, match=told):
         train.fn(**asked)
     assert not (ready / "packages").exists()
+
+
+def test_parameters_as_a_deployment_gives_them_are_read_and_checked() -> None:
+    given = {"start": {"file": "w.pth"}, "machine": {"device": "cpu"}, "config": {"epochs": 3}}
+    read = train.validate_parameters(given)
+    assert read["start"] == StartWeights(file=Path("w.pth"))
+    assert read["machine"] == Machine(device="cpu")
+    assert read["config"] == TrainConfig(epochs=3)
+    with pytest.raises(ParameterTypeError, match="device must be one of auto, cpu, cuda"):
+        train.validate_parameters({"machine": {"device": "cdua"}})
 
 
 def test_a_profile_is_written_and_leaves_the_package_as_it_is(ready: Path) -> None:
@@ -187,7 +207,7 @@ def test_a_profile_is_written_and_leaves_the_package_as_it_is(ready: Path) -> No
 
 def test_what_cannot_be_profiled_trains_nothing(ready: Path) -> None:
     with pytest.raises(ConfigError, match="--profile records one process"):
-        train.fn(devices=2, device="cpu", profile=True)
+        train.fn(machine=Machine(device="cpu", devices=2), profile=True)
     assert not (ready / "packages").exists()
 
 

@@ -138,7 +138,7 @@ def test_a_search_reads_train_and_val_and_nothing_else(ready: Path) -> None:
     loaded = release_data.load(release_data.open_lake(None), question)
     watched: Any = Watched(loaded.frames.pixels)
     there = replace(loaded, frames=replace(loaded.frames, pixels=watched))
-    tune.search(there, CONFIG, tune.Plan(trials=2), Setup(machine=Machine(device="cpu")))
+    tune.search(there, CONFIG, Setup(machine=Machine(device="cpu")), 2)
     assert set(loaded.frames.splits[watched.read]) == {"train", "val"}
 
 
@@ -174,7 +174,7 @@ def test_trials_are_trained_by_two_devices_and_a_stopped_one_leaves_no_process(
         Attempt, "is_worse", lambda self, score: judged(self, score) or self.number == 2
     )
     config = CONFIG.changed({"epochs": 3})
-    found = trained(ready, tune=3, config=config, device="cpu", devices=2)
+    found = trained(ready, tune=3, config=config, machine=Machine(device="cpu", devices=2))
     trials = found["tuning"]["trials"]
     assert [trial["state"] for trial in trials] == ["complete", "pruned", "complete"]
     assert found["epochs"] == 3

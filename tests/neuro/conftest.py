@@ -18,7 +18,7 @@ from neuro.images import sanitize
 from neuro.images.sandbox import Rejected
 from neuro.images.sanitize import CleanImage
 from neuro.ingest import delivery, pipeline
-from neuro.ingest.vet_new import Run
+from neuro.ingest.vet_new import IngestRun
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems import problem
@@ -120,7 +120,9 @@ def stage(brain: Problem, now: datetime) -> Stage:
 
     def run(lake: Lake, folder: Path, asked: Problem = brain) -> pipeline.Staged:
         arrived = delivery.read(folder, asked)
-        return pipeline.stage(lake, Run(problem=asked, delivery=arrived, check=vet_here, now=now))
+        return pipeline.stage(
+            lake, IngestRun(problem=asked, delivery=arrived, check=vet_here, now=now)
+        )
 
     return run
 

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from neuro.storage.bucket_store import BucketStore
+
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
 
@@ -35,6 +37,13 @@ def real(folder: Path, n: int) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     return folder
+
+
+def upload(folder: Path, bucket: BucketStore) -> None:
+    """Copy every file of a folder into a bucket."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            bucket.write(path.relative_to(folder).as_posix(), path.read_bytes())
 
 
 def ingest(folder: Path, lake: str) -> dict[str, Any]:

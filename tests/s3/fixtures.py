@@ -42,7 +42,7 @@ def bucket(s3_server: ceph.Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
     log_in(monkeypatch, ceph.OWNER)
     made = Bucket(s3_server, f"b{uuid4().hex[:12]}")
-    buckets.create(location.place(made.uri, made.endpoint), [])
+    buckets.create(location.parse(made.uri, made.endpoint), [])
     return made
 
 

@@ -18,7 +18,7 @@ from flows.train import train
 from neuro.errors import StorageError
 from neuro.lake import images, journal, quarantine, releases
 from neuro.lake.lake import Lake
-from neuro.storage import objects
+from neuro.storage import bucket_store
 from neuro.training.config import TrainConfig
 from tests.s3 import deliveries
 from tests.s3 import server as ceph
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.s3, pytest.mark.server]
 ROLES = ("reader", "ingester", "trainer", "admin")
 SECRET = b"Dear Mrs Mustermann, this is no image"
 
-LogIn = Callable[[str], objects.Objects]
+LogIn = Callable[[str], bucket_store.BucketStore]
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,9 @@ def log_in_as(
     assert made.exit_code in (0, 3), made.output
     deliveries.ingest(deliveries.drawn(tmp_path / "first", 4), bucket.uri)
 
-    def log_in_as(role: str) -> objects.Objects:
+    def log_in_as(role: str) -> bucket_store.BucketStore:
         log_in(monkeypatch, users.get(role, ceph.OWNER))
-        return objects.open(bucket.uri, bucket.endpoint)
+        return bucket_store.open(bucket.uri, bucket.endpoint)
 
     return log_in_as
 
@@ -74,7 +74,7 @@ def test_the_reader_reads_a_release(log_in_as: LogIn, bucket: Bucket) -> None:
 
 def test_the_reader_cannot_write_replace_or_delete(log_in_as: LogIn, bucket: Bucket) -> None:
     seen = log_in_as("reader")
-    held = next(iter(seen.list())).key
+    held = next(iter(seen.entries())).key
     for refused in (
         lambda: seen.write("new", b"x"),
         lambda: seen.write(held, b"x"),
@@ -94,7 +94,7 @@ def test_the_ingester_ingests(log_in_as: LogIn, bucket: Bucket, tmp_path: Path) 
 
 def test_the_ingester_deletes_no_image(log_in_as: LogIn, bucket: Bucket) -> None:
     seen = log_in_as("ingester")
-    held = next(e.key for e in seen.list() if e.key.startswith("images.lance/data/"))
+    held = next(e.key for e in seen.entries() if e.key.startswith("images.lance/data/"))
     with pytest.raises(StorageError, match="access denied"):
         seen.delete(held)
     client = boto3.Session().client("s3", endpoint_url=bucket.endpoint, region_name="us-east-1")
@@ -115,13 +115,13 @@ def test_the_ingester_publishes_a_branch_drops_another_and_restores(
     assert neuro("branch", "publish", "kept")["n"] == 6
     neuro("branch", "drop", "left")
     assert neuro("restore", neuro("releases")[0]["name"])["n"] == 4
-    left = [entry.key for entry in seen.list()]
+    left = [entry.key for entry in seen.entries()]
     assert [key for key in left if "/tree/" in key or "kept" in key or "left" in key] == []
 
 
 def test_the_ingester_takes_no_version_from_a_release_of_main(log_in_as: LogIn) -> None:
     seen = log_in_as("ingester")
-    (tag,) = (e.key for e in seen.list("images.lance/_refs/tags"))
+    (tag,) = (e.key for e in seen.entries("images.lance/_refs/tags"))
     with pytest.raises(StorageError, match="access denied"):
         seen.delete(tag)
 
@@ -156,9 +156,9 @@ def test_the_admin_discards_and_no_object_holds_the_bytes(
     waits = with_a_letter(bucket, tmp_path)
     neuro("branch", "create", "trial")  # Lance keeps what a branch began with
     seen = log_in_as("admin")
-    assert any(SECRET in seen.read(entry.key) for entry in seen.list("quarantine.lance"))
+    assert any(SECRET in seen.read(entry.key) for entry in seen.entries("quarantine.lance"))
     neuro("quarantine", "discard", waits["sha256"], "--who=anna", "--reason=a letter")
-    assert not any(SECRET in seen.read(entry.key) for entry in seen.list())
+    assert not any(SECRET in seen.read(entry.key) for entry in seen.entries())
 
 
 def test_the_admin_restores_gives_roles_and_removes(log_in_as: LogIn, bucket: Bucket) -> None:
@@ -168,7 +168,7 @@ def test_the_admin_restores_gives_roles_and_removes(log_in_as: LogIn, bucket: Bu
     roles = ["--role=admin=admin", "--role=reader=reader"]
     made = CliRunner().invoke(app, ["bucket", "create", bucket.uri, *roles])
     assert made.exit_code in (0, 3), (made.output, made.exception)
-    held = next(e.key for e in seen.list() if e.key.startswith("images.lance/data/"))
+    held = next(e.key for e in seen.entries() if e.key.startswith("images.lance/data/"))
     seen.delete(held)
     assert seen.find(held) is None
 
@@ -199,7 +199,7 @@ def test_the_trainer_changes_no_image_sample_label_or_release_and_removes_nothin
     for key in (f"{table}.lance/data/new" for table in tables):
         with pytest.raises(StorageError, match="access denied"):
             seen.write(key, b"x")
-    for entry in seen.list():
+    for entry in seen.entries():
         with pytest.raises(StorageError, match="access denied"):
             seen.delete(entry.key)
     labels = tmp_path / "labels.csv"
@@ -212,21 +212,21 @@ def test_the_trainer_changes_no_image_sample_label_or_release_and_removes_nothin
 
 def test_no_role_reaches_beyond_the_prefix(log_in_as: LogIn, bucket: Bucket) -> None:
     log_in_as("owner")
-    objects.open(f"s3://{bucket.name}/other", bucket.endpoint).write("secret", b"x")
+    bucket_store.open(f"s3://{bucket.name}/other", bucket.endpoint).write("secret", b"x")
     for role in ROLES:
         log_in_as(role)
         with pytest.raises(StorageError, match="access denied"):
-            objects.open(f"s3://{bucket.name}/other", bucket.endpoint).read("secret")
+            bucket_store.open(f"s3://{bucket.name}/other", bucket.endpoint).read("secret")
 
 
 def test_wrong_keys_get_nothing(
     log_in_as: LogIn, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = next(iter(log_in_as("owner").list())).key
+    held = next(iter(log_in_as("owner").entries())).key
     for keys in (("nobody", "nothing"), (ceph.OWNER[0], "wrong")):
         log_in(monkeypatch, keys)
-        seen = objects.open(bucket.uri, bucket.endpoint)
-        for refused in (lambda s=seen: list(s.list()), lambda s=seen: s.read(held)):
+        seen = bucket_store.open(bucket.uri, bucket.endpoint)
+        for refused in (lambda s=seen: list(s.entries()), lambda s=seen: s.read(held)):
             with pytest.raises(StorageError, match="access denied"):
                 refused()
 
@@ -235,4 +235,4 @@ def test_roles_given_again_replace_the_earlier_ones(log_in_as: LogIn, bucket: Bu
     log_in_as("owner")
     CliRunner().invoke(app, ["bucket", "create", bucket.uri, "--role=ingester=ingester"])
     with pytest.raises(StorageError, match="access denied"):
-        list(log_in_as("reader").list())
+        list(log_in_as("reader").entries())

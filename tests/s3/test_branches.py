@@ -6,7 +6,7 @@ import pytest
 
 from neuro.lake import images
 from neuro.problems import problem
-from neuro.storage import objects
+from neuro.storage import bucket_store
 from tasks.load import release_data
 from tests.s3 import deliveries
 from tests.s3.deliveries import neuro
@@ -41,7 +41,7 @@ def trial(base: str, tmp_path: Path) -> str:
 
 
 def of_branches(bucket: Bucket) -> list[str]:
-    keys = [entry.key for entry in objects.open(bucket.uri, bucket.endpoint).list()]
+    keys = [entry.key for entry in bucket_store.open(bucket.uri, bucket.endpoint).entries()]
     return [key for key in keys if "trial" in key or "/tree/" in key]
 
 

@@ -13,7 +13,7 @@ from neuro.errors import DeniedError, ErasedError, UnknownNameError
 from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
 from neuro.storage import bucket_setup as buckets
-from neuro.storage import location, objects
+from neuro.storage import bucket_store, location
 from tests.s3 import deliveries
 from tests.s3.fixtures import Bucket, log_in
 from tests.s3.proxy import FAULTS, Proxy, running
@@ -54,7 +54,7 @@ def lake(
     if request.param:
         # This server's conditional writes are not atomic there (docs/traps.md).
         monkeypatch.setenv("NEURO_S3_ALONE", "1")
-        buckets.create(location.place(bucket.uri, bucket.endpoint), [], request.param)
+        buckets.create(location.parse(bucket.uri, bucket.endpoint), [], request.param)
     deliveries.ingest(delivery, bucket.uri)
     return Lake(bucket.uri, bucket.endpoint, is_alone=bool(request.param))
 
@@ -66,7 +66,7 @@ def erase(lake: Lake, gone: str) -> Erase:
 
 def everything(bucket: Bucket) -> dict[tuple[str, str], bytes]:
     """Every version of every object, and every mark, as a plain client sees them."""
-    client = location.client(location.place(bucket.uri, bucket.endpoint))
+    client = location.client(location.parse(bucket.uri, bucket.endpoint))
     found = {}
     for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket.name):
         for each in page.get("Versions", []):
@@ -82,7 +82,7 @@ def test_no_version_of_any_object_holds_an_erased_image(
     bucket: Bucket, lake: Lake, gone: str, erase: Erase
 ) -> None:
     needles = derived_files.needles(erasure.payloads(lake, [gone]))
-    plain = objects.open(bucket.uri, bucket.endpoint)
+    plain = bucket_store.open(bucket.uri, bucket.endpoint)
     for body in (b"".join(needles), b"nothing of it"):
         plain.write("notes.bin", body)
     plain.write("other.bin", needles[0])
@@ -128,7 +128,7 @@ def test_who_is_no_admin_is_told_so_and_nothing_changes(
     keys = bucket.server.add_user(name)
     policy = Path("deployments/policies/ingester.json").read_text()
     rule = buckets.Rule(role="ingester", template=policy, users=(name,))
-    buckets.create(location.place(bucket.uri, bucket.endpoint), [rule])
+    buckets.create(location.parse(bucket.uri, bucket.endpoint), [rule])
     before = everything(bucket)
     with monkeypatch.context() as patch:
         log_in(patch, keys)

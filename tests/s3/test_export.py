@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from deployments.cli.app import app
 from neuro.errors import ConfigError, StorageError
-from neuro.storage import objects
-from neuro.storage.objects import Objects
+from neuro.storage import bucket_store
+from neuro.storage.bucket_store import BucketStore
 from tests.s3 import deliveries
 from tests.s3.deliveries import neuro
 from tests.s3.fixtures import Bucket
@@ -39,21 +39,21 @@ class Guard(Proxy):
 
 
 @pytest.fixture
-def target(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
+def target(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BucketStore:
     """An empty prefix, and beside the test a lake of eight images in a folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NEURO_S3_ENDPOINT", bucket.endpoint)
     deliveries.ingest(deliveries.drawn(tmp_path / "first", 8), "lake")
-    return objects.open(f"s3://{bucket.name}/out", bucket.endpoint)
+    return bucket_store.open(f"s3://{bucket.name}/out", bucket.endpoint)
 
 
-def rows(target: Objects) -> list[dict[str, str]]:
+def rows(target: BucketStore) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(target.read("manifest.csv").decode())))
 
 
 @pytest.mark.parametrize("place", ["bucket", "folder"])
 def test_each_object_has_the_digest_that_manifest_and_metadata_say(
-    bucket: Bucket, target: Objects, tmp_path: Path, place: str
+    bucket: Bucket, target: BucketStore, tmp_path: Path, place: str
 ) -> None:
     lake = bucket.uri if place == "bucket" else "lake"
     deliveries.ingest(tmp_path / "first", lake)
@@ -65,10 +65,10 @@ def test_each_object_has_the_digest_that_manifest_and_metadata_say(
         digest = hashlib.sha256(target.read(row["file"])).hexdigest()
         assert digest == row["file_sha256"] == row["stored_sha256"] == target.digest(row["file"])
     names = {row["file"] for row in rows(target)} | {"manifest.csv", "croissant.json"}
-    assert {entry.key for entry in target.list()} == names
+    assert {entry.key for entry in target.entries()} == names
 
 
-def test_preprocessed_it_is_what_a_folder_would_be(target: Objects, tmp_path: Path) -> None:
+def test_preprocessed_it_is_what_a_folder_would_be(target: BucketStore, tmp_path: Path) -> None:
     asked = ["--lake", "lake", "--preprocessed", "--size-px", "64"]
     here = neuro("export", "current", str(tmp_path / "here"), *asked)
     there = neuro("export", "current", target.place.uri, *asked)
@@ -78,13 +78,13 @@ def test_preprocessed_it_is_what_a_folder_would_be(target: Objects, tmp_path: Pa
 
 
 def test_an_export_cut_short_has_no_manifest_and_the_second_run_sends_what_is_missing(
-    bucket: Bucket, target: Objects
+    bucket: Bucket, target: BucketStore
 ) -> None:
     asked = ["export", "current", target.place.uri, "--lake", "lake"]
     with running(Guard(bucket.endpoint, allowed=5)) as proxy:
         done = CliRunner().invoke(app, [*asked, "--endpoint", proxy.url])
         assert isinstance(done.exception, StorageError)
-    assert len(list(target.list())) == 5
+    assert len(list(target.entries())) == 5
     assert target.find("manifest.csv") is None
     with running(Guard(bucket.endpoint, allowed=100)) as proxy:
         neuro(*asked, "--endpoint", proxy.url)
@@ -92,17 +92,17 @@ def test_an_export_cut_short_has_no_manifest_and_the_second_run_sends_what_is_mi
     assert len(rows(target)) == 8
 
 
-def test_the_manifest_is_the_last_to_come(bucket: Bucket, target: Objects) -> None:
+def test_the_manifest_is_the_last_to_come(bucket: Bucket, target: BucketStore) -> None:
     with running(Guard(bucket.endpoint, allowed=9)) as proxy:
         asked = ["export", "current", target.place.uri, "--lake", "lake"]
         CliRunner().invoke(app, [*asked, "--endpoint", proxy.url])
-    left = {entry.key for entry in target.list()}
+    left = {entry.key for entry in target.entries()}
     assert len(left) == 9
     assert "manifest.csv" not in left
 
 
 def test_the_same_export_again_writes_nothing_and_another_is_refused(
-    bucket: Bucket, target: Objects
+    bucket: Bucket, target: BucketStore
 ) -> None:
     asked = ["export", "current", target.place.uri, "--lake", "lake"]
     first = neuro(*asked)
@@ -114,9 +114,9 @@ def test_the_same_export_again_writes_nothing_and_another_is_refused(
     assert "another export" in str(other.exception)
 
 
-def test_a_prefix_with_other_objects_is_left_alone(target: Objects) -> None:
+def test_a_prefix_with_other_objects_is_left_alone(target: BucketStore) -> None:
     target.write("notes.txt", b"mine")
     done = CliRunner().invoke(app, ["export", "current", target.place.uri, "--lake", "lake"])
     assert isinstance(done.exception, ConfigError)
     assert "notes.txt" in str(done.exception)
-    assert [entry.key for entry in target.list()] == ["notes.txt"]
+    assert [entry.key for entry in target.entries()] == ["notes.txt"]

@@ -17,8 +17,9 @@ from flows.ingest import ingest
 from neuro.errors import DeniedError
 from neuro.lake.lake import Lake
 from neuro.storage import bucket_setup as buckets
-from neuro.storage import location, objects
-from neuro.storage.objects import Entry, Objects
+from neuro.storage import bucket_store, location
+from neuro.storage.bucket_store import BucketStore
+from neuro.storage.store import Entry
 from tests.neuro.carriers import dicom
 from tests.s3 import deliveries
 from tests.s3.fixtures import Bucket, log_in
@@ -30,30 +31,30 @@ COUNTS = ("seen", "accepted", "repeated", "quarantined", "waiting")
 
 
 @pytest.fixture
-def inbox(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
+def inbox(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BucketStore:
     """The empty inbox of dataset brain; the lake is a folder of this test's own home."""
     monkeypatch.setenv("NEURO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NEURO_S3_ENDPOINT", bucket.endpoint)
     monkeypatch.setenv("NEURO_INBOX", f"s3://{bucket.name}/inbox")
-    return objects.open(f"s3://{bucket.name}/inbox/brain", bucket.endpoint)
+    return bucket_store.open(f"s3://{bucket.name}/inbox/brain", bucket.endpoint)
 
 
 @pytest.fixture
-def drop(inbox: Objects) -> Drop:
-    return lambda folder: objects.upload(folder, inbox.place.uri, inbox.place.endpoint)
+def drop(inbox: BucketStore) -> Drop:
+    return lambda folder: deliveries.upload(folder, inbox)
 
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Keys of the objects whose bytes were asked for."""
     asked: list[str] = []
-    pieces = Objects.pieces
+    pieces = BucketStore.pieces
 
-    def noted(self: Objects, entry: Entry) -> Any:
+    def noted(self: BucketStore, entry: Entry) -> Any:
         asked.append(entry.key)
         return pieces(self, entry)
 
-    monkeypatch.setattr(Objects, "pieces", noted)
+    monkeypatch.setattr(BucketStore, "pieces", noted)
     return asked
 
 
@@ -76,7 +77,7 @@ def test_objects_are_read_once(drop: Drop, tmp_path: Path, fetched: list[str]) -
 
 
 def test_only_new_and_replaced_objects_are_fetched(
-    inbox: Objects, drop: Drop, tmp_path: Path, fetched: list[str]
+    inbox: BucketStore, drop: Drop, tmp_path: Path, fetched: list[str]
 ) -> None:
     drop(deliveries.drawn(tmp_path / "first", 4))
     ingest.fn()
@@ -94,22 +95,22 @@ def test_nothing_that_was_fetched_stays_here(drop: Drop, tmp_path: Path) -> None
 
 
 def test_an_object_that_vanishes_after_it_was_listed_is_left_out(
-    inbox: Objects, drop: Drop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inbox: BucketStore, drop: Drop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(deliveries.drawn(tmp_path / "first", 2))
-    pieces = Objects.pieces
+    pieces = BucketStore.pieces
 
-    def gone(self: Objects, entry: Entry) -> Any:
+    def gone(self: BucketStore, entry: Entry) -> Any:
         if entry.key.startswith("Training/glioma"):
             self.delete(entry.key)
         return pieces(self, entry)
 
-    monkeypatch.setattr(Objects, "pieces", gone)
+    monkeypatch.setattr(BucketStore, "pieces", gone)
     assert counts() == [1, 1, 0, 0, 0]
 
 
 def test_a_dicom_in_a_bucket_gets_its_group_and_a_label_that_arrives_later(
-    inbox: Objects, tmp_path: Path
+    inbox: BucketStore, tmp_path: Path
 ) -> None:
     text = (Path(__file__).parents[2] / "neuro" / "problems" / "builtin" / "brain.toml").read_text()
     layout = 'kind = "table"\ntable = "t.csv"\nfile = "uid"\nkey = "SOPInstanceUID"\nlabel = "dx"'
@@ -130,7 +131,7 @@ def test_a_dicom_in_a_bucket_gets_its_group_and_a_label_that_arrives_later(
     assert sorted(lake.read("labels")["label"].to_pylist()) == ["glioma", "notumor"]
 
 
-def test_an_archive_in_a_bucket_is_read_once(inbox: Objects, tmp_path: Path) -> None:
+def test_an_archive_in_a_bucket_is_read_once(inbox: BucketStore, tmp_path: Path) -> None:
     folder = deliveries.drawn(tmp_path / "first", 3)
     shutil.make_archive(str(tmp_path / "in"), "zip", folder)
     assert zipfile.is_zipfile(tmp_path / "in.zip")
@@ -142,9 +143,9 @@ def test_an_archive_in_a_bucket_is_read_once(inbox: Objects, tmp_path: Path) -> 
 
 
 def test_an_erasure_takes_the_original_out_with_every_version_and_name(
-    bucket: Bucket, inbox: Objects, drop: Drop, tmp_path: Path
+    bucket: Bucket, inbox: BucketStore, drop: Drop, tmp_path: Path
 ) -> None:
-    buckets.create(location.place(bucket.uri, bucket.endpoint), [], keep_versions_days=30)
+    buckets.create(location.parse(bucket.uri, bucket.endpoint), [], keep_versions_days=30)
     drop(deliveries.drawn(tmp_path / "first", 2))
     ingest.fn()
     name = "Training/glioma/0-0.png"

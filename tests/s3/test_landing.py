@@ -10,10 +10,10 @@ from deployments.cli.app import app
 from flows.ingest import ingest
 from neuro.errors import ConfigError, StorageError
 from neuro.ingest import originals
-from neuro.ingest.originals import Landing
+from neuro.ingest.originals import LandingZone
 from neuro.lake.lake import Lake
 from neuro.storage import bucket_setup as buckets
-from neuro.storage import location, objects
+from neuro.storage import bucket_store, location
 from tests.s3 import deliveries
 from tests.s3.fixtures import Bucket, log_in
 
@@ -40,9 +40,9 @@ def test_the_lander_copies_and_may_not_delete(
     folder = deliveries.drawn(tmp_path / "in", 3)
     log_in(monkeypatch, keys)
     ingest.fn(source=str(folder), landing=place)
-    held = objects.open(place, bucket.endpoint)
+    held = bucket_store.open(place, bucket.endpoint)
     names = {hashlib.sha256(p.read_bytes()).hexdigest(): p for p in folder.rglob("*.png")}
-    found = [entry.key for entry in held.list()]
+    found = [entry.key for entry in held.entries()]
     assert sorted(found) == sorted(f"{name[:2]}/{name}" for name in names)
     assert held.read(found[0]) == names[found[0][3:]].read_bytes()
     with pytest.raises(StorageError, match="access denied"):
@@ -55,11 +55,12 @@ def test_an_original_is_removed_with_all_its_versions(
     create(place, "--keep-versions-days=30")
     folder = deliveries.drawn(tmp_path / "in", 2)
     ingest.fn(source=str(folder), landing=place)
-    first, second = sorted(entry.key for entry in objects.open(place, bucket.endpoint).list())
-    objects.open(place, bucket.endpoint).delete(first)  # which only marks it
+    landing = bucket_store.open(place, bucket.endpoint)
+    first, second = sorted(entry.key for entry in landing.entries())
+    landing.delete(first)  # which only marks it
     lake = Lake(str(tmp_path / "home" / "lake"))
-    assert originals.remove(lake, Landing(where="", endpoint=bucket.endpoint), [first[3:]]) == 1
-    client = location.client(location.place(place, bucket.endpoint))
+    assert originals.remove(lake, LandingZone(where="", endpoint=bucket.endpoint), [first[3:]]) == 1
+    client = location.client(location.parse(place, bucket.endpoint))
     held = client.list_object_versions(Bucket=bucket.name)
     keys = [each["Key"] for kind in ("Versions", "DeleteMarkers") for each in held.get(kind, [])]
     assert [key for key in keys if key.startswith("landing/")] == [f"landing/{second}"]
@@ -70,7 +71,7 @@ def test_a_retention_is_of_its_prefix_and_stays_when_another_prefix_is_made(
 ) -> None:
     create(place, "--retention-days=30")
     create(bucket.uri)
-    client = location.client(location.place(place, bucket.endpoint))
+    client = location.client(location.parse(place, bucket.endpoint))
     rules = client.get_bucket_lifecycle_configuration(Bucket=bucket.name)["Rules"]
     ages = [(r["Filter"]["Prefix"], r["Expiration"]["Days"]) for r in rules if "Expiration" in r]
     assert ages == [("landing/", 30)]
@@ -83,4 +84,4 @@ def test_a_lake_is_given_no_retention(bucket: Bucket, place: str, tmp_path: Path
     deliveries.ingest(deliveries.drawn(tmp_path / "in", 2), bucket.uri)
     for uri, match in ((bucket.uri, "holds a lake"), (f"s3://{bucket.name}", "prefix of its own")):
         with pytest.raises(ConfigError, match=match):
-            buckets.create(location.place(uri, bucket.endpoint), [], retention_days=30)
+            buckets.create(location.parse(uri, bucket.endpoint), [], retention_days=30)

@@ -13,7 +13,7 @@ from deployments.cli.app import app
 from neuro.errors import StorageError
 from neuro.lake.lake import Lake
 from neuro.storage import bucket_setup as buckets
-from neuro.storage import conformance, location, objects
+from neuro.storage import bucket_store, conformance, location
 from tests.s3 import server as ceph
 from tests.s3.fixtures import Bucket
 from tests.s3.proxy import Proxy, running
@@ -58,7 +58,7 @@ class Forgetful(Proxy):
 
 
 def answers(uri: str, endpoint: str) -> dict[str, bool]:
-    return {a.test: a.is_ok for a in conformance.check(location.place(uri, endpoint))}
+    return {a.test: a.is_ok for a in conformance.check(location.parse(uri, endpoint))}
 
 
 def test_check_trusts_the_real_server_and_leaves_nothing_behind(bucket: Bucket) -> None:
@@ -67,7 +67,7 @@ def test_check_trusts_the_real_server_and_leaves_nothing_behind(bucket: Bucket) 
     found = json.loads(done.stdout)
     assert (done.exit_code, found["trusted"]) == (0, True)
     assert {t["test"] for t in found["tests"] if t["is_needed"] and not t["is_ok"]} == set()
-    assert list(objects.open(f"s3://{bucket.name}", bucket.endpoint).list()) == []
+    assert list(bucket_store.open(f"s3://{bucket.name}", bucket.endpoint).entries()) == []
 
 
 def test_check_ends_with_3_where_conditions_are_ignored(bucket: Bucket) -> None:
@@ -92,5 +92,5 @@ def test_a_lake_refuses_to_write_to_such_a_server_and_says_why(bucket: Bucket) -
 
 
 def test_ceph_16_forgets_conditions_in_a_bucket_that_keeps_versions(bucket: Bucket) -> None:
-    buckets.create(location.place(bucket.uri, bucket.endpoint), [], keep_versions_days=7)
+    buckets.create(location.parse(bucket.uri, bucket.endpoint), [], keep_versions_days=7)
     assert answers(bucket.uri, bucket.endpoint)["create only if new"] is False

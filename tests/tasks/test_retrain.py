@@ -8,6 +8,7 @@ import pytest
 
 from neuro.lake.lake import Lake
 from neuro.problems import problem as problems
+from neuro.promotion import claims
 from neuro.promotion.retrain_policy import Envelope
 from neuro.training.config import TrainConfig
 from tasks import retrain
@@ -48,10 +49,10 @@ def test_a_second_automatic_training_waits_for_the_cool_down(lake: Lake) -> None
 
 def test_what_a_person_starts_is_not_held_back(lake: Lake) -> None:
     retrain.claim(lake, BRAIN, "brain/week-1")
-    by_hand = retrain.full_cause(None, datetime(2026, 11, 21, tzinfo=UTC))
+    by_hand = retrain.full_cause(None)
     assert retrain.refusal(lake, BRAIN, TrainConfig(), Envelope(), by_hand) is None
 
 
 def test_the_monthly_cause_is_one_a_month() -> None:
-    causes = {retrain.full_cause("monthly", datetime(2026, 11, day, tzinfo=UTC)) for day in (1, 30)}
-    assert causes == {"month/2026-11"}
+    days = [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 30)]
+    assert {claims.full_cause("monthly", run_id="r", now=day) for day in days} == {"month/2026-11"}

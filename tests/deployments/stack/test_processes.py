@@ -67,19 +67,39 @@ def test_a_program_that_ended_at_start_is_reported_with_its_last_words(tmp_path:
         program.check()
 
 
-def test_free_ports_differ_and_nothing_listens_on_them() -> None:
-    ports = processes.choose_ports([None, None, None])
-    assert len(set(ports)) == 3
-    for port in ports:
-        with socket.socket() as caller:
-            assert caller.connect_ex((processes.HOST, port)) != 0
+def test_the_usual_port_is_taken_where_it_is_free() -> None:
+    with socket.create_server((processes.HOST, 0)) as holder:
+        port = int(holder.getsockname()[1])
+    with processes.claimed_port(None, port) as chosen:
+        assert chosen == port
+
+
+def test_a_usual_port_in_use_is_passed_over() -> None:
+    with socket.create_server((processes.HOST, 0)) as holder:
+        port = int(holder.getsockname()[1])
+        with processes.claimed_port(None, port) as chosen:
+            assert chosen > port
+            with socket.socket() as caller:
+                assert caller.connect_ex((processes.HOST, chosen)) != 0
+
+
+def test_two_that_start_at_once_get_different_ports() -> None:
+    """Neither listens yet when the other chooses."""
+    with (
+        processes.claimed_port(None, 42000) as one,
+        processes.claimed_port(None, 42000) as other,
+    ):
+        assert one != other
 
 
 def test_a_port_in_use_is_named() -> None:
     with socket.create_server((processes.HOST, 0)) as holder:
-        port = holder.getsockname()[1]
-        with pytest.raises(ServerError, match=f"port {port} on 127.0.0.1 cannot be used"):
-            processes.choose_ports([port])
+        port = int(holder.getsockname()[1])
+        with (
+            pytest.raises(ServerError, match=f"port {port} on 127.0.0.1 cannot be used"),
+            processes.claimed_port(port, 4200),
+        ):
+            pass
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="no ps here")

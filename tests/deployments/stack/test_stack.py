@@ -41,12 +41,15 @@ deployments:
   - name: hello
     entrypoint: hello.py:hello
     work_pool: {name: local}
+  - name: hello-gpu
+    entrypoint: hello.py:hello
+    work_pool: {name: gpu}
 """
 PREFECT_PLUGINS = "[tool.prefect.plugins]\nenabled = true\n"
 RUNNING = """
 import sys, time
 from pathlib import Path
-from deployments import stack
+from deployments.stack import stack
 with stack.running(stack.StackConfig(project=Path.cwd()), print) as up:
     print("standing", up.mark, flush=True)
     time.sleep(600)
@@ -115,6 +118,17 @@ def test_a_bare_deployment_name_starts_a_run_and_our_logs_are_on_its_page(standi
         seconds=20,
     )
     assert [line["name"] for line in lines] == ["neuro.greeting"]
+
+
+@pytest.mark.server
+def test_where_no_gpu_worker_was_asked_for_there_is_no_gpu_pool_and_a_run_says_so(
+    standing: Stack,
+) -> None:
+    """A run that nobody would ever take is not accepted."""
+    assert [pool["name"] for pool in ask(standing, "/work_pools/filter", {})] == ["local"]
+    done = prefect(standing, "deployment", "run", "hello-gpu")
+    assert done.returncode == 1
+    assert "neuro worker --pool gpu" in done.stderr
 
 
 @pytest.mark.server

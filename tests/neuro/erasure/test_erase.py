@@ -16,14 +16,14 @@ from PIL import Image
 
 from neuro.dataset import frames
 from neuro.dataset.frames import Pinned
-from neuro.erasure import derived_files
+from neuro.erasure import derived_files, file_search
 from neuro.erasure import erase as erasing
-from neuro.erasure.erase import Erased, Request
-from neuro.erasure.proof import Site
+from neuro.erasure.erase import ErasureRequest, ErasureResult
+from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, ErasedError, StaleError, UnknownNameError
 from neuro.images import preview, sanitize
 from neuro.ingest import merge_branch
-from neuro.lake import branches, erasure, files, images, journal, refs, release_diff, releases
+from neuro.lake import branches, erasure, images, journal, marks, release_diff, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
@@ -31,7 +31,7 @@ from neuro.problems.problem import Problem
 Png = Callable[[int], bytes]
 Deliver = Callable[[str, Mapping[str, bytes]], Path]
 Ingest = Callable[..., Release]
-Erase = Callable[..., Erased]
+Erase = Callable[..., ErasureResult]
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -62,13 +62,15 @@ def second(lake: Lake, first: Release, ingest: Ingest, deliver: Deliver, png: Pn
 
 @pytest.fixture
 def erase(lake: Lake, brain: Problem, tmp_path: Path) -> Erase:
-    def run(sample: str = "", group: str = "", store: Lake | None = None) -> Erased:
+    def run(sample: str = "", group: str = "", store: Lake | None = None) -> ErasureResult:
         import shutil
 
         shutil.rmtree(tmp_path / "deliveries", ignore_errors=True)  # the user's own originals
-        asked = Request(problem=brain, group=group, sample=sample, reason="asked", who="Dr. A")
-        site = Site(home=tmp_path, inbox=str(tmp_path / "inbox"))
-        return erasing.erase(store or lake, asked, site, {"brain": brain}, NOW)
+        asked = ErasureRequest(
+            problem=brain, group=group, sample=sample, reason="asked", who="Dr. A"
+        )
+        installation = Installation(home=tmp_path, inbox=str(tmp_path / "inbox"))
+        return erasing.erase(store or lake, asked, installation, {"brain": brain}, NOW)
 
     return run
 
@@ -79,9 +81,9 @@ def test_the_search_finds_what_is_there(lake: Lake, second: Release, png: Png, h
     assert len(wanted) >= 9
     for needle in wanted:
         if needle in sanitize.clean(png(5)).stored:
-            (found,) = files.of(lake).search(lambda _, needle=needle: [needle])
+            (found,) = file_search.search(lake.store, lambda _, needle=needle: [needle])
             assert "images.lance" in found
-    assert files.of(lake).search(lambda _: [digest(png(5)).encode()])
+    assert file_search.search(lake.store, lambda _: [digest(png(5)).encode()])
 
 
 def test_an_erased_image_is_nowhere_and_the_rest_is_as_it_was(
@@ -282,9 +284,11 @@ def test_an_inbox_elsewhere_is_emptied_too(
     lake: Lake, second: Release, brain: Problem, png: Png, home: Path, deliver: Deliver
 ) -> None:
     inbox = deliver("elsewhere", {"brain/again.png": png(5), "brain/other.png": png(6)})
-    asked = Request(problem=brain, group="", sample=digest(png(5)), reason="asked", who="Dr. A")
-    site = Site(home=home / "home", inbox=str(inbox))
-    done = erasing.erase(lake, asked, site, {"brain": brain}, NOW)
+    asked = ErasureRequest(
+        problem=brain, group="", sample=digest(png(5)), reason="asked", who="Dr. A"
+    )
+    installation = Installation(home=home / "home", inbox=str(inbox))
+    done = erasing.erase(lake, asked, installation, {"brain": brain}, NOW)
     assert (done.removed["inbox"], done.found) == (1, [])
     assert [path.name for path in inbox.rglob("*.png")] == ["other.png"]
 
@@ -388,9 +392,9 @@ def test_what_nobody_holds_is_a_bad_request(lake: Lake, second: Release, erase: 
 
 def test_a_request_names_one_thing_and_a_reason(brain: Problem) -> None:
     with pytest.raises(ConfigError, match="either"):
-        Request(problem=brain, group="a", sample="b", reason="r", who="w")
+        ErasureRequest(problem=brain, group="a", sample="b", reason="r", who="w")
     with pytest.raises(ConfigError, match="reason"):
-        Request(problem=brain, group="a", sample="", reason=" ", who="w")
+        ErasureRequest(problem=brain, group="a", sample="", reason=" ", who="w")
 
 
 def test_windows_of_black_are_no_evidence() -> None:
@@ -403,7 +407,7 @@ def test_an_erasure_completes_the_removal_of_a_branch_that_was_cut_short(
     lake: Lake, first: Release, erase: Erase, png: Png
 ) -> None:
     branches.create(lake, "brain", "mine")
-    refs.mark(lake, "going.brain@mine", "dropped")
+    marks.put(lake, "going.brain@mine", "dropped")
     lake.drop_branch("images", "user.brain.mine")
     assert erase(sample=digest(png(1))).found == []
     assert lake.branches("samples") == []
@@ -414,8 +418,10 @@ def test_an_image_is_erased_by_a_name_of_which_the_lake_has_a_digest(
 ) -> None:
     private = replace(brain, layout=replace(brain.layout, names="digest"))
     ingest(lake, deliver("deliveries/1", {"Jane Doe.png": png(0), "b.png": png(1)}), private)
-    asked = Request(problem=private, group="", sample="Jane Doe.png", reason="asked", who="Dr. A")
-    assert erasing.plan(lake, asked, tmp_path).sample_ids == [digest(png(0))]
+    asked = ErasureRequest(
+        problem=private, group="", sample="Jane Doe.png", reason="asked", who="Dr. A"
+    )
+    assert erasing.make_plan(lake, asked, tmp_path).sample_ids == [digest(png(0))]
 
 
 def test_frames_of_what_cannot_be_read_go_and_a_build_under_way_stays(tmp_path: Path) -> None:
@@ -423,6 +429,6 @@ def test_frames_of_what_cannot_be_read_go_and_a_build_under_way_stays(tmp_path: 
     names = {f"{read[:16]}-0", f"{gone[:16]}-0", "tmp3k_x9q2a"}
     for name in names:
         (tmp_path / "frames" / name).mkdir(parents=True)
-    assert derived_files.frames(tmp_path, {read}, unfinished=False) == 1
+    assert derived_files.remove_frames(tmp_path, {read}, unfinished=False) == 1
     assert {path.name for path in (tmp_path / "frames").iterdir()} == names - {f"{gone[:16]}-0"}
-    assert derived_files.frames(tmp_path, {read}) == 1
+    assert derived_files.remove_frames(tmp_path, {read}) == 1

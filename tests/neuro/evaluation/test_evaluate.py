@@ -1,11 +1,8 @@
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from torch import nn
 
 from neuro.dataset.frames import Frames
@@ -134,34 +131,6 @@ def test_a_split_without_labels_is_refused(engine: Engine) -> None:
 def test_frames_of_another_preprocess_are_refused(engine: Engine) -> None:
     with pytest.raises(ConfigError, match="build the frames again"):
         evaluate.evaluate(engine, replace(frames(), preprocess_hash="0"), "test", model_version="3")
-
-
-def test_the_picture_says_what_it_is(engine: Engine, tmp_path: Path) -> None:
-    found = evaluate.evaluate(engine, frames(), "test", model_version="3")
-    figure = evaluate.draw_confusion(found, title="light, version 3", synthetic=True)
-    words = text_of(figure)
-    for word in ("light, version 3", "dark", "bright", "Research use only", "synthetic images"):
-        assert word in words
-    figure.savefig(tmp_path / "confusion.png")
-    assert (tmp_path / "confusion.png").stat().st_size > 5_000
-
-
-def test_each_cell_shows_its_share_of_the_true_class(engine: Engine) -> None:
-    found = evaluate.evaluate(engine, frames(), "test", model_version="3")
-    axes = evaluate.draw_confusion(found, title="t", synthetic=False).axes[0]
-    cells = {text.get_position(): text.get_text() for text in axes.texts}  # (column, row)
-    assert cells[1, 1] == "1\n50%"
-    assert cells[2, 2] == "1\n100%"
-
-
-def test_real_images_are_not_called_synthetic(engine: Engine) -> None:
-    found = evaluate.evaluate(engine, frames(), "test", model_version="3")
-    figure = evaluate.draw_confusion(found, title="t", synthetic=False)
-    assert "synthetic" not in text_of(figure)
-
-
-def text_of(figure: Figure) -> str:
-    return " ".join(found.get_text() for found in figure.findobj(Text) if isinstance(found, Text))
 
 
 def test_a_package_is_scored_on_no_other_splitting_than_its_own(engine: Engine) -> None:

@@ -65,20 +65,24 @@ def test_values_agree_with_scikit_learn(k: int) -> None:
     )
 
 
-def test_resampled_figures_are_those_of_the_repeated_samples() -> None:
+def test_intervals_are_those_of_repeated_samples() -> None:
     probabilities, targets, groups = simulated(60, 3, skill=1.0, seed=5)
-    names, owner = np.unique(groups, return_inverse=True)
-    weights = next(metrics._weights(len(names), 60, FEW))
-    tables, _ = metrics._per_group(probabilities, targets, groups)
-    rows = np.repeat(np.arange(60), weights[7, owner].astype(int))
-    f1 = f1_score(targets[rows], probabilities[rows].argmax(axis=1), average="macro")
-    auroc = roc_auc_score(np.eye(3)[targets[rows]], probabilities[rows])
-    fast = metrics._scores(np.tensordot(weights, tables, axes=1))
-    assert fast["macro_f1"][7, 0] == pytest.approx(f1)
-    ranked = metrics._ranked(probabilities, targets, weights[:, owner])
-    assert ranked["auroc"][7, 0] == pytest.approx(auroc)
-    expected = [sensitivity(targets[rows] == c, probabilities[rows, c]) for c in range(3)]
-    assert ranked["sensitivity80"][7] == pytest.approx(expected)
+    found = {m.name: m for m in metrics.score(probabilities, targets, groups, "abc", FEW)}
+    names = np.unique(groups)
+    draws = []
+    for drawn in np.random.default_rng(FEW.seed).integers(len(names), size=(100, len(names))):
+        rows = np.concatenate([np.flatnonzero(groups == names[number]) for number in drawn])
+        truth, chances = targets[rows], probabilities[rows]
+        draws.append(
+            {
+                "macro_f1": f1_score(truth, chances.argmax(axis=1), average="macro"),
+                "auroc": roc_auc_score(np.eye(3)[truth], chances),
+                "sensitivity80_b": sensitivity(truth == 1, chances[:, 1]),
+            }
+        )
+    for name in draws[0]:
+        low, high = np.quantile([draw[name] for draw in draws], [0.025, 0.975])
+        assert (found[name].low, found[name].high) == pytest.approx((low, high))
 
 
 def test_the_interval_of_independent_samples_has_the_binomial_width() -> None:

@@ -14,11 +14,15 @@ from neuro.images import preprocess, sanitize
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
-from neuro.storage import export_target
+from neuro.storage.folder_store import FolderStore
 
 Png = Callable[[int], bytes]
 Deliver = Callable[[str, Mapping[str, bytes]], Path]
 Ingest = Callable[..., Release]
+
+
+def target(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "out")
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def release(lake: Lake, ingest: Ingest, deliver: Deliver, png: Png) -> Release:
 def test_every_file_of_an_export_has_the_digest_its_manifest_says(
     lake: Lake, release: Release, brain: Problem, tmp_path: Path
 ) -> None:
-    done = croissant.export(lake, brain, release, export_target.Folder(tmp_path / "out"))
+    done = croissant.export(lake, brain, release, target(tmp_path))
     rows = croissant.read_manifest(Path(done.where))
     assert len(rows) == done.n == 6
     for row in rows:
@@ -44,7 +48,7 @@ def test_every_file_of_an_export_has_the_digest_its_manifest_says(
 def test_folders_are_splits_as_the_problem_names_them_and_then_labels(
     lake: Lake, release: Release, brain: Problem, tmp_path: Path
 ) -> None:
-    done = croissant.export(lake, brain, release, export_target.Folder(tmp_path / "out"))
+    done = croissant.export(lake, brain, release, target(tmp_path))
     names = {"train": "Training", "test": "Testing", "val": "val", "calibration": "calibration"}
     for row in croissant.read_manifest(Path(done.where)):
         split, label, _ = row["file"].split("/")
@@ -55,7 +59,7 @@ def test_preprocessed_files_are_what_the_model_is_given(
     lake: Lake, release: Release, brain: Problem, tmp_path: Path, png: Png
 ) -> None:
     spec = replace(brain.preprocess, size_px=128)
-    done = croissant.export(lake, brain, release, export_target.Folder(tmp_path / "out"), spec)
+    done = croissant.export(lake, brain, release, target(tmp_path), spec)
     rows = {row["source_name"]: row for row in croissant.read_manifest(Path(done.where))}
     path = Path(done.where) / rows["glioma/1.png"]["file"]
     found = np.load(path, allow_pickle=False)
@@ -70,7 +74,7 @@ def test_preprocessed_files_are_what_the_model_is_given(
 def test_the_description_leads_to_the_manifest(
     lake: Lake, release: Release, brain: Problem, tmp_path: Path
 ) -> None:
-    exported = croissant.export(lake, brain, release, export_target.Folder(tmp_path / "out"))
+    exported = croissant.export(lake, brain, release, target(tmp_path))
     folder = Path(exported.where)
     said = json.loads((folder / "croissant.json").read_text(encoding="utf-8"))
     (manifest,) = said["distribution"]
@@ -85,9 +89,9 @@ def test_a_folder_that_holds_something_is_left_alone(
     lake: Lake, release: Release, brain: Problem, tmp_path: Path
 ) -> None:
     (tmp_path / "out").mkdir()
-    croissant.export(lake, brain, release, export_target.Folder(tmp_path / "out"))  # empty: fine
+    croissant.export(lake, brain, release, target(tmp_path))  # empty: fine
     with pytest.raises(ConfigError, match="is not empty"):
-        croissant.export(lake, brain, release, export_target.Folder(tmp_path / "out"))
+        croissant.export(lake, brain, release, target(tmp_path))
 
 
 def test_a_damaged_lake_exports_nothing(
@@ -98,13 +102,13 @@ def test_a_damaged_lake_exports_nothing(
     assert piece in raw
     data.write_bytes(raw.replace(piece, bytes(20)))
     with pytest.raises(DamagedError):
-        croissant.export(lake, brain, release, export_target.Folder(tmp_path / "out"))
+        croissant.export(lake, brain, release, target(tmp_path))
     assert not [path.name for path in tmp_path.iterdir() if "out" in path.name]
 
 
 def test_an_export_can_be_opened_by_anything(
     lake: Lake, release: Release, brain: Problem, tmp_path: Path
 ) -> None:
-    exported = croissant.export(lake, brain, release, export_target.Folder(tmp_path / "out"))
+    exported = croissant.export(lake, brain, release, target(tmp_path))
     folder = Path(exported.where)
     assert {Image.open(path).size for path in folder.rglob("*.png")} == {(40, 40)}

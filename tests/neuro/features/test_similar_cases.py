@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuro.duplicates import near_duplicates
 from neuro.errors import BadImageError, ConfigError, UnknownNameError
 from neuro.features import similar_cases
 from neuro.features.similar_cases import Vectors
-from neuro.features.thumbnail_vector import vector
 from neuro.problems import problem
 from neuro.sample import Sample
 
@@ -50,20 +50,18 @@ def test_blocks_of_any_size_give_the_same_cases() -> None:
 
 
 def test_thumbnails_are_compared_in_the_best_of_eight_poses() -> None:
-    """Also where one was kept in another pose than the canonical one."""
-    grey = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
-    rows = np.stack([vector(grey[::-1] // 2), vector(grey.T)]).astype(np.float64)
-    rows[1] = np.rot90(rows[1].reshape(32, 32)).ravel()
-    asked = vector(grey).astype(np.float64)
-    assert similar_cases.nearest(blocks(rows), asked, 2, in_any_pose=True)[0][1] > 0.999
-    assert similar_cases.nearest(blocks(rows), asked, 2, in_any_pose=True)[1][1] > 0.999
-    assert similar_cases.nearest(blocks(rows), asked, 2)[1][1] < 0.5
+    grey = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
+    poses = [np.rot90(side, turns) for side in (grey, grey[:, ::-1]) for turns in range(4)]
+    rows = near_duplicates.vectors([pose.tobytes() for pose in poses]).astype(np.float64)
+    found = similar_cases.nearest(blocks(rows), rows[0], 8, in_any_pose=True)
+    assert [cosine for _, cosine in found] == pytest.approx([1] * 8, abs=1e-5)
+    assert similar_cases.nearest(blocks(rows), rows[0], 2)[1][1] < 0.5
 
 
 def test_figures_are_measured_in_their_deviations() -> None:
     rows = np.array([[0, 100, 5], [2, 300, 5]], np.float64)
     scale = similar_cases.scale_of(blocks(rows)())
-    assert scale.apply(rows).tolist() == [[-1, -1, 0], [1, 1, 0]]
+    assert scale.transform(rows).tolist() == [[-1, -1, 0], [1, 1, 0]]
 
 
 def test_figures_of_no_sample_cannot_be_measured() -> None:

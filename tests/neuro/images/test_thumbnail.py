@@ -38,9 +38,3 @@ def test_a_mirrored_picture_has_the_mirrored_thumbnail() -> None:
     grey = np.asarray(Image.fromarray(noise(12, 15)).resize((231, 187)))
     mirrored = thumbnail.thumbnail(grey[:, ::-1])[:, ::-1].astype(int)
     assert np.abs(mirrored - thumbnail.thumbnail(grey)).max() <= 1
-
-
-@pytest.mark.parametrize(("step", "expected"), [(1, "f" * 16), (-1, "0" * 16)])
-def test_a_difference_hash_says_where_it_gets_brighter(step: int, expected: str) -> None:
-    ramp = np.tile(np.arange(0, 256, 8, dtype=np.uint8)[::step], (32, 1))
-    assert thumbnail.difference_hash(ramp) == expected

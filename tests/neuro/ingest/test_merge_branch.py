@@ -11,7 +11,7 @@ import pytest
 from neuro.errors import ConfigError, StaleError, UnknownNameError
 from neuro.images import sanitize
 from neuro.ingest import late_labels, merge_branch
-from neuro.lake import branches, images, refs, releases
+from neuro.lake import branches, images, marks, releases
 from neuro.lake.branches import Line
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
@@ -204,7 +204,7 @@ def test_a_publication_cut_short_shows_nothing_and_is_completed_by_the_same_comm
         {"pituitary/9.png": "pituitary"} if table != "quarantine" else {}
     )
     assert branches.names(lake, "brain") == []
-    assert refs.pending(lake) == set()
+    assert marks.half_written_runs(lake) == set()
     assert release == releases.current(lake, "brain")
 
 

@@ -15,7 +15,7 @@ from neuro.images.sandbox import Rejected
 from neuro.images.sanitize import CleanImage
 from neuro.ingest import delivery, pipeline
 from neuro.ingest.pipeline import Staged
-from neuro.ingest.vet_new import Run
+from neuro.ingest.vet_new import IngestRun
 from neuro.lake import content_hash, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
@@ -184,7 +184,7 @@ def test_bytes_stored_otherwise_than_vetted_fail_the_audit(
             altered = isinstance(one, CleanImage) and one.sha256 == bad
             yield replace(one, stored_sha256="0" * 64) if altered else one
 
-    staged = pipeline.stage(lake, Run(problem=brain, delivery=arrived, check=check, now=now))
+    staged = pipeline.stage(lake, IngestRun(problem=brain, delivery=arrived, check=check, now=now))
     with pytest.raises(AuditError, match=bad[:12]):
         pipeline.audit_branch(staged)
     assert lake.open("images").branches.list() == {}

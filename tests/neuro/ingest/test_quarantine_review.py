@@ -11,7 +11,7 @@ from neuro.errors import AuditError, ConfigError, StaleError, UnknownNameError
 from neuro.images import sanitize
 from neuro.ingest import pipeline, quarantine_review
 from neuro.ingest.pipeline import Staged
-from neuro.ingest.quarantine_review import Ruling
+from neuro.ingest.quarantine_review import Admission
 from neuro.lake import branches, quarantine, releases
 from neuro.lake.lake import Lake
 from neuro.lake.quarantine import Decision
@@ -55,7 +55,7 @@ def on_disk(lake: Lake, secret: bytes) -> list[Path]:
 @pytest.fixture
 def decide(lake: Lake, brain: Problem, now: datetime) -> Decide:
     def run(*digests: str, label: str = "", who: str = "A") -> Release:
-        asked = Ruling(digests=digests, who=who, label=label)
+        asked = Admission(digests=digests, who=who, label=label)
         return quarantine_review.release(lake, brain, asked, vet_here, now)[0]
 
     return run

@@ -44,7 +44,6 @@ def row(table: str, **values: object) -> pa.Table:
         "media_type": "image/png",
         "width": 40,
         "height": 40,
-        "perceptual_hash": "0" * 16,
         "group_id": "c" * 64,
         "group_key": "",
         "split": "train",

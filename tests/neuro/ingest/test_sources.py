@@ -241,7 +241,7 @@ def test_what_a_killed_run_left_is_removed_and_what_is_in_use_stays(
 ) -> None:
     zip_of(tmp_path / "in.zip", FILES)
     hold = (
-        "import sys, time; from pathlib import Path; from neuro import sources\n"
+        "import sys, time; from pathlib import Path; from neuro.ingest import sources\n"
         "with sources.opened(sys.argv[1], Path(sys.argv[2])): print(flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen(

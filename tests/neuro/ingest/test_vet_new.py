@@ -9,7 +9,7 @@ from neuro.errors import AuditError
 from neuro.images.sandbox import Rejected
 from neuro.images.sanitize import CleanImage
 from neuro.ingest import delivery, pipeline, vet_new
-from neuro.ingest.vet_new import Run
+from neuro.ingest.vet_new import IngestRun
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
@@ -36,7 +36,9 @@ def bring(lake: Lake, brain: Problem, now: datetime, looked_at: list[list[str]])
 
     def run(folder: Path) -> pipeline.Staged:
         arrived = delivery.read(folder, brain)
-        return pipeline.stage(lake, Run(problem=brain, delivery=arrived, check=check, now=now))
+        return pipeline.stage(
+            lake, IngestRun(problem=brain, delivery=arrived, check=check, now=now)
+        )
 
     return run
 
@@ -69,7 +71,7 @@ def test_what_the_lake_holds_for_a_run_cut_short_is_not_vetted_or_written_again(
     lake.add("images", staged.branch.rows("images"))
     looked_at.clear()
     again = bring(three)
-    assert (looked_at, len(again.intake.accepted)) == ([], 3)
+    assert (looked_at, len(again.files.accepted)) == ([], 3)
     pipeline.publish(again, pipeline.audit_branch(again))
     assert lake.read("images").num_rows == 3
 
@@ -90,14 +92,14 @@ def test_a_file_that_changes_while_it_is_read_waits_without_bytes(
         return vet_here(paths)
 
     arrived = delivery.read(three, brain)
-    staged = pipeline.stage(lake, Run(problem=brain, delivery=arrived, check=check, now=now))
-    assert staged.intake.reasons == {"changed": 1}
+    staged = pipeline.stage(lake, IngestRun(problem=brain, delivery=arrived, check=check, now=now))
+    assert staged.files.reasons == {"changed": 1}
     assert lake.read("quarantine")["raw"].to_pylist() == [b""]
 
 
 def test_a_file_that_is_in_no_place_fails_the_run(bring: Bring, three: Path) -> None:
     staged = bring(three)
-    lost = replace(staged, intake=replace(staged.intake, accepted=staged.intake.accepted[1:]))
+    lost = replace(staged, files=replace(staged.files, accepted=staged.files.accepted[1:]))
     with pytest.raises(AuditError, match="3 files seen, 2 accepted"):
         pipeline.audit_branch(lost)
 

@@ -1,6 +1,7 @@
 import gc
 import hashlib
 import random
+import tracemalloc
 
 import pyarrow as pa
 import pytest
@@ -46,7 +47,7 @@ def test_a_digest_sorts_lines_and_not_ids(ids: list[str]) -> None:
 def test_a_digest_of_more_rows_than_one_piece_has_is_of_all_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(content_hash, "_ROWS", 7)
+    monkeypatch.setattr(content_hash, "PIECE", 7)
     rows = table([f"{n:04d}" for n in range(100)], random.Random(0))
     back = rows.take(list(reversed(range(100))))
     swapped = rows.take([*range(50, 100), *range(50)])  # each piece is in order, the whole is not
@@ -95,7 +96,7 @@ def lake_of(lake: Lake, n: int, rng: random.Random) -> Content:
     )
 
 
-def test_content_by_ranges_is_that_of_the_tables(
+def test_content_in_partitions_is_that_of_the_tables(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = lake_of(lake, 600, random.Random(0))
@@ -125,7 +126,9 @@ def test_content_by_ranges_is_that_of_the_tables(
     assert held.hashed().hexdigest() == whole == plain(next(held.parts(n=1)))
 
 
-def test_no_more_than_a_range_is_held_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_than_a_partition_is_held_at_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = lake_of(lake, 2000, random.Random(0))
     monkeypatch.setattr(digest_partitions, "ROWS", 100)
     sizes = [part.num_rows for part in held.parts()]
@@ -133,11 +136,16 @@ def test_no_more_than_a_range_is_held_at_once(lake: Lake, monkeypatch: pytest.Mo
     assert max(sizes) < 100
 
 
-def test_equal_strings_of_samples_are_one_object(lake: Lake) -> None:
-    found = content_hash.samples(lake_of(lake, 300, random.Random(0)).parts(content_hash.FIELDS))
-    for name in ("split", "label", "entered", "given_split"):
-        values = [getattr(sample, name) for sample in found]
-        assert len({id(value) for value in values}) == len(set(values))
+def test_a_label_of_many_samples_is_held_once() -> None:
+    n, label = 300, "x" * 10_000
+    columns = {name: [""] * n for name in content_hash.FIELDS}
+    rows = pa.table(columns | {"sample_id": [f"{k:064x}" for k in range(n)], "label": [label] * n})
+    tracemalloc.start()
+    found = content_hash.samples([rows])
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert {sample.label for sample in found} == {label}
+    assert size < n * len(label) / 10
 
 
 def test_making_samples_leaves_the_collector_as_it_was(lake: Lake) -> None:

@@ -22,13 +22,13 @@ def scan(ids: list[str], size: int = 7) -> pa.RecordBatchReader:
 
 
 def read(ids: list[str], n: int) -> list[pa.Table]:
-    with digest_partitions.dealt(scan(ids), n) as found:
+    with digest_partitions.partitioned(scan(ids), n) as found:
         return [found.rows(number) for number in range(n)]
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 16, 256])
 @pytest.mark.parametrize("ids", [digests(500), [*digests(40), *ODD, *ODD]], ids=["all", "odd"])
-def test_every_row_comes_in_one_range_and_lines_of_a_range_before_the_next(
+def test_every_row_comes_in_one_partition_and_its_lines_before_the_next(
     ids: list[str], n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(digest_partitions, "BATCH", 50)
@@ -42,15 +42,15 @@ def test_every_row_comes_in_one_range_and_lines_of_a_range_before_the_next(
     )
 
 
-def test_ranges_of_digests_are_of_about_one_size() -> None:
+def test_partitions_are_of_about_one_size() -> None:
     sizes = [part.num_rows for part in read(digests(16_000), 16)]
     assert min(sizes) > 800
     assert max(sizes) < 1200
 
 
-def test_a_range_keeps_to_its_rows_until_there_are_256() -> None:
+def test_a_partition_keeps_to_its_rows_until_there_are_256() -> None:
     counts = [0, 1, digest_partitions.ROWS, digest_partitions.ROWS + 1, 1_000_000, 10**8]
-    assert [digest_partitions.needed(n) for n in counts] == [1, 1, 1, 2, 16, 256]
+    assert [digest_partitions.n_needed(n) for n in counts] == [1, 1, 1, 2, 16, 256]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_many_rows_stand_in_a_file_and_a_few_in_none(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
     assert sum(part.num_rows for part in read(digests(100), 4)) == 100
-    monkeypatch.setattr(digest_partitions, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(digest_partitions, "IN_MEMORY", 1000)
     with pytest.raises(FileNotFoundError):
         read(digests(100), 4)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -87,7 +87,7 @@ def test_many_rows_stand_in_a_file_and_a_few_in_none(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_full_disk_of_temporary_files_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = Path("/dev/full").open("wb")  # noqa: SIM115 - dealt closes it
+    full = Path("/dev/full").open("wb")  # noqa: SIM115 - partitioned closes it
     monkeypatch.setattr("tempfile.SpooledTemporaryFile", lambda _: full)
     with pytest.raises(StorageError, match=r"no space is left on the disk of .*sort rows"):
         read(digests(100), 4)

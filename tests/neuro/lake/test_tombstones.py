@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from neuro.erasure import erase as erasing
-from neuro.erasure.erase import Erased, Request
-from neuro.erasure.proof import Site
+from neuro.erasure.erase import ErasureRequest, ErasureResult
+from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images.sandbox import Rejected
 from neuro.images.sanitize import CleanImage
 from neuro.ingest import pipeline, quarantine_review
 from neuro.ingest.delivery import read as read_delivery
-from neuro.ingest.vet_new import Run
+from neuro.ingest.vet_new import IngestRun
 from neuro.lake import journal, quarantine, releases, tombstones
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
@@ -27,7 +27,7 @@ Png = Callable[[int], bytes]
 Deliver = Callable[[str, Mapping[str, bytes]], Path]
 Ingest = Callable[..., Release]
 Stage = Callable[..., pipeline.Staged]
-Erase = Callable[[bytes], Erased]
+Erase = Callable[[bytes], ErasureResult]
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -52,10 +52,12 @@ def chest() -> Problem:
 
 @pytest.fixture
 def erase(lake: Lake, brain: Problem, tmp_path: Path) -> Erase:
-    def run(raw: bytes) -> Erased:
-        asked = Request(problem=brain, group="", sample=digest(raw), reason="asked", who="Dr. A")
-        home = Site(home=tmp_path / "home")
-        return erasing.erase(lake, asked, home, {"brain": brain}, NOW)
+    def run(raw: bytes) -> ErasureResult:
+        request = ErasureRequest(
+            problem=brain, group="", sample=digest(raw), reason="asked", who="Dr. A"
+        )
+        home = Installation(home=tmp_path / "home")
+        return erasing.erase(lake, request, home, {"brain": brain}, NOW)
 
     return run
 
@@ -100,7 +102,7 @@ def test_an_erased_image_is_not_opened_by_a_decoder(
         return vet_here(paths)
 
     found = read_delivery(delivery, brain)
-    pipeline.stage(lake, Run(problem=brain, delivery=found, check=noted, now=NOW))
+    pipeline.stage(lake, IngestRun(problem=brain, delivery=found, check=noted, now=NOW))
     assert opened == []
 
 
@@ -108,7 +110,7 @@ def test_an_erased_image_enters_no_other_dataset(
     lake: Lake, again: pipeline.Staged, stage: Stage, deliver: Deliver, png: Png, chest: Problem
 ) -> None:
     staged = stage(lake, deliver("other", {"train/NORMAL/1.png": png(0)}), chest)
-    assert staged.intake.reasons == {"erased": 1}
+    assert staged.files.reasons == {"erased": 1}
 
 
 def test_an_erasure_after_it_is_proven_as_before(
@@ -121,7 +123,7 @@ def test_an_erasure_after_it_is_proven_as_before(
 def test_releasing_it_from_quarantine_names_the_way_back(
     lake: Lake, again: pipeline.Staged, brain: Problem, png: Png
 ) -> None:
-    asked = quarantine_review.Ruling(digests=(digest(png(0)),), who="Dr. B")
+    asked = quarantine_review.Admission(digests=(digest(png(0)),), who="Dr. B")
     with pytest.raises(ConfigError, match="neuro erase --lift"):
         quarantine_review.release(lake, brain, asked, vet_here, NOW)
 

@@ -117,13 +117,26 @@ def test_a_floor_of_a_class_nobody_tested_is_not_passed() -> None:
     assert "no c among the test samples" in found.gates[1].explanation
 
 
+def with_recent(old: Evaluation, recent: Evaluation) -> Evaluation:
+    """One model's answers on samples its champion knew, and on newly labelled ones."""
+    names = ("sample_ids", "groups", "targets", "probabilities")
+    both = {name: np.concatenate([getattr(old, name), getattr(recent, name)]) for name in names}
+    n = len(old.targets)
+    both["sample_ids"] = np.array([f"s{i}" for i in range(2 * n)])
+    both["groups"] = np.array([f"g{i // 2}" for i in range(2 * n)])
+    return replace(old, **both)
+
+
+KNOWN = np.repeat([True, False], 600)
+
+
 def test_a_challenger_better_on_recent_samples_is_said_to_be() -> None:
     found = gates.decide(
-        model(0.9),
-        model(0.9),
+        with_recent(model(0.9), model(0.9, seed=2)),
+        with_recent(model(0.9), model(0.6, seed=3)),
         recall_floors={},
         config=CONFIG,
-        recent=(model(0.9, seed=2), model(0.6, seed=3)),
+        known=KNOWN,
     )
     assert found.decision == "promote"
     assert found.gates[1].name == "no_worse_on_recent"
@@ -133,22 +146,23 @@ def test_a_challenger_better_on_recent_samples_is_said_to_be() -> None:
 
 def test_a_challenger_worse_on_recent_samples_is_refused() -> None:
     found = gates.decide(
-        model(0.9),
-        model(0.9),
+        with_recent(model(0.9), model(0.5, seed=2)),
+        with_recent(model(0.9), model(0.9, seed=3)),
         recall_floors={},
         config=CONFIG,
-        recent=(model(0.5, seed=2), model(0.9, seed=3)),
+        known=KNOWN,
     )
     assert (found.decision, found.reason) == ("keep", "failed: no_worse_on_recent")
 
 
 def test_an_equal_challenger_fails_where_improvement_is_asked() -> None:
+    both = with_recent(model(0.9), model(0.9, seed=2))
     found = gates.decide(
-        model(0.9),
-        model(0.9),
+        both,
+        both,
         recall_floors={},
         config=PromotionConfig(recent_must_improve=True),
-        recent=(model(0.9, seed=2), model(0.9, seed=2)),
+        known=KNOWN,
     )
     assert found.decision == "inconclusive"
 

@@ -6,11 +6,11 @@ import pytest
 
 from neuro.errors import ConfigError
 from neuro.promotion import retrain_policy
-from neuro.promotion.retrain_policy import Envelope, Request
+from neuro.promotion.retrain_policy import Envelope, RetrainRequest
 from neuro.training import config
 
 NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
-REQUEST = Request(problem="brain", model="resnet_small", epochs=20, seconds=600)
+REQUEST = RetrainRequest(problem="brain", model="resnet_small", epochs=20, seconds=600)
 
 
 def test_the_default_envelope_lets_an_ordinary_training_start() -> None:

@@ -17,14 +17,14 @@ def fail_like_lance() -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_a_full_disk_is_named_with_the_remedy() -> None:
     with pytest.raises(StorageError, match=r"disk of here \(add\): make room and run the same"):
-        disk_full.insist("here", "add", lambda: write_to("/dev/full"))
+        disk_full.guard("here", "add", lambda: write_to("/dev/full"))
 
 
 def test_a_full_disk_is_known_by_what_lance_says_of_it() -> None:
     with pytest.raises(StorageError, match="no space is left on the disk of here"):
-        disk_full.insist("here", "add", fail_like_lance)
+        disk_full.guard("here", "add", fail_like_lance)
 
 
 def test_any_other_failure_stays_what_it_was(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        disk_full.insist("here", "add", lambda: write_to(f"{tmp_path}/gone/x"))
+        disk_full.guard("here", "add", lambda: write_to(f"{tmp_path}/gone/x"))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from neuro.duplicates import near_duplicates
 from neuro.errors import ConfigError
 from neuro.images import thumbnail
 from neuro.synthetic import phantom
@@ -76,3 +77,13 @@ def test_the_same_mark_stands_in_every_picture(phantoms: np.ndarray) -> None:
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ConfigError, match="kind must be 0 to 3, got 4"):
         phantom.draw(4, np.random.default_rng(0))
+
+
+def test_a_second_picture_of_a_head_is_its_twin_but_not_its_copy() -> None:
+    rng = np.random.default_rng(4)
+    first = phantom.draw(3, rng)
+    again = phantom.exposed_again(first, rng)
+    looks = near_duplicates.vectors([thumbnail.thumbnail(one) for one in (first, again)])
+    assert near_duplicates.find(looks, 0, 0.97).tolist() == [[0, 1]]
+    assert not np.array_equal(first, again)
+    assert again.dtype == np.uint8

@@ -34,14 +34,27 @@ def test_balanced_batches_hold_each_class_equally_often() -> None:
     assert abs(np.isin(seen, ROWS[45:]).mean() - 0.5) < 0.05
 
 
-def test_without_mixing_images_stay_as_they_are() -> None:
-    images, shares = batches.mix(IMAGES, SHARES, CONFIG, chance())
-    assert images is IMAGES
-    assert shares is SHARES
+def mixed(seed: int, **alphas: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The images and shares as a recipe mixes them, from a seed."""
+    mix = batches.mixing(CONFIG.changed(alphas))
+    assert mix is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return mix(IMAGES, SHARES)
+
+
+def test_a_recipe_without_mixing_has_none() -> None:
+    assert batches.mixing(CONFIG) is None
+
+
+def test_one_seed_mixes_alike_and_another_otherwise() -> None:
+    first, again, other = (mixed(seed, mixup=1.0, cutmix=1.0)[0] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 def test_mixup_adds_images_in_the_shares_it_says() -> None:
-    images, shares = batches.mix(IMAGES, SHARES, replace(CONFIG, mixup=1.0), chance())
+    images, shares = mixed(0, mixup=1.0)
     assert torch.allclose(torch.einsum("nk,kchw->nchw", shares, IMAGES), images, atol=1e-6)
     assert ((shares > 0).sum(dim=1) == 2).any()
     assert torch.allclose(shares.sum(dim=1), torch.ones(8))
@@ -49,7 +62,7 @@ def test_mixup_adds_images_in_the_shares_it_says() -> None:
 
 def test_cutmix_pastes_a_box_and_says_its_share() -> None:
     for seed in range(20):
-        images, shares = batches.mix(IMAGES, SHARES, replace(CONFIG, cutmix=1.0), chance(seed))
+        images, shares = mixed(seed, cutmix=1.0)
         changed = (images != IMAGES).any(dim=1).float().mean(dim=(1, 2))
         kept = shares.diagonal()
         moved = kept < 1
@@ -58,9 +71,8 @@ def test_cutmix_pastes_a_box_and_says_its_share() -> None:
 
 
 def test_where_both_are_asked_for_each_comes() -> None:
-    config = replace(CONFIG, mixup=1.0, cutmix=1.0)
     pasted = []
     for seed in range(20):
-        images, _ = batches.mix(IMAGES, SHARES, config, chance(seed))
+        images, _ = mixed(seed, mixup=1.0, cutmix=1.0)
         pasted.append(torch.isin(images, IMAGES).all().item())
     assert {True, False} == set(pasted)

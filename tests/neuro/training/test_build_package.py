@@ -1,4 +1,4 @@
-"""Sealing: what leaves training is calibrated, verified, and answers as the network did."""
+"""What leaves training is calibrated, verified, and answers as the network did."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from neuro.problems import problem
 from neuro.splits import scheme
 from neuro.synthetic import phantom
 from neuro.training import build_package
-from neuro.training.build_package import Facts
+from neuro.training.build_package import Origin
 from neuro.training.config import TrainConfig
 from neuro.training.trainer import Trainer
 
@@ -40,13 +40,11 @@ def frames(*splits: str) -> Frames:
     )
 
 
-def facts() -> Facts:
-    return Facts(
-        problem=BRAIN,
+def origin() -> Origin:
+    return Origin(
         pin={"release": "r", "tables": {}, "content_hash": "c"},
-        training=CONFIG,
         code_revision="abc",
-        is_synthetic=True,
+        synthetic=True,
     )
 
 
@@ -60,7 +58,7 @@ def trained(data: Frames) -> Trainer:
 def test_the_package_answers_like_the_network_that_was_sealed(tmp_path: Path) -> None:
     data = frames("train", "val", "calibration")
     network = trained(data).network
-    made, validation = build_package.seal(network, data, facts(), tmp_path)
+    made, validation = build_package.build(network, data, BRAIN, CONFIG, origin(), tmp_path)
     engine = predict.load(made)
     answers = predict.predict(engine, data.pixels[12:24], data.sample_ids[12:24], model_version="1")
     probabilities = np.array([answer.probabilities for answer in answers])
@@ -69,7 +67,7 @@ def test_the_package_answers_like_the_network_that_was_sealed(tmp_path: Path) ->
 
 def test_the_package_lies_in_a_folder_named_by_its_digest(tmp_path: Path) -> None:
     data = frames("train", "val", "calibration")
-    made, _ = build_package.seal(trained(data).network, data, facts(), tmp_path)
+    made, _ = build_package.build(trained(data).network, data, BRAIN, CONFIG, origin(), tmp_path)
     assert made.folder.name == package.digest(made.folder)[:16]
 
 
@@ -77,7 +75,7 @@ def test_the_restored_network_averages_over_the_same_poses(tmp_path: Path) -> No
     data = frames("train", "val", "calibration")
     network = trained(data).network
     network.averages_mirror, network.averages_flip = True, True
-    made, _ = build_package.seal(network, data, facts(), tmp_path)
+    made, _ = build_package.build(network, data, BRAIN, CONFIG, origin(), tmp_path)
     assert (made.card.averages_mirror, made.card.averages_flip) == (True, True)
     restored = package.restore(made)
     assert (restored.averages_mirror, restored.averages_flip) == (True, True)
@@ -86,12 +84,12 @@ def test_the_restored_network_averages_over_the_same_poses(tmp_path: Path) -> No
 def test_without_calibration_images_nothing_is_sealed(tmp_path: Path) -> None:
     data = frames("train", "val")
     with pytest.raises(TrainingError, match="calibration has no labelled sample"):
-        build_package.seal(trained(data).network, data, facts(), tmp_path)
+        build_package.build(trained(data).network, data, BRAIN, CONFIG, origin(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_card_says_which_splits_it_was_trained_on_and_what_leaks(tmp_path: Path) -> None:
     data = replace(frames("train", "val", "calibration"), splitting=scheme.parse("given"))
-    said = replace(facts(), leak="given split: 9 of 10 test images have a twin")
-    made, _ = build_package.seal(trained(data).network, data, said, tmp_path)
+    said = replace(origin(), leak="given split: 9 of 10 test images have a twin")
+    made, _ = build_package.build(trained(data).network, data, BRAIN, CONFIG, said, tmp_path)
     assert (made.card.splitting, made.card.leak) == ("given", said.leak)

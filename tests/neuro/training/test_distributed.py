@@ -16,7 +16,7 @@ from neuro.training import distributed
 from neuro.training import trainer as training
 from neuro.training.checkpoint import Checkpoint
 from neuro.training.device import Machine
-from neuro.training.distributed import Processes
+from neuro.training.distributed import ParallelTrainer
 from tests.neuro.training.test_trainer import CONFIG, PROBLEM, discs
 
 pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two processes, two cores")
@@ -30,7 +30,7 @@ def mapped(tmp_path: Path) -> Frames:
     return replace(frames, pixels=np.load(tmp_path / "pixels.npy", mmap_mode="r"))
 
 
-def in_two(frames: Frames, epochs: int, **changes: object) -> distributed.Trainer | Processes:
+def in_two(frames: Frames, epochs: int, **changes: object) -> distributed.Trainer | ParallelTrainer:
     config = replace(CONFIG, epochs=epochs).changed(changes)
     two = Machine(device="cpu", devices=2)
     return distributed.trainer(frames, PROBLEM, config, machine=two)

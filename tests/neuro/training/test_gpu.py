@@ -9,7 +9,7 @@ import torch
 from neuro.training import loader
 from neuro.training import trainer as training
 from neuro.training.device import Machine
-from neuro.training.loader import Feed
+from neuro.training.loader import FrameReader
 from tests.neuro.training.test_trainer import CONFIG, PROBLEM, discs
 
 pytestmark = [
@@ -34,10 +34,10 @@ def test_frames_that_lie_on_the_gpu_and_those_that_go_there_by_batch_are_the_sam
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pixels, spec, rows = discs().pixels, PROBLEM.preprocess, np.array([3, 0, 119])
-    there = Feed(pixels, spec, torch.device("cuda")).images(rows)
+    there = FrameReader(pixels, spec, torch.device("cuda")).images(rows)
     monkeypatch.setattr(loader, "_SHARE", 0.0)
-    sent = Feed(pixels, spec, torch.device("cuda")).images(rows)
-    here = Feed(pixels, spec, torch.device("cpu")).images(rows)
+    sent = FrameReader(pixels, spec, torch.device("cuda")).images(rows)
+    here = FrameReader(pixels, spec, torch.device("cpu")).images(rows)
     assert sent.is_cuda
     assert torch.equal(there, sent)
     assert torch.allclose(there.cpu(), here, atol=1e-6)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from neuro.errors import ConfigError
 from neuro.training import losses
 from neuro.training.config import TrainConfig
+from neuro.training.losses import Loss
 
 CPU = torch.device("cpu")
 PLAIN = TrainConfig(loss="plain", label_smoothing=0.0)
@@ -26,21 +27,21 @@ def test_rare_classes_weigh_more_up_to_a_bound() -> None:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_plain_loss_is_cross_entropy(smoothing: float) -> None:
-    found = losses.of(replace(PLAIN, label_smoothing=smoothing), COUNTS, CPU)(LOGITS, shares())
+    found = Loss.of(replace(PLAIN, label_smoothing=smoothing), COUNTS, CPU)(LOGITS, shares())
     expected = F.cross_entropy(LOGITS, TARGETS, reduction="none", label_smoothing=smoothing)
     assert torch.allclose(found, expected)
 
 
 def test_the_weighted_mean_is_that_of_torch() -> None:
-    loss = losses.of(replace(PLAIN, loss="weighted"), COUNTS, CPU)
+    loss = Loss.of(replace(PLAIN, loss="weighted"), COUNTS, CPU)
     found = loss(LOGITS, shares()).sum() / loss.weights(shares()).sum()
     expected = F.cross_entropy(LOGITS, TARGETS, weight=torch.tensor([1.0, 2.0, 4.0]))
     assert torch.allclose(found, expected)
 
 
 def test_the_focal_loss_forgets_what_is_known() -> None:
-    focal = losses.of(replace(PLAIN, loss="focal", sampler="balanced"), COUNTS, CPU)
-    plain = losses.of(PLAIN, COUNTS, CPU)
+    focal = Loss.of(replace(PLAIN, loss="focal", sampler="balanced"), COUNTS, CPU)
+    plain = Loss.of(PLAIN, COUNTS, CPU)
     known = F.softmax(LOGITS, dim=1)[range(5), TARGETS]
     assert torch.allclose(
         focal(LOGITS, shares()), plain(LOGITS, shares()) * (1 - known) ** 2, atol=1e-6
@@ -49,21 +50,21 @@ def test_the_focal_loss_forgets_what_is_known() -> None:
 
 def test_the_binary_loss_is_the_cross_entropy_of_two_classes() -> None:
     targets, logits = TARGETS % 2, LOGITS[:, :2]
-    binary = losses.of(replace(PLAIN, loss="binary", sampler="balanced"), COUNTS[:2], CPU)
+    binary = Loss.of(replace(PLAIN, loss="binary", sampler="balanced"), COUNTS[:2], CPU)
     found = binary(logits, shares(targets, 2))
     assert torch.allclose(found, F.cross_entropy(logits, targets, reduction="none"))
 
 
 def test_the_binary_loss_of_three_classes_is_refused() -> None:
     with pytest.raises(ConfigError, match="'binary' is for two classes, the problem has 3"):
-        losses.of(replace(PLAIN, loss="binary"), COUNTS, CPU)
+        Loss.of(replace(PLAIN, loss="binary"), COUNTS, CPU)
 
 
 def test_where_classes_are_drawn_evenly_none_weighs_more() -> None:
-    loss = losses.of(TrainConfig(sampler="balanced"), COUNTS, CPU)
+    loss = Loss.of(TrainConfig(sampler="balanced"), COUNTS, CPU)
     assert loss.class_weights.tolist() == [1.0, 1.0, 1.0]
 
 
 def test_a_mixed_target_weighs_as_its_shares() -> None:
-    loss = losses.of(TrainConfig(), COUNTS, CPU)
+    loss = Loss.of(TrainConfig(), COUNTS, CPU)
     assert loss.weights(torch.tensor([[0.5, 0.0, 0.5]])).tolist() == [2.5]

@@ -1,7 +1,7 @@
 import gzip
 import json
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from neuro.errors import ConfigError
 from neuro.training import profiling
 from neuro.training.device import Machine
-from neuro.training.loader import Feed
-from neuro.training.profiling import InMemory, Rehearsal
+from neuro.training.gradient_step import GradientStep
+from neuro.training.loader import BatchLoader
 from neuro.training.trainer import Epoch
 from tests.neuro.training.test_trainer import CONFIG, PROBLEM, discs
 
@@ -31,20 +31,22 @@ EPOCH = Epoch(
 )
 
 
-@pytest.mark.parametrize(("kind", "read"), [(InMemory, 1), (Rehearsal, 3)])
-def test_only_in_memory_one_batch_is_read_for_all_steps(
-    monkeypatch: pytest.MonkeyPatch, kind: type[Rehearsal], read: int
-) -> None:
-    trial = kind(discs(), PROBLEM, CONFIG, fabric=HERE.fabric())
-    reads, images = [], Feed.images
+def test_for_a_limit_one_batch_is_read_for_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches, steps = [], []
+    batch, step = BatchLoader.batch, GradientStep.__call__
 
-    def counted(self: Feed, rows: NDArray[np.int64]) -> torch.Tensor:
-        reads.append(1)
-        return images(self, rows)
+    def batch_counted(self: BatchLoader, rows: NDArray[np.int64]) -> Any:
+        batches.append(1)
+        return batch(self, rows)
 
-    monkeypatch.setattr(Feed, "images", counted)
-    list(islice(trial.steps(), 3))
-    assert len(reads) == read
+    def step_counted(self: GradientStep, *given: torch.Tensor) -> torch.Tensor:
+        steps.append(1)
+        return step(self, *given)
+
+    monkeypatch.setattr(BatchLoader, "batch", batch_counted)
+    monkeypatch.setattr(GradientStep, "__call__", step_counted)
+    profiling.limit(discs(), PROBLEM, CONFIG, HERE, n_steps=3, at_most_s=60)
+    assert (len(batches), len(steps)) == (1, 4)  # the first warms up
 
 
 def test_a_step_is_like_that_of_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,15 +54,13 @@ def test_a_step_is_like_that_of_the_epoch(monkeypatch: pytest.MonkeyPatch) -> No
     forward = torch.nn.Conv2d.forward
 
     def seen(self: torch.nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
-        if images.shape[1] == PROBLEM.preprocess.channels:
+        if images.shape[1] == PROBLEM.preprocess.channels and self.training:
             shapes.append(images.shape)
         return forward(self, images)
 
-    trial = InMemory(discs(), PROBLEM, CONFIG, fabric=HERE.fabric())
-    trial.like(EPOCH)
     monkeypatch.setattr(torch.nn.Conv2d, "forward", seen)
-    next(trial.steps())
-    assert shapes == [torch.Size([4, 1, 16, 16])] * (CONFIG.batch_size // 4)
+    profiling.limit(discs(), PROBLEM, CONFIG, HERE, EPOCH, n_steps=1)
+    assert shapes == [torch.Size([4, 1, 16, 16])] * 2 * (CONFIG.batch_size // 4)
 
 
 def test_neither_draws_from_the_generator_of_others(tmp_path: Path) -> None:
@@ -71,15 +71,17 @@ def test_neither_draws_from_the_generator_of_others(tmp_path: Path) -> None:
 
 
 def test_a_profile_names_the_parts_of_ten_steps_in_trace_and_table(tmp_path: Path) -> None:
-    found = profiling.profile(discs(), PROBLEM, CONFIG, HERE, tmp_path / "a" / "b")
+    parts = profiling.profile(discs(), PROBLEM, CONFIG, HERE, tmp_path / "a" / "b")
     with gzip.open(tmp_path / "a" / "b" / profiling.TRACE) as stream:
         events = json.load(stream)["traceEvents"]
     named = [event["name"] for event in events if event.get("ph") == "X"]
-    for part in ("step", "read rows", "batch", "forward and backward", "average"):
+    for part in ("step", *profiling.PARTS):
         assert named.count(part) == 10
-    assert all(ms > 0 for ms in found.parts.values())
+    assert all(ms > 0 for ms in parts.values())
+    assert set(parts) == {*profiling.PARTS, "rest", "step"}
+    assert sum(parts.values()) == pytest.approx(2 * parts["step"])
     table = (tmp_path / "a" / "b" / profiling.TABLE).read_text()
-    for word in (*found.parts, "10 steps of 16 images", "no part of the training", "aten::"):
+    for word in (*parts, "10 steps of 16 images", "no part of the training", "aten::"):
         assert word in table
 
 

@@ -20,6 +20,7 @@ from neuro.training import config as train_config
 from neuro.training import trainer as training
 from neuro.training.checkpoint import Checkpoint
 from neuro.training.device import Machine
+from neuro.training.loader import BatchLoader
 
 PROBLEM = Problem(
     name="discs",
@@ -97,6 +98,18 @@ def test_a_run_that_was_ended_continues_to_the_same_weights_to_the_bit(
     assert all(torch.equal(again.network.state_dict()[name], first[name]) for name in first)
 
 
+def test_a_run_that_mixes_images_continues_to_the_same_weights_to_the_bit(tmp_path: Path) -> None:
+    config = replace(CONFIG, mixup=0.4, cutmix=0.4, schedule="cosine")
+    kept = Checkpoint(path=tmp_path / "training.pt", key="k")
+    whole, ended, again = (training.Trainer(discs(), PROBLEM, config) for _ in range(3))
+    list(whole.epochs())
+    going = ended.epochs(kept)
+    next(going)
+    going.close()
+    list(again.epochs(kept))
+    assert all(torch.equal(weights(again)[name], kept) for name, kept in weights(whole).items())
+
+
 def test_it_learns_left_from_right() -> None:
     trainer = training.Trainer(discs(), PROBLEM, replace(CONFIG, epochs=12))
     epochs = list(trainer.epochs())
@@ -113,13 +126,13 @@ def test_one_seed_gives_equal_weights_to_the_bit(first: dict[str, torch.Tensor])
 
 def test_each_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
-    batch = training.Trainer._batch
+    batch = BatchLoader.batch
 
-    def watched(self: training.Trainer, rows: NDArray[np.int64]) -> object:
+    def watched(self: BatchLoader, rows: NDArray[np.int64]) -> Any:
         seen.append(rows.tolist())
         return batch(self, rows)
 
-    monkeypatch.setattr(training.Trainer, "_batch", watched)
+    monkeypatch.setattr(BatchLoader, "batch", watched)
     trained(discs(), replace(CONFIG, epochs=2))
     assert len(seen) == 10
     assert seen[:5] != seen[5:]
@@ -187,7 +200,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_epoch_step_and_samples
     epochs = trainer.epochs()
     next(epochs)
     with torch.no_grad():
-        trainer._network.head.weight.fill_(torch.inf)
+        trainer.step.network.head.weight.fill_(torch.inf)
     with pytest.raises(
         TrainingError, match=r"in epoch 2 at step 6; lower.*samples (\d{4}, ){15}\d{4}$"
     ):
@@ -347,7 +360,7 @@ def test_a_step_in_parts_is_the_step_of_the_whole_batch() -> None:
     whole, parts = (
         training.Trainer(discs(), PROBLEM, config, fabric=exact.fabric()) for _ in range(2)
     )
-    parts._at_once = 5
+    parts.step.at_once = 5
     list(whole.epochs())
     list(parts.epochs())
     for name, expected in weights(whole).items():
@@ -357,7 +370,7 @@ def test_a_step_in_parts_is_the_step_of_the_whole_batch() -> None:
 def test_what_fits_at_once_is_remembered(tmp_path: Path) -> None:
     kept = Checkpoint(path=tmp_path / "training.pt", key="k")
     trainer = training.Trainer(discs(), PROBLEM, CONFIG)
-    trainer._at_once = 4
+    trainer.step.at_once = 4
     going = trainer.epochs(kept)
     next(going)
     again = [epoch.at_once for epoch in training.Trainer(discs(), PROBLEM, CONFIG).epochs(kept)]
@@ -386,15 +399,16 @@ def test_the_kept_weights_are_the_mean_of_those_of_the_steps() -> None:
     """As written out: a share of what was kept, the rest of what is new."""
     trainer = training.Trainer(discs(), PROBLEM, replace(CONFIG, epochs=1))
     averaged = weights(trainer)["head.weight"].clone()
-    average, decays = trainer._average, []
-
-    def watched() -> None:
-        nonlocal averaged
-        decays.append(min(CONFIG.ema_decay, trainer._step / (trainer._step + 10)))
-        averaged = decays[-1] * averaged + (1 - decays[-1]) * trainer._bare.head.weight.detach()
-        average()
-
-    trainer._average = watched  # type: ignore[method-assign]
-    list(trainer.epochs())
+    for number, rows in enumerate(trainer.rows(1), 1):
+        trainer.step(*trainer.loader.batch(rows))
+        decay = min(CONFIG.ema_decay, number / (number + 10))
+        newest = trainer.step.network.head.weight.detach()
+        averaged = decay * averaged + (1 - decay) * newest
+    assert trainer.step.steps_done == 5
     assert torch.allclose(weights(trainer)["head.weight"], averaged, atol=1e-6)
-    assert len(decays) == 5
+
+
+def test_no_decay_keeps_the_newest_weights() -> None:
+    trainer = trained(discs(), replace(CONFIG, epochs=1, ema_decay=0.0))
+    newest = trainer.step.network.state_dict()
+    assert all(torch.equal(newest[name], kept) for name, kept in weights(trainer).items())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.record import tracking
+from tasks.record import artifacts, tracking
 from tests.neuro.training.test_profiling import EPOCH
 
 
@@ -59,3 +59,15 @@ def test_a_last_state_that_is_not_too_large_is_kept(
     tracking.log_checkpoint(tracking.Run(run_id=run_id), tmp_path / "training.pt")
     found = tracking.client().list_artifacts(run_id, "checkpoint")
     assert [artifact.path for artifact in found] == kept
+
+
+@pytest.mark.parametrize("name", ["a new one", "brain-drift"])
+def test_an_experiment_opens_as_model_training(
+    logged: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also one that an earlier version made; MLflow shows any other as the traces of a chat."""
+    monkeypatch.setattr(artifacts, "flow_run_id", lambda: "0123")
+    with tracking.run(name, "a run", {}):
+        pass
+    tags = tracking.client().get_experiment_by_name(name).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"

@@ -33,7 +33,9 @@ SPEC = PreprocessSpec(size_px=16)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
+class Published:
+    """A release and its lake."""
+
     lake: Lake
     release: Release
 
@@ -42,7 +44,9 @@ class Held:
 class Means:
     """The mean of an image, and how many it was encoded with."""
 
+    name: str = "means"
     digest: str = "s" * 64
+    preprocess_hash: str = ""
 
     def encode(self, images: Sequence[bytes]) -> NDArray[np.float32]:
         return np.array([(pixels(raw).mean(), len(images)) for raw in images], np.float32)
@@ -63,7 +67,7 @@ PICTURES = {hashlib.sha256(png(seed)).hexdigest(): png(seed) for seed in range(N
 IDS = sorted(PICTURES)
 
 
-def publish(lake: Lake, broken: str = "") -> Held:
+def publish(lake: Lake, broken: str = "") -> Published:
     stored = [
         {"sha256": name, "stored": raw, "thumbnail": bytes(1024)}
         | {"stored_sha256": "0" * 64 if name == broken else name}
@@ -79,11 +83,11 @@ def publish(lake: Lake, broken: str = "") -> Held:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     much: dict[str, Any] = {"suspects": ["x"] * 100_000}
     draft = Draft(dataset="brain", passport=much, creator="r", note="", is_synthetic=False, now=now)
-    return Held(lake=lake, release=releases.publish(lake, draft))
+    return Published(lake=lake, release=releases.publish(lake, draft))
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Held:
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     return publish(Lake(str(tmp_path_factory.mktemp("lake"))))
 
 
@@ -98,8 +102,10 @@ def of_64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEURO_SHARD", "64")
 
 
-def test_each_wanted_image_has_the_vector_of_its_own_bytes(held: Held, of_64: None) -> None:
-    found = shards.encode(held, Means(), IDS[:100])
+def test_each_wanted_image_has_the_vector_of_its_own_bytes(
+    published: Published, of_64: None
+) -> None:
+    found = shards.encode(published.lake, published.release, Means(), IDS[:100])
     assert sorted(found) == IDS[:100]
     for sample_id, vector in found.items():
         assert vector[0] == np.float32(pixels(PICTURES[sample_id]).mean())
@@ -107,28 +113,35 @@ def test_each_wanted_image_has_the_vector_of_its_own_bytes(held: Held, of_64: No
 
 @pytest.mark.parametrize(("size", "given"), [(150, [64, 64, 22]), (64, [64, 64, 22]), (32, [32])])
 def test_an_encoder_is_given_at_most_64_images_at_once(
-    held: Held, monkeypatch: pytest.MonkeyPatch, size: int, given: list[int]
+    published: Published, monkeypatch: pytest.MonkeyPatch, size: int, given: list[int]
 ) -> None:
     monkeypatch.setenv("NEURO_SHARD", str(size))
     wanted = IDS if size > 32 else IDS[:64]
-    sizes = [int(vector[1]) for vector in shards.encode(held, Means(), wanted).values()]
+    sizes = [
+        int(vector[1])
+        for vector in shards.encode(published.lake, published.release, Means(), wanted).values()
+    ]
     assert list(dict.fromkeys(sizes)) == list(dict.fromkeys(given))
     assert len(sizes) == len(wanted)
 
 
-def test_nothing_wanted_is_nothing_encoded(held: Held) -> None:
-    assert shards.encode(held, Means(), []) == {}
+def test_nothing_wanted_is_nothing_encoded(published: Published) -> None:
+    assert shards.encode(published.lake, published.release, Means(), []) == {}
 
 
-def test_shards_follow_the_table_whatever_order_is_wanted(held: Held, of_64: None) -> None:
-    cut = shards.cut(held.lake, held.release, IDS[::-1])
+def test_shards_follow_the_table_whatever_order_is_wanted(
+    published: Published, of_64: None
+) -> None:
+    cut = shards.cut(published.lake, published.release, IDS[::-1])
     assert [len(shard.sample_ids) for shard in cut] == [64, 64, 22]
     # The order of the table is that in which they came.
     assert [name for shard in cut for name in shard.sample_ids] == list(PICTURES)
 
 
-def test_frames_come_in_shards_and_are_those_of_the_preprocess(held: Held, of_64: None) -> None:
-    parts = list(shards.decode(held.lake, held.release, IDS, SPEC))
+def test_frames_come_in_shards_and_are_those_of_the_preprocess(
+    published: Published, of_64: None
+) -> None:
+    parts = list(shards.decode(published.lake, published.release, IDS, SPEC))
     assert [len(pixels) for _, pixels in parts] == [64, 64, 22]
     for sample_ids, decoded in parts:
         for sample_id, frame in zip(sample_ids, decoded, strict=True):
@@ -144,20 +157,20 @@ def test_a_damaged_image_is_found_whether_it_is_decoded_or_not(
         list(shards.decode(there.lake, there.release, IDS, spec))
 
 
-def first(held: Held) -> Shard:
-    return shards.cut(held.lake, held.release, IDS)[0]
+def first(published: Published) -> Shard:
+    return shards.cut(published.lake, published.release, IDS)[0]
 
 
-def test_what_travels_is_the_ids_and_little_more(held: Held, of_64: None) -> None:
-    assert len(pickle.dumps(held.release)) > 100_000
-    assert len(pickle.dumps(first(held))) < 64 * (64 + 8) + 1500
+def test_what_travels_is_the_ids_and_little_more(published: Published, of_64: None) -> None:
+    assert len(pickle.dumps(published.release)) > 100_000
+    assert len(pickle.dumps(first(published))) < 64 * (64 + 8) + 1500
 
 
 def test_a_shard_that_travelled_reads_the_same_images_from_another_folder(
-    held: Held, of_64: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    published: Published, of_64: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(Path(held.lake.uri).parent)
-    near = replace(first(held), lake=Lake(Path(held.lake.uri).name))
+    monkeypatch.chdir(Path(published.lake.uri).parent)
+    near = replace(first(published), lake=Lake(Path(published.lake.uri).name))
     sent = pickle.dumps(near)
     monkeypatch.chdir(tmp_path)
     sample_ids, _ = shards.encode_shard(pickle.loads(sent), Means(), Means().digest)  # noqa: S301
@@ -172,34 +185,36 @@ def test_a_shard_that_travelled_reads_the_same_images_from_another_folder(
         ({"lake": Lake("/nowhere/lake")}, "lake /nowhere/lake is not on this worker"),
     ],
 )
-def test_a_worker_that_differs_refuses(held: Held, change: dict[str, Any], told: str) -> None:
-    if first(held).revision == "unknown" and "revision" in change:
+def test_a_worker_that_differs_refuses(
+    published: Published, change: dict[str, Any], told: str
+) -> None:
+    if first(published).revision == "unknown" and "revision" in change:
         pytest.skip("this checkout has no commit")
     with pytest.raises(ConfigError, match=told):
-        shards.decode_shard(replace(first(held), **change), None)
+        shards.decode_shard(replace(first(published), **change), None)
 
 
-def test_a_worker_whose_encoder_is_another_refuses(held: Held) -> None:
+def test_a_worker_whose_encoder_is_another_refuses(published: Published) -> None:
     with pytest.raises(ConfigError, match=r"digest ssssssssssss on this worker and oooooooooooo"):
-        shards.encode_shard(first(held), Means(), "o" * 64)
+        shards.encode_shard(first(published), Means(), "o" * 64)
 
 
 @step(name="within")
-def within(held: Held) -> dict[str, Any]:
-    return shards.encode(held, Means(), IDS)
+def within(published: Published) -> dict[str, Any]:
+    return shards.encode(published.lake, published.release, Means(), IDS)
 
 
 @flow(name="both", task_runner=runners.ConfiguredRunner())
-def both(held: Held) -> tuple[dict[str, Any], dict[str, Any]]:
-    return shards.encode(held, Means(), IDS), within(held)
+def both(published: Published) -> tuple[dict[str, Any], dict[str, Any]]:
+    return shards.encode(published.lake, published.release, Means(), IDS), within(published)
 
 
 @pytest.mark.server
 def test_threads_of_a_run_and_a_plain_call_give_the_same_bits(
-    held: Held, server: None, of_64: None
+    published: Published, server: None, of_64: None
 ) -> None:
-    plain = shards.encode(held, Means(), IDS)
-    for found in both(held):
+    plain = shards.encode(published.lake, published.release, Means(), IDS)
+    for found in both(published):
         assert list(found) == list(plain)
         assert all(found[name].tobytes() == plain[name].tobytes() for name in IDS)
 

@@ -1,0 +1,105 @@
+"""Which pictures may be crops of which: a fast search that lets some wrong pairs through.
+
+A crop moves and stretches a picture, which takes most of the likeness of two thumbnails. Two
+measures give it back. The whole picture is seen as the middle of what its crops may show, and the
+cosine is taken in a metric that weighs little what crops change: within-class whitening, with the
+crops of one picture as a class (K. Fukunaga, Introduction to Statistical Pattern Recognition, 1990,
+ch. 10).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.duplicates import crop_windows, neighbours, pose_invariants
+from neuro.duplicates.crop_windows import Matrix, Window
+from neuro.duplicates.pose_invariants import Parts, Vectors
+from neuro.splits.assign import Pairs
+
+_SCALES = (1.0, 0.95, 0.90)  # of the windows that the metric is learnt from
+_MIDDLE = Window(0.94, (1 - 0.94) / 2, (1 - 0.94) / 2)
+_RADIUS = 10  # of the frequencies that are compared
+_CLOSEST = 12  # candidates of each picture
+_SAMPLE = 1500  # pictures that the metric is learnt from
+_RIDGE = 0.03
+
+
+def find(rows: Vectors, first: int) -> Pairs:
+    """Of each picture those that it may be a crop of, (m, 2) as (whole, crop).
+
+    One of the two is ``first`` or later: the others were compared when they came.
+    """
+    metric = _Metric.learnt(rows)
+    wholes = metric.of(pose_invariants.split(crop_windows.cut(rows, _MIDDLE), _RADIUS))
+    crops = metric.of(pose_invariants.split(rows, _RADIUS))
+
+    def closest(block: slice, lowest: int) -> Pairs:
+        likeness = neighbours.bounds(crops[block], wholes[lowest:])
+        columns, _ = neighbours.largest(likeness, min(_CLOSEST, likeness.shape[1]))
+        crop = np.repeat(np.arange(block.start, block.stop), columns.shape[1])
+        return np.stack([columns.ravel() + lowest, crop], axis=1)
+
+    of_old = neighbours.each_block(lambda block: closest(block, first), 0, first)
+    of_new = neighbours.each_block(lambda block: closest(block, 0), first, len(rows))
+    pairs = np.concatenate([*of_old, *of_new])
+    apart: Pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    return apart
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Metric:
+    """One matrix for each part of a picture: makes the differences between its crops small.
+
+    No pose mixes the parts (Schur's lemma), so that the metric is the same in every pose. The two
+    mixed parts change places in some poses and share a matrix.
+    """
+
+    even: tuple[Matrix, Matrix]
+    odd: tuple[Matrix, Matrix]
+    mixed: Matrix
+
+    @staticmethod
+    def learnt(rows: Vectors) -> "_Metric":
+        """From a sample of the pictures, (n, 1024), and windows of each."""
+        chosen = np.random.default_rng(0).permutation(len(rows))[:_SAMPLE]
+        sample = rows[np.sort(chosen)]
+        middle = _unit_parts(crop_windows.cut(sample, _MIDDLE))
+        scatters = [np.zeros((part.shape[1], part.shape[1])) for part in middle]
+        for window in crop_windows.windows(_SCALES):
+            view = _unit_parts(crop_windows.cut(sample, window))
+            for scatter, seen, expected in zip(scatters, view, middle, strict=True):
+                scatter += (seen - expected).T @ (seen - expected)
+        *unmixed, mixed, swapped = scatters
+        scatters = [*unmixed, (mixed + swapped) / 2]
+        mean_variance = np.mean(np.concatenate([np.diag(scatter) for scatter in scatters]))
+        ridge = _RIDGE * mean_variance + 1e-12
+        roots = [_inverse_root(scatter + ridge * np.eye(len(scatter))) for scatter in scatters]
+        return _Metric(even=(roots[0], roots[1]), odd=(roots[2], roots[3]), mixed=roots[4])
+
+    def of(self, parts: Parts) -> Parts:
+        """The pictures in this metric, each of unit length, so that products are cosines."""
+        even = [part @ root for part, root in zip(parts.even, self.even, strict=True)]
+        odd = [part @ root for part, root in zip(parts.odd, self.odd, strict=True)]
+        mixed = [part @ self.mixed for part in parts.mixed]
+        squares = sum(np.einsum("ij,ij->i", part, part) for part in (*even, *odd, *mixed))
+        length = np.sqrt(np.maximum(squares, 1e-12))[:, None].astype(np.float32)
+        return Parts(
+            even=(even[0] / length, even[1] / length),
+            odd=(odd[0] / length, odd[1] / length),
+            mixed=(mixed[0] / length, mixed[1] / length),
+            rest=np.zeros_like(parts.rest),
+        )
+
+
+def _unit_parts(rows: Vectors) -> list[Vectors]:
+    """The six parts of pictures, scaled so that their low frequencies have unit length."""
+    parts = pose_invariants.split(rows, _RADIUS)
+    length: Vectors = np.sqrt(np.maximum(1 - parts.rest**2, np.float32(1e-6)))
+    return [part / length for part in (*parts.even, *parts.odd, *parts.mixed)]
+
+
+def _inverse_root(matrix: NDArray[np.float64]) -> Matrix:
+    values, vectors = np.linalg.eigh(matrix)
+    root: Matrix = ((vectors / np.sqrt(values)) @ vectors.T).astype(np.float32)
+    return root
