@@ -8,16 +8,12 @@ from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
 from neuro.reports import passport_markdown, passport_page, passport_text, render
+from neuro.reports.page_paths import ReleasePage
 from tasks.record import artifacts
 from tasks.runtime import settings
 from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
-
-
-def page_path(release: str) -> Path:
-    """Where the page of a release lies. An erasure removes what is named after a release."""
-    return settings.load().home / "reports" / "passport" / f"{release}.html"
 
 
 @step(name="draw passport")
@@ -26,7 +22,7 @@ def draw(lake: Lake, release: Release, out: Path | None = None) -> Path:
 
     Raises ErasedError if some of its images were erased.
     """
-    return render.write(out or page_path(release.name), passport_page.draw(lake, release))
+    return render.write(out or _path(release), passport_page.draw(lake, release))
 
 
 def show(lake: Lake, problem: Problem, release: Release) -> Path | None:
@@ -44,9 +40,13 @@ def show(lake: Lake, problem: Problem, release: Release) -> Path | None:
     artifacts.markdown(f"passport-summary-{problem.name}", summary, title)
     try:
         page = passport_page.draw(lake, release)
-        path = render.write(page_path(release.name), page)
+        path = render.write(_path(release), page)
     except (NeuroError, OSError) as error:
         _log.warning("the page of %s is not drawn: %s", release.name, error)
         return None
     artifacts.link(f"passport-page-{problem.name}", path.resolve().as_uri(), title)
     return path
+
+
+def _path(release: Release) -> Path:
+    return ReleasePage(release=release.name).path(settings.load().home)

@@ -11,9 +11,12 @@ from neuro.errors import NeuroError
 from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
 from neuro.problems import problem as problems
+from neuro.reports import page_paths
+from neuro.reports.page_paths import ReleasePage
 from tasks import drift, explore, featurize, passport
 from tasks.load import models, release_data
 from tasks.record import registry
+from tasks.runtime import settings
 
 _log = getLogger(__name__)
 
@@ -24,42 +27,44 @@ def pages(lake: Lake, done: ErasureResult) -> ErasureResult:
     In ``removed``, ``redrawn`` lists the pages, and ``redraw`` the commands of those that could not
     be drawn, such as those whose model is gone or whose window is empty now.
     """
+    home = settings.load().home
     drawn, left = set[str](), set[str]()
-    for page in done.removed["pages"]:
+    for path in done.removed["pages"]:
+        page = page_paths.named(home.resolve(), Path(path))
+        if page is None:
+            continue
         try:
-            drawn |= {str(again) for again in _of_release(lake, Path(page))}
+            drawn |= {str(again) for again in _draw_heir(lake, page)}
         except (NeuroError, OSError) as error:
-            _log.warning("the page %s is not drawn again: %s", page, error)
-            left.add(explore.command(Path(page)))
-    for page in done.removed["redraw"]:
+            _log.warning("the page %s is not drawn again: %s", path, error)
+            left.add(page.command)
+    for verdict in done.removed["redraw"]:
         try:
-            drawn.add(str(_draw(lake, page)))
+            drawn.add(str(_draw_drift(lake, verdict)))
         except (NeuroError, OSError) as error:
-            _log.warning("the page of `%s` is not drawn again: %s", page["command"], error)
-            left.add(page["command"])
-    told = {"redrawn": sorted(drawn), "redraw": sorted(left)}
-    return replace(done, removed={**done.removed, **told})
+            _log.warning("the page of `%s` is not drawn again: %s", verdict["command"], error)
+            left.add(verdict["command"])
+    pages = {"redrawn": sorted(drawn), "redraw": sorted(left)}
+    return replace(done, removed={**done.removed, **pages})
 
 
-def _of_release(lake: Lake, page: Path) -> list[Path]:
-    """The passport or exploration of what superseded a release, where the page showed one."""
-    every = {
+def _draw_heir(lake: Lake, page: ReleasePage) -> list[Path]:
+    """The same page of the release that superseded this one, where one did."""
+    known = {
         name: release
         for dataset in erasure.datasets(lake)
         for name, release in releases.known(lake, dataset).items()
     }
-    gone = every.get(page.stem)
-    heir = every.get(gone.superseded_by) if gone else None
+    gone = known.get(page.release)
+    heir = known.get(gone.superseded_by) if gone else None
     if heir is None:
         return []
-    if page == passport.page_path(page.stem):
-        return [passport.draw(lake, heir)]
-    if page == explore.page_path(page.parent.name, page.stem):
-        return [explore.draw(release_data.load(lake, problems.load(page.parent.name), heir.name))]
-    return []
+    if page.problem:
+        return [explore.draw(release_data.load(lake, problems.load(page.problem), heir.name))]
+    return [passport.draw(lake, heir)]
 
 
-def _draw(lake: Lake, page: Mapping[str, str]) -> Path:
+def _draw_drift(lake: Lake, page: Mapping[str, str]) -> Path:
     question = problems.load(page["problem"])
     model = models.load(question, _named(page["model"]))
     loaded = release_data.load(lake, model.problem_as_trained(question))

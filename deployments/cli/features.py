@@ -158,7 +158,7 @@ def similar(
     )
     there, question = release_data.open_lake(lake), problems.load(problem)
     with console.only_results_on_stdout():
-        wanted = steps.Wanted(choice=choice, release=release, n=n)
+        wanted = steps.SearchConfig(choice=choice, release=release, n=n)
         found = steps.search(there, question, asked, wanted)
         page = str(steps.draw(there, question, found, out)) if out else ""
     facts: dict[str, Any] = found.as_dict(question) | {"page": page}

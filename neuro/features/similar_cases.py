@@ -13,12 +13,16 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from neuro.duplicates import pose_invariants
 from neuro.errors import BadImageError, ConfigError, UnknownNameError
+from neuro.features.encoders import THUMB
 from neuro.images import sandbox
 from neuro.images.sandbox import VetConfig
 from neuro.images.sanitize import CleanImage
+from neuro.lake import features
+from neuro.lake.lake import Lake
 from neuro.problems.problem import Problem
 from neuro.sample import Sample
 
+_BLOCK = 16_384  # vectors in memory at once
 SHORTEST = 8  # of a digest that is given by its beginning
 
 Vectors = NDArray[np.float64]
@@ -102,6 +106,46 @@ def scale_of(blocks: Iterator[tuple[Sequence[str], Vectors]]) -> StandardScaler:
     if not hasattr(scaler, "n_samples_seen_"):
         raise ConfigError("the release has no sample in train to measure the figures by")
     return scaler
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredSet:
+    """The vectors of one feature set that one encoder, ``digest``, made.
+
+    has_units: they are figures of different units, which are compared in deviations of the train
+    split.
+    """
+
+    lake: Lake
+    name: str
+    digest: str
+    has_units: bool
+
+    def nearest(self, samples: Sequence[Sample], query: Vectors, sha256: str, n: int) -> list[Case]:
+        """The n of the samples nearest to a vector (d,), without the image that it is of."""
+        scaler = None
+        if self.has_units:
+            scaler = scale_of(self._blocks([s for s in samples if s.split == "train"]))
+            query = scaler.transform(query[None])[0]
+        closest = nearest(
+            lambda: self._blocks(samples, scaler), query, n + 1, in_any_pose=self.name == THUMB
+        )
+        by_id = {sample.sample_id: sample for sample in samples}
+        cases = [
+            Case(sample=by_id[sample_id], cosine=cosine)
+            for sample_id, cosine in closest
+            if sample_id != sha256
+        ]
+        return cases[:n]
+
+    def _blocks(
+        self, samples: Sequence[Sample], scaler: StandardScaler | None = None
+    ) -> Iterator[tuple[Sequence[str], Vectors]]:
+        """The vectors of these samples, some thousands at a time."""
+        for start in range(0, len(samples), _BLOCK):
+            sample_ids = [sample.sample_id for sample in samples[start : start + _BLOCK]]
+            vectors = features.read(self.lake, self.name, self.digest, sample_ids)
+            yield sample_ids, scaler.transform(vectors) if scaler else vectors
 
 
 def _unit(vectors: Vectors) -> Vectors:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-
-_FLAT = 1e-6  # a number whose deviation is below it says nothing
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -34,25 +34,20 @@ def draw(
     vectors: (m, d), of the images ``rows``, (m,). fitted: (m,), the training split: what is tested
     on must not shape what is looked at. None with fewer than three of them, or all alike.
     """
-    known = vectors[fitted].astype(np.float64)
-    if len(known) < 3:
+    if fitted.sum() < 3:
         return None
-    mean, deviation = known.mean(axis=0), known.std(axis=0)
-    varies = deviation > _FLAT
-    if varies.sum() < 2:
+    scaler = StandardScaler().fit(vectors[fitted].astype(np.float64))
+    if (scaler.var_ > 0).sum() < 2:
         return None
-    standard = (known[:, varies] - mean[varies]) / deviation[varies]
-    values, axes = np.linalg.eigh(standard.T @ standard / len(standard))
-    two = axes[:, :-3:-1]
-    two = two * np.sign(two[np.abs(two).argmax(axis=0), [0, 1]])  # else the side is up to chance
-    share = np.maximum(values[:-3:-1], 0) / varies.sum()
-    points = (vectors[:, varies] - mean[varies]) / deviation[varies] @ two
+    standardised = scaler.transform(vectors.astype(np.float64))
+    model = PCA(n_components=2, svd_solver="covariance_eigh").fit(standardised[fitted])
+    first, second = model.explained_variance_ratio_
     return Map(
         name=name,
         rows=rows,
-        points=points,
-        explained=(float(share[0]), float(share[1])),
-        n_fitted=len(known),
+        points=model.transform(standardised),
+        explained=(float(first), float(second)),
+        n_fitted=int(fitted.sum()),
     )
 
 

@@ -19,7 +19,7 @@ from neuro.problems import problem as problems
 from neuro.training.config import TrainConfig
 from tasks import similar, training_frame
 from tasks.load import encoders
-from tasks.similar import Wanted
+from tasks.similar import SearchConfig
 from tests.flows.conftest import Draw
 
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
@@ -135,8 +135,8 @@ def test_an_unknown_set_is_no_set(lake: Lake) -> None:
         training_frame.show(lake, BRAIN, release, Choice(features="thumb"))
 
 
-def search(lake: Lake, asked: str, name: str = "thumb", n: int = 4) -> similar.Found:
-    return similar.search(lake, BRAIN, asked, Wanted(choice=Choice(features=name), n=n))
+def search(lake: Lake, asked: str, name: str = "thumb", n: int = 4) -> similar.SimilarCases:
+    return similar.search(lake, BRAIN, asked, SearchConfig(choice=Choice(features=name), n=n))
 
 
 def test_a_sample_is_not_its_own_nearest_case(lake: Lake) -> None:
@@ -156,7 +156,7 @@ def test_a_mirrored_and_turned_file_finds_the_case_it_was_made_from(
         turned = opened.transpose(Image.Transpose.TRANSVERSE)
         turned.save(tmp_path / "turned.png")
     found = search(lake, str(tmp_path / "turned.png"), n=1)
-    assert found.asked is None
+    assert found.sample is None
     name = BRAIN.kept_name(f"glioma/{source.name}")
     assert found.cases[0].sample.source_name in (name, f"glioma/{source.name}")
     assert found.cases[0].cosine > 0.999
@@ -166,7 +166,7 @@ def test_a_mirrored_and_turned_file_finds_the_case_it_was_made_from(
 def test_a_file_whose_bytes_are_a_sample_is_that_sample(lake: Lake, tmp_path: Path) -> None:
     featurize.fn(features="thumb")
     found = search(lake, str(next((tmp_path / "delivery" / "glioma").iterdir())))
-    assert found.asked is not None
+    assert found.sample is not None
     assert found.sha256 not in {case.sample.sample_id for case in found.cases}
 
 

@@ -1,12 +1,12 @@
 """What runs show of a passport in Prefect: counts and links, and nothing that an erasure misses."""
 
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import Artifact
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 from prefect.testing.utilities import prefect_test_harness
 
@@ -23,9 +23,13 @@ from tests.flows.conftest import Draw
 from tests.monitoring.passports import full
 
 
-def artifacts() -> dict[str, Artifact]:
+def artifacts() -> dict[str, str]:
+    """What the server shows under each key, all runs together."""
+    found: dict[str, str] = defaultdict(str)
     with get_client(sync_client=True) as client:
-        return {str(one.key): one for one in client.read_artifacts()}
+        for one in client.read_artifacts():
+            found[str(one.key)] += f"{one.type}: {one.data}\n"
+    return found
 
 
 def database() -> Path:
@@ -60,11 +64,11 @@ def test_prefect_shows_counts_and_links_and_holds_no_digest_and_no_picture(
 
         show()
         found = artifacts()
-        assert found["passport-brain"].type == "table"
+        assert found["passport-brain"].startswith("table:")
         for word in ("Research use only", "Synthetic images", "1,043 of 1,311"):
-            assert word in str(found["passport-summary-brain"].data)
+            assert word in found["passport-summary-brain"]
         page = home / "reports" / "passport" / f"{release.name}.html"
-        assert page.resolve().as_uri() in str(found["passport-page-brain"].data)
+        assert page.resolve().as_uri() in found["passport-page-brain"]
         assert gone.sample_id in page.read_text()
 
         done = erase(sample=gone.source_name, reason="consent withdrawn", who="Dr. A")

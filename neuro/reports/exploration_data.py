@@ -1,0 +1,105 @@
+"""What an exploration shows, read from a release: its columns, mean images, examples and maps."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.dataset.frames import Frames
+from neuro.images import preview
+from neuro.lake import features, images, sample_columns
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.problems.problem import Problem
+from neuro.reports import age_and_sex, exploration, mean_images, pca_map
+from neuro.reports.exploration import N_POINTS, NO_CLASS, SEED, Exploration
+from neuro.reports.pca_map import Map
+from neuro.sample import Sample
+
+N_FITTED = 20_000  # training images that a map's axes are found from
+
+
+def read(
+    lake: Lake, release: Release, problem: Problem, samples: Sequence[Sample], frames: Frames
+) -> Exploration:
+    """Everything that the page shows of the release. samples: in the row order of its frames."""
+    sample_ids = frames.sample_ids.tolist()
+    names = np.array([*problem.classes, NO_CLASS], dtype=np.str_)
+    classes: NDArray[np.str_] = names[frames.targets]  # -1, no target, is the last: NO_CLASS
+    facts = images.facts(lake, release)
+    files = [facts[sample_id] for sample_id in sample_ids]
+    described = sample_columns.described(lake, release)
+    metadata = [described[sample_id].metadata for sample_id in sample_ids]
+    sources = [described[sample_id].source for sample_id in sample_ids]
+    rows_of_class = {name: np.flatnonzero(classes == name) for name in exploration.names(classes)}
+    sizes = [[file["width"], file["height"]] for file in files]
+    maps, missing_maps = _maps(lake, release, problem.name, frames)
+    return Exploration(
+        release=release.name,
+        problem=problem.name,
+        is_synthetic=release.is_synthetic,
+        classes=classes,
+        splits=frames.splits,
+        given_splits=np.array([sample.given_split for sample in samples], dtype=np.str_),
+        sources=np.array(sources, dtype=np.str_),
+        groups=frames.groups,
+        modes=np.array([file["mode"] for file in files], dtype=np.str_),
+        sizes=np.array(sizes, np.float64).reshape(-1, 2),
+        ages=age_and_sex.ages(metadata),
+        sexes=age_and_sex.sexes(metadata),
+        averages=mean_images.by_class(frames.pixels, rows_of_class),
+        examples=_examples(lake, release, exploration.examples(classes, frames.sample_ids)),
+        maps=maps,
+        missing_maps=missing_maps,
+    )
+
+
+def _examples(
+    lake: Lake, release: Release, wanted: Mapping[str, Sequence[str]]
+) -> dict[str, list[tuple[str, bytes]]]:
+    """Small pictures of the wanted samples of each class; a damaged one is left out."""
+    sample_ids = [sample_id for chosen in wanted.values() for sample_id in chosen]
+    stored = images.undamaged(lake, release, sample_ids)
+    pictures = {sample_id: preview.small(raw) for sample_id, raw in stored}
+    return {
+        name: [(sample_id, pictures[sample_id]) for sample_id in chosen if sample_id in pictures]
+        for name, chosen in wanted.items()
+    }
+
+
+def _maps(
+    lake: Lake, release: Release, problem: str, frames: Frames
+) -> tuple[list[Map], list[str]]:
+    """The maps of this release, and what stands in the way of the others."""
+    sample_ids = frames.sample_ids
+    fitted = pca_map.some(np.flatnonzero(frames.splits == "train"), N_FITTED, SEED)
+    rows = np.union1d(fitted, pca_map.some(np.arange(len(sample_ids)), N_POINTS, SEED))
+    is_fitted = np.isin(rows, fitted)
+    wanted = sample_ids[rows].tolist()
+    maps, missing = [], []
+    thumbnails = images.thumbnails(lake, release, wanted).astype(np.float32)
+    drawn = pca_map.draw("thumbnails of 32 pixels", thumbnails, rows, is_fitted)
+    if drawn is None:
+        missing.append("Thumbnails: the training split has fewer than three images that differ.")
+    else:
+        maps.append(drawn)
+    name = f"embedding_{problem}"
+    embeddings = _embeddings(lake, name, wanted)
+    if embeddings is None:
+        missing.append(
+            f"Embeddings of the champion: `neuro featurize --set embedding --problem {problem}` "
+            "computes them, once a model is there."
+        )
+    else:
+        drawn = pca_map.draw(f"what the model sees ({name})", embeddings, rows, is_fitted)
+        if drawn is not None:
+            maps.append(drawn)
+    return [pca_map.thinned(each, N_POINTS, SEED) for each in maps], missing
+
+
+def _embeddings(lake: Lake, name: str, wanted: list[str]) -> NDArray[np.float32] | None:
+    """Vectors of the encoder that made most of the set; None where it lacks one of the wanted."""
+    for encoder_hash, _ in features.encoders(lake, name).most_common():
+        if not features.missing(lake, name, encoder_hash, wanted):
+            return features.read(lake, name, encoder_hash, wanted).astype(np.float32)
+    return None
