@@ -14,7 +14,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-annotate
 unexport PYTHONDONTWRITEBYTECODE
 export COVERAGE_FILE := $(CURDIR)/$(VENV)/.coverage
 
-.PHONY: image setup demo demo-real test test-all test-offline test-s3 test-ray faults faults-short lint types bench docs up down lock
+.PHONY: image setup demo demo-real test test-fast test-servers test-slow test-all test-offline test-s3 test-ray test-gpu faults faults-short lint types bench docs up down lock
 
 # Nothing is done when neither the lock nor the project's own table has changed since.
 setup:
@@ -39,11 +39,27 @@ demo-real: setup
 	$(MAKE) demo DATA="$(or $(DATA),$(NEURO_REAL_DATA)/brain)" PROBLEM="$(or $(PROBLEM),brain)"
 
 # One thread for each of the two workers: with two they wait for one another on two cores.
-test: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not gpu and not s3 and not ray" --ignore=tests/faults -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=12
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+ELSEWHERE := not slow and not gpu and not s3 and not ray
 
-test-all: setup
-	$(BIN)/pytest -m "not ray" --cov --cov-report=term --durations=12
+# The library and the flows, without a server.
+test: setup
+	$(PYTEST) -m "not server and $(ELSEWHERE)" --ignore=tests/faults --cov --cov-report=term --durations=12
+
+# The library alone, while one writes it.
+test-fast: setup
+	$(PYTEST) -m "not server and not real and $(ELSEWHERE)" tests/neuro tests/monitoring
+
+# Whole loops on real servers and workers.
+test-servers: setup
+	$(PYTEST) -m "server and $(ELSEWHERE)" --ignore=tests/faults --cov --cov-append --cov-report=term --durations=12
+
+# What takes longer than five seconds and needs nothing special.
+test-slow: setup
+	$(PYTEST) -m "slow and not gpu and not s3 and not ray" --ignore=tests/faults --durations=12
+
+# All that CI runs.
+test-all: test test-servers test-s3 test-ray faults-short
 
 # Against a real S3 server on loopback; without its packages every test is skipped, and says why.
 test-s3: setup
@@ -66,13 +82,13 @@ faults: setup
 faults-short: setup
 	$(BIN)/pytest tests/faults -m "not s3" -rs $(if $(SEED),--seed $(SEED))
 
-# make test with loopback alone: whatever asks for another address fails.
+# make test test-servers with loopback alone: whatever asks for another address fails.
 test-offline: setup
 	@command -v unshare >/dev/null && command -v ip >/dev/null || { \
 		echo "test-offline needs Linux with unshare (util-linux) and ip (iproute2)" >&2; exit 2; }; \
 	if [ "$$(id -u)" = 0 ]; then alone="unshare -n"; else alone="unshare -rn"; fi; \
 	$$alone true || { echo "this system does not permit '$$alone'; run make test-offline as root" >&2; exit 2; }; \
-	$$alone sh -c 'ip link set lo up && exec $(MAKE) --no-print-directory test'
+	$$alone sh -c 'ip link set lo up && exec $(MAKE) --no-print-directory test test-servers'
 
 lint: setup
 	$(BIN)/ruff check .

@@ -27,6 +27,7 @@ EVERY_PAGE = pytest.mark.parametrize(
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href|srcset)=\"([^\"]+)\"")
+CODE_PATH = re.compile(r"`((?:neuro|monitoring|tasks|flows|deployments|tests|bench)/[\w./]+)`")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|tmp|home|root|Users|opt|mnt)/")
 
 
@@ -124,6 +125,14 @@ def test_every_relative_link_leads_to_a_file_and_heading(page: Path) -> None:
         assert target.is_file(), f"{page.name} links to {link}"
         if anchor:
             assert anchor in anchors_of(target), f"{page.name} links to {link}"
+
+
+@EVERY_PAGE
+def test_every_file_of_the_code_that_a_page_names_is_there(page: Path) -> None:
+    if page.name == "CHANGELOG.md" or page.parent.name == "adr":  # what was so then
+        return
+    for name in CODE_PATH.findall(page.read_text("utf-8")):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"
 
 
 def test_every_page_is_in_the_navigation() -> None:
