@@ -46,6 +46,11 @@ deployments:
     work_pool: {name: gpu}
 """
 PREFECT_PLUGINS = "[tool.prefect.plugins]\nenabled = true\n"
+APPLYING = """
+from pathlib import Path
+from deployments.stack import worker
+print(*worker.apply_deployments(worker.WorkerConfig(project=Path.cwd())))
+"""
 RUNNING = """
 import sys, time
 from pathlib import Path
@@ -129,6 +134,28 @@ def test_where_no_gpu_worker_was_asked_for_there_is_no_gpu_pool_and_a_run_says_s
     done = prefect(standing, "deployment", "run", "hello-gpu")
     assert done.returncode == 1
     assert "neuro worker --pool gpu" in done.stderr
+
+
+@pytest.mark.server
+def test_the_first_gpu_worker_makes_its_pool_and_deployments_and_the_second_nothing(
+    standing: Stack, project: Path
+) -> None:
+    environment = settings.inherited(stack.environment(standing))
+    applied = [
+        subprocess.run(
+            [sys.executable, "-c", APPLYING],
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        for _ in range(2)
+    ]
+    assert [each.returncode for each in applied] == [0, 0], applied[0].stderr + applied[1].stderr
+    assert [each.stdout.split() for each in applied] == [["hello-gpu"], []]
+    found = httpx.get(f"{standing.prefect_api_url}/deployments/name/hello/hello-gpu")
+    assert found.raise_for_status().json()["work_pool_name"] == "gpu"
 
 
 @pytest.mark.server
