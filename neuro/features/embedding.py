@@ -97,16 +97,17 @@ class Backbone:
 
     def encode(self, images: Sequence[bytes]) -> NDArray[np.float32]:
         """Stored bytes to (n, width) float32; the last batch is filled up with black pictures."""
-        run = _engine(self)
-        side = self.input.size_px
-        found = [np.empty((0, 0), np.float32)][:0]
+        if not images:
+            return np.empty((0, 0), np.float32)
+        run, side = _engine(self), self.input.size_px
+        parts = []
         for start in range(0, len(images), BATCH):
             some = images[start : start + BATCH]
             frames = np.zeros((BATCH, side, side, 3), np.uint8)
             for place, raw in enumerate(some):
                 frames[place] = self.input.frame(raw)
-            found.append(run(frames)[: len(some)])
-        return np.concatenate(found) if found else np.empty((0, 0), np.float32)
+            parts.append(run(frames)[: len(some)])
+        return np.concatenate(parts)
 
 
 def backbone(
@@ -116,14 +117,14 @@ def backbone(
 
     precision: by default the fastest here. Raises what ``model.build`` raises.
     """
-    made = backbones.extractor(architecture, weights)
-    size = Input(size_px=made.size_px, mean=made.mean, deviation=made.deviation)
+    extractor = backbones.extractor(architecture, weights)
+    frames = Input(size_px=extractor.size_px, mean=extractor.mean, deviation=extractor.deviation)
     return Backbone(
         name=f"embedding_{architecture.partition('.')[0]}",
         architecture=architecture,
         weights=weights,
-        weights_digest=_digest(made.network),
-        input=size,
+        weights_digest=_digest(extractor.network),
+        input=frames,
         precision=precision or fastest(),
     )
 
@@ -153,10 +154,11 @@ class _Normalised(nn.Module):
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, made: backbones.Extractor) -> None:
+    def __init__(self, extractor: backbones.Extractor) -> None:
         super().__init__()
-        self.network = made.network
-        mean, deviation = (torch.tensor(v)[:, None, None] for v in (made.mean, made.deviation))
+        self.network = extractor.network
+        mean = torch.tensor(extractor.mean)[:, None, None]
+        deviation = torch.tensor(extractor.deviation)[:, None, None]
         self.register_buffer("scale", 1 / (255 * deviation))
         self.register_buffer("shift", -mean / deviation)
 
@@ -179,13 +181,14 @@ def _built(encoder: Backbone) -> Run:
             f"{encoder.name} was asked for in bf16, and this machine has no processor for it; give "
             "--precision f32"
         )
-    made = backbones.extractor(encoder.architecture, encoder.weights)
-    if (found := _digest(made.network)) != encoder.weights_digest:
+    extractor = backbones.extractor(encoder.architecture, encoder.weights)
+    digest = _digest(extractor.network)
+    if digest != encoder.weights_digest:
         raise ConfigError(
-            f"the weights of {encoder.name} are {found[:12]} here, expected "
+            f"the weights of {encoder.name} are {digest[:12]} here, expected "
             f"{encoder.weights_digest[:12]}; give the same file everywhere"
         )
-    whole = _Normalised(made).eval()
+    whole = _Normalised(extractor).eval()
     graph = _exported(whole, encoder.input.size_px)
     if graph is None:
         return _plain(whole, encoder.precision)
@@ -209,11 +212,12 @@ def _exported(network: nn.Module, size_px: int) -> bytes | None:
                 output_names=["embedding"],
                 dynamo=False,
             )
-        found = _onnxruntime(buffer.getvalue())(frames)
+        answer = _onnxruntime(buffer.getvalue())(frames)
     except Exception:  # noqa: BLE001 - the exporter raises whatever the backbone's code makes of it
         return None
-    close = np.abs(found - expected).max() <= TOLERANCE * max(float(np.abs(expected).max()), 1e-6)
-    return buffer.getvalue() if close else None
+    size = max(float(np.abs(expected).max()), 1e-6)
+    is_close = np.abs(answer - expected).max() <= TOLERANCE * size
+    return buffer.getvalue() if is_close else None
 
 
 def _onnxruntime(graph: bytes) -> Run:
@@ -224,8 +228,8 @@ def _onnxruntime(graph: bytes) -> Run:
     )
 
     def run(frames: Frames) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = session.run(["embedding"], {"frames": frames})[0]
-        return found
+        vectors: NDArray[np.float32] = session.run(["embedding"], {"frames": frames})[0]
+        return vectors
 
     return run
 
@@ -234,8 +238,8 @@ def _openvino(graph: bytes) -> Run:
     import openvino  # not needed where there is no bf16
 
     core = openvino.Core()
-    told = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
-    compiled: Any = core.compile_model(core.read_model(graph), "CPU", told)
+    options = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
+    compiled: Any = core.compile_model(core.read_model(graph), "CPU", options)
 
     def run(frames: Frames) -> NDArray[np.float32]:
         request = compiled.create_infer_request()  # one cannot serve two threads
@@ -248,7 +252,7 @@ def _plain(network: nn.Module, precision: Precision) -> Run:
     def run(frames: Frames) -> NDArray[np.float32]:
         fast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
         with torch.inference_mode(), fast:
-            found: NDArray[np.float32] = network(torch.from_numpy(frames)).float().numpy()
-        return found
+            vectors: NDArray[np.float32] = network(torch.from_numpy(frames)).float().numpy()
+        return vectors
 
     return run
