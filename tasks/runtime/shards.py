@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from logging import getLogger
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from neuro.dataset import frames
 from neuro.dataset.frames import Part
 from neuro.errors import ConfigError
-from neuro.features.encoders import Encoder
 from neuro.images.preprocess import PreprocessSpec
 from neuro.lake import images
 from neuro.lake.features import Vector
@@ -20,6 +20,9 @@ from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from tasks.runtime import settings
 from tasks.runtime.steps import step
+
+if TYPE_CHECKING:  # it imports ONNX Runtime, whose threads no ingest needs
+    from neuro.features.encoders import Encoder
 
 PIECE = 64  # images whose bytes an encoder is given at once
 
@@ -42,7 +45,7 @@ class Shard:
 
 
 def encode(
-    lake: Lake, release: Release, encoder: Encoder, wanted: Sequence[str]
+    lake: Lake, release: Release, encoder: "Encoder", wanted: Sequence[str]
 ) -> dict[str, Vector]:
     """Vectors of the wanted images, by sample_id; nothing is stored.
 
@@ -95,7 +98,7 @@ def cut(lake: Lake, release: Release, wanted: Sequence[str]) -> list[Shard]:
 
 @step(name="encode shard")
 def encode_shard(
-    shard: Shard, encoder: Encoder, digest: str
+    shard: Shard, encoder: "Encoder", digest: str
 ) -> tuple[list[str], NDArray[np.float32]]:
     """Sample ids of a shard and their vectors, (n, d) float32, where the worker is.
 

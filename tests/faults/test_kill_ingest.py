@@ -31,7 +31,7 @@ STAGES = {
     "Branch.publish": "merge",
     "check_sample": "read back",
     "publish": "release",
-    "tag": "tag",
+    "_tag": "tag",
     "_row": "release row",
     "advance": "advance",
 }
