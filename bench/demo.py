@@ -104,7 +104,7 @@ def run_once(request: str) -> None:
     from flows.train import train
     from neuro.ingest import late_labels
     from neuro.problems import problem as problems
-    from neuro.promotion.retrain_policy import Envelope
+    from neuro.promotion.retrain_envelope import Envelope
     from tasks import evaluate, promote, retrain
     from tasks import train as training
     from tasks.load import models, release_data

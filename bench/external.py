@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import ingest
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.evaluation import metrics
 from neuro.lake import images
@@ -51,7 +51,7 @@ def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
     """Print what the package answers on what came and is no twin of what is held."""
     looks = [_looks(held), _looks(came)]
     first = len(looks[0])
-    pairs = near_duplicates.find(np.concatenate(looks), first, came.problem.groups.twin_cosine)
+    pairs = twins.find(np.concatenate(looks), first, came.problem.groups.twin_cosine)
     known = np.unique(pairs[pairs[:, 0] < first, 1]) - first
     frames = came.frames
     rows = np.setdiff1d(np.flatnonzero(frames.targets >= 0), known)
@@ -75,4 +75,4 @@ def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
 def _looks(loaded: Loaded) -> Vectors:
     ids = loaded.frames.sample_ids.tolist()
     small = images.thumbnails(loaded.lake, loaded.release, ids)
-    return near_duplicates.vectors([bytes(row) for row in small])
+    return twins.vectors([bytes(row) for row in small])

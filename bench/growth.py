@@ -17,7 +17,7 @@ import pyarrow as pa
 from neuro.lake import release_diff, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft, Release
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 
 TARGET_S = 5.0
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

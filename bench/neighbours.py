@@ -18,12 +18,12 @@ from threadpoolctl import threadpool_limits
 
 from bench import plants
 from bench.rivals import indexing, judging
-from neuro.duplicates import near_duplicates as twinning
-from neuro.duplicates import neighbours
+from neuro.duplicates import near_pairs
+from neuro.duplicates import twins as twinning
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.images import sanitize
 from neuro.images.thumbnail import THUMBNAIL_PX
-from neuro.splits.assign import Pairs
+from neuro.splits.draw_splits import Pairs
 
 COSINE = 0.985
 PLANTED = 300
@@ -131,7 +131,7 @@ def _measured(search: Callable[[Vectors], Pairs], real: Pixels, n: int, seed: in
 
 
 def _near_pairs(rows: Vectors) -> Pairs:
-    return neighbours.near_pairs(rows, 0, COSINE)
+    return near_pairs.near_pairs(rows, 0, COSINE)
 
 
 def _twins(rows: Vectors) -> Pairs:
@@ -142,7 +142,7 @@ def _brute_force(rows: Vectors) -> Pairs:
     index = NearestNeighbors(radius=float(np.sqrt(2 - 2 * COSINE)), algorithm="brute").fit(rows)
     found = [np.empty((0, 2), np.int64)]
     with threadpool_limits(1, user_api="blas"):  # its own threads are the outer ones
-        for pose in neighbours.poses(rows):
+        for pose in near_pairs.poses(rows):
             near = index.radius_neighbors(np.ascontiguousarray(pose), return_distance=False)
             which = np.repeat(np.arange(len(rows)), [len(some) for some in near])
             found.append(np.stack([which, np.concatenate(near).astype(np.int64)], axis=1))

@@ -12,10 +12,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from neuro.duplicates import near_duplicates as twinning
+from neuro.duplicates import twins as twinning
 from neuro.ingest import delivery
 from neuro.problems import problem
-from neuro.splits.assign import Pairs
+from neuro.splits.draw_splits import Pairs
 
 SETS = ("brain", "chest", "skin7")
 KINDS = ("mirror", "rotate", "re-encode", "crop", "crop, area", "gamma")

@@ -25,8 +25,8 @@ from neuro.lake.lake import Lake
 from neuro.problems import problem
 from neuro.problems.problem import Problem
 from neuro.sample import Sample
-from neuro.splits import assign
-from neuro.splits.assign import Member
+from neuro.splits import draw_splits
+from neuro.splits.draw_splits import Member
 from tasks.runtime import settings
 
 NAMED = {
@@ -161,7 +161,7 @@ def _split(samples: Sequence[Sample], most: int, seed: int) -> dict[str, str]:
     for name in sorted(groups):
         if not most or (len(groups[name]) <= most / 20 and sum(map(len, taken.values())) < most):
             taken[name] = groups[name]
-    drawn = assign.share_out(taken, SHARES, seed)
+    drawn = draw_splits.share_out(taken, SHARES, seed)
     return {m.sample_id: drawn[name] for name, members in taken.items() for m in members}
 
 

@@ -16,8 +16,8 @@ from sklearn.metrics import average_precision_score
 from bench import passport, plants
 from bench.passport import Planted
 from bench.rivals import judging, running
-from neuro.duplicates import near_duplicates as twinning
-from neuro.duplicates import neighbours
+from neuro.duplicates import near_pairs
+from neuro.duplicates import twins as twinning
 from neuro.passport import label_errors
 
 SHARE = 0.03
@@ -111,7 +111,7 @@ def rank(data: Labelled, *, is_grouped: bool = True) -> Scores:
     groups = data.groups if is_grouped else np.arange(len(rows))
     names = [str(group) for group in groups.tolist()]
     labels = data.labels.astype(np.str_)  # one digit: sorted as numbers are
-    near = neighbours.Neighbours(rows).closest
+    near = near_pairs.Neighbours(rows).closest
     shares = label_errors.supported(rows, labels, names, near)
     return 1 - shares[np.arange(len(rows)), np.unique(labels, return_inverse=True)[1]]
 

@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow
 
 from neuro.problems import problem as problems
-from neuro.splits import scheme
+from neuro.splits import split_choice
 from neuro.training import profiling, tuning
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
@@ -53,7 +53,7 @@ def train(
     weights = start_weights.find(model, question, start or StartWeights())
     setup = steps.Setup(weights=weights, machine=machine, preset="" if config else preset)
     trained = []
-    for splitting in scheme.several(split, folds):
+    for splitting in split_choice.several(split, folds):
         loaded = release_data.load(store, question, release, splitting)
         release = loaded.release.name  # of every fold the same
         recipe = config or steps.recipe(

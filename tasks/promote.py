@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neuro.lake import journal
 from neuro.promotion import gates
-from neuro.promotion.retrain_policy import Envelope
+from neuro.promotion.retrain_envelope import Envelope
 from tasks.evaluate import Looked
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded

@@ -6,8 +6,8 @@ from typing import Any
 
 from neuro.lake.lake import Lake
 from neuro.problems.problem import Problem
-from neuro.promotion import claims, retrain_policy
-from neuro.promotion.retrain_policy import Envelope, RetrainRequest
+from neuro.promotion import claims, retrain_envelope
+from neuro.promotion.retrain_envelope import Envelope, RetrainRequest
 from neuro.training import config as recipes
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
@@ -49,7 +49,7 @@ def refusal(
     """Why this training may not start by itself, or None. What a person starts is not automatic."""
     if claims.is_by_hand(cause):
         return None
-    return retrain_policy.check(
+    return retrain_envelope.check(
         envelope,
         RetrainRequest(problem=problem.name, model=recipe.model, epochs=recipe.epochs, seconds=0.0),
         last_started=claims.last_automatic_start(lake, problem.name, other_than=cause),
@@ -77,7 +77,7 @@ def setup(champion: Model | None, recipe: TrainConfig) -> train.Setup:
 def envelope() -> Envelope:
     """What automatic retraining may do here: ``envelope.toml`` in the home, or the defaults."""
     path = settings.load().home / "envelope.toml"
-    return retrain_policy.load(path) if path.is_file() else Envelope()
+    return retrain_envelope.load(path) if path.is_file() else Envelope()
 
 
 def refused(cause: str, reason: str) -> dict[str, Any]:

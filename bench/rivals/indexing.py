@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from neuro.duplicates import near_duplicates, pose_invariants
+from neuro.duplicates import pose_invariants, twins
 
 PROBES = (1, 2, 4, 8, 16, 32)
 CANDIDATES = 20
@@ -19,7 +19,7 @@ _RADIUS = 8
 
 def show(made: NDArray[np.uint8], source: NDArray[np.int64]) -> None:
     """Ask an index for each planted copy. source: row that one copies, -1 for none."""
-    rows = near_duplicates.vectors([one.tobytes() for one in made])
+    rows = twins.vectors([one.tobytes() for one in made])
     seen = pose_invariants.invariants(pose_invariants.split(rows, _RADIUS))
     n, width = seen.shape
     copies = np.flatnonzero(source >= 0)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from neuro.duplicates import near_duplicates as twinning
-from neuro.duplicates import neighbours
-from neuro.splits.assign import Pairs
+from neuro.duplicates import near_pairs
+from neuro.duplicates import twins as twinning
+from neuro.splits.draw_splits import Pairs
 
 RIGHT = (
     "right: both files come of one picture, or carry one patient or lesion id; true twins: their\n"
@@ -56,7 +56,7 @@ def judge(pairs: Pairs, truth: Truth) -> Judged:
     twins = right.copy()
     rows = truth.source[some[~right]]
     small = twinning.vectors(truth.thumbnails)
-    twins[~right] = neighbours.cosines(small, rows) >= truth.cosine - 1e-5
+    twins[~right] = near_pairs.cosines(small, rows) >= truth.cosine - 1e-5
     return Judged(
         pairs=len(pairs),
         right=float(right.mean()) if len(some) else float("nan"),

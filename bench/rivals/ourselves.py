@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from neuro.dataset.frames import Frames
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.evaluation import baselines
 from neuro.images import preprocess
 from neuro.lake import images
@@ -94,7 +94,7 @@ def lookup(request: Request) -> Curve:
     known = np.flatnonzero(np.isin(frames.splits, ("train", "val", "calibration")))
     asked, ids = _rows(frames, request.asked), frames.sample_ids.tolist()
     small = images.thumbnails(loaded.lake, loaded.release, ids)
-    looks = near_duplicates.vectors([bytes(row) for row in small])
+    looks = twins.vectors([bytes(row) for row in small])
     k = len(loaded.problem.classes)
     found = baselines.look_up(looks[known], frames.targets[known], looks[asked], k)
     return [(request.seconds, found.argmax(axis=1).tolist())]

@@ -89,13 +89,13 @@ def train(
     """
     from neuro.models import backbone as models
     from neuro.problems import problem as problems
-    from neuro.splits import scheme
+    from neuro.splits import split_choice
     from neuro.training import config, tuning
     from neuro.training.device import Machine
     from tasks.load.start_weights import StartWeights
 
     problems.load(problem)
-    scheme.several(split, folds)
+    split_choice.several(split, folds)
     tuning.check(tune, folds)
     models.check(model)
     # Every field of a recipe is a flag of its name.

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins as twin_search
 from neuro.errors import ConfigError
 from neuro.images import sandbox
 from neuro.images.sanitize import CleanImage
 from neuro.ingest import delivery
 from neuro.ingest.delivery import Item
 from neuro.problems.problem import Problem
-from neuro.splits import assign
-from neuro.splits.assign import Member
+from neuro.splits import draw_splits
+from neuro.splits.draw_splits import Member
 from neuro.synthetic import phantom, scanner_shift
 from neuro.synthetic.scanner_shift import Scanner
 
@@ -140,7 +140,7 @@ def _groups(
     pictures: Sequence[_Picture], problem: Problem, rng: np.random.Generator
 ) -> list[_Group]:
     """Images by group, in random order."""
-    looks = near_duplicates.vectors([picture.image.thumbnail for picture in pictures])
+    looks = twin_search.vectors([picture.image.thumbnail for picture in pictures])
     members = [
         Member(
             sample_id=picture.image.sha256,
@@ -149,9 +149,9 @@ def _groups(
         )
         for picture in pictures
     ]
-    twins = near_duplicates.find(looks, 0, problem.groups.twin_cosine)
+    twins = twin_search.find(looks, 0, problem.groups.twin_cosine)
     groups: dict[int, list[_Picture]] = {}
-    for number, picture in zip(assign.clusters(members, twins).tolist(), pictures, strict=True):
+    for number, picture in zip(draw_splits.clusters(members, twins).tolist(), pictures, strict=True):
         groups.setdefault(number, []).append(picture)
     ordered = list(groups.values())
     return [ordered[index] for index in rng.permutation(len(ordered))]

@@ -11,7 +11,7 @@ from neuro.lake import content_hash
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.staging import Branch
-from neuro.splits.assign import Member
+from neuro.splits.draw_splits import Member
 
 _SAMPLE_COLUMNS = ["sha256", "group_id", "group_key", "split", "given_split", "is_synthetic"]
 _SAMPLE_COLUMNS += ["run_id", "source", "metadata"]

@@ -15,7 +15,7 @@ from neuro.images import preprocess
 from neuro.images.preprocess import PreprocessSpec
 from neuro.problems.problem import Problem
 from neuro.sample import Sample
-from neuro.splits.scheme import OWN, Splitting
+from neuro.splits.split_choice import OWN, Splitting
 
 _PIXELS, _FACTS = "pixels.npy", "frames.json"
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.duplicates import crop_windows, neighbours, pose_invariants
+from neuro.duplicates import crop_windows, near_pairs, pose_invariants
 from neuro.duplicates.crop_windows import Matrix, Window
 from neuro.duplicates.pose_invariants import Parts, Vectors
-from neuro.splits.assign import Pairs
+from neuro.splits.draw_splits import Pairs
 
 _SCALES = (1.0, 0.95, 0.90)  # of the windows that the metric is learnt from
 _MIDDLE = Window(0.94, (1 - 0.94) / 2, (1 - 0.94) / 2)
@@ -35,13 +35,13 @@ def find(rows: Vectors, first: int) -> Pairs:
     crops = metric.of(pose_invariants.split(rows, _RADIUS))
 
     def closest(block: slice, lowest: int) -> Pairs:
-        likeness = neighbours.bounds(crops[block], wholes[lowest:])
-        columns, _ = neighbours.largest(likeness, min(_CLOSEST, likeness.shape[1]))
+        likeness = near_pairs.bounds(crops[block], wholes[lowest:])
+        columns, _ = near_pairs.largest(likeness, min(_CLOSEST, likeness.shape[1]))
         crop = np.repeat(np.arange(block.start, block.stop), columns.shape[1])
         return np.stack([columns.ravel() + lowest, crop], axis=1)
 
-    of_old = neighbours.each_block(lambda block: closest(block, first), 0, first)
-    of_new = neighbours.each_block(lambda block: closest(block, 0), first, len(rows))
+    of_old = near_pairs.each_block(lambda block: closest(block, first), 0, first)
+    of_new = near_pairs.each_block(lambda block: closest(block, 0), first, len(rows))
     pairs = np.concatenate([*of_old, *of_new])
     apart: Pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     return apart

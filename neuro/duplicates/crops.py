@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neuro.duplicates import crop_candidates, crop_windows
 from neuro.duplicates.crop_windows import Matrix
 from neuro.duplicates.pose_invariants import Vectors
-from neuro.splits.assign import Pairs
+from neuro.splits.draw_splits import Pairs
 
 COSINE = 0.99  # of low-passed pictures that are laid over one another
 _SCALES = (0.95, 0.90)  # sides of the windows that are tried

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neuro.dataset import contents as dataset_contents
-from neuro.erasure import derived_files, file_search, proof
+from neuro.erasure import derived_files, file_search, proof, search_terms
 from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingest.pipeline import inspect
@@ -112,7 +112,7 @@ def make_plan(lake: Lake, request: ErasureRequest, home: Path) -> ErasurePlan:
             f"the same picture is held as {copies[0][:12]} too, {len(copies)} in all; erase its "
             "group, or erase those first"
         )
-    windows = derived_files.needles(erasure.payloads(lake, sample_ids))
+    windows = search_terms.needles(erasure.payloads(lake, sample_ids))
     own_windows = erasure.not_in_others(lake, sample_ids, windows)
     return ErasurePlan(
         sample_ids=sample_ids,

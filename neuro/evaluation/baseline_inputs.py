@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.dataset import metadata
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.evaluation.baselines import Inputs, Table
 from neuro.images.thumbnail import THUMBNAIL_PX
-from neuro.lake import images, sample_columns
+from neuro.lake import images, sample_metadata
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.passport import confounds
@@ -20,7 +20,7 @@ def read(lake: Lake, release: Release, sample_ids: Sequence[str], descriptors: T
     in_order = [bytes(row) for row in images.thumbnails(lake, release, sample_ids)]
     thumbnails = dict(zip(sample_ids, in_order, strict=True))
     return Inputs(
-        thumbnails=near_duplicates.vectors(in_order),
+        thumbnails=twins.vectors(in_order),
         confounds=_confounds(lake, release, thumbnails, sample_ids),
         descriptors=descriptors,
     )
@@ -30,7 +30,7 @@ def _confounds(
     lake: Lake, release: Release, thumbnails: Mapping[str, bytes], sample_ids: Sequence[str]
 ) -> NDArray[np.float32]:
     """What is not the picture's content, (n, d), in the order of the sample_ids."""
-    samples, shapes = sample_columns.known(lake, release, sample_ids)
+    samples, shapes = sample_metadata.known(lake, release, sample_ids)
     names = samples["sha256"].to_pylist()
     pixels = np.frombuffer(b"".join(thumbnails[name] for name in names), np.uint8)
     border = confounds.border(pixels.reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from neuro.dataset.frames import Frames
-from neuro.duplicates import neighbours
+from neuro.duplicates import near_pairs
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.evaluation import metrics
 from neuro.sample import Metric
@@ -141,7 +141,7 @@ def look_up(train: Vectors, targets: Rows, queries: Vectors, k: int) -> Floats:
     """Copy the class of the most similar training picture in any pose: (n, k) of 0 and 1."""
     nearest = [np.empty(0, np.int64)]
     for start in range(0, len(queries), _BLOCK):
-        poses = list(neighbours.poses(queries[start : start + _BLOCK]))
+        poses = list(near_pairs.poses(queries[start : start + _BLOCK]))
         best, row = np.full(len(poses[0]), -np.inf, np.float32), np.zeros(len(poses[0]), np.int64)
         for pose in poses:
             cosines = pose @ train.T

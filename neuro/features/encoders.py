@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.features import pca
 from neuro.features.pca import Fit
 from neuro.images import jpeg, preprocess
@@ -74,7 +74,7 @@ class Thumb:
 
     def encode(self, images: Sequence[bytes]) -> Vectors:
         """See Encoder; (n, 1024)."""
-        return near_duplicates.vectors([thumbnail(_grey(raw)).tobytes() for raw in images])
+        return twins.vectors([thumbnail(_grey(raw)).tobytes() for raw in images])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

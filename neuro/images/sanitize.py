@@ -260,7 +260,7 @@ def _decoding_orientation() -> Iterator[None]:
 
 
 def _to_eight_bit(picture: Image.Image, upright: Image.Image, layout: str) -> _Decoded:
-    """Deep grey to 8 bits, by the one rule of ``intensity``: .convert() would clip it to white."""
+    """Deep grey to 8 bits, by the one rule of ``windowing``: .convert() would clip it to white."""
     values = np.asarray(upright)
     if "I;32N" in layout:  # unsigned in the file, signed in Pillow
         values = values.view(np.uint32)

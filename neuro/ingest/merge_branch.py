@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.errors import ConfigError, StaleError
 from neuro.ingest import pipeline
 from neuro.ingest.delivery import Delivery
@@ -21,8 +21,8 @@ from neuro.lake import branches, releases
 from neuro.lake.branches import UserBranch
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.releases import Release
-from neuro.lake.schema import SCHEMAS
 from neuro.lake.staging import Branch
+from neuro.lake.table_schemas import SCHEMAS
 from neuro.problems.problem import Problem
 from neuro.sample import NO_SPLIT, Sample
 
@@ -193,7 +193,7 @@ def _twins(
     """Rows of main and of the branch whose pictures are twins."""
     thumbnails = [*_thumbnails(lake, only_main), *_thumbnails(line.lake, only_branch)]
     n_main = len(only_main)
-    pairs = near_duplicates.find(near_duplicates.vectors(thumbnails), n_main, cosine)
+    pairs = twins.find(twins.vectors(thumbnails), n_main, cosine)
     return [
         (only_main[first], only_branch[second - n_main])
         for first, second in pairs.tolist()

@@ -9,8 +9,8 @@ import numpy as np
 
 from neuro.dataset import contents
 from neuro.dataset.contents import DatasetContents
-from neuro.duplicates import near_duplicates
-from neuro.duplicates.near_duplicates import NOBODY, Newcomers
+from neuro.duplicates import twins as twin_search
+from neuro.duplicates.twins import NOBODY, Newcomers
 from neuro.errors import AuditError, NeuroError
 from neuro.images import thumbnail
 from neuro.ingest import schemas, stage_rows, triage
@@ -32,8 +32,8 @@ from neuro.passport import confounds
 from neuro.passport import passport as passports
 from neuro.problems.problem import Problem
 from neuro.sample import Finding
-from neuro.splits import assign
-from neuro.splits.assign import Assigned, Member
+from neuro.splits import draw_splits
+from neuro.splits.draw_splits import Assigned, Member
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +138,9 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
             }
             verify_images.check_branch(branch, written)
             held = contents.read(branch.lake, problem.dataset, branch, shown)
-        assign.check_no_overlap([m.group_id for m in held.members], [m.split for m in held.members])
+        draw_splits.check_no_overlap(
+            [m.group_id for m in held.members], [m.split for m in held.members]
+        )
         _require_known({m.label for m in held.members}, problem)
     except NeuroError:  # a store that fails says nothing of the branch; the next run replaces it
         branch.drop()
@@ -150,7 +152,7 @@ def inspect(
     held: DatasetContents, problem: Problem, twins: Newcomers = NOBODY
 ) -> passports.Passport:
     """The passport of everything a dataset holds. twins: those of the images that came last."""
-    vectors = near_duplicates.vectors(held.thumbnails)
+    vectors = twin_search.vectors(held.thumbnails)
     side = thumbnail.THUMBNAIL_PX
     pictures = np.frombuffer(b"".join(held.thumbnails), np.uint8).reshape(-1, side, side)
     sample_ids = [member.sample_id for member in held.members]
@@ -273,9 +275,9 @@ def _twins(
     pairs = np.empty((0, 2), np.int64)
     if accepted:
         thumbnails = [*held.thumbnails, *(new_images[sha256].thumbnail for sha256 in accepted)]
-        vectors = near_duplicates.vectors(thumbnails)
+        vectors = twin_search.vectors(thumbnails)
         cosine = problem.groups.twin_cosine
-        pairs = near_duplicates.find(vectors, len(held.thumbnails), cosine)
+        pairs = twin_search.find(vectors, len(held.thumbnails), cosine)
     ids = (*(member.sample_id for member in held.members), *accepted)
     return Newcomers(ids=ids, first=len(held.members), pairs=pairs)
 
@@ -286,7 +288,7 @@ def _places(files: SortedFiles, held: DatasetContents, twins: Newcomers) -> dict
         Member(sample_id=file.sha256, label=file.item.label, group_key=file.item.group_key)
         for file in files.accepted
     ]
-    assigned = assign.assign(held.members, members, twins.pairs, assign.SplitConfig())
+    assigned = draw_splits.assign(held.members, members, twins.pairs, draw_splits.SplitConfig())
     return {member.sample_id: place for member, place in zip(members, assigned, strict=True)}
 
 

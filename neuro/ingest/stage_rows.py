@@ -12,9 +12,9 @@ from neuro.ingest.vet_new import IngestRun
 from neuro.lake import labels, quarantine
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.quarantine import Waiting
-from neuro.lake.schema import SCHEMAS
 from neuro.lake.staging import Branch
-from neuro.splits.assign import Assigned
+from neuro.lake.table_schemas import SCHEMAS
+from neuro.splits.draw_splits import Assigned
 
 
 def write_samples(

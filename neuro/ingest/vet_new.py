@@ -20,8 +20,8 @@ from neuro.ingest.schemas import ManifestReport
 from neuro.ingest.triage import DeliveredFile
 from neuro.lake import tombstones, verify_images
 from neuro.lake.lake import Lake
-from neuro.lake.schema import SCHEMAS
 from neuro.lake.staging import Branch
+from neuro.lake.table_schemas import SCHEMAS
 from neuro.problems.problem import Problem
 
 Check = Callable[[Sequence[Path]], Iterable[CleanImage | Rejected]]

@@ -7,7 +7,7 @@ from neuro.errors import ConfigError, StaleError, UnknownNameError
 from neuro.lake import branch_names, marks, migration, releases
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.releases import PINNED, Release
-from neuro.lake.schema import BRANCHED
+from neuro.lake.table_schemas import BRANCHED
 
 _GOING = "going"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

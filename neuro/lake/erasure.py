@@ -19,7 +19,7 @@ from neuro.lake import branch_names, branches, images, marks, releases
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.release_diff import restated
 from neuro.lake.releases import PINNED, Release
-from neuro.lake.schema import BRANCHED, SCHEMAS
+from neuro.lake.table_schemas import BRANCHED, SCHEMAS
 
 _FLAG = "erasing"
 

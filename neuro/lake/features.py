@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.scans import narrow
-from neuro.lake.schema import feature_schema
+from neuro.lake.table_schemas import feature_schema
 
 Vector = NDArray[np.float32] | NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from neuro.lake.lake import Lake, quoted
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from neuro.lake import content_hash
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

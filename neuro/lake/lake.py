@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from neuro.errors import ConfigError, DeniedError
 from neuro.lake import migration, scans
-from neuro.lake.schema import BRANCHED, SCHEMAS, key_of
+from neuro.lake.table_schemas import BRANCHED, SCHEMAS, key_of
 from neuro.storage import conformance, disk_full, lance_retry, location, store
 
 _CACHE = 128 << 20  # bytes of manifests and footers that a process keeps of a lake in a bucket

@@ -15,7 +15,7 @@ import pyarrow as pa
 from neuro.errors import ConfigError, StaleError, UnknownNameError
 from neuro.lake import journal
 from neuro.lake.lake import Lake, quoted
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 
 TABLE = KIND = "quarantine"
 _FILES = f"{TABLE}.lance/data"

@@ -14,7 +14,7 @@ from neuro.lake import branch_names, content_hash, hidden_rows, marks
 from neuro.lake.content_hash import Content
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 from neuro.sample import Sample
 
 PINNED = ("images", "samples", "labels")

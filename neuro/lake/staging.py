@@ -10,7 +10,7 @@ import pyarrow as pa
 from neuro.errors import NeuroError, StaleError
 from neuro.lake import branch_names, marks
 from neuro.lake.lake import Lake, quoted
-from neuro.lake.schema import SCHEMAS, key_of
+from neuro.lake.table_schemas import SCHEMAS, key_of
 from neuro.storage import disk_full
 
 # Samples come last: a release has no image but through a sample, and one merge is one commit,

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from neuro.dataset.metadata import REMOVED, Column, Traits
-from neuro.splits import assign
-from neuro.splits.assign import Member, Pairs
+from neuro.splits import draw_splits
+from neuro.splits.draw_splits import Member, Pairs
 
 SIZES = {"1": 1, "2": 2, "3-5": 5, "6-20": 20}
 LARGER = "over 20"
@@ -88,7 +88,7 @@ def _reason(group: Sequence[Member], needs_twins: bool) -> Reason:
 
 def clusters(size: int, twins: Pairs) -> list[list[int]]:
     """Rows that twins join, largest cluster first; single rows are left out."""
-    numbers = assign.connected(size, twins)
+    numbers = draw_splits.connected(size, twins)
     rows_of: dict[int, list[int]] = defaultdict(list)
     for row in np.unique(twins).tolist():
         rows_of[int(numbers[row])].append(row)

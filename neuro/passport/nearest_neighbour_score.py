@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.duplicates.neighbours import Neighbours
+from neuro.duplicates.near_pairs import Neighbours
 from neuro.sample import lies_in
-from neuro.splits import assign
-from neuro.splits.assign import Member, Pairs, SplitConfig, clusters
+from neuro.splits import draw_splits
+from neuro.splits.draw_splits import Member, Pairs, SplitConfig, clusters
 
 SEEDS = range(5)
 MOST = 12_000  # images: comparing all pairs is quadratic
@@ -89,11 +89,11 @@ def _grouped_tests(members: Sequence[Member], near: Pairs) -> list[NDArray[np.bo
     together: dict[int, list[Member]] = defaultdict(list)
     for number, member in zip(numbers, members, strict=True):
         together[number].append(member)
-    groups = assign.named(together.values())
+    groups = draw_splits.named(together.values())
     number_of = {group_id: number for number, group_id in zip(together, groups, strict=True)}
     tests = []
     for seed in SEEDS:
-        split_of = assign.draw(groups, SplitConfig(seed=seed))
+        split_of = draw_splits.draw(groups, SplitConfig(seed=seed))
         in_test = [number_of[group_id] for group_id, split in split_of.items() if split == "test"]
         tests.append(np.isin(numbers, in_test))
     return tests

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.dataset.metadata import Traits
-from neuro.duplicates import neighbours as nearest
+from neuro.duplicates import near_pairs as nearest
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.passport import confounds, counts, label_errors, nearest_neighbour_score
 from neuro.passport.confounds import Confound, Source
 from neuro.passport.counts import Gaps, Grouping
 from neuro.passport.nearest_neighbour_score import Lookup
-from neuro.splits.assign import Member, Pairs, connected
+from neuro.splits.draw_splits import Member, Pairs, connected
 
 EXACT_COSINE = 0.999
 _EXAMPLES, TOLD = 12, 6  # clusters of twins that are shown, and members of each

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from neuro.lake.lake import Lake, quoted
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 from neuro.problems.problem import Problem
 from neuro.sample import Prediction
 

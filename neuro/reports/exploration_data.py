@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from neuro.dataset.frames import Frames
 from neuro.images import preview
-from neuro.lake import features, images, sample_columns
+from neuro.lake import features, images, sample_metadata
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
@@ -28,7 +28,7 @@ def read(
     classes: NDArray[np.str_] = names[frames.targets]  # -1, no target, is the last: NO_CLASS
     facts = images.facts(lake, release)
     files = [facts[sample_id] for sample_id in sample_ids]
-    described = sample_columns.described(lake, release)
+    described = sample_metadata.described(lake, release)
     metadata = [described[sample_id].metadata for sample_id in sample_ids]
     sources = [described[sample_id].source for sample_id in sample_ids]
     rows_of_class = {name: np.flatnonzero(classes == name) for name in exploration.names(classes)}

@@ -9,8 +9,8 @@ from neuro.models.package import Package
 from neuro.prediction import predict
 from neuro.prediction.predict import Engine
 from neuro.problems.problem import Problem
-from neuro.splits import scheme
-from neuro.splits.scheme import Splitting
+from neuro.splits import split_choice
+from neuro.splits.split_choice import Splitting
 from tasks.record import artifacts, registry
 from tasks.record.registry import ModelVersion
 from tasks.runtime.steps import step
@@ -34,7 +34,7 @@ class Model:
     @property
     def splitting(self) -> Splitting:
         """The splits it was trained on, and is scored on."""
-        return scheme.parse(self.package.card.splitting)
+        return split_choice.parse(self.package.card.splitting)
 
     def problem_as_trained(self, problem: Problem) -> Problem:
         """The problem with the decoder this model learnt from, which may be an older one."""

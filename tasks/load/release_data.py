@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from neuro.dataset import frames
 from neuro.dataset.frames import Frames, Pinned
-from neuro.duplicates import near_duplicates
-from neuro.lake import branches, images, releases, sample_columns
+from neuro.duplicates import twins
+from neuro.lake import branches, images, releases, sample_metadata
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
 from neuro.sample import Sample
-from neuro.splits import scheme
-from neuro.splits.scheme import OWN, Splitting
+from neuro.splits import split_choice
+from neuro.splits.split_choice import OWN, Splitting
 from neuro.storage import store as stores
 from neuro.storage.store import Store
 from tasks.record import artifacts
@@ -36,8 +36,8 @@ class Loaded:
     @property
     def leak(self) -> str:
         """What must be said beside every figure from these splits, "" for nothing."""
-        shared = scheme.shared(self.samples, self.frames.groups.tolist())
-        return scheme.leak(self.frames.splitting, self.release.passport, shared)
+        shared = split_choice.shared(self.samples, self.frames.groups.tolist())
+        return split_choice.leak(self.frames.splitting, self.release.passport, shared)
 
     def entered(self) -> NDArray[np.str_]:
         """The release each sample came with, (n,) str."""
@@ -83,7 +83,7 @@ def load(lake: Lake, problem: Problem, name: str | None = None, divided: Splitti
     samples = releases.samples(lake, release)
     wanted = [sample.sample_id for sample in samples]
     groups = _groups(lake, problem, release, samples, divided)
-    splits = scheme.divide(samples, groups.tolist(), divided)
+    splits = split_choice.divide(samples, groups.tolist(), divided)
     pixels = frames.build(
         Pinned(samples=samples, content_hash=release.content_hash),
         problem,
@@ -115,14 +115,12 @@ def _groups(
     later delivery has joined are one.
     """
     groups = np.array([sample.group_id for sample in samples], dtype=np.str_)
-    rows = np.flatnonzero(scheme.used(samples, divided))
+    rows = np.flatnonzero(split_choice.used(samples, divided))
     anew = [samples[row] for row in rows.tolist()]
     if len({sample.entered for sample in anew}) > 1:
         ids = [sample.sample_id for sample in anew]
-        keys = sample_columns.group_keys(lake, release, ids)
-        looks = near_duplicates.vectors(
-            [bytes(row) for row in images.thumbnails(lake, release, ids)]
-        )
-        pairs = near_duplicates.find(looks, 0, problem.groups.twin_cosine)
-        groups[rows] = scheme.joined(anew, [keys[sample_id] for sample_id in ids], pairs)
+        keys = sample_metadata.group_keys(lake, release, ids)
+        looks = twins.vectors([bytes(row) for row in images.thumbnails(lake, release, ids)])
+        pairs = twins.find(looks, 0, problem.groups.twin_cosine)
+        groups[rows] = split_choice.joined(anew, [keys[sample_id] for sample_id in ids], pairs)
     return groups

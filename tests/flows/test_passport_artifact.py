@@ -12,7 +12,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.erase import erase
 from flows.ingest import ingest
-from neuro.erasure import derived_files
+from neuro.erasure import search_terms
 from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
@@ -56,7 +56,7 @@ def test_prefect_shows_counts_and_links_and_holds_no_digest_and_no_picture(
         question, lake = problem.load("brain"), Lake(str(home / "lake"))
         release = releases.find(lake, "brain")
         gone, twin = releases.samples(lake, release)[:2]
-        needles = derived_files.needles(erasure.payloads(lake, [gone.sample_id]))
+        needles = search_terms.needles(erasure.payloads(lake, [gone.sample_id]))
 
         @flow
         def show() -> None:

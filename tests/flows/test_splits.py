@@ -18,7 +18,7 @@ from neuro.lake.lake import Lake
 from neuro.models import package
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
-from neuro.splits import scheme
+from neuro.splits import split_choice
 from neuro.synthetic import phantom
 from neuro.training.config import TrainConfig
 from tasks import evaluate as scoring
@@ -90,7 +90,7 @@ def test_a_fold_validates_on_other_images_and_tests_on_the_same(home: Path, draw
     ingest.fn(source=str(draw(LABELS, 30)))
     lake = release_data.open_lake(None)
     folds = [
-        release_data.load(lake, BRAIN, None, scheme.parse(f"fold-{n}-of-3")).frames
+        release_data.load(lake, BRAIN, None, split_choice.parse(f"fold-{n}-of-3")).frames
         for n in (1, 2, 3)
     ]
     own = release_data.load(lake, BRAIN).frames
@@ -187,7 +187,7 @@ def test_groups_that_a_later_delivery_joined_are_in_one_fold(home: Path, tmp_pat
     ingested(asked, later)
 
     def groups(by: str) -> set[str]:
-        frames = release_data.load(lake, asked, None, scheme.parse(by)).frames
+        frames = release_data.load(lake, asked, None, split_choice.parse(by)).frames
         return set(frames.groups[np.isin(frames.sample_ids, [s.sample_id for s in pair])].tolist())
 
     assert (len(groups("own")), len(groups("fold-1-of-3"))) == (2, 1)

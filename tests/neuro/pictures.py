@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.duplicates.pose_invariants import Vectors
 
 RNG = np.random.default_rng(0)
@@ -10,9 +10,7 @@ NOISE = RNG.integers(0, 256, (6, 32, 32)).astype(np.uint8)  # cosines among them
 
 
 def vectors(pictures: list[np.ndarray]) -> Vectors:
-    return near_duplicates.vectors(
-        [np.ascontiguousarray(picture).tobytes() for picture in pictures]
-    )
+    return twins.vectors([np.ascontiguousarray(picture).tobytes() for picture in pictures])
 
 
 def poses(picture: np.ndarray) -> list[np.ndarray]:

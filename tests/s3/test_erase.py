@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.erase import erase as flow
-from neuro.erasure import derived_files
+from neuro.erasure import search_terms
 from neuro.errors import DeniedError, ErasedError, UnknownNameError
 from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
@@ -81,7 +81,7 @@ def everything(bucket: Bucket) -> dict[tuple[str, str], bytes]:
 def test_no_version_of_any_object_holds_an_erased_image(
     bucket: Bucket, lake: Lake, gone: str, erase: Erase
 ) -> None:
-    needles = derived_files.needles(erasure.payloads(lake, [gone]))
+    needles = search_terms.needles(erasure.payloads(lake, [gone]))
     plain = bucket_store.open(bucket.uri, bucket.endpoint)
     for body in (b"".join(needles), b"nothing of it"):
         plain.write("notes.bin", body)

@@ -7,7 +7,7 @@ import pytest
 
 from neuro.errors import StorageError
 from neuro.lake.lake import Lake
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 from tests.s3 import deliveries
 from tests.s3.deliveries import neuro
 from tests.s3.fixtures import Bucket, log_in

@@ -9,7 +9,7 @@ import pytest
 from neuro.lake.lake import Lake
 from neuro.problems import problem as problems
 from neuro.promotion import claims
-from neuro.promotion.retrain_policy import Envelope
+from neuro.promotion.retrain_envelope import Envelope
 from neuro.training.config import TrainConfig
 from tasks import retrain
 

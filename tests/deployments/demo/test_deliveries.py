@@ -9,7 +9,7 @@ from PIL import Image
 
 from deployments.demo import deliveries
 from deployments.demo.deliveries import Deliveries
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.images import thumbnail
 from neuro.problems import problem as problems
 
@@ -49,7 +49,7 @@ def test_some_groups_have_several_images_and_none_is_in_two_deliveries(cut: Deli
     """Not of the third, whose images the new scanner has changed one by one."""
     paths = [*images_of(cut.first), *images_of(cut.second)]
     small = [thumbnail.thumbnail(np.asarray(Image.open(path))) for path in paths]
-    pairs = near_duplicates.find(near_duplicates.vectors(small), 0, 0.97)
+    pairs = twins.find(twins.vectors(small), 0, 0.97)
     assert len(pairs) > 0
     n_first = len(images_of(cut.first))
     assert all((one < n_first) == (other < n_first) for one, other in pairs.tolist())

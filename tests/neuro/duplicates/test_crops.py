@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from neuro.duplicates import crops, neighbours
+from neuro.duplicates import crops, near_pairs
 from neuro.images.thumbnail import thumbnail
-from neuro.splits import assign
+from neuro.splits import draw_splits
 from tests.neuro.pictures import poses, smooth, vectors
 
 SIDE = 160
@@ -46,7 +46,7 @@ def test_another_picture_is_no_crop() -> None:
 def test_pictures_that_are_joined_already_are_not_told_again() -> None:
     cut = thumbnail(WHOLES[0][4:156, 7:159])
     rows = vectors([*(thumbnail(whole) for whole in WHOLES), cut])
-    joined = assign.connected(len(rows), np.array([[0, len(WHOLES)]]))
+    joined = draw_splits.connected(len(rows), np.array([[0, len(WHOLES)]]))
     assert crops.pairs(rows, 0, joined).tolist() == []
 
 
@@ -69,7 +69,7 @@ def test_the_search_misses_few_crops_that_a_plain_cosine_does_not_see() -> None:
         cuts.append(thumbnail(whole[top : top + 152, left : left + 152]))
     rows = vectors([*map(thumbnail, WHOLES), *cuts])
     pairs = [[n, n + len(WHOLES)] for n in range(len(WHOLES))]
-    assert (neighbours.cosines(rows, np.array(pairs)) < 0.97).mean() > 0.5
+    assert (near_pairs.cosines(rows, np.array(pairs)) < 0.97).mean() > 0.5
     told = crops.pairs(rows, 0, np.arange(len(rows))).tolist()
     assert sum(pair in told for pair in pairs) >= 0.98 * len(pairs)
     assert len(told) <= len(pairs)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neuro.dataset.frames import Frames
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.evaluation import baselines
 from neuro.evaluation.baselines import Baseline, Inputs
 
@@ -35,7 +35,7 @@ def data(n: int = 160) -> tuple[Frames, Inputs]:
         content_hash="",
         preprocess_hash="",
     )
-    thumbnails = near_duplicates.vectors([picture.tobytes() for picture in pixels])
+    thumbnails = twins.vectors([picture.tobytes() for picture in pixels])
     return frames, Inputs(
         thumbnails=thumbnails, confounds=rng.random((n, 3)), descriptors=rng.random((n, 4))
     )
@@ -76,7 +76,7 @@ def test_the_look_up_copies_the_nearest_train_picture_in_any_pose() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (16, SIDE, SIDE, 1)).astype(np.uint8)
     pixels[12] = np.rot90(pixels[3], axes=(0, 1))  # val, class a: its twin is b
     pixels[13] = pixels[5, :, ::-1]  # val, class b: its twin is b
-    thumbnails = near_duplicates.vectors([picture.tobytes() for picture in pixels])
+    thumbnails = twins.vectors([picture.tobytes() for picture in pixels])
     selection = baselines.select(frames, ("val",))
     answers = baselines.look_up(
         thumbnails[:12], frames.targets[:12], thumbnails[selection.scored["val"]], 2

@@ -13,7 +13,7 @@ from neuro.models import package
 from neuro.models.package import Card
 from neuro.prediction import predict
 from neuro.prediction.predict import Engine
-from neuro.splits import scheme
+from neuro.splits import split_choice
 from neuro.uncertainty import calibration
 
 SPEC = PreprocessSpec(size_px=16)
@@ -134,7 +134,7 @@ def test_frames_of_another_preprocess_are_refused(engine: Engine) -> None:
 
 
 def test_a_package_is_scored_on_no_other_splitting_than_its_own(engine: Engine) -> None:
-    given = replace(frames(), splitting=scheme.parse("given"))
+    given = replace(frames(), splitting=split_choice.parse("given"))
     with pytest.raises(ConfigError, match="trained with --split own, and given splits are asked"):
         evaluate.evaluate(engine, given, "test", model_version="1")
 
@@ -142,7 +142,7 @@ def test_a_package_is_scored_on_no_other_splitting_than_its_own(engine: Engine) 
 def test_a_fold_is_scored_on_no_other_release_than_it_was_drawn_for(engine: Engine) -> None:
     pin = {"release": "brain-0001", "content_hash": "c1"}
     card = replace(engine.package.card, splitting="fold-1-of-3", pin=pin)
-    here = replace(frames(), splitting=scheme.parse("fold-1-of-3"), content_hash="c1")
+    here = replace(frames(), splitting=split_choice.parse("fold-1-of-3"), content_hash="c1")
     evaluate.require_same_splitting(card, here)
     with pytest.raises(ConfigError, match="give --release brain-0001"):
         evaluate.require_same_splitting(card, replace(here, content_hash="c2"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.features import encoders, pca
 from neuro.features.encoders import Fitting, Pixels, Thumb
 from neuro.images import preprocess, thumbnail
@@ -33,7 +33,7 @@ def test_a_thumbnail_vector_is_the_thumbnail_that_twins_are_found_by() -> None:
     with Image.open(io.BytesIO(encoded(0))) as opened:
         small = thumbnail.thumbnail(np.asarray(opened))
     (vector,) = Thumb().encode([encoded(0)])
-    assert (vector == near_duplicates.vectors([small.tobytes()])[0]).all()
+    assert (vector == twins.vectors([small.tobytes()])[0]).all()
     assert float(vector @ vector) == pytest.approx(1, abs=1e-5)
 
 

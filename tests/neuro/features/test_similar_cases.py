@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.errors import BadImageError, ConfigError, UnknownNameError
 from neuro.features import similar_cases
 from neuro.features.similar_cases import Vectors
@@ -52,7 +52,7 @@ def test_blocks_of_any_size_give_the_same_cases() -> None:
 def test_thumbnails_are_compared_in_the_best_of_eight_poses() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
     poses = [np.rot90(side, turns) for side in (grey, grey[:, ::-1]) for turns in range(4)]
-    rows = near_duplicates.vectors([pose.tobytes() for pose in poses]).astype(np.float64)
+    rows = twins.vectors([pose.tobytes() for pose in poses]).astype(np.float64)
     found = similar_cases.nearest(blocks(rows), rows[0], 8, in_any_pose=True)
     assert [cosine for _, cosine in found] == pytest.approx([1] * 8, abs=1e-5)
     assert similar_cases.nearest(blocks(rows), rows[0], 2)[1][1] < 0.5

@@ -15,7 +15,7 @@ from neuro.lake import branches, images, marks, releases
 from neuro.lake.branches import UserBranch
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
-from neuro.lake.schema import BRANCHED
+from neuro.lake.table_schemas import BRANCHED
 from neuro.problems.problem import Problem
 
 Png = Callable[[int], bytes]

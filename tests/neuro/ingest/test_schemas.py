@@ -11,7 +11,7 @@ import pytest
 from neuro.errors import AuditError, ManifestError
 from neuro.ingest import schemas
 from neuro.ingest.delivery import Item
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 from neuro.problems import problem
 from neuro.problems.problem import Problem
 

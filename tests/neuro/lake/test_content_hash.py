@@ -10,7 +10,7 @@ from neuro.lake import content_hash, digest_partitions
 from neuro.lake.content_hash import Content
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 from neuro.sample import Sample
 
 

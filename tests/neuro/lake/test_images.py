@@ -13,7 +13,7 @@ from neuro.images.preprocess import PreprocessSpec
 from neuro.lake import images, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft, Release
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 from neuro.problems.problem import Problem
 from neuro.sample import Sample
 

@@ -7,7 +7,7 @@ import pytest
 from neuro.errors import ConfigError
 from neuro.lake import releases
 from neuro.lake.lake import Lake
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 
 
 def test_a_lake_of_another_version_is_named_and_not_written_to(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from neuro.errors import StaleError
 from neuro.lake import erasure, marks
 from neuro.lake.lake import Lake
-from neuro.lake.schema import SCHEMAS
 from neuro.lake.staging import Branch
+from neuro.lake.table_schemas import SCHEMAS
 
 
 class Slow(Lake):

@@ -11,7 +11,7 @@ from neuro.errors import DamagedError, StaleError, UnknownNameError
 from neuro.lake import releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from neuro.errors import StaleError
 from neuro.lake import scans
 from neuro.lake.lake import Lake
 from neuro.lake.scans import batches
-from neuro.lake.schema import SCHEMAS
 from neuro.lake.staging import ORDER, Branch
+from neuro.lake.table_schemas import SCHEMAS
 
 
 def samples(run_id: str, *ids: str) -> pa.Table:
@@ -172,7 +172,7 @@ import resource, sys
 import numpy as np, pyarrow as pa
 from neuro.lake.staging import Branch
 from neuro.lake.lake import Lake
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 
 lake = Lake(sys.argv[1])
 branch, rng = Branch(lake, "r1"), np.random.default_rng(0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.passport import confounds
 from neuro.passport.confounds import Confound
 from tests.neuro.pictures import vectors
@@ -69,7 +69,7 @@ def test_the_border_is_that_of_the_picture_alone() -> None:
     picture = np.full((1, 32, 32), 9, np.uint8)
     picture[:, 2:-2, 2:-2] = 200
     assert confounds.border(picture)["border"].tolist() == [9]
-    assert near_duplicates.vectors([picture.tobytes()]).shape == (1, 1024)
+    assert twins.vectors([picture.tobytes()]).shape == (1, 1024)
 
 
 def test_where_one_class_is_common_guessing_it_is_no_confound() -> None:

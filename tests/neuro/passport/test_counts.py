@@ -3,7 +3,7 @@ import numpy as np
 from neuro.dataset import metadata
 from neuro.passport import counts
 from neuro.passport.counts import Gaps
-from neuro.splits.assign import Member
+from neuro.splits.draw_splits import Member
 
 
 def member(name: str, key: str, group: str) -> Member:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from neuro.duplicates import neighbours
+from neuro.duplicates import near_pairs
 from neuro.passport import label_errors
 from neuro.passport.label_errors import Suspect
 from tests.neuro.pictures import smooth, vectors
@@ -16,7 +16,7 @@ def ranked(labels: np.ndarray, groups: list[str]) -> list[Suspect]:
         base = smooth(number % 2, 32).astype(float)
         pictures.append(np.clip(base + RNG.normal(0, 12, (32, 32)), 0, 255).astype(np.uint8))
     rows = vectors(pictures)
-    return label_errors.rank(rows, labels, groups, neighbours.Neighbours(rows).closest)
+    return label_errors.rank(rows, labels, groups, near_pairs.Neighbours(rows).closest)
 
 
 def test_flipped_labels_come_first_and_the_right_one_is_suggested() -> None:

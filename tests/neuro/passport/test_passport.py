@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from neuro.duplicates import neighbours
+from neuro.duplicates import near_pairs
 from neuro.passport import passport as passports
 from neuro.passport.passport import Inspected
-from neuro.splits.assign import Member
+from neuro.splits.draw_splits import Member
 from tests.neuro.pictures import NOISE, near, poses, smooth, vectors
 
 
@@ -27,7 +27,7 @@ def inspected(
         members=members,
         given_splits=given or [""] * len(members),
         vectors=small,
-        near=neighbours.near_pairs(small, 0, 0.97),
+        near=near_pairs.near_pairs(small, 0, 0.97),
     )
 
 

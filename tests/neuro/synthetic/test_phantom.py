@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neuro.duplicates import near_duplicates
+from neuro.duplicates import twins
 from neuro.errors import ConfigError
 from neuro.images import thumbnail
 from neuro.synthetic import phantom
@@ -83,7 +83,7 @@ def test_a_second_picture_of_a_head_is_its_twin_but_not_its_copy() -> None:
     rng = np.random.default_rng(4)
     first = phantom.draw(3, rng)
     again = phantom.exposed_again(first, rng)
-    looks = near_duplicates.vectors([thumbnail.thumbnail(one) for one in (first, again)])
-    assert near_duplicates.find(looks, 0, 0.97).tolist() == [[0, 1]]
+    looks = twins.vectors([thumbnail.thumbnail(one) for one in (first, again)])
+    assert twins.find(looks, 0, 0.97).tolist() == [[0, 1]]
     assert not np.array_equal(first, again)
     assert again.dtype == np.uint8

@@ -11,7 +11,7 @@ from neuro.errors import TrainingError
 from neuro.models import package
 from neuro.prediction import predict
 from neuro.problems import problem
-from neuro.splits import scheme
+from neuro.splits import split_choice
 from neuro.synthetic import phantom
 from neuro.training import build_package
 from neuro.training.build_package import Origin
@@ -89,7 +89,7 @@ def test_without_calibration_images_nothing_is_sealed(tmp_path: Path) -> None:
 
 
 def test_the_card_says_which_splits_it_was_trained_on_and_what_leaks(tmp_path: Path) -> None:
-    data = replace(frames("train", "val", "calibration"), splitting=scheme.parse("given"))
+    data = replace(frames("train", "val", "calibration"), splitting=split_choice.parse("given"))
     said = replace(origin(), leak="given split: 9 of 10 test images have a twin")
     made, _ = build_package.build(trained(data).network, data, BRAIN, CONFIG, said, tmp_path)
     assert (made.card.splitting, made.card.leak) == ("given", said.leak)

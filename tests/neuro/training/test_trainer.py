@@ -14,7 +14,7 @@ from neuro.dataset.frames import Frames
 from neuro.errors import ConfigError, SplitOverlapError, TrainingError
 from neuro.images.preprocess import PreprocessSpec
 from neuro.problems.problem import Augmentation, Problem
-from neuro.splits import scheme
+from neuro.splits import split_choice
 from neuro.training import augment
 from neuro.training import config as train_config
 from neuro.training import trainer as training
@@ -328,7 +328,7 @@ def test_a_vision_transformer_is_built_for_the_side_of_the_frames() -> None:
 
 
 def test_only_the_given_test_split_may_share_groups_with_the_others() -> None:
-    frames = replace(discs(), splitting=scheme.parse("given"))
+    frames = replace(discs(), splitting=split_choice.parse("given"))
     shared = frames.groups.copy()
     shared[frames.splits == "test"] = shared[0]
     training.Trainer(replace(frames, groups=shared), PROBLEM, CONFIG)

@@ -23,7 +23,7 @@ from neuro.images.preprocess import PreprocessSpec
 from neuro.lake import releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft, Release
-from neuro.lake.schema import SCHEMAS
+from neuro.lake.table_schemas import SCHEMAS
 from tasks.runtime import runners, shards
 from tasks.runtime.shards import Shard
 from tasks.runtime.steps import step

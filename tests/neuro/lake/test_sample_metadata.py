@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from neuro.images import sanitize
-from neuro.lake import features, images, releases, sample_columns
+from neuro.lake import features, images, releases, sample_metadata
 from neuro.lake.lake import Lake
 from tests.neuro.conftest import Deliver, Ingest, Png
 
@@ -47,7 +47,7 @@ def test_thumbnails_come_in_the_order_asked_for(filled: Lake, png: Png) -> None:
 
 
 def test_a_sample_is_described_by_what_came_with_it(filled: Lake) -> None:
-    found = sample_columns.described(filled, releases.find(filled, "brain"))
+    found = sample_metadata.described(filled, releases.find(filled, "brain"))
     assert len(found) == 40
     assert {each.metadata["format"] for each in found.values()} == {"PNG"}
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.sample import SPLITS, Sample
-from neuro.splits import assign, scheme
-from neuro.splits.assign import Member, SplitConfig
-from neuro.splits.scheme import OWN, Splitting
+from neuro.splits import draw_splits, split_choice
+from neuro.splits.draw_splits import Member, SplitConfig
+from neuro.splits.split_choice import OWN, Splitting
 
 GIVEN = Splitting(kind="given")
 NO_TWINS = np.empty((0, 2), np.int64)
@@ -33,7 +33,7 @@ def sample(
 
 
 def divided(samples: Sequence[Sample], by: Splitting) -> list[str]:
-    return scheme.divide(samples, [s.group_id for s in samples], by).tolist()
+    return split_choice.divide(samples, [s.group_id for s in samples], by).tolist()
 
 
 @st.composite
@@ -66,7 +66,7 @@ def test_no_group_is_in_two_parts_of_a_fold_and_the_test_split_stays(
         s.split if s.split in kept else "" for s in samples
     ]
     drawn = [(s.group_id, n) for s, n in zip(samples, names, strict=True) if n != "none"]
-    assign.check_no_overlap(*zip(*drawn, strict=True))
+    draw_splits.check_no_overlap(*zip(*drawn, strict=True))
     assert {"train", "val", "calibration"} <= set(names)
 
 
@@ -104,13 +104,15 @@ def test_given_keeps_the_sources_test_and_draws_the_rest_by_group(samples: list[
         assert (name == "test") == ("test" in one.given_split)
         assert (name == "none") == (one.given_split == "")
     rest = [(s.group_id, n) for s, n in zip(samples, names, strict=True) if n not in ("test",)]
-    assign.check_no_overlap(*zip(*rest, ("", "none"), strict=True))
+    draw_splits.check_no_overlap(*zip(*rest, ("", "none"), strict=True))
 
 
 def test_the_same_folds_are_dealt_each_time_and_a_seed_deals_others() -> None:
     groups = {f"g{n}": [Member(sample_id=f"{n}", label="a", group_key="")] for n in range(60)}
-    assert assign.folds(groups, 5, 1) == assign.folds(dict(reversed(groups.items())), 5, 1)
-    assert assign.folds(groups, 5, 1) != assign.folds(groups, 5, 2)
+    assert draw_splits.folds(groups, 5, 1) == draw_splits.folds(
+        dict(reversed(groups.items())), 5, 1
+    )
+    assert draw_splits.folds(groups, 5, 1) != draw_splits.folds(groups, 5, 2)
 
 
 def test_own_is_what_the_lake_says() -> None:
@@ -131,7 +133,7 @@ def test_what_a_later_arrival_joined_is_one_group_of_a_fold() -> None:
     """A twin and a patient's id reach over three group_ids, which stay as they were stored."""
     samples = [sample(n, group=f"g{n}") for n in range(5)]
     keys = ["", "p", "p", "", ""]
-    assert scheme.joined(samples, keys, np.array([[0, 1]])) == ["g0", "g0", "g0", "g3", "g4"]
+    assert split_choice.joined(samples, keys, np.array([[0, 1]])) == ["g0", "g0", "g0", "g3", "g4"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_what_a_later_arrival_joined_is_one_group_of_a_fold() -> None:
     [("own", OWN), ("given", GIVEN), ("fold-2-of-5", Splitting(kind="fold", fold=2, of=5))],
 )
 def test_a_splitting_reads_back_as_it_is_written(text: str, said: Splitting) -> None:
-    assert scheme.parse(text) == said
+    assert split_choice.parse(text) == said
     assert str(said) == text
 
 
@@ -155,7 +157,7 @@ def test_a_splitting_reads_back_as_it_is_written(text: str, said: Splitting) -> 
 )
 def test_what_is_no_splitting_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        scheme.parse(text)
+        split_choice.parse(text)
     assert issubclass(UnknownNameError, ConfigError)
 
 
@@ -164,18 +166,18 @@ def test_the_leak_of_a_given_split_is_said_in_one_sentence() -> None:
         "twins": {"given_test_with_train_twin": 1043, "given_test": 1311},
         "lookup": {"given": 0.981},
     }
-    assert scheme.leak(GIVEN, passport, 1100) == (
+    assert split_choice.leak(GIVEN, passport, 1100) == (
         "given split: 1,043 of 1,311 test images have a twin in training, 1,100 a member of their "
         "group; a look-up scores 0.98"
     )
-    assert scheme.leak(OWN, passport, 0) == ""
+    assert split_choice.leak(OWN, passport, 0) == ""
 
 
 def test_who_shares_a_group_with_given_training_is_counted_and_a_file_in_both_is() -> None:
     said = ["train", "test", "test", "train+test", "val", "test", ""]
     samples = [sample(n, said=given) for n, given in enumerate(said)]
     groups = ["a", "a", "b", "c", "d", "d", "b"]
-    assert scheme.shared(samples, groups) == 3
+    assert split_choice.shared(samples, groups) == 3
 
 
 def _groups(sizes: Sequence[int], labels: Sequence[str]) -> dict[str, list[Member]]:
@@ -201,7 +203,7 @@ def test_a_split_misses_its_share_of_a_class_by_three_groups_at_most(data: st.Da
     labels = data.draw(st.lists(st.sampled_from("abc"), min_size=len(sizes), max_size=len(sizes)))
     config = SplitConfig(seed=data.draw(st.integers(0, 2**31)))
     groups = _groups(sizes, labels)
-    drawn = assign.draw(groups, config)
+    drawn = draw_splits.draw(groups, config)
     for counts in _counted(groups, drawn.__getitem__).values():
         for name in SPLITS:
             off = counts[name] - config.shares[name] * counts.total()
@@ -221,7 +223,7 @@ def test_class_shares_of_every_split_are_within_2_points_where_no_group_is_large
     sizes = rng.integers(1, largest + 1, n).tolist()
     labels = rng.choice([*"abcd"[: len(weights)]], n, p=np.array(weights) / sum(weights)).tolist()
     groups = _groups(sizes, labels)
-    drawn = assign.draw(groups, SplitConfig(seed=seed))
+    drawn = draw_splits.draw(groups, SplitConfig(seed=seed))
     counts = _counted(groups, drawn.__getitem__)
     overall = {label: c.total() / sum(sizes) for label, c in counts.items()}
     for name in SPLITS:
@@ -239,7 +241,7 @@ def test_two_folds_differ_by_one_group_of_a_class_at_most_and_none_is_empty(
     sizes = data.draw(st.lists(st.integers(1, 9), min_size=n, max_size=100))
     labels = data.draw(st.lists(st.sampled_from("abc"), min_size=len(sizes), max_size=len(sizes)))
     groups = _groups(sizes, labels)
-    dealt = assign.folds(groups, n, data.draw(st.integers(0, 2**31)))
+    dealt = draw_splits.folds(groups, n, data.draw(st.integers(0, 2**31)))
     assert set(dealt.values()) == set(range(1, n + 1))
     for counts in _counted(groups, lambda name: str(dealt[name])).values():
         held = [counts[str(fold)] for fold in range(1, n + 1)]
@@ -253,7 +255,7 @@ def test_later_arrivals_move_nothing_that_is_held(keys: list[str], first: int, s
         Member(sample_id=f"{n:03d}", label="ab"[n % 2], group_key=key) for n, key in enumerate(keys)
     ]
     config = SplitConfig(seed=seed)
-    alone = assign.assign([], members[:first], NO_TWINS, config)
+    alone = draw_splits.assign([], members[:first], NO_TWINS, config)
     held = [
         Member(
             sample_id=m.sample_id,
@@ -265,18 +267,18 @@ def test_later_arrivals_move_nothing_that_is_held(keys: list[str], first: int, s
         for m, p in zip(members, alone, strict=False)
     ]
     before = {m.group_key: m.split for m in held}
-    placed = assign.assign(held, members[first:], NO_TWINS, config)
+    placed = draw_splits.assign(held, members[first:], NO_TWINS, config)
     for newcomer, place in zip(members[first:], placed, strict=True):
         assert place.split == before.get(newcomer.group_key, place.split)
 
 
 def test_folds_are_named_one_by_one() -> None:
-    assert [str(one) for one in scheme.several("own", 3)] == [
+    assert [str(one) for one in split_choice.several("own", 3)] == [
         "fold-1-of-3",
         "fold-2-of-3",
         "fold-3-of-3",
     ]
-    assert scheme.several("given", 0) == [scheme.parse("given")]
+    assert split_choice.several("given", 0) == [split_choice.parse("given")]
 
 
 @pytest.mark.parametrize(
@@ -285,4 +287,4 @@ def test_folds_are_named_one_by_one() -> None:
 )
 def test_folds_that_cannot_be_are_refused(text: str, folds: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        scheme.several(text, folds)
+        split_choice.several(text, folds)

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from neuro.duplicates import pose_invariants
 from neuro.duplicates.pose_invariants import Parts, Vectors
 from neuro.images.thumbnail import THUMBNAIL_PX
-from neuro.splits.assign import Pairs
+from neuro.splits.draw_splits import Pairs
 
 Rows = NDArray[np.int64]
 T = TypeVar("T")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from neuro.duplicates import near_duplicates
-from neuro.duplicates import neighbours as nearest
+from neuro.duplicates import near_pairs as nearest
+from neuro.duplicates import twins
 from neuro.duplicates.pose_invariants import Vectors
 
 
@@ -25,7 +25,7 @@ def rows() -> Vectors:
         mixed = flipped(smooth + rough, number % 8)
         grey = 128 + mixed * 100 / np.abs(mixed).max()
         pictures.append(np.ascontiguousarray(grey.astype(np.uint8)).tobytes())
-    return near_duplicates.vectors(pictures)
+    return twins.vectors(pictures)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_the_nearest_picture_is_the_nearest_of_all_that_may_be_chosen(
 
 
 def test_one_picture_alone_has_no_pair() -> None:
-    assert nearest.near_pairs(near_duplicates.vectors([bytes(range(256)) * 4]), 0, 0.97).shape == (
+    assert nearest.near_pairs(twins.vectors([bytes(range(256)) * 4]), 0, 0.97).shape == (
         0,
         2,
     )

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuro.duplicates import crops, neighbours
+from neuro.duplicates import crops, near_pairs
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.images.thumbnail import THUMBNAIL_PX
-from neuro.splits import assign
-from neuro.splits.assign import Pairs
+from neuro.splits import draw_splits
+from neuro.splits.draw_splits import Pairs
 
 
 def vectors(thumbnails: Sequence[bytes]) -> Vectors:
@@ -27,8 +27,8 @@ def find(rows: Vectors, first: int, cosine: float) -> Pairs:
     Twins reach the cosine in the best of eight poses, or one is a mild crop of the other. Crops are
     looked for only among rows that near copies have not joined already.
     """
-    near = neighbours.near_pairs(rows, first, cosine)
-    cropped = crops.pairs(rows, first, assign.connected(len(rows), near))
+    near = near_pairs.near_pairs(rows, first, cosine)
+    cropped = crops.pairs(rows, first, draw_splits.connected(len(rows), near))
     return np.unique(np.concatenate([near, cropped]), axis=0)
 
 

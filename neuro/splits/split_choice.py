@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.sample import NO_SPLIT, Sample, lies_in
-from neuro.splits import assign
-from neuro.splits.assign import SHARES, Member, Pairs
+from neuro.splits import draw_splits
+from neuro.splits.draw_splits import SHARES, Member, Pairs
 
 MIN_FOLDS = 3  # of fewer, half or less would train
 SEED = 0
@@ -112,10 +112,10 @@ def joined(samples: Sequence[Sample], keys: Sequence[str], twins: Pairs) -> list
 
     keys: digest of the patient or lesion id, "" for none. twins: (m, 2) rows.
     """
-    same_group = assign.joined_by_key([sample.group_id for sample in samples])
-    same_key = assign.joined_by_key(keys)
+    same_group = draw_splits.joined_by_key([sample.group_id for sample in samples])
+    same_key = draw_splits.joined_by_key(keys)
     pairs = np.concatenate([twins.reshape(-1, 2), same_group, same_key])
-    numbers = assign.connected(len(samples), pairs).tolist()
+    numbers = draw_splits.connected(len(samples), pairs).tolist()
     names: dict[int, str] = {}
     for number, sample in zip(numbers, samples, strict=True):
         names[number] = min(names.get(number, sample.group_id), sample.group_id)
@@ -192,11 +192,11 @@ def _drawn(groups: Mapping[str, Sequence[Member]], splitting: Splitting) -> dict
     if splitting.kind == "given":
         rest = {name: share for name, share in SHARES.items() if name != _TEST}
         total = sum(rest.values())
-        return assign.share_out(groups, {n: share / total for n, share in rest.items()}, SEED)
-    fold_of = assign.folds(groups, splitting.of, SEED)
+        return draw_splits.share_out(groups, {n: share / total for n, share in rest.items()}, SEED)
+    fold_of = draw_splits.folds(groups, splitting.of, SEED)
     others = {name: members for name, members in groups.items() if fold_of[name] != splitting.fold}
     n_parts = min(_CALIBRATE_OF, max(2, len(others) // 2))
-    part_of = assign.folds(others, n_parts, SEED + splitting.fold)
+    part_of = draw_splits.folds(others, n_parts, SEED + splitting.fold)
     split_of = {}
     for name in groups:
         if name not in others:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from neuro.errors import ConfigError
-from neuro.promotion import retrain_policy
-from neuro.promotion.retrain_policy import Envelope, RetrainRequest
+from neuro.promotion import retrain_envelope
+from neuro.promotion.retrain_envelope import Envelope, RetrainRequest
 from neuro.training import config
 
 NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
@@ -14,7 +14,7 @@ REQUEST = RetrainRequest(problem="brain", model="resnet_small", epochs=20, secon
 
 
 def test_the_default_envelope_lets_an_ordinary_training_start() -> None:
-    assert retrain_policy.check(Envelope(), REQUEST, last_started=None, now=NOW) is None
+    assert retrain_envelope.check(Envelope(), REQUEST, last_started=None, now=NOW) is None
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
@@ -23,7 +23,7 @@ def test_the_default_envelope_lets_a_champion_of_any_preset_train_again(
     preset: str, kind: str
 ) -> None:
     asked = replace(REQUEST, epochs=config.choose(preset, {}, images=100, kind=kind).epochs)
-    assert retrain_policy.check(Envelope(), asked, last_started=None, now=NOW) is None
+    assert retrain_envelope.check(Envelope(), asked, last_started=None, now=NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_the_default_envelope_lets_a_champion_of_any_preset_train_again(
 def test_what_lies_outside_the_envelope_is_refused_with_the_reason(
     limits: Envelope, says: str
 ) -> None:
-    refusal = retrain_policy.check(limits, REQUEST, last_started=None, now=NOW)
+    refusal = retrain_envelope.check(limits, REQUEST, last_started=None, now=NOW)
     assert refusal is not None
     assert says in refusal
 
@@ -47,14 +47,16 @@ def test_what_lies_outside_the_envelope_is_refused_with_the_reason(
 @pytest.mark.parametrize(("waited_s", "may_start"), [(3599, False), (3600, True)])
 def test_the_cool_down_counts_from_the_last_start(waited_s: int, *, may_start: bool) -> None:
     last = NOW - timedelta(seconds=waited_s)
-    refusal = retrain_policy.check(Envelope(cool_down_s=3600), REQUEST, last_started=last, now=NOW)
+    refusal = retrain_envelope.check(
+        Envelope(cool_down_s=3600), REQUEST, last_started=last, now=NOW
+    )
     assert (refusal is None) is may_start
 
 
 def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
     file = tmp_path / "envelope.toml"
     file.write_text('problems = ["brain"]\nneeds_approval = true\n[promotion]\nmargin = 0.02\n')
-    found = retrain_policy.load(file)
+    found = retrain_envelope.load(file)
     assert (found.problems, found.needs_approval, found.promotion.margin) == (
         ("brain",),
         True,
@@ -81,9 +83,9 @@ def test_a_wrong_file_is_refused_by_field(tmp_path: Path, text: str, says: str) 
     file = tmp_path / "envelope.toml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=says):
-        retrain_policy.load(file)
+        retrain_envelope.load(file)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml"):
-        retrain_policy.load(tmp_path / "nowhere.toml")
+        retrain_envelope.load(tmp_path / "nowhere.toml")
