@@ -1,5 +1,7 @@
 """Prefect start-up hook: find the running stack, accept bare deployment names, show our logs.
 
+It also says what the deployment of a GPU waits for.
+
 Runs inside ``import prefect``, before its command line reads sys.argv; imports nothing heavy.
 """
 
@@ -42,15 +44,18 @@ def missing(environment: Mapping[str, str], stack: Mapping[str, Any]) -> dict[st
     return {name: value for name, value in wanted.items() if name not in environment}
 
 
-def lacks_gpu_worker(argv: list[str], api_url: str | None) -> bool:
-    """Whether a run is asked for of a GPU deployment that the server does not know."""
+def names_unknown_gpu_deployment(argv: list[str], api_url: str | None) -> bool:
+    """Whether the command runs a GPU deployment that the server does not know.
+
+    The first GPU worker makes it. Asks the server, for at most five seconds.
+    """
     if argv[1:3] != ["deployment", "run"] or not argv[3:4] or not argv[3].endswith(GPU):
         return False
     if not api_url:
         return False
     try:
         answer = httpx.get(f"{api_url}/deployments/name/{argv[3]}", timeout=5.0)
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False  # Prefect says itself that its server is not reached
     return answer.status_code == httpx.codes.NOT_FOUND
 
@@ -61,7 +66,7 @@ def setup_environment(*, ctx: HookContext) -> SetupResult:
     added = missing(os.environ, settings.read_stack_file(settings.STACK_FILE))
     if Path(sys.argv[0]).stem == "prefect":
         sys.argv[:] = full_name(sys.argv)
-        if lacks_gpu_worker(sys.argv, (os.environ | added).get("PREFECT_API_URL")):
+        if names_unknown_gpu_deployment(sys.argv, (os.environ | added).get("PREFECT_API_URL")):
             sys.stderr.write(NO_GPU_WORKER.format(name=sys.argv[3]) + "\n")
     for name in settings.LOGGERS:
         # Prefect attaches its handler to these but leaves the root's level, which is WARNING.

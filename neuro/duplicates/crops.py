@@ -48,8 +48,8 @@ def _cosines(waves: Matrix, candidates: Pairs) -> NDArray[np.float64]:
     """Cosine of each crop with its whole, laid over it as well as can be; 0 if too far. (m,).
 
     waves: the pictures in frequencies, (n, 32, 32). candidates: (m, 2) rows, (whole, crop). The
-    lowest frequencies choose window and pose, and rule out most pairs: what a window and its
-    derivatives leave of these frequencies, they leave of the picture.
+    lowest frequencies choose window and pose. They also rule out most pairs: what a window and its
+    derivatives cannot explain of them is a part of what they cannot explain of the whole picture.
     """
     wholes, whole_of = np.unique(candidates[:, 0], return_inverse=True)
     low_spans = crop_windows.all_tangents(waves[wholes], _SCALES, _COARSE)
@@ -58,16 +58,16 @@ def _cosines(waves: Matrix, candidates: Pairs) -> NDArray[np.float64]:
     low_poses = low_poses.reshape(len(crops), 8, -1)
     best_window, best_pose = _best_overlay(low_spans[:, :, 0], whole_of, low_poses)
     low_crops = low_poses[np.arange(len(crops)), best_pose]
-    _, reached = _nearest(low_spans[whole_of, best_window], low_crops)
-    left = np.einsum("md,md->m", low_crops, low_crops) - reached
-    possible = left <= 1 - COSINE**2 + _ROUNDING
+    _, explained = _nearest(low_spans[whole_of, best_window], low_crops)
+    unexplained = np.einsum("md,md->m", low_crops, low_crops) - explained
+    possible = unexplained <= 1 - COSINE**2 + _ROUNDING
     windows = crop_windows.windows(_SCALES)
     cosines = np.zeros(len(candidates))
     for number in np.unique(best_window[possible]):
-        some = np.flatnonzero(possible & (best_window == number))
-        spanned = crop_windows.tangents(waves[candidates[some, 0]], windows[number], _FINE)
-        turned = np.stack(list(_poses(crops[some])))[best_pose[some], np.arange(len(some))]
-        cosines[some] = _moved_cosines(spanned, turned)
+        rows = np.flatnonzero(possible & (best_window == number))
+        spanned = crop_windows.tangents(waves[candidates[rows, 0]], windows[number], _FINE)
+        turned = np.stack(list(_poses(crops[rows])))[best_pose[rows], np.arange(len(rows))]
+        cosines[rows] = _moved_cosines(spanned, turned)
     return cosines
 
 

@@ -50,7 +50,7 @@ class Delivery:
 
 
 def read(place: Path | Listing, problem: Problem) -> Delivery:
-    """List every file of a folder or an opened source with its label, given split and group.
+    """List the images of a folder or an opened source with their labels, given splits and groups.
 
     Raises ConfigError if the folder does not exist, a class folder is unknown to the problem, or
     its table is missing or wrong.

@@ -7,7 +7,7 @@ show. Both are said by run: a row says which run wrote it.
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -18,21 +18,21 @@ LabelKey = tuple[str, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeftOut:
-    """Runs whose rows are left out, and the rows of these runs that are part of it all the same.
+    """Runs whose rows are left out, and the rows of these runs that are kept all the same.
 
-    samples: by sample_id. labels: by (sample_id, sequence).
+    kept_samples: by sample_id. kept_labels: by (sample_id, sequence).
     """
 
     runs: frozenset[str] = frozenset()
-    samples: frozenset[str] = frozenset()
-    labels: frozenset[LabelKey] = frozenset()
+    kept_samples: frozenset[str] = frozenset()
+    kept_labels: frozenset[LabelKey] = frozenset()
 
     def shown_samples(self, rows: pa.Table) -> pa.Table:
         """The rows of samples that the release holds; needs sha256 and run_id."""
         if not self.runs:
             return rows
         shown, hidden = self._divided(rows)
-        is_kept = [sample_id in self.samples for sample_id in hidden["sha256"].to_pylist()]
+        is_kept = [sample_id in self.kept_samples for sample_id in hidden["sha256"].to_pylist()]
         return pa.concat_tables([shown, hidden.filter(pa.array(is_kept, pa.bool_()))])
 
     def shown_labels(self, rows: pa.Table) -> pa.Table:
@@ -41,7 +41,7 @@ class LeftOut:
             return rows
         shown, hidden = self._divided(rows)
         keys = zip(hidden["sha256"].to_pylist(), hidden["sequence"].to_pylist(), strict=True)
-        is_kept = [key in self.labels for key in keys]
+        is_kept = [key in self.kept_labels for key in keys]
         return pa.concat_tables([shown, hidden.filter(pa.array(is_kept, pa.bool_()))])
 
     def _divided(self, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -51,27 +51,27 @@ class LeftOut:
 
     def hiding(self, runs: Iterable[str]) -> "LeftOut":
         """The same, without the rows of these runs too."""
-        return LeftOut(runs=self.runs | set(runs), samples=self.samples, labels=self.labels)
+        return replace(self, runs=self.runs | set(runs))
 
     def showing(self, run: str, samples: Iterable[str] = ()) -> "LeftOut":
         """The same, with every row of a run and with these samples."""
         if not (runs := self.runs - {run}):
             return LeftOut()
-        return LeftOut(runs=runs, samples=self.samples | set(samples), labels=self.labels)
+        return replace(self, runs=runs, kept_samples=self.kept_samples | set(samples))
 
     def without(self, sample_ids: Collection[str]) -> "LeftOut":
         """The same, naming none of these samples."""
         return LeftOut(
             runs=self.runs,
-            samples=self.samples - set(sample_ids),
-            labels=frozenset(key for key in self.labels if key[0] not in sample_ids),
+            kept_samples=self.kept_samples - set(sample_ids),
+            kept_labels=frozenset(key for key in self.kept_labels if key[0] not in sample_ids),
         )
 
     def to_json(self) -> str:
         """Text that from_json reads; "" where nothing is left out."""
         if not self.runs:
             return ""
-        facts = {"runs": self.runs, "samples": self.samples, "labels": self.labels}
+        facts = {"runs": self.runs, "samples": self.kept_samples, "labels": self.kept_labels}
         return json.dumps({name: sorted(values) for name, values in facts.items()})
 
 
@@ -82,8 +82,8 @@ def from_json(text: str | None) -> LeftOut:
     facts = json.loads(text)
     return LeftOut(
         runs=frozenset(facts["runs"]),
-        samples=frozenset(facts["samples"]),
-        labels=frozenset((sample_id, sequence) for sample_id, sequence in facts["labels"]),
+        kept_samples=frozenset(facts["samples"]),
+        kept_labels=frozenset((sample_id, sequence) for sample_id, sequence in facts["labels"]),
     )
 
 
@@ -95,7 +95,7 @@ def all_but(
 ) -> LeftOut:
     """What to leave out of these rows so that exactly those shown remain.
 
-    A run is left out as soon as one of its rows is not shown; its other rows are then named.
+    A run is left out as soon as one of its rows is not shown; its other rows are kept by name.
     """
     runs: set[str] = set()
     samples_of: dict[str, set[str]] = defaultdict(set)  # those that are shown, by run
@@ -113,6 +113,6 @@ def all_but(
             runs.add(row["run_id"])
     return LeftOut(
         runs=frozenset(runs),
-        samples=frozenset().union(*(samples_of[run] for run in runs)),
-        labels=frozenset().union(*(labels_of[run] for run in runs)),
+        kept_samples=frozenset().union(*(samples_of[run] for run in runs)),
+        kept_labels=frozenset().union(*(labels_of[run] for run in runs)),
     )

@@ -272,7 +272,7 @@ def _entered(chain: Iterable[Release]) -> dict[str, str]:
     for release in chain:
         if release.creator not in entered or release.creator in before.runs:
             entered[release.creator] = release.name
-        for sample_id in release.left_out.samples:
+        for sample_id in release.left_out.kept_samples:
             entered.setdefault(sample_id, release.name)
         before = release.left_out
     return entered

@@ -71,7 +71,7 @@ def supported(
     _, targets = np.unique(labels, return_inverse=True)
     _, group = np.unique(np.array(groups, np.str_), return_inverse=True)
     votes, probe = _votes(targets, group, near), _discriminant(vectors, targets, groups)
-    likelihood = np.sqrt(votes * probe) * np.exp(_mates(targets, group))
+    likelihood = np.sqrt(votes * probe) * np.exp(_group_support(targets, group))
     shares: NDArray[np.float64] = likelihood / likelihood.sum(axis=1, keepdims=True)
     return shares
 
@@ -101,10 +101,11 @@ def _discriminant(vectors: Vectors, targets: Rows, groups: Sequence[str]) -> NDA
     )
 
 
-def _mates(targets: Rows, group: Rows) -> NDArray[np.float64]:
-    """Log likelihood of each label given those of the other members of the group, (n, k).
+def _group_support(targets: Rows, group: Rows) -> NDArray[np.float64]:
+    """How far the labels of the group's other members speak for each label, (n, k), logarithms.
 
-    A member agrees but for a wrong label; in a few groups the members may differ.
+    The label they speak for most has about 0. Members have one label unless it is wrong (_WRONG);
+    no label falls below log(_MIXED), because some groups are truly mixed.
     """
     k = int(targets.max()) + 1
     counts = np.zeros((int(group.max()) + 1, k))

@@ -1,5 +1,6 @@
 """What automatic retraining may do without asking. Outside the envelope nothing is automatic."""
 
+import math
 import tomllib
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -36,7 +37,9 @@ class Envelope:
                 raise ConfigError(f"envelope.{name} must be a list of names, got {names!r}")
         for name in ("max_epochs", "max_seconds", "cool_down_s"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            # TOML knows nan, which nothing is ever above: a limit that limits nothing.
+            if not is_number or math.isnan(value) or value < 0:
                 raise ConfigError(f"envelope.{name} must be a number from 0 up, got {value!r}")
         if not isinstance(self.needs_approval, bool):
             raise ConfigError(

@@ -88,11 +88,11 @@ class Store(ABC):
 
     @abstractmethod
     def staged(self) -> "AbstractContextManager[Store]":
-        """Where files are written that appear here together when the context ends without error.
+        """A store to write files to, which appear here when the context ends without error.
 
-        Beside a folder, which must be empty or new: ConfigError. A bucket cannot rename, so there
-        it is the store itself: what is written last has to tell that all is there, and what a try
-        that was cut short has written stays.
+        In a folder they appear together; it must be new or empty, else ConfigError. A bucket cannot
+        rename, so there they appear one by one: write last what says that all are there. What a
+        killed process has written to a bucket stays.
         """
 
     @abstractmethod

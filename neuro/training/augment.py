@@ -13,7 +13,10 @@ _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def milder(spec: Augmentation, share: float) -> Augmentation:
-    """The same poses, and everything else weaker: a share of each largest change, from 0 to 1."""
+    """Every amplitude (rotation, shift, gain ...) times a share from 0 to 1.
+
+    Mirrors and turns upside down stay: they are allowed or not, and have no amplitude.
+    """
     weaker = {
         field.name: share * getattr(spec, field.name)
         for field in fields(spec)

@@ -43,6 +43,7 @@ def find(model: str, problem: Problem, start: StartWeights) -> Path | None:
         return None
     if start.sha256:
         files.require(path, start.sha256)
+    # A network is built only to see that the file fits; the caller's chance is left alone.
     with torch.random.fork_rng(devices=[]):
         n_classes = len(problem.classes)
         report = models.build(model, problem.preprocess, n_classes=n_classes, weights=path).start

@@ -3,10 +3,10 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,17 +127,40 @@ def log_data(run: Run, release: Release) -> None:
 
 
 def runs_on(content_hashes: Sequence[str]) -> list[dict[str, str]]:
-    """Every recorded run that read a release of such content; none where no server is known."""
+    """Every recorded run that read a release of such content; none where no server is known.
+
+    Runs and experiments that somebody deleted count: MLflow keeps them until its own clean-up.
+    """
     if not content_hashes or not settings.load().mlflow_tracking_uri:
         return []
-    found = []
-    for experiment in client().search_experiments():
-        for content_hash in content_hashes:
-            wanted = f"params.content_hash = '{content_hash}'"
-            for run in client().search_runs([experiment.experiment_id], filter_string=wanted):
-                name = str(run.info.run_name)
-                found.append({"run_id": str(run.info.run_id), "name": name})
-    return found
+    from mlflow.entities import ViewType
+
+    server = client()
+    experiments = _every_page(partial(server.search_experiments, view_type=ViewType.ALL))
+    ids = [experiment.experiment_id for experiment in experiments]
+    runs = [
+        run
+        for content_hash in content_hashes
+        for run in _every_page(
+            partial(
+                server.search_runs,
+                ids,
+                filter_string=f"params.content_hash = '{content_hash}'",
+                run_view_type=ViewType.ALL,
+            )
+        )
+    ]
+    return [{"run_id": str(run.info.run_id), "name": str(run.info.run_name)} for run in runs]
+
+
+def _every_page(search: Callable[..., Any]) -> list[Any]:
+    """All that a search of MLflow finds; it gives 1,000 at a time."""
+    page = search()
+    rows = list(page)
+    while page.token:
+        page = search(page_token=page.token)
+        rows += page
+    return rows
 
 
 def drop_page(problem: str, window: str) -> int:

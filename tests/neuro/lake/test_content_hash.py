@@ -84,8 +84,8 @@ def lake_of(lake: Lake, n: int, rng: random.Random) -> Content:
         lake.add(table_name, pa.Table.from_pylist(rows, SCHEMAS[table_name]))
     hidden = LeftOut(
         runs=frozenset({"r2"}),
-        samples=frozenset(ids[::7]),
-        labels=frozenset((s, 0) for s in ids[::5]),
+        kept_samples=frozenset(ids[::7]),
+        kept_labels=frozenset((s, 0) for s in ids[::5]),
     )
     return Content(
         lake=lake,
@@ -104,7 +104,7 @@ def test_content_in_partitions_is_that_of_the_tables(
     labels: dict[str, tuple[int, str]] = {}
     for row in lake.read("labels").to_pylist():
         key = (row["sha256"], row["sequence"])
-        if row["run_id"] != "r2" or key in hidden.labels:
+        if row["run_id"] != "r2" or key in hidden.kept_labels:
             labels[key[0]] = max(labels.get(key[0], (-1, "")), (key[1], row["label"]))
     expected = [
         Sample(
@@ -117,7 +117,7 @@ def test_content_in_partitions_is_that_of_the_tables(
             entered=held.entered.get(row["sha256"], held.entered.get(row["run_id"], "")),
         )
         for row in sorted(lake.read("samples").to_pylist(), key=lambda row: row["sha256"])
-        if row["run_id"] != "r2" or row["sha256"] in hidden.samples
+        if row["run_id"] != "r2" or row["sha256"] in hidden.kept_samples
     ]
     for n in (0, 1, 5, 256):
         assert content_hash.samples(held.parts(content_hash.FIELDS, n)) == expected

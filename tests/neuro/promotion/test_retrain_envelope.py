@@ -70,6 +70,7 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
     [
         ("max_epoch = 3", "unknown .'max_epoch'"),
         ("max_epochs = -1", "max_epochs must be a number from 0"),
+        ("max_seconds = nan", "max_seconds must be a number from 0"),
         ('cool_down_s = "6 h"', "cool_down_s must be a number"),
         ('problems = "brain"', "problems must be a list"),
         ("needs_approval = 1", "needs_approval must be true or false"),
