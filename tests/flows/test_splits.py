@@ -195,5 +195,6 @@ def test_groups_that_a_later_delivery_joined_are_in_one_fold(home: Path, tmp_pat
 
 def ingested(asked: Problem, folder: Path) -> None:
     lake, found = release_data.open_lake(None), delivery.read(folder, asked)
-    staged = steps.stage.function(lake, asked, found)
+    manifest = steps.check_manifest.function(asked, found)
+    staged = steps.stage.function(lake, asked, found, manifest)
     steps.publish.function(staged, steps.audit.function(staged), 0.0)

@@ -157,6 +157,7 @@ def test_a_preset_is_chosen_for_the_images_changed_by_what_is_given_and_printed(
     assert card["training"]["batch_size"] < 32  # there are few images
 
 
+@pytest.mark.server
 def test_two_devices_train_one_package(ready: Path) -> None:
     changes = {"epochs": 2, "model": "cnn"}
     alone = train.fn(preset="fast", changes=changes)

@@ -19,7 +19,10 @@ from neuro.training.device import Machine
 from neuro.training.distributed import ParallelTrainer
 from tests.neuro.training.test_trainer import CONFIG, PROBLEM, discs
 
-pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two processes, two cores")
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two processes, two cores"),
+]
 
 
 @pytest.fixture
