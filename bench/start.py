@@ -105,7 +105,7 @@ def _write(marks: dict[str, Any]) -> None:
 
 
 def _neuro(here: dict[str, str], *args: str) -> None:
-    line = [sys.executable, "-c", "from deployments import cli; cli.main()", *args, "--local"]
+    line = [sys.executable, "-c", "from deployments.cli import app; app.main()", *args, "--local"]
     subprocess.run(line, env=here, check=True, capture_output=True)
 
 

@@ -29,7 +29,8 @@ MORE: dict[str, Plant] = {
 RECORDED = """
 import json, sys
 from pathlib import Path
-from deployments import console, stack
+from deployments import console
+from deployments.stack import stack
 
 with stack.running(stack.StackConfig(project=Path.cwd()), console.say):
     receipt = console.call("ingest", is_local=False, source={source!r}, problem={names!r})
@@ -63,7 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plant(delivery, 200)
     assert places(delivery, INSIDE)
     own = project / "own.toml"
-    text = (PROJECT / "neuro" / "problems" / "brain.toml").read_text()
+    text = (PROJECT / "neuro" / "problems" / "builtin" / "brain.toml").read_text()
     own.write_text(text.replace('names = "keep"', 'names = "digest"'))
     receipt = json.loads(python(project, RECORDED.format(source=str(delivery), names=str(own))))
     assert receipt["seen"] == 200
