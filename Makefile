@@ -46,9 +46,10 @@ ELSEWHERE := not slow and not gpu and not s3 and not ray
 test: setup
 	$(PYTEST) -m "not server and $(ELSEWHERE)" --ignore=tests/faults --cov --cov-report=term --durations=12
 
-# The library alone, while one writes it.
+# The library alone, while one writes it, without what makes a lake or trains.
+SLOWER := drafting erasure export ingest lake training
 test-fast: setup
-	$(PYTEST) -m "not server and not real and $(ELSEWHERE)" tests/neuro tests/monitoring
+	$(PYTEST) -m "not server and not real and $(ELSEWHERE)" tests/neuro tests/monitoring $(SLOWER:%=--ignore=tests/neuro/%)
 
 # Whole loops on real servers and workers.
 test-servers: setup
