@@ -44,7 +44,15 @@ def server() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def cluster(token: None) -> Iterator[str]:
     """The address of a Ray cluster of two workers that knows nothing of this process."""
-    port, door = processes.choose_ports([None, None])
+    with (
+        processes.claimed_port(None, 6379) as port,
+        processes.claimed_port(None, 10001) as door,
+    ):
+        yield from started(port, door)
+
+
+def started(port: int, door: int) -> Iterator[str]:
+    """Start the cluster, give its address, and stop it; door: the port of its clients."""
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # a socket's path is at most 107 letters long
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     command += ["--node-ip-address=127.0.0.1", f"--port={port}", f"--ray-client-server-port={door}"]
