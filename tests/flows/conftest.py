@@ -1,29 +1,56 @@
-"""A small delivery of phantoms, and a home of its own for each test."""
+"""A small delivery of phantoms, and a home of its own for each test.
 
-import os
+Homes that many tests start from are made once per session, and copied.
+"""
+
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from flows.ingest import ingest
+from flows.train import train
 from neuro.ingest import delivery
 from neuro.synthetic import phantom
+from neuro.training.config import TrainConfig
 
 Draw = Callable[..., Path]
+Deliver = Callable[[int], Path]
+LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
+QUICK = TrainConfig(epochs=1)
+
+
+@contextmanager
+def at_home(home: Path) -> Iterator[Path]:
+    """Flows called meanwhile find their lake there, and no server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEURO_HOME", str(home))
+        yield home
+
+
+def draw_phantoms(folder: Path, labels: list[str], each: int, *, seed: int = 0) -> Path:
+    """Class folders of so many phantoms each or, for the label "", a flat folder."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir()
+    for kind, label in enumerate(labels):
+        (folder / label).mkdir(exist_ok=True)
+        for number in range(each):
+            picture = Image.fromarray(phantom.draw(kind % phantom.KINDS, rng))
+            picture.save(folder / label / f"{folder.name}_{kind}_{number:03d}.png")
+    delivery.write_note(folder, source="phantoms", is_synthetic=True)
+    return folder
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     """An empty home and lake for the flows, and no server."""
-    before = os.environ.get("NEURO_HOME")
-    os.environ["NEURO_HOME"] = str(tmp_path / "home")
-    yield tmp_path / "home"
-    if before is None:
-        del os.environ["NEURO_HOME"]
-    else:
-        os.environ["NEURO_HOME"] = before
+    with at_home(tmp_path / "home") as home:
+        yield home
 
 
 @pytest.fixture
@@ -31,15 +58,49 @@ def draw(tmp_path: Path) -> Draw:
     """Draw class folders of phantoms: draw(["a", "b"], 20) or, without labels, a flat folder."""
 
     def make(labels: list[str], each: int, *, name: str = "delivery", seed: int = 0) -> Path:
-        rng = np.random.default_rng(seed)
-        folder = tmp_path / name
-        folder.mkdir()
-        for kind, label in enumerate(labels):
-            (folder / label).mkdir(exist_ok=True)
-            for number in range(each):
-                picture = Image.fromarray(phantom.draw(kind % phantom.KINDS, rng))
-                picture.save(folder / label / f"{name}_{kind}_{number:03d}.png")
-        delivery.write_note(folder, source="phantoms", is_synthetic=True)
-        return folder
+        return draw_phantoms(tmp_path / name, labels, each, seed=seed)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def deliver_once(tmp_path_factory: pytest.TempPathFactory) -> Deliver:
+    """deliver_once(12): a home whose lake holds four classes of 12 phantoms. Copy it."""
+
+    @cache
+    def make(each: int) -> Path:
+        folder = tmp_path_factory.mktemp("delivered")
+        with at_home(folder / "home") as home:
+            ingest.fn(source=str(draw_phantoms(folder / "delivery", LABELS, each)))
+        return home
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained_once(
+    deliver_once: Deliver, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """A home of 120 phantoms, and the name of a package trained there. Copy it."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(deliver_once(30), folder / "home")
+    with at_home(folder / "home") as home:
+        return home, Path(train.fn(config=QUICK)["package"]).name
+
+
+@pytest.fixture
+def delivered(home: Path, deliver_once: Deliver) -> Deliver:
+    """delivered(12): the home of this test, whose lake now holds four classes of 12 phantoms."""
+
+    def copied(each: int) -> Path:
+        return shutil.copytree(deliver_once(each), home)
+
+    return copied
+
+
+@pytest.fixture
+def model(home: Path, trained_once: tuple[Path, str]) -> str:
+    """The package of a training on 120 phantoms, in the home of this test."""
+    source, name = trained_once
+    shutil.copytree(source, home)
+    return str(home / "packages" / name)

@@ -20,16 +20,20 @@ from neuro.training.config import TrainConfig
 from tasks import similar, training_frame
 from tasks.load import encoders
 from tasks.similar import SearchConfig
-from tests.flows.conftest import Draw
+from tests.flows.conftest import LABELS, Deliver, Draw
 
-LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
 BRAIN = problems.load("brain")
 
 
 @pytest.fixture
-def lake(home: Path, draw: Draw) -> Lake:
-    ingest.fn(source=str(draw(LABELS, 12)))
-    return Lake(str(home / "lake"))
+def lake(delivered: Deliver) -> Lake:
+    return Lake(str(delivered(12) / "lake"))
+
+
+@pytest.fixture
+def source(lake: Lake, draw: Draw) -> Path:
+    """A file of the delivery that made the lake, drawn again."""
+    return next((draw(LABELS, 12) / "glioma").iterdir())
 
 
 def ids(lake: Lake) -> list[str]:
@@ -148,10 +152,9 @@ def test_a_sample_is_not_its_own_nearest_case(lake: Lake) -> None:
 
 
 def test_a_mirrored_and_turned_file_finds_the_case_it_was_made_from(
-    lake: Lake, tmp_path: Path
+    lake: Lake, source: Path, tmp_path: Path
 ) -> None:
     featurize.fn(features="thumb")
-    source = next((tmp_path / "delivery" / "glioma").iterdir())
     with Image.open(source) as opened:
         turned = opened.transpose(Image.Transpose.TRANSVERSE)
         turned.save(tmp_path / "turned.png")
@@ -163,17 +166,16 @@ def test_a_mirrored_and_turned_file_finds_the_case_it_was_made_from(
     assert found.sha256 not in ids(lake)
 
 
-def test_a_file_whose_bytes_are_a_sample_is_that_sample(lake: Lake, tmp_path: Path) -> None:
+def test_a_file_whose_bytes_are_a_sample_is_that_sample(lake: Lake, source: Path) -> None:
     featurize.fn(features="thumb")
-    found = search(lake, str(next((tmp_path / "delivery" / "glioma").iterdir())))
+    found = search(lake, str(source))
     assert found.sample is not None
     assert found.sha256 not in {case.sample.sample_id for case in found.cases}
 
 
 @pytest.mark.parametrize("name", ["descriptors", "pixels_pca"])
-def test_a_file_is_compared_by_any_set(lake: Lake, tmp_path: Path, name: str) -> None:
+def test_a_file_is_compared_by_any_set(lake: Lake, source: Path, tmp_path: Path, name: str) -> None:
     featurize.fn(features=name)
-    source = next((tmp_path / "delivery" / "glioma").iterdir())
     with Image.open(source) as opened:
         pixels = np.asarray(opened).copy()
     pixels[0, 0] ^= 1

@@ -1,22 +1,17 @@
 """Grouped cross-validation through the flow, without any server."""
 
-from pathlib import Path
-
 import pytest
 
-from flows.ingest import ingest
 from flows.train import train
 from neuro.lake import journal, releases
 from neuro.lake.lake import Lake
 from neuro.training import trainer
 from neuro.training.config import TrainConfig
-from tests.flows.conftest import Draw
-
-LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
+from tests.flows.conftest import Deliver
 
 
-def test_folds_answer_each_sample_but_those_of_the_test_split_once(home: Path, draw: Draw) -> None:
-    ingest.fn(source=str(draw(LABELS, 15)))
+def test_folds_answer_each_sample_but_those_of_the_test_split_once(delivered: Deliver) -> None:
+    home = delivered(15)
     lake = Lake(str(home / "lake"))
     samples = releases.samples(lake, releases.find(lake, "brain"))
     asked = [sample for sample in samples if sample.split != "test"]
@@ -31,9 +26,9 @@ def test_folds_answer_each_sample_but_those_of_the_test_split_once(home: Path, d
 
 
 def test_folds_that_were_stopped_go_on_with_the_fold_that_was_under_way(
-    home: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+    delivered: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ingest.fn(source=str(draw(LABELS, 15)))
+    home = delivered(15)
     config = TrainConfig(epochs=1, batch_size=8)
     expected = train.fn(config=config, folds=3)
     fitted: list[int] = []

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,7 @@ from neuro.training.config import TrainConfig
 from tasks import explore
 from tasks.featurize import DESCRIPTORS, DESCRIPTORS_HASH
 from tasks.load import release_data
-from tests.flows.conftest import Draw
-
-LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
-QUICK = TrainConfig(epochs=1)
+from tests.flows.conftest import LABELS, QUICK, Deliver, Draw
 
 THREE_CLASSES = """
 name = "shapes"
@@ -80,15 +78,15 @@ def test_a_sixth_problem_with_renamed_classes_goes_through_the_loop(
     assert table.num_rows == done["n"] == 90
 
 
-def test_training_twice_gives_the_same_package(home: Path, draw: Draw) -> None:
-    ingest.fn(source=str(draw(LABELS, 30)))
-    first, second = train.fn(config=QUICK), train.fn(config=QUICK)
-    assert first["model"] == second["model"]
+def test_training_twice_gives_the_same_package(home: Path, model: str) -> None:
+    shutil.rmtree(home / "packages")
+    assert train.fn(config=QUICK)["package"] == model
+    assert Path(model).is_dir()
 
 
-def test_a_model_that_cannot_be_trained_costs_no_baselines(home: Path, draw: Draw) -> None:
+def test_a_model_that_cannot_be_trained_costs_no_baselines(delivered: Deliver) -> None:
     """They are what a network is shown beside: nothing is computed for them before it is there."""
-    ingest.fn(source=str(draw(LABELS, 30)))
+    home = delivered(30)
     with pytest.raises(ConfigError, match="no_such_net"):
         train.fn(config=TrainConfig(model="no_such_net"))
     lake = Lake(str(home / "lake"))
@@ -96,34 +94,24 @@ def test_a_model_that_cannot_be_trained_costs_no_baselines(home: Path, draw: Dra
     assert len(features.missing(lake, DESCRIPTORS, DESCRIPTORS_HASH, ids)) == len(ids) == 120
 
 
-def test_the_test_split_changes_nothing_in_the_package(
-    home: Path, draw: Draw, tmp_path: Path
-) -> None:
+def test_the_test_split_changes_nothing_in_the_package(home: Path, model: str) -> None:
     """Scramble its pixels in the cache: whoever read them would train another model."""
-    ingest.fn(source=str(draw(LABELS, 30)))
-    before = train.fn(config=QUICK)
     cache = next((home / "frames").glob("*-*"))
     _scramble_test_rows(cache, Lake(str(home / "lake")))
-    assert train.fn(config=QUICK)["model"] == before["model"]
+    assert train.fn(config=QUICK)["package"] == model
 
 
-def test_each_look_at_the_test_split_is_counted(home: Path, draw: Draw) -> None:
-    ingest.fn(source=str(draw(LABELS, 30)))
-    model = train.fn(config=QUICK)["package"]
+def test_each_look_at_the_test_split_is_counted(model: str) -> None:
     looks = [evaluate.fn(model=model)["looks"] for _ in range(2)]
     assert looks == [1, 2]
 
 
-def test_looking_at_validation_is_not_counted(home: Path, draw: Draw) -> None:
-    ingest.fn(source=str(draw(LABELS, 30)))
-    model = train.fn(config=QUICK)["package"]
+def test_looking_at_validation_is_not_counted(home: Path, model: str) -> None:
     evaluate.fn(model=model, split="val")
     assert journal.entries(Lake(str(home / "lake")), "look") == []
 
 
-def test_predicting_again_adds_nothing(home: Path, draw: Draw) -> None:
-    ingest.fn(source=str(draw(LABELS, 30)))
-    model = train.fn(config=QUICK)["package"]
+def test_predicting_again_adds_nothing(model: str) -> None:
     assert [predict.fn(model=model)["n"] for _ in range(2)] == [120, 0]
 
 
@@ -217,9 +205,8 @@ def test_a_model_that_is_no_folder_needs_the_registry(home: Path, draw: Draw) ->
         predict.fn(model="champion")
 
 
-def test_a_window_nobody_predicted_names_the_remedy(home: Path, draw: Draw) -> None:
-    window = ingest.fn(source=str(draw(LABELS, 30)))["release"]
-    model = train.fn(config=QUICK)["package"]
+def test_a_window_nobody_predicted_names_the_remedy(home: Path, model: str) -> None:
+    window = releases.find(Lake(str(home / "lake")), "brain").name
     with pytest.raises(ConfigError, match="neuro predict"):
         drift.fn(model=model, window=window)
 

@@ -20,15 +20,12 @@ from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
 from neuro.splits import split_choice
 from neuro.synthetic import phantom
-from neuro.training.config import TrainConfig
 from tasks import evaluate as scoring
 from tasks import ingest as steps
 from tasks import promote as gate
 from tasks.load import models, release_data
-from tests.flows.conftest import Draw
+from tests.flows.conftest import LABELS, QUICK, Deliver, Draw
 
-LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
-QUICK = TrainConfig(epochs=1)
 BRAIN = problems.load("brain")
 NAMES = {"lookup", "confounds", "pixels_pca_logistic", "descriptors_boosting"}
 
@@ -86,8 +83,8 @@ def test_what_a_given_split_trained_is_refused_by_the_gate_and_by_own_frames(
     assert journal.entries(Lake(str(home / "lake")), "look") == []
 
 
-def test_a_fold_validates_on_other_images_and_tests_on_the_same(home: Path, draw: Draw) -> None:
-    ingest.fn(source=str(draw(LABELS, 30)))
+def test_a_fold_validates_on_other_images_and_tests_on_the_same(delivered: Deliver) -> None:
+    delivered(30)
     lake = release_data.open_lake(None)
     folds = [
         release_data.load(lake, BRAIN, None, split_choice.parse(f"fold-{n}-of-3")).frames
@@ -102,8 +99,8 @@ def test_a_fold_validates_on_other_images_and_tests_on_the_same(home: Path, draw
 
 
 @pytest.mark.slow
-def test_a_fold_is_trained_and_evaluated_on_itself(home: Path, draw: Draw) -> None:
-    ingest.fn(source=str(draw(LABELS, 30)))
+def test_a_fold_is_trained_and_evaluated_on_itself(delivered: Deliver) -> None:
+    delivered(30)
     trained = train.fn(config=QUICK, split="fold-2-of-3")
     got = evaluate.fn(model=trained["package"], split="val")
     assert (got["splitting"], got["looks"], got["leak"]) == ("fold-2-of-3", 0, "")
@@ -113,9 +110,9 @@ def test_a_fold_is_trained_and_evaluated_on_itself(home: Path, draw: Draw) -> No
 
 @pytest.mark.slow
 def test_evaluate_shows_train_validation_and_test_side_by_side_beside_the_baselines(
-    home: Path, draw: Draw
+    delivered: Deliver,
 ) -> None:
-    release = ingest.fn(source=str(draw(LABELS, 30)))["release"]
+    home = delivered(30)
     trained = train.fn(config=QUICK)
     assert set(trained["baselines"]) == NAMES
     assert {m["n"] for m in trained["validation"]} & {
@@ -123,7 +120,7 @@ def test_evaluate_shows_train_validation_and_test_side_by_side_beside_the_baseli
     }
     got = evaluate.fn(model=trained["package"])
     lake = Lake(str(home / "lake"))
-    splits = releases.find(lake, "brain", release).passport["splits"]
+    splits = releases.find(lake, "brain").passport["splits"]
     shown = got["side_by_side"]
     assert {name: shown[name]["n"] for name in shown} == {
         name: splits[name] for name in ("train", "val", "test")
@@ -136,15 +133,14 @@ def test_evaluate_shows_train_validation_and_test_side_by_side_beside_the_baseli
 
 
 @pytest.mark.slow
-def test_validation_alone_shows_nothing_of_the_test_split(home: Path, draw: Draw) -> None:
-    ingest.fn(source=str(draw(LABELS, 30)))
-    got = evaluate.fn(model=train.fn(config=QUICK)["package"], split="val")
+def test_validation_alone_shows_nothing_of_the_test_split(home: Path, model: str) -> None:
+    got = evaluate.fn(model=model, split="val")
     assert got["side_by_side"]["test"] is None
     assert journal.entries(Lake(str(home / "lake")), "look") == []
 
 
-def test_a_source_without_splits_cannot_be_trained_on_as_given(home: Path, draw: Draw) -> None:
-    ingest.fn(source=str(draw(LABELS, 5)))
+def test_a_source_without_splits_cannot_be_trained_on_as_given(delivered: Deliver) -> None:
+    delivered(5)
     with pytest.raises(ConfigError, match="gives no splits; name their folders"):
         train.fn(config=QUICK, split="given")
 

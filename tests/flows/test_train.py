@@ -10,7 +10,6 @@ import pytest
 from prefect.exceptions import ParameterTypeError
 
 from flows.erase import erase
-from flows.ingest import ingest
 from flows.train import train
 from neuro.errors import ConfigError, TrainingError, UnknownNameError
 from neuro.lake import releases
@@ -22,16 +21,14 @@ from neuro.training.device import Machine
 from tasks import retrain
 from tasks.load import models, release_data, start_weights
 from tasks.load.start_weights import StartWeights
-from tests.flows.conftest import Draw
+from tests.flows.conftest import Deliver
 
 HUB = StartWeights(pretrained=True)
-LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
 
 
 @pytest.fixture
-def ready(home: Path, draw: Draw) -> Path:
-    ingest.fn(source=str(draw(LABELS, 12)))
-    return home
+def ready(delivered: Deliver) -> Path:
+    return delivered(12)
 
 
 def test_a_training_starts_from_the_weights_of_a_package_and_says_which(ready: Path) -> None:
