@@ -25,30 +25,34 @@ _SIDE = THUMBNAIL_PX
 _HALF, _ROOT_HALF = np.float32(0.5), np.float32(0.5**0.5)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """Coefficients of n pictures by symmetry, low frequencies first.
+    """Coefficients of n pictures by symmetry, (n, ...) each, low frequencies first.
 
     A flip changes the sign of the coefficients of odd number in its direction; a quarter turn also
-    exchanges rows with columns. even, odd: coefficients whose two numbers are both even or both
-    odd, as (what an exchange keeps, what an exchange negates). mixed: coefficients with one even
-    and one odd number, as (even first, odd first); an exchange swaps the two. rest: (n, 1), length
-    of the high frequencies, which are left out.
+    exchanges rows with columns. even: coefficients whose two numbers are both even, odd: both odd;
+    an exchange keeps one part of them and negates the other. even_first, odd_first: coefficients
+    with one even and one odd number; an exchange swaps the two. rest: (n, 1), length of the high
+    frequencies, which are left out.
     """
 
-    even: tuple[Vectors, Vectors]
-    odd: tuple[Vectors, Vectors]
-    mixed: tuple[Vectors, Vectors]
+    even_kept: Vectors
+    even_negated: Vectors
+    odd_kept: Vectors
+    odd_negated: Vectors
+    even_first: Vectors
+    odd_first: Vectors
     rest: Vectors
+
+    @property
+    def coefficients(self) -> tuple[Vectors, ...]:
+        """The six parts, without the rest."""
+        even, odd = (self.even_kept, self.even_negated), (self.odd_kept, self.odd_negated)
+        return (*even, *odd, self.even_first, self.odd_first)
 
     def __getitem__(self, rows: "slice | NDArray[np.int64]") -> "Parts":
         """Some of the pictures."""
-        return Parts(
-            even=(self.even[0][rows], self.even[1][rows]),
-            odd=(self.odd[0][rows], self.odd[1][rows]),
-            mixed=(self.mixed[0][rows], self.mixed[1][rows]),
-            rest=self.rest[rows],
-        )
+        return Parts(*(part[rows] for part in self.coefficients), self.rest[rows])
 
     def __len__(self) -> int:
         return len(self.rest)
@@ -57,13 +61,15 @@ class Parts:
 def split(rows: Vectors, radius: float = 2 * _SIDE) -> Parts:
     """Parts of (n, 1024) pictures, of frequencies below a radius; the default leaves none out."""
     coefficients = _transformed(rows)
-    even_places, odd_places, mixed_places = _places(radius)
-    even = _by_exchange(coefficients, even_places)
-    odd = _by_exchange(coefficients, odd_places)
-    mixed = (coefficients[:, mixed_places], coefficients[:, _mirrored(mixed_places)])
-    kept = sum(_squares(part) for part in (*even, *odd, *mixed))
-    rest = np.sqrt(np.maximum(_squares(rows) - kept, 0))[:, None]
-    return Parts(even=even, odd=odd, mixed=mixed, rest=rest)
+    even, odd, mixed = _places(radius)
+    parts = (
+        *_by_exchange(coefficients, even),
+        *_by_exchange(coefficients, odd),
+        coefficients[:, mixed],
+        coefficients[:, _mirrored(mixed)],
+    )
+    rest = np.sqrt(np.maximum(_squares(rows) - sum(map(_squares, parts)), 0))[:, None]
+    return Parts(*parts, rest)
 
 
 def best_cosines(left: Parts, right: Parts) -> Vectors:
@@ -90,11 +96,10 @@ def invariants(parts: Parts) -> Vectors:
     Their dot product is at least the cosine in the best pose: taking absolute values, and putting
     two numbers in order, never moves two pictures apart (| |a| - |b| | <= |a - b|).
     """
-    even_kept, even_negated = parts.even
-    first, second = (np.abs(part) for part in parts.mixed)
-    changing_sign = [np.abs(part) for part in (even_negated, *parts.odd)]
+    even_kept, *changing_sign = parts.coefficients
+    *unmixed, first, second = map(np.abs, changing_sign)
     in_order = [np.maximum(first, second), np.minimum(first, second)]
-    return np.concatenate([even_kept, *changing_sign, *in_order, parts.rest], axis=1)
+    return np.concatenate([even_kept, *unmixed, *in_order, parts.rest], axis=1)
 
 
 def _in_best_pose(left: Parts, right: Parts, product: Product, rest: Vectors) -> Vectors:
@@ -103,17 +108,20 @@ def _in_best_pose(left: Parts, right: Parts, product: Product, rest: Vectors) ->
     product: of two matrices of coefficients, for all pairs or row by row. rest: what the
     frequencies that are left out add at most.
     """
-    even_kept = product(left.even[0], right.even[0])
+    even_kept = product(left.even_kept, right.even_kept)
     even_kept += rest
-    even_negated = product(left.even[1], right.even[1])
-    odd_kept = product(left.odd[0], right.odd[0])
-    odd_negated = product(left.odd[1], right.odd[1])
-    (left_even, left_odd), (right_even, right_odd) = left.mixed, right.mixed
+    even_negated = product(left.even_negated, right.even_negated)
+    odd_kept = product(left.odd_kept, right.odd_kept)
+    odd_negated = product(left.odd_negated, right.odd_negated)
     upright = _best_flip(
-        odd_kept + odd_negated, product(left_even, right_even), product(left_odd, right_odd)
+        odd_kept + odd_negated,
+        product(left.even_first, right.even_first),
+        product(left.odd_first, right.odd_first),
     )
     turned = _best_flip(
-        odd_kept - odd_negated, product(left_even, right_odd), product(left_odd, right_even)
+        odd_kept - odd_negated,
+        product(left.even_first, right.odd_first),
+        product(left.odd_first, right.even_first),
     )
     upright += even_kept
     upright += even_negated

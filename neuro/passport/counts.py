@@ -11,7 +11,7 @@ from neuro.dataset.metadata import REMOVED, Column, Traits
 from neuro.splits import draw_splits
 from neuro.splits.draw_splits import Member, Pairs
 
-SIZES = {"1": 1, "2": 2, "3-5": 5, "6-20": 20}
+SIZES = {"1": 1, "2": 2, "3-5": 5, "6-20": 20}  # the largest of each range
 LARGER = "over 20"
 _UNKNOWN = ("", "unknown", "unk", "none", "nan", "na", "n/a", "?", "-")
 _OLDEST = 120.0
@@ -121,14 +121,6 @@ def _gaps(name: str, column: Column) -> Gaps:
 
 
 def _by_size(sizes: Sequence[int]) -> dict[str, int]:
-    counts = dict.fromkeys([*SIZES, LARGER], 0)
-    for size in sizes:
-        counts[_size_range(size)] += 1
-    return counts
-
-
-def _size_range(size: int) -> str:
-    for name, largest in SIZES.items():
-        if size <= largest:
-            return name
-    return LARGER
+    ranges = np.searchsorted(list(SIZES.values()), np.array(sizes, np.int64))
+    counts = np.bincount(ranges, minlength=len(SIZES) + 1)
+    return dict(zip([*SIZES, LARGER], counts.tolist(), strict=True))
