@@ -74,7 +74,7 @@ def _in_metric(metric: list[Matrix], rows: Vectors) -> Parts:
     moved = [part @ root for part, root in zip(parts.coefficients, metric, strict=True)]
     squares = sum(np.einsum("ij,ij->i", part, part) for part in moved)
     length = np.sqrt(np.maximum(squares, 1e-12))[:, None].astype(np.float32)
-    return Parts(*(part / length for part in moved), np.zeros_like(parts.rest))
+    return Parts(tuple(part / length for part in moved), np.zeros_like(parts.rest))
 
 
 def _unit_parts(rows: Vectors) -> list[Vectors]:

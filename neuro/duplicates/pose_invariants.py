@@ -27,32 +27,25 @@ _HALF, _ROOT_HALF = np.float32(0.5), np.float32(0.5**0.5)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Coefficients of n pictures by symmetry, (n, ...) each, low frequencies first.
+    """Cosine coefficients of n pictures by symmetry.
 
-    A flip changes the sign of the coefficients of odd number in its direction; a quarter turn also
-    exchanges rows with columns. even: coefficients whose two numbers are both even, odd: both odd;
-    an exchange keeps one part of them and negates the other. even_first, odd_first: coefficients
-    with one even and one odd number; an exchange swaps the two. rest: (n, 1), length of the high
-    frequencies, which are left out.
+    coefficients: six matrices (n, ...), low frequencies first. A flip changes the sign of the
+    coefficients of odd number in its direction; a quarter turn also exchanges rows with columns.
+
+    * of those whose two numbers are both even: what an exchange keeps, and what it negates;
+    * of those whose two numbers are both odd: the same;
+    * those with an even and an odd number, and those with an odd and an even one: an exchange
+      swaps the two.
+
+    rest: (n, 1), length of the high frequencies, which are left out.
     """
 
-    even_kept: Vectors
-    even_negated: Vectors
-    odd_kept: Vectors
-    odd_negated: Vectors
-    even_first: Vectors
-    odd_first: Vectors
+    coefficients: tuple[Vectors, ...]
     rest: Vectors
-
-    @property
-    def coefficients(self) -> tuple[Vectors, ...]:
-        """The six parts, without the rest."""
-        even, odd = (self.even_kept, self.even_negated), (self.odd_kept, self.odd_negated)
-        return (*even, *odd, self.even_first, self.odd_first)
 
     def __getitem__(self, rows: "slice | NDArray[np.int64]") -> "Parts":
         """Some of the pictures."""
-        return Parts(*(part[rows] for part in self.coefficients), self.rest[rows])
+        return Parts(tuple(part[rows] for part in self.coefficients), self.rest[rows])
 
     def __len__(self) -> int:
         return len(self.rest)
@@ -69,7 +62,7 @@ def split(rows: Vectors, radius: float = 2 * _SIDE) -> Parts:
         coefficients[:, _mirrored(mixed)],
     )
     rest = np.sqrt(np.maximum(_squares(rows) - sum(map(_squares, parts)), 0))[:, None]
-    return Parts(*parts, rest)
+    return Parts(parts, rest)
 
 
 def best_cosines(left: Parts, right: Parts) -> Vectors:
@@ -108,20 +101,16 @@ def _in_best_pose(left: Parts, right: Parts, product: Product, rest: Vectors) ->
     product: of two matrices of coefficients, for all pairs or row by row. rest: what the
     frequencies that are left out add at most.
     """
-    even_kept = product(left.even_kept, right.even_kept)
+    products = map(product, left.coefficients, right.coefficients)
+    even_kept, even_negated, odd_kept, odd_negated, even_first, odd_first = products
     even_kept += rest
-    even_negated = product(left.even_negated, right.even_negated)
-    odd_kept = product(left.odd_kept, right.odd_kept)
-    odd_negated = product(left.odd_negated, right.odd_negated)
-    upright = _best_flip(
-        odd_kept + odd_negated,
-        product(left.even_first, right.even_first),
-        product(left.odd_first, right.odd_first),
-    )
+    upright = _best_flip(odd_kept + odd_negated, even_first, odd_first)
+    *_, left_even_first, left_odd_first = left.coefficients
+    *_, right_even_first, right_odd_first = right.coefficients
     turned = _best_flip(
         odd_kept - odd_negated,
-        product(left.even_first, right.odd_first),
-        product(left.odd_first, right.even_first),
+        product(left_even_first, right_odd_first),
+        product(left_odd_first, right_even_first),
     )
     upright += even_kept
     upright += even_negated

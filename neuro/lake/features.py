@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.lake.lake import Lake, quoted
+from neuro.lake.lake import Lake, among, quoted
 from neuro.lake.scans import narrow
 from neuro.lake.table_schemas import feature_schema
 
@@ -105,19 +105,15 @@ def read(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> NDA
     for held in _held(lake, name, encoder_hash, ["sha256", "vector"], wanted):
         place = pc.index_in(order, value_set=held["sha256"])
         if not place.null_count:
-            rows: NDArray[np.float32] = _block(held["vector"])[place.to_numpy()]
-            return rows.astype(np.float64)
-    _refuse(lake, name, encoder_hash, wanted)
+            vectors = held["vector"].combine_chunks()
+            rows = vectors.flatten().to_numpy().reshape(len(vectors), -1)[place.to_numpy()]
+            return np.asarray(rows, np.float64)
+    require(lake, name, encoder_hash, wanted)
     return np.empty((0, 0))
 
 
 def require(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> None:
     """Raise what ``read`` raises, without reading a vector."""
-    if missing(lake, name, encoder_hash, wanted):
-        _refuse(lake, name, encoder_hash, wanted)
-
-
-def _refuse(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> None:
     lacking = len(missing(lake, name, encoder_hash, wanted))
     if not lacking:
         return
@@ -168,18 +164,11 @@ def _held(
     """An encoder's rows in each table of the set, not many more than those wanted."""
     where = f"encoder_hash = {quoted(encoder_hash)}"
     if len(wanted) <= _FEW:
-        where += f" AND sha256 IN ({', '.join(map(quoted, wanted)) or quoted('')})"
+        where += f" AND {among('sha256', wanted)}"
     else:
         where += f" AND sha256 >= {quoted(min(wanted))} AND sha256 <= {quoted(max(wanted))}"
     for table in _tables(lake).get(name, ()):
         yield lake.read(table, columns=columns, where=where)
-
-
-def _block(vectors: pa.ChunkedArray) -> NDArray[np.float32]:
-    """(n, d) of a column of lists of d numbers."""
-    width = vectors.type.list_size
-    flat: NDArray[np.float32] = vectors.combine_chunks().flatten().to_numpy()
-    return flat.reshape(-1, width)
 
 
 def _tables(lake: Lake) -> dict[str, list[str]]:

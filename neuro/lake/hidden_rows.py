@@ -29,25 +29,21 @@ class LeftOut:
 
     def shown_samples(self, rows: pa.Table) -> pa.Table:
         """The rows of samples that the release holds; needs sha256 and run_id."""
-        if not self.runs:
-            return rows
-        shown, hidden = self._divided(rows)
-        is_kept = [sample_id in self.kept_samples for sample_id in hidden["sha256"].to_pylist()]
-        return pa.concat_tables([shown, hidden.filter(pa.array(is_kept, pa.bool_()))])
+        return self._shown(rows, ["sha256"], {(sample_id,) for sample_id in self.kept_samples})
 
     def shown_labels(self, rows: pa.Table) -> pa.Table:
         """The rows of labels that the release holds; needs sha256, sequence and run_id."""
+        return self._shown(rows, ["sha256", "sequence"], self.kept_labels)
+
+    def _shown(self, rows: pa.Table, key: list[str], kept: Collection[Any]) -> pa.Table:
+        """All rows but those of the runs that are left out, unless their key is kept."""
         if not self.runs:
             return rows
-        shown, hidden = self._divided(rows)
-        keys = zip(hidden["sha256"].to_pylist(), hidden["sequence"].to_pylist(), strict=True)
-        is_kept = [key in self.kept_labels for key in keys]
-        return pa.concat_tables([shown, hidden.filter(pa.array(is_kept, pa.bool_()))])
-
-    def _divided(self, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Rows of the runs that are shown, and of those that are left out."""
         is_hidden = pc.is_in(rows["run_id"], pa.array(self.runs, pa.string()))
-        return rows.filter(pc.invert(is_hidden)), rows.filter(is_hidden)
+        hidden = rows.filter(is_hidden)
+        keys = zip(*(hidden[name].to_pylist() for name in key), strict=True)
+        is_kept = pa.array([one in kept for one in keys], pa.bool_())
+        return pa.concat_tables([rows.filter(pc.invert(is_hidden)), hidden.filter(is_kept)])
 
     def hiding(self, runs: Iterable[str]) -> "LeftOut":
         """The same, without the rows of these runs too."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuro.errors import DamagedError
 from neuro.lake import scans
-from neuro.lake.lake import Lake, quoted
+from neuro.lake.lake import Lake, among
 from neuro.lake.releases import Release, place
 from neuro.sample import Sample
 
@@ -44,7 +44,9 @@ def read(
             yield batch.filter(pa.array(is_chosen, pa.bool_()))
         return
     for some in chunks(names):
-        yield from lake.scan("read images", partial(_begin, version, columns, among(some)))
+        yield from lake.scan(
+            "read images", partial(_begin, version, columns, among("sha256", some))
+        )
 
 
 def chunks(digests: Collection[str]) -> Iterator[list[str]]:
@@ -52,11 +54,6 @@ def chunks(digests: Collection[str]) -> Iterator[list[str]]:
     names = list(digests)
     for start in range(0, len(names), FEW):
         yield names[start : start + FEW]
-
-
-def among(digests: Collection[str]) -> str:
-    """A filter for the rows of these images."""
-    return f"sha256 IN ({', '.join(map(quoted, digests))})" if digests else "false"
 
 
 def stored_bytes(

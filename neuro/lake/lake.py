@@ -1,7 +1,7 @@
 """A lake: one folder or bucket prefix of Lance tables whose rows are only ever added, by key."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -377,3 +377,9 @@ def _is_below(branch: str, name: str) -> bool:
 def quoted(value: str) -> str:
     """A string literal for a Lance filter."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def among(column: str, values: Iterable[str]) -> str:
+    """A Lance filter for the rows that have one of these values in a column."""
+    listed = ", ".join(map(quoted, values))
+    return f"{column} IN ({listed})" if listed else "false"

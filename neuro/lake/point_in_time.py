@@ -46,13 +46,12 @@ def tables(
         vectors = features.read(
             lake, wanted.features, wanted.encoder_hash, rows["sample_id"].to_pylist()
         )
-        known = {name: rows[name] for name in _READ}
-        known["class"] = pa.array(
-            [class_of(label) for label in rows["label"].to_pylist()], pa.string()
-        )
-        held = {name: known[name] for name in COLUMNS}
+        classes = [class_of(label) for label in rows["label"].to_pylist()]
+        rows = rows.append_column("class", pa.array(classes, pa.string())).select(COLUMNS)
+        for name, column in _columns(vectors.astype(np.float32), wanted.names).items():
+            rows = rows.append_column(name, column)
         if rows.num_rows:
-            yield pa.table(held | _columns(vectors.astype(np.float32), wanted.names))
+            yield rows
 
 
 def write(parts: Iterator[pa.Table], about: Mapping[str, str], path: Path) -> int:

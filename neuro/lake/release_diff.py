@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.errors import StaleError
-from neuro.lake import branch_names, content_hash, hidden_rows, releases
+from neuro.lake import content_hash, hidden_rows, releases
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.releases import Draft, Release, State
@@ -91,7 +91,7 @@ def restated(lake: Lake, release: Release, tables: Mapping[str, int]) -> LeftOut
 
     tables: versions on the release's own branch, at least as new as its own.
     """
-    there = lake.on(branch_names.user_branch(release.dataset, release.branch))
+    there = releases.view_of(lake, release)
     where = f"dataset = {quoted(release.dataset)}"
 
     def rows(table: str, version: int) -> pa.Table:

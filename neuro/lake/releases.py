@@ -114,11 +114,9 @@ def find(lake: Lake, dataset: str, name: str | None = None) -> Release:
     if name is None:
         return list(listed.values())[-1]
     if name not in listed:
-        elsewhere = known(lake, dataset).get(name)
-        if elsewhere is not None and elsewhere.branch:
-            there = history(lake.on(branch_names.user_branch(dataset, elsewhere.branch)), dataset)
-            if elsewhere in there:
-                return elsewhere
+        other = known(lake, dataset).get(name)
+        if other and other.branch and other in history(view_of(lake, other), dataset):
+            return other
         near = difflib.get_close_matches(name, listed, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownNameError(
@@ -162,21 +160,22 @@ def remains(lake: Lake, release: Release) -> list[Sample]:
     """Samples of a release like ``samples``; of one with erased images, what is left."""
     if not release.superseded_by:
         return samples(lake, release)
-    view = lake.on(branch_names.user_branch(release.dataset, release.branch))
-    content = _content(view, release.dataset, release)
+    content = _content(view_of(lake, release), release.dataset, release)
     return content_hash.samples(content.parts(content_hash.FIELDS))
 
 
 def place(lake: Lake, release: Release) -> Lake:
-    """The view of the lake in which a release's table versions are counted.
-
-    Raises ErasedError if some of its images were erased.
-    """
+    """``view_of`` a release that can be read: raises ErasedError if some of it was erased."""
     if release.superseded_by:
         raise ErasedError(
             f"release {release.name} held images that were erased and cannot be read any more; "
             f"{release.superseded_by} is what remains of it"
         )
+    return view_of(lake, release)
+
+
+def view_of(lake: Lake, release: Release) -> Lake:
+    """The lake as a release's branch sees it: there the versions of its tables are counted."""
     return lake.on(branch_names.user_branch(release.dataset, release.branch))
 
 

@@ -8,7 +8,7 @@ import lance
 
 from neuro.errors import AuditError
 from neuro.lake import images
-from neuro.lake.lake import Lake, quoted
+from neuro.lake.lake import Lake, among, quoted
 from neuro.lake.staging import Branch
 
 _FACTS = ["sha256", "stored_sha256", "width", "height", "thumbnail"]
@@ -23,14 +23,14 @@ def facts(lake: Lake, digests: Collection[str]) -> dict[str, dict[str, Any]]:
 
 def stored(branch: Branch, digests: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """Yield (sample_id, clean bytes) of images on main or on the branch."""
-    return _stored(branch.lake, _newest(branch), digests)
+    return _stored(branch.lake, branch.tip("images"), digests)
 
 
 def withhold(branch: Branch, digests: Collection[str]) -> None:
     """Take images that do not enter off the branch again."""
+    of_run = f"run_id = {quoted(branch.run_id)}"
     for some in images.chunks(digests):
-        of_run = f"run_id = {quoted(branch.run_id)}"
-        _newest(branch).delete(f"{of_run} AND {images.among(some)}")
+        branch.tip("images").delete(f"{of_run} AND {among('sha256', some)}")
 
 
 def check_branch(branch: Branch, expected: Mapping[str, str]) -> None:
@@ -39,7 +39,8 @@ def check_branch(branch: Branch, expected: Mapping[str, str]) -> None:
     expected: sample_id -> digest of the clean bytes as vetted. Raises AuditError.
     """
     missing = dict(expected)
-    for batch in branch.lake.stream(_newest(branch), branch.run_id, [*_STORED, "run_id"]):
+    rows = branch.lake.stream(branch.tip("images"), branch.run_id, [*_STORED, "run_id"])
+    for batch in rows:
         for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
             name = sha256.as_py()
             if name not in missing:  # of the same run, cut short after main had taken it
@@ -66,10 +67,6 @@ def check_sample(lake: Lake, expected: Mapping[str, str]) -> None:
             f"they were vetted ({names}); no release was made. Check the disk or the store, and "
             "run `neuro verify`"
         )
-
-
-def _newest(branch: Branch) -> lance.LanceDataset:
-    return branch.lake.open("images").checkout_version((branch.name, None))
 
 
 def _stored(

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from neuro.dataset import frames
-from neuro.dataset.frames import Pinned
 from neuro.erasure import derived_files, file_search, search_terms
 from neuro.erasure import erase as erasing
 from neuro.erasure.erase import ErasureRequest, ErasureResult
@@ -172,7 +171,8 @@ def test_caches_pages_predictions_quarantine_and_inbox_are_clean_too(
 ) -> None:
     gone, kept = digest(png(5)), digest(png(6))
     frames.build(
-        Pinned(samples=releases.samples(lake, second), content_hash=second.content_hash),
+        releases.samples(lake, second),
+        second.content_hash,
         brain,
         lambda spec: [frames.decode(images.stored_bytes(lake, second, ids(lake)), spec)],
         home / "frames",
