@@ -112,7 +112,7 @@ def make_plan(lake: Lake, request: ErasureRequest, home: Path) -> ErasurePlan:
             f"the same picture is held as {copies[0][:12]} too, {len(copies)} in all; erase its "
             "group, or erase those first"
         )
-    windows = search_terms.needles(erasure.payloads(lake, sample_ids))
+    windows = search_terms.needles(erasure.payload(lake, sample_ids))
     own_windows = erasure.not_in_others(lake, sample_ids, windows)
     return ErasurePlan(
         sample_ids=sample_ids,

@@ -93,35 +93,10 @@ class Partitions:
         return numbers.astype(np.uint8)
 
 
-def in_order(rows: pa.Table) -> pa.Table:
-    """Rows by the bytes of their sha256, equal ones as they came.
-
-    By the first 64 bits of the digests as numbers, which takes half the time; as text where they
-    are no digests, or where that does not decide.
-    """
-    bits = _first_bits(rows["sha256"].combine_chunks())
-    if bits is not None:
-        ordered = rows.take(pa.array(np.argsort(bits)))
-        digests = ordered["sha256"].combine_chunks()
-        if pc.all(pc.less(digests[:-1], digests[1:])).as_py():
-            return ordered
-    return rows.sort_by("sha256")
-
-
 def joined(texts: pa.Array) -> pa.Buffer:
     """All binary values as one text, one after the other."""
     whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
     return pc.binary_join(whole, b"")[0].as_buffer()
-
-
-def _first_bits(digests: pa.Array) -> NDArray[np.uint64] | None:
-    """The first 64 bits of each, in hexadecimal 16 digits; None where some are no digests."""
-    beginnings = joined(pc.binary_slice(pc.cast(digests, pa.binary()), 0, 16))
-    try:
-        raw = bytes.fromhex(str(beginnings, "ascii"))
-    except ValueError:  # no hexadecimal digits
-        return None
-    return np.frombuffer(raw, ">u8").astype(np.uint64) if len(raw) == 8 * len(digests) else None
 
 
 def _larger(scan: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

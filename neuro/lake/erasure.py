@@ -5,7 +5,7 @@ rewritten, every release moved to the new versions, and the old versions removed
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -26,14 +26,13 @@ _FLAG = "erasing"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Payload:
-    """What an image left in the lake: its stored bytes, its thumbnail, its bytes in quarantine.
+    """What images left in the lake. stored: bytes that were vetted, and may be decoded.
 
-    stored: those of the contents that were vetted, and may be decoded.
+    others: thumbnails, and bytes in quarantine.
     """
 
-    sample_id: str
-    contents: tuple[bytes, ...]
-    stored: tuple[bytes, ...] = ()
+    stored: Set[bytes]
+    others: Set[bytes]
 
 
 def views(lake: Lake) -> list[Lake]:
@@ -65,20 +64,16 @@ def datasets_of(lake: Lake, sample_ids: Collection[str]) -> set[str]:
     return {row["dataset"] for row in rows}
 
 
-def payloads(lake: Lake, sample_ids: Collection[str]) -> list[Payload]:
+def payload(lake: Lake, sample_ids: Collection[str]) -> Payload:
     """Everything the tables hold of these images' pictures."""
-    contents: dict[str, set[bytes]] = {sample_id: set() for sample_id in sample_ids}
-    stored: dict[str, set[bytes]] = {sample_id: set() for sample_id in sample_ids}
     where = among("sha256", sample_ids)
-    for row in _rows(lake, "images", ["sha256", "stored", "thumbnail"], where):
-        contents[row["sha256"]] |= {raw for raw in (row["stored"], row["thumbnail"]) if raw}
-        stored[row["sha256"]] |= {row["stored"]} if row["stored"] else set()
-    for row in _rows(lake, "quarantine", ["sha256", "raw"], where):
-        contents[row["sha256"]] |= {row["raw"]} if row["raw"] else set()
-    return [
-        Payload(sample_id=name, contents=tuple(sorted(raws)), stored=tuple(sorted(stored[name])))
-        for name, raws in sorted(contents.items())
-    ]
+    images_of = list(_rows(lake, "images", ["stored", "thumbnail"], where))
+    raws = {row["raw"] for row in _rows(lake, "quarantine", ["raw"], where)}
+    thumbnails = {row["thumbnail"] for row in images_of}
+    return Payload(
+        stored={row["stored"] for row in images_of if row["stored"]},
+        others={content for content in raws | thumbnails if content},
+    )
 
 
 def _rows(lake: Lake, table: str, columns: list[str], where: str) -> Iterator[dict[str, Any]]:

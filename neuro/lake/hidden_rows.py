@@ -5,8 +5,7 @@ show. Both are said by run: a row says which run wrote it.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,8 +83,8 @@ def from_json(text: str | None) -> LeftOut:
 
 
 def all_but(
-    samples: Iterable[Mapping[str, Any]],
-    labels: Iterable[Mapping[str, Any]],
+    samples: Sequence[Mapping[str, Any]],
+    labels: Sequence[Mapping[str, Any]],
     shown_samples: Collection[str],
     shown_labels: Collection[LabelKey],
 ) -> LeftOut:
@@ -93,22 +92,16 @@ def all_but(
 
     A run is left out as soon as one of its rows is not shown; its other rows are kept by name.
     """
-    runs: set[str] = set()
-    samples_of: dict[str, set[str]] = defaultdict(set)  # those that are shown, by run
-    labels_of: dict[str, set[LabelKey]] = defaultdict(set)
-    for row in samples:
-        if row["sha256"] in shown_samples:
-            samples_of[row["run_id"]].add(row["sha256"])
-        else:
-            runs.add(row["run_id"])
-    for row in labels:
-        key = (row["sha256"], row["sequence"])
-        if key in shown_labels:
-            labels_of[row["run_id"]].add(key)
-        else:
-            runs.add(row["run_id"])
+    run_of_sample = [(row["sha256"], row["run_id"]) for row in samples]
+    run_of_label = [((row["sha256"], row["sequence"]), row["run_id"]) for row in labels]
+    runs = {run for sample_id, run in run_of_sample if sample_id not in shown_samples}
+    runs |= {run for key, run in run_of_label if key not in shown_labels}
     return LeftOut(
         runs=frozenset(runs),
-        kept_samples=frozenset().union(*(samples_of[run] for run in runs)),
-        kept_labels=frozenset().union(*(labels_of[run] for run in runs)),
+        kept_samples=frozenset(
+            name for name, run in run_of_sample if run in runs and name in shown_samples
+        ),
+        kept_labels=frozenset(
+            key for key, run in run_of_label if run in runs and key in shown_labels
+        ),
     )

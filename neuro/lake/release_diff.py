@@ -12,7 +12,7 @@ from neuro.errors import StaleError
 from neuro.lake import content_hash, hidden_rows, releases
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
-from neuro.lake.releases import Draft, Release, State
+from neuro.lake.releases import Draft, Release
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +82,7 @@ def restore(lake: Lake, old: Release, now: datetime) -> Release:
         is_synthetic=old.is_synthetic,
         now=now,
     )
-    state = State(tables=tables, left_out=restated(lake, old, tables))
-    return releases.advance(lake, handle, draft, state)
+    return releases.advance(lake, handle, draft, tables, restated(lake, old, tables))
 
 
 def restated(lake: Lake, release: Release, tables: Mapping[str, int]) -> LeftOut:

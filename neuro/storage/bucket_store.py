@@ -52,8 +52,6 @@ class BucketStore(ObjectVersions):
         )
 
     def find(self, key: str) -> Entry | None:
-        """See Store."""
-
         def head() -> Entry | None:
             try:
                 return _entry(obstore.head(self._store, key))
@@ -65,8 +63,6 @@ class BucketStore(ObjectVersions):
         return self._retry("find", key, head)
 
     def digest(self, key: str) -> str | None:
-        """The SHA-256 that an object was written with; None where it was written without."""
-
         def head() -> str | None:
             sha256 = obstore.get(self._store, key, options={"head": True}).attributes.get("sha256")
             return None if sha256 is None else str(sha256)
@@ -74,7 +70,6 @@ class BucketStore(ObjectVersions):
         return self._retry("find", key, head)
 
     def entries(self, under: str = "") -> Iterator[Entry]:
-        """See Store; in the order of keys."""
         last = ""
         while True:
             page = self._retry("list", under, partial(self._page, under, last))
@@ -84,8 +79,6 @@ class BucketStore(ObjectVersions):
             last = page[-1].key
 
     def folders(self, under: str = "") -> list[str]:
-        """See Store."""
-
         def list_folders() -> list[str]:
             prefixes = obstore.list_with_delimiter(self._store, under or None)["common_prefixes"]
             return sorted(prefix.rpartition("/")[2] for prefix in prefixes)
@@ -157,18 +150,15 @@ class BucketStore(ObjectVersions):
         self._retry("delete", key, lambda: location.call_boto3(remove))
 
     def delete_all(self, keys: Iterable[str]) -> None:
-        """See Store."""
         with ThreadPoolExecutor(THREADS) as pool:
             for _ in pool.map(self.delete, keys):
                 pass
 
     def delete_folder(self, folder: str) -> None:
-        """See Store."""
         self.delete_all(entry.key for entry in self.entries(folder))
 
     @contextmanager
     def staged(self) -> "Iterator[BucketStore]":
-        """The store itself."""
         yield self
 
     def read_range(self, key: str, start: int, end: int) -> bytes:

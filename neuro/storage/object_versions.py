@@ -59,12 +59,10 @@ class ObjectVersions(Store):
             yield versions + [replace(marker, is_delete_marker=True) for marker in markers]
 
     def remove_versions(self, versions: Iterable[Version]) -> int:
-        """See Store; many at a time."""
         with ThreadPoolExecutor(THREADS) as pool:
             return sum(1 for _ in pool.map(self._remove_version, versions))
 
     def remove_key(self, key: str) -> bool:
-        """See Store; delete markers go, too."""
         return self._remove_matching(lambda version: version.key == key, key) > 0
 
     def remove_old_versions(self) -> int:
@@ -80,7 +78,6 @@ class ObjectVersions(Store):
         return removed
 
     def version_pieces(self, version: Version) -> Iterator[bytes]:
-        """See Store; each piece is whole."""
         for start in range(0, version.size, PIECE):
             end = min(start + PIECE, version.size)
             read = partial(self._version_piece, version, start, end)

@@ -76,7 +76,7 @@ def erase(lake: Lake, brain: Problem, tmp_path: Path) -> Erase:
 
 def test_the_search_finds_what_is_there(lake: Lake, second: Release, png: Png, home: Path) -> None:
     """Or the empty result of an erasure would prove nothing."""
-    wanted = search_terms.needles(erasure.payloads(lake, [digest(png(5))]))
+    wanted = search_terms.needles(erasure.payload(lake, [digest(png(5))]))
     assert len(wanted) >= 9
     for needle in wanted:
         if needle in sanitize.clean(png(5)).stored:
@@ -399,8 +399,8 @@ def test_a_request_names_one_thing_and_a_reason(brain: Problem) -> None:
 
 def test_windows_of_black_are_no_evidence() -> None:
     noise = np.random.default_rng(0).bytes(200)
-    payload = erasure.Payload(sample_id="a", contents=(bytes(5000), noise))
-    assert all(len(set(needle)) > 8 for needle in search_terms.needles([payload]))
+    payload = erasure.Payload(stored=frozenset(), others={bytes(5000), noise})
+    assert all(len(set(needle)) > 8 for needle in search_terms.needles(payload))
 
 
 def test_an_erasure_completes_the_removal_of_a_branch_that_was_cut_short(
