@@ -10,7 +10,7 @@ NIPS 5, 1992).
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.duplicates import crop_candidates, crop_windows
+from neuro.duplicates import crop_candidates, crop_windows, near_pairs
 from neuro.duplicates.crop_windows import Matrix
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.splits.draw_splits import Pairs
@@ -38,8 +38,8 @@ def pairs(rows: Vectors, first: int, joined: Rows) -> Pairs:
     candidates = candidates[np.lexsort(candidates.T[::-1])]  # those of one whole together
     waves = crop_windows.frequencies(rows)
     confirmed = [np.empty((0, 2), np.int64)]
-    for start in range(0, len(candidates), _PAIRS):
-        some = candidates[start : start + _PAIRS]
+    for rows_of_some in near_pairs.slices(0, len(candidates), _PAIRS):
+        some = candidates[rows_of_some]
         confirmed.append(some[_overlay_cosines(waves, some) >= COSINE])
     return np.unique(np.sort(np.concatenate(confirmed), axis=1), axis=0)
 

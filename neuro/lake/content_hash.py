@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuro.lake import digest_partitions
+from neuro.lake import digest_partitions, scans
 from neuro.lake.digest_partitions import Partitions
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
-from neuro.lake.scans import narrow
 from neuro.sample import Sample
 
 # Those that the content hash is made of, in the order of its lines.
@@ -70,7 +69,7 @@ class Content:
     ) -> AbstractContextManager[Partitions]:
         where = f"dataset = {quoted(self.dataset)}"
         version = self.lake.at(table, self.tables[table])
-        return digest_partitions.partitioned(narrow(version, columns, where), n)
+        return digest_partitions.partitioned(scans.batches(version, columns, where), n)
 
     def _fields(self, rows: pa.Table, labels: pa.Table, names: Sequence[str]) -> pa.Table:
         """Rows of samples as the named fields of Sample."""

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from neuro.errors import ConfigError, UnknownNameError
+from neuro.lake import scans
 from neuro.lake.lake import Lake, among, quoted
-from neuro.lake.scans import narrow
 from neuro.lake.table_schemas import feature_schema
 
 Vector = NDArray[np.float32] | NDArray[np.float64]
@@ -135,7 +135,7 @@ def _made(lake: Lake, name: str) -> list[FeatureSet]:
     for table in _tables(lake).get(name, ()):
         dataset = lake.open(table)
         width = dataset.schema.field("vector").type.list_size
-        for batch in narrow(dataset, list(_MADE_BY)):
+        for batch in scans.batches(dataset, list(_MADE_BY)):
             same = (
                 pa.Table.from_batches([batch])
                 .group_by(list(_MADE_BY))

@@ -28,7 +28,7 @@ _FACTS = ["sha256", "stored_sha256", "media_type", "width", "height", "mode"]
 def read(
     lake: Lake,
     version: lance.LanceDataset,
-    columns: Sequence[str],
+    columns: list[str],
     wanted: Collection[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Rows of one version of the table. A read that breaks off goes on where it was.
@@ -39,14 +39,13 @@ def read(
     names = list(wanted or ())
     if wanted is None or len(names) > max(FEW, version.count_rows() // _SHARE):
         chosen = frozenset(names)
-        for batch in lake.scan("read images", partial(_begin, version, columns, None)):
+        for batch in lake.scan("read images", partial(scans.batches, version, columns, None)):
             is_chosen = [wanted is None or name in chosen for name in batch["sha256"].to_pylist()]
             yield batch.filter(pa.array(is_chosen, pa.bool_()))
         return
     for some in chunks(names):
-        yield from lake.scan(
-            "read images", partial(_begin, version, columns, among("sha256", some))
-        )
+        where = among("sha256", some)
+        yield from lake.scan("read images", partial(scans.batches, version, columns, where))
 
 
 def chunks(digests: Collection[str]) -> Iterator[list[str]]:
@@ -149,15 +148,3 @@ def _checked(
             stored = raw.as_py()
             is_whole = hashlib.sha256(stored).hexdigest() == digest.as_py()
             yield sample_id.as_py(), stored, is_whole
-
-
-def _begin(
-    version: lance.LanceDataset, columns: Sequence[str], where: str | None, skip: int
-) -> Iterator[pa.RecordBatch]:
-    """A scan in batches that suit what the columns hold."""
-    names = list(columns)
-    if "stored" not in names:
-        return iter(scans.narrow(version, names, where, skip))
-    if where is None:
-        return scans.batches(version, names, skip=skip)
-    return scans.chosen(version, names, where, skip)

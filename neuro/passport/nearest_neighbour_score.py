@@ -80,7 +80,7 @@ def _mean(scores: Sequence[float | None]) -> float | None:
 def _grouped_tests(members: Sequence[Member], near: Pairs) -> list[NDArray[np.bool_]]:
     """Which members are in the test split of each seeded draw by group, (n,) each."""
     numbers = draw_splits.clusters(members, near).tolist()
-    groups = draw_splits.named(draw_splits.by_cluster(members, numbers).values())
+    groups = draw_splits.named(draw_splits.grouped(members, numbers).values())
     group_of = {m.sample_id: group_id for group_id, group in groups.items() for m in group}
     tests = []
     for seed in SEEDS:

@@ -3,9 +3,10 @@
 import hashlib
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from neuro.errors import ConfigError, SplitOverlapError
 from neuro.sample import NO_SPLIT
 
 Pairs = NDArray[np.int64]
+T = TypeVar("T")
+Key = TypeVar("Key", bound=Hashable)
 SHARES = {"train": 0.70, "val": 0.08, "calibration": 0.07, "test": 0.15}  # of the groups
 
 
@@ -74,8 +77,8 @@ def assign(
     group is drawn into a split, stratified by label.
     """
     numbers = clusters([*held, *newcomers], twins).tolist()
-    held_in = by_cluster(held, numbers[: len(held)])
-    new_in = by_cluster(newcomers, numbers[len(held) :])
+    held_in = grouped(held, numbers[: len(held)])
+    new_in = grouped(newcomers, numbers[len(held) :])
     new_groups = named(members for number, members in new_in.items() if number not in held_in)
     split_of = share_out(new_groups, SHARES, seed)
     placed = []
@@ -97,12 +100,12 @@ def _joining(members: Sequence[Member]) -> Assigned:
     return Assigned(group_id=group_id, split=splits.pop())
 
 
-def by_cluster(members: Iterable[Member], numbers: Iterable[int]) -> dict[int, list[Member]]:
-    """The members of each cluster. numbers: of each member's cluster."""
-    members_of: dict[int, list[Member]] = defaultdict(list)
-    for number, member in zip(numbers, members, strict=True):
-        members_of[number].append(member)
-    return members_of
+def grouped(items: Iterable[T], keys: Iterable[Key]) -> dict[Key, list[T]]:
+    """The items that have one key, by key. keys: one for each item."""
+    items_of: dict[Key, list[T]] = defaultdict(list)
+    for item, key in zip(items, keys, strict=True):
+        items_of[key].append(item)
+    return dict(items_of)
 
 
 def named(groups: Iterable[Sequence[Member]]) -> dict[str, Sequence[Member]]:

@@ -169,15 +169,6 @@ class BucketStore(ObjectVersions):
 
         return self._retry("read", key, get)
 
-    def pieces(self, entry: Entry) -> Iterator[bytes]:
-        """A listed object in ranged reads, each whole.
-
-        Raises StorageError if the object was replaced meanwhile.
-        """
-        for start in range(0, entry.size, _PIECE):
-            end = min(start + _PIECE, entry.size)
-            yield self._retry("read", entry.key, partial(self._piece, entry, start, end))
-
     def fetch(self, entries: Sequence[Entry], targets: Sequence[Path]) -> None:
         """Bring each listed object to its path, whole; one that has gone meanwhile is left out.
 
@@ -191,7 +182,9 @@ class BucketStore(ObjectVersions):
         part = target.with_name(f".{target.name}.part")
         try:
             with part.open("wb") as file:
-                file.writelines(self.pieces(entry))
+                for start in range(0, entry.size, _PIECE):
+                    piece = partial(self._piece, entry, start)
+                    file.write(self._retry("read", entry.key, piece))
         except StorageError:
             part.unlink()
             if self.find(entry.key) is not None:
@@ -208,7 +201,8 @@ class BucketStore(ObjectVersions):
         answer = obstore.get(self._store, key)
         return answer, bytes(answer.bytes())
 
-    def _piece(self, entry: Entry, start: int, end: int) -> bytes:
+    def _piece(self, entry: Entry, start: int) -> bytes:
+        end = min(start + _PIECE, entry.size)
         answer = obstore.get(self._store, entry.key, options={"range": (start, end)})
         if answer.meta["e_tag"] != entry.e_tag:
             raise StorageError(f"{self._name(entry.key)} was replaced while it was read; run again")
