@@ -103,20 +103,14 @@ def _in_best_pose(left: Parts, right: Parts, product: Product, rest: Vectors) ->
     """
     products = map(product, left.coefficients, right.coefficients)
     even_kept, even_negated, odd_kept, odd_negated, even_first, odd_first = products
-    even_kept += rest
-    upright = _best_flip(odd_kept + odd_negated, even_first, odd_first)
     *_, left_even_first, left_odd_first = left.coefficients
     *_, right_even_first, right_odd_first = right.coefficients
-    turned = _best_flip(
-        odd_kept - odd_negated,
-        product(left_even_first, right_odd_first),
-        product(left_odd_first, right_even_first),
-    )
-    upright += even_kept
-    upright += even_negated
-    turned += even_kept
-    turned -= even_negated
-    best: Vectors = np.maximum(upright, turned, out=upright)
+    swapped_even = product(left_even_first, right_odd_first)
+    swapped_odd = product(left_odd_first, right_even_first)
+    in_any_pose = even_kept + rest
+    upright = _best_flip(odd_kept + odd_negated, even_first, odd_first) + in_any_pose + even_negated
+    turned = _best_flip(odd_kept - odd_negated, swapped_even, swapped_odd) + in_any_pose
+    best: Vectors = np.maximum(upright, turned - even_negated)
     return best
 
 
@@ -126,14 +120,9 @@ def _best_flip(odd: Vectors, even_first: Vectors, odd_first: Vectors) -> Vectors
     A flip top to bottom negates one mixed product and the odd one, a flip left to right the other
     mixed product and the odd one, and both flips negate the two mixed ones.
     """
-    # Step by step in place: fewer large arrays, which is a fifth faster.
-    none_or_both = even_first + odd_first
-    np.abs(none_or_both, out=none_or_both)
-    none_or_both += odd
-    only_one = even_first - odd_first
-    np.abs(only_one, out=only_one)
-    only_one -= odd
-    best: Vectors = np.maximum(none_or_both, only_one, out=none_or_both)
+    none_or_both = np.abs(even_first + odd_first) + odd
+    only_one = np.abs(even_first - odd_first) - odd
+    best: Vectors = np.maximum(none_or_both, only_one)
     return best
 
 

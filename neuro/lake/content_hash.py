@@ -129,13 +129,6 @@ def newest(labels: pa.Table) -> pa.Table:
     return pa.concat_tables([labels.filter(pc.invert(is_changed)), rows.cast(labels.schema)])
 
 
-def digest(rows: pa.Table) -> str:
-    """The content hash of these rows, in whatever order they are."""
-    made = Digest()
-    made.update(rows)
-    return made.hexdigest()
-
-
 def samples(parts: Iterable[pa.Table]) -> list[Sample]:
     """One object a row; about 400 bytes and 2 microseconds each."""
     with _collector_off():

@@ -76,7 +76,7 @@ def create(
     return steps
 
 
-def statements(where: Place, rules: list[Rule]) -> list[dict[str, Any]]:
+def _statements(where: Place, rules: list[Rule]) -> list[dict[str, Any]]:
     """The policy's statements for this prefix."""
     filled = []
     for rule in rules:
@@ -180,7 +180,7 @@ def _set_policy(client: Any, where: Place, rules: list[Rule]) -> None:
     others = [
         entry for entry in present if not str(entry.get("Sid", "")).startswith(_prefix_id(where))
     ]
-    policy = {"Version": "2012-10-17", "Statement": others + statements(where, rules)}
+    policy = {"Version": "2012-10-17", "Statement": others + _statements(where, rules)}
     client.put_bucket_policy(Bucket=where.bucket, Policy=json.dumps(policy))
 
 
