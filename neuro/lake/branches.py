@@ -39,7 +39,7 @@ def create(lake: Lake, dataset: str, name: str) -> UserBranch:
             f"branch name {name!r} may have letters, digits, - and _, up to 64, and not be 'main'"
         )
     base = releases.find(lake, dataset)
-    if _base_key(dataset, name) in lake.open("releases").config():
+    if name in names(lake, dataset):
         found = find(lake, dataset, name)
         if (found.base, found.head) == (base, base):
             return found
@@ -51,11 +51,8 @@ def create(lake: Lake, dataset: str, name: str) -> UserBranch:
 
 def names(lake: Lake, dataset: str) -> list[str]:
     """Names of a dataset's branches, sorted."""
-    if not lake.has("releases"):
-        return []
     start = _base_key(dataset, "")
-    config = lake.open("releases").config()
-    return sorted(key.removeprefix(start) for key in config if key.startswith(start))
+    return sorted(key.removeprefix(start) for key in marks.read(lake) if key.startswith(start))
 
 
 def find(lake: Lake, dataset: str, name: str) -> UserBranch:
@@ -67,7 +64,7 @@ def find(lake: Lake, dataset: str, name: str) -> UserBranch:
             f"`neuro branch drop {name}` completes it"
         )
     view = lake.on(branch_names.user_branch(dataset, name))
-    base = lake.open("releases").config()[_base_key(dataset, name)]
+    base = marks.read(lake)[_base_key(dataset, name)]
     return UserBranch(
         name=name,
         lake=view,
@@ -79,8 +76,7 @@ def find(lake: Lake, dataset: str, name: str) -> UserBranch:
 def half_removed(lake: Lake) -> dict[tuple[str, str], str]:
     """By dataset and name of a branch whose removal has begun: what it was published as."""
     found: dict[tuple[str, str], str] = {}
-    config = lake.open("releases").config() if lake.has("releases") else {}
-    for key, value in config.items():
+    for key, value in marks.read(lake).items():
         kind, _, line = key.partition(".")
         if kind == _GOING:
             dataset, _, name = line.rpartition("@")

@@ -4,7 +4,7 @@ Stored bytes are compared with their digest before anybody sees them.
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -46,6 +46,13 @@ def read(
     for some in chunks(names):
         where = among("sha256", some)
         yield from lake.scan("read images", partial(scans.batches, version, columns, where))
+
+
+def pairs(batches: Iterable[pa.RecordBatch | pa.Table], column: str) -> Iterator[tuple[str, Any]]:
+    """Yield (sample_id, value) of one column."""
+    for batch in batches:
+        for sample_id, value in zip(batch["sha256"], batch[column], strict=True):
+            yield sample_id.as_py(), value.as_py()
 
 
 def chunks(digests: Collection[str]) -> Iterator[list[str]]:
@@ -121,10 +128,10 @@ def thumbnails(lake: Lake, release: Release, wanted: Sequence[str]) -> NDArray[n
     row_of = {sample_id: row for row, sample_id in enumerate(wanted)}
     small = np.zeros((len(wanted), 1024), np.uint8)
     n_missing = len(row_of)
-    for batch in read(lake, version_of(lake, release), ["sha256", "thumbnail"], wanted):
-        for sample_id, raw in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            small[row_of[sample_id]] = np.frombuffer(raw, np.uint8)
-            n_missing -= 1
+    batches = read(lake, version_of(lake, release), ["sha256", "thumbnail"], wanted)
+    for sample_id, raw in pairs(batches, "thumbnail"):
+        small[row_of[sample_id]] = np.frombuffer(raw, np.uint8)
+        n_missing -= 1
     _require_all(release, n_missing)
     return small
 

@@ -81,10 +81,8 @@ def history(lake: Lake, dataset: str) -> list[Release]:
 
     That of a branch begins with main's, up to the release it was made from.
     """
-    if not lake.has("releases"):
-        return []
     # The head first: rows that are read after it have it among them, whoever publishes meanwhile.
-    head = lake.open("releases").config().get(marks.head_key(lake.branch, dataset), "")
+    head = marks.read(lake).get(marks.head_key(lake.branch, dataset), "")
     everything, chain = known(lake, dataset), []
     release = everything.get(head)
     while release is not None:
@@ -181,8 +179,6 @@ def left_out(lake: Lake, dataset: str, run: str = "") -> LeftOut:
 
     run: what this run wrote before a crash is not left out.
     """
-    if not lake.has("releases"):
-        return LeftOut()
     chain = history(lake, dataset)
     half = marks.half_written_runs(lake) - {release.creator for release in chain} - {run}
     return (chain[-1].left_out if chain else LeftOut()).hiding(half)

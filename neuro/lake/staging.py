@@ -54,7 +54,7 @@ class Branch:
         """What this run has written to a table."""
         return self.tip(table).to_table(columns=columns, filter=f"run_id = {quoted(self.run_id)}")
 
-    def everything(self, table: str, columns: list[str], where: str | None) -> pa.Table:
+    def read(self, table: str, *, columns: list[str], where: str | None = None) -> pa.Table:
         """Rows of main as the branch found it, together with the branch's own."""
         return self.tip(table).to_table(columns=columns, filter=where)
 

@@ -187,6 +187,14 @@ class BucketStore(Store):
 
         return self._retry("read", key, get)
 
+    def pieces(self, entry: Entry) -> Iterator[bytes]:
+        """A listed object in ranged reads, each whole.
+
+        Raises StorageError if the object was replaced meanwhile.
+        """
+        for start in range(0, entry.size, _FETCHED):
+            yield self._retry("read", entry.key, partial(self._piece, entry, start))
+
     def fetch(self, entries: Sequence[Entry], targets: Sequence[Path]) -> None:
         """Bring each listed object to its path, whole; one that has gone meanwhile is left out.
 
@@ -248,9 +256,7 @@ class BucketStore(Store):
         part = target.with_name(f".{target.name}.part")
         try:
             with part.open("wb") as file:
-                for start in range(0, entry.size, _FETCHED):
-                    piece = partial(self._piece, entry, start)
-                    file.write(self._retry("read", entry.key, piece))
+                file.writelines(self.pieces(entry))
         except StorageError:
             part.unlink()
             if self.find(entry.key) is not None:

@@ -32,7 +32,7 @@ def test_rows_of_a_branch_are_seen_there_alone(lake: Lake) -> None:
     branch.append("samples", samples("r1", "new"))
     assert ids(lake) == ["old"]
     assert branch.rows("samples", ["sha256"])["sha256"].to_pylist() == ["new"]
-    together = branch.everything("samples", ["sha256"], "dataset = 'brain'")
+    together = branch.read("samples", columns=["sha256"], where="dataset = 'brain'")
     assert sorted(together["sha256"].to_pylist()) == ["new", "old"]
 
 
