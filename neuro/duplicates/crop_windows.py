@@ -31,11 +31,12 @@ class Window:
 
 def windows(scales: tuple[float, ...]) -> list[Window]:
     """Of each scale nine windows: at the top, middle and bottom, left, middle and right."""
-    found = []
-    for scale in scales:
-        offsets = _offsets(scale)
-        found += [Window(scale, top, left) for top in offsets for left in offsets]
-    return found
+    return [
+        Window(scale, top, left)
+        for scale in scales
+        for top in _offsets(scale)
+        for left in _offsets(scale)
+    ]
 
 
 def _offsets(scale: float) -> list[float]:

@@ -58,6 +58,14 @@ def datasets(lake: Lake) -> list[str]:
     return sorted(set(lake.read("releases", columns=["dataset"])["dataset"].to_pylist()))
 
 
+def lines(lake: Lake) -> Iterator[tuple[Lake, str]]:
+    """Every line of releases: a view of the lake, and a dataset that it may have releases of."""
+    for view in views(lake):
+        for dataset in datasets(lake):
+            if branch_names.may_hold(view.branch, dataset):
+                yield view, dataset
+
+
 def datasets_of(lake: Lake, sample_ids: Collection[str]) -> set[str]:
     """Every dataset that holds one of these images, on main or a branch."""
     rows = _rows(lake, "samples", ["dataset"], among("sha256", sample_ids))
@@ -173,7 +181,9 @@ def repin(lake: Lake, sample_ids: Collection[str], held: Iterable[Release]) -> N
     already. The one change of a published row in place, and one commit: repeating it is harmless.
     """
     names = {release.name for release in held}
-    listed = {r.name for view in views(lake) for d in datasets(lake) for r in _history(view, d)}
+    listed = {
+        release.name for view, dataset in lines(lake) for release in releases.history(view, dataset)
+    }
     rows = {row["name"]: row for row in lake.read("releases").to_pylist()}
     moved = []
     for release in _every(lake):
@@ -269,10 +279,6 @@ def _every(lake: Lake) -> list[Release]:
     return [
         release for dataset in datasets(lake) for release in releases.known(lake, dataset).values()
     ]
-
-
-def _history(view: Lake, dataset: str) -> list[Release]:
-    return releases.history(view, dataset) if branch_names.may_hold(view.branch, dataset) else []
 
 
 def _tables(view: Lake) -> list[str]:

@@ -102,8 +102,9 @@ def used(samples: Sequence[Sample], splitting: Splitting) -> NDArray[np.bool_]:
                 "under [layout] splits in the problem file, or train on the lake's own"
             )
         return given
-    is_fold = splitting.kind == "fold"
-    return np.array([is_fold and s.split not in (NO_SPLIT, _TEST) for s in samples], bool)
+    if splitting.is_own:
+        return np.zeros(len(samples), bool)
+    return np.array([sample.split not in (NO_SPLIT, _TEST) for sample in samples], bool)
 
 
 def joined(samples: Sequence[Sample], keys: Sequence[str], twins: Pairs) -> list[str]:
