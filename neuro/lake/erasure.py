@@ -174,35 +174,36 @@ def _delete(view: Lake, table: str, sample_ids: Collection[str]) -> int:
     return len(ids)
 
 
-def repin(lake: Lake, sample_ids: Collection[str], held: Iterable[Release]) -> None:
+def repin(lake: Lake, sample_ids: Collection[str], holders: Iterable[Release]) -> None:
     """Move every release to the newest versions, its content unchanged but for the erased images.
 
-    Those in ``held`` are superseded by the current release of their line, which has to be clean
-    already. The one change of a published row in place, and one commit: repeating it is harmless.
+    holders: of an erased image; the current release of their line, which has to be clean already,
+    supersedes them. The one change of a published row in place, and one commit: repeating it is
+    harmless.
     """
-    names = {release.name for release in held}
-    listed = {
+    holder_names = {release.name for release in holders}
+    ever_current = {
         release.name for view, dataset in lines(lake) for release in releases.history(view, dataset)
     }
     rows = {row["name"]: row for row in lake.read("releases").to_pylist()}
     moved = []
     for release in _every(lake):
         view = releases.view_of(lake, release)
-        if release.name in names and release.name not in listed:
-            # Never current, and a row of that name would stand in the way of a new one.
+        is_holder = release.name in holder_names
+        if is_holder and release.name not in ever_current:
+            # Nobody reads it, and a row of that name would stand in the way of a new one.
             lake.open("releases").delete(f"name = {quoted(release.name)}")
             continue
         tables = releases.versions(view)
         left_out = restated(lake, release, tables).without(sample_ids)
-        heir = releases.current(view, release.dataset)
-        supersedes = release.name in names and heir is not None
+        current = releases.current(view, release.dataset)
         moved.append(
             {
                 **rows[release.name],
                 "tables": json.dumps(tables),
                 "left_out": left_out.to_json(),
                 "passport": json.dumps(without(release.passport, sample_ids), sort_keys=True),
-                "superseded_by": heir.name if supersedes and heir else release.superseded_by,
+                "superseded_by": current.name if is_holder and current else release.superseded_by,
             }
         )
     if moved:
@@ -220,8 +221,8 @@ def without(sealed: Any, sample_ids: Collection[str]) -> Any:
 
 
 def _names(one: Any, sample_ids: Collection[str]) -> bool:
-    told = one.values() if isinstance(one, Mapping) else [one]
-    return any(isinstance(value, str) and value in sample_ids for value in told)
+    values = one.values() if isinstance(one, Mapping) else [one]
+    return any(isinstance(value, str) and value in sample_ids for value in values)
 
 
 def purge(lake: Lake) -> None:

@@ -71,8 +71,8 @@ def encoders(lake: Lake, name: str) -> Counter[str]:
 def missing(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> list[str]:
     """Which of the wanted images have no vector of this encoder yet, in the order given."""
     known: set[str] = set()
-    for held in _held(lake, name, encoder_hash, ["sha256"], wanted):
-        known |= set(held["sha256"].to_pylist())
+    for rows in _rows_of(lake, name, encoder_hash, ["sha256"], wanted):
+        known |= set(rows["sha256"].to_pylist())
     return [sample_id for sample_id in wanted if sample_id not in known]
 
 
@@ -102,12 +102,12 @@ def read(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> NDA
     Raises ConfigError naming the remedy where one was never computed by this encoder.
     """
     order = pa.array(wanted, pa.string())
-    for held in _held(lake, name, encoder_hash, ["sha256", "vector"], wanted):
-        place = pc.index_in(order, value_set=held["sha256"])
+    for rows in _rows_of(lake, name, encoder_hash, ["sha256", "vector"], wanted):
+        place = pc.index_in(order, value_set=rows["sha256"])
         if not place.null_count:
-            vectors = held["vector"].combine_chunks()
-            rows = vectors.flatten().to_numpy().reshape(len(vectors), -1)[place.to_numpy()]
-            return np.asarray(rows, np.float64)
+            vectors = rows["vector"].combine_chunks()
+            matrix = vectors.flatten().to_numpy().reshape(len(vectors), -1)
+            return np.asarray(matrix[place.to_numpy()], np.float64)
     require(lake, name, encoder_hash, wanted)
     return np.empty((0, 0))
 
@@ -158,7 +158,7 @@ def _made(lake: Lake, name: str) -> list[FeatureSet]:
     ]
 
 
-def _held(
+def _rows_of(
     lake: Lake, name: str, encoder_hash: str, columns: list[str], wanted: Collection[str]
 ) -> Iterator[pa.Table]:
     """An encoder's rows in each table of the set, not many more than those wanted."""

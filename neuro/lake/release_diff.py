@@ -43,10 +43,10 @@ def diff(lake: Lake, first: Release, second: Release) -> Diff:
     for old, new in zip(*streams, strict=True):
         place = pc.index_in(new["sample_id"], value_set=old["sample_id"])
         then, now = old.take(place.drop_null()), new.filter(pc.is_valid(place))
-        gone = np.ones(old.num_rows, dtype=np.bool_)
-        gone[place.drop_null().to_numpy()] = False
+        is_removed = np.ones(old.num_rows, dtype=np.bool_)
+        is_removed[place.drop_null().to_numpy()] = False
         added += new.filter(pc.is_null(place))["sample_id"].to_pylist()
-        removed += old.filter(pa.array(gone))["sample_id"].to_pylist()
+        removed += old.filter(pa.array(is_removed))["sample_id"].to_pylist()
         relabelled |= _differing(then, now, "label")
         moved |= _differing(then, now, "split")
     return Diff(added=tuple(added), removed=tuple(removed), relabelled=relabelled, moved=moved)

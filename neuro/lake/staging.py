@@ -131,9 +131,9 @@ class Branch:
         if inserted == n:
             return
         key, where = key_of(SCHEMAS[table]), f"run_id = {quoted(self.run_id)}"
-        held = self.lake.read(table, columns=key, where=where).num_rows
-        if held < n:
+        n_own = self.lake.read(table, columns=key, where=where).num_rows
+        if n_own < n:
             raise StaleError(
-                f"{n - held} rows of {table} were written by another run meanwhile; "
+                f"{n - n_own} rows of {table} were written by another run meanwhile; "
                 "run the same command again"
             )
