@@ -54,31 +54,28 @@ class Partitions:
         self._file, self._schema = file, schema
         firsts = [number * len(_BEGINNINGS) // n for number in range(1, n)]
         self._bounds = _BEGINNINGS[firsts]
-        self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(n)]  # (offset, bytes)
+        self._pieces: list[list[int]] = [[] for _ in range(n)]  # their numbers in the file
 
     def rows(self, number: int) -> pa.Table:
         """The rows of a partition, in the order in which they came."""
-        batches = []
-        for offset, size in self._pieces[number]:
-            self._file.seek(offset)
-            raw = pa.py_buffer(self._file.read(size))
-            batches.append(pa.ipc.read_record_batch(raw, self._schema))
+        batches = [self._reader.get_batch(piece) for piece in self._pieces[number]]
         return pa.Table.from_batches(batches, self._schema)
 
     def write(self, scan: Iterable[pa.RecordBatch]) -> None:
         """Write rows to the file; they may come in any order."""
-        for batch in _larger(scan):
-            numbers = self._numbers(batch["sha256"])
-            by_partition = batch.take(pa.array(np.argsort(numbers, kind="stable")))
-            sizes = np.bincount(numbers, minlength=len(self._pieces))
-            start = 0
-            for number, size in enumerate(sizes):
-                if size:
-                    piece = by_partition.slice(start, size).serialize()
-                    self._pieces[number].append((self._file.tell(), piece.size))
-                    self._file.write(piece)
-                start += size
+        n_pieces = 0
+        with pa.ipc.new_file(self._file, self._schema) as writer:
+            for batch in _larger(scan):
+                numbers = self._numbers(batch["sha256"])
+                by_partition = batch.take(pa.array(np.argsort(numbers, kind="stable")))
+                present, starts = np.unique(np.sort(numbers), return_index=True)
+                ends = [*starts[1:], batch.num_rows]
+                for number, start, end in zip(present, starts, ends, strict=True):
+                    writer.write_batch(by_partition.slice(start, end - start))
+                    self._pieces[number].append(n_pieces)
+                    n_pieces += 1
         self._file.flush()
+        self._reader = pa.ipc.open_file(self._file)
 
     def _numbers(self, digests: pa.Array) -> NDArray[np.uint8]:
         """The partition of each digest."""
