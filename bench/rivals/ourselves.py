@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,13 +106,12 @@ def _load(request: Request) -> Loaded:
     loaded = release_data.load(Lake(request.lake), problem.load(request.problem))
     frames = loaded.frames
     splits = np.array([request.splits.get(name, "none") for name in frames.sample_ids.tolist()])
-    divided = frames.divided(frames.splitting, splits, frames.groups)
     return Loaded(
         lake=loaded.lake,
         problem=loaded.problem,
         release=loaded.release,
         samples=loaded.samples,
-        frames=divided,
+        frames=replace(frames, splits=splits),
     )
 
 

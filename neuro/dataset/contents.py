@@ -44,17 +44,12 @@ def read(
 ) -> DatasetContents:
     """What a dataset's tables hold, with a run's branch or without, less what is left out."""
     where, hidden = f"dataset = {quoted(dataset)}", left_out or LeftOut()
-
-    def read_table(table: str, columns: list[str], where: str | None = None) -> pa.Table:
-        if branch is not None:
-            return branch.everything(table, columns, where)
-        return lake.read(table, columns=columns, where=where)
-
-    labels = read_table("labels", ["sha256", "sequence", "label", "run_id"], where)
+    tables = branch or lake
+    labels = tables.read("labels", columns=["sha256", "sequence", "label", "run_id"], where=where)
     newest_labels = _by_sample(content_hash.newest(hidden.shown_labels(labels)), "label")
-    every_sample = read_table("samples", _SAMPLE_COLUMNS, where)
+    every_sample = tables.read("samples", columns=_SAMPLE_COLUMNS, where=where)
     samples = hidden.shown_samples(every_sample).sort_by("sha256")
-    images = read_table("images", ["sha256", "thumbnail", "mode", "width", "height"])
+    images = tables.read("images", columns=["sha256", "thumbnail", "mode", "width", "height"])
     thumbnails = _by_sample(images, "thumbnail")
     rows = samples.drop_columns(["source", "metadata"]).to_pylist()
     return DatasetContents(

@@ -4,8 +4,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,20 +42,6 @@ class Frames:
         """Row numbers of the labelled samples of one split, (m,) int64."""
         return np.flatnonzero((self.splits == split) & (self.targets >= 0)).astype(np.int64)
 
-    def divided(
-        self, splitting: Splitting, splits: NDArray[np.str_], groups: NDArray[np.str_]
-    ) -> "Frames":
-        """The same pixels under another splitting, with the splits and groups it gives, (n,)."""
-        return replace(self, splitting=splitting, splits=splits, groups=groups)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pinned:
-    """What frames are built from: a release's samples in sample_id order, and its content hash."""
-
-    samples: Sequence[Sample]
-    content_hash: str
-
 
 # Sample ids and their frames, (n, size, size, channels) uint8.
 Part = tuple[Sequence[str], NDArray[np.uint8]]
@@ -72,39 +58,47 @@ def decode(images: Iterable[tuple[str, bytes]], spec: PreprocessSpec | None) -> 
     return sample_ids, np.stack(decoded) if decoded else np.empty((0, 0, 0, 0), np.uint8)
 
 
-def build(pinned: Pinned, problem: Problem, read: Read, cache: Path) -> Frames:
+def build(
+    samples: Sequence[Sample], content_hash: str, problem: Problem, read: Read, cache: Path
+) -> Frames:
     """Open the cached frames of a release, or decode them once.
 
-    read: checks every image of the release against its digest, and gives their frames in parts, in
-    any order; without a spec it only checks. It is read to the end either way, so that a damaged
-    lake stops a cached run too. The cache is rebuilt when the content hash or the preprocess hash
-    changes, or when its own digest no longer holds. The folder is written whole or not at all.
+    samples: of the release, in sample_id order. read: checks every image of the release against its
+    digest, and gives their frames in parts, in any order; without a spec it only checks. It is read
+    to the end either way, so that a damaged lake stops a cached run too. The cache is rebuilt when
+    the content hash or the preprocess hash changes, or when its own digest no longer holds. The
+    folder is written whole or not at all.
     """
     spec = problem.preprocess
-    folder = cache / f"{pinned.content_hash[:16]}-{spec.sha256[:16]}"
-    is_built = _is_whole(folder, pinned.content_hash, spec.sha256)
-    row_of = {sample.sample_id: row for row, sample in enumerate(pinned.samples)}
+    folder = cache / f"{content_hash[:16]}-{spec.sha256[:16]}"
+    key = {"content_hash": content_hash, "preprocess_hash": spec.sha256}
+    row_of = {sample.sample_id: row for row, sample in enumerate(samples)}
     shape = (len(row_of), spec.size_px, spec.size_px, spec.channels)
-    if is_built:
+    if _is_whole(folder, key):
         for _ in read(None):
             pass
     else:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            whole = Path(scratch, folder.name)
+            whole.mkdir(mode=0o700)
             pixels = np.lib.format.open_memmap(
-                Path(scratch, _PIXELS), mode="w+", dtype=np.uint8, shape=shape
+                whole / _PIXELS, mode="w+", dtype=np.uint8, shape=shape
             )
             for sample_ids, part in read(spec):
                 pixels[[row_of[sample_id] for sample_id in sample_ids]] = part
             pixels.flush()
-            _seal(Path(scratch), folder, pinned.content_hash, spec.sha256)
+            facts = {**key, "sha256": _digest(whole / _PIXELS)}
+            (whole / _FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            whole.rename(folder)
     return Frames(
         pixels=np.load(folder / _PIXELS, mmap_mode="r"),
-        sample_ids=np.array([s.sample_id for s in pinned.samples], dtype=np.str_),
-        groups=np.array([s.group_id for s in pinned.samples], dtype=np.str_),
-        splits=np.array([s.split for s in pinned.samples], dtype=np.str_),
-        targets=targets(pinned.samples, problem),
-        content_hash=pinned.content_hash,
+        sample_ids=np.array([s.sample_id for s in samples], dtype=np.str_),
+        groups=np.array([s.group_id for s in samples], dtype=np.str_),
+        splits=np.array([s.split for s in samples], dtype=np.str_),
+        targets=targets(samples, problem),
+        content_hash=content_hash,
         preprocess_hash=spec.sha256,
     )
 
@@ -115,29 +109,11 @@ def targets(samples: Sequence[Sample], problem: Problem) -> NDArray[np.int64]:
     return np.array([index.get(problem.class_of(s.label), -1) for s in samples], dtype=np.int64)
 
 
-def _seal(scratch: Path, folder: Path, content_hash: str, preprocess_hash: str) -> None:
-    facts = {
-        "content_hash": content_hash,
-        "preprocess_hash": preprocess_hash,
-        "sha256": _digest(scratch / _PIXELS),
-    }
-    (scratch / _FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    whole = Path(tempfile.mkdtemp(dir=folder.parent))
-    for name in (_PIXELS, _FACTS):
-        (scratch / name).rename(whole / name)
-    whole.rename(folder)
-
-
-def _is_whole(folder: Path, content_hash: str, preprocess_hash: str) -> bool:
+def _is_whole(folder: Path, key: Mapping[str, str]) -> bool:
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        return bool(
-            facts["content_hash"] == content_hash
-            and facts["preprocess_hash"] == preprocess_hash
-            and facts["sha256"] == _digest(folder / _PIXELS)
-        )
-    except (OSError, ValueError, KeyError):
+        return bool(facts == {**key, "sha256": _digest(folder / _PIXELS)})
+    except (OSError, ValueError):
         return False
 
 

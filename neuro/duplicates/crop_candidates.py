@@ -7,8 +7,6 @@ crops of one picture as a class (K. Fukunaga, Introduction to Statistical Patter
 ch. 10).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,9 +28,9 @@ def find(rows: Vectors, first: int) -> Pairs:
 
     One of the two is ``first`` or later: the others were compared when they came.
     """
-    metric = _Metric.learnt(rows)
-    wholes = metric.of(pose_invariants.split(crop_windows.cut(rows, _MIDDLE), _RADIUS))
-    crops = metric.of(pose_invariants.split(rows, _RADIUS))
+    metric = _learnt_metric(rows)
+    wholes = _in_metric(metric, crop_windows.cut(rows, _MIDDLE))
+    crops = _in_metric(metric, rows)
 
     def closest(block: slice, lowest: int) -> Pairs:
         likeness = near_pairs.bounds(crops[block], wholes[lowest:])
@@ -47,56 +45,43 @@ def find(rows: Vectors, first: int) -> Pairs:
     return apart
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Metric:
-    """One matrix for each part of a picture: makes the differences between its crops small.
+def _learnt_metric(rows: Vectors) -> list[Matrix]:
+    """A matrix for each part of a picture, which makes the differences between its crops small.
 
-    No pose mixes the parts (Schur's lemma), so that the metric is the same in every pose. The two
-    mixed parts change places in some poses and share a matrix.
+    Learnt from a sample of the (n, 1024) pictures, and windows of each. No pose mixes the parts
+    (Schur's lemma), so that the metric is the same in every pose. The last two parts change places
+    in some poses and share a matrix.
     """
+    chosen = np.random.default_rng(0).permutation(len(rows))[:_SAMPLE]
+    sample = rows[np.sort(chosen)]
+    middle = _unit_parts(crop_windows.cut(sample, _MIDDLE))
+    scatters = [np.zeros((part.shape[1], part.shape[1])) for part in middle]
+    for window in crop_windows.windows(_SCALES):
+        view = _unit_parts(crop_windows.cut(sample, window))
+        for scatter, seen, expected in zip(scatters, view, middle, strict=True):
+            scatter += (seen - expected).T @ (seen - expected)
+    *unmixed, even_first, odd_first = scatters
+    scatters = [*unmixed, (even_first + odd_first) / 2]
+    mean_variance = np.mean(np.concatenate([np.diag(scatter) for scatter in scatters]))
+    ridge = _RIDGE * mean_variance + 1e-12
+    roots = [_inverse_root(scatter + ridge * np.eye(len(scatter))) for scatter in scatters]
+    return [*roots, roots[-1]]
 
-    even: tuple[Matrix, Matrix]
-    odd: tuple[Matrix, Matrix]
-    mixed: Matrix
 
-    @staticmethod
-    def learnt(rows: Vectors) -> "_Metric":
-        """From a sample of the pictures, (n, 1024), and windows of each."""
-        chosen = np.random.default_rng(0).permutation(len(rows))[:_SAMPLE]
-        sample = rows[np.sort(chosen)]
-        middle = _unit_parts(crop_windows.cut(sample, _MIDDLE))
-        scatters = [np.zeros((part.shape[1], part.shape[1])) for part in middle]
-        for window in crop_windows.windows(_SCALES):
-            view = _unit_parts(crop_windows.cut(sample, window))
-            for scatter, seen, expected in zip(scatters, view, middle, strict=True):
-                scatter += (seen - expected).T @ (seen - expected)
-        *unmixed, mixed, swapped = scatters
-        scatters = [*unmixed, (mixed + swapped) / 2]
-        mean_variance = np.mean(np.concatenate([np.diag(scatter) for scatter in scatters]))
-        ridge = _RIDGE * mean_variance + 1e-12
-        roots = [_inverse_root(scatter + ridge * np.eye(len(scatter))) for scatter in scatters]
-        return _Metric(even=(roots[0], roots[1]), odd=(roots[2], roots[3]), mixed=roots[4])
-
-    def of(self, parts: Parts) -> Parts:
-        """The pictures in this metric, each of unit length, so that products are cosines."""
-        even = [part @ root for part, root in zip(parts.even, self.even, strict=True)]
-        odd = [part @ root for part, root in zip(parts.odd, self.odd, strict=True)]
-        mixed = [part @ self.mixed for part in parts.mixed]
-        squares = sum(np.einsum("ij,ij->i", part, part) for part in (*even, *odd, *mixed))
-        length = np.sqrt(np.maximum(squares, 1e-12))[:, None].astype(np.float32)
-        return Parts(
-            even=(even[0] / length, even[1] / length),
-            odd=(odd[0] / length, odd[1] / length),
-            mixed=(mixed[0] / length, mixed[1] / length),
-            rest=np.zeros_like(parts.rest),
-        )
+def _in_metric(metric: list[Matrix], rows: Vectors) -> Parts:
+    """Pictures in the metric, each of unit length, so that products are cosines."""
+    parts = pose_invariants.split(rows, _RADIUS)
+    moved = [part @ root for part, root in zip(parts.coefficients, metric, strict=True)]
+    squares = sum(np.einsum("ij,ij->i", part, part) for part in moved)
+    length = np.sqrt(np.maximum(squares, 1e-12))[:, None].astype(np.float32)
+    return Parts(tuple(part / length for part in moved), np.zeros_like(parts.rest))
 
 
 def _unit_parts(rows: Vectors) -> list[Vectors]:
     """The six parts of pictures, scaled so that their low frequencies have unit length."""
     parts = pose_invariants.split(rows, _RADIUS)
     length: Vectors = np.sqrt(np.maximum(1 - parts.rest**2, np.float32(1e-6)))
-    return [part / length for part in (*parts.even, *parts.odd, *parts.mixed)]
+    return [part / length for part in parts.coefficients]
 
 
 def _inverse_root(matrix: NDArray[np.float64]) -> Matrix:

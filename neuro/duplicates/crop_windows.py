@@ -15,7 +15,7 @@ _STEP = 0.004  # by which a window is moved and stretched to find its derivative
 
 Matrix = NDArray[np.float32]
 
-# Of a window and its derivatives, what is done down and across: 0 cut, 1 moved, 2 stretched.
+# Of a window and its derivatives, which map of ``_line`` is applied down, and which across.
 _TANGENTS = ((0, 0), (1, 0), (2, 0), (0, 1), (0, 2))
 _WAVES: Matrix = np.asarray(dct(np.eye(_SIDE), norm="ortho", axis=0), np.float32)
 
@@ -31,11 +31,12 @@ class Window:
 
 def windows(scales: tuple[float, ...]) -> list[Window]:
     """Of each scale nine windows: at the top, middle and bottom, left, middle and right."""
-    found = []
-    for scale in scales:
-        offsets = _offsets(scale)
-        found += [Window(scale, top, left) for top in offsets for left in offsets]
-    return found
+    return [
+        Window(scale, top, left)
+        for scale in scales
+        for top in _offsets(scale)
+        for left in _offsets(scale)
+    ]
 
 
 def _offsets(scale: float) -> list[float]:
@@ -64,17 +65,9 @@ def tangents(waves: Matrix, window: Window, size: int) -> NDArray[np.float64]:
 
     The derivatives are by the top, the height, the left and the width of the window.
     """
-    down, across = _cut_line(window.scale, window.top), _cut_line(window.scale, window.left)
-    by_top, by_height = _derivatives(window.scale, window.top)
-    by_left, by_width = _derivatives(window.scale, window.left)
-    cuts = [
-        (down, across),
-        (by_top, across),
-        (by_height, across),
-        (down, by_left),
-        (down, by_width),
-    ]
-    views = [(one[:size] @ waves @ other[:size].T).reshape(len(waves), -1) for one, other in cuts]
+    down = _line(window.scale, window.top)[:, :size]
+    across = _line(window.scale, window.left)[:, :size]
+    views = [(down[i] @ waves @ across[j].T).reshape(-1, size**2) for i, j in _TANGENTS]
     spanned = np.stack(views, axis=1).astype(np.float64)
     spanned[:, :, 0] = 0  # the mean
     return spanned
@@ -87,43 +80,36 @@ def all_tangents(waves: Matrix, scales: tuple[float, ...], size: int) -> Matrix:
     """
     m, spanned = len(waves), []
     for scale in scales:
-        lines, n = _line_tangents(scale, size), len(_offsets(scale))
+        n = len(_offsets(scale))
+        lines = np.concatenate([_line(scale, offset)[:, :size] for offset in _offsets(scale)])
+        lines = lines.reshape(-1, _SIDE)
         cuts = (lines @ (waves @ lines.T)).reshape(m, n, 3, size, n, 3, size)
-        views = [cuts[:, :, down, :, :, across] for down, across in _TANGENTS]
+        views = [cuts[:, :, i, :, :, j] for i, j in _TANGENTS]
         by_window = np.stack(views, axis=1).transpose(0, 2, 4, 1, 3, 5)  # top, left, tangent ...
-        spanned.append(by_window.reshape(m, n * n, len(_TANGENTS), size * size))
+        spanned.append(by_window.reshape(m, n * n, len(_TANGENTS), size**2))
     joined: Matrix = np.concatenate(spanned, axis=1)
     joined[..., 0] = 0  # the mean
     return joined
 
 
-@lru_cache(maxsize=8)
-def _line_tangents(scale: float, size: int) -> Matrix:
-    """For each offset low frequencies of the cut line, and two derivatives. (n * 3 * size, 32)."""
-    lines = []
-    for offset in _offsets(scale):
-        for cut in (_cut_line(scale, offset), *_derivatives(scale, offset)):
-            lines.append(cut[:size])
-    return np.concatenate(lines)
+@lru_cache(maxsize=64)
+def _line(scale: float, offset: float) -> Matrix:
+    """Three maps from a line's frequencies to those of a window of it, (3, 32, 32) float32.
+
+    The window, and how it changes with the offset, and with the scale around the same centre.
+    """
+    half = _STEP / 2
+    moved = _cut_line(scale, offset + _STEP) - _cut_line(scale, offset - _STEP)
+    wider = _cut_line(scale + _STEP, offset - half) - _cut_line(scale - _STEP, offset + half)
+    return np.stack([_cut_line(scale, offset), moved / (2 * _STEP), wider / (2 * _STEP)])
 
 
-@lru_cache(maxsize=512)
 def _cut_line(scale: float, offset: float) -> Matrix:
     """Frequencies of a window of a line, from the line's frequencies. (32, 32) float32."""
     cut: Matrix = np.matmul(_WAVES, np.matmul(_sampled(scale, offset), _WAVES.T))
     return cut
 
 
-@lru_cache(maxsize=64)
-def _derivatives(scale: float, offset: float) -> tuple[Matrix, Matrix]:
-    """How ``_cut_line`` changes with the offset, and with the scale around the same centre."""
-    half = _STEP / 2
-    moved = _cut_line(scale, offset + _STEP) - _cut_line(scale, offset - _STEP)
-    wider = _cut_line(scale + _STEP, offset - half) - _cut_line(scale - _STEP, offset + half)
-    return moved / (2 * _STEP), wider / (2 * _STEP)
-
-
-@lru_cache(maxsize=512)
 def _sampled(scale: float, offset: float) -> Matrix:
     """Samples of a window of a line of pixels, interpolated between neighbours. (32, 32)."""
     place = (offset + scale * (np.arange(_SIDE) + 0.5) / _SIDE) * _SIDE - 0.5

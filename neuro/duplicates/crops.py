@@ -7,12 +7,10 @@ covered at once, as the span of the window and its derivatives (tangent distance
 NIPS 5, 1992).
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.duplicates import crop_candidates, crop_windows
+from neuro.duplicates import crop_candidates, crop_windows, near_pairs
 from neuro.duplicates.crop_windows import Matrix
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.splits.draw_splits import Pairs
@@ -24,8 +22,10 @@ _COARSE, _FINE = 8, 16  # frequencies that the window is chosen by, and that dec
 _PAIRS = 1024  # that are compared at once
 _ROUNDING = 1e-5
 
+Rows = NDArray[np.int64]
 
-def pairs(rows: Vectors, first: int, joined: NDArray[np.int64]) -> Pairs:
+
+def pairs(rows: Vectors, first: int, joined: Rows) -> Pairs:
     """Pairs (i, j) of which at least one is ``first`` or later, one a crop of the other. (m, 2).
 
     rows: (n, 1024) mean-removed unit thumbnails. joined: (n,) cluster numbers; pairs within one
@@ -37,74 +37,77 @@ def pairs(rows: Vectors, first: int, joined: NDArray[np.int64]) -> Pairs:
     candidates = candidates[joined[candidates[:, 0]] != joined[candidates[:, 1]]]
     candidates = candidates[np.lexsort(candidates.T[::-1])]  # those of one whole together
     waves = crop_windows.frequencies(rows)
-    cosines = np.zeros(len(candidates))
-    for start in range(0, len(candidates), _PAIRS):
-        some = slice(start, start + _PAIRS)
-        cosines[some] = _cosines(waves, candidates[some])
-    return np.unique(np.sort(candidates[cosines >= COSINE], axis=1), axis=0)
+    confirmed = [np.empty((0, 2), np.int64)]
+    for rows_of_some in near_pairs.slices(0, len(candidates), _PAIRS):
+        some = candidates[rows_of_some]
+        confirmed.append(some[_overlay_cosines(waves, some) >= COSINE])
+    return np.unique(np.sort(np.concatenate(confirmed), axis=1), axis=0)
 
 
-def _cosines(waves: Matrix, candidates: Pairs) -> NDArray[np.float64]:
+def _overlay_cosines(waves: Matrix, candidates: Pairs) -> NDArray[np.float64]:
     """Cosine of each crop with its whole, laid over it as well as can be; 0 if too far. (m,).
 
     waves: the pictures in frequencies, (n, 32, 32). candidates: (m, 2) rows, (whole, crop). The
-    lowest frequencies choose window and pose. They also rule out most pairs: what a window and its
-    derivatives cannot explain of them is a part of what they cannot explain of the whole picture.
+    lowest frequencies choose the window of the whole and the pose of the crop, and rule out most
+    pairs; a few more frequencies decide.
     """
-    wholes, whole_of = np.unique(candidates[:, 0], return_inverse=True)
-    low_spans = crop_windows.all_tangents(waves[wholes], _SCALES, _COARSE)
     crops = _unit(waves[candidates[:, 1], :_FINE, :_FINE])
-    low_poses = np.stack(list(_poses(crops[:, :_COARSE, :_COARSE])), axis=1)
-    low_poses = low_poses.reshape(len(crops), 8, -1)
-    best_window, best_pose = _best_overlay(low_spans[:, :, 0], whole_of, low_poses)
-    low_crops = low_poses[np.arange(len(crops)), best_pose]
-    _, explained = _nearest(low_spans[whole_of, best_window], low_crops)
-    unexplained = np.einsum("md,md->m", low_crops, low_crops) - explained
-    possible = unexplained <= 1 - COSINE**2 + _ROUNDING
-    windows = crop_windows.windows(_SCALES)
-    cosines = np.zeros(len(candidates))
-    for number in np.unique(best_window[possible]):
-        rows = np.flatnonzero(possible & (best_window == number))
-        spanned = crop_windows.tangents(waves[candidates[rows, 0]], windows[number], _FINE)
-        turned = np.stack(list(_poses(crops[rows])))[best_pose[rows], np.arange(len(rows))]
-        cosines[rows] = _moved_cosines(spanned, turned)
+    wholes, whole_of = np.unique(candidates[:, 0], return_inverse=True)
+    window_of, turned, is_possible = _best_overlays(waves[wholes], whole_of, crops)
+    cosines = np.zeros(len(crops))
+    for number, window in enumerate(crop_windows.windows(_SCALES)):
+        rows = np.flatnonzero(is_possible & (window_of == number))
+        tangents = crop_windows.tangents(waves[candidates[rows, 0]], window, _FINE)
+        cosines[rows] = _moved_cosines(tangents, turned[rows])
     return cosines
 
 
-def _best_overlay(
-    views: Matrix, whole_of: NDArray[np.int64], poses: Matrix
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Window of the whole and pose of the crop that are most alike, for each pair. (m,), (m,).
+def _best_overlays(
+    wholes: Matrix, whole_of: Rows, crops: Matrix
+) -> tuple[Rows, Matrix, NDArray[np.bool_]]:
+    """How each crop lies over its whole best, by the lowest frequencies.
 
-    views: (k, windows, d), of any length. whole_of: (m,) rows of them. poses: (m, 8, d).
+    wholes: in frequencies. whole_of: their row for each crop, (m,). crops: (m, 16, 16). Returns
+    the number of the window, (m,), the crop in the best pose, (m, 16, 16), and whether the pair is
+    possible, (m,): what a window and its derivatives cannot explain of the lowest frequencies is a
+    part of what they cannot explain of the crop.
     """
-    unit = views / np.maximum(np.linalg.norm(views, axis=2, keepdims=True), 1e-6)
-    likeness = unit[whole_of] @ poses.swapaxes(1, 2)
-    best = likeness.reshape(len(poses), -1).argmax(axis=1)
-    return np.divmod(best, 8)
+    m, each = len(crops), np.arange(len(crops))
+    poses = _poses(crops)
+    low_poses = poses[:, :, :_COARSE, :_COARSE].reshape(m, 8, -1)
+    tangents = crop_windows.all_tangents(wholes, _SCALES, _COARSE)
+    views = tangents[:, :, 0]
+    unit_views = views / np.maximum(np.linalg.norm(views, axis=2, keepdims=True), 1e-6)
+    cosines = unit_views[whole_of] @ low_poses.swapaxes(1, 2)  # (m, windows, poses)
+    window, pose = np.divmod(cosines.reshape(m, -1).argmax(axis=1), 8)
+    low_crops = low_poses[each, pose]
+    _, explained = _nearest(tangents[whole_of, window], low_crops)
+    unexplained = np.einsum("md,md->m", low_crops, low_crops) - explained
+    return window, poses[each, pose], unexplained <= 1 - COSINE**2 + _ROUNDING
 
 
-def _moved_cosines(spanned: NDArray[np.float64], pictures: Matrix) -> NDArray[np.float64]:
+def _moved_cosines(tangents: NDArray[np.float64], pictures: Matrix) -> NDArray[np.float64]:
     """Cosine of each picture with the nearest combination of a window and its derivatives. (m,).
 
-    spanned: (m, 5, 256), the window first. pictures: (m, 16, 16), of unit length. The factors of
+    tangents: (m, 5, 256), the window first. pictures: (m, 16, 16), of unit length. The factors of
     the derivatives, over that of the window, say how far it was moved and stretched: 0 for a
     picture where that is beyond the limit.
     """
-    factors, reached = _nearest(spanned, pictures.reshape(len(pictures), -1))
+    factors, explained = _nearest(tangents, pictures.reshape(-1, _FINE**2))
     moves = np.abs(factors[:, 1:]).max(axis=1) / np.maximum(np.abs(factors[:, 0]), 1e-12)
-    near: NDArray[np.float64] = np.where(moves <= _LIMIT, np.sqrt(np.maximum(reached, 0)), 0)
-    return near
+    cosines = np.sqrt(np.maximum(explained, 0))
+    cosines[moves > _LIMIT] = 0
+    return cosines
 
 
 def _nearest(
-    spanned: NDArray[np.floating], pictures: Matrix
+    tangents: NDArray[np.floating], pictures: Matrix
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The combination of rows (m, 5, d) that comes nearest to each picture, (m, d).
+    """The combination of tangents (m, 5, d) that comes nearest to each picture, (m, d).
 
-    Returns the factors of the rows, (m, 5), and the squared length of the combination, (m,).
+    Returns the factors of the tangents, (m, 5), and the squared length of the combination, (m,).
     """
-    rows, target = spanned.astype(np.float64), pictures.astype(np.float64)
+    rows, target = tangents.astype(np.float64), pictures.astype(np.float64)
     length = np.sqrt(np.einsum("mad,mad->ma", rows, rows)) + 1e-12
     directions = rows / length[..., None]
     # Least squares by the normal equations; the small ridge is for derivatives that are alike.
@@ -114,16 +117,17 @@ def _nearest(
     return factors / length, np.einsum("ma,ma->m", factors, along)
 
 
-def _poses(waves: Matrix) -> Iterator[Matrix]:
-    """The eight flips and rotations of pictures given by their frequencies, (m, k, k).
+def _poses(waves: Matrix) -> Matrix:
+    """The eight flips and rotations of pictures given by their frequencies, (m, 8, k, k).
 
     A flip changes the sign of every second frequency in its direction.
     """
     signs = np.where(np.arange(waves.shape[1]) % 2, np.float32(-1), np.float32(1))
+    poses = []
     for turned in (waves, waves.swapaxes(1, 2)):
-        for flipped in (turned, turned * signs[:, None]):
-            yield flipped
-            yield flipped * signs
+        upside_down = turned * signs[:, None]
+        poses += [turned, turned * signs, upside_down, upside_down * signs]
+    return np.stack(poses, axis=1)
 
 
 def _unit(waves: Matrix) -> Matrix:

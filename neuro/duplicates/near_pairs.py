@@ -50,8 +50,7 @@ def near_pairs(rows: Vectors, first: int, cosine: float) -> Pairs:
 
     def search(block: slice) -> Pairs:
         candidates = [np.empty((0, 2), np.int64)]
-        for start in range(0, block.stop, _WIDE):
-            columns = slice(start, min(start + _WIDE, block.stop))
+        for columns in slices(0, block.stop, _WIDE):
             j, i = np.nonzero(invariants[block] @ invariants[columns].T >= lowest)
             pairs = np.stack([i + columns.start, j + block.start], axis=1).astype(np.int64)
             pairs = pairs[pairs[:, 0] < pairs[:, 1]]
@@ -66,8 +65,7 @@ def near_pairs(rows: Vectors, first: int, cosine: float) -> Pairs:
 def cosines(rows: Vectors, pairs: Pairs) -> NDArray[np.float32]:
     """Cosine of each pair, best of the eight poses. (m,)."""
     best = np.full(len(pairs), -1, np.float32)
-    for start in range(0, len(pairs), _PAIRS):
-        some = slice(start, start + _PAIRS)
+    for some in slices(0, len(pairs), _PAIRS):
         left, right = rows[pairs[some, 0]], rows[pairs[some, 1]]
         for pose in poses(left):
             best[some] = np.maximum(best[some], np.einsum("ij,ij->i", pose, right))
@@ -123,13 +121,18 @@ class Neighbours:
         return nearest
 
 
+def slices(first: int, last: int, size: int) -> list[slice]:
+    """The rows first to last, so many at a time."""
+    return [slice(start, min(start + size, last)) for start in range(first, last, size)]
+
+
 def each_block(search: Callable[[slice], T], first: int, last: int) -> list[T]:
     """Search block after block of the rows first to last, one on each core.
 
     BLAS itself runs on one thread meanwhile: its own threads spin while they wait, which made this
     thirty times slower on a busy machine.
     """
-    blocks = [slice(start, min(start + _BLOCK, last)) for start in range(first, last, _BLOCK)]
+    blocks = slices(first, last, _BLOCK)
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(_cores()) as pool:
         return list(pool.map(search, blocks))
 
@@ -146,8 +149,7 @@ def _views(rows: Vectors) -> Vectors:
 def bounds(left: Parts, right: Parts) -> Vectors:
     """Upper bounds of the cosines of each left with each right picture in its best pose, (n, m)."""
     bound = np.empty((len(left), len(right)), np.float32)
-    for start in range(0, len(right), _TILE):
-        some = slice(start, start + _TILE)
+    for some in slices(0, len(right), _TILE):
         bound[:, some] = pose_invariants.best_cosines(left, right[some])
     return bound
 
@@ -155,8 +157,7 @@ def bounds(left: Parts, right: Parts) -> Vectors:
 def _paired_bounds(parts: Parts, pairs: Pairs) -> Vectors:
     """Upper bounds of the cosines of pairs, (m,)."""
     bound = np.empty(len(pairs), np.float32)
-    for start in range(0, len(pairs), _PAIRS):
-        some = slice(start, start + _PAIRS)
+    for some in slices(0, len(pairs), _PAIRS):
         left, right = parts[pairs[some, 0]], parts[pairs[some, 1]]
         bound[some] = pose_invariants.paired_cosines(left, right)
     return bound

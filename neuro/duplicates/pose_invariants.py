@@ -25,30 +25,27 @@ _SIDE = THUMBNAIL_PX
 _HALF, _ROOT_HALF = np.float32(0.5), np.float32(0.5**0.5)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """Coefficients of n pictures by symmetry, low frequencies first.
+    """Cosine coefficients of n pictures by symmetry.
 
-    A flip changes the sign of the coefficients of odd number in its direction; a quarter turn also
-    exchanges rows with columns. even, odd: coefficients whose two numbers are both even or both
-    odd, as (what an exchange keeps, what an exchange negates). mixed: coefficients with one even
-    and one odd number, as (even first, odd first); an exchange swaps the two. rest: (n, 1), length
-    of the high frequencies, which are left out.
+    coefficients: six matrices (n, ...), low frequencies first. A flip changes the sign of the
+    coefficients of odd number in its direction; a quarter turn also exchanges rows with columns.
+
+    * of those whose two numbers are both even: what an exchange keeps, and what it negates;
+    * of those whose two numbers are both odd: the same;
+    * those with an even and an odd number, and those with an odd and an even one: an exchange
+      swaps the two.
+
+    rest: (n, 1), length of the high frequencies, which are left out.
     """
 
-    even: tuple[Vectors, Vectors]
-    odd: tuple[Vectors, Vectors]
-    mixed: tuple[Vectors, Vectors]
+    coefficients: tuple[Vectors, ...]
     rest: Vectors
 
     def __getitem__(self, rows: "slice | NDArray[np.int64]") -> "Parts":
         """Some of the pictures."""
-        return Parts(
-            even=(self.even[0][rows], self.even[1][rows]),
-            odd=(self.odd[0][rows], self.odd[1][rows]),
-            mixed=(self.mixed[0][rows], self.mixed[1][rows]),
-            rest=self.rest[rows],
-        )
+        return Parts(tuple(part[rows] for part in self.coefficients), self.rest[rows])
 
     def __len__(self) -> int:
         return len(self.rest)
@@ -57,13 +54,15 @@ class Parts:
 def split(rows: Vectors, radius: float = 2 * _SIDE) -> Parts:
     """Parts of (n, 1024) pictures, of frequencies below a radius; the default leaves none out."""
     coefficients = _transformed(rows)
-    even_places, odd_places, mixed_places = _places(radius)
-    even = _by_exchange(coefficients, even_places)
-    odd = _by_exchange(coefficients, odd_places)
-    mixed = (coefficients[:, mixed_places], coefficients[:, _mirrored(mixed_places)])
-    kept = sum(_squares(part) for part in (*even, *odd, *mixed))
-    rest = np.sqrt(np.maximum(_squares(rows) - kept, 0))[:, None]
-    return Parts(even=even, odd=odd, mixed=mixed, rest=rest)
+    even, odd, mixed = _places(radius)
+    parts = (
+        *_by_exchange(coefficients, even),
+        *_by_exchange(coefficients, odd),
+        coefficients[:, mixed],
+        coefficients[:, _mirrored(mixed)],
+    )
+    rest = np.sqrt(np.maximum(_squares(rows) - sum(map(_squares, parts)), 0))[:, None]
+    return Parts(parts, rest)
 
 
 def best_cosines(left: Parts, right: Parts) -> Vectors:
@@ -90,11 +89,10 @@ def invariants(parts: Parts) -> Vectors:
     Their dot product is at least the cosine in the best pose: taking absolute values, and putting
     two numbers in order, never moves two pictures apart (| |a| - |b| | <= |a - b|).
     """
-    even_kept, even_negated = parts.even
-    first, second = (np.abs(part) for part in parts.mixed)
-    changing_sign = [np.abs(part) for part in (even_negated, *parts.odd)]
+    even_kept, *changing_sign = parts.coefficients
+    *unmixed, first, second = map(np.abs, changing_sign)
     in_order = [np.maximum(first, second), np.minimum(first, second)]
-    return np.concatenate([even_kept, *changing_sign, *in_order, parts.rest], axis=1)
+    return np.concatenate([even_kept, *unmixed, *in_order, parts.rest], axis=1)
 
 
 def _in_best_pose(left: Parts, right: Parts, product: Product, rest: Vectors) -> Vectors:
@@ -103,23 +101,16 @@ def _in_best_pose(left: Parts, right: Parts, product: Product, rest: Vectors) ->
     product: of two matrices of coefficients, for all pairs or row by row. rest: what the
     frequencies that are left out add at most.
     """
-    even_kept = product(left.even[0], right.even[0])
-    even_kept += rest
-    even_negated = product(left.even[1], right.even[1])
-    odd_kept = product(left.odd[0], right.odd[0])
-    odd_negated = product(left.odd[1], right.odd[1])
-    (left_even, left_odd), (right_even, right_odd) = left.mixed, right.mixed
-    upright = _best_flip(
-        odd_kept + odd_negated, product(left_even, right_even), product(left_odd, right_odd)
-    )
-    turned = _best_flip(
-        odd_kept - odd_negated, product(left_even, right_odd), product(left_odd, right_even)
-    )
-    upright += even_kept
-    upright += even_negated
-    turned += even_kept
-    turned -= even_negated
-    best: Vectors = np.maximum(upright, turned, out=upright)
+    products = map(product, left.coefficients, right.coefficients)
+    even_kept, even_negated, odd_kept, odd_negated, even_first, odd_first = products
+    *_, left_even_first, left_odd_first = left.coefficients
+    *_, right_even_first, right_odd_first = right.coefficients
+    swapped_even = product(left_even_first, right_odd_first)
+    swapped_odd = product(left_odd_first, right_even_first)
+    in_any_pose = even_kept + rest
+    upright = _best_flip(odd_kept + odd_negated, even_first, odd_first) + in_any_pose + even_negated
+    turned = _best_flip(odd_kept - odd_negated, swapped_even, swapped_odd) + in_any_pose
+    best: Vectors = np.maximum(upright, turned - even_negated)
     return best
 
 
@@ -129,14 +120,9 @@ def _best_flip(odd: Vectors, even_first: Vectors, odd_first: Vectors) -> Vectors
     A flip top to bottom negates one mixed product and the odd one, a flip left to right the other
     mixed product and the odd one, and both flips negate the two mixed ones.
     """
-    # Step by step in place: fewer large arrays, which is a fifth faster.
-    none_or_both = even_first + odd_first
-    np.abs(none_or_both, out=none_or_both)
-    none_or_both += odd
-    only_one = even_first - odd_first
-    np.abs(only_one, out=only_one)
-    only_one -= odd
-    best: Vectors = np.maximum(none_or_both, only_one, out=none_or_both)
+    none_or_both = np.abs(even_first + odd_first) + odd
+    only_one = np.abs(even_first - odd_first) - odd
+    best: Vectors = np.maximum(none_or_both, only_one)
     return best
 
 

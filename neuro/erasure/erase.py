@@ -15,7 +15,7 @@ from neuro.erasure import derived_files, file_search, proof, search_terms
 from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingest.pipeline import inspect
-from neuro.lake import branch_names, branches, erasure, journal, releases, tombstones
+from neuro.lake import branches, erasure, journal, releases, tombstones
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft, Release
 from neuro.problems.problem import Problem
@@ -112,7 +112,7 @@ def make_plan(lake: Lake, request: ErasureRequest, home: Path) -> ErasurePlan:
             f"the same picture is held as {copies[0][:12]} too, {len(copies)} in all; erase its "
             "group, or erase those first"
         )
-    windows = search_terms.needles(erasure.payloads(lake, sample_ids))
+    windows = search_terms.needles(erasure.payload(lake, sample_ids))
     own_windows = erasure.not_in_others(lake, sample_ids, windows)
     return ErasurePlan(
         sample_ids=sample_ids,
@@ -222,9 +222,7 @@ def _supersede(
     lake: Lake, release: Release, problems: Mapping[str, Problem], run: str, now: datetime
 ) -> None:
     """Publish what remains, where the release is the current one of its line."""
-    own_view = lake.on(branch_names.user_branch(release.dataset, release.branch))
-    views = [v for v in erasure.views(lake) if releases.current(v, release.dataset) == release]
-    for view in views or [own_view]:
+    for view in erasure.views(lake):
         if releases.current(view, release.dataset) != release:
             continue
         left_out = releases.left_out(view, release.dataset, run)

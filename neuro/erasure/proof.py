@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from neuro.erasure import file_search
-from neuro.lake import branch_names, erasure, releases
+from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
 from neuro.storage import store
 from neuro.storage.folder_store import FolderStore
@@ -39,16 +39,13 @@ def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:
     """
     n_survivors = 0
     current = {}
-    for view in erasure.views(lake):
-        for dataset in erasure.datasets(lake):
-            if not branch_names.may_hold(view.branch, dataset):
-                continue
-            for release in releases.history(view, dataset):
-                if not release.superseded_by:
-                    lake.insist(f"check {release.name}", partial(releases.check, lake, release))
-                    n_survivors += 1
-            head = releases.current(view, dataset)
-            current[view.branch or dataset] = head.name if head else ""
+    for view, dataset in erasure.lines(lake):
+        for release in releases.history(view, dataset):
+            if not release.superseded_by:
+                lake.insist(f"check {release.name}", partial(releases.check, lake, release))
+                n_survivors += 1
+        head = releases.current(view, dataset)
+        current[view.branch or dataset] = head.name if head else ""
     return n_survivors, current
 
 

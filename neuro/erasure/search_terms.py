@@ -1,7 +1,6 @@
 """What an erasure searches for: pieces of the erased images, also as pages embed them."""
 
 import base64
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from neuro.images import preview, sanitize
@@ -10,25 +9,22 @@ from neuro.lake.erasure import Payload
 WINDOW = 64  # bytes: long enough that no other image has them by chance
 
 
-def needles(payloads: Iterable[Payload]) -> list[bytes]:
+def needles(payload: Payload) -> list[bytes]:
     """Windows of each content to search for, as bytes and as base64 (pages embed images so).
 
     Of each content the three most varied of nine windows, none of them in the header: a run of
     black and the usual tables of a JPEG say nothing. What pages show of an image is a content, too.
     """
     windows: set[bytes] = set()
-    for payload in payloads:
-        for content in (*payload.contents, *_previews(payload)):
-            start = _pixels_start(content)
-            windows.update(_varied_windows(content[start:]))
-            windows.update(_varied_windows(base64.b64encode(content)[start * 4 // 3 + 4 :]))
-    return sorted(windows)
-
-
-def _previews(payload: Payload) -> Iterator[bytes]:
+    previews: set[bytes] = set()
     for stored in payload.stored:
         with suppress(*sanitize.DECODE_ERRORS):  # damaged in the lake: then no page can show it
-            yield preview.small(stored)
+            previews.add(preview.small(stored))
+    for content in payload.stored | payload.others | previews:
+        start = _pixels_start(content)
+        windows.update(_varied_windows(content[start:]))
+        windows.update(_varied_windows(base64.b64encode(content)[start * 4 // 3 + 4 :]))
+    return sorted(windows)
 
 
 def _pixels_start(content: bytes) -> int:

@@ -288,7 +288,7 @@ def _places(files: SortedFiles, held: DatasetContents, twins: Newcomers) -> dict
         Member(sample_id=file.sha256, label=file.item.label, group_key=file.item.group_key)
         for file in files.accepted
     ]
-    assigned = draw_splits.assign(held.members, members, twins.pairs, draw_splits.SplitConfig())
+    assigned = draw_splits.assign(held.members, members, twins.pairs)
     return {member.sample_id: place for member, place in zip(members, assigned, strict=True)}
 
 

@@ -39,7 +39,7 @@ def create(lake: Lake, dataset: str, name: str) -> UserBranch:
             f"branch name {name!r} may have letters, digits, - and _, up to 64, and not be 'main'"
         )
     base = releases.find(lake, dataset)
-    if _base_key(dataset, name) in lake.open("releases").config():
+    if name in names(lake, dataset):
         found = find(lake, dataset, name)
         if (found.base, found.head) == (base, base):
             return found
@@ -51,11 +51,8 @@ def create(lake: Lake, dataset: str, name: str) -> UserBranch:
 
 def names(lake: Lake, dataset: str) -> list[str]:
     """Names of a dataset's branches, sorted."""
-    if not lake.has("releases"):
-        return []
     start = _base_key(dataset, "")
-    config = lake.open("releases").config()
-    return sorted(key.removeprefix(start) for key in config if key.startswith(start))
+    return sorted(key.removeprefix(start) for key in marks.read(lake) if key.startswith(start))
 
 
 def find(lake: Lake, dataset: str, name: str) -> UserBranch:
@@ -67,7 +64,7 @@ def find(lake: Lake, dataset: str, name: str) -> UserBranch:
             f"`neuro branch drop {name}` completes it"
         )
     view = lake.on(branch_names.user_branch(dataset, name))
-    base = lake.open("releases").config()[_base_key(dataset, name)]
+    base = marks.read(lake)[_base_key(dataset, name)]
     return UserBranch(
         name=name,
         lake=view,
@@ -79,8 +76,7 @@ def find(lake: Lake, dataset: str, name: str) -> UserBranch:
 def half_removed(lake: Lake) -> dict[tuple[str, str], str]:
     """By dataset and name of a branch whose removal has begun: what it was published as."""
     found: dict[tuple[str, str], str] = {}
-    config = lake.open("releases").config() if lake.has("releases") else {}
-    for key, value in config.items():
+    for key, value in marks.read(lake).items():
         kind, _, line = key.partition(".")
         if kind == _GOING:
             dataset, _, name = line.rpartition("@")
@@ -107,12 +103,12 @@ def drop(lake: Lake, dataset: str, name: str, as_release: str = "") -> None:
 
 
 def _begin(lake: Lake, base: Release, name: str) -> None:
-    dataset, mine = base.dataset, branch_names.user_branch(base.dataset, name)
+    dataset = base.dataset
+    view = lake.on(branch_names.user_branch(dataset, name))
     _remove(lake, dataset, name)  # what a crashed creation left
     for table in BRANCHED:
         origin = lake.at(table, base.tables[table]) if table in PINNED else lake.open(table)
-        origin.create_branch(mine)
-    view = lake.on(mine)
+        origin.create_branch(view.branch)
     migration.update(view)  # the release may be older than the lake's version
     view.open("quarantine").delete("true")  # what waits on main is no matter of the branch
     lake.open("releases").update_config(
@@ -123,8 +119,7 @@ def _begin(lake: Lake, base: Release, name: str) -> None:
 def _end(lake: Lake, dataset: str, name: str) -> None:
     _remove(lake, dataset, name)
     view = lake.on(branch_names.user_branch(dataset, name))
-    mine = f"dataset = {quoted(dataset)} AND branch = {quoted(name)}"
-    lake.open("releases").delete(mine)
+    lake.open("releases").delete(f"dataset = {quoted(dataset)} AND branch = {quoted(name)}")
     runs = marks.half_written_runs(view)
     keys = [marks.half_written_key(view.branch, run) for run in runs]
     keys += [_base_key(dataset, name), _going_key(dataset, name)]
@@ -140,11 +135,11 @@ def complete_drops(lake: Lake) -> None:
 
 def _remove(lake: Lake, dataset: str, name: str) -> None:
     """Tags, unfinished runs and tables of a branch; harmless where there are none."""
-    mine = branch_names.user_branch(dataset, name)
+    branch = branch_names.user_branch(dataset, name)
     for table in BRANCHED:
-        lake.drop_tags(table, mine)
-        lake.drop_branch(table, branch_names.run_branches(mine))  # made of it, so before it
-        lake.drop_branch(table, mine)
+        lake.drop_tags(table, branch)
+        lake.drop_branch(table, branch_names.run_branches(branch))  # made of it, so before it
+        lake.drop_branch(table, branch)
 
 
 def _require(lake: Lake, dataset: str, name: str) -> None:

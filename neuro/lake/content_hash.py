@@ -14,17 +14,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuro.lake import digest_partitions
+from neuro.lake import digest_partitions, scans
 from neuro.lake.digest_partitions import Partitions
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
-from neuro.lake.scans import narrow
 from neuro.sample import Sample
 
 # Those that the content hash is made of, in the order of its lines.
 HASHED = ("sample_id", "label", "group_id", "split")
 FIELDS = ("sample_id", "group_id", "split", "given_split", "label", "source_name", "entered")
-PIECE = 1 << 16  # rows of one piece of text that is hashed: about 10 MB
 _OF_SAMPLES = ("group_id", "split", "given_split", "source_name")  # fields that `samples` has
 
 
@@ -55,8 +53,7 @@ class Content:
             self._partitioned("samples", of_samples, n) as samples,
         ):
             for number in range(n):
-                shown = self.left_out.shown_samples(samples.rows(number))
-                rows = digest_partitions.in_order(shown)
+                rows = self.left_out.shown_samples(samples.rows(number)).sort_by("sha256")
                 newest_labels = newest(self.left_out.shown_labels(labels.rows(number)))
                 yield self._fields(rows, newest_labels, names)
 
@@ -72,7 +69,7 @@ class Content:
     ) -> AbstractContextManager[Partitions]:
         where = f"dataset = {quoted(self.dataset)}"
         version = self.lake.at(table, self.tables[table])
-        return digest_partitions.partitioned(narrow(version, columns, where), n)
+        return digest_partitions.partitioned(scans.batches(version, columns, where), n)
 
     def _fields(self, rows: pa.Table, labels: pa.Table, names: Sequence[str]) -> pa.Table:
         """Rows of samples as the named fields of Sample."""
@@ -103,25 +100,16 @@ class Digest:
         self._sha, self.n = hashlib.sha256(), 0
 
     def update(self, rows: pa.Table) -> None:
-        """Take the next part in. Its rows are nearly always sorted, and then hashed as they are."""
+        """Take the next part in."""
+        lines = _lines(rows)
+        if pc.any(pc.less(lines[1:], lines[:-1])).as_py():  # in a lake, where a key stands twice
+            lines = lines.sort()
         self.n += rows.num_rows
-        sha, last = self._sha.copy(), b""
-        for lines in _lines(rows):
-            if lines[0].as_py() < last or pc.any(pc.less(lines[1:], lines[:-1])).as_py():
-                self._update_unsorted(rows)
-                return
-            last = lines[-1].as_py()
-            sha.update(digest_partitions.joined(lines))
-        self._sha = sha
+        self._sha.update(digest_partitions.joined(lines))
 
     def hexdigest(self) -> str:
         """The content hash of what was taken in."""
         return self._sha.hexdigest()
-
-    def _update_unsorted(self, rows: pa.Table) -> None:
-        """As above, whatever the order; in a lake it differs only where a key stands twice."""
-        lines = [line for piece in _lines(rows) for line in piece.to_pylist()]
-        self._sha.update(b"".join(sorted(lines)))
 
 
 def n_partitions(lake: Lake, tables: Mapping[str, int]) -> int:
@@ -139,13 +127,6 @@ def newest(labels: pa.Table) -> pa.Table:
     last = last.rename_columns({"sequence_max": "sequence"})
     rows = last.join(changed, ["sha256", "sequence"]).select(labels.column_names)
     return pa.concat_tables([labels.filter(pc.invert(is_changed)), rows.cast(labels.schema)])
-
-
-def digest(rows: pa.Table) -> str:
-    """The content hash of these rows, in whatever order they are."""
-    made = Digest()
-    made.update(rows)
-    return made.hexdigest()
 
 
 def samples(parts: Iterable[pa.Table]) -> list[Sample]:
@@ -171,7 +152,7 @@ def samples(parts: Iterable[pa.Table]) -> list[Sample]:
 def _labels_of(sample_ids: pa.ChunkedArray, labels: pa.Table) -> pa.ChunkedArray:
     """The label of each, null where there is none. sample_ids: in order."""
     if labels.num_rows == len(sample_ids):  # most often each has one: no need to look one up
-        labels = digest_partitions.in_order(labels.select(["sha256", "label"]))
+        labels = labels.select(["sha256", "label"]).sort_by("sha256")
         if labels["sha256"].equals(sample_ids):
             return labels["label"]
     return _looked_up(sample_ids, labels["sha256"], labels["label"])
@@ -184,15 +165,13 @@ def _looked_up(
     return values.take(pc.index_in(wanted, value_set=keys))
 
 
-def _lines(rows: pa.Table) -> Iterator[pa.Array]:
-    """The lines as bytes, in pieces that are never empty; a missing value has always read None."""
-    for batch in rows.select(HASHED).to_batches(max_chunksize=PIECE):
-        if batch.num_rows:
-            columns = [pc.cast(column, pa.string()) for column in batch.columns]
-            lines = pc.binary_join_element_wise(
-                *columns, ",", null_handling="replace", null_replacement="None"
-            )
-            yield pc.cast(pc.binary_join_element_wise(lines, "\n", ""), pa.binary())
+def _lines(rows: pa.Table) -> pa.Array:
+    """The lines as bytes; a missing value has always read None."""
+    columns = [pc.cast(rows[name], pa.string()) for name in HASHED]
+    lines = pc.binary_join_element_wise(
+        *columns, ",", null_handling="replace", null_replacement="None"
+    )
+    return pc.cast(pc.binary_join_element_wise(lines, "\n", ""), pa.binary()).combine_chunks()
 
 
 def _strings(column: pa.ChunkedArray) -> list[str]:

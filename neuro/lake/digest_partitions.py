@@ -54,31 +54,28 @@ class Partitions:
         self._file, self._schema = file, schema
         firsts = [number * len(_BEGINNINGS) // n for number in range(1, n)]
         self._bounds = _BEGINNINGS[firsts]
-        self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(n)]  # (offset, bytes)
+        self._pieces: list[list[int]] = [[] for _ in range(n)]  # their numbers in the file
 
     def rows(self, number: int) -> pa.Table:
         """The rows of a partition, in the order in which they came."""
-        batches = []
-        for offset, size in self._pieces[number]:
-            self._file.seek(offset)
-            raw = pa.py_buffer(self._file.read(size))
-            batches.append(pa.ipc.read_record_batch(raw, self._schema))
+        batches = [self._reader.get_batch(piece) for piece in self._pieces[number]]
         return pa.Table.from_batches(batches, self._schema)
 
     def write(self, scan: Iterable[pa.RecordBatch]) -> None:
         """Write rows to the file; they may come in any order."""
-        for batch in _larger(scan):
-            numbers = self._numbers(batch["sha256"])
-            by_partition = batch.take(pa.array(np.argsort(numbers, kind="stable")))
-            sizes = np.bincount(numbers, minlength=len(self._pieces))
-            start = 0
-            for number, size in enumerate(sizes):
-                if size:
-                    piece = by_partition.slice(start, size).serialize()
-                    self._pieces[number].append((self._file.tell(), piece.size))
-                    self._file.write(piece)
-                start += size
+        n_pieces = 0
+        with pa.ipc.new_file(self._file, self._schema) as writer:
+            for batch in _larger(scan):
+                numbers = self._numbers(batch["sha256"])
+                by_partition = batch.take(pa.array(np.argsort(numbers, kind="stable")))
+                present, starts = np.unique(np.sort(numbers), return_index=True)
+                ends = [*starts[1:], batch.num_rows]
+                for number, start, end in zip(present, starts, ends, strict=True):
+                    writer.write_batch(by_partition.slice(start, end - start))
+                    self._pieces[number].append(n_pieces)
+                    n_pieces += 1
         self._file.flush()
+        self._reader = pa.ipc.open_file(self._file)
 
     def _numbers(self, digests: pa.Array) -> NDArray[np.uint8]:
         """The partition of each digest."""
@@ -93,35 +90,10 @@ class Partitions:
         return numbers.astype(np.uint8)
 
 
-def in_order(rows: pa.Table) -> pa.Table:
-    """Rows by the bytes of their sha256, equal ones as they came.
-
-    By the first 64 bits of the digests as numbers, which takes half the time; as text where they
-    are no digests, or where that does not decide.
-    """
-    bits = _first_bits(rows["sha256"].combine_chunks())
-    if bits is not None:
-        ordered = rows.take(pa.array(np.argsort(bits)))
-        digests = ordered["sha256"].combine_chunks()
-        if pc.all(pc.less(digests[:-1], digests[1:])).as_py():
-            return ordered
-    return rows.sort_by("sha256")
-
-
 def joined(texts: pa.Array) -> pa.Buffer:
     """All binary values as one text, one after the other."""
     whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
     return pc.binary_join(whole, b"")[0].as_buffer()
-
-
-def _first_bits(digests: pa.Array) -> NDArray[np.uint64] | None:
-    """The first 64 bits of each, in hexadecimal 16 digits; None where some are no digests."""
-    beginnings = joined(pc.binary_slice(pc.cast(digests, pa.binary()), 0, 16))
-    try:
-        raw = bytes.fromhex(str(beginnings, "ascii"))
-    except ValueError:  # no hexadecimal digits
-        return None
-    return np.frombuffer(raw, ">u8").astype(np.uint64) if len(raw) == 8 * len(digests) else None
 
 
 def _larger(scan: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -5,7 +5,7 @@ rewritten, every release moved to the new versions, and the old versions removed
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from neuro.errors import StaleError
 from neuro.lake import branch_names, branches, images, marks, releases
-from neuro.lake.lake import Lake, quoted
+from neuro.lake.lake import Lake, among, quoted
 from neuro.lake.release_diff import restated
 from neuro.lake.releases import PINNED, Release
 from neuro.lake.table_schemas import BRANCHED, SCHEMAS
@@ -26,28 +26,20 @@ _FLAG = "erasing"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Payload:
-    """What an image left in the lake: its stored bytes, its thumbnail, its bytes in quarantine.
+    """What images left in the lake. stored: bytes that were vetted, and may be decoded.
 
-    stored: those of the contents that were vetted, and may be decoded.
+    others: thumbnails, and bytes in quarantine.
     """
 
-    sample_id: str
-    contents: tuple[bytes, ...]
-    stored: tuple[bytes, ...] = ()
+    stored: Set[bytes]
+    others: Set[bytes]
 
 
 def views(lake: Lake) -> list[Lake]:
     """The lake as every user's branch sees it, and last as main does; no half-removed branch."""
-    gone = {
-        branch_names.user_branch(dataset, name) for dataset, name in branches.half_removed(lake)
-    }
-    mine = [
-        name
-        for name in lake.branches("samples")
-        if name.startswith(f"{branch_names.user_branches()}.")
-    ]
-    mine = [name for name in mine if name not in gone]
-    return [*(lake.on(name) for name in mine), lake.on("")]
+    removed = {branch_names.user_branch(*line) for line in branches.half_removed(lake)}
+    names = filter(branch_names.is_user_branch, lake.branches("samples"))
+    return [*(lake.on(name) for name in names if name not in removed), lake.on("")]
 
 
 def members(lake: Lake, dataset: str) -> list[dict[str, Any]]:
@@ -56,11 +48,9 @@ def members(lake: Lake, dataset: str) -> list[dict[str, Any]]:
     Columns sha256, group_id, group_key and source_name.
     """
     columns = ["sha256", "group_id", "group_key", "source_name"]
-    found: dict[str, dict[str, Any]] = {}
-    for view in views(lake):
-        rows = view.read("samples", columns=columns, where=f"dataset = {quoted(dataset)}")
-        found |= {row["sha256"]: row for row in rows.to_pylist()}
-    return [found[sample_id] for sample_id in sorted(found)]
+    rows = _rows(lake, "samples", columns, among("dataset", [dataset]))
+    by_digest = {row["sha256"]: row for row in rows}
+    return [by_digest[sample_id] for sample_id in sorted(by_digest)]
 
 
 def datasets(lake: Lake) -> list[str]:
@@ -68,30 +58,36 @@ def datasets(lake: Lake) -> list[str]:
     return sorted(set(lake.read("releases", columns=["dataset"])["dataset"].to_pylist()))
 
 
+def lines(lake: Lake) -> Iterator[tuple[Lake, str]]:
+    """Every line of releases: a view of the lake, and a dataset that it may have releases of."""
+    for view in views(lake):
+        for dataset in datasets(lake):
+            if branch_names.may_hold(view.branch, dataset):
+                yield view, dataset
+
+
 def datasets_of(lake: Lake, sample_ids: Collection[str]) -> set[str]:
     """Every dataset that holds one of these images, on main or a branch."""
-    found: set[str] = set()
-    for view in views(lake):
-        rows = view.read("samples", columns=["dataset"], where=_among(sample_ids))
-        found |= set(rows["dataset"].to_pylist())
-    return found
+    rows = _rows(lake, "samples", ["dataset"], among("sha256", sample_ids))
+    return {row["dataset"] for row in rows}
 
 
-def payloads(lake: Lake, sample_ids: Collection[str]) -> list[Payload]:
+def payload(lake: Lake, sample_ids: Collection[str]) -> Payload:
     """Everything the tables hold of these images' pictures."""
-    contents: dict[str, set[bytes]] = {sample_id: set() for sample_id in sample_ids}
-    stored: dict[str, set[bytes]] = {sample_id: set() for sample_id in sample_ids}
-    columns = {"images": ["stored", "thumbnail"], "quarantine": ["raw"]}
+    where = among("sha256", sample_ids)
+    images_of = list(_rows(lake, "images", ["stored", "thumbnail"], where))
+    raws = {row["raw"] for row in _rows(lake, "quarantine", ["raw"], where)}
+    thumbnails = {row["thumbnail"] for row in images_of}
+    return Payload(
+        stored={row["stored"] for row in images_of if row["stored"]},
+        others={content for content in raws | thumbnails if content},
+    )
+
+
+def _rows(lake: Lake, table: str, columns: list[str], where: str) -> Iterator[dict[str, Any]]:
+    """Rows of a table on every branch and on main: what stands on several comes several times."""
     for view in views(lake):
-        for table, names in columns.items():
-            rows = view.read(table, columns=["sha256", *names], where=_among(sample_ids))
-            for row in rows.to_pylist():
-                contents[row["sha256"]] |= {row[name] for name in names if row[name]}
-                stored[row["sha256"]] |= {row["stored"]} if row.get("stored") else set()
-    return [
-        Payload(sample_id=name, contents=tuple(sorted(held)), stored=tuple(sorted(stored[name])))
-        for name, held in sorted(contents.items())
-    ]
+        yield from view.read(table, columns=columns, where=where).to_pylist()
 
 
 def copies(lake: Lake, sample_ids: Collection[str]) -> list[str]:
@@ -120,8 +116,12 @@ def begin(lake: Lake, run: str) -> None:
     """Stop everybody else from publishing until ``end``. Raises StaleError if another is at it."""
 
     def claim() -> None:
-        while (found := (handle := lake.open("releases")).config().get(_FLAG)) != run:
-            if found is not None:
+        while True:
+            handle = lake.open("releases")
+            erasing = handle.config().get(_FLAG)
+            if erasing == run:
+                return
+            if erasing is not None:
                 raise StaleError(
                     "another erasure is under way, or was cut short; repeat its command first, "
                     "then this one"
@@ -164,7 +164,7 @@ def _delete(view: Lake, table: str, sample_ids: Collection[str]) -> int:
     dataset = view.open(table)
     if "sha256" not in dataset.schema.names:
         return 0
-    found = dataset.to_table(columns=[], filter=_among(sample_ids), with_row_id=True)
+    found = dataset.to_table(columns=[], filter=among("sha256", sample_ids), with_row_id=True)
     if ids := found["_rowid"].to_pylist():
         # By row number: the predicate is kept in the transaction's file.
         dataset.delete(f"_rowid IN ({', '.join(map(str, ids))})")
@@ -174,33 +174,36 @@ def _delete(view: Lake, table: str, sample_ids: Collection[str]) -> int:
     return len(ids)
 
 
-def repin(lake: Lake, sample_ids: Collection[str], held: Iterable[Release]) -> None:
+def repin(lake: Lake, sample_ids: Collection[str], holders: Iterable[Release]) -> None:
     """Move every release to the newest versions, its content unchanged but for the erased images.
 
-    Those in ``held`` are superseded by the current release of their line, which has to be clean
-    already. The one change of a published row in place, and one commit: repeating it is harmless.
+    holders: of an erased image; the current release of their line, which has to be clean already,
+    supersedes them. The one change of a published row in place, and one commit: repeating it is
+    harmless.
     """
-    names = {release.name for release in held}
-    listed = {r.name for view in views(lake) for d in datasets(lake) for r in _history(view, d)}
+    holder_names = {release.name for release in holders}
+    ever_current = {
+        release.name for view, dataset in lines(lake) for release in releases.history(view, dataset)
+    }
     rows = {row["name"]: row for row in lake.read("releases").to_pylist()}
     moved = []
     for release in _every(lake):
-        view = lake.on(branch_names.user_branch(release.dataset, release.branch))
-        if release.name in names and release.name not in listed:
-            # Never current, and a row of that name would stand in the way of a new one.
+        view = releases.view_of(lake, release)
+        is_holder = release.name in holder_names
+        if is_holder and release.name not in ever_current:
+            # Nobody reads it, and a row of that name would stand in the way of a new one.
             lake.open("releases").delete(f"name = {quoted(release.name)}")
             continue
         tables = releases.versions(view)
         left_out = restated(lake, release, tables).without(sample_ids)
-        heir = releases.current(view, release.dataset)
-        supersedes = release.name in names and heir is not None
+        current = releases.current(view, release.dataset)
         moved.append(
             {
                 **rows[release.name],
                 "tables": json.dumps(tables),
                 "left_out": left_out.to_json(),
                 "passport": json.dumps(without(release.passport, sample_ids), sort_keys=True),
-                "superseded_by": heir.name if supersedes and heir else release.superseded_by,
+                "superseded_by": current.name if is_holder and current else release.superseded_by,
             }
         )
     if moved:
@@ -218,8 +221,8 @@ def without(sealed: Any, sample_ids: Collection[str]) -> Any:
 
 
 def _names(one: Any, sample_ids: Collection[str]) -> bool:
-    told = one.values() if isinstance(one, Mapping) else [one]
-    return any(isinstance(value, str) and value in sample_ids for value in told)
+    values = one.values() if isinstance(one, Mapping) else [one]
+    return any(isinstance(value, str) and value in sample_ids for value in values)
 
 
 def purge(lake: Lake) -> None:
@@ -240,11 +243,8 @@ def _retag(main: Lake, table: str, every: Iterable[Release]) -> None:
     for tag in dataset.tags.list():
         dataset.tags.delete(tag)
     for release in every:
-        there, version = (
-            branch_names.user_branch(release.dataset, release.branch),
-            release.tables[table],
-        )
-        dataset.tags.create(release.name, (there, version) if there else version)
+        branch, version = releases.view_of(main, release).branch, release.tables[table]
+        dataset.tags.create(release.name, (branch, version) if branch else version)
 
 
 def _clean_up(view: Lake, table: str) -> None:
@@ -261,10 +261,8 @@ def purge_versions(lake: Lake) -> int:
 
 def group_names(lake: Lake, sample_ids: Collection[str]) -> set[str]:
     """Which of these digests still name a group that has other members."""
-    found: set[str] = set()
-    for view in views(lake):
-        found |= set(view.read("samples", columns=["group_id"])["group_id"].to_pylist())
-    return found & set(sample_ids)
+    rows = _rows(lake, "samples", ["group_id"], among("group_id", sample_ids))
+    return {row["group_id"] for row in rows}
 
 
 def readable(lake: Lake) -> set[str]:
@@ -284,16 +282,8 @@ def _every(lake: Lake) -> list[Release]:
     ]
 
 
-def _history(view: Lake, dataset: str) -> list[Release]:
-    return releases.history(view, dataset) if branch_names.may_hold(view.branch, dataset) else []
-
-
 def _tables(view: Lake) -> list[str]:
     """Every table of main; of a branch those it has versions of its own of."""
     if view.branch:
         return list(BRANCHED)
     return view.tables()
-
-
-def _among(sample_ids: Collection[str]) -> str:
-    return f"sha256 IN ({', '.join(quoted(sample_id) for sample_id in sorted(sample_ids))})"

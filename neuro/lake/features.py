@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from neuro.errors import ConfigError, UnknownNameError
-from neuro.lake.lake import Lake, quoted
-from neuro.lake.scans import narrow
+from neuro.lake import scans
+from neuro.lake.lake import Lake, among, quoted
 from neuro.lake.table_schemas import feature_schema
 
 Vector = NDArray[np.float32] | NDArray[np.float64]
@@ -71,8 +71,8 @@ def encoders(lake: Lake, name: str) -> Counter[str]:
 def missing(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> list[str]:
     """Which of the wanted images have no vector of this encoder yet, in the order given."""
     known: set[str] = set()
-    for held in _held(lake, name, encoder_hash, ["sha256"], wanted):
-        known |= set(held["sha256"].to_pylist())
+    for rows in _rows_of(lake, name, encoder_hash, ["sha256"], wanted):
+        known |= set(rows["sha256"].to_pylist())
     return [sample_id for sample_id in wanted if sample_id not in known]
 
 
@@ -102,22 +102,18 @@ def read(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> NDA
     Raises ConfigError naming the remedy where one was never computed by this encoder.
     """
     order = pa.array(wanted, pa.string())
-    for held in _held(lake, name, encoder_hash, ["sha256", "vector"], wanted):
-        place = pc.index_in(order, value_set=held["sha256"])
+    for rows in _rows_of(lake, name, encoder_hash, ["sha256", "vector"], wanted):
+        place = pc.index_in(order, value_set=rows["sha256"])
         if not place.null_count:
-            rows: NDArray[np.float32] = _block(held["vector"])[place.to_numpy()]
-            return rows.astype(np.float64)
-    _refuse(lake, name, encoder_hash, wanted)
+            vectors = rows["vector"].combine_chunks()
+            matrix = vectors.flatten().to_numpy().reshape(len(vectors), -1)
+            return np.asarray(matrix[place.to_numpy()], np.float64)
+    require(lake, name, encoder_hash, wanted)
     return np.empty((0, 0))
 
 
 def require(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> None:
     """Raise what ``read`` raises, without reading a vector."""
-    if missing(lake, name, encoder_hash, wanted):
-        _refuse(lake, name, encoder_hash, wanted)
-
-
-def _refuse(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> None:
     lacking = len(missing(lake, name, encoder_hash, wanted))
     if not lacking:
         return
@@ -139,7 +135,7 @@ def _made(lake: Lake, name: str) -> list[FeatureSet]:
     for table in _tables(lake).get(name, ()):
         dataset = lake.open(table)
         width = dataset.schema.field("vector").type.list_size
-        for batch in narrow(dataset, list(_MADE_BY)):
+        for batch in scans.batches(dataset, list(_MADE_BY)):
             same = (
                 pa.Table.from_batches([batch])
                 .group_by(list(_MADE_BY))
@@ -162,24 +158,17 @@ def _made(lake: Lake, name: str) -> list[FeatureSet]:
     ]
 
 
-def _held(
+def _rows_of(
     lake: Lake, name: str, encoder_hash: str, columns: list[str], wanted: Collection[str]
 ) -> Iterator[pa.Table]:
     """An encoder's rows in each table of the set, not many more than those wanted."""
     where = f"encoder_hash = {quoted(encoder_hash)}"
     if len(wanted) <= _FEW:
-        where += f" AND sha256 IN ({', '.join(map(quoted, wanted)) or quoted('')})"
+        where += f" AND {among('sha256', wanted)}"
     else:
         where += f" AND sha256 >= {quoted(min(wanted))} AND sha256 <= {quoted(max(wanted))}"
     for table in _tables(lake).get(name, ()):
         yield lake.read(table, columns=columns, where=where)
-
-
-def _block(vectors: pa.ChunkedArray) -> NDArray[np.float32]:
-    """(n, d) of a column of lists of d numbers."""
-    width = vectors.type.list_size
-    flat: NDArray[np.float32] = vectors.combine_chunks().flatten().to_numpy()
-    return flat.reshape(-1, width)
 
 
 def _tables(lake: Lake) -> dict[str, list[str]]:

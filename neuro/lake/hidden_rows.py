@@ -5,8 +5,7 @@ show. Both are said by run: a row says which run wrote it.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,25 +28,21 @@ class LeftOut:
 
     def shown_samples(self, rows: pa.Table) -> pa.Table:
         """The rows of samples that the release holds; needs sha256 and run_id."""
-        if not self.runs:
-            return rows
-        shown, hidden = self._divided(rows)
-        is_kept = [sample_id in self.kept_samples for sample_id in hidden["sha256"].to_pylist()]
-        return pa.concat_tables([shown, hidden.filter(pa.array(is_kept, pa.bool_()))])
+        return self._shown(rows, ["sha256"], {(sample_id,) for sample_id in self.kept_samples})
 
     def shown_labels(self, rows: pa.Table) -> pa.Table:
         """The rows of labels that the release holds; needs sha256, sequence and run_id."""
+        return self._shown(rows, ["sha256", "sequence"], self.kept_labels)
+
+    def _shown(self, rows: pa.Table, key: list[str], kept: Collection[Any]) -> pa.Table:
+        """All rows but those of the runs that are left out, unless their key is kept."""
         if not self.runs:
             return rows
-        shown, hidden = self._divided(rows)
-        keys = zip(hidden["sha256"].to_pylist(), hidden["sequence"].to_pylist(), strict=True)
-        is_kept = [key in self.kept_labels for key in keys]
-        return pa.concat_tables([shown, hidden.filter(pa.array(is_kept, pa.bool_()))])
-
-    def _divided(self, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Rows of the runs that are shown, and of those that are left out."""
         is_hidden = pc.is_in(rows["run_id"], pa.array(self.runs, pa.string()))
-        return rows.filter(pc.invert(is_hidden)), rows.filter(is_hidden)
+        hidden = rows.filter(is_hidden)
+        keys = zip(*(hidden[name].to_pylist() for name in key), strict=True)
+        is_kept = pa.array([one in kept for one in keys], pa.bool_())
+        return pa.concat_tables([rows.filter(pc.invert(is_hidden)), hidden.filter(is_kept)])
 
     def hiding(self, runs: Iterable[str]) -> "LeftOut":
         """The same, without the rows of these runs too."""
@@ -88,8 +83,8 @@ def from_json(text: str | None) -> LeftOut:
 
 
 def all_but(
-    samples: Iterable[Mapping[str, Any]],
-    labels: Iterable[Mapping[str, Any]],
+    samples: Sequence[Mapping[str, Any]],
+    labels: Sequence[Mapping[str, Any]],
     shown_samples: Collection[str],
     shown_labels: Collection[LabelKey],
 ) -> LeftOut:
@@ -97,22 +92,16 @@ def all_but(
 
     A run is left out as soon as one of its rows is not shown; its other rows are kept by name.
     """
-    runs: set[str] = set()
-    samples_of: dict[str, set[str]] = defaultdict(set)  # those that are shown, by run
-    labels_of: dict[str, set[LabelKey]] = defaultdict(set)
-    for row in samples:
-        if row["sha256"] in shown_samples:
-            samples_of[row["run_id"]].add(row["sha256"])
-        else:
-            runs.add(row["run_id"])
-    for row in labels:
-        key = (row["sha256"], row["sequence"])
-        if key in shown_labels:
-            labels_of[row["run_id"]].add(key)
-        else:
-            runs.add(row["run_id"])
+    run_of_sample = [(row["sha256"], row["run_id"]) for row in samples]
+    run_of_label = [((row["sha256"], row["sequence"]), row["run_id"]) for row in labels]
+    runs = {run for sample_id, run in run_of_sample if sample_id not in shown_samples}
+    runs |= {run for key, run in run_of_label if key not in shown_labels}
     return LeftOut(
         runs=frozenset(runs),
-        kept_samples=frozenset().union(*(samples_of[run] for run in runs)),
-        kept_labels=frozenset().union(*(labels_of[run] for run in runs)),
+        kept_samples=frozenset(
+            name for name, run in run_of_sample if run in runs and name in shown_samples
+        ),
+        kept_labels=frozenset(
+            key for key, run in run_of_label if run in runs and key in shown_labels
+        ),
     )

@@ -4,7 +4,7 @@ Stored bytes are compared with their digest before anybody sees them.
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuro.errors import DamagedError
 from neuro.lake import scans
-from neuro.lake.lake import Lake, quoted
+from neuro.lake.lake import Lake, among
 from neuro.lake.releases import Release, place
 from neuro.sample import Sample
 
@@ -28,7 +28,7 @@ _FACTS = ["sha256", "stored_sha256", "media_type", "width", "height", "mode"]
 def read(
     lake: Lake,
     version: lance.LanceDataset,
-    columns: Sequence[str],
+    columns: list[str],
     wanted: Collection[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Rows of one version of the table. A read that breaks off goes on where it was.
@@ -39,12 +39,20 @@ def read(
     names = list(wanted or ())
     if wanted is None or len(names) > max(FEW, version.count_rows() // _SHARE):
         chosen = frozenset(names)
-        for batch in lake.scan("read images", partial(_begin, version, columns, None)):
+        for batch in lake.scan("read images", partial(scans.batches, version, columns, None)):
             is_chosen = [wanted is None or name in chosen for name in batch["sha256"].to_pylist()]
             yield batch.filter(pa.array(is_chosen, pa.bool_()))
         return
     for some in chunks(names):
-        yield from lake.scan("read images", partial(_begin, version, columns, among(some)))
+        where = among("sha256", some)
+        yield from lake.scan("read images", partial(scans.batches, version, columns, where))
+
+
+def pairs(batches: Iterable[pa.RecordBatch | pa.Table], column: str) -> Iterator[tuple[str, Any]]:
+    """Yield (sample_id, value) of one column."""
+    for batch in batches:
+        for sample_id, value in zip(batch["sha256"], batch[column], strict=True):
+            yield sample_id.as_py(), value.as_py()
 
 
 def chunks(digests: Collection[str]) -> Iterator[list[str]]:
@@ -52,11 +60,6 @@ def chunks(digests: Collection[str]) -> Iterator[list[str]]:
     names = list(digests)
     for start in range(0, len(names), FEW):
         yield names[start : start + FEW]
-
-
-def among(digests: Collection[str]) -> str:
-    """A filter for the rows of these images."""
-    return f"sha256 IN ({', '.join(map(quoted, digests))})" if digests else "false"
 
 
 def stored_bytes(
@@ -125,10 +128,10 @@ def thumbnails(lake: Lake, release: Release, wanted: Sequence[str]) -> NDArray[n
     row_of = {sample_id: row for row, sample_id in enumerate(wanted)}
     small = np.zeros((len(wanted), 1024), np.uint8)
     n_missing = len(row_of)
-    for batch in read(lake, version_of(lake, release), ["sha256", "thumbnail"], wanted):
-        for sample_id, raw in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            small[row_of[sample_id]] = np.frombuffer(raw, np.uint8)
-            n_missing -= 1
+    batches = read(lake, version_of(lake, release), ["sha256", "thumbnail"], wanted)
+    for sample_id, raw in pairs(batches, "thumbnail"):
+        small[row_of[sample_id]] = np.frombuffer(raw, np.uint8)
+        n_missing -= 1
     _require_all(release, n_missing)
     return small
 
@@ -152,15 +155,3 @@ def _checked(
             stored = raw.as_py()
             is_whole = hashlib.sha256(stored).hexdigest() == digest.as_py()
             yield sample_id.as_py(), stored, is_whole
-
-
-def _begin(
-    version: lance.LanceDataset, columns: Sequence[str], where: str | None, skip: int
-) -> Iterator[pa.RecordBatch]:
-    """A scan in batches that suit what the columns hold."""
-    names = list(columns)
-    if "stored" not in names:
-        return iter(scans.narrow(version, names, where, skip))
-    if where is None:
-        return scans.batches(version, names, skip=skip)
-    return scans.chosen(version, names, where, skip)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from neuro.lake.lake import Lake, quoted
+from neuro.lake.lake import Lake, among
 from neuro.lake.table_schemas import SCHEMAS
 
 
@@ -32,16 +32,19 @@ def record(lake: Lake, kind: str, key: str, body: Mapping[str, Any], now: dateti
     return lake.add("journal", pa.Table.from_pylist([{**row, "at": now}], SCHEMAS["journal"])) == 1
 
 
-def entries(lake: Lake, kind: str) -> list[Entry]:
-    """All rows of a kind, oldest first."""
-    rows = lake.read("journal", where=f"kind = {quoted(kind)}").sort_by("at").to_pylist()
-    return [Entry(**{**row, "body": json.loads(row["body"])}) for row in rows]
+def entries(lake: Lake, *kinds: str) -> list[Entry]:
+    """All rows of these kinds, oldest first."""
+    return _entries(lake, among("kind", kinds))
 
 
 def get(lake: Lake, kind: str, key: str) -> Entry | None:
     """The row of one key, or None."""
-    rows = lake.read("journal", where=f"key = {quoted(f'{kind}/{key}')}").to_pylist()
-    return Entry(**{**rows[0], "body": json.loads(rows[0]["body"])}) if rows else None
+    return next(iter(_entries(lake, among("key", [f"{kind}/{key}"]))), None)
+
+
+def _entries(lake: Lake, where: str) -> list[Entry]:
+    rows = lake.read("journal", where=where).sort_by("at").to_pylist()
+    return [Entry(**{**row, "body": json.loads(row["body"])}) for row in rows]
 
 
 def count_look(lake: Lake, subject: str, body: Mapping[str, Any], now: datetime) -> int:

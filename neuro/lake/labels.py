@@ -32,10 +32,10 @@ def new_rows(lake: Lake, given: NewLabels, left_out: LeftOut | None = None) -> p
     """
     hidden = left_out or LeftOut()
     columns = ["sha256", "sequence", "label", "run_id"]
-    held = lake.read("labels", columns=columns, where=f"dataset = {quoted(given.dataset)}")
-    shown = content_hash.newest(hidden.shown_labels(held))
+    stored = lake.read("labels", columns=columns, where=f"dataset = {quoted(given.dataset)}")
+    shown = content_hash.newest(hidden.shown_labels(stored))
     newest = dict(zip(shown["sha256"].to_pylist(), shown["label"].to_pylist(), strict=True))
-    rows = held.sort_by("sequence").to_pylist()
+    rows = stored.sort_by("sequence").to_pylist()
     last = {row["sha256"]: row["sequence"] for row in rows}
     done = {row["sha256"] for row in rows if row["run_id"] == given.run_id}
     return pa.Table.from_pylist(

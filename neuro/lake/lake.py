@@ -1,8 +1,9 @@
 """A lake: one folder or bucket prefix of Lance tables whose rows are only ever added, by key."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote
@@ -45,6 +46,7 @@ class Lake:
         if not uri:
             raise ConfigError("lake is empty; give a folder or an s3://bucket/prefix")
         self.uri, self.branch = uri.rstrip("/"), ""
+        self._reached_by = (endpoint, deadline_s)
         self._is_checked = is_alone
         self._layout = _Layout()
         if "://" in self.uri and not self.uri.startswith("s3://"):
@@ -68,10 +70,8 @@ class Lake:
 
         A folder travels by its whole path: another process may stand elsewhere.
         """
-        if self.place is None:
-            return _reopened, (str(Path(self.uri).absolute()), self.branch, self._is_checked)
-        where = (self.place.endpoint, self.place.deadline_s)
-        return _reopened, (self.uri, self.branch, self._is_checked, *where)
+        uri = self.uri if self.place else str(Path(self.uri).absolute())
+        return _reopened, (uri, *self._reached_by, self._is_checked, self.branch)
 
     def on(self, branch: str) -> Self:
         """The same lake, seen from a Lance branch; "" is main."""
@@ -188,7 +188,7 @@ class Lake:
         return self.insist(f"read {table}", scan)
 
     def scan(
-        self, what: str, begin: Callable[[int], Iterator[pa.RecordBatch]]
+        self, what: str, begin: Callable[[int], Iterable[pa.RecordBatch]]
     ) -> Iterator[pa.RecordBatch]:
         """The batches of a scan; one that breaks off goes on where it was.
 
@@ -199,7 +199,7 @@ class Lake:
 
         def step() -> pa.RecordBatch | None:
             nonlocal running
-            running = running or begin(n_read)
+            running = running or iter(begin(n_read))
             try:
                 return next(running, None)
             except BaseException:
@@ -227,9 +227,9 @@ class Lake:
         if not fragments:
             return
         parts: list[pa.RecordBatch] = []
-        for batch in self.scan(
-            "read a run's rows", lambda skip: scans.batches(dataset, columns, fragments, skip)
-        ):
+        # Without a filter: see scans.batches.
+        begin = partial(scans.batches, dataset, columns, None, fragments=fragments)
+        for batch in self.scan("read a run's rows", begin):
             parts.append(batch.filter(pc.equal(batch["run_id"], run_id)))
             if sum(part.nbytes for part in parts) >= scans.BYTES:
                 yield pa.Table.from_batches(parts)
@@ -357,11 +357,7 @@ class _Layout:
 
 
 def _reopened(
-    uri: str,
-    branch: str,
-    is_checked: bool,
-    endpoint: str | None = None,
-    deadline_s: float = location.DEADLINE_S,
+    uri: str, endpoint: str | None, deadline_s: float, is_checked: bool, branch: str
 ) -> Lake:
     return Lake(uri, endpoint, deadline_s, is_alone=is_checked).on(branch)
 
@@ -377,3 +373,9 @@ def _is_below(branch: str, name: str) -> bool:
 def quoted(value: str) -> str:
     """A string literal for a Lance filter."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def among(column: str, values: Iterable[str]) -> str:
+    """A Lance filter for the rows that have one of these values in a column."""
+    listed = ", ".join(map(quoted, values))
+    return f"{column} IN ({listed})" if listed else "false"

@@ -55,5 +55,4 @@ def half_written_key(branch: str, run: str) -> str:
 def half_written_runs(lake: "Lake") -> set[str]:
     """Runs that began to write to this branch's tables and have not published a release yet."""
     beginning = half_written_key(lake.branch, "")
-    keys = lake.open("releases").config()
-    return {key.removeprefix(beginning) for key in keys if key.startswith(beginning)}
+    return {key.removeprefix(beginning) for key in read(lake) if key.startswith(beginning)}

@@ -129,15 +129,14 @@ def migrate(lake: "Lake") -> list[Change]:
 
 def select(dataset: Any, table: str, columns: Sequence[str] | None, where: str | None) -> pa.Table:
     """Rows of a table of any version; null in columns that its version does not have yet."""
-    lacking = [name for name in columns or () if name not in dataset.schema.names]
-    lacking = [name for name in lacking if name in added_later(table)]
+    later = added_later(table)
+    lacking = later.keys() & (set(columns or ()) - set(dataset.schema.names))
     if columns is None or not lacking:
         return dataset.to_table(columns=columns, filter=where)
-    there = [name for name in columns if name not in lacking]
-    rows = dataset.to_table(columns=there, filter=where)
+    present = [name for name in columns if name not in lacking]
+    rows = dataset.to_table(columns=present, filter=where)
     for name in lacking:
-        new = added_later(table)[name]
-        rows = rows.append_column(new, pa.nulls(rows.num_rows, new.type))
+        rows = rows.append_column(later[name], pa.nulls(rows.num_rows, later[name].type))
     return rows.select(columns)
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -46,13 +47,12 @@ def tables(
         vectors = features.read(
             lake, wanted.features, wanted.encoder_hash, rows["sample_id"].to_pylist()
         )
-        known = {name: rows[name] for name in _READ}
-        known["class"] = pa.array(
-            [class_of(label) for label in rows["label"].to_pylist()], pa.string()
-        )
-        held = {name: known[name] for name in COLUMNS}
+        classes = [class_of(label) for label in rows["label"].to_pylist()]
+        rows = rows.append_column("class", pa.array(classes, pa.string())).select(COLUMNS)
+        for name, column in _columns(vectors.astype(np.float32), wanted.names).items():
+            rows = rows.append_column(name, column)
         if rows.num_rows:
-            yield pa.table(held | _columns(vectors.astype(np.float32), wanted.names))
+            yield rows
 
 
 def write(parts: Iterator[pa.Table], about: Mapping[str, str], path: Path) -> int:
@@ -60,22 +60,20 @@ def write(parts: Iterator[pa.Table], about: Mapping[str, str], path: Path) -> in
 
     Raises ConfigError for a frame without a row.
     """
+    first = next(parts, None)
+    if first is None:
+        raise ConfigError("the frame has no row: no sample of the release is in these splits")
+    schema = first.schema.with_metadata({"neuro": json.dumps(dict(about))})
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.part")
-    rows, writer = 0, None
+    rows = 0
     try:
-        for part in parts:
-            told = part.replace_schema_metadata({"neuro": json.dumps(dict(about))})
-            writer = writer or pq.ParquetWriter(scratch, told.schema)
-            writer.write_table(told)
-            rows += part.num_rows
-        if writer is None:
-            raise ConfigError("the frame has no row: no sample of the release is in these splits")
-        writer.close()
+        with pq.ParquetWriter(scratch, schema) as writer:
+            for part in chain([first], parts):
+                writer.write_table(part.replace_schema_metadata(schema.metadata))
+                rows += part.num_rows
         scratch.rename(path)
     finally:
-        if writer is not None:
-            writer.close()
         scratch.unlink(missing_ok=True)
     return rows
 

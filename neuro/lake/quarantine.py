@@ -72,16 +72,16 @@ def add(lake: Lake, rows: Iterable[tuple[Waiting, Callable[[], bytes]]]) -> None
     """
     decided = {entry.key for entry in journal.entries(lake, KIND)}
     batch: dict[str, dict[str, object]] = {}
-    held = 0
+    n_bytes = 0
     for row, read in rows:
         if f"{KIND}/{row.key}" in decided or row.key in batch:
             continue
         raw = read()
         batch[row.key] = {**asdict(row), "raw": raw}
-        held += len(raw)
-        if held > _BATCH_BYTES:
+        n_bytes += len(raw)
+        if n_bytes > _BATCH_BYTES:
             _write(lake, batch.values())
-            batch, held = {}, 0
+            batch, n_bytes = {}, 0
     _write(lake, batch.values())
 
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.errors import StaleError
-from neuro.lake import branch_names, content_hash, hidden_rows, releases
+from neuro.lake import content_hash, hidden_rows, releases
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
-from neuro.lake.releases import Draft, Release, State
+from neuro.lake.releases import Draft, Release
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,10 +43,10 @@ def diff(lake: Lake, first: Release, second: Release) -> Diff:
     for old, new in zip(*streams, strict=True):
         place = pc.index_in(new["sample_id"], value_set=old["sample_id"])
         then, now = old.take(place.drop_null()), new.filter(pc.is_valid(place))
-        gone = np.ones(old.num_rows, dtype=np.bool_)
-        gone[place.drop_null().to_numpy()] = False
+        is_removed = np.ones(old.num_rows, dtype=np.bool_)
+        is_removed[place.drop_null().to_numpy()] = False
         added += new.filter(pc.is_null(place))["sample_id"].to_pylist()
-        removed += old.filter(pa.array(gone))["sample_id"].to_pylist()
+        removed += old.filter(pa.array(is_removed))["sample_id"].to_pylist()
         relabelled |= _differing(then, now, "label")
         moved |= _differing(then, now, "split")
     return Diff(added=tuple(added), removed=tuple(removed), relabelled=relabelled, moved=moved)
@@ -82,8 +82,7 @@ def restore(lake: Lake, old: Release, now: datetime) -> Release:
         is_synthetic=old.is_synthetic,
         now=now,
     )
-    state = State(tables=tables, left_out=restated(lake, old, tables))
-    return releases.advance(lake, handle, draft, state)
+    return releases.advance(lake, handle, draft, tables, restated(lake, old, tables))
 
 
 def restated(lake: Lake, release: Release, tables: Mapping[str, int]) -> LeftOut:
@@ -91,7 +90,7 @@ def restated(lake: Lake, release: Release, tables: Mapping[str, int]) -> LeftOut
 
     tables: versions on the release's own branch, at least as new as its own.
     """
-    there = lake.on(branch_names.user_branch(release.dataset, release.branch))
+    there = releases.view_of(lake, release)
     where = f"dataset = {quoted(release.dataset)}"
 
     def rows(table: str, version: int) -> pa.Table:

@@ -71,14 +71,6 @@ class Draft:
     back: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class State:
-    """What a release is made of: versions of the pinned tables, and what of them is left out."""
-
-    tables: Mapping[str, int]
-    left_out: LeftOut
-
-
 def current(lake: Lake, dataset: str) -> Release | None:
     """The newest release of a dataset on this branch, or None before the first."""
     return chain[-1] if (chain := history(lake, dataset)) else None
@@ -89,10 +81,8 @@ def history(lake: Lake, dataset: str) -> list[Release]:
 
     That of a branch begins with main's, up to the release it was made from.
     """
-    if not lake.has("releases"):
-        return []
     # The head first: rows that are read after it have it among them, whoever publishes meanwhile.
-    head = lake.open("releases").config().get(marks.head_key(lake.branch, dataset), "")
+    head = marks.read(lake).get(marks.head_key(lake.branch, dataset), "")
     everything, chain = known(lake, dataset), []
     release = everything.get(head)
     while release is not None:
@@ -114,11 +104,9 @@ def find(lake: Lake, dataset: str, name: str | None = None) -> Release:
     if name is None:
         return list(listed.values())[-1]
     if name not in listed:
-        elsewhere = known(lake, dataset).get(name)
-        if elsewhere is not None and elsewhere.branch:
-            there = history(lake.on(branch_names.user_branch(dataset, elsewhere.branch)), dataset)
-            if elsewhere in there:
-                return elsewhere
+        other = known(lake, dataset).get(name)
+        if other and other.branch and other in history(view_of(lake, other), dataset):
+            return other
         near = difflib.get_close_matches(name, listed, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownNameError(
@@ -135,7 +123,7 @@ def parts(
     What came is true only when it has ended: its last step raises DamagedError if what was read
     does not have the release's content hash. Raises ErasedError if some of it was erased.
     """
-    content = _content(place(lake, release), release.dataset, release)
+    content = _content_of(place(lake, release), release)
     digest = content_hash.Digest()
     for part in content.parts(list(dict.fromkeys([*names, *content_hash.HASHED])), n):
         digest.update(part)
@@ -162,21 +150,22 @@ def remains(lake: Lake, release: Release) -> list[Sample]:
     """Samples of a release like ``samples``; of one with erased images, what is left."""
     if not release.superseded_by:
         return samples(lake, release)
-    view = lake.on(branch_names.user_branch(release.dataset, release.branch))
-    content = _content(view, release.dataset, release)
+    content = _content_of(view_of(lake, release), release)
     return content_hash.samples(content.parts(content_hash.FIELDS))
 
 
 def place(lake: Lake, release: Release) -> Lake:
-    """The view of the lake in which a release's table versions are counted.
-
-    Raises ErasedError if some of its images were erased.
-    """
+    """``view_of`` a release that can be read: raises ErasedError if some of it was erased."""
     if release.superseded_by:
         raise ErasedError(
             f"release {release.name} held images that were erased and cannot be read any more; "
             f"{release.superseded_by} is what remains of it"
         )
+    return view_of(lake, release)
+
+
+def view_of(lake: Lake, release: Release) -> Lake:
+    """The lake as a release's branch sees it: there the versions of its tables are counted."""
     return lake.on(branch_names.user_branch(release.dataset, release.branch))
 
 
@@ -190,8 +179,6 @@ def left_out(lake: Lake, dataset: str, run: str = "") -> LeftOut:
 
     run: what this run wrote before a crash is not left out.
     """
-    if not lake.has("releases"):
-        return LeftOut()
     chain = history(lake, dataset)
     half = marks.half_written_runs(lake) - {release.creator for release in chain} - {run}
     return (chain[-1].left_out if chain else LeftOut()).hiding(half)
@@ -208,11 +195,15 @@ def publish(lake: Lake, draft: Draft) -> Release:
     # A run that began after the first look may be half in these versions: look again.
     after = left_out(lake, draft.dataset, draft.creator)
     hidden = before.hiding(after.runs).showing(draft.creator, draft.back)
-    return advance(lake, handle, draft, State(tables=tables, left_out=hidden))
+    return advance(lake, handle, draft, tables, hidden)
 
 
-def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
-    """Make a state the current release. handle: of ``releases``, opened before the state was read.
+def advance(
+    lake: Lake, handle: Any, draft: Draft, tables: Mapping[str, int], hidden: LeftOut
+) -> Release:
+    """Make these versions of the tables, less what is hidden of them, the current release.
+
+    handle: of ``releases``, opened before the versions were read.
 
     Raises StaleError if the head has moved since then.
     """
@@ -221,12 +212,16 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
     if handle.config().get("erasing", draft.creator) != draft.creator:
         raise StaleError("an erasure is under way; when it is done, run the same command again")
     parent = current(lake, draft.dataset)
-    content = _content(lake, draft.dataset, state).hashed()
+    content = _content(lake, draft.dataset, tables, hidden).hashed()
     half_written = marks.half_written_key(lake.branch, draft.creator)
     if parent is not None and parent.content_hash == content.hexdigest():
         marks.put(lake, half_written, None)
         return parent
-    row = {**_row(lake, draft, state, content.hexdigest()), "n": content.n}
+    row = {
+        **_row(lake, draft, tables, content.hexdigest()),
+        "left_out": hidden.to_json(),
+        "n": content.n,
+    }
     name = str(row["name"])
     lake.add("releases", pa.Table.from_pylist([row], SCHEMAS["releases"]))
     if (parent.name if parent else None) != head:
@@ -236,12 +231,12 @@ def advance(lake: Lake, handle: Any, draft: Draft, state: State) -> Release:
     return find(lake, draft.dataset, name)
 
 
-def _row(lake: Lake, draft: Draft, state: State, digest: str) -> dict[str, Any]:
+def _row(lake: Lake, draft: Draft, tables: Mapping[str, int], digest: str) -> dict[str, Any]:
     """The row of a new release; its table versions are tagged, so that they stay."""
     chain, branch = history(lake, draft.dataset), lake.branch.rpartition(".")[2]
     prefix = f"{draft.dataset}.{branch}" if branch else draft.dataset
     name = f"{prefix}-{len(chain) + 1:04d}-{digest[:8]}"
-    tagged = {table: _tag(lake, table, name, state.tables[table]) for table in PINNED}
+    tagged = {table: _tag(lake, table, name, tables[table]) for table in PINNED}
     stated = {key: value for key, value in asdict(draft).items() if key not in ("now", "back")}
     return stated | {
         "name": name,
@@ -251,18 +246,16 @@ def _row(lake: Lake, draft: Draft, state: State, digest: str) -> dict[str, Any]:
         "parent": chain[-1].name if chain else "",
         "created_at": draft.now,
         "branch": branch,
-        "left_out": state.left_out.to_json(),
     }
 
 
-def _content(lake: Lake, dataset: str, state: State | Release) -> Content:
-    return Content(
-        lake=lake,
-        dataset=dataset,
-        tables=state.tables,
-        left_out=state.left_out,
-        entered=_entered(history(lake, dataset)),
-    )
+def _content(lake: Lake, dataset: str, tables: Mapping[str, int], hidden: LeftOut) -> Content:
+    entered = _entered(history(lake, dataset))
+    return Content(lake=lake, dataset=dataset, tables=tables, left_out=hidden, entered=entered)
+
+
+def _content_of(view: Lake, release: Release) -> Content:
+    return _content(view, release.dataset, release.tables, release.left_out)
 
 
 def _entered(chain: Iterable[Release]) -> dict[str, str]:

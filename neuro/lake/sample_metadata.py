@@ -3,15 +3,15 @@
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuro.lake import images
+from neuro.lake import images, scans
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.releases import Release, place
-from neuro.lake.scans import narrow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,4 +56,4 @@ def known(lake: Lake, release: Release, wanted: Collection[str]) -> tuple[pa.Tab
 def _read(lake: Lake, release: Release, columns: list[str]) -> Iterator[pa.RecordBatch]:
     version = place(lake, release).at("samples", release.tables["samples"])
     where = f"dataset = {quoted(release.dataset)}"
-    return lake.scan("read samples", lambda skip: iter(narrow(version, columns, where, skip)))
+    return lake.scan("read samples", partial(scans.batches, version, columns, where))

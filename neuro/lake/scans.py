@@ -1,9 +1,6 @@
-"""Columns of a version, streamed in bounded memory.
+"""Columns of a version, streamed in bounded memory."""
 
-skip: rows that were read before the scan broke off.
-"""
-
-from collections.abc import Iterator
+from typing import Any
 
 import lance
 import pyarrow as pa
@@ -14,54 +11,30 @@ BYTES = 16 << 20  # of a batch that is written; Lance needs some ten times as ma
 def batches(
     dataset: lance.LanceDataset,
     columns: list[str] | None,
-    fragments: list[lance.LanceFragment] | None = None,
+    where: str | None = None,
     skip: int = 0,
-) -> Iterator[pa.RecordBatch]:
-    """Stream columns that hold bytes, a bounded number of rows and bytes at a time.
-
-    There is no filter: under one, Lance bounds the rows alone, and several times over.
-    """
-    yield from dataset.scanner(
-        columns=columns,
-        fragments=fragments,
-        offset=skip or None,
-        batch_size=512,
-        batch_size_bytes=BYTES // 4,
-        batch_readahead=2,
-        fragment_readahead=1,
-        io_buffer_size=BYTES,
-    ).to_batches()
-
-
-def chosen(
-    dataset: lance.LanceDataset, columns: list[str], where: str, skip: int = 0
-) -> Iterator[pa.RecordBatch]:
-    """Stream columns that hold bytes, of few rows among many, in the table's order.
-
-    Of the others Lance reads the filter's column alone. Some twenty batches are held at a time.
-    """
-    yield from dataset.scanner(
-        columns=columns,
-        filter=where,
-        offset=skip or None,
-        late_materialization=True,
-        batch_size=16,
-        batch_readahead=1,
-        fragment_readahead=1,
-        io_buffer_size=BYTES,
-    ).to_batches()
-
-
-def narrow(
-    dataset: lance.LanceDataset, columns: list[str], where: str | None = None, skip: int = 0
+    fragments: list[lance.LanceFragment] | None = None,
 ) -> pa.RecordBatchReader:
-    """Stream columns that hold no bytes, a bounded number of rows at a time."""
+    """Stream columns in the table's order, in batches that suit what they hold.
+
+    columns: None for all. skip: rows that were read before the scan broke off. Where columns hold
+    images, memory is bounded best without a filter: under one, Lance bounds the rows alone, and
+    holds some twenty batches at a time.
+    """
+    types = [entry.type for entry in dataset.schema if columns is None or entry.name in columns]
+    limits: dict[str, Any]
+    if not any(map(pa.types.is_large_binary, types)):
+        limits = {"batch_size": 1 << 14, "batch_readahead": 2}
+    elif where is None:
+        limits = {"batch_size": 512, "batch_size_bytes": BYTES // 4, "batch_readahead": 2}
+    else:  # of the rows that the filter drops, only its own column is read
+        limits = {"batch_size": 16, "batch_readahead": 1, "late_materialization": True}
     return dataset.scanner(
         columns=columns,
         filter=where,
         offset=skip or None,
-        batch_size=1 << 14,
-        batch_readahead=2,
+        fragments=fragments,
         fragment_readahead=1,
         io_buffer_size=BYTES,
+        **limits,
     ).to_reader()

@@ -35,11 +35,15 @@ class Branch:
         lake.prepare_write(*ORDER)
         self.name = self._begin()
 
+    def tip(self, table: str) -> lance.LanceDataset:
+        """The newest version of a table on the branch."""
+        return self.lake.open(table).checkout_version((self.name, None))
+
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows; nothing of them is visible on main."""
         if rows.num_rows:
             self._appended.add(table)
-            lance.write_dataset(rows, self._tip(table), mode="append")
+            lance.write_dataset(rows, self.tip(table), mode="append")
 
     @property
     def is_empty(self) -> bool:
@@ -48,11 +52,11 @@ class Branch:
 
     def rows(self, table: str, columns: list[str] | None = None) -> pa.Table:
         """What this run has written to a table."""
-        return self._tip(table).to_table(columns=columns, filter=f"run_id = {quoted(self.run_id)}")
+        return self.tip(table).to_table(columns=columns, filter=f"run_id = {quoted(self.run_id)}")
 
-    def everything(self, table: str, columns: list[str], where: str | None) -> pa.Table:
+    def read(self, table: str, *, columns: list[str], where: str | None = None) -> pa.Table:
         """Rows of main as the branch found it, together with the branch's own."""
-        return self._tip(table).to_table(columns=columns, filter=where)
+        return self.tip(table).to_table(columns=columns, filter=where)
 
     def publish(self) -> None:
         """Merge every row into main by key and remove the branch.
@@ -111,7 +115,7 @@ class Branch:
         """
         try:
             for table in ORDER:
-                self._tip(table)
+                self.tip(table)
         except (OSError, ValueError) as error:
             if "not found" not in str(error).lower():
                 raise
@@ -121,18 +125,15 @@ class Branch:
     def _merge(self, table: str) -> None:
         """Bring a table's rows to main, a bounded number of bytes at a time; each part by key."""
         n, inserted = 0, 0
-        for rows in self.lake.stream(self._tip(table), self.run_id):
+        for rows in self.lake.stream(self.tip(table), self.run_id):
             n += rows.num_rows
             inserted += self.lake.add(table, rows)
         if inserted == n:
             return
         key, where = key_of(SCHEMAS[table]), f"run_id = {quoted(self.run_id)}"
-        held = self.lake.read(table, columns=key, where=where).num_rows
-        if held < n:
+        n_own = self.lake.read(table, columns=key, where=where).num_rows
+        if n_own < n:
             raise StaleError(
-                f"{n - held} rows of {table} were written by another run meanwhile; "
+                f"{n - n_own} rows of {table} were written by another run meanwhile; "
                 "run the same command again"
             )
-
-    def _tip(self, table: str) -> lance.LanceDataset:
-        return self.lake.open(table).checkout_version((self.name, None))

@@ -1,12 +1,10 @@
 """Erased images stay away: their digests stand in the journal until a person lifts one."""
 
-import json
 from collections import defaultdict
 from datetime import datetime
 
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.lake import journal
-from neuro.lake.journal import Entry
 from neuro.lake.lake import Lake
 
 KIND, LIFT = "erasure", "lift"
@@ -48,8 +46,7 @@ def lift(lake: Lake, digest: str, reason: str, who: str, now: datetime) -> str:
 
 def _standing(lake: Lake) -> dict[str, list[str]]:
     """By digest, the erasures of it that nobody has lifted."""
-    rows = lake.read("journal", where=f"kind IN ('{KIND}', '{LIFT}')").to_pylist()
-    entries = [Entry(**{**row, "body": json.loads(row["body"])}) for row in rows]
+    entries = journal.entries(lake, KIND, LIFT)
     lifted = {
         (erasure, entry.body["sha256"])
         for entry in entries

@@ -4,11 +4,9 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import lance
-
 from neuro.errors import AuditError
 from neuro.lake import images
-from neuro.lake.lake import Lake, quoted
+from neuro.lake.lake import Lake, among, quoted
 from neuro.lake.staging import Branch
 
 _FACTS = ["sha256", "stored_sha256", "width", "height", "thumbnail"]
@@ -23,14 +21,15 @@ def facts(lake: Lake, digests: Collection[str]) -> dict[str, dict[str, Any]]:
 
 def stored(branch: Branch, digests: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """Yield (sample_id, clean bytes) of images on main or on the branch."""
-    return _stored(branch.lake, _newest(branch), digests)
+    batches = images.read(branch.lake, branch.tip("images"), _STORED, digests)
+    return images.pairs(batches, "stored")
 
 
 def withhold(branch: Branch, digests: Collection[str]) -> None:
     """Take images that do not enter off the branch again."""
+    of_run = f"run_id = {quoted(branch.run_id)}"
     for some in images.chunks(digests):
-        of_run = f"run_id = {quoted(branch.run_id)}"
-        _newest(branch).delete(f"{of_run} AND {images.among(some)}")
+        branch.tip("images").delete(f"{of_run} AND {among('sha256', some)}")
 
 
 def check_branch(branch: Branch, expected: Mapping[str, str]) -> None:
@@ -39,13 +38,12 @@ def check_branch(branch: Branch, expected: Mapping[str, str]) -> None:
     expected: sample_id -> digest of the clean bytes as vetted. Raises AuditError.
     """
     missing = dict(expected)
-    for batch in branch.lake.stream(_newest(branch), branch.run_id, [*_STORED, "run_id"]):
-        for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
-            name = sha256.as_py()
-            if name not in missing:  # of the same run, cut short after main had taken it
-                continue
-            if hashlib.sha256(value.as_py()).hexdigest() != missing.pop(name):
-                raise AuditError(f"image {name[:12]} was not stored as it was vetted")
+    rows = branch.lake.stream(branch.tip("images"), branch.run_id, [*_STORED, "run_id"])
+    for name, value in images.pairs(rows, "stored"):
+        if name not in missing:  # of the same run, cut short after main had taken it
+            continue
+        if hashlib.sha256(value).hexdigest() != missing.pop(name):
+            raise AuditError(f"image {name[:12]} was not stored as it was vetted")
     if missing:
         raise AuditError(f"{len(missing)} vetted images are missing from the branch")
 
@@ -56,7 +54,8 @@ def check_sample(lake: Lake, expected: Mapping[str, str]) -> None:
     expected: as for ``check_branch``. Raises AuditError naming what is damaged or missing.
     """
     missing = dict(expected)
-    for name, value in _stored(lake, lake.open("images"), expected):
+    batches = images.read(lake, lake.open("images"), _STORED, expected)
+    for name, value in images.pairs(batches, "stored"):
         if hashlib.sha256(value).hexdigest() == expected[name]:
             missing.pop(name, None)
     if missing:
@@ -66,15 +65,3 @@ def check_sample(lake: Lake, expected: Mapping[str, str]) -> None:
             f"they were vetted ({names}); no release was made. Check the disk or the store, and "
             "run `neuro verify`"
         )
-
-
-def _newest(branch: Branch) -> lance.LanceDataset:
-    return branch.lake.open("images").checkout_version((branch.name, None))
-
-
-def _stored(
-    lake: Lake, version: lance.LanceDataset, digests: Collection[str]
-) -> Iterator[tuple[str, bytes]]:
-    for batch in images.read(lake, version, _STORED, digests):
-        for sha256, value in zip(batch["sha256"], batch["stored"], strict=True):
-            yield sha256.as_py(), value.as_py()

@@ -5,6 +5,7 @@ A model that scores no better than these has shown nothing: it may have learnt t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,9 +88,13 @@ def measure(traits: Traits, labels: NDArray[np.str_], groups: Sequence[str]) -> 
         return []
     varied = {name: column for name, column in traits.items() if len(np.unique(column)) > 1}
     tables = {name: matrix({name: column}) for name, column in varied.items()}
-    classifiers: dict[str, Callable[[], Any]] = dict.fromkeys(tables, _tree)
+    tree = partial(DecisionTreeClassifier, min_samples_leaf=_LEAF, random_state=0)
+    classifiers: dict[str, Callable[[], Any]] = dict.fromkeys(tables, tree)
     if len(varied) > 1:
-        tables[ALL], classifiers[ALL] = matrix(varied), _forest
+        tables[ALL] = matrix(varied)
+        classifiers[ALL] = partial(
+            RandomForestClassifier, _TREES, min_samples_leaf=_LEAF, random_state=0
+        )
     prior = np.bincount(targets) / len(targets)
     confounds = []
     for name, table in tables.items():
@@ -108,8 +113,7 @@ def probe(
     vectors: (n, 1024). wanted: (n,) each, "" where unknown. Values of under 20 samples, and traits
     of one value, are not asked about.
     """
-    parts = pose_invariants.split(vectors, _RADIUS)
-    features = np.concatenate([*parts.even, *parts.odd, *parts.mixed], axis=1)
+    features = np.concatenate(pose_invariants.split(vectors, _RADIUS).coefficients, axis=1)
     sources = []
     for name, values in wanted.items():
         kinds, counts = np.unique(values, return_counts=True)
@@ -141,14 +145,6 @@ def probe(
 def discriminant() -> LinearDiscriminantAnalysis:
     """A linear discriminant that many features of few samples do not mislead."""
     return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
-
-
-def _tree() -> DecisionTreeClassifier:
-    return DecisionTreeClassifier(min_samples_leaf=_LEAF, random_state=0)
-
-
-def _forest() -> RandomForestClassifier:
-    return RandomForestClassifier(_TREES, min_samples_leaf=_LEAF, random_state=0)
 
 
 def _numbers(column: Column) -> NDArray[np.float64]:

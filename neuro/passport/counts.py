@@ -1,6 +1,6 @@
 """Counts that need no model: groups and what joined them, missing values, notes removed."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ from neuro.dataset.metadata import REMOVED, Column, Traits
 from neuro.splits import draw_splits
 from neuro.splits.draw_splits import Member, Pairs
 
-SIZES = {"1": 1, "2": 2, "3-5": 5, "6-20": 20}
+SIZES = {"1": 1, "2": 2, "3-5": 5, "6-20": 20}  # the largest of each range
 LARGER = "over 20"
 _UNKNOWN = ("", "unknown", "unk", "none", "nan", "na", "n/a", "?", "-")
 _OLDEST = 120.0
@@ -46,14 +46,12 @@ class Gaps:
 
 def grouping(members: Sequence[Member], twins: Pairs) -> Grouping:
     """Count the groups by what joined their members. twins: (m, 2) rows."""
-    rows_of_group: dict[str, list[int]] = defaultdict(list)
-    for row, member in enumerate(members):
-        rows_of_group[member.group_id].append(row)
+    groups = draw_splits.grouped(members, [member.group_id for member in members])
     joined_by_twins = _needs_twins(members, twins)
-    counts: Counter[Reason] = Counter()
-    for group_id, rows in rows_of_group.items():
-        counts[_reason([members[row] for row in rows], group_id in joined_by_twins)] += 1
-    sizes = [len(rows) for rows in rows_of_group.values()]
+    counts = Counter(
+        _reason(group, group_id in joined_by_twins) for group_id, group in groups.items()
+    )
+    sizes = [len(group) for group in groups.values()]
     return Grouping(
         alone=counts["alone"],
         id=counts["id"],
@@ -88,11 +86,10 @@ def _reason(group: Sequence[Member], needs_twins: bool) -> Reason:
 
 def clusters(size: int, twins: Pairs) -> list[list[int]]:
     """Rows that twins join, largest cluster first; single rows are left out."""
-    numbers = draw_splits.connected(size, twins)
-    rows_of: dict[int, list[int]] = defaultdict(list)
-    for row in np.unique(twins).tolist():
-        rows_of[int(numbers[row])].append(row)
-    return sorted(rows_of.values(), key=lambda rows: (-len(rows), rows[0]))
+    rows = np.unique(twins)
+    numbers = draw_splits.connected(size, twins)[rows]
+    clusters = draw_splits.grouped(rows.tolist(), numbers.tolist()).values()
+    return sorted(clusters, key=lambda rows: (-len(rows), rows[0]))
 
 
 def gaps(traits: Traits, columns: Iterable[str]) -> list[Gaps]:
@@ -121,14 +118,6 @@ def _gaps(name: str, column: Column) -> Gaps:
 
 
 def _by_size(sizes: Sequence[int]) -> dict[str, int]:
-    counts = dict.fromkeys([*SIZES, LARGER], 0)
-    for size in sizes:
-        counts[_size_range(size)] += 1
-    return counts
-
-
-def _size_range(size: int) -> str:
-    for name, largest in SIZES.items():
-        if size <= largest:
-            return name
-    return LARGER
+    ranges = np.searchsorted(list(SIZES.values()), np.array(sizes, np.int64))
+    counts = np.bincount(ranges, minlength=len(SIZES) + 1)
+    return dict(zip([*SIZES, LARGER], counts.tolist(), strict=True))

@@ -70,7 +70,16 @@ def supported(
     """Probability of each label for each sample from all but its own, (n, k), labels sorted."""
     _, targets = np.unique(labels, return_inverse=True)
     _, group = np.unique(np.array(groups, np.str_), return_inverse=True)
-    votes, probe = _votes(targets, group, near), _discriminant(vectors, targets, groups)
+    votes = _votes(targets, group, near)
+    probe = out_of_fold.probabilities(
+        confounds.discriminant,
+        pose_invariants.invariants(pose_invariants.split(vectors, _RADIUS)),
+        targets,
+        groups,
+        otherwise=np.bincount(targets) / len(targets),
+        fewest=2,
+        floor=1e-3,
+    )
     likelihood = np.sqrt(votes * probe) * np.exp(_group_support(targets, group))
     shares: NDArray[np.float64] = likelihood / likelihood.sum(axis=1, keepdims=True)
     return shares
@@ -86,19 +95,6 @@ def _votes(targets: Rows, group: Rows, near: Rows) -> NDArray[np.float64]:
     )
     shares: NDArray[np.float64] = (votes + prior) / (votes.sum(axis=1, keepdims=True) + 1)
     return shares
-
-
-def _discriminant(vectors: Vectors, targets: Rows, groups: Sequence[str]) -> NDArray[np.float64]:
-    """Out-of-fold probabilities of a linear discriminant, no less than a thousandth."""
-    return out_of_fold.probabilities(
-        confounds.discriminant,
-        pose_invariants.invariants(pose_invariants.split(vectors, _RADIUS)),
-        targets,
-        groups,
-        otherwise=np.bincount(targets) / len(targets),
-        fewest=2,
-        floor=1e-3,
-    )
 
 
 def _group_support(targets: Rows, group: Rows) -> NDArray[np.float64]:

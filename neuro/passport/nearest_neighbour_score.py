@@ -1,6 +1,5 @@
 """What a look-up without learning scores: copying the label of the most similar picture."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from neuro.duplicates.near_pairs import Neighbours
 from neuro.sample import lies_in
 from neuro.splits import draw_splits
-from neuro.splits.draw_splits import Member, Pairs, SplitConfig, clusters
+from neuro.splits.draw_splits import SHARES, Member, Pairs
 
 SEEDS = range(5)
 MOST = 12_000  # images: comparing all pairs is quadratic
@@ -63,7 +62,7 @@ def score(
     given_train = is_given(given_splits, "train")[labelled]
     given_test = is_given(given_splits, "test")[labelled]
     own = np.array([m.split for m in members], dtype=np.str_)[labelled]
-    random_tests = [_random_test(len(labelled), seed) for seed in SEEDS]
+    random_tests = [np.random.default_rng(seed).random(len(labelled)) < 0.15 for seed in SEEDS]
     grouped_tests = [test[labelled] for test in _grouped_tests(members, near)]
     return Lookup(
         given=accuracy(given_train, given_test),
@@ -78,22 +77,14 @@ def _mean(scores: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _random_test(size: int, seed: int) -> NDArray[np.bool_]:
-    test: NDArray[np.bool_] = np.random.default_rng(seed).random(size) < 0.15
-    return test
-
-
 def _grouped_tests(members: Sequence[Member], near: Pairs) -> list[NDArray[np.bool_]]:
     """Which members are in the test split of each seeded draw by group, (n,) each."""
-    numbers = clusters(members, near).tolist()
-    together: dict[int, list[Member]] = defaultdict(list)
-    for number, member in zip(numbers, members, strict=True):
-        together[number].append(member)
-    groups = draw_splits.named(together.values())
-    number_of = {group_id: number for number, group_id in zip(together, groups, strict=True)}
+    numbers = draw_splits.clusters(members, near).tolist()
+    groups = draw_splits.named(draw_splits.grouped(members, numbers).values())
+    group_of = {m.sample_id: group_id for group_id, group in groups.items() for m in group}
     tests = []
     for seed in SEEDS:
-        split_of = draw_splits.draw(groups, SplitConfig(seed=seed))
-        in_test = [number_of[group_id] for group_id, split in split_of.items() if split == "test"]
-        tests.append(np.isin(numbers, in_test))
+        split_of = draw_splits.share_out(groups, SHARES, seed)
+        is_test = [split_of[group_of[member.sample_id]] == "test" for member in members]
+        tests.append(np.array(is_test, bool))
     return tests

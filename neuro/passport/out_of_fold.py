@@ -13,14 +13,6 @@ Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def folds_of(groups: Sequence[str]) -> Rows:
-    """A fold for each sample, groups kept together, drawn with one seed. (n,)."""
-    names, number = np.unique(np.array(groups, np.str_), return_inverse=True)
-    fold_of_group = np.random.default_rng(0).permutation(len(names)).astype(np.int64) % FOLDS
-    fold: Rows = fold_of_group[number]
-    return fold
-
-
 def probabilities(
     new_classifier: Callable[[], Any],
     features: NDArray[np.float32],
@@ -38,7 +30,8 @@ def probabilities(
     class, nothing is. floor: least probability of a class that was learnt.
     """
     shares = np.tile(otherwise, (len(targets), 1))
-    folds = folds_of(groups)
+    names, group = np.unique(np.array(groups, np.str_), return_inverse=True)
+    folds = (np.random.default_rng(0).permutation(len(names)) % FOLDS)[group]
     with threadpool_limits(1):
         for fold in np.unique(folds):
             test = folds == fold

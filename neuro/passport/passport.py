@@ -1,5 +1,6 @@
 """Inspect data before it is published: the passport of a release."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -134,8 +135,7 @@ def _suspects(
 
 
 def _counts(values: Sequence[str]) -> dict[str, int]:
-    names, numbers = np.unique(np.array(values, dtype=np.str_), return_counts=True)
-    return {str(name): int(number) for name, number in zip(names, numbers, strict=True)}
+    return dict(sorted(Counter(values).items()))
 
 
 def _twins(data: Inspected) -> Twins:

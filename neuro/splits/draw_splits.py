@@ -3,9 +3,10 @@
 import hashlib
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +14,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from neuro.errors import ConfigError, SplitOverlapError
-from neuro.sample import NO_SPLIT, SPLITS
+from neuro.sample import NO_SPLIT
 
 Pairs = NDArray[np.int64]
-SHARES = {"train": 0.70, "val": 0.08, "calibration": 0.07, "test": 0.15}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SplitConfig:
-    """Shares of the groups each split gets (they sum to 1) and the seed of the draw."""
-
-    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if set(self.shares) != set(SPLITS) or abs(sum(self.shares.values()) - 1) > 1e-6:
-            raise ConfigError(f"shares must name {SPLITS} and sum to 1, got {dict(self.shares)}")
+T = TypeVar("T")
+Key = TypeVar("Key", bound=Hashable)
+SHARES = {"train": 0.70, "val": 0.08, "calibration": 0.07, "test": 0.15}  # of the groups
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +69,7 @@ def connected(size: int, edges: Pairs) -> NDArray[np.int64]:
 
 
 def assign(
-    held: Sequence[Member], newcomers: Sequence[Member], twins: Pairs, config: SplitConfig
+    held: Sequence[Member], newcomers: Sequence[Member], twins: Pairs, seed: int = 0
 ) -> list[Assigned]:
     """Give each newcomer its group and split; held members keep theirs.
 
@@ -86,21 +77,16 @@ def assign(
     group is drawn into a split, stratified by label.
     """
     numbers = clusters([*held, *newcomers], twins).tolist()
-    numbers_of_held, numbers_of_new = numbers[: len(held)], numbers[len(held) :]
-    held_in: dict[int, list[Member]] = defaultdict(list)
-    for number, member in zip(numbers_of_held, held, strict=True):
-        held_in[number].append(member)
-    new_groups: dict[int, list[Member]] = defaultdict(list)
-    for number, member in zip(numbers_of_new, newcomers, strict=True):
-        if number not in held_in:
-            new_groups[number].append(member)
-    split_of = draw(named(new_groups.values()), config)
+    held_in = grouped(held, numbers[: len(held)])
+    new_in = grouped(newcomers, numbers[len(held) :])
+    new_groups = named(members for number, members in new_in.items() if number not in held_in)
+    split_of = share_out(new_groups, SHARES, seed)
     placed = []
-    for number in numbers_of_new:
+    for number in numbers[len(held) :]:
         if number in held_in:
             placed.append(_joining(held_in[number]))
         else:
-            group_id = _group_id(new_groups[number])
+            group_id = _group_id(new_in[number])
             placed.append(Assigned(group_id=group_id, split=split_of[group_id]))
     return placed
 
@@ -114,6 +100,14 @@ def _joining(members: Sequence[Member]) -> Assigned:
     return Assigned(group_id=group_id, split=splits.pop())
 
 
+def grouped(items: Iterable[T], keys: Iterable[Key]) -> dict[Key, list[T]]:
+    """The items that have one key, by key. keys: one for each item."""
+    items_of: dict[Key, list[T]] = defaultdict(list)
+    for item, key in zip(items, keys, strict=True):
+        items_of[key].append(item)
+    return dict(items_of)
+
+
 def named(groups: Iterable[Sequence[Member]]) -> dict[str, Sequence[Member]]:
     """Groups by the digest of their oldest member, which is their group_id."""
     return {_group_id(group): group for group in groups}
@@ -121,11 +115,6 @@ def named(groups: Iterable[Sequence[Member]]) -> dict[str, Sequence[Member]]:
 
 def _group_id(members: Sequence[Member]) -> str:
     return min(member.sample_id for member in members)
-
-
-def draw(groups: Mapping[str, Sequence[Member]], config: SplitConfig) -> dict[str, str]:
-    """Each group to one of the four splits, as ``share_out`` does."""
-    return share_out(groups, {name: config.shares[name] for name in SPLITS}, config.seed)
 
 
 def share_out(
@@ -186,8 +175,6 @@ def folds(groups: Mapping[str, Sequence[Member]], n: int, seed: int = 0) -> dict
 
 
 def _commonest(members: Sequence[Member]) -> str:
-    if len(members) == 1:
-        return members[0].label
     return Counter(m.label for m in members).most_common(1)[0][0]
 
 

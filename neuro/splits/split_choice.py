@@ -6,7 +6,6 @@ samples other names while one model is trained and scored.
 
 import difflib
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -103,8 +102,9 @@ def used(samples: Sequence[Sample], splitting: Splitting) -> NDArray[np.bool_]:
                 "under [layout] splits in the problem file, or train on the lake's own"
             )
         return given
-    is_fold = splitting.kind == "fold"
-    return np.array([is_fold and s.split not in (NO_SPLIT, _TEST) for s in samples], bool)
+    if splitting.is_own:
+        return np.zeros(len(samples), bool)
+    return np.array([sample.split not in (NO_SPLIT, _TEST) for sample in samples], bool)
 
 
 def joined(samples: Sequence[Sample], keys: Sequence[str], twins: Pairs) -> list[str]:
@@ -133,27 +133,20 @@ def divide(
     """
     if splitting.is_own:
         return np.array([sample.split for sample in samples], dtype=np.str_)
-    is_test = [_is_test(sample, splitting) for sample in samples]
-    is_drawn = used(samples, splitting) & ~np.array(is_test, bool)
-    members: dict[str, list[Member]] = defaultdict(list)
-    for row in np.flatnonzero(is_drawn).tolist():
-        sample = samples[row]
-        member = Member(sample_id=sample.sample_id, label=sample.label, group_key="")
-        members[groups[row]].append(member)
-    split_of = _drawn(members, splitting)
-    splits = np.full(len(samples), NO_SPLIT, dtype=object)
-    for row, group in enumerate(groups):
-        if is_test[row]:
-            splits[row] = _TEST
-        elif is_drawn[row]:
-            splits[row] = split_of[group]
-    return splits.astype(np.str_)
-
-
-def _is_test(sample: Sample, splitting: Splitting) -> bool:
     if splitting.kind == "given":
-        return lies_in(sample.given_split, _TEST)
-    return sample.split == _TEST
+        is_test = [lies_in(sample.given_split, _TEST) for sample in samples]
+    else:
+        is_test = [sample.split == _TEST for sample in samples]
+    drawn = np.flatnonzero(used(samples, splitting) & ~np.array(is_test, bool)).tolist()
+    members = [
+        Member(sample_id=samples[row].sample_id, label=samples[row].label, group_key="")
+        for row in drawn
+    ]
+    split_of = _drawn(draw_splits.grouped(members, [groups[row] for row in drawn]), splitting)
+    splits = [_TEST if is_one else NO_SPLIT for is_one in is_test]
+    for row in drawn:
+        splits[row] = split_of[groups[row]]
+    return np.array(splits, dtype=np.str_)
 
 
 def shared(samples: Sequence[Sample], groups: Sequence[str]) -> int:

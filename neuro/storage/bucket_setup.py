@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from string import Template
 from typing import Any
@@ -16,6 +17,9 @@ from neuro.storage.location import Place
 _GONE = {"NoSuchBucketPolicy", "NoSuchBucket"}
 _THERE = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _EXPIRES = "neuro-expires-"
+_AES256 = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+_ENCRYPTED = {"ServerSideEncryptionConfiguration": {"Rules": [_AES256]}}
+_VERSIONED = {"VersioningConfiguration": {"Status": "Enabled"}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,15 +51,16 @@ def create(
     other prefixes. Raises ConfigError for a retention where a lake lies or no prefix is given.
     """
     client = location.client(where)
+    bucket = {"Bucket": where.bucket}
     if retention_days:
         _require_no_lake(client, where)
     wanted: list[tuple[str, Callable[[], object]]] = [
         ("bucket", lambda: _make(client, where)),
-        ("encryption at rest", lambda: _encrypt(client, where)),
+        ("encryption at rest", partial(client.put_bucket_encryption, **_ENCRYPTED, **bucket)),
         ("lifecycle", lambda: _set_lifecycle(client, where, keep_versions_days, retention_days)),
     ]
     if keep_versions_days:
-        wanted.append(("versions", lambda: _keep_versions(client, where)))
+        wanted.append(("versions", partial(client.put_bucket_versioning, **_VERSIONED, **bucket)))
     if rules:
         wanted.append(("policy", lambda: _set_policy(client, where, rules)))
     steps = []
@@ -71,14 +76,17 @@ def create(
     return steps
 
 
-def statements(where: Place, rules: list[Rule]) -> list[dict[str, Any]]:
+def _statements(where: Place, rules: list[Rule]) -> list[dict[str, Any]]:
     """The policy's statements for this prefix."""
     filled = []
     for rule in rules:
         if not rule.users:
             raise ConfigError(f"role {rule.role} has no user; give --role {rule.role}=NAME")
         names = {"bucket": where.bucket, "prefix": f"{where.prefix}/" if where.prefix else ""}
-        principal = {"AWS": [_arn(user) for user in rule.users]}
+        principal = {
+            # A bare name is a user's, in Ceph's own form.
+            "AWS": [u if u.startswith("arn:") else f"arn:aws:iam:::user/{u}" for u in rule.users]
+        }
         for number, statement in enumerate(json.loads(Template(rule.template).substitute(names))):
             sid = f"{_prefix_id(where)}{rule.role}{number}"
             filled.append({"Sid": sid, "Effect": "Allow", "Principal": principal, **statement})
@@ -121,13 +129,6 @@ def _make(client: Any, where: Place) -> None:
         client.head_bucket(Bucket=where.bucket)  # refused where it is a stranger's
 
 
-def _encrypt(client: Any, where: Place) -> None:
-    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-    client.put_bucket_encryption(
-        Bucket=where.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
-    )
-
-
 def _require_no_lake(client: Any, where: Place) -> None:
     if not where.prefix:
         raise ConfigError(f"a retention for all of {where.uri}? Give a prefix of its own")
@@ -141,21 +142,17 @@ def _require_no_lake(client: Any, where: Place) -> None:
 
 
 def _set_lifecycle(client: Any, where: Place, keep_versions_days: int, retention_days: int) -> None:
-    everything = {"Filter": {"Prefix": ""}, "Status": "Enabled"}
-    rules: list[Mapping[str, Any]] = [
-        {
-            **everything,
-            "ID": "neuro-uploads",
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-        }
-    ]
+    def rule(name: str, prefix: str, **what: Mapping[str, int]) -> Mapping[str, Any]:
+        return {"ID": name, "Filter": {"Prefix": prefix}, "Status": "Enabled", **what}
+
+    uploads = {"DaysAfterInitiation": 7}
+    rules = [rule("neuro-uploads", "", AbortIncompleteMultipartUpload=uploads)]
     if keep_versions_days:
-        aged = {"NoncurrentDays": keep_versions_days}
-        rules.append({**everything, "ID": "neuro-versions", "NoncurrentVersionExpiration": aged})
+        replaced = {"NoncurrentDays": keep_versions_days}
+        rules.append(rule("neuro-versions", "", NoncurrentVersionExpiration=replaced))
     own = f"{_EXPIRES}{_prefix_id(where)}"
     if retention_days:
-        about = {"Filter": {"Prefix": f"{where.prefix}/"}, "Status": "Enabled"}
-        rules.append({**about, "ID": own, "Expiration": {"Days": retention_days}})
+        rules.append(rule(own, f"{where.prefix}/", Expiration={"Days": retention_days}))
     rules += [rule for rule in _retentions(client, where) if rule["ID"] != own]
     client.put_bucket_lifecycle_configuration(
         Bucket=where.bucket, LifecycleConfiguration={"Rules": rules}
@@ -173,10 +170,6 @@ def _retentions(client: Any, where: Place) -> list[Mapping[str, Any]]:
     return [rule for rule in rules if str(rule.get("ID", "")).startswith(_EXPIRES)]
 
 
-def _keep_versions(client: Any, where: Place) -> None:
-    client.put_bucket_versioning(Bucket=where.bucket, VersioningConfiguration={"Status": "Enabled"})
-
-
 def _set_policy(client: Any, where: Place, rules: list[Rule]) -> None:
     present: list[dict[str, Any]] = []
     try:
@@ -187,12 +180,8 @@ def _set_policy(client: Any, where: Place, rules: list[Rule]) -> None:
     others = [
         entry for entry in present if not str(entry.get("Sid", "")).startswith(_prefix_id(where))
     ]
-    policy = {"Version": "2012-10-17", "Statement": others + statements(where, rules)}
+    policy = {"Version": "2012-10-17", "Statement": others + _statements(where, rules)}
     client.put_bucket_policy(Bucket=where.bucket, Policy=json.dumps(policy))
-
-
-def _arn(user: str) -> str:
-    return user if user.startswith("arn:") else f"arn:aws:iam:::user/{user}"  # Ceph's own form
 
 
 def _prefix_id(where: Place) -> str:

@@ -96,10 +96,6 @@ def _create(bucket: BucketStore) -> str:
     return ""
 
 
-def _race(bucket: BucketStore) -> str:
-    return race(bucket, rounds=20)
-
-
 def _read_after_write(bucket: BucketStore) -> str:
     for number in range(20):
         bucket.write("fresh", b"%d" % number)
@@ -143,10 +139,6 @@ def _checksum(bucket: BucketStore) -> str:
     return ""
 
 
-def _versions(bucket: BucketStore) -> str:
-    return bucket_setup.list_versions(bucket.place)
-
-
 @dataclass(frozen=True, slots=True)
 class _Test:
     """run: returns what it saw, "" for nothing worth a word."""
@@ -160,14 +152,19 @@ class _Test:
 _TESTS = (
     _Test("put, get, delete", "everything", _basics),
     _Test("create only if new", "releases: a version is written once", _create),
-    _Test("race of creates", "several writers at once", _race),
+    _Test("race of creates", "several writers at once", partial(race, rounds=20)),
     _Test("read after write", "audits of a branch", _read_after_write),
     _Test("list after write", "finding the newest version", _list_after_write),
     _Test("range reads", "reading columns", _ranges),
     _Test("multipart upload", "files over 5 MB", _multipart),
     _Test("replace if unchanged", "nothing here; some tools", _replace, is_needed=False),
     _Test("checksum stored", "a second guard beside neuro's own", _checksum, is_needed=False),
-    _Test("versions listed", "undoing a deletion", _versions, is_needed=False),
+    _Test(
+        "versions listed",
+        "undoing a deletion",
+        lambda bucket: bucket_setup.list_versions(bucket.place),
+        is_needed=False,
+    ),
 )
 
 

@@ -30,40 +30,33 @@ class FolderStore(Store):
         self.uri = str(self.folder)
 
     def find(self, key: str) -> Entry | None:
-        """See Store."""
         path = self.folder / key
         return Entry(key=key, size=path.stat().st_size) if path.is_file() else None
 
     def entries(self, under: str = "") -> Iterator[Entry]:
-        """See Store; a file that goes meanwhile is left out."""
         for file in _files_below(self.folder / under):
             try:
                 size = file.stat(follow_symlinks=False).st_size
-            except FileNotFoundError:
+            except FileNotFoundError:  # it went meanwhile
                 continue
             yield Entry(key=file.path[len(self.uri) + 1 :], size=size)
 
     def folders(self, under: str = "") -> list[str]:
-        """See Store."""
         return sorted(path.name for path in (self.folder / under).glob("*") if path.is_dir())
 
     def read(self, key: str) -> bytes:
-        """See Store."""
         return (self.folder / key).read_bytes()
 
     def digest(self, key: str) -> str | None:
-        """See Store."""
         with (self.folder / key).open("rb") as stream:
             return file_digest(stream, "sha256").hexdigest()
 
     def write(self, key: str, raw: bytes) -> None:
-        """See Store."""
         path = self.folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(raw)
 
     def write_once(self, key: str, raw: bytes) -> bool:
-        """See Store; synced to the disk before it appears."""
         path = self.folder / key
         if path.exists():
             return False
@@ -74,7 +67,7 @@ class FolderStore(Store):
             with os.fdopen(handle, "wb") as stream:
                 stream.write(raw)
                 stream.flush()
-                os.fsync(stream.fileno())
+                os.fsync(stream.fileno())  # before it appears
             os.link(part, path)  # a rename would replace
         except FileExistsError:
             return False
@@ -83,20 +76,17 @@ class FolderStore(Store):
         return True
 
     def delete(self, key: str) -> None:
-        """See Store."""
         (self.folder / key).unlink(missing_ok=True)
 
     def delete_folder(self, folder: str) -> None:
-        """See Store."""
         shutil.rmtree(self.folder / folder, ignore_errors=True)
 
     @contextmanager
     def staged(self) -> Iterator["FolderStore"]:
-        """See Store; what a killed run has staged is removed first."""
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ConfigError(f"{self.uri} is not empty; give an empty or a new folder")
         staging = FolderStore(self.folder.with_name(f".{self.folder.name}.part"))
-        shutil.rmtree(staging.folder, ignore_errors=True)
+        shutil.rmtree(staging.folder, ignore_errors=True)  # what a killed run has staged
         staging.folder.mkdir(parents=True)
         try:
             yield staging
@@ -105,7 +95,6 @@ class FolderStore(Store):
             shutil.rmtree(staging.folder, ignore_errors=True)
 
     def versions(self) -> Iterator[list[Version]]:
-        """See Store."""
         page: list[Version] = []
         for file in _files_below(self.folder):
             if file.is_file(follow_symlinks=False):
@@ -116,7 +105,6 @@ class FolderStore(Store):
         yield page
 
     def version_pieces(self, version: Version) -> Iterator[bytes]:
-        """See Store."""
         try:
             with (self.folder / version.key).open("rb") as stream:
                 yield from iter(partial(stream.read, PIECE), b"")
@@ -124,13 +112,11 @@ class FolderStore(Store):
             return
 
     def remove_versions(self, versions: Iterable[Version]) -> int:
-        """See Store."""
         keys = [version.key for version in versions]
         self.delete_all(keys)
         return len(keys)
 
     def remove_key(self, key: str) -> bool:
-        """See Store."""
         path = self.folder / key
         for part in path.parent.glob(f".{path.name}.*"):  # of a ``write_once`` that was killed
             part.unlink()
@@ -139,11 +125,10 @@ class FolderStore(Store):
         return is_there
 
     def remove_old_versions(self) -> int:
-        """None are kept."""
         return 0
 
     def require_removal_rights(self) -> None:
-        """The first removal tells."""
+        pass  # the first removal tells
 
 
 def _files_below(folder: Path | str) -> Iterator["os.DirEntry[str]"]:

@@ -17,6 +17,7 @@ from neuro.uncertainty import conformal, out_of_scope
 from neuro.uncertainty.out_of_scope import Floats, Reference
 
 MINIMUM = 20
+ALPHA = 0.1  # share of samples whose true class may be missing from the conformal set
 TEMPERATURES = (0.1, 10.0)
 DIGITS = 7  # kept of each reference number: float32's own
 
@@ -66,15 +67,14 @@ def fit(
     targets: NDArray[np.int64],
     *,
     train_embeddings: Floats | None = None,
-    alpha: float = 0.1,
 ) -> Calibration:
     """Fit on the calibration split: logits (n, k), embeddings (n, d), targets (n,).
 
     train_embeddings: (m, d), the reference of what is in scope; without it every other calibration
-    sample is the reference and the rest set the threshold. alpha: share of samples whose true
-    class may be missing from the set. Raises ConfigError for fewer than two samples.
+    sample is the reference and the rest set the threshold. Raises ConfigError for fewer than two
+    samples.
     """
-    _check(logits, embeddings, targets, alpha)
+    _check(logits, embeddings, targets)
     temperature = _temperature(logits, targets)
     probabilities = _probabilities(logits, temperature)
     in_scope, held_out = train_embeddings, embeddings
@@ -83,8 +83,8 @@ def fit(
     reference = out_of_scope.fit(in_scope)
     return Calibration(
         temperature=_short(temperature),
-        conformal_quantile=conformal.fit(probabilities, targets, alpha),
-        alpha=alpha,
+        conformal_quantile=conformal.fit(probabilities, targets, ALPHA),
+        alpha=ALPHA,
         ood_mean=tuple(_short(v) for v in reference.mean),
         ood_axes=tuple(tuple(_short(v) for v in axis) for axis in reference.axes),
         ood_residual=_short(reference.residual),
@@ -112,9 +112,7 @@ def from_json(facts: Mapping[str, Any]) -> Calibration:
     return Calibration(**{**facts, "ood_mean": tuple(facts["ood_mean"]), "ood_axes": axes})
 
 
-def _check(logits: Floats, embeddings: Floats, targets: NDArray[np.int64], alpha: float) -> None:
-    if not 0 < alpha < 0.5:
-        raise ConfigError(f"alpha must be between 0 and 0.5, got {alpha}")
+def _check(logits: Floats, embeddings: Floats, targets: NDArray[np.int64]) -> None:
     if len(targets) < 2 or not len(targets) == len(logits) == len(embeddings):
         raise ConfigError(
             f"the calibration split needs two or more labelled samples with outputs, got "

@@ -1,13 +1,13 @@
 """Reading a release: the lake, its samples, and their pixels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuro.dataset import frames
-from neuro.dataset.frames import Frames, Pinned
+from neuro.dataset.frames import Frames
 from neuro.duplicates import twins
 from neuro.lake import branches, images, releases, sample_metadata
 from neuro.lake.lake import Lake
@@ -85,7 +85,8 @@ def load(lake: Lake, problem: Problem, name: str | None = None, divided: Splitti
     groups = _groups(lake, problem, release, samples, divided)
     splits = split_choice.divide(samples, groups.tolist(), divided)
     pixels = frames.build(
-        Pinned(samples=samples, content_hash=release.content_hash),
+        samples,
+        release.content_hash,
         problem,
         lambda spec: shards.decode(lake, release, wanted, spec),
         settings.load().home / "frames",
@@ -95,7 +96,7 @@ def load(lake: Lake, problem: Problem, name: str | None = None, divided: Splitti
         problem=problem,
         release=release,
         samples=samples,
-        frames=pixels.divided(divided, splits, groups),
+        frames=replace(pixels, splitting=divided, splits=splits, groups=groups),
     )
 
 

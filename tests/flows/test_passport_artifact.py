@@ -56,7 +56,7 @@ def test_prefect_shows_counts_and_links_and_holds_no_digest_and_no_picture(
         question, lake = problem.load("brain"), Lake(str(home / "lake"))
         release = releases.find(lake, "brain")
         gone, twin = releases.samples(lake, release)[:2]
-        needles = search_terms.needles(erasure.payloads(lake, [gone.sample_id]))
+        needles = search_terms.needles(erasure.payload(lake, [gone.sample_id]))
 
         @flow
         def show() -> None:

@@ -81,7 +81,7 @@ def everything(bucket: Bucket) -> dict[tuple[str, str], bytes]:
 def test_no_version_of_any_object_holds_an_erased_image(
     bucket: Bucket, lake: Lake, gone: str, erase: Erase
 ) -> None:
-    needles = search_terms.needles(erasure.payloads(lake, [gone]))
+    needles = search_terms.needles(erasure.payload(lake, [gone]))
     plain = bucket_store.open(bucket.uri, bucket.endpoint)
     for body in (b"".join(needles), b"nothing of it"):
         plain.write("notes.bin", body)

@@ -8,7 +8,7 @@ import pytest
 from neuro.erasure import file_search
 from neuro.lake.lake import Lake
 from neuro.storage import bucket_setup as buckets
-from neuro.storage import bucket_store, location, object_versions
+from neuro.storage import bucket_store, location
 from neuro.storage.bucket_store import BucketStore
 from neuro.storage.location import Place
 from neuro.storage.store import Version
@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.s3, pytest.mark.server]
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_versions, "_PAGE", 3)
-    monkeypatch.setattr(object_versions, "PIECE", 10)
+    monkeypatch.setattr(bucket_store, "_PAGE", 3)
+    monkeypatch.setattr(bucket_store, "PIECE", 10)
 
 
 @pytest.fixture

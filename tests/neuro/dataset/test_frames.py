@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neuro.dataset import frames
-from neuro.dataset.frames import Frames, Part, Pinned
+from neuro.dataset.frames import Frames, Part
 from neuro.images import preprocess, sanitize
 from neuro.images.preprocess import PreprocessSpec
 from neuro.problems.problem import Problem
@@ -33,22 +33,22 @@ def sample(sample_id: str, label: str = "glioma", where: str = "train") -> Sampl
     )
 
 
-def pinned(content_hash: str = "c" * 64) -> Pinned:
-    rows = [("0", "glioma", "train"), ("1", "notumor", "test"), ("2", "", "train")]
-    rows.append(("3", "cyst", "train"))
-    return Pinned(samples=[sample(*row) for row in rows], content_hash=content_hash)
+HASH = "c" * 64
+ROWS = [("0", "glioma", "train"), ("1", "notumor", "test"), ("2", "", "train")]
+ROWS.append(("3", "cyst", "train"))
+SAMPLES = [sample(*row) for row in ROWS]
 
 
 @pytest.fixture
 def build(brain: Problem, stored: dict[str, bytes], tmp_path: Path) -> Build:
-    def run(data: Pinned | None = None, asked: Problem = brain) -> Frames:
+    def run(content_hash: str = HASH, asked: Problem = brain) -> Frames:
         backwards = list(reversed(list(stored.items())))
 
         def read(spec: PreprocessSpec | None) -> Iterator[Part]:
             yield frames.decode(backwards[:1], spec)
             yield frames.decode(backwards[1:], spec)
 
-        return frames.build(data or pinned(), asked, read, tmp_path / "cache")
+        return frames.build(SAMPLES, content_hash, asked, read, tmp_path / "cache")
 
     return run
 
@@ -74,9 +74,7 @@ def test_training_and_prediction_give_equal_tensors_for_the_same_bytes(
 ) -> None:
     for intensity in ("unit", "standard"):
         spec = replace(brain.preprocess, intensity=intensity, size_px=48)
-        trained = preprocess.to_tensor(
-            build(pinned(), replace(brain, preprocess=spec)).pixels, spec
-        )
+        trained = preprocess.to_tensor(build(HASH, replace(brain, preprocess=spec)).pixels, spec)
         for row, raw in enumerate(stored.values()):
             alone = preprocess.to_tensor(preprocess.frame(raw, spec)[None], spec)
             np.testing.assert_array_equal(trained[row : row + 1], alone)
@@ -122,8 +120,8 @@ def test_another_release_or_another_preprocess_is_another_cache(
     build: Build, brain: Problem, tmp_path: Path
 ) -> None:
     build()
-    build(pinned("d" * 64))
-    small = build(None, replace(brain, preprocess=replace(brain.preprocess, size_px=32)))
+    build("d" * 64)
+    small = build(HASH, replace(brain, preprocess=replace(brain.preprocess, size_px=32)))
     assert small.pixels.shape == (4, 32, 32, 1)
     assert len(list((tmp_path / "cache").iterdir())) == 3
 
@@ -133,7 +131,7 @@ def test_a_failure_while_decoding_leaves_no_cache(brain: Problem, tmp_path: Path
         yield frames.decode([("0", b"no image")], spec)
 
     with pytest.raises(OSError, match="cannot identify"):
-        frames.build(pinned(), brain, broken, tmp_path / "cache")
+        frames.build(SAMPLES, HASH, brain, broken, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -145,4 +143,4 @@ def test_a_cached_run_still_reads_every_image(build: Build, brain: Problem, tmp_
         raise RuntimeError("damaged")
 
     with pytest.raises(RuntimeError, match="damaged"):
-        frames.build(pinned(), brain, damaged, tmp_path / "cache")
+        frames.build(SAMPLES, HASH, brain, damaged, tmp_path / "cache")

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from neuro.dataset import frames
-from neuro.dataset.frames import Pinned
 from neuro.erasure import derived_files, file_search, search_terms
 from neuro.erasure import erase as erasing
 from neuro.erasure.erase import ErasureRequest, ErasureResult
@@ -77,7 +76,7 @@ def erase(lake: Lake, brain: Problem, tmp_path: Path) -> Erase:
 
 def test_the_search_finds_what_is_there(lake: Lake, second: Release, png: Png, home: Path) -> None:
     """Or the empty result of an erasure would prove nothing."""
-    wanted = search_terms.needles(erasure.payloads(lake, [digest(png(5))]))
+    wanted = search_terms.needles(erasure.payload(lake, [digest(png(5))]))
     assert len(wanted) >= 9
     for needle in wanted:
         if needle in sanitize.clean(png(5)).stored:
@@ -172,7 +171,8 @@ def test_caches_pages_predictions_quarantine_and_inbox_are_clean_too(
 ) -> None:
     gone, kept = digest(png(5)), digest(png(6))
     frames.build(
-        Pinned(samples=releases.samples(lake, second), content_hash=second.content_hash),
+        releases.samples(lake, second),
+        second.content_hash,
         brain,
         lambda spec: [frames.decode(images.stored_bytes(lake, second, ids(lake)), spec)],
         home / "frames",
@@ -399,8 +399,8 @@ def test_a_request_names_one_thing_and_a_reason(brain: Problem) -> None:
 
 def test_windows_of_black_are_no_evidence() -> None:
     noise = np.random.default_rng(0).bytes(200)
-    payload = erasure.Payload(sample_id="a", contents=(bytes(5000), noise))
-    assert all(len(set(needle)) > 8 for needle in search_terms.needles([payload]))
+    payload = erasure.Payload(stored=frozenset(), others={bytes(5000), noise})
+    assert all(len(set(needle)) > 8 for needle in search_terms.needles(payload))
 
 
 def test_an_erasure_completes_the_removal_of_a_branch_that_was_cut_short(

@@ -1,5 +1,4 @@
 import hashlib
-import random
 from collections import Counter
 from pathlib import Path
 
@@ -51,25 +50,6 @@ def test_partitions_are_of_about_one_size() -> None:
 def test_a_partition_keeps_to_its_rows_until_there_are_256() -> None:
     counts = [0, 1, digest_partitions.ROWS, digest_partitions.ROWS + 1, 1_000_000, 10**8]
     assert [digest_partitions.n_needed(n) for n in counts] == [1, 1, 1, 2, 16, 256]
-
-
-@pytest.mark.parametrize(
-    "ids",
-    [
-        digests(2000),
-        [*digests(300), *digests(300)],
-        ODD * 2,
-        [],
-        ["G" * 64, "a" * 64, "~" * 64],
-        ["a" * 63 + c for c in "cab"],
-    ],
-)
-def test_rows_are_put_in_order_whatever_stands_for_a_digest(ids: list[str]) -> None:
-    random.Random(0).shuffle(ids)
-    rows = pa.table({"sha256": pa.array(ids, pa.string()), "n": range(len(ids))})
-    expected = sorted(range(len(ids)), key=lambda k: ids[k].encode())
-    assert digest_partitions.in_order(rows)["n"].to_pylist() == expected
-    assert digest_partitions.in_order(rows.slice(1))["n"].to_pylist() == [k for k in expected if k]
 
 
 def test_many_rows_stand_in_a_file_and_a_few_in_none(

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from neuro.dataset import frames
-from neuro.dataset.frames import Part, Pinned
+from neuro.dataset.frames import Part
 from neuro.errors import DamagedError
 from neuro.images.preprocess import PreprocessSpec
 from neuro.lake import images, releases
@@ -91,13 +91,12 @@ def test_a_missing_image_stops_its_reader(lake: Lake, release: Release) -> None:
 def test_a_damaged_image_stops_the_frames_and_leaves_no_cache(
     lake: Lake, release: Release, samples: list[Sample], brain: Problem, tmp_path: Path
 ) -> None:
-    pinned = Pinned(samples=samples, content_hash=release.content_hash)
 
     def read(spec: PreprocessSpec | None) -> Iterator[Part]:
         yield frames.decode(images.stored_bytes(lake, release, IDS), spec)
 
     with pytest.raises(DamagedError):
-        frames.build(pinned, brain, read, tmp_path / "cache")
+        frames.build(samples, release.content_hash, brain, read, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 

@@ -32,7 +32,7 @@ def test_rows_of_a_branch_are_seen_there_alone(lake: Lake) -> None:
     branch.append("samples", samples("r1", "new"))
     assert ids(lake) == ["old"]
     assert branch.rows("samples", ["sha256"])["sha256"].to_pylist() == ["new"]
-    together = branch.everything("samples", ["sha256"], "dataset = 'brain'")
+    together = branch.read("samples", columns=["sha256"], where="dataset = 'brain'")
     assert sorted(together["sha256"].to_pylist()) == ["new", "old"]
 
 
@@ -260,8 +260,12 @@ def test_a_read_that_broke_off_goes_on_at_the_row_where_it_was(lake: Lake) -> No
     for start in range(0, 60, 20):
         branch.append("images", images("r1", start + 20).slice(start))
     dataset = lake.open("images").checkout_version((branch.name, None))
-    whole = [name for part in batches(dataset, ["sha256"]) for name in part["sha256"].to_pylist()]
-    rest = batches(dataset, ["sha256"], dataset.get_fragments()[1:], skip=13)
+    whole = [
+        name
+        for part in batches(dataset, ["sha256", "stored"])
+        for name in part["sha256"].to_pylist()
+    ]
+    rest = batches(dataset, ["sha256", "stored"], skip=13, fragments=dataset.get_fragments()[1:])
     assert [name for part in rest for name in part["sha256"].to_pylist()] == whole[33:]
 
 

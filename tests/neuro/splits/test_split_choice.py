@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.sample import SPLITS, Sample
 from neuro.splits import draw_splits, split_choice
-from neuro.splits.draw_splits import Member, SplitConfig
+from neuro.splits.draw_splits import SHARES, Member
 from neuro.splits.split_choice import OWN, Splitting
 
 GIVEN = Splitting(kind="given")
@@ -201,12 +201,11 @@ def _counted(
 def test_a_split_misses_its_share_of_a_class_by_three_groups_at_most(data: st.DataObject) -> None:
     sizes = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=200))
     labels = data.draw(st.lists(st.sampled_from("abc"), min_size=len(sizes), max_size=len(sizes)))
-    config = SplitConfig(seed=data.draw(st.integers(0, 2**31)))
     groups = _groups(sizes, labels)
-    drawn = draw_splits.draw(groups, config)
+    drawn = draw_splits.share_out(groups, SHARES, data.draw(st.integers(0, 2**31)))
     for counts in _counted(groups, drawn.__getitem__).values():
         for name in SPLITS:
-            off = counts[name] - config.shares[name] * counts.total()
+            off = counts[name] - SHARES[name] * counts.total()
             assert -3 * max(sizes) - 1e-6 <= off <= max(sizes) + 1e-6
 
 
@@ -223,7 +222,7 @@ def test_class_shares_of_every_split_are_within_2_points_where_no_group_is_large
     sizes = rng.integers(1, largest + 1, n).tolist()
     labels = rng.choice([*"abcd"[: len(weights)]], n, p=np.array(weights) / sum(weights)).tolist()
     groups = _groups(sizes, labels)
-    drawn = draw_splits.draw(groups, SplitConfig(seed=seed))
+    drawn = draw_splits.share_out(groups, SHARES, seed)
     counts = _counted(groups, drawn.__getitem__)
     overall = {label: c.total() / sum(sizes) for label, c in counts.items()}
     for name in SPLITS:
@@ -254,8 +253,7 @@ def test_later_arrivals_move_nothing_that_is_held(keys: list[str], first: int, s
     members = [
         Member(sample_id=f"{n:03d}", label="ab"[n % 2], group_key=key) for n, key in enumerate(keys)
     ]
-    config = SplitConfig(seed=seed)
-    alone = draw_splits.assign([], members[:first], NO_TWINS, config)
+    alone = draw_splits.assign([], members[:first], NO_TWINS, seed)
     held = [
         Member(
             sample_id=m.sample_id,
@@ -267,7 +265,7 @@ def test_later_arrivals_move_nothing_that_is_held(keys: list[str], first: int, s
         for m, p in zip(members, alone, strict=False)
     ]
     before = {m.group_key: m.split for m in held}
-    placed = draw_splits.assign(held, members[first:], NO_TWINS, config)
+    placed = draw_splits.assign(held, members[first:], NO_TWINS, seed)
     for newcomer, place in zip(members[first:], placed, strict=True):
         assert place.split == before.get(newcomer.group_key, place.split)
 
