@@ -49,9 +49,9 @@ def environment() -> Environment:
     return found
 
 
-def render(template: str, page: Any) -> str:
-    """The finished page. page: the facts, which the template reads as ``page``."""
-    return environment().get_template(template).render(page=page)
+def render(template: str, **facts: Any) -> str:
+    """The finished page. The template reads the facts as ``page.NAME``."""
+    return environment().get_template(template).render(page=facts)
 
 
 def write(path: Path, content: str | bytes) -> Path:

@@ -61,10 +61,12 @@ def fitted(loaded: Loaded) -> Pixels:
 
 def picture(loaded: Loaded, encoder: Pixels) -> Path:
     """Draw how much of the variance the components explain: a PNG file, and a link to it."""
-    from neuro.reports import charts, explained_variance  # matplotlib: half a second
+    from neuro.reports import charts  # matplotlib: half a second
 
     release = loaded.release
-    figure = explained_variance.draw(encoder.fit.explained, release.name, release.is_synthetic)
+    figure = charts.explained_variance(
+        encoder.fit.explained, release.name, is_synthetic=release.is_synthetic
+    )
     path = settings.load().home / "reports" / f"{PIXELS}-{release.name}.png"
     render.write(path, charts.png(figure))
     artifacts.link("pixels-pca", path.resolve().as_uri(), "Variance that the components explain")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuro.reports import passport_markdown, passport_page, passport_text, pose_of_copy
+from neuro.reports import passport_markdown, passport_page, passport_text
 from neuro.reports.passport_page import Subject
 from tests.monitoring.passports import HOSTILE, Reader, digest, full, member, old
 
@@ -162,7 +162,7 @@ def test_a_look_up_among_images_of_one_label_says_nothing() -> None:
     ],
 )
 def test_it_is_told_how_a_copy_lies(turned: int, mirrored: bool, told: str) -> None:
-    assert pose_of_copy.view(photo(), photo(turned=turned, mirrored=mirrored)) == told
+    assert passport_page.pose_of_copy(photo(), photo(turned=turned, mirrored=mirrored)) == told
 
 
 def test_the_note_of_a_run_says_the_figures_and_holds_no_picture_and_no_digest() -> None:
