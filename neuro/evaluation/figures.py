@@ -4,7 +4,6 @@ import textwrap
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
@@ -25,7 +24,7 @@ def draw_confusion(
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.0 + 0.7 * len(counts)
-    figure = blank(side, side)
+    figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = np.arange(len(counts))
@@ -50,7 +49,8 @@ def draw_curves(evaluation: Evaluation, *, title: str, synthetic: bool, note: st
     """
     found = {name: one for name in evaluation.classes if (one := auroc(evaluation, name))}
     shown = sorted(found, key=lambda name: found[name].value)[:_AT_MOST]
-    figure = blank(11.0, 5.4 + 0.19 * len(shown), title)
+    figure = Figure(figsize=(11.0, 5.4 + 0.19 * len(shown)), layout="constrained")
+    figure.suptitle(title)
     roc, pr = figure.subplots(1, 2)
     for number, name in enumerate(name for name in evaluation.classes if name in shown):
         column = evaluation.classes.index(name)
@@ -85,16 +85,7 @@ def auroc(evaluation: Evaluation, name: str) -> Metric | None:
     return next((metric for metric in found if metric.name == "auroc"), None)
 
 
-def blank(width: float, height: float, title: str = "") -> Figure:
-    """An empty figure of so many inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
-    if title:
-        figure.suptitle(title)
-    return figure
-
-
-def sign(figure: Figure, facts: str, *, synthetic: bool, note: str) -> None:
+def sign(figure: Figure, facts: str, *, synthetic: bool, note: str = "") -> None:
     """Say below a picture what its figures are of, and what else must be said of them."""
     use = "Research use only" + (", synthetic images" if synthetic else "")
     said = [facts, use, *textwrap.wrap(note, int(16 * figure.get_figwidth()))]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from neuro.evaluation.figures import blank, sign
+from neuro.evaluation.figures import sign
 from neuro.training.trainer import Epoch
 
 
@@ -16,7 +16,8 @@ def draw_learning(
 
     note: what else must be said of the figures, such as a leak.
     """
-    figure = blank(9.0, 6.5, title)
+    figure = Figure(figsize=(9.0, 6.5), layout="constrained")
+    figure.suptitle(title)
     panels: dict[str, tuple[str, ...]] = {
         "loss on train": ("loss",),
         "validation": ("macro_f1", "accuracy"),

@@ -21,7 +21,7 @@ from neuro.training.device import Machine
 from neuro.training.tuning import Attempt
 from tasks import tune
 from tasks.load import release_data
-from tasks.train import Setup
+from tasks.train import Setup, checkpoint_of
 from tests.flows.conftest import Draw
 
 CONFIG = TrainConfig(model="cnn", epochs=2, batch_size=8)
@@ -120,6 +120,22 @@ def test_a_search_that_has_ended_goes_on_where_more_trials_are_asked_for(
     more = trained(ready, tune=3)["tuning"]["trials"]
     assert more[:2] == first
     assert len(more) == 3
+
+
+def test_a_search_with_more_trials_than_are_asked_for_keeps_the_best_of_all(
+    ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed = Attempt.complete
+    monkeypatch.setattr(  # each trial better than the one before
+        Attempt, "complete", lambda self: replace(completed(self), value=float(self.number))
+    )
+    question = problems.load(str(ready.parent / "shapes.toml"))
+    loaded = release_data.load(release_data.open_lake(None), question)
+    setup = Setup(machine=Machine(device="cpu"))
+    tune.search(loaded, CONFIG, setup, 3)
+    fewer = tune.search(loaded, CONFIG, setup, 2)
+    assert [trial.number for trial in fewer.trials] == [1, 2, 3]
+    assert checkpoint_of(loaded, fewer.config, setup).load() is not None
 
 
 class Watched:
