@@ -1,8 +1,8 @@
 """Is the current window like the reference, and if not, does it matter?"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -34,10 +34,6 @@ class Signal:
     alarm: bool
     explanation: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
@@ -48,10 +44,6 @@ class Verdict:
     signals: tuple[Signal, ...]
     verdict: Outcome
     reason: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self) | {"signals": [signal.as_dict() for signal in self.signals]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

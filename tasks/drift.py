@@ -1,6 +1,6 @@
 """Steps of drift monitoring: observe reference and window, judge, report, remember, tell."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
         path=path,
         synthetic=synthetic,
     )
-    rows = [{k: _short(v) for k, v in signal.as_dict().items()} for signal in verdict.signals]
+    rows = [{k: _short(v) for k, v in asdict(signal).items()} for signal in verdict.signals]
     title = f"{verdict.verdict}: {verdict.reason}"
     artifacts.label_run(verdict.verdict, name=f"drift {compared.window_name}: {verdict.verdict}")
     artifacts.table("drift-signals", rows, title)
@@ -108,7 +108,7 @@ def remember(
     """
     problem, release = loaded.problem, loaded.release
     cause = f"{problem.name}/{verdict.window}/model-{model.version[:16]}/{release.name}"
-    body = verdict.as_dict() | {"problem": problem.name, "cause": cause, "report": str(path)}
+    body = asdict(verdict) | {"problem": problem.name, "cause": cause, "report": str(path)}
     body |= {"model": model.version, "problem_reference": reference}
     journal.record(loaded.lake, "verdict", cause, body, datetime.now(UTC))
     sent = events.emit_unclaimed(loaded.lake, problem.name)

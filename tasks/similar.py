@@ -11,7 +11,7 @@ from neuro.errors import ConfigError
 from neuro.features import similar_cases
 from neuro.features.encoders import Encoder
 from neuro.features.feature_set import Choice, Named
-from neuro.features.similar_cases import Case, StoredSet
+from neuro.features.similar_cases import Case
 from neuro.images import preview
 from neuro.lake import features, images, releases
 from neuro.lake.lake import Lake
@@ -86,16 +86,15 @@ def search(lake: Lake, problem: Problem, query: str, config: SearchConfig) -> Si
         vector = features.read(lake, named.name, named.digest, [sha256])[0]
     else:
         vector = _encoder(lake, problem, pinned, choice).encode([stored])[0].astype(np.float64)
-    stored_set = StoredSet(
-        lake=lake, name=named.name, digest=named.digest, has_units=bool(named.names)
-    )
     return SimilarCases(
         release=pinned,
         named=named,
         sample=samples.get(sha256),
         sha256=sha256,
         stored=stored,
-        cases=stored_set.nearest(list(samples.values()), vector, sha256, config.n),
+        cases=similar_cases.nearest_cases(
+            lake, named, list(samples.values()), vector, sha256, config.n
+        ),
     )
 
 

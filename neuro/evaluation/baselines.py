@@ -11,10 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from neuro.dataset import metadata
 from neuro.dataset.frames import Frames
-from neuro.duplicates import near_pairs
+from neuro.duplicates import near_pairs, twins
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.evaluation import metrics
+from neuro.images.thumbnail import THUMBNAIL_PX
+from neuro.lake import images, sample_metadata
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.passport import confounds
 from neuro.sample import Metric
 
 Floats = NDArray[np.float64]
@@ -75,6 +81,26 @@ class Inputs:
     thumbnails: Vectors
     confounds: Table
     descriptors: Table
+
+
+def read_inputs(
+    lake: Lake, release: Release, sample_ids: Sequence[str], descriptors: Table
+) -> Inputs:
+    """The inputs of samples, in their order. descriptors: theirs, (n, d)."""
+    thumbnails = [bytes(row) for row in images.thumbnails(lake, release, sample_ids)]
+    thumbnail_of = dict(zip(sample_ids, thumbnails, strict=True))
+    samples, shapes = sample_metadata.known(lake, release, sample_ids)
+    stored_ids = samples["sha256"].to_pylist()  # in the order of the table
+    pixels = np.frombuffer(b"".join(thumbnail_of[name] for name in stored_ids), np.uint8)
+    border = confounds.border(pixels.reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX))
+    matrix = confounds.matrix({**metadata.read(samples, shapes), **border})
+    row_of = {name: row for row, name in enumerate(stored_ids)}
+    rows = np.array([row_of[sample_id] for sample_id in sample_ids], np.int64)
+    return Inputs(
+        thumbnails=twins.vectors(thumbnails),
+        confounds=np.take(matrix, rows, axis=0),
+        descriptors=descriptors,
+    )
 
 
 def select(frames: Frames, splits: Sequence[str]) -> Selection:

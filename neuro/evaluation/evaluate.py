@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from neuro.sample import SPLITS, Metric
 from neuro.uncertainty import calibration
 
 FOLDS = "folds"  # what pooled answers are named, in place of a split
+SHOWN_OF_FOLDS = ("accuracy", "macro_f1", "auroc")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +156,17 @@ def _evaluation(
         targets=targets,
         probabilities=probabilities,
     )
+
+
+def over_folds(folds: Sequence[Sequence[Metric]]) -> dict[str, dict[str, float]]:
+    """Mean and deviation of each shown metric that every fold has."""
+    by_fold = [{metric.name: metric.value for metric in metrics} for metrics in folds]
+    result = {}
+    for name in SHOWN_OF_FOLDS:
+        values = [fold[name] for fold in by_fold if name in fold]
+        if len(values) == len(by_fold):
+            result[name] = {"mean": fmean(values), "deviation": stdev(values)}
+    return result
 
 
 def pool(folds: Sequence[Evaluation]) -> Evaluation:

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 from neuro.duplicates import pose_invariants
 from neuro.errors import BadImageError, ConfigError, UnknownNameError
 from neuro.features.encoders import THUMB
+from neuro.features.feature_set import Named
 from neuro.images import sandbox
 from neuro.images.sandbox import VetConfig
 from neuro.images.sanitize import CleanImage
@@ -108,44 +109,40 @@ def scale_of(blocks: Iterator[tuple[Sequence[str], Vectors]]) -> StandardScaler:
     return scaler
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredSet:
-    """The vectors of one feature set that one encoder, ``digest``, made.
+def nearest_cases(
+    lake: Lake, named: Named, samples: Sequence[Sample], query: Vectors, sha256: str, n: int
+) -> list[Case]:
+    """The n samples nearest to a vector (d,) of a feature set, without the image it is of, sha256.
 
-    has_units: they are figures of different units, which are compared in deviations of the train
-    split.
+    Named figures are of different units: they are compared in deviations of the train split.
     """
+    scaler = None
+    if named.names:
+        scaler = scale_of(_blocks(lake, named, [s for s in samples if s.split == "train"]))
+        query = scaler.transform(query[None])[0]
+    closest = nearest(
+        lambda: _blocks(lake, named, samples, scaler),
+        query,
+        n + 1,
+        in_any_pose=named.name == THUMB,
+    )
+    by_id = {sample.sample_id: sample for sample in samples}
+    cases = [
+        Case(sample=by_id[sample_id], cosine=cosine)
+        for sample_id, cosine in closest
+        if sample_id != sha256
+    ]
+    return cases[:n]
 
-    lake: Lake
-    name: str
-    digest: str
-    has_units: bool
 
-    def nearest(self, samples: Sequence[Sample], query: Vectors, sha256: str, n: int) -> list[Case]:
-        """The n of the samples nearest to a vector (d,), without the image that it is of."""
-        scaler = None
-        if self.has_units:
-            scaler = scale_of(self._blocks([s for s in samples if s.split == "train"]))
-            query = scaler.transform(query[None])[0]
-        closest = nearest(
-            lambda: self._blocks(samples, scaler), query, n + 1, in_any_pose=self.name == THUMB
-        )
-        by_id = {sample.sample_id: sample for sample in samples}
-        cases = [
-            Case(sample=by_id[sample_id], cosine=cosine)
-            for sample_id, cosine in closest
-            if sample_id != sha256
-        ]
-        return cases[:n]
-
-    def _blocks(
-        self, samples: Sequence[Sample], scaler: StandardScaler | None = None
-    ) -> Iterator[tuple[Sequence[str], Vectors]]:
-        """The vectors of these samples, some thousands at a time."""
-        for start in range(0, len(samples), _BLOCK):
-            sample_ids = [sample.sample_id for sample in samples[start : start + _BLOCK]]
-            vectors = features.read(self.lake, self.name, self.digest, sample_ids)
-            yield sample_ids, scaler.transform(vectors) if scaler else vectors
+def _blocks(
+    lake: Lake, named: Named, samples: Sequence[Sample], scaler: StandardScaler | None = None
+) -> Iterator[tuple[Sequence[str], Vectors]]:
+    """The vectors of these samples, some thousands at a time."""
+    for start in range(0, len(samples), _BLOCK):
+        sample_ids = [sample.sample_id for sample in samples[start : start + _BLOCK]]
+        vectors = features.read(lake, named.name, named.digest, sample_ids)
+        yield sample_ids, scaler.transform(vectors) if scaler else vectors
 
 
 def _unit(vectors: Vectors) -> Vectors:

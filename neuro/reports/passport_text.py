@@ -96,11 +96,6 @@ def many(count: int, one: str, more: str = "") -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
-def clue(name: str) -> str:
-    """What a confound is called on a page."""
-    return CONFOUNDS.get(name, name)
-
-
 def _twins(passport: SealedPassport) -> _Part:
     twins = passport["twins"]
     leaked, given = twins["given_test_with_train_twin"], twins["given_test"]
@@ -173,7 +168,9 @@ def _confounds(passport: SealedPassport) -> _Part:
     if not named:
         says = "The class cannot be told from what is not the picture's content."
         return "fine", says, "Nothing to do."
-    parts = [f"{clue(row['name'])} ({row['balanced']:.2f})" for row in alone[:4]]
+    parts = [
+        f"{CONFOUNDS.get(row['name'], row['name'])} ({row['balanced']:.2f})" for row in alone[:4]
+    ]
     best = max(named, key=lambda row: row["balanced"])
     says = (
         "The class can be told without looking at the picture's content. By guessing, a mean "

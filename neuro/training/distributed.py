@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from neuro.dataset.frames import Frames
 from neuro.errors import ConfigError, NeuroError
 from neuro.models.backbone import Network
-from neuro.models.load_weights import Report
 from neuro.problems.problem import Problem
 from neuro.training.checkpoint import Checkpoint
 from neuro.training.config import TrainConfig
@@ -62,11 +61,6 @@ class ParallelTrainer:
     def network(self) -> Network:
         """The averaged weights, in evaluation mode."""
         return self._own.network
-
-    @property
-    def start(self) -> Report | None:
-        """What was read of the file that it started from, if there was one."""
-        return self._own.start
 
     def epochs(self, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
         """As Trainer.epochs; an error of any process ends all of them and is raised here."""
