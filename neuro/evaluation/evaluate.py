@@ -21,15 +21,6 @@ FOLDS = "folds"  # what pooled answers are named, in place of a split
 SHOWN_OF_FOLDS = ("accuracy", "macro_f1", "auroc")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
-    """What is evaluated, on what."""
-
-    split: str
-    model_version: str
-    classes: tuple[str, ...]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Evaluation:
     """A model's score on labelled samples, and the rows it was computed from.
@@ -60,13 +51,14 @@ class Evaluation:
 
     def take(self, keep: NDArray[np.bool_]) -> "Evaluation":
         """The evaluation of some of the samples, (n,) bool, with its own metrics."""
-        subject = Subject(split=self.split, model_version=self.model_version, classes=self.classes)
-        return _evaluation(
-            subject,
-            self.sample_ids[keep],
-            self.groups[keep],
-            self.targets[keep],
-            self.probabilities[keep],
+        return of_answers(
+            split=self.split,
+            model_version=self.model_version,
+            classes=self.classes,
+            sample_ids=self.sample_ids[keep],
+            groups=self.groups[keep],
+            targets=self.targets[keep],
+            probabilities=self.probabilities[keep],
         )
 
 
@@ -94,8 +86,15 @@ def evaluate(
     card = engine.package.card
     logits, embeddings = predict.outputs(engine, frames.pixels, rows=chosen)
     honest = calibration.apply(card.calibration, logits, embeddings)
-    subject = Subject(split=split, model_version=model_version, classes=card.classes)
-    return assess(honest.probabilities, frames, chosen, subject)
+    return of_answers(
+        split=split,
+        model_version=model_version,
+        classes=card.classes,
+        sample_ids=frames.sample_ids[chosen],
+        groups=frames.groups[chosen],
+        targets=frames.targets[chosen],
+        probabilities=honest.probabilities,
+    )
 
 
 def check(card: Card, frames: Frames, split: str) -> None:
@@ -128,29 +127,24 @@ def require_same_splitting(card: Card, frames: Frames) -> None:
         )
 
 
-def assess(
-    probabilities: NDArray[np.float64], frames: Frames, rows: NDArray[np.int64], subject: Subject
-) -> Evaluation:
-    """The evaluation of calibrated probabilities (m, k) of labelled rows of frames, (m,) int64."""
-    return _evaluation(
-        subject, frames.sample_ids[rows], frames.groups[rows], frames.targets[rows], probabilities
-    )
-
-
-def _evaluation(
-    subject: Subject,
+def of_answers(
+    *,
+    split: str,
+    model_version: str,
+    classes: tuple[str, ...],
     sample_ids: NDArray[np.str_],
     groups: NDArray[np.str_],
     targets: NDArray[np.int64],
     probabilities: NDArray[np.float64],
 ) -> Evaluation:
+    """The evaluation of calibrated answers to labelled samples; the fields are its own."""
     predicted = probabilities.argmax(axis=1)
     return Evaluation(
-        split=subject.split,
-        model_version=subject.model_version,
-        classes=subject.classes,
-        metrics=tuple(metrics.score(probabilities, targets, groups, subject.classes)),
-        confusion=metrics.confusion(targets, predicted, len(subject.classes)),
+        split=split,
+        model_version=model_version,
+        classes=classes,
+        metrics=tuple(metrics.score(probabilities, targets, groups, classes)),
+        confusion=metrics.confusion(targets, predicted, len(classes)),
         sample_ids=sample_ids,
         groups=groups,
         targets=targets,
@@ -177,11 +171,12 @@ def pool(folds: Sequence[Evaluation]) -> Evaluation:
     sample_ids = np.concatenate([fold.sample_ids for fold in folds])
     if len(np.unique(sample_ids)) < len(sample_ids):
         raise ConfigError("a sample is in two of the folds; give folds of one release and number")
-    subject = Subject(split=FOLDS, model_version="", classes=folds[0].classes)
-    return _evaluation(
-        subject,
-        sample_ids,
-        np.concatenate([fold.groups for fold in folds]),
-        np.concatenate([fold.targets for fold in folds]),
-        np.concatenate([fold.probabilities for fold in folds]),
+    return of_answers(
+        split=FOLDS,
+        model_version="",
+        classes=folds[0].classes,
+        sample_ids=sample_ids,
+        groups=np.concatenate([fold.groups for fold in folds]),
+        targets=np.concatenate([fold.targets for fold in folds]),
+        probabilities=np.concatenate([fold.probabilities for fold in folds]),
     )

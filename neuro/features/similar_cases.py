@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from neuro.duplicates import pose_invariants
 from neuro.errors import BadImageError, ConfigError, UnknownNameError
-from neuro.features.encoders import THUMB
-from neuro.features.feature_set import Named
+from neuro.features import feature_set
+from neuro.features.encoders import THUMB, Encoder, Fitting
 from neuro.images import sandbox
 from neuro.images.sandbox import VetConfig
 from neuro.images.sanitize import CleanImage
@@ -110,21 +110,26 @@ def scale_of(blocks: Iterator[tuple[Sequence[str], Vectors]]) -> StandardScaler:
 
 
 def nearest_cases(
-    lake: Lake, named: Named, samples: Sequence[Sample], query: Vectors, sha256: str, n: int
+    lake: Lake,
+    encoder: Encoder | Fitting,
+    samples: Sequence[Sample],
+    query: Vectors,
+    sha256: str,
+    n: int,
 ) -> list[Case]:
-    """The n samples nearest to a vector (d,) of a feature set, without the image it is of, sha256.
+    """The n samples nearest to a vector (d,) of an encoder, but for its own image, sha256.
 
-    Named figures are of different units: they are compared in deviations of the train split.
+    Figures with names are of different units: they are compared in deviations of the train split.
     """
     scaler = None
-    if named.names:
-        scaler = scale_of(_blocks(lake, named, [s for s in samples if s.split == "train"]))
+    if feature_set.column_names(encoder.name):
+        scaler = scale_of(_blocks(lake, encoder, [s for s in samples if s.split == "train"]))
         query = scaler.transform(query[None])[0]
     closest = nearest(
-        lambda: _blocks(lake, named, samples, scaler),
+        lambda: _blocks(lake, encoder, samples, scaler),
         query,
         n + 1,
-        in_any_pose=named.name == THUMB,
+        in_any_pose=encoder.name == THUMB,
     )
     by_id = {sample.sample_id: sample for sample in samples}
     cases = [
@@ -136,12 +141,15 @@ def nearest_cases(
 
 
 def _blocks(
-    lake: Lake, named: Named, samples: Sequence[Sample], scaler: StandardScaler | None = None
+    lake: Lake,
+    encoder: Encoder | Fitting,
+    samples: Sequence[Sample],
+    scaler: StandardScaler | None = None,
 ) -> Iterator[tuple[Sequence[str], Vectors]]:
     """The vectors of these samples, some thousands at a time."""
     for start in range(0, len(samples), _BLOCK):
         sample_ids = [sample.sample_id for sample in samples[start : start + _BLOCK]]
-        vectors = features.read(lake, named.name, named.digest, sample_ids)
+        vectors = features.read(lake, encoder.name, encoder.digest, sample_ids)
         yield sample_ids, scaler.transform(vectors) if scaler else vectors
 
 

@@ -150,8 +150,9 @@ def _centred(raw: bytes) -> Vectors:
     with Image.open(io.BytesIO(raw), formats=("PNG", "JPEG")) as opened:
         side = (THUMBNAIL_PX, THUMBNAIL_PX)
         small = opened.convert("L").resize(side, Image.Resampling.BOX)
-    grey = np.asarray(small, np.float32).reshape(1, -1)
-    return grey - grey.mean()
+    grey: Vectors = np.asarray(small, np.float32).reshape(1, -1)
+    centred: Vectors = grey - grey.mean()
+    return centred
 
 
 def _headline(members: Sequence[Mapping[str, str]]) -> str:
