@@ -16,12 +16,11 @@ REFERENCE_SPLITS = ("val", "calibration")
 class Observed:
     """What is known of n samples of one period; row i of each array is one sample.
 
-    sample_ids, groups: (n,) str. descriptors: (n, d) float64. probabilities: (n, k) float64,
+    groups: (n,) str. descriptors: (n, d) float64. probabilities: (n, k) float64,
     calibrated, in class order. correct: (n,) float64, 1 or 0 where a label is known, NaN elsewhere.
     Raises ConfigError where the rows do not match or a descriptor or probability is not finite.
     """
 
-    sample_ids: NDArray[np.str_]
     groups: NDArray[np.str_]
     descriptors: NDArray[np.float64]
     probabilities: NDArray[np.float64]
@@ -42,7 +41,7 @@ class Observed:
     @property
     def n(self) -> int:
         """Samples."""
-        return len(self.sample_ids)
+        return len(self.groups)
 
     @property
     def n_groups(self) -> int:

@@ -157,7 +157,6 @@ def _observed(
     ids, targets = loaded.frames.sample_ids[rows], loaded.frames.targets[rows]
     correct = np.where(targets >= 0, probabilities.argmax(axis=1) == targets, np.nan)
     return Observed(
-        sample_ids=ids,
         groups=loaded.frames.groups[rows],
         descriptors=features.read(
             loaded.lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids.tolist()

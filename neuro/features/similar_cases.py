@@ -3,7 +3,7 @@
 Thumbnails are compared in the best of eight poses, whatever pose they are kept in.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ _BLOCK = 16_384  # vectors in memory at once
 SHORTEST = 8  # of a digest that is given by its beginning
 
 Vectors = NDArray[np.float64]
-Blocks = Callable[[], Iterator[tuple[Sequence[str], Vectors]]]
+Blocks = Iterator[tuple[Sequence[str], Vectors]]  # sample_ids and their vectors, (m, d)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,9 +81,9 @@ def nearest(
     in_any_pose: the vectors are thumbnails, and the best of eight poses counts.
     """
     best: list[tuple[str, float]] = []
-    unit_query = _unit(query[None, :])
-    for names, vectors in blocks():
-        rows = _unit(vectors)
+    unit_query = normalize(query[None, :])
+    for names, vectors in blocks:
+        rows = normalize(vectors)
         if in_any_pose:
             left, right = (pose_invariants.split(v.astype(np.float32)) for v in (unit_query, rows))
             cosines = pose_invariants.best_cosines(left, right)[0]
@@ -95,7 +95,7 @@ def nearest(
     return best
 
 
-def scale_of(blocks: Iterator[tuple[Sequence[str], Vectors]]) -> StandardScaler:
+def scale_of(blocks: Blocks) -> StandardScaler:
     """What makes named figures of one size: fitted on every vector of the blocks, in one pass.
 
     Raises ConfigError where there is no vector.
@@ -125,12 +125,8 @@ def nearest_cases(
     if feature_set.column_names(encoder.name):
         scaler = scale_of(_blocks(lake, encoder, [s for s in samples if s.split == "train"]))
         query = scaler.transform(query[None])[0]
-    closest = nearest(
-        lambda: _blocks(lake, encoder, samples, scaler),
-        query,
-        n + 1,
-        in_any_pose=encoder.name == THUMB,
-    )
+    blocks = _blocks(lake, encoder, samples, scaler)
+    closest = nearest(blocks, query, n + 1, in_any_pose=encoder.name == THUMB)
     by_id = {sample.sample_id: sample for sample in samples}
     cases = [
         Case(sample=by_id[sample_id], cosine=cosine)
@@ -145,14 +141,9 @@ def _blocks(
     encoder: Encoder | Fitting,
     samples: Sequence[Sample],
     scaler: StandardScaler | None = None,
-) -> Iterator[tuple[Sequence[str], Vectors]]:
+) -> Blocks:
     """The vectors of these samples, some thousands at a time."""
     for start in range(0, len(samples), _BLOCK):
         sample_ids = [sample.sample_id for sample in samples[start : start + _BLOCK]]
         vectors = features.read(lake, encoder.name, encoder.digest, sample_ids)
         yield sample_ids, scaler.transform(vectors) if scaler else vectors
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    rows: Vectors = normalize(vectors)
-    return rows

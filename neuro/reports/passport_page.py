@@ -3,7 +3,6 @@
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,16 +41,6 @@ _POSES = (
 Pictures = Mapping[str, bytes]  # by sample_id
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
-    """Whose passport it is. made: when, as text."""
-
-    release: str
-    dataset: str
-    made: str
-    content_hash: str
-
-
 def wanted(passport: SealedPassport) -> list[str]:
     """The samples whose pictures the page shows, each once, at most MAX_PICTURES."""
     sample_ids = [
@@ -69,18 +58,12 @@ def draw(lake: Lake, release: Release) -> str:
     Raises ErasedError if some of its images were erased.
     """
     undamaged = images.undamaged(lake, release, wanted(release.passport))
-    subject = Subject(
-        release=release.name,
-        dataset=release.dataset,
-        made=f"{release.created_at:%-d %B %Y}",
-        content_hash=release.content_hash,
-    )
-    pictures = {sample_id: preview.small(stored) for sample_id, stored in undamaged}
-    return build(subject, release.passport, pictures)
+    return build(release, {sample_id: preview.small(stored) for sample_id, stored in undamaged})
 
 
-def build(subject: Subject, passport: SealedPassport, pictures: Pictures) -> str:
+def build(release: Release, pictures: Pictures) -> str:
     """The page. pictures: what there is of ``wanted``."""
+    passport = release.passport
     advices = passport_text.advise(passport)
     clusters = [_cluster(members, pictures) for members in _clusters(passport)]
     copies = [copy for cluster in clusters for copy in cluster["copies"]]
@@ -88,7 +71,8 @@ def build(subject: Subject, passport: SealedPassport, pictures: Pictures) -> str
     splits = passport.get("splits") or {}
     return render.render(
         "passport.html",
-        subject=subject,
+        release=release,
+        made=f"{release.created_at:%-d %B %Y}",
         passport=passport,
         is_synthetic=bool(passport.get("is_synthetic")),
         advices=advices,

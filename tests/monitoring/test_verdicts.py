@@ -21,7 +21,6 @@ def period(
     logit = 2.5 - unsure + rng.normal(size=n_groups)[groups] + 0.3 * rng.normal(size=len(groups))
     share = 1 / (1 + np.exp(-logit))
     return Observed(
-        sample_ids=np.arange(len(groups)).astype(str),
         groups=groups.astype(str),
         descriptors=figures,
         probabilities=np.column_stack((share, 1 - share)),
