@@ -14,8 +14,8 @@ from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.evaluation import evaluate
 from neuro.lake import features, journal
-from neuro.lake.lake import quoted
 from neuro.prediction import predict
+from neuro.prediction import stored as predictions
 from neuro.uncertainty import calibration
 from tasks import featurize
 from tasks.load.models import Model
@@ -123,13 +123,8 @@ def _window(
     loaded: Loaded, model: Model, window: str | None, days: float, now: datetime
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
     """Rows of the window, their stored probabilities, and the window's name."""
-    problem = loaded.problem
-    where = (
-        f"dataset = {quoted(problem.dataset)} AND problem = {quoted(problem.name)} "
-        f"AND model_version = {quoted(model.version)}"
-    )
     columns = ["sha256", "probabilities", "predicted_at", "window"]
-    stored = loaded.lake.read("predictions", columns=columns, where=where).to_pandas()
+    stored = predictions.rows(loaded.lake, loaded.problem, model.version, columns).to_pandas()
     if window is not None:
         windows.entered_with(loaded.entered(), window)  # names a window nobody knows
         chosen = stored[stored["window"] == window]

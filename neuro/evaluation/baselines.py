@@ -53,8 +53,8 @@ class Baseline:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: each figure by its name, null where there is none."""
-        found = {metric.name: asdict(metric) for metric in self.metrics}
-        return {name: found.get(name) for name in SHOWN} | {"reason": self.reason}
+        by_name = {metric.name: asdict(metric) for metric in self.metrics}
+        return {name: by_name.get(name) for name in SHOWN} | {"reason": self.reason}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -155,11 +155,11 @@ def compared(model: Sequence[Metric], baselines: Sequence[Baseline]) -> list[dic
     """A table of the model and of each baseline: a score under theirs is worth nothing."""
     named = [("this model", model, ""), *((b.name, b.metrics, b.reason) for b in baselines)]
     rows = []
-    for name, found, reason in named:
-        by_name = {metric.name: str(metric) for metric in found}
+    for name, scores, reason in named:
+        by_name = {metric.name: str(metric) for metric in scores}
         row: dict[str, str | int] = {"classifier": name}
         row |= {shown: by_name.get(shown, "") for shown in SHOWN}
-        rows.append(row | {"n": found[0].n if found else 0, "note": reason})
+        rows.append(row | {"n": scores[0].n if scores else 0, "note": reason})
     return rows
 
 
@@ -229,9 +229,9 @@ def _flat(pixels: NDArray[np.uint8], rows: Rows) -> NDArray[np.float32]:
 
 def _in_order(known: Rows, probabilities: Floats, k: int) -> Floats:
     """Columns in the problem's class order, 0 for a class that was not there to fit on."""
-    found = np.zeros((len(probabilities), k))
-    found[:, known] = probabilities
-    return found
+    ordered = np.zeros((len(probabilities), k))
+    ordered[:, known] = probabilities
+    return ordered
 
 
 def _why_not(name: str, targets: Rows) -> str:

@@ -45,8 +45,8 @@ class Evaluation:
 
     def brief(self, names: Sequence[str]) -> dict[str, Any]:
         """Some metrics as plain values, null where these samples do not give one, and n."""
-        found = {name: self.metric(name) for name in names}
-        values = {name: asdict(metric) if metric else None for name, metric in found.items()}
+        by_name = {name: self.metric(name) for name in names}
+        values = {name: asdict(metric) if metric else None for name, metric in by_name.items()}
         return values | {"n": len(self.targets)}
 
     def take(self, keep: NDArray[np.bool_]) -> "Evaluation":
@@ -85,7 +85,7 @@ def evaluate(
         raise ConfigError(f"rows hold samples that are not labelled samples of split {split!r}")
     card = engine.package.card
     logits, embeddings = predict.outputs(engine, frames.pixels, rows=chosen)
-    honest = calibration.apply(card.calibration, logits, embeddings)
+    calibrated = calibration.apply(card.calibration, logits, embeddings)
     return of_answers(
         split=split,
         model_version=model_version,
@@ -93,7 +93,7 @@ def evaluate(
         sample_ids=frames.sample_ids[chosen],
         groups=frames.groups[chosen],
         targets=frames.targets[chosen],
-        probabilities=honest.probabilities,
+        probabilities=calibrated.probabilities,
     )
 
 

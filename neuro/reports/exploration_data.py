@@ -63,14 +63,14 @@ def read(
 
 def ages(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
     """Years of each sample, (n,), NaN where none or no number is given. An age of 0 stays one."""
-    found = [_YEARS.fullmatch(_value(row, AGES)) for row in rows]
-    return np.array([float(match[1]) if match else np.nan for match in found], dtype=np.float64)
+    matches = [_YEARS.fullmatch(_value(row, AGES)) for row in rows]
+    return np.array([float(match[1]) if match else np.nan for match in matches], dtype=np.float64)
 
 
 def sexes(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.str_]:
     """Sex of each sample in lower case, (n,), "" where none is given or it is unknown."""
-    told = [_value(row, SEXES).lower() for row in rows]
-    known = ["" if word in _UNKNOWN else _WORDS.get(word, word) for word in told]
+    words = [_value(row, SEXES).lower() for row in rows]
+    known = ["" if word in _UNKNOWN else _WORDS.get(word, word) for word in words]
     return np.array(known, dtype=np.str_)
 
 
@@ -127,5 +127,5 @@ def _embeddings(lake: Lake, name: str, wanted: list[str]) -> NDArray[np.float32]
 
 def _value(row: Mapping[str, Any], names: Sequence[str]) -> str:
     lower = {key.lower(): value for key, value in row.items()}
-    found = (lower[name] for name in names if lower.get(name) not in (None, ""))
-    return str(next(found, "")).strip()
+    given = (lower[name] for name in names if lower.get(name) not in (None, ""))
+    return str(next(given, "")).strip()

@@ -122,10 +122,13 @@ class Attempt:
         self.values = dict(self._trial.params)
         self.config = config.changed(self.values)
 
-    def is_worse(self, score: float) -> bool:
-        """Take an epoch's macro-F1 on val; whether the trial's best is under the others' median."""
+    def add(self, score: float) -> None:
+        """Take the macro-F1 on val of the next epoch."""
         self._scores.append(score)
         self._trial.report(score, len(self._scores))
+
+    def is_worse(self) -> bool:
+        """Whether the best score so far is under the others' median, and epochs are left."""
         return len(self._scores) < self.config.epochs and self._trial.should_prune()
 
     def complete(self) -> Trial:
@@ -233,7 +236,8 @@ class Search:
         try:
             for epoch in trainer.epochs(self.checkpoint_of(attempt.config)):
                 on_epoch(epoch)
-                if attempt.is_worse(epoch.macro_f1):
+                attempt.add(epoch.macro_f1)
+                if attempt.is_worse():
                     return attempt.pruned()
         except TrainingError as error:
             reason, _, _samples = str(error).partition(";")  # a tracker is told of no sample

@@ -186,9 +186,7 @@ def test_trials_are_trained_by_two_devices_and_a_stopped_one_leaves_no_process(
     ready: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = Attempt.is_worse
-    monkeypatch.setattr(
-        Attempt, "is_worse", lambda self, score: judged(self, score) or self.number == 2
-    )
+    monkeypatch.setattr(Attempt, "is_worse", lambda self: judged(self) or self.number == 2)
     config = CONFIG.changed({"epochs": 3})
     found = trained(ready, tune=3, config=config, machine=Machine(device="cpu", devices=2))
     trials = found["tuning"]["trials"]
