@@ -63,10 +63,7 @@ def held_out(splits: NDArray[np.str_]) -> NDArray[np.int64]:
 
 
 def entered_with(entered: NDArray[np.str_], release: str) -> NDArray[np.int64]:
-    """Rows of one delivery: those whose (n,) str entry is this release.
-
-    Raises ConfigError when the delivery brought nothing.
-    """
+    """Rows whose (n,) str entry is this release; ConfigError where the delivery brought none."""
     rows = np.flatnonzero(entered == release).astype(np.int64)
     if not len(rows):
         known = ", ".join(np.unique(entered)) or "none"

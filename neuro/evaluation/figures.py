@@ -17,10 +17,7 @@ _AT_MOST = 20  # classes of one figure
 def draw_confusion(
     evaluation: Evaluation, *, title: str, synthetic: bool, note: str = ""
 ) -> Figure:
-    """Confusion matrix with counts, coloured by the share of each true class.
-
-    note: what else must be said of the figures, such as a leak.
-    """
+    """Confusion matrix with counts, coloured by the share of each true class."""
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.0 + 0.7 * len(counts)
@@ -87,7 +84,7 @@ def auroc(evaluation: Evaluation, name: str) -> Metric | None:
 
 
 def sign(figure: Figure, facts: str, *, synthetic: bool, note: str = "") -> None:
-    """Say below a picture what its figures are of, and what else must be said of them."""
+    """Say below a picture what its figures are of. note: what else must be said, such as a leak."""
     use = "Research use only" + (", synthetic images" if synthetic else "")
     lines = [facts, use, *textwrap.wrap(note, int(16 * figure.get_figwidth()))]
     figure.supxlabel("\n".join(lines), fontsize=8, color="dimgrey")

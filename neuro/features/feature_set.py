@@ -63,10 +63,9 @@ def encoder_of(
 ) -> Encoder | Fitting:
     """The encoder of a choice, or what its principal components have to be fitted on first.
 
-    samples: of the release, whose train split that is.
-
-    Raises UnknownNameError with near misses, ConfigError for options that do not go together, and
-    what opening a package or building a backbone raises.
+    samples: of the release, whose train split that is. Raises UnknownNameError with near misses,
+    ConfigError for options that do not go together, and what opening a package or building a
+    backbone raises.
     """
     name, of_problem = choice.features, f"{EMBEDDING}_{problem.name}"
     if name not in (EMBEDDING, of_problem) and choice.model:

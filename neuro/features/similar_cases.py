@@ -96,10 +96,7 @@ def nearest(
 
 
 def scale_of(blocks: Blocks) -> StandardScaler:
-    """What makes named figures of one size: fitted on every vector of the blocks, in one pass.
-
-    Raises ConfigError where there is no vector.
-    """
+    """What makes named figures of one size, fitted in one pass; ConfigError without a vector."""
     scaler = StandardScaler()
     for _, vectors in blocks:
         if len(vectors):

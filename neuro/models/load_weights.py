@@ -27,10 +27,7 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What became of a file's tensors. skipped: by name, with the reason; adapted: likewise.
-
-    sha256: of the file.
-    """
+    """What became of the tensors of a file. adapted, skipped: how or why, by name."""
 
     sha256: str
     loaded: int

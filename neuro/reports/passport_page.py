@@ -53,10 +53,7 @@ def wanted(passport: SealedPassport) -> list[str]:
 
 
 def draw(lake: Lake, release: Release) -> str:
-    """The page of a release, with the pictures that the lake has.
-
-    Raises ErasedError if some of its images were erased.
-    """
+    """The page, with the pictures that the lake has; ErasedError if some of them were erased."""
     undamaged = images.undamaged(lake, release, wanted(release.passport))
     return build(release, {sample_id: preview.small(stored) for sample_id, stored in undamaged})
 

@@ -12,10 +12,7 @@ from neuro.training.trainer import Epoch
 def draw_learning(
     epochs: Sequence[Epoch], *, title: str, synthetic: bool, note: str = ""
 ) -> Figure:
-    """Loss, macro-F1 and accuracy on val, learning rate and side of the views, by epoch.
-
-    note: what else must be said of the figures, such as a leak.
-    """
+    """Loss, macro-F1 and accuracy on val, learning rate and side of the views, by epoch."""
     figure = Figure(figsize=(9.0, 6.5), layout="constrained")
     figure.suptitle(title)
     panels: dict[str, tuple[str, ...]] = {

@@ -200,10 +200,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
-    """What all trials share. weights: a file that each starts from.
-
-    checkpoint_of: where the state of a training by a recipe is kept.
-    """
+    """What all trials share. checkpoint_of: where a training by a recipe keeps its state."""
 
     frames: Frames
     problem: Problem
