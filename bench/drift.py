@@ -4,7 +4,7 @@ import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -74,13 +74,7 @@ def _run(
             reference = period(scene.reference_groups, scene.group_size, rng)
             window = period(scene.window_groups, scene.group_size, rng, shift=0.6 * shift)
             half = window.groups.astype(int) % 2 == 0
-            window = Observed(
-                sample_ids=window.sample_ids,
-                groups=window.groups,
-                descriptors=window.descriptors,
-                probabilities=window.probabilities,
-                correct=np.where(half, window.correct, np.nan),
-            )
+            window = replace(window, correct=np.where(half, window.correct, np.nan))
             for method, judge in methods.items():
                 start = time.perf_counter()
                 found = judge(reference, window)
@@ -113,7 +107,6 @@ def period(n_groups: int, group_size: float, rng: Generator, *, shift: float = 0
     evidence = (3.6 - 2 * shift) * np.eye(len(CLASSES))[label[group]] + effect(len(CLASSES))
     odds = np.exp(evidence)
     return Observed(
-        sample_ids=np.array([f"{shift}-{row}" for row in range(len(group))]),
         groups=group.astype(str),
         descriptors=np.exp(figures / 2).round(3).astype(np.float64),
         probabilities=odds / odds.sum(axis=1, keepdims=True),

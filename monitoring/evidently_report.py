@@ -1,6 +1,5 @@
 """One page a person can read about a window: our verdict on top, Evidently's figures below."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
 
 _METHOD = "calibrated_ks"
 _NO_THRESHOLD = 1.0  # a gap never exceeds 1: without a calibrated threshold nothing is called drift
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Summary:
-    """What drift_verdict.html reads."""
-
-    verdict: Verdict
-    is_synthetic: bool
 
 
 def table(observed: Observed, classes: tuple[str, ...]) -> "pd.DataFrame":
@@ -55,7 +46,7 @@ def build(
     before, found, after = _evidently(reference, current, verdict).partition(body)
     if not found:
         raise ConfigError(f"Evidently's page has no {body}; install evidently 0.7.23")
-    summary = render.render("drift_verdict.html", _Summary(verdict=verdict, is_synthetic=synthetic))
+    summary = render.render("drift_verdict.html", verdict=verdict, is_synthetic=synthetic)
     return render.write(path, before + found + summary + after)
 
 

@@ -1,8 +1,8 @@
 """Is the current window like the reference, and if not, does it matter?"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -34,10 +34,6 @@ class Signal:
     alarm: bool
     explanation: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
@@ -48,10 +44,6 @@ class Verdict:
     signals: tuple[Signal, ...]
     verdict: Outcome
     reason: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self) | {"signals": [signal.as_dict() for signal in self.signals]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +106,7 @@ def _decide(
 ) -> tuple[Outcome, str]:
     """The verdict's rule. Alarm is not harm: only a drop measured on labels asks to retrain."""
     alarms = {signal.name: signal for signal in signals if signal.alarm}
-    found = "; ".join(signal.explanation for signal in alarms.values())
+    explanations = "; ".join(signal.explanation for signal in alarms.values())
     enough = labelled_groups >= config.min_labelled_groups
     if not signals:
         return "inconclusive", f"Fewer than {config.min_groups} groups on one side: wait for more"
@@ -123,14 +115,14 @@ def _decide(
     if enough and "labelled_accuracy" in alarms:
         return "retrain", f"Harm is measured: {alarms['labelled_accuracy'].explanation}"
     if set(alarms) == {"descriptors"}:
-        return "look", f"The images changed, the model's answers did not: {found}"
+        return "look", f"The images changed, the model's answers did not: {explanations}"
     if enough:
         return (
             "look",
-            f"Harm was suspected but {labelled_groups} labelled groups show none: {found}",
+            f"Harm was suspected but {labelled_groups} labelled groups show none: {explanations}",
         )
     return "label", (
-        f"Harm is suspected: {found}. Only {labelled_groups} groups are labelled; "
+        f"Harm is suspected: {explanations}. Only {labelled_groups} groups are labelled; "
         f"{config.min_labelled_groups} are needed to measure it"
     )
 
@@ -213,12 +205,12 @@ def _labelled_accuracy(
     null = np.concatenate([permutation.share_lost(correct, pair) for pair in pairs])
     before, now = (_redrawn_accuracy(side, config, rng) for side in (reference, labelled))
     low, high = np.quantile(before - now, (0.025, 0.975))
-    said = (
+    explanation = (
         f"accuracy went from {reference.correct.mean():.1%} to {labelled.correct.mean():.1%} on "
         f"{labelled.n} labelled images of {labelled.n_groups} groups, a drop of {100 * real:.1f} "
         f"points, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
     )
-    signal = _signal("labelled_accuracy", real, null, said, config)
+    signal = _signal("labelled_accuracy", real, null, explanation, config)
     return replace(signal, alarm=signal.alarm and bool(low > 0))
 
 

@@ -16,12 +16,11 @@ REFERENCE_SPLITS = ("val", "calibration")
 class Observed:
     """What is known of n samples of one period; row i of each array is one sample.
 
-    sample_ids, groups: (n,) str. descriptors: (n, d) float64. probabilities: (n, k) float64,
+    groups: (n,) str. descriptors: (n, d) float64. probabilities: (n, k) float64,
     calibrated, in class order. correct: (n,) float64, 1 or 0 where a label is known, NaN elsewhere.
     Raises ConfigError where the rows do not match or a descriptor or probability is not finite.
     """
 
-    sample_ids: NDArray[np.str_]
     groups: NDArray[np.str_]
     descriptors: NDArray[np.float64]
     probabilities: NDArray[np.float64]
@@ -42,7 +41,7 @@ class Observed:
     @property
     def n(self) -> int:
         """Samples."""
-        return len(self.sample_ids)
+        return len(self.groups)
 
     @property
     def n_groups(self) -> int:
@@ -64,10 +63,7 @@ def held_out(splits: NDArray[np.str_]) -> NDArray[np.int64]:
 
 
 def entered_with(entered: NDArray[np.str_], release: str) -> NDArray[np.int64]:
-    """Rows of one delivery: those whose (n,) str entry is this release.
-
-    Raises ConfigError when the delivery brought nothing.
-    """
+    """Rows whose (n,) str entry is this release; ConfigError where the delivery brought none."""
     rows = np.flatnonzero(entered == release).astype(np.int64)
     if not len(rows):
         known = ", ".join(np.unique(entered)) or "none"

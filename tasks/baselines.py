@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from neuro.evaluation import baseline_inputs, baselines
+from neuro.evaluation import baselines
 from neuro.evaluation.baselines import Baseline
 from neuro.lake import features
 from neuro.sample import Metric
@@ -38,7 +38,7 @@ def score(loaded: Loaded, splits: Sequence[str]) -> Beside:
     selection = baselines.select(frames, splits)
     ids = frames.sample_ids[selection.rows].tolist()
     descriptors = features.read(lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids)
-    inputs = baseline_inputs.read(lake, loaded.release, ids, descriptors)
+    inputs = baselines.read_inputs(lake, loaded.release, ids, descriptors)
     return baselines.score(frames, loaded.problem.classes, selection, inputs)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from neuro.evaluation import evaluate
 from neuro.training.config import TrainConfig
-from neuro.training.cross_validation import SHOWN, over_folds
 from tasks.load.release_data import Loaded
 from tasks.record import tracking
 from tasks.record_figures import Shown, run_tags, show
@@ -19,7 +18,7 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
     """Pooled metrics with intervals by group, the mean and deviation over folds, and each fold."""
     release, n_folds = loaded.release, len(trained)
     pooled = evaluate.pool([fold.validation for fold in trained])
-    spread = over_folds([fold.validation.metrics for fold in trained])
+    spread = evaluate.over_folds([fold.validation.metrics for fold in trained])
     title = f"{n_folds} folds of {release.name}"
     tags = {**run_tags(loaded), "splitting": f"{n_folds} folds"}
     with tracking.run(loaded.problem.name, f"{config.model}, {title}", tags) as run:
@@ -40,7 +39,7 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
         "pooled": [asdict(metric) for metric in pooled.metrics],
         "over_folds": spread,
         "baselines": {
-            name: over_folds([fold.baseline(name) for fold in trained]) for name in names
+            name: evaluate.over_folds([fold.baseline(name) for fold in trained]) for name in names
         },
         "each": [_fold(fold) for fold in trained],
     }
@@ -48,5 +47,9 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
 
 def _fold(fold: Trained) -> dict[str, Any]:
     package = fold.package
-    metrics = {m.name: round(m.value, 4) for m in fold.validation.metrics if m.name in SHOWN}
+    metrics = {
+        m.name: round(m.value, 4)
+        for m in fold.validation.metrics
+        if m.name in evaluate.SHOWN_OF_FOLDS
+    }
     return {"splitting": package.card.splitting, "package": str(package.folder), **metrics}

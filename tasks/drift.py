@@ -1,6 +1,6 @@
 """Steps of drift monitoring: observe reference and window, judge, report, remember, tell."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.evaluation import evaluate
 from neuro.lake import features, journal
-from neuro.lake.lake import quoted
 from neuro.prediction import predict
+from neuro.prediction import stored as predictions
 from neuro.uncertainty import calibration
 from tasks import featurize
 from tasks.load.models import Model
@@ -86,7 +86,7 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
         path=path,
         synthetic=synthetic,
     )
-    rows = [{k: _short(v) for k, v in signal.as_dict().items()} for signal in verdict.signals]
+    rows = [{k: _short(v) for k, v in asdict(signal).items()} for signal in verdict.signals]
     title = f"{verdict.verdict}: {verdict.reason}"
     artifacts.label_run(verdict.verdict, name=f"drift {compared.window_name}: {verdict.verdict}")
     artifacts.table("drift-signals", rows, title)
@@ -108,7 +108,7 @@ def remember(
     """
     problem, release = loaded.problem, loaded.release
     cause = f"{problem.name}/{verdict.window}/model-{model.version[:16]}/{release.name}"
-    body = verdict.as_dict() | {"problem": problem.name, "cause": cause, "report": str(path)}
+    body = asdict(verdict) | {"problem": problem.name, "cause": cause, "report": str(path)}
     body |= {"model": model.version, "problem_reference": reference}
     journal.record(loaded.lake, "verdict", cause, body, datetime.now(UTC))
     sent = events.emit_unclaimed(loaded.lake, problem.name)
@@ -123,13 +123,8 @@ def _window(
     loaded: Loaded, model: Model, window: str | None, days: float, now: datetime
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
     """Rows of the window, their stored probabilities, and the window's name."""
-    problem = loaded.problem
-    where = (
-        f"dataset = {quoted(problem.dataset)} AND problem = {quoted(problem.name)} "
-        f"AND model_version = {quoted(model.version)}"
-    )
     columns = ["sha256", "probabilities", "predicted_at", "window"]
-    stored = loaded.lake.read("predictions", columns=columns, where=where).to_pandas()
+    stored = predictions.rows(loaded.lake, loaded.problem, model.version, columns).to_pandas()
     if window is not None:
         windows.entered_with(loaded.entered(), window)  # names a window nobody knows
         chosen = stored[stored["window"] == window]
@@ -157,7 +152,6 @@ def _observed(
     ids, targets = loaded.frames.sample_ids[rows], loaded.frames.targets[rows]
     correct = np.where(targets >= 0, probabilities.argmax(axis=1) == targets, np.nan)
     return Observed(
-        sample_ids=ids,
         groups=loaded.frames.groups[rows],
         descriptors=features.read(
             loaded.lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids.tolist()

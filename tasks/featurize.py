@@ -5,8 +5,8 @@ from typing import Any
 
 from neuro.features.descriptors import Descriptors
 from neuro.features.embedding import Backbone
-from neuro.features.encoders import Encoder
-from neuro.features.feature_set import Choice, Named
+from neuro.features.encoders import Encoder, Fitting
+from neuro.features.feature_set import Choice
 from neuro.lake import features
 from tasks.load import encoders
 from tasks.load.release_data import Loaded
@@ -29,11 +29,10 @@ def describe(loaded: Loaded) -> dict[str, Any]:
 def compute(loaded: Loaded, choice: Choice) -> dict[str, Any]:
     """Vectors of the images that have none yet, shard by shard, stored in one commit."""
     wanted = loaded.frames.sample_ids.tolist()
-    encoder = encoders.chosen(loaded.problem, choice)
-    known = encoder or encoders.named(loaded.problem, loaded.samples, choice)
-    lacking = features.missing(loaded.lake, known.name, known.digest, wanted)
-    if encoder is None:
-        return _pixels(loaded, known, lacking)
+    encoder = encoders.chosen(loaded.problem, loaded.samples, choice)
+    lacking = features.missing(loaded.lake, encoder.name, encoder.digest, wanted)
+    if isinstance(encoder, Fitting):
+        return _pixels(loaded, encoder, lacking)
     facts = _store(loaded, encoder, _encoded(loaded, encoder, lacking))
     if isinstance(encoder, Backbone):
         facts |= {"weights": str(encoder.weights or RANDOM), "precision": encoder.precision}
@@ -42,11 +41,11 @@ def compute(loaded: Loaded, choice: Choice) -> dict[str, Any]:
     return facts
 
 
-def _pixels(loaded: Loaded, known: Encoder | Named, lacking: list[str]) -> dict[str, Any]:
+def _pixels(loaded: Loaded, fitting: Fitting, lacking: list[str]) -> dict[str, Any]:
     """Principal components are fitted first, if there is anything to do with them."""
     if not lacking:
-        return _store(loaded, known, {})
-    encoder = encoders.fitted(loaded)
+        return _store(loaded, fitting, {})
+    encoder = encoders.fitted(loaded, fitting)
     path = encoders.picture(loaded, encoder)
     facts = _store(loaded, encoder, _encoded(loaded, encoder, lacking))
     return facts | {"picture": str(path)}
@@ -60,7 +59,7 @@ def _encoded(loaded: Loaded, encoder: Encoder, lacking: list[str]) -> dict[str, 
 
 @step(name="store vectors")
 def _store(
-    loaded: Loaded, encoder: Encoder | Named, vectors: dict[str, features.Vector]
+    loaded: Loaded, encoder: Encoder | Fitting, vectors: dict[str, features.Vector]
 ) -> dict[str, Any]:
     made_by = {"encoder_hash": encoder.digest, "preprocess_hash": encoder.preprocess_hash}
     made_by |= {"code_revision": settings.load().revision}

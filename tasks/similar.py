@@ -9,9 +9,9 @@ import numpy as np
 
 from neuro.errors import ConfigError
 from neuro.features import similar_cases
-from neuro.features.encoders import Encoder
-from neuro.features.feature_set import Choice, Named
-from neuro.features.similar_cases import Case, StoredSet
+from neuro.features.encoders import Encoder, Fitting
+from neuro.features.feature_set import Choice
+from neuro.features.similar_cases import Case
 from neuro.images import preview
 from neuro.lake import features, images, releases
 from neuro.lake.lake import Lake
@@ -46,7 +46,7 @@ class SimilarCases:
     """
 
     release: Release
-    named: Named
+    encoder: Encoder | Fitting
     sample: Sample | None
     sha256: str
     stored: bytes
@@ -56,8 +56,8 @@ class SimilarCases:
         """Plain values for JSON."""
         return {
             "release": self.release.name,
-            "set": self.named.name,
-            "encoder_hash": self.named.digest,
+            "set": self.encoder.name,
+            "encoder_hash": self.encoder.digest,
             "asked": {
                 "sha256": self.sha256,
                 **(_facts(self.sample, problem) if self.sample else {}),
@@ -80,22 +80,23 @@ def search(lake: Lake, problem: Problem, query: str, config: SearchConfig) -> Si
     samples = {sample.sample_id: sample for sample in releases.samples(lake, pinned)}
     sha256, stored = _image(lake, problem, pinned, samples, query)
     choice = encoders.settled(lake, problem, config.choice)
-    named = encoders.named(problem, list(samples.values()), choice)
-    features.require(lake, named.name, named.digest, list(samples))
+    encoder = encoders.chosen(problem, list(samples.values()), choice)
+    features.require(lake, encoder.name, encoder.digest, list(samples))
     if sha256 in samples:
-        vector = features.read(lake, named.name, named.digest, [sha256])[0]
+        vector = features.read(lake, encoder.name, encoder.digest, [sha256])[0]
     else:
-        vector = _encoder(lake, problem, pinned, choice).encode([stored])[0].astype(np.float64)
-    stored_set = StoredSet(
-        lake=lake, name=named.name, digest=named.digest, has_units=bool(named.names)
-    )
+        if isinstance(encoder, Fitting):
+            encoder = encoders.fitted(release_data.load(lake, problem, pinned.name), encoder)
+        vector = encoder.encode([stored])[0].astype(np.float64)
     return SimilarCases(
         release=pinned,
-        named=named,
+        encoder=encoder,
         sample=samples.get(sha256),
         sha256=sha256,
         stored=stored,
-        cases=stored_set.nearest(list(samples.values()), vector, sha256, config.n),
+        cases=similar_cases.nearest_cases(
+            lake, encoder, list(samples.values()), vector, sha256, config.n
+        ),
     )
 
 
@@ -117,7 +118,7 @@ def draw(lake: Lake, problem: Problem, found: SimilarCases, out: Path) -> Path:
         sha256=found.sha256,
         sample=found.sample,
         release=found.release.name,
-        features=found.named.name,
+        features=found.encoder.name,
         is_synthetic=found.release.is_synthetic,
     )
     wanted = [case.sample.sample_id for case in found.cases]
@@ -125,13 +126,6 @@ def draw(lake: Lake, problem: Problem, found: SimilarCases, out: Path) -> Path:
     small = {sample_id: preview.small(stored) for sample_id, stored in pictures.items()}
     page = similar_cases_page.build(query, found.cases, small, problem.class_of)
     return render.write(out, page)
-
-
-def _encoder(lake: Lake, problem: Problem, release: Release, choice: Choice) -> Encoder:
-    encoder = encoders.chosen(problem, choice)
-    if encoder is not None:
-        return encoder
-    return encoders.fitted(release_data.load(lake, problem, release.name))
 
 
 def _facts(sample: Sample, problem: Problem) -> dict[str, str]:

@@ -154,7 +154,7 @@ def train(
             loaded.frames, loaded.problem, config, setup.weights, setup.machine
         )
         _record_start(run, loaded, config, setup, state)
-        _record_weights(run, trainer.start)
+        _record_weights(run, trainer.network.start)
         epochs = _record_epochs(run, trainer, state)
         baselines_on_val = beside().get("val", ()) if beside else ()
         package, validation = _build_package(loaded, config, setup, trainer)
@@ -179,7 +179,7 @@ def train(
         pace=pace,
         validation=validation,
         beside=baselines_on_val,
-        start=trainer.start,
+        start=trainer.network.start,
         checkpoint=state,
     )
 
@@ -226,12 +226,13 @@ def _record_epochs(
 def _build_package(
     loaded: Loaded, config: TrainConfig, setup: Setup, trainer: Trainer | ParallelTrainer
 ) -> tuple[Package, Evaluation]:
+    start = trainer.network.start
     origin = build_package.Origin(
         pin=loaded.release.pin(),
         code_revision=settings.load().revision,
         synthetic=loaded.release.is_synthetic,
         leak=loaded.leak,
-        weights_sha256=trainer.start.sha256 if trainer.start else "",
+        weights_sha256=start.sha256 if start else "",
         trials=setup.trials,
     )
     return build_package.build(

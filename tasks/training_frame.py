@@ -1,12 +1,12 @@
 """What made a feature set, how much of a release it covers, and its training frame."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from neuro.features import feature_set, training_frame
 from neuro.features.encoders import EMBEDDING
 from neuro.features.feature_set import Choice
-from neuro.features.training_frame import Frame
 from neuro.lake import releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
@@ -25,20 +25,22 @@ def show(lake: Lake, problem: Problem, release: Release, choice: Choice) -> dict
     is_model_named = bool(choice.model or choice.weights or choice.precision)
     if is_model_named or not choice.features.startswith(EMBEDDING):
         settled = encoders.settled(lake, problem, choice)
-        current = encoders.named(problem, samples, settled).digest
+        current = encoders.chosen(problem, samples, settled).digest
     ids = [sample.sample_id for sample in samples]
     name = feature_set.full_name(problem, choice)
     made_by = training_frame.coverage(lake, ids, name, current)
     return {"set": name, "release": release.name, "samples": len(ids), "made_by": made_by}
 
 
-def tables(
-    lake: Lake, problem: Problem, release: Release, choice: Choice, splits: Sequence[str]
-) -> Frame:
-    """The samples of these splits with their vectors, as of the release.
-
-    Reading raises ConfigError where a vector was made by something else or never.
-    """
+def write(
+    lake: Lake,
+    problem: Problem,
+    release: Release,
+    choice: Choice,
+    splits: Sequence[str],
+    out: Path,
+) -> dict[str, Any]:
+    """See ``neuro.features.training_frame.write``."""
     settled = encoders.settled(lake, problem, choice)
-    named = encoders.named(problem, releases.samples(lake, release), settled)
-    return training_frame.tables(lake, problem, release, named, splits)
+    encoder = encoders.chosen(problem, releases.samples(lake, release), settled)
+    return training_frame.write(lake, problem, release, encoder, splits, out)

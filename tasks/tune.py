@@ -67,7 +67,8 @@ def search(
     """Try so many recipes on train and val; the other splits are not read.
 
     A search that was killed is continued, within the trial that was under way, and one that has
-    ended by more trials. The best trial's checkpoint stays: training goes on from its last epoch.
+    ended by more trials. Where it has more than are asked for, all of them count. The best trial's
+    checkpoint stays: training goes on from its last epoch.
     """
     space = tuning.space_for(loaded.frames, loaded.problem, config, fixed, setup.weights)
     plan = Search(
@@ -80,6 +81,8 @@ def search(
         checkpoint_of=lambda recipe: steps.checkpoint_of(loaded, recipe, setup),
     )
     progress = Progress.load(plan.path)
+    # Of all stored trials the best alone has a checkpoint, so none of them may be left out.
+    n_trials = max(n_trials, len(progress.trials))
     name = f"tune {config.model} on {loaded.release.name} ({n_trials} trials)"
     _log.info(
         "%s: %s, around the recipe; %d are done", name, ", ".join(space), len(progress.trials)
@@ -93,8 +96,8 @@ def search(
         while len(progress.trials) < n_trials:
             progress = _next_trial(loaded, plan, progress, of=n_trials)
             tracking.log_values(run, _figures(progress.trials), step=len(progress.trials))
-        trials = progress.trials[:n_trials]
-        _show(run, trials, title=name, is_synthetic=loaded.release.is_synthetic)
+        _show(run, progress.trials, title=name, is_synthetic=loaded.release.is_synthetic)
+    trials = progress.trials
     best = tuning.best(trials)
     _log.info("trial %d is the best, and is trained to its end: %s", best.number, _values(best))
     return Tuning(config=config.changed(best.values), run_id=run.run_id, space=space, trials=trials)

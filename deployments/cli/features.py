@@ -117,8 +117,7 @@ def features_show(
         facts = training_frame.show(there, question, pinned, choice)
         if out is not None:
             splits = SPLITS if with_test else FITTED
-            frame = training_frame.tables(there, question, pinned, choice, splits)
-            facts |= frame.write(out)
+            facts |= training_frame.write(there, question, pinned, choice, splits, out)
     if as_json:
         console.show(facts, as_json=True)
         return

@@ -11,10 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from neuro.dataset import metadata
 from neuro.dataset.frames import Frames
-from neuro.duplicates import near_pairs
+from neuro.duplicates import near_pairs, twins
 from neuro.duplicates.pose_invariants import Vectors
 from neuro.evaluation import metrics
+from neuro.images.thumbnail import THUMBNAIL_PX
+from neuro.lake import images, sample_metadata
+from neuro.lake.lake import Lake
+from neuro.lake.releases import Release
+from neuro.passport import confounds
 from neuro.sample import Metric
 
 Floats = NDArray[np.float64]
@@ -47,8 +53,8 @@ class Baseline:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: each figure by its name, null where there is none."""
-        found = {metric.name: asdict(metric) for metric in self.metrics}
-        return {name: found.get(name) for name in SHOWN} | {"reason": self.reason}
+        by_name = {metric.name: asdict(metric) for metric in self.metrics}
+        return {name: by_name.get(name) for name in SHOWN} | {"reason": self.reason}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -75,6 +81,26 @@ class Inputs:
     thumbnails: Vectors
     confounds: Table
     descriptors: Table
+
+
+def read_inputs(
+    lake: Lake, release: Release, sample_ids: Sequence[str], descriptors: Table
+) -> Inputs:
+    """The inputs of samples, in their order. descriptors: theirs, (n, d)."""
+    thumbnails = [bytes(row) for row in images.thumbnails(lake, release, sample_ids)]
+    thumbnail_of = dict(zip(sample_ids, thumbnails, strict=True))
+    samples, shapes = sample_metadata.known(lake, release, sample_ids)
+    stored_ids = samples["sha256"].to_pylist()  # in the order of the table
+    pixels = np.frombuffer(b"".join(thumbnail_of[name] for name in stored_ids), np.uint8)
+    border = confounds.border(pixels.reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX))
+    matrix = confounds.matrix({**metadata.read(samples, shapes), **border})
+    row_of = {name: row for row, name in enumerate(stored_ids)}
+    rows = np.array([row_of[sample_id] for sample_id in sample_ids], np.int64)
+    return Inputs(
+        thumbnails=twins.vectors(thumbnails),
+        confounds=np.take(matrix, rows, axis=0),
+        descriptors=descriptors,
+    )
 
 
 def select(frames: Frames, splits: Sequence[str]) -> Selection:
@@ -129,11 +155,11 @@ def compared(model: Sequence[Metric], baselines: Sequence[Baseline]) -> list[dic
     """A table of the model and of each baseline: a score under theirs is worth nothing."""
     named = [("this model", model, ""), *((b.name, b.metrics, b.reason) for b in baselines)]
     rows = []
-    for name, found, reason in named:
-        by_name = {metric.name: str(metric) for metric in found}
+    for name, scores, reason in named:
+        by_name = {metric.name: str(metric) for metric in scores}
         row: dict[str, str | int] = {"classifier": name}
         row |= {shown: by_name.get(shown, "") for shown in SHOWN}
-        rows.append(row | {"n": found[0].n if found else 0, "note": reason})
+        rows.append(row | {"n": scores[0].n if scores else 0, "note": reason})
     return rows
 
 
@@ -203,9 +229,9 @@ def _flat(pixels: NDArray[np.uint8], rows: Rows) -> NDArray[np.float32]:
 
 def _in_order(known: Rows, probabilities: Floats, k: int) -> Floats:
     """Columns in the problem's class order, 0 for a class that was not there to fit on."""
-    found = np.zeros((len(probabilities), k))
-    found[:, known] = probabilities
-    return found
+    ordered = np.zeros((len(probabilities), k))
+    ordered[:, known] = probabilities
+    return ordered
 
 
 def _why_not(name: str, targets: Rows) -> str:

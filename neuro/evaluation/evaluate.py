@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,7 @@ from neuro.sample import SPLITS, Metric
 from neuro.uncertainty import calibration
 
 FOLDS = "folds"  # what pooled answers are named, in place of a split
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
-    """What is evaluated, on what."""
-
-    split: str
-    model_version: str
-    classes: tuple[str, ...]
+SHOWN_OF_FOLDS = ("accuracy", "macro_f1", "auroc")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,19 +45,20 @@ class Evaluation:
 
     def brief(self, names: Sequence[str]) -> dict[str, Any]:
         """Some metrics as plain values, null where these samples do not give one, and n."""
-        found = {name: self.metric(name) for name in names}
-        values = {name: asdict(metric) if metric else None for name, metric in found.items()}
+        by_name = {name: self.metric(name) for name in names}
+        values = {name: asdict(metric) if metric else None for name, metric in by_name.items()}
         return values | {"n": len(self.targets)}
 
     def take(self, keep: NDArray[np.bool_]) -> "Evaluation":
         """The evaluation of some of the samples, (n,) bool, with its own metrics."""
-        subject = Subject(split=self.split, model_version=self.model_version, classes=self.classes)
-        return _evaluation(
-            subject,
-            self.sample_ids[keep],
-            self.groups[keep],
-            self.targets[keep],
-            self.probabilities[keep],
+        return of_answers(
+            split=self.split,
+            model_version=self.model_version,
+            classes=self.classes,
+            sample_ids=self.sample_ids[keep],
+            groups=self.groups[keep],
+            targets=self.targets[keep],
+            probabilities=self.probabilities[keep],
         )
 
 
@@ -91,9 +85,16 @@ def evaluate(
         raise ConfigError(f"rows hold samples that are not labelled samples of split {split!r}")
     card = engine.package.card
     logits, embeddings = predict.outputs(engine, frames.pixels, rows=chosen)
-    honest = calibration.apply(card.calibration, logits, embeddings)
-    subject = Subject(split=split, model_version=model_version, classes=card.classes)
-    return assess(honest.probabilities, frames, chosen, subject)
+    calibrated = calibration.apply(card.calibration, logits, embeddings)
+    return of_answers(
+        split=split,
+        model_version=model_version,
+        classes=card.classes,
+        sample_ids=frames.sample_ids[chosen],
+        groups=frames.groups[chosen],
+        targets=frames.targets[chosen],
+        probabilities=calibrated.probabilities,
+    )
 
 
 def check(card: Card, frames: Frames, split: str) -> None:
@@ -126,34 +127,40 @@ def require_same_splitting(card: Card, frames: Frames) -> None:
         )
 
 
-def assess(
-    probabilities: NDArray[np.float64], frames: Frames, rows: NDArray[np.int64], subject: Subject
-) -> Evaluation:
-    """The evaluation of calibrated probabilities (m, k) of labelled rows of frames, (m,) int64."""
-    return _evaluation(
-        subject, frames.sample_ids[rows], frames.groups[rows], frames.targets[rows], probabilities
-    )
-
-
-def _evaluation(
-    subject: Subject,
+def of_answers(
+    *,
+    split: str,
+    model_version: str,
+    classes: tuple[str, ...],
     sample_ids: NDArray[np.str_],
     groups: NDArray[np.str_],
     targets: NDArray[np.int64],
     probabilities: NDArray[np.float64],
 ) -> Evaluation:
+    """The evaluation of calibrated answers to labelled samples; the fields are its own."""
     predicted = probabilities.argmax(axis=1)
     return Evaluation(
-        split=subject.split,
-        model_version=subject.model_version,
-        classes=subject.classes,
-        metrics=tuple(metrics.score(probabilities, targets, groups, subject.classes)),
-        confusion=metrics.confusion(targets, predicted, len(subject.classes)),
+        split=split,
+        model_version=model_version,
+        classes=classes,
+        metrics=tuple(metrics.score(probabilities, targets, groups, classes)),
+        confusion=metrics.confusion(targets, predicted, len(classes)),
         sample_ids=sample_ids,
         groups=groups,
         targets=targets,
         probabilities=probabilities,
     )
+
+
+def over_folds(folds: Sequence[Sequence[Metric]]) -> dict[str, dict[str, float]]:
+    """Mean and deviation of each shown metric that every fold has."""
+    by_fold = [{metric.name: metric.value for metric in metrics} for metrics in folds]
+    result = {}
+    for name in SHOWN_OF_FOLDS:
+        values = [fold[name] for fold in by_fold if name in fold]
+        if len(values) == len(by_fold):
+            result[name] = {"mean": fmean(values), "deviation": stdev(values)}
+    return result
 
 
 def pool(folds: Sequence[Evaluation]) -> Evaluation:
@@ -164,11 +171,12 @@ def pool(folds: Sequence[Evaluation]) -> Evaluation:
     sample_ids = np.concatenate([fold.sample_ids for fold in folds])
     if len(np.unique(sample_ids)) < len(sample_ids):
         raise ConfigError("a sample is in two of the folds; give folds of one release and number")
-    subject = Subject(split=FOLDS, model_version="", classes=folds[0].classes)
-    return _evaluation(
-        subject,
-        sample_ids,
-        np.concatenate([fold.groups for fold in folds]),
-        np.concatenate([fold.targets for fold in folds]),
-        np.concatenate([fold.probabilities for fold in folds]),
+    return of_answers(
+        split=FOLDS,
+        model_version="",
+        classes=folds[0].classes,
+        sample_ids=sample_ids,
+        groups=np.concatenate([fold.groups for fold in folds]),
+        targets=np.concatenate([fold.targets for fold in folds]),
+        probabilities=np.concatenate([fold.probabilities for fold in folds]),
     )

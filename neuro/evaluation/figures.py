@@ -4,7 +4,6 @@ import textwrap
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
@@ -18,14 +17,11 @@ _AT_MOST = 20  # classes of one figure
 def draw_confusion(
     evaluation: Evaluation, *, title: str, synthetic: bool, note: str = ""
 ) -> Figure:
-    """Confusion matrix with counts, coloured by the share of each true class.
-
-    note: what else must be said of the figures, such as a leak.
-    """
+    """Confusion matrix with counts, coloured by the share of each true class."""
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.0 + 0.7 * len(counts)
-    figure = blank(side, side)
+    figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = np.arange(len(counts))
@@ -48,25 +44,27 @@ def draw_curves(evaluation: Evaluation, *, title: str, synthetic: bool, note: st
     A class without samples, or that is all there is, has none; of more than 20 classes, those of
     the lowest AUROC.
     """
-    found = {name: one for name in evaluation.classes if (one := auroc(evaluation, name))}
-    shown = sorted(found, key=lambda name: found[name].value)[:_AT_MOST]
-    figure = blank(11.0, 5.4 + 0.19 * len(shown), title)
+    of_classes = {name: auroc(evaluation, name) for name in evaluation.classes}
+    aurocs = {name: metric for name, metric in of_classes.items() if metric is not None}
+    shown = sorted(aurocs, key=lambda name: aurocs[name].value)[:_AT_MOST]
+    figure = Figure(figsize=(11.0, 5.4 + 0.19 * len(shown)), layout="constrained")
+    figure.suptitle(title)
     roc, pr = figure.subplots(1, 2)
     for number, name in enumerate(name for name in evaluation.classes if name in shown):
         column = evaluation.classes.index(name)
         scores, is_it = evaluation.probabilities[:, column], evaluation.targets == column
         style = {"color": f"C{number % 10}", "ls": "-" if number < 10 else "--", "lw": 1.5}
         false, true, _ = roc_curve(is_it, scores)
-        roc.plot(false, true, label=f"{name}: AUROC {found[name]}, n {is_it.sum()}", **style)
+        roc.plot(false, true, label=f"{name}: AUROC {aurocs[name]}, n {is_it.sum()}", **style)
         precision, recall, _ = precision_recall_curve(is_it, scores)
         area, share = average_precision_score(is_it, scores), is_it.mean()
-        told = f"{name}: {area:.3f}, by chance {share:.3f}"
-        pr.step(recall, precision, where="post", label=told, **style)
+        label = f"{name}: {area:.3f}, by chance {share:.3f}"
+        pr.step(recall, precision, where="post", label=label, **style)
         pr.axhline(share, color=style["color"], lw=0.8, ls=":")
     roc.plot([0, 1], [0, 1], color="grey", lw=0.8, ls=":")
     _finish(roc, "false positive rate", "true positive rate", "ROC")
     _finish(pr, "recall", "precision", "Precision and recall, with the average precision")
-    few = f", {len(shown)} of {len(found)} classes" if len(shown) < len(found) else ""
+    few = f", {len(shown)} of {len(aurocs)} classes" if len(shown) < len(aurocs) else ""
     facts = f"{evaluation.split}: n {len(evaluation.targets)}, each class against the others{few}"
     sign(figure, facts, synthetic=synthetic, note=note)
     return figure
@@ -76,29 +74,20 @@ def auroc(evaluation: Evaluation, name: str) -> Metric | None:
     """One class's AUROC against the others, resampled by group; None where it has none."""
     column = evaluation.classes.index(name)
     score = evaluation.probabilities[:, column]
-    found = metrics.score(
+    scores = metrics.score(
         np.stack([1 - score, score], axis=1),
         (evaluation.targets == column).astype(np.int64),
         evaluation.groups,
         ("others", name),
     )
-    return next((metric for metric in found if metric.name == "auroc"), None)
+    return next((metric for metric in scores if metric.name == "auroc"), None)
 
 
-def blank(width: float, height: float, title: str = "") -> Figure:
-    """An empty figure of so many inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
-    if title:
-        figure.suptitle(title)
-    return figure
-
-
-def sign(figure: Figure, facts: str, *, synthetic: bool, note: str) -> None:
-    """Say below a picture what its figures are of, and what else must be said of them."""
+def sign(figure: Figure, facts: str, *, synthetic: bool, note: str = "") -> None:
+    """Say below a picture what its figures are of. note: what else must be said, such as a leak."""
     use = "Research use only" + (", synthetic images" if synthetic else "")
-    said = [facts, use, *textwrap.wrap(note, int(16 * figure.get_figwidth()))]
-    figure.supxlabel("\n".join(said), fontsize=8, color="dimgrey")
+    lines = [facts, use, *textwrap.wrap(note, int(16 * figure.get_figwidth()))]
+    figure.supxlabel("\n".join(lines), fontsize=8, color="dimgrey")
 
 
 def _finish(axes: Axes, x: str, y: str, title: str) -> None:

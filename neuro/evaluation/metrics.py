@@ -12,7 +12,6 @@ count for that figure's interval.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,25 +22,11 @@ from neuro.sample import Metric
 TAIL = 0.025  # each side of a 95 % interval
 SPECIFICITY = 0.80  # at which a sensitivity is told
 OF_A_CLASS = ("recall", "sensitivity80")  # one figure for each class; the others are of all
+RESAMPLES, SEED = 1000, 0
 CHUNK_CELLS = 4_000_000  # weights held at once: 32 MB of float64
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bootstrap:
-    """How often groups are resampled, and from which seed."""
-
-    resamples: int = 1000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.resamples < 100:
-            raise ConfigError(f"resamples must be at least 100, got {self.resamples}")
-
-
-DEFAULT = Bootstrap()
 
 
 def score(
@@ -49,7 +34,7 @@ def score(
     targets: ArrayLike,
     groups: ArrayLike,
     classes: Sequence[str],
-    bootstrap: Bootstrap = DEFAULT,
+    resamples: int = RESAMPLES,
 ) -> list[Metric]:
     """Accuracy, macro-F1, AUROC and each class's recall and sensitivity, with 95 % intervals.
 
@@ -66,7 +51,7 @@ def score(
     tables, group_of = _per_group(probabilities, targets, groups)
     points = _figures(probabilities, targets, tables.sum(axis=0)[None], np.ones((1, len(targets))))
     draws: dict[str, list[Floats]] = {name: [] for name in points}
-    for weights in _weights(len(tables), len(targets), bootstrap):
+    for weights in _weights(len(tables), len(targets), resamples):
         resampled = np.tensordot(weights, tables, axes=1)
         chunk = _figures(probabilities, targets, resampled, weights[:, group_of])
         for name, values in chunk.items():
@@ -90,7 +75,6 @@ def difference(
     probabilities: tuple[Floats, Floats],
     targets: ArrayLike,
     groups: ArrayLike,
-    bootstrap: Bootstrap = DEFAULT,
 ) -> Metric:
     """``name`` of the challenger minus that of the champion, on the same resampled groups.
 
@@ -106,7 +90,7 @@ def difference(
     draws = [
         _scores(np.tensordot(weights, ours, axes=1))[name]
         - _scores(np.tensordot(weights, theirs, axes=1))[name]
-        for weights in _weights(len(ours), len(targets), bootstrap)
+        for weights in _weights(len(ours), len(targets), RESAMPLES)
     ]
     point = _scores(ours.sum(axis=0)[None])[name] - _scores(theirs.sum(axis=0)[None])[name]
     spread = np.concatenate(draws)[:, 0]
@@ -156,12 +140,12 @@ def _per_group(
     return counts.reshape(len(names), k, k), group_of
 
 
-def _weights(n_groups: int, n_samples: int, bootstrap: Bootstrap) -> Iterator[Floats]:
+def _weights(n_groups: int, n_samples: int, resamples: int) -> Iterator[Floats]:
     """How often each group was drawn, (some resamples, g), a chunk at a time."""
-    rng = np.random.default_rng(bootstrap.seed)
+    rng = np.random.default_rng(SEED)
     step = max(1, CHUNK_CELLS // n_samples)
-    for start in range(0, bootstrap.resamples, step):
-        size = min(step, bootstrap.resamples - start)
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
         drawn = rng.integers(n_groups, size=(size, n_groups))
         drawn += np.arange(size)[:, None] * n_groups
         counts = np.bincount(drawn.ravel(), minlength=size * n_groups)

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,12 +50,6 @@ def describe(raw: bytes) -> NDArray[np.float64]:
     return np.array([*_histogram(grey), *_texture(grey), _border(grey), _blockiness(grey)])
 
 
-def describe_many(images: Iterable[bytes]) -> NDArray[np.float64]:
-    """Measure images one by one: (n, 11) float64, also for n = 0."""
-    rows = [describe(raw) for raw in images]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(NAMES))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Descriptors:
     """The feature set of the descriptors: an encoder (``neuro.features.encoders.Encoder``)."""
@@ -70,7 +64,8 @@ class Descriptors:
 
     def encode(self, images: Sequence[bytes]) -> NDArray[np.float32]:
         """Descriptors of stored images, (n, 11) float32."""
-        return describe_many(images).astype(np.float32)
+        rows = [describe(raw) for raw in images]
+        return np.array(rows, dtype=np.float32).reshape(len(rows), len(NAMES))
 
 
 def _texture(grey: NDArray[np.uint8]) -> tuple[float, float, float]:

@@ -25,6 +25,7 @@ from torch import nn
 
 from neuro.errors import ConfigError
 from neuro.models import backbone as backbones
+from neuro.training.device import has_bf16_cpu
 
 VERSION = "embedding-1"  # part of the feature hash: raise it when any vector changes
 BATCH = 16  # of every run: a batch of another size may be rounded otherwise
@@ -35,7 +36,6 @@ PRECISIONS: tuple[Precision, ...] = ("bf16", "f32")
 Frames = NDArray[np.uint8]
 Run = Callable[[Frames], NDArray[np.float32]]
 
-_CPU_FLAGS = Path("/proc/cpuinfo")
 _lock = threading.Lock()
 
 
@@ -129,15 +129,9 @@ def backbone(
     )
 
 
-@lru_cache(maxsize=1)
 def fastest() -> Precision:
     """bf16 where the processor multiplies it, else f32."""
-    try:
-        flags = _CPU_FLAGS.read_text(encoding="utf-8")
-    except OSError:
-        flags = ""
-    has_bf16 = "avx512_bf16" in flags or "amx_bf16" in flags
-    return "bf16" if has_bf16 else "f32"
+    return "bf16" if has_bf16_cpu() else "f32"
 
 
 def _digest(network: nn.Module) -> str:

@@ -79,7 +79,7 @@ class Thumb:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fitting:
-    """What a fit of principal components is made of: known before it is fitted.
+    """What principal components will be fitted on, which names their vectors before they are.
 
     train: the samples of the train split, and no others.
     """
@@ -87,6 +87,12 @@ class Fitting:
     spec: PreprocessSpec
     train: tuple[str, ...]
     components: int = COMPONENTS
+    name: str = PIXELS
+
+    @property
+    def preprocess_hash(self) -> str:
+        """The problem's own."""
+        return self.spec.sha256
 
     @property
     def digest(self) -> str:

@@ -53,21 +53,19 @@ def full_name(problem: Problem, choice: Choice) -> str:
     return f"{EMBEDDING}_{choice.model.partition('.')[0]}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Named:
-    """Enough of an encoder to find its vectors. names: of each number, () where they have none."""
-
-    name: str
-    digest: str
-    preprocess_hash: str
-    names: tuple[str, ...] = ()
+def column_names(features: str) -> tuple[str, ...]:
+    """The name of each number of a set's vectors, () where they have none."""
+    return descriptors.NAMES if features == DESCRIPTORS else ()
 
 
-def encoder_of(problem: Problem, choice: Choice, open_package: OpenPackage) -> Encoder | None:
-    """The encoder, None for principal components, which are fitted on a release first.
+def encoder_of(
+    problem: Problem, samples: Sequence[Sample], choice: Choice, open_package: OpenPackage
+) -> Encoder | Fitting:
+    """The encoder of a choice, or what its principal components have to be fitted on first.
 
-    Raises UnknownNameError with near misses, ConfigError for options that do not go together, and
-    what opening a package or building a backbone raises.
+    samples: of the release, whose train split that is. Raises UnknownNameError with near misses,
+    ConfigError for options that do not go together, and what opening a package or building a
+    backbone raises.
     """
     name, of_problem = choice.features, f"{EMBEDDING}_{problem.name}"
     if name not in (EMBEDDING, of_problem) and choice.model:
@@ -79,7 +77,8 @@ def encoder_of(problem: Problem, choice: Choice, open_package: OpenPackage) -> E
     if name == THUMB:
         return Thumb()
     if name == PIXELS:
-        return None
+        train = tuple(sorted(s.sample_id for s in samples if s.split == "train"))
+        return Fitting(spec=problem.preprocess, train=train)
     if name in (EMBEDDING, of_problem):
         model = choice.model or CHAMPION
     else:
@@ -103,7 +102,7 @@ def settled(lake: Lake, problem: Problem, choice: Choice, open_package: OpenPack
     """The choice with the precision that a set has been made in, where none was asked for."""
     if choice.precision or not choice.features.startswith(EMBEDDING):
         return choice
-    encoder = encoder_of(problem, choice, open_package)
+    encoder = encoder_of(problem, (), choice, open_package)
     if not isinstance(encoder, Backbone):
         return choice
     made = {one.encoder_hash for one in features.find(lake, encoder.name)}
@@ -113,28 +112,6 @@ def settled(lake: Lake, problem: Problem, choice: Choice, open_package: OpenPack
         if replace(encoder, precision=precision).digest in made:
             return replace(choice, precision=precision)
     return choice
-
-
-def named(
-    problem: Problem, samples: Sequence[Sample], choice: Choice, open_package: OpenPackage
-) -> Named:
-    """What names the vectors of a choice on a release with these samples; nothing is fitted."""
-    encoder = encoder_of(problem, choice, open_package)
-    if encoder is None:
-        digest = fitting(problem, samples).digest
-        return Named(name=PIXELS, digest=digest, preprocess_hash=problem.preprocess.sha256)
-    return Named(
-        name=encoder.name,
-        digest=encoder.digest,
-        preprocess_hash=encoder.preprocess_hash,
-        names=descriptors.NAMES if encoder.name == DESCRIPTORS else (),
-    )
-
-
-def fitting(problem: Problem, samples: Sequence[Sample]) -> Fitting:
-    """What principal components of a release with these samples are fitted on: its train split."""
-    train = tuple(sorted(s.sample_id for s in samples if s.split == "train"))
-    return Fitting(spec=problem.preprocess, train=train)
 
 
 def _of_architecture(choice: Choice, architecture: str) -> Backbone:

@@ -65,11 +65,11 @@ def fit(rows: Callable[[slice], Rows], n: int, k: int) -> Fit:
         for batch in batches:
             model.partial_fit(scaler.transform(rows(batch)))
     is_real = model.explained_variance_ratio_ > _NOTHING
-    found = min(k, int(is_real.sum()))
+    n_real = min(k, int(is_real.sum()))
     components = np.zeros((k, len(scaler.mean_)), np.float32)
-    components[:found] = model.components_[:found]
+    components[:n_real] = model.components_[:n_real]
     explained = np.zeros(k)
-    explained[:found] = model.explained_variance_ratio_[:found]
+    explained[:n_real] = model.explained_variance_ratio_[:n_real]
     return Fit(
         mean=scaler.mean_.astype(np.float32),
         scale=scaler.scale_.astype(np.float32),

@@ -3,7 +3,7 @@
 Thumbnails are compared in the best of eight poses, whatever pose they are kept in.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from neuro.duplicates import pose_invariants
 from neuro.errors import BadImageError, ConfigError, UnknownNameError
-from neuro.features.encoders import THUMB
+from neuro.features import feature_set
+from neuro.features.encoders import THUMB, Encoder, Fitting
 from neuro.images import sandbox
 from neuro.images.sandbox import VetConfig
 from neuro.images.sanitize import CleanImage
@@ -26,7 +27,7 @@ _BLOCK = 16_384  # vectors in memory at once
 SHORTEST = 8  # of a digest that is given by its beginning
 
 Vectors = NDArray[np.float64]
-Blocks = Callable[[], Iterator[tuple[Sequence[str], Vectors]]]
+Blocks = Iterator[tuple[Sequence[str], Vectors]]  # sample_ids and their vectors, (m, d)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +81,9 @@ def nearest(
     in_any_pose: the vectors are thumbnails, and the best of eight poses counts.
     """
     best: list[tuple[str, float]] = []
-    unit_query = _unit(query[None, :])
-    for names, vectors in blocks():
-        rows = _unit(vectors)
+    unit_query = normalize(query[None, :])
+    for names, vectors in blocks:
+        rows = normalize(vectors)
         if in_any_pose:
             left, right = (pose_invariants.split(v.astype(np.float32)) for v in (unit_query, rows))
             cosines = pose_invariants.best_cosines(left, right)[0]
@@ -94,11 +95,8 @@ def nearest(
     return best
 
 
-def scale_of(blocks: Iterator[tuple[Sequence[str], Vectors]]) -> StandardScaler:
-    """What makes named figures of one size: fitted on every vector of the blocks, in one pass.
-
-    Raises ConfigError where there is no vector.
-    """
+def scale_of(blocks: Blocks) -> StandardScaler:
+    """What makes named figures of one size, fitted in one pass; ConfigError without a vector."""
     scaler = StandardScaler()
     for _, vectors in blocks:
         if len(vectors):
@@ -108,46 +106,41 @@ def scale_of(blocks: Iterator[tuple[Sequence[str], Vectors]]) -> StandardScaler:
     return scaler
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredSet:
-    """The vectors of one feature set that one encoder, ``digest``, made.
+def nearest_cases(
+    lake: Lake,
+    encoder: Encoder | Fitting,
+    samples: Sequence[Sample],
+    query: Vectors,
+    sha256: str,
+    n: int,
+) -> list[Case]:
+    """The n samples nearest to a vector (d,) of an encoder, but for its own image, sha256.
 
-    has_units: they are figures of different units, which are compared in deviations of the train
-    split.
+    Figures with names are of different units: they are compared in deviations of the train split.
     """
-
-    lake: Lake
-    name: str
-    digest: str
-    has_units: bool
-
-    def nearest(self, samples: Sequence[Sample], query: Vectors, sha256: str, n: int) -> list[Case]:
-        """The n of the samples nearest to a vector (d,), without the image that it is of."""
-        scaler = None
-        if self.has_units:
-            scaler = scale_of(self._blocks([s for s in samples if s.split == "train"]))
-            query = scaler.transform(query[None])[0]
-        closest = nearest(
-            lambda: self._blocks(samples, scaler), query, n + 1, in_any_pose=self.name == THUMB
-        )
-        by_id = {sample.sample_id: sample for sample in samples}
-        cases = [
-            Case(sample=by_id[sample_id], cosine=cosine)
-            for sample_id, cosine in closest
-            if sample_id != sha256
-        ]
-        return cases[:n]
-
-    def _blocks(
-        self, samples: Sequence[Sample], scaler: StandardScaler | None = None
-    ) -> Iterator[tuple[Sequence[str], Vectors]]:
-        """The vectors of these samples, some thousands at a time."""
-        for start in range(0, len(samples), _BLOCK):
-            sample_ids = [sample.sample_id for sample in samples[start : start + _BLOCK]]
-            vectors = features.read(self.lake, self.name, self.digest, sample_ids)
-            yield sample_ids, scaler.transform(vectors) if scaler else vectors
+    scaler = None
+    if feature_set.column_names(encoder.name):
+        scaler = scale_of(_blocks(lake, encoder, [s for s in samples if s.split == "train"]))
+        query = scaler.transform(query[None])[0]
+    blocks = _blocks(lake, encoder, samples, scaler)
+    closest = nearest(blocks, query, n + 1, in_any_pose=encoder.name == THUMB)
+    by_id = {sample.sample_id: sample for sample in samples}
+    cases = [
+        Case(sample=by_id[sample_id], cosine=cosine)
+        for sample_id, cosine in closest
+        if sample_id != sha256
+    ]
+    return cases[:n]
 
 
-def _unit(vectors: Vectors) -> Vectors:
-    rows: Vectors = normalize(vectors)
-    return rows
+def _blocks(
+    lake: Lake,
+    encoder: Encoder | Fitting,
+    samples: Sequence[Sample],
+    scaler: StandardScaler | None = None,
+) -> Blocks:
+    """The vectors of these samples, some thousands at a time."""
+    for start in range(0, len(samples), _BLOCK):
+        sample_ids = [sample.sample_id for sample in samples[start : start + _BLOCK]]
+        vectors = features.read(lake, encoder.name, encoder.digest, sample_ids)
+        yield sample_ids, scaler.transform(vectors) if scaler else vectors

@@ -3,33 +3,18 @@
 Also who made the vectors of a set, and how much of a release they cover.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from neuro.features.feature_set import Named
+from neuro.features import feature_set
+from neuro.features.encoders import Encoder, Fitting
 from neuro.lake import features, point_in_time
 from neuro.lake.lake import Lake
 from neuro.lake.point_in_time import Wanted
 from neuro.lake.releases import Release
 from neuro.models.package import NOTICE
 from neuro.problems.problem import Problem
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Frame:
-    """A training frame to be written. about: what it was made of."""
-
-    parts: Iterator[pa.Table]
-    about: Mapping[str, str]
-
-    def write(self, out: Path) -> dict[str, Any]:
-        """Write it as Parquet; returns its path, rows and splits."""
-        rows = point_in_time.write(self.parts, self.about, out)
-        return {"frame": str(out), "rows": rows, "splits": self.about["splits"]}
 
 
 def coverage(
@@ -57,23 +42,31 @@ def coverage(
     return rows
 
 
-def tables(
-    lake: Lake, problem: Problem, release: Release, named: Named, splits: Sequence[str]
-) -> Frame:
-    """The samples of these splits with their vectors, as of the release.
+def write(
+    lake: Lake,
+    problem: Problem,
+    release: Release,
+    encoder: Encoder | Fitting,
+    splits: Sequence[str],
+    out: Path,
+) -> dict[str, Any]:
+    """Write the samples of these splits with their vectors, as of the release, as Parquet.
 
-    Reading raises ConfigError where a vector was made by something else or never.
+    Returns its path, rows and splits. Raises ConfigError where a vector was made by something else
+    or never.
     """
-    wanted = Wanted(features=named.name, encoder_hash=named.digest, names=named.names)
+    names = feature_set.column_names(encoder.name)
+    wanted = Wanted(features=encoder.name, encoder_hash=encoder.digest, names=names)
     about = {
         "release": release.name,
         "content_hash": release.content_hash,
-        "set": named.name,
-        "encoder_hash": named.digest,
-        "preprocess_hash": named.preprocess_hash,
+        "set": encoder.name,
+        "encoder_hash": encoder.digest,
+        "preprocess_hash": encoder.preprocess_hash,
         "splits": ", ".join(splits),
         "synthetic": str(release.is_synthetic).lower(),
         "notice": NOTICE,
     }
     parts = point_in_time.tables(lake, release, wanted, problem.class_of, splits)
-    return Frame(parts=parts, about=about)
+    rows = point_in_time.write(parts, about, out)
+    return {"frame": str(out), "rows": rows, "splits": about["splits"]}

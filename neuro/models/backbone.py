@@ -51,10 +51,7 @@ class Network(nn.Module):
 
 
 def check(name: str) -> None:
-    """Refuse a model nobody has heard of, without building it.
-
-    Raises UnknownNameError with near misses.
-    """
+    """Raise UnknownNameError, with near misses, for a model nobody knows; none is built."""
     if name in small_networks.OURS:
         return
     import timm  # seconds to import, and our own models do not need it

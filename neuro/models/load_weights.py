@@ -20,15 +20,14 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict")  # what scripts put arou
 _AROUND, _OURS = ("_orig_mod.", "module.", "model."), "backbone."  # compiled, parallel, Lightning
 _COUNTER = ".num_batches_tracked"  # older files have none, and nothing is computed from it
 
+_OF_TORCH = (b"PK\x03\x04", b"\x80\x02")  # a zip, or a bare pickle as before 1.6
+
 Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What became of a file's tensors. skipped: by name, with the reason; adapted: likewise.
-
-    sha256: of the file.
-    """
+    """What became of the tensors of a file. adapted, skipped: how or why, by name."""
 
     sha256: str
     loaded: int
@@ -141,7 +140,8 @@ def _read(path: Path) -> tuple[Tensors, str]:
     if not path.is_file():
         raise ConfigError(f"weights {path} is no file; give a local .safetensors or .pth file")
     raw = path.read_bytes()
-    content = _unwrapped(_of_torch(path) if _is_torch(raw) else _safetensors(path, raw))
+    is_torch = raw.startswith(_OF_TORCH)
+    content = _unwrapped(_of_torch(path) if is_torch else _safetensors(path, raw))
     tensors = {str(name): t for name, t in content.items() if isinstance(t, torch.Tensor)}
     if not tensors:
         raise TrainingError(f"weights {path} hold no tensor; give the state_dict of a network")
@@ -163,11 +163,6 @@ def _bare(stored: Tensors, wanted: Collection[str], prefixes: Collection[str]) -
     for prefix in 2 * around:  # they lie in each other in any order
         stored = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}
     return stored
-
-
-def _is_torch(raw: bytes) -> bool:
-    """Whether these are torch's own: a zip, or a bare pickle as before 1.6."""
-    return raw.startswith((b"PK\x03\x04", b"\x80\x02"))
 
 
 def _safetensors(path: Path, raw: bytes) -> dict[str, Any]:

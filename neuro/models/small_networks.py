@@ -20,14 +20,10 @@ class Cnn(nn.Sequential):
 
     def __init__(self, channels: int) -> None:
         widths = (channels, _STEM_WIDTH, *_WIDTHS)
-        blocks = [_pooled(before, after) for before, after in pairwise(widths)]
-        layers = [layer for block in blocks for layer in block]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [*_convolved(before, after), nn.MaxPool2d(2, ceil_mode=True)]
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-def _pooled(before: int, after: int) -> tuple[nn.Module, ...]:
-    convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
-    return convolution, nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)
 
 
 class SmallResNet(nn.Sequential):
@@ -37,7 +33,10 @@ class SmallResNet(nn.Sequential):
     """
 
     def __init__(self, channels: int) -> None:
-        stem = (*_halve(channels, _STEM_WIDTH), *_halve(_STEM_WIDTH, _WIDTHS[0]))
+        stem = (
+            *_convolved(channels, _STEM_WIDTH, stride=2),
+            *_convolved(_STEM_WIDTH, _WIDTHS[0], stride=2),
+        )
         stages = [
             _Block(before, after, stride=1 if before == after else 2)
             for before, after in zip((_WIDTHS[0], *_WIDTHS[:-1]), _WIDTHS, strict=True)
@@ -45,9 +44,9 @@ class SmallResNet(nn.Sequential):
         super().__init__(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def _halve(before: int, after: int) -> tuple[nn.Module, ...]:
-    """Convolution, norm and rectifier, at half the side."""
-    convolution = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
+def _convolved(before: int, after: int, stride: int = 1) -> tuple[nn.Module, ...]:
+    """Convolution, norm and rectifier."""
+    convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
     return convolution, nn.BatchNorm2d(after), nn.ReLU()
 
 

@@ -18,10 +18,21 @@ TABLE = "predictions"
 _SHOWN = ("predicted", "decision", "reason", "conformal_set", "ood_score", "model_version")
 
 
+def rows(
+    lake: Lake, problem: Problem, model_version: str, columns: list[str] | None = None
+) -> pa.Table:
+    """What a model has predicted for a problem; of all columns, or of some."""
+    where = (
+        f"dataset = {quoted(problem.dataset)} AND problem = {quoted(problem.name)} "
+        f"AND model_version = {quoted(model_version)}"
+    )
+    return lake.read(TABLE, columns=columns, where=where)
+
+
 def sample_ids(lake: Lake, problem: Problem, model_version: str) -> NDArray[np.str_]:
     """Which samples a model has answered for a problem."""
-    rows = lake.read(TABLE, columns=["sha256"], where=_where(problem, model_version))
-    return np.array(rows["sha256"].to_pylist(), dtype=np.str_)
+    stored = rows(lake, problem, model_version, ["sha256"])
+    return np.array(stored["sha256"].to_pylist(), dtype=np.str_)
 
 
 def add(
@@ -33,12 +44,12 @@ def add(
 ) -> None:
     """Store predictions; what is there already stays. windows: the release each sample entered."""
     about = {"dataset": problem.dataset, "problem": problem.name, "predicted_at": now}
-    rows = []
+    new_rows = []
     for prediction, window in zip(predictions, windows, strict=True):
         row = asdict(prediction)
         row["sha256"] = row.pop("sample_id")
-        rows.append({**row, **about, "window": window})
-    lake.add(TABLE, pa.Table.from_pylist(rows, SCHEMAS[TABLE]))
+        new_rows.append({**row, **about, "window": window})
+    lake.add(TABLE, pa.Table.from_pylist(new_rows, SCHEMAS[TABLE]))
 
 
 def table(
@@ -48,20 +59,13 @@ def table(
 
     source_names: by sample_id, of the samples that are wanted.
     """
-    stored = lake.read(TABLE, where=_where(problem, model_version)).sort_by("sha256")
-    rows = [row for row in stored.to_pylist() if row["sha256"] in source_names]
+    stored = rows(lake, problem, model_version).sort_by("sha256").to_pylist()
+    wanted = [row for row in stored if row["sha256"] in source_names]
     columns: dict[str, list[Any]] = {
-        "sha256": [row["sha256"] for row in rows],
-        "source_name": [source_names[row["sha256"]] for row in rows],
+        "sha256": [row["sha256"] for row in wanted],
+        "source_name": [source_names[row["sha256"]] for row in wanted],
     }
-    columns |= {name: [row[name] for row in rows] for name in _SHOWN}
+    columns |= {name: [row[name] for row in wanted] for name in _SHOWN}
     for number, name in enumerate(problem.classes):
-        columns[f"p_{name}"] = [row["probabilities"][number] for row in rows]
+        columns[f"p_{name}"] = [row["probabilities"][number] for row in wanted]
     return pa.table(columns)
-
-
-def _where(problem: Problem, model_version: str) -> str:
-    return (
-        f"dataset = {quoted(problem.dataset)} AND problem = {quoted(problem.name)} "
-        f"AND model_version = {quoted(model_version)}"
-    )

@@ -118,28 +118,32 @@ def decide(
 
 
 def _no_worse(challenger: Evaluation, champion: Evaluation, margin: float) -> Gate:
-    difference = _difference(challenger, champion)
-    return _gate(
-        "no_worse_on_test",
-        difference,
-        threshold=-margin,
-        passed=difference.low > -margin,
-        explanation=f"macro-F1 challenger minus champion on the same {difference.n} test samples, "
-        f"{difference.groups} groups; the interval must lie above -{margin:g}",
+    return _difference_gate(
+        "no_worse_on_test", _difference(challenger, champion), threshold=-margin, samples="test"
     )
 
 
 def _recent(challenger: Evaluation, champion: Evaluation, config: PromotionConfig) -> Gate:
     difference = _difference(challenger, champion)
-    threshold = 0.0 if config.recent_must_improve else -config.margin
-    standing = "shown better" if difference.low > 0 else "not shown better"
-    return _gate(
+    return _difference_gate(
         "better_on_recent" if config.recent_must_improve else "no_worse_on_recent",
+        difference,
+        threshold=0.0 if config.recent_must_improve else -config.margin,
+        samples="newly labelled",
+        standing=": shown better" if difference.low > 0 else ": not shown better",
+    )
+
+
+def _difference_gate(
+    name: str, difference: Metric, *, threshold: float, samples: str, standing: str = ""
+) -> Gate:
+    return _gate(
+        name,
         difference,
         threshold=threshold,
         passed=difference.low > threshold,
-        explanation=f"macro-F1 challenger minus champion on the same {difference.n} newly labelled "
-        f"samples, {difference.groups} groups: {standing}; the interval must lie above "
+        explanation=f"macro-F1 challenger minus champion on the same {difference.n} {samples} "
+        f"samples, {difference.groups} groups{standing}; the interval must lie above "
         f"{threshold:g}",
     )
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from neuro.reports import render
 
 # Okabe and Ito (2008): eight colours that are told apart with every kind of colour vision; the
 # pages' own bars have the same, as .c0 to .c7 in templates/style.css.
@@ -28,7 +29,7 @@ _GREY = "#9aa0a6"
 
 def points(places: NDArray[np.float64], panels: Sequence[tuple[str, NDArray[np.str_]]]) -> bytes:
     """The same points once for each (title, what colours them), side by side. places: (m, 2)."""
-    figure = _figure(4.3 * len(panels), 4.6)
+    figure = Figure(figsize=(4.3 * len(panels), 4.6), layout="constrained")
     for number, (title, kinds) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
         _scatter(axes, places, kinds)
@@ -41,7 +42,7 @@ def points(places: NDArray[np.float64], panels: Sequence[tuple[str, NDArray[np.s
 
 def sizes(width_height: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
     """Width against height in pixels. width_height: (m, 2)."""
-    figure = _figure(6.2, 4.6)
+    figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axes = figure.add_subplot()
     _scatter(axes, width_height, kinds, size=16)
     axes.set(xlabel="width (px)", ylabel="height (px)", title="Sizes")
@@ -51,7 +52,7 @@ def sizes(width_height: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
 
 def ages(years: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
     """Histogram of known ages, stacked by class. years: (m,)."""
-    figure = _figure(7.4, 3.6)
+    figure = Figure(figsize=(7.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
     names = _names(kinds)
     parts = [years[kinds == name] for name in names]
@@ -61,6 +62,32 @@ def ages(years: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
     axes.set(xlabel="age (years)", ylabel="images")
     _key(axes, below=-0.2)
     return png(figure)
+
+
+def explained_variance(
+    explained: NDArray[np.float64], release: str, *, is_synthetic: bool
+) -> Figure:
+    """The share of each principal component and of all up to it, in percent. explained: in 0..1."""
+    number = np.arange(1, len(explained) + 1)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.bar(number, 100 * explained, color="#2f6f8f", label="of each component")
+    together = 100 * np.cumsum(explained)
+    axes.plot(number, together, color="#8a3b12", label="of all up to it")
+    last = (float(number[-1]), float(together[-1]))
+    axes.annotate(f"{last[1]:.0f} %", last, (-4, 6), textcoords="offset points", ha="right")
+    axes.set(
+        xlabel="principal component",
+        ylabel="explained variance, % of all pixels'",
+        xlim=(0.3, len(explained) + 0.7),
+        ylim=(0, min(105.0, 1.15 * last[1] + 1)),
+        title=f"Pixels of the train split of {release}, standardised",
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="center right")
+    notice = f"{render.SYNTHETIC} {render.RESEARCH_USE}" if is_synthetic else render.RESEARCH_USE
+    figure.supxlabel(notice, x=0.01, ha="left", fontsize=8)
+    return figure
 
 
 def _scatter(
@@ -94,12 +121,6 @@ def _key(axes: Axes, below: float = -0.12) -> None:
     place = (0.5, below)
     axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=place, ncols=3, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
-    return figure
 
 
 def png(figure: Figure) -> bytes:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,45 +61,6 @@ class _Counts:
         return [(name, *counts) for name, counts in self.rows.items()]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _MapChart:
-    """A map as it is drawn. n: its points. colourings: what its panels are coloured by."""
-
-    name: str
-    chart: bytes
-    n: int
-    n_fitted: int
-    explained_percent: tuple[float, float]
-    colourings: list[str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Page:
-    """What exploration.html reads. Charts are PNG, None where there is nothing to draw."""
-
-    exploration: Exploration
-    is_synthetic: bool
-    seed: int
-    n_images: int
-    n_groups: int
-    n_classes: int
-    n_without_class: int
-    balance: list[tuple[str | int, ...]]
-    by_split: _Counts
-    by_given_split: _Counts
-    sizes: list[tuple[str, int, str]]
-    n_sizes: int
-    size_chart: bytes | None
-    n_size_chart: int
-    by_mode: _Counts
-    n_examples: int
-    maps: list[_MapChart]
-    age_chart: bytes | None
-    n_ages: int
-    median_age: float
-    by_sex: _Counts | None
-
-
 def build(exploration: Exploration) -> str:
     """The page."""
     classes, n_images = exploration.classes, len(exploration.classes)
@@ -106,14 +68,18 @@ def build(exploration: Exploration) -> str:
     n_groups = {
         name: len(np.unique(exploration.groups[classes == name])) for name in names(classes)
     }
-    balance: list[tuple[str | int, ...]] = [
-        (name, sum(row), n_groups[name], *row) for name, row in by_split.rows.items()
-    ]
     sizes = Counter((int(width), int(height)) for width, height in exploration.sizes)
     drawn = some(np.arange(n_images), N_POINTS, SEED)
+    size_chart = age_chart = by_sex = None  # where there is nothing to draw
+    if len(sizes) > 1:
+        size_chart = charts.sizes(exploration.sizes[drawn], classes[drawn])
     has_age = ~np.isnan(exploration.ages)
-    has_sexes = bool((exploration.sexes != "").any())
-    page = _Page(
+    if has_age.any():
+        age_chart = charts.ages(exploration.ages[has_age], classes[has_age])
+    if (exploration.sexes != "").any():
+        by_sex = _count(classes, exploration.sexes, unknown="(unknown)")
+    return render.render(
+        "exploration.html",
         exploration=exploration,
         is_synthetic=exploration.is_synthetic,
         seed=SEED,
@@ -121,7 +87,7 @@ def build(exploration: Exploration) -> str:
         n_groups=len(np.unique(exploration.groups)),
         n_classes=sum(name != NO_CLASS for name in names(classes)),
         n_without_class=int((classes == NO_CLASS).sum()),
-        balance=balance,
+        balance=[(name, sum(row), n_groups[name], *row) for name, row in by_split.rows.items()],
         by_split=by_split,
         by_given_split=_count(classes, exploration.given_splits),
         sizes=[
@@ -129,21 +95,16 @@ def build(exploration: Exploration) -> str:
             for (width, height), n in sizes.most_common(_N_SIZES)
         ],
         n_sizes=len(sizes),
-        size_chart=charts.sizes(exploration.sizes[drawn], classes[drawn])
-        if len(sizes) > 1
-        else None,
+        size_chart=size_chart,
         n_size_chart=len(drawn),
         by_mode=_count(classes, exploration.modes),
         n_examples=N_EXAMPLES,
         maps=[_map_chart(exploration, each) for each in exploration.maps],
-        age_chart=charts.ages(exploration.ages[has_age], classes[has_age])
-        if has_age.any()
-        else None,
+        age_chart=age_chart,
         n_ages=int(has_age.sum()),
         median_age=float(np.median(exploration.ages[has_age])) if has_age.any() else np.nan,
-        by_sex=_count(classes, exploration.sexes, unknown="(unknown)") if has_sexes else None,
+        by_sex=by_sex,
     )
-    return render.render("exploration.html", page)
 
 
 def names(classes: NDArray[np.str_]) -> list[str]:
@@ -175,7 +136,8 @@ def _filled(values: NDArray[np.str_], unknown: str = "(none)") -> NDArray[np.str
     return np.where(values == "", unknown, values)
 
 
-def _map_chart(exploration: Exploration, drawn: Map) -> _MapChart:
+def _map_chart(exploration: Exploration, drawn: Map) -> dict[str, Any]:
+    """A map as the page shows it: coloured by class, by what else differs, and by split."""
     panels = [("by class", exploration.classes[drawn.rows])]
     for title, values in (
         ("by given split", exploration.given_splits),
@@ -186,11 +148,11 @@ def _map_chart(exploration: Exploration, drawn: Map) -> _MapChart:
     panels.append(("by split", _filled(exploration.splits[drawn.rows])))
     panels = panels[:_N_PANELS]
     first, second = drawn.explained
-    return _MapChart(
-        name=drawn.name,
-        chart=charts.points(drawn.points, panels),
-        n=len(drawn.rows),
-        n_fitted=drawn.n_fitted,
-        explained_percent=(100 * first, 100 * second),
-        colourings=[title for title, _ in panels],
-    )
+    return {
+        "name": drawn.name,
+        "chart": charts.points(drawn.points, panels),
+        "n": len(drawn.rows),
+        "n_fitted": drawn.n_fitted,
+        "explained_percent": (100 * first, 100 * second),
+        "colourings": [title for title, _ in panels],
+    }

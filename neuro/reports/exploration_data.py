@@ -1,6 +1,8 @@
 """What an exploration shows, read from a release: its columns, mean images, examples and maps."""
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +13,17 @@ from neuro.lake import features, images, sample_metadata
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
-from neuro.reports import age_and_sex, exploration, mean_images, pca_map
+from neuro.reports import exploration, mean_images, pca_map
 from neuro.reports.exploration import N_POINTS, NO_CLASS, SEED, Exploration
 from neuro.reports.pca_map import Map
 from neuro.sample import Sample
 
 N_FITTED = 20_000  # training images that a map's axes are found from
+AGES = ("age", "age_years", "patient_age", "patientage", "patient_age_years")
+SEXES = ("sex", "gender", "patient_sex", "patientsex")
+_YEARS = re.compile(r"0*(\d{1,3}(?:\.\d+)?)\s*[yY]?")
+_WORDS = {"f": "female", "w": "female", "m": "male", "o": "other", "woman": "female", "man": "male"}
+_UNKNOWN = ("", "unknown", "nan", "none", "n/a", "u")
 
 
 def read(
@@ -45,13 +52,26 @@ def read(
         groups=frames.groups,
         modes=np.array([file["mode"] for file in files], dtype=np.str_),
         sizes=np.array(sizes, np.float64).reshape(-1, 2),
-        ages=age_and_sex.ages(metadata),
-        sexes=age_and_sex.sexes(metadata),
+        ages=ages(metadata),
+        sexes=sexes(metadata),
         averages=mean_images.by_class(frames.pixels, rows_of_class),
         examples=_examples(lake, release, exploration.examples(classes, frames.sample_ids)),
         maps=maps,
         missing_maps=missing_maps,
     )
+
+
+def ages(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Years of each sample, (n,), NaN where none or no number is given. An age of 0 stays one."""
+    matches = [_YEARS.fullmatch(_value(row, AGES)) for row in rows]
+    return np.array([float(match[1]) if match else np.nan for match in matches], dtype=np.float64)
+
+
+def sexes(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.str_]:
+    """Sex of each sample in lower case, (n,), "" where none is given or it is unknown."""
+    words = [_value(row, SEXES).lower() for row in rows]
+    known = ["" if word in _UNKNOWN else _WORDS.get(word, word) for word in words]
+    return np.array(known, dtype=np.str_)
 
 
 def _examples(
@@ -103,3 +123,9 @@ def _embeddings(lake: Lake, name: str, wanted: list[str]) -> NDArray[np.float32]
         if not features.missing(lake, name, encoder_hash, wanted):
             return features.read(lake, name, encoder_hash, wanted).astype(np.float32)
     return None
+
+
+def _value(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    lower = {key.lower(): value for key, value in row.items()}
+    given = (lower[name] for name in names if lower.get(name) not in (None, ""))
+    return str(next(given, "")).strip()

@@ -1,17 +1,23 @@
 """The passport of a release as a page that a doctor can read: what it says, shows, and asks for."""
 
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
+from neuro.duplicates import near_pairs
+from neuro.duplicates.pose_invariants import Vectors
 from neuro.images import preview
+from neuro.images.thumbnail import THUMBNAIL_PX
 from neuro.lake import images
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.passport.passport import TOLD
-from neuro.reports import passport_text, pose_of_copy, render
-from neuro.reports.passport_text import CONFOUNDS, Advice, SealedPassport, many
+from neuro.reports import passport_text, render
+from neuro.reports.passport_text import CONFOUNDS, SealedPassport, many
 from neuro.sample import SPLITS
 
 N_CLUSTERS = 8
@@ -20,58 +26,19 @@ N_SUSPECTS = 20
 N_NEIGHBOURS = 3
 MAX_PICTURES = 150
 
+# What is said of a picture in each of the eight poses of ``near_pairs.poses``, in their order.
+_POSES = (
+    "same way round",
+    "mirrored left to right",
+    "turned by a quarter",
+    "mirrored and turned by a quarter",
+    "turned upside down",
+    "mirrored top to bottom",
+    "turned by a quarter",
+    "mirrored and turned by a quarter",
+)
+
 Pictures = Mapping[str, bytes]  # by sample_id
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
-    """Whose passport it is. made: when, as text."""
-
-    release: str
-    dataset: str
-    made: str
-    content_hash: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Copy:
-    """One picture of a cluster of twins. pose: how it lies to the first, "" where unknown."""
-
-    sample_id: str
-    label: str
-    given_split: str
-    split: str
-    pose: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Cluster:
-    """Some copies of one picture."""
-
-    headline: str
-    copies: list[_Copy]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Page:
-    """What passport.html reads. pictures: by sample_id; one that is lacking is left out.
-
-    poses: how often which pose of a copy occurs, in words. metadata: lines of a table.
-    """
-
-    subject: Subject
-    passport: SealedPassport
-    is_synthetic: bool
-    advices: list[Advice]
-    by_status: list[Advice]
-    labels: dict[str, int]
-    splits: dict[str, int]
-    clusters: list[_Cluster]
-    poses: str
-    suspects: list[dict[str, Any]]
-    metadata: list[tuple[Any, ...]]
-    confound_names: Mapping[str, str]
-    pictures: Pictures
 
 
 def wanted(passport: SealedPassport) -> list[str]:
@@ -86,29 +53,23 @@ def wanted(passport: SealedPassport) -> list[str]:
 
 
 def draw(lake: Lake, release: Release) -> str:
-    """The page of a release, with the pictures that the lake has.
-
-    Raises ErasedError if some of its images were erased.
-    """
+    """The page, with the pictures that the lake has; ErasedError if some of them were erased."""
     undamaged = images.undamaged(lake, release, wanted(release.passport))
-    subject = Subject(
-        release=release.name,
-        dataset=release.dataset,
-        made=f"{release.created_at:%-d %B %Y}",
-        content_hash=release.content_hash,
-    )
-    pictures = {sample_id: preview.small(stored) for sample_id, stored in undamaged}
-    return build(subject, release.passport, pictures)
+    return build(release, {sample_id: preview.small(stored) for sample_id, stored in undamaged})
 
 
-def build(subject: Subject, passport: SealedPassport, pictures: Pictures) -> str:
+def build(release: Release, pictures: Pictures) -> str:
     """The page. pictures: what there is of ``wanted``."""
+    passport = release.passport
     advices = passport_text.advise(passport)
     clusters = [_cluster(members, pictures) for members in _clusters(passport)]
-    poses = Counter(copy.pose for cluster in clusters for copy in cluster.copies if copy.pose)
+    copies = [copy for cluster in clusters for copy in cluster["copies"]]
+    poses = Counter(copy["pose"] for copy in copies if copy["pose"])
     splits = passport.get("splits") or {}
-    page = _Page(
-        subject=subject,
+    return render.render(
+        "passport.html",
+        release=release,
+        made=f"{release.created_at:%-d %B %Y}",
         passport=passport,
         is_synthetic=bool(passport.get("is_synthetic")),
         advices=advices,
@@ -125,7 +86,6 @@ def build(subject: Subject, passport: SealedPassport, pictures: Pictures) -> str
         confound_names=CONFOUNDS,
         pictures=pictures,
     )
-    return render.render("passport.html", page)
 
 
 def _clusters(passport: SealedPassport) -> Sequence[Sequence[Mapping[str, str]]]:
@@ -139,22 +99,41 @@ def _suspects(passport: SealedPassport) -> list[dict[str, Any]]:
     return [{**row, "neighbours": row.get("neighbours", [])[:N_NEIGHBOURS]} for row in suspects]
 
 
-def _cluster(members: Sequence[Mapping[str, str]], pictures: Pictures) -> _Cluster:
+def _cluster(members: Sequence[Mapping[str, str]], pictures: Pictures) -> dict[str, Any]:
+    """Some copies of one picture. pose: how one lies to the first, "" where unknown."""
     first = pictures.get(members[0]["sample_id"])
     copies = []
     for number, member in enumerate(members[:N_OF_CLUSTER]):
         picture = pictures.get(member["sample_id"])
-        pose = pose_of_copy.view(first, picture) if number and first and picture else ""
         copies.append(
-            _Copy(
-                sample_id=member["sample_id"],
-                label=member["label"] or "(no label)",
-                given_split=member.get("given_split", ""),
-                split=member.get("split", ""),
-                pose=pose,
-            )
+            {
+                "sample_id": member["sample_id"],
+                "label": member["label"] or "(no label)",
+                "given_split": member.get("given_split", ""),
+                "split": member.get("split", ""),
+                "pose": pose_of_copy(first, picture) if number and first and picture else "",
+            }
         )
-    return _Cluster(headline=_headline(members), copies=copies)
+    return {"headline": _headline(members), "copies": copies}
+
+
+def pose_of_copy(first: bytes, other: bytes) -> str:
+    """Which flip or rotation of ``other`` is most like ``first``; both PNG or JPEG, vetted."""
+    still = _centred(first)
+    scores = [float((pose * still).sum()) for pose in near_pairs.poses(_centred(other))]
+    best = int(np.argmax(scores))
+    # A symmetric picture is as like when mirrored: then nothing says that it was.
+    return _POSES[best] if scores[best] > scores[0] * 1.01 else _POSES[0]
+
+
+def _centred(raw: bytes) -> Vectors:
+    """A picture's grey levels less their mean, (1, 1024)."""
+    with Image.open(io.BytesIO(raw), formats=("PNG", "JPEG")) as opened:
+        side = (THUMBNAIL_PX, THUMBNAIL_PX)
+        small = opened.convert("L").resize(side, Image.Resampling.BOX)
+    grey: Vectors = np.asarray(small, np.float32).reshape(1, -1)
+    centred: Vectors = grey - grey.mean()
+    return centred
 
 
 def _headline(members: Sequence[Mapping[str, str]]) -> str:

@@ -96,11 +96,6 @@ def many(count: int, one: str, more: str = "") -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
-def clue(name: str) -> str:
-    """What a confound is called on a page."""
-    return CONFOUNDS.get(name, name)
-
-
 def _twins(passport: SealedPassport) -> _Part:
     twins = passport["twins"]
     leaked, given = twins["given_test_with_train_twin"], twins["given_test"]
@@ -135,25 +130,25 @@ def _twins(passport: SealedPassport) -> _Part:
 
 
 def _lookup(passport: SealedPassport) -> _Part:
-    found = passport["lookup"]
+    lookup = passport["lookup"]
     names = {
         "given": "the source's own split",
         "random": "a random split",
         "grouped": "the grouped split",
     }
-    known = {name: found[name] for name in names if found.get(name) is not None}
+    known = {name: lookup[name] for name in names if lookup.get(name) is not None}
     if sum(bool(label) for label in passport.get("labels") or {"": 0}) == 1:
         return "unknown", "It says nothing: every label is the same.", _LABELS
     if not known:
         return "unknown", "It could not be scored: too few labelled images.", _LABELS
-    told = ", ".join(f"{score:.2f} on {names[name]}" for name, score in known.items())
+    scores = ", ".join(f"{score:.2f} on {names[name]}" for name, score in known.items())
     says = (
         "Copying the label of the most similar training picture, which learns nothing, has an "
-        f"accuracy of {told}."
+        f"accuracy of {scores}."
     )
-    honest = found.get("test") if found.get("test") is not None else known.get("grouped")
+    floor = lookup.get("test") if lookup.get("test") is not None else known.get("grouped")
     gain = max(known.get(name, 0.0) for name in ("given", "random")) - known.get("grouped", 0.0)
-    todo = f"A score under {honest:.2f} on neuro's test split is worth nothing. " if honest else ""
+    todo = f"A score under {floor:.2f} on neuro's test split is worth nothing. " if floor else ""
     if gain >= _LOOKUP_GAIN and "grouped" in known:
         todo += (
             f"What a split that ignores copies adds, {gain:.2f}, is leakage: do not compare with "
@@ -173,7 +168,9 @@ def _confounds(passport: SealedPassport) -> _Part:
     if not named:
         says = "The class cannot be told from what is not the picture's content."
         return "fine", says, "Nothing to do."
-    parts = [f"{clue(row['name'])} ({row['balanced']:.2f})" for row in alone[:4]]
+    parts = [
+        f"{CONFOUNDS.get(row['name'], row['name'])} ({row['balanced']:.2f})" for row in alone[:4]
+    ]
     best = max(named, key=lambda row: row["balanced"])
     says = (
         "The class can be told without looking at the picture's content. By guessing, a mean "
@@ -223,18 +220,19 @@ def _suspects(passport: SealedPassport) -> _Part:
 
 
 def _grouping(passport: SealedPassport) -> _Part:
-    found, images = passport["grouping"], max(int(passport["images"]), 1)
+    grouping, images = passport["grouping"], max(int(passport["images"]), 1)
     joined = {
         "id": "by patient or lesion id",
         "twins": "by being twins",
         "both": "by both",
     }
-    told = [f"{found[key]:,} {how}" for key, how in joined.items() if found.get(key)]
-    largest = found["largest"]
+    parts = [f"{grouping[key]:,} {how}" for key, how in joined.items() if grouping.get(key)]
+    largest = grouping["largest"]
     says = f"{many(passport['images'], 'image')} form {many(passport['groups'], 'group')}"
-    says += f": {', '.join(told)}, and {found['alone']:,} of one image each. " if told else ". "
-    says += f"The largest group holds {many(largest, 'image')}."
-    if not (found.get("id") or found.get("both")):
+    if parts:
+        says += f": {', '.join(parts)}, and {grouping['alone']:,} of one image each"
+    says += f". The largest group holds {many(largest, 'image')}."
+    if not (grouping.get("id") or grouping.get("both")):
         todo = (
             "No patient is known: images of one patient that are no twins may lie in two splits, "
             "and scores may be too high. Name a rule in the problem file ([groups]), if the ids "
@@ -263,11 +261,11 @@ def _metadata(passport: SealedPassport) -> _Part:
 
 
 def _identifiers(passport: SealedPassport) -> _Part:
-    found = {kind: n for kind, n in passport["identifiers"].items() if n}
-    if not found:
+    files = {kind: n for kind, n in passport["identifiers"].items() if n}
+    if not files:
         return "fine", "No file carried an identifier.", "Nothing to do."
-    told = ", ".join(f"{kind} in {many(n, 'file')}" for kind, n in found.items())
-    says = f"Removed on the way in: {told}. The stored images have none of it."
+    kinds = ", ".join(f"{kind} in {many(n, 'file')}" for kind, n in files.items())
+    says = f"Removed on the way in: {kinds}. The stored images have none of it."
     todo = "The delivered originals still have it: protect or delete them."
     return "look", says, todo
 

@@ -26,32 +26,32 @@ STATUS_WORDS: Mapping[Status, str] = {
 @cache
 def environment() -> Environment:
     """What every template is rendered in: autoescape is on, and a name that is lacking an error."""
-    found = Environment(
+    jinja = Environment(
         loader=PackageLoader("neuro.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {
+    jinja.globals |= {
         "research_use": RESEARCH_USE,
         "synthetic_images": SYNTHETIC,
         "status_words": STATUS_WORDS,
         "zip": zip,
     }
-    found.filters |= {
+    jinja.filters |= {
         "number": number,
         "percent": _percent,
         "code": _code,
         "data_uri": _data_uri,
         "chart_width": _chart_width,
     }
-    return found
+    return jinja
 
 
-def render(template: str, page: Any) -> str:
-    """The finished page. page: the facts, which the template reads as ``page``."""
-    return environment().get_template(template).render(page=page)
+def render(template: str, **facts: Any) -> str:
+    """The finished page. The template reads the facts as ``page.NAME``."""
+    return environment().get_template(template).render(page=facts)
 
 
 def write(path: Path, content: str | bytes) -> Path:

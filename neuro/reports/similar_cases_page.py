@@ -28,18 +28,6 @@ class Query:
     is_synthetic: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Page:
-    """What similar_cases.html reads. labels: what a sample is, in words; both by sample_id."""
-
-    query: Query
-    cases: Sequence[Case]
-    pictures: Mapping[str, bytes]
-    labels: Mapping[str, str]
-    how_compared: str
-    is_synthetic: bool
-
-
 def build(
     query: Query,
     cases: Sequence[Case],
@@ -50,7 +38,8 @@ def build(
     samples = [case.sample for case in cases]
     if query.sample is not None:
         samples.append(query.sample)
-    page = _Page(
+    return render.render(
+        "similar_cases.html",
         query=query,
         cases=cases,
         pictures=pictures,
@@ -58,7 +47,6 @@ def build(
         how_compared=HOW_COMPARED.get(query.features, EMBEDDED),
         is_synthetic=query.is_synthetic,
     )
-    return render.render("similar_cases.html", page)
 
 
 def _label(sample: Sample, class_of: Callable[[str], str]) -> str:

@@ -1,6 +1,7 @@
 """Which rows go into which step, and how the images of a step are mixed."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -59,10 +60,4 @@ def mixing(config: TrainConfig) -> Callable[[torch.Tensor, torch.Tensor], Batch]
 
 def delayed_by_one(items: Iterator[T]) -> Iterator[T]:
     """Each item once the one after it is made: a GPU has work while an answer of it is read."""
-    before = next(items, None)
-    for item in items:
-        if before is not None:
-            yield before
-        before = item
-    if before is not None:
-        yield before
+    return (item for item, _ in pairwise(chain(items, [None])) if item is not None)

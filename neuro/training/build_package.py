@@ -60,11 +60,14 @@ def build(
         train_embeddings=train_embeddings,
     )
     calibrated = calibration.apply(fitted, *_outputs(network, frames, rows["val"], spec))
-    validation = evaluate.assess(
-        calibrated.probabilities,
-        frames,
-        rows["val"],
-        evaluate.Subject(split="val", model_version="", classes=problem.classes),
+    validation = evaluate.of_answers(
+        split="val",
+        model_version="",
+        classes=problem.classes,
+        sample_ids=frames.sample_ids[rows["val"]],
+        groups=frames.groups[rows["val"]],
+        targets=frames.targets[rows["val"]],
+        probabilities=calibrated.probabilities,
     )
     card = Card(
         problem=problem.name,

@@ -16,7 +16,6 @@ from neuro.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "bf16", "f32")
-_BF16_CPU = ("avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +56,7 @@ class Machine:
             return self.precision == "bf16"
         if self.kind == "cuda":
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-        capabilities = torch.cpu.get_capabilities()
-        return any(capabilities.get(name, False) for name in _BF16_CPU)
+        return has_bf16_cpu()
 
     def fabric(self) -> Fabric:
         """One process's or, to be launched, several processes' Fabric."""
@@ -77,6 +75,12 @@ class Machine:
             name = f"CPU, {torch.get_num_threads()} threads"
         times = f"{self.devices} x " if self.devices > 1 else ""
         return f"{times}{name}, {'bf16' if self.is_bf16 else 'f32'}"
+
+
+def has_bf16_cpu() -> bool:
+    """Whether the processor multiplies bfloat16 natively."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def seed_of(*parts: int) -> int:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from neuro.dataset.frames import Frames
 from neuro.errors import ConfigError, NeuroError
 from neuro.models.backbone import Network
-from neuro.models.load_weights import Report
 from neuro.problems.problem import Problem
 from neuro.training.checkpoint import Checkpoint
 from neuro.training.config import TrainConfig
@@ -51,36 +50,26 @@ class ParallelTrainer:
         # Checks the data before a process starts, and takes the weights when they have ended.
         alone = Machine(device="cpu", precision="f32")
         self._own = Trainer(frames, problem, config, weights, alone.fabric())
-        self._given: dict[str, Any] = {"problem": problem, "config": config, "weights": weights}
-        self._frames, self._pixels = frames, ""
+        pixels = ""
         if isinstance(frames.pixels, np.memmap):
             # A memory map would be sent whole; its file is opened by each process.
-            self._frames = replace(frames, pixels=frames.pixels[:0])
-            self._pixels = str(frames.pixels.filename)
+            pixels = str(frames.pixels.filename)
+            frames = replace(frames, pixels=frames.pixels[:0])
+        # Bound, not passed on: Fabric takes arguments apart, and may not a frozen dataclass.
+        self._work = partial(
+            _work, frames=frames, pixels=pixels, problem=problem, config=config, weights=weights
+        )
 
     @property
     def network(self) -> Network:
         """The averaged weights, in evaluation mode."""
         return self._own.network
 
-    @property
-    def start(self) -> Report | None:
-        """What was read of the file that it started from, if there was one."""
-        return self._own.start
-
     def epochs(self, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
         """As Trainer.epochs; an error of any process ends all of them and is raised here."""
         messages = multiprocessing.get_context("spawn").Queue()
         before = multiprocessing.active_children()
-        # Bound, not passed on: Fabric takes arguments apart, and may not a frozen dataclass.
-        work = partial(
-            _work,
-            frames=self._frames,
-            pixels=self._pixels,
-            checkpoint=checkpoint,
-            messages=messages,
-            **self._given,
-        )
+        work = partial(self._work, checkpoint=checkpoint, messages=messages)
         with ThreadPoolExecutor(1) as pool:
             launched = pool.submit(self._machine.fabric().launch, work)
             try:

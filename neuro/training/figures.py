@@ -5,18 +5,16 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from neuro.evaluation.figures import blank, sign
+from neuro.evaluation.figures import sign
 from neuro.training.trainer import Epoch
 
 
 def draw_learning(
     epochs: Sequence[Epoch], *, title: str, synthetic: bool, note: str = ""
 ) -> Figure:
-    """Loss, macro-F1 and accuracy on val, learning rate and side of the views, by epoch.
-
-    note: what else must be said of the figures, such as a leak.
-    """
-    figure = blank(9.0, 6.5, title)
+    """Loss, macro-F1 and accuracy on val, learning rate and side of the views, by epoch."""
+    figure = Figure(figsize=(9.0, 6.5), layout="constrained")
+    figure.suptitle(title)
     panels: dict[str, tuple[str, ...]] = {
         "loss on train": ("loss",),
         "validation": ("macro_f1", "accuracy"),

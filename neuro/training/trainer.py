@@ -15,7 +15,6 @@ from neuro.dataset.frames import Frames
 from neuro.errors import TrainingError
 from neuro.evaluation import metrics
 from neuro.models import backbone
-from neuro.models.load_weights import Report
 from neuro.problems.problem import Problem
 from neuro.training import batches, preconditions
 from neuro.training import config as train_config
@@ -102,11 +101,6 @@ class Trainer:
     def network(self) -> backbone.Network:
         """The averaged weights, in evaluation mode."""
         return self.step.averaged
-
-    @property
-    def start(self) -> Report | None:
-        """What was read of the file that it started from, if there was one."""
-        return self.network.start
 
     def epochs(self, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
         """Train, one epoch per item; stop when it is exhausted.

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import FloatDistribution
@@ -16,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from neuro.dataset.frames import Frames
 from neuro.errors import ConfigError, TrainingError
+from neuro.evaluation.figures import sign
 from neuro.problems.problem import Problem
 from neuro.training import checkpoint, distributed
 from neuro.training import config as train_config
@@ -122,19 +122,22 @@ class Attempt:
         self.values = dict(self._trial.params)
         self.config = config.changed(self.values)
 
-    def is_worse(self, score: float) -> bool:
-        """Take an epoch's macro-F1 on val; whether the trial's best is under the others' median."""
+    def add(self, score: float) -> None:
+        """Take the macro-F1 on val of the next epoch."""
         self._scores.append(score)
         self._trial.report(score, len(self._scores))
+
+    def is_worse(self) -> bool:
+        """Whether the best score so far is under the others' median, and epochs are left."""
         return len(self._scores) < self.config.epochs and self._trial.should_prune()
 
     def complete(self) -> Trial:
-        """As it ends by itself."""
+        """The trial after its last epoch; its value is the score of the weights that it keeps."""
         value = max(self._scores) if self.config.patience else self._scores[-1]
         return replace(self.pruned(), value=value)
 
     def pruned(self, note: str = "") -> Trial:
-        """As it is stopped; with a note, for what its scores cannot say."""
+        """The trial when it was stopped. note: why it could not go on, where it could not."""
         scores = tuple(self._scores)
         return Trial(number=self.number, values=self.values, scores=scores, note=note)
 
@@ -197,10 +200,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
-    """What all trials share. weights: a file that each starts from.
-
-    checkpoint_of: where the state of a training by a recipe is kept.
-    """
+    """What all trials share. checkpoint_of: where a training by a recipe keeps its state."""
 
     frames: Frames
     problem: Problem
@@ -221,9 +221,11 @@ class Search:
         return training.path.parents[1] / name / "search.json"
 
     def train(self, attempt: Attempt, on_epoch: Callable[[Epoch], None]) -> Trial:
-        """Train by the recipe of an attempt, to its end or until the others' median is better.
+        """Train by the recipe of an attempt, and say how it ended.
 
-        A loss that is not finite says something of the recipe, and ends nothing else.
+        It is complete after its last epoch. It is pruned where the other trials do better, or where
+        its loss is no longer finite: the recipe is bad then, and the search goes on.
+        on_epoch: is given each epoch.
         """
         trainer = distributed.trainer(
             self.frames, self.problem, attempt.config, self.weights, self.machine
@@ -231,10 +233,12 @@ class Search:
         try:
             for epoch in trainer.epochs(self.checkpoint_of(attempt.config)):
                 on_epoch(epoch)
-                if attempt.is_worse(epoch.macro_f1):
+                attempt.add(epoch.macro_f1)
+                if attempt.is_worse():
                     return attempt.pruned()
         except TrainingError as error:
-            return attempt.pruned(str(error).partition(";")[0])  # what follows names samples
+            reason, _, _samples = str(error).partition(";")  # a tracker is told of no sample
+            return attempt.pruned(note=reason)
         return attempt.complete()
 
     def keep(self, progress: Progress, trial: Trial) -> Progress:
@@ -275,11 +279,10 @@ def space_for(
 def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
     """The score of each trial in their order, and the highest of a complete one so far."""
     figure = Figure(figsize=(8.5, 4), layout="constrained")
-    FigureCanvasAgg(figure)  # a figure of its own: pyplot would keep it for ever
     axes = figure.add_subplot()
-    chosen = best(trials)
     complete = [t for t in trials if t.value is not None]
     pruned = [t for t in trials if t.value is None and not t.note]
+    lost = [t.number for t in trials if t.note]
     numbers, values = [t.number for t in complete], [t.value or 0.0 for t in complete]
     # The line of the best so far goes on to the last trial.
     steps = [*numbers, trials[-1].number], np.maximum.accumulate([*values, values[-1]])
@@ -288,32 +291,16 @@ def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
     if pruned:
         numbers, values = [t.number for t in pruned], [max(t.scores) for t in pruned]
         axes.plot(numbers, values, "x", color="grey", label="pruned, its best epoch")
-    lost = [t.number for t in trials if t.note]
-    if lost:
-        whole_height = axes.get_xaxis_transform()
-        axes.vlines(
-            lost,
-            0,
-            1,
-            colors="tab:red",
-            linestyles=":",
-            label="no finite loss",
-            transform=whole_height,
-        )
-    axes.annotate(
-        f"trial {chosen.number}: {chosen.value:.3f}",
-        (chosen.number, chosen.value or 0.0),
-        textcoords="offset points",
-        xytext=(0, 8),
-        ha="center",
-    )
+    for number in lost:
+        label = "no finite loss" if number == lost[0] else ""
+        axes.axvline(number, color="tab:red", linestyle=":", label=label)
+    chosen = best(trials)
+    place, text = (chosen.number, chosen.value or 0.0), f"trial {chosen.number}: {chosen.value:.3f}"
+    axes.annotate(text, place, (0, 8), textcoords="offset points", ha="center")
     axes.margins(x=0.08, y=0.15)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial; the first is the recipe as given", ylabel="macro-F1 on val")
     axes.set_title(title)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
-    note = "chosen on val, where its score flatters it, Research use only"
-    if synthetic:
-        note += ", synthetic images"
-    figure.supxlabel(note, fontsize=8, color="dimgrey")
+    sign(figure, "chosen on val, where its score flatters it", synthetic=synthetic)
     return figure

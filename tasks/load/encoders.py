@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from neuro.features import encoders, feature_set, pca
-from neuro.features.encoders import PIXELS, Encoder, Pixels
-from neuro.features.feature_set import Choice, Named, OpenPackage
+from neuro.features.encoders import PIXELS, Encoder, Fitting, Pixels
+from neuro.features.feature_set import Choice, OpenPackage
 from neuro.lake.lake import Lake
 from neuro.models.package import Package
 from neuro.problems.problem import Problem
@@ -20,19 +20,14 @@ from tasks.runtime import settings
 from tasks.runtime.steps import step
 
 
-def chosen(problem: Problem, choice: Choice) -> Encoder | None:
+def chosen(problem: Problem, samples: Sequence[Sample], choice: Choice) -> Encoder | Fitting:
     """See ``feature_set.encoder_of``."""
-    return feature_set.encoder_of(problem, choice, _packages(problem))
+    return feature_set.encoder_of(problem, samples, choice, _packages(problem))
 
 
 def settled(lake: Lake, problem: Problem, choice: Choice) -> Choice:
     """See ``feature_set.settled``."""
     return feature_set.settled(lake, problem, choice, _packages(problem))
-
-
-def named(problem: Problem, samples: Sequence[Sample], choice: Choice) -> Named:
-    """See ``feature_set.named``."""
-    return feature_set.named(problem, samples, choice, _packages(problem))
 
 
 def _packages(problem: Problem) -> OpenPackage:
@@ -43,12 +38,11 @@ def _packages(problem: Problem) -> OpenPackage:
 
 
 @step(name="fit principal components")
-def fitted(loaded: Loaded) -> Pixels:
+def fitted(loaded: Loaded, fitting: Fitting) -> Pixels:
     """Principal components of the release's train split, fitted once for each content of it.
 
     The fit lies beside the frames of the release, and goes with them when an erasure supersedes it.
     """
-    fitting = feature_set.fitting(loaded.problem, loaded.samples)
     cache = settings.load().home / "frames"
     folder = cache / f"{loaded.release.content_hash[:16]}-{fitting.digest[:16]}"
     fit = pca.load(folder / "fit.safetensors")
@@ -61,10 +55,12 @@ def fitted(loaded: Loaded) -> Pixels:
 
 def picture(loaded: Loaded, encoder: Pixels) -> Path:
     """Draw how much of the variance the components explain: a PNG file, and a link to it."""
-    from neuro.reports import charts, explained_variance  # matplotlib: half a second
+    from neuro.reports import charts  # matplotlib: half a second
 
     release = loaded.release
-    figure = explained_variance.draw(encoder.fit.explained, release.name, release.is_synthetic)
+    figure = charts.explained_variance(
+        encoder.fit.explained, release.name, is_synthetic=release.is_synthetic
+    )
     path = settings.load().home / "reports" / f"{PIXELS}-{release.name}.png"
     render.write(path, charts.png(figure))
     artifacts.link("pixels-pca", path.resolve().as_uri(), "Variance that the components explain")

@@ -10,6 +10,7 @@ import torch
 from neuro.errors import ConfigError
 from neuro.models import backbone as models
 from neuro.models import load_weights as files
+from neuro.models.load_weights import Report
 from neuro.models.package import Card
 from neuro.problems.problem import Problem
 from tasks.runtime import settings
@@ -28,26 +29,38 @@ class StartWeights:
 
 
 def find(model: str, problem: Problem, start: StartWeights) -> Path | None:
-    """The file to start from, kept in the home, or None for a random start.
+    """The file to start from, as a copy in the home; None for a random start.
 
-    Refused here, before any work: a model that nobody knows, and a file that is not there, not the
-    one asked for, or not of this model for the problem's frames.
+    What is wrong with the request or the file is refused here, before any work.
     """
     models.check(model)
+    file = _requested_file(model, start)
+    if file is None:
+        return None
+    report = _loaded_for_trial(file, model, problem)
+    return _keep(file, report.sha256) if report else None
+
+
+def _requested_file(model: str, start: StartWeights) -> Path | None:
+    """The hub's file or the local one, of the digest that was given with it; None for neither."""
     if start.pretrained and start.file:
         raise ConfigError("--pretrained takes the hub's weights; give that or --weights FILE")
-    path = models.hub_weights(model) if start.pretrained else start.file
-    if path is None:
-        if start.sha256:
-            raise ConfigError("--weights-sha256 goes with --weights FILE")
-        return None
+    file = models.hub_weights(model) if start.pretrained else start.file
     if start.sha256:
-        files.require(path, start.sha256)
-    # A network is built only to see that the file fits; the caller's chance is left alone.
-    with torch.random.fork_rng(devices=[]):
+        if file is None:
+            raise ConfigError("--weights-sha256 goes with --weights FILE")
+        files.require(file, start.sha256)
+    return file
+
+
+def _loaded_for_trial(file: Path, model: str, problem: Problem) -> Report | None:
+    """What a network of the model reads of a file, for the problem's frames.
+
+    Raises what ``models.build`` raises where the file does not fit.
+    """
+    with torch.random.fork_rng(devices=[]):  # the network is thrown away, and draws no chance
         n_classes = len(problem.classes)
-        report = models.build(model, problem.preprocess, n_classes=n_classes, weights=path).start
-    return _keep(path, report.sha256) if report else None
+        return models.build(model, problem.preprocess, n_classes=n_classes, weights=file).start
 
 
 def of_champion(card: Card) -> Path | None:

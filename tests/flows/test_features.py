@@ -69,14 +69,14 @@ def test_components_are_fitted_on_the_train_split_of_the_release_alone(
     """Held-out samples that come later change no fit; train samples that do make another one."""
     first = releases.find(lake, "brain")
     choice = Choice(features="pixels_pca")
-    before = encoders.named(BRAIN, releases.samples(lake, first), choice)
+    before = encoders.chosen(BRAIN, releases.samples(lake, first), choice)
     ingest.fn(source=str(draw(LABELS, 8, name="later", seed=1)))
     samples = releases.samples(lake, releases.find(lake, "brain"))
     old = {s.sample_id for s in releases.samples(lake, first)}
     no_new_train = [s for s in samples if s.sample_id in old or s.split != "train"]
     assert len(no_new_train) > len(old)
-    assert encoders.named(BRAIN, no_new_train, choice).digest == before.digest
-    assert encoders.named(BRAIN, samples, choice).digest != before.digest
+    assert encoders.chosen(BRAIN, no_new_train, choice).digest == before.digest
+    assert encoders.chosen(BRAIN, samples, choice).digest != before.digest
 
 
 def test_components_leave_a_picture_of_the_variance_they_explain(lake: Lake, home: Path) -> None:
@@ -93,14 +93,15 @@ def test_a_random_start_is_never_silent(lake: Lake) -> None:
 
 
 def test_the_embedding_of_a_package_is_its_own_and_another_model_s_is_refused(
-    lake: Lake,
+    lake: Lake, tmp_path: Path
 ) -> None:
     models = [train.fn(config=TrainConfig(epochs=1, seed=seed))["package"] for seed in (0, 1)]
     assert featurize.fn(features="embedding", model=models[0])["set"] == "embedding_brain"
     asked = Choice(features="embedding_brain", model=models[1])
-    frame = training_frame.tables(lake, BRAIN, releases.find(lake, "brain"), asked, ("train",))
+    release, out = releases.find(lake, "brain"), tmp_path / "frame.parquet"
     with pytest.raises(ConfigError, match=r"made by .*, not by .*featurize --set embedding_brain"):
-        list(frame.parts)
+        training_frame.write(lake, BRAIN, release, asked, ("train",), out)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_the_embedding_of_a_package_is_its_own_and_another_model_s_is_refused(
 )
 def test_a_wrong_choice_is_refused_with_a_remedy(asked: Choice, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        encoders.chosen(BRAIN, asked)
+        encoders.chosen(BRAIN, (), asked)
 
 
 def test_what_made_a_set_is_shown_with_how_much_of_the_release_it_covers(
@@ -206,7 +207,7 @@ def test_an_erasure_takes_the_vectors_and_the_fit_along(lake: Lake, home: Path) 
     ]
     gone, fit = (
         train_split[0].sample_id,
-        encoders.named(BRAIN, train_split, Choice(features="pixels_pca")),
+        encoders.chosen(BRAIN, train_split, Choice(features="pixels_pca")),
     )
     assert len(list((home / "frames").glob("*/fit.safetensors"))) == 1
     done = erase.fn(sample=gone, reason="consent withdrawn")
@@ -216,4 +217,4 @@ def test_an_erasure_takes_the_vectors_and_the_fit_along(lake: Lake, home: Path) 
         assert features.missing(lake, made.name, made.encoder_hash, [gone]) == [gone]
     assert list((home / "frames").glob("*/fit.safetensors")) == []
     left = releases.samples(lake, releases.find(lake, "brain"))
-    assert encoders.named(BRAIN, left, Choice(features="pixels_pca")).digest != fit.digest
+    assert encoders.chosen(BRAIN, left, Choice(features="pixels_pca")).digest != fit.digest

@@ -21,7 +21,7 @@ from neuro.training.device import Machine
 from neuro.training.tuning import Attempt
 from tasks import tune
 from tasks.load import release_data
-from tasks.train import Setup
+from tasks.train import Setup, checkpoint_of
 from tests.flows.conftest import Draw
 
 CONFIG = TrainConfig(model="cnn", epochs=2, batch_size=8)
@@ -122,6 +122,22 @@ def test_a_search_that_has_ended_goes_on_where_more_trials_are_asked_for(
     assert len(more) == 3
 
 
+def test_a_search_with_more_trials_than_are_asked_for_keeps_the_best_of_all(
+    ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed = Attempt.complete
+    monkeypatch.setattr(  # each trial better than the one before
+        Attempt, "complete", lambda self: replace(completed(self), value=float(self.number))
+    )
+    question = problems.load(str(ready.parent / "shapes.toml"))
+    loaded = release_data.load(release_data.open_lake(None), question)
+    setup = Setup(machine=Machine(device="cpu"))
+    tune.search(loaded, CONFIG, setup, 3)
+    fewer = tune.search(loaded, CONFIG, setup, 2)
+    assert [trial.number for trial in fewer.trials] == [1, 2, 3]
+    assert checkpoint_of(loaded, fewer.config, setup).load() is not None
+
+
 class Watched:
     """Pixels that know which rows of them were read."""
 
@@ -170,9 +186,7 @@ def test_trials_are_trained_by_two_devices_and_a_stopped_one_leaves_no_process(
     ready: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = Attempt.is_worse
-    monkeypatch.setattr(
-        Attempt, "is_worse", lambda self, score: judged(self, score) or self.number == 2
-    )
+    monkeypatch.setattr(Attempt, "is_worse", lambda self: judged(self) or self.number == 2)
     config = CONFIG.changed({"epochs": 3})
     found = trained(ready, tune=3, config=config, machine=Machine(device="cpu", devices=2))
     trials = found["tuning"]["trials"]

@@ -31,7 +31,6 @@ VERDICT = Verdict(
 )
 
 
-SAMPLES = [hashlib.sha256(b"sample %d" % number).hexdigest() for number in range(50)]
 GROUPS = [hashlib.sha256(b"group %d" % number).hexdigest() for number in range(50)]
 
 
@@ -40,7 +39,6 @@ def columns(shift: float) -> pd.DataFrame:
     share = rng.uniform(size=50)
     return evidently_report.table(
         Observed(
-            sample_ids=np.array(SAMPLES),
             groups=np.array(GROUPS),
             descriptors=rng.normal(shift, 1, size=(50, len(descriptors.NAMES))),
             probabilities=np.column_stack((share, 1 - share)),
@@ -84,8 +82,8 @@ def test_evidently_judges_by_our_threshold(page: str) -> None:
     assert "K-S p_value" not in page
 
 
-def test_the_page_names_no_sample_and_no_group(page: str) -> None:
-    assert [name for name in (*SAMPLES, *GROUPS) if name in page] == []
+def test_the_page_names_no_group(page: str) -> None:
+    assert [name for name in GROUPS if name in page] == []
 
 
 def test_the_page_holds_the_figures_of_each_image_by_itself(page: str) -> None:

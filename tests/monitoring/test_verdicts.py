@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -21,7 +21,6 @@ def period(
     logit = 2.5 - unsure + rng.normal(size=n_groups)[groups] + 0.3 * rng.normal(size=len(groups))
     share = 1 / (1 + np.exp(-logit))
     return Observed(
-        sample_ids=np.arange(len(groups)).astype(str),
         groups=groups.astype(str),
         descriptors=figures,
         probabilities=np.column_stack((share, 1 - share)),
@@ -168,7 +167,7 @@ def test_the_same_samples_give_the_same_verdict(rng: np.random.Generator) -> Non
 
 def test_a_verdict_is_plain_json(rng: np.random.Generator) -> None:
     verdict = judged(period(rng, n_groups=40), period(rng, n_groups=40))
-    facts = json.loads(json.dumps(verdict.as_dict()))
+    facts = json.loads(json.dumps(asdict(verdict)))
     assert facts["verdict"] == verdict.verdict
     assert set(facts["signals"][0]) >= {"name", "statistic", "threshold", "false_alarm_rate"}
 

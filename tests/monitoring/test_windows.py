@@ -10,7 +10,6 @@ from neuro.errors import ConfigError
 
 def observed(**changes: np.ndarray) -> Observed:
     facts = {
-        "sample_ids": np.array(["a", "b", "c"]),
         "groups": np.array(["g", "g", "h"]),
         "descriptors": np.zeros((3, 2)),
         "probabilities": np.full((3, 2), 0.5),
@@ -21,7 +20,7 @@ def observed(**changes: np.ndarray) -> Observed:
 
 def test_labelled_keeps_the_samples_whose_label_is_known() -> None:
     known = observed().labelled()
-    assert known.sample_ids.tolist() == ["a", "c"]
+    assert known.groups.tolist() == ["g", "h"]
     assert known.correct.tolist() == [1.0, 0.0]
 
 

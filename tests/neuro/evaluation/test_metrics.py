@@ -9,7 +9,7 @@ from neuro.errors import ConfigError
 from neuro.evaluation import metrics
 from neuro.sample import Metric
 
-FEW = metrics.Bootstrap(resamples=100)
+FEW = 100  # resamples
 
 
 def simulated(
@@ -70,7 +70,7 @@ def test_intervals_are_those_of_repeated_samples() -> None:
     found = {m.name: m for m in metrics.score(probabilities, targets, groups, "abc", FEW)}
     names = np.unique(groups)
     draws = []
-    for drawn in np.random.default_rng(FEW.seed).integers(len(names), size=(100, len(names))):
+    for drawn in np.random.default_rng(metrics.SEED).integers(len(names), size=(100, len(names))):
         rows = np.concatenate([np.flatnonzero(groups == names[number]) for number in drawn])
         truth, chances = targets[rows], probabilities[rows]
         draws.append(

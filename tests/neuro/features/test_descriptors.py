@@ -71,10 +71,10 @@ def test_the_smallest_images_have_finite_figures(shape: tuple[int, int]) -> None
 
 def test_many_images_are_rows_in_their_order_and_none_is_an_empty_table() -> None:
     dark, light = png(np.zeros((8, 8), np.uint8)), png(np.full((8, 8), 255, np.uint8))
-    rows = descriptors.describe_many(iter([dark, light]))
-    assert rows.dtype == np.float64
+    rows = descriptors.Descriptors().encode([dark, light])
+    assert rows.dtype == np.float32
     assert rows[:, descriptors.NAMES.index("brightness")].tolist() == [0.0, 1.0]
-    assert descriptors.describe_many([]).shape == (0, len(descriptors.NAMES))
+    assert descriptors.Descriptors().encode([]).shape == (0, len(descriptors.NAMES))
 
 
 def test_a_picture_of_flat_blocks_of_eight_pixels_is_all_blocks() -> None:

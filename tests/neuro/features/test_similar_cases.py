@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +7,6 @@ import pytest
 from neuro.duplicates import twins
 from neuro.errors import BadImageError, ConfigError, UnknownNameError
 from neuro.features import similar_cases
-from neuro.features.similar_cases import Vectors
 from neuro.problems import problem
 from neuro.sample import Sample
 
@@ -26,12 +25,8 @@ def sample(sample_id: str, name: str = "") -> Sample:
 
 def blocks(vectors: np.ndarray, size: int = 3) -> similar_cases.Blocks:
     names = [f"{n}" for n in range(len(vectors))]
-
-    def give() -> Iterator[tuple[Sequence[str], Vectors]]:
-        for start in range(0, len(vectors), size):
-            yield names[start : start + size], vectors[start : start + size]
-
-    return give
+    for start in range(0, len(vectors), size):
+        yield names[start : start + size], vectors[start : start + size]
 
 
 def test_the_nearest_are_those_with_the_largest_cosine_whatever_their_length() -> None:
@@ -60,13 +55,13 @@ def test_thumbnails_are_compared_in_the_best_of_eight_poses() -> None:
 
 def test_figures_are_measured_in_their_deviations() -> None:
     rows = np.array([[0, 100, 5], [2, 300, 5]], np.float64)
-    scale = similar_cases.scale_of(blocks(rows)())
+    scale = similar_cases.scale_of(blocks(rows))
     assert scale.transform(rows).tolist() == [[-1, -1, 0], [1, 1, 0]]
 
 
 def test_figures_of_no_sample_cannot_be_measured() -> None:
     with pytest.raises(ConfigError, match="no sample in train"):
-        similar_cases.scale_of(blocks(np.empty((0, 2)))())
+        similar_cases.scale_of(blocks(np.empty((0, 2))))
 
 
 @pytest.mark.parametrize("asked", ["abcdef0123", "scan 7.png", "a" * 64])

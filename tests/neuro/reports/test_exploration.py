@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuro.reports import age_and_sex, exploration, mean_images, pca_map
+from neuro.reports import exploration, exploration_data, mean_images, pca_map
 from neuro.reports.exploration import NO_CLASS, Exploration
 from tests.monitoring.passports import HOSTILE, Reader, digest
 
@@ -191,5 +191,5 @@ def test_age_and_sex_are_read_whatever_they_are_called() -> None:
         {"age": "0", "Gender": "w"},
         {},
     ]
-    np.testing.assert_equal(age_and_sex.ages(rows), [45, 45, 3.5, np.nan, 0, np.nan])
-    assert age_and_sex.sexes(rows).tolist() == ["male", "female", "other", "", "female", ""]
+    np.testing.assert_equal(exploration_data.ages(rows), [45, 45, 3.5, np.nan, 0, np.nan])
+    assert exploration_data.sexes(rows).tolist() == ["male", "female", "other", "", "female", ""]

@@ -1,18 +1,30 @@
 """The passport's page: every figure said, every picture named, nothing from outside."""
 
 import io
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from neuro.reports import passport_markdown, passport_page, passport_text, pose_of_copy
-from neuro.reports.passport_page import Subject
+from neuro.lake.releases import Release
+from neuro.reports import passport_markdown, passport_page, passport_text
 from tests.monitoring.passports import HOSTILE, Reader, digest, full, member, old
 
-SUBJECT = Subject(
-    release="brain-0001-c7f7c6a0", dataset="brain", made="25 November 2026", content_hash="c7" * 32
+RELEASE = Release(
+    name="brain-0001-c7f7c6a0",
+    dataset="brain",
+    tables={},
+    content_hash="c7" * 32,
+    passport={},
+    parent="",
+    creator="",
+    note="",
+    n=0,
+    is_synthetic=False,
+    created_at=datetime(2026, 11, 25, tzinfo=UTC),
 )
 
 
@@ -31,7 +43,7 @@ def pictures(sealed: dict[str, Any]) -> dict[str, bytes]:
 
 def read(sealed: dict[str, Any], shown: dict[str, bytes] | None = None) -> Reader:
     given = pictures(sealed) if shown is None else shown
-    return Reader(passport_page.build(SUBJECT, sealed, given))
+    return Reader(passport_page.build(replace(RELEASE, passport=sealed), given))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +126,7 @@ def test_a_hostile_label_is_text() -> None:
     sealed["about"] = dict.fromkeys(("licence", "citation", "population"), HOSTILE)
     page = read(sealed)
     assert (page.all("script"), page.is_whole) == ([], True)
-    note = passport_markdown.build(SUBJECT.release, sealed)
+    note = passport_markdown.build(RELEASE.name, sealed)
     assert "<script" not in note
     assert "|  <" not in note
 
@@ -162,11 +174,11 @@ def test_a_look_up_among_images_of_one_label_says_nothing() -> None:
     ],
 )
 def test_it_is_told_how_a_copy_lies(turned: int, mirrored: bool, told: str) -> None:
-    assert pose_of_copy.view(photo(), photo(turned=turned, mirrored=mirrored)) == told
+    assert passport_page.pose_of_copy(photo(), photo(turned=turned, mirrored=mirrored)) == told
 
 
 def test_the_note_of_a_run_says_the_figures_and_holds_no_picture_and_no_digest() -> None:
-    note = passport_markdown.build(SUBJECT.release, full())
+    note = passport_markdown.build(RELEASE.name, full())
     assert "1,043 of 1,311 test images" in note
     assert "data:" not in note
     assert not [name for name in passport_page.wanted(full()) if name[:12] in note]

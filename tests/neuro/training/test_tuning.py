@@ -17,7 +17,8 @@ EVERY = {"learning_rate", "weight_decay", "label_smoothing", "mixup", "grow_from
 def run(attempt: Attempt, level: float) -> Trial:
     """A trial whose macro-F1 is the same after each epoch."""
     for _ in range(CONFIG.epochs):
-        if attempt.is_worse(level):
+        attempt.add(level)
+        if attempt.is_worse():
             return attempt.pruned()
     return attempt.complete()
 
@@ -43,7 +44,7 @@ def test_trials_come_nearer_to_what_scores_well() -> None:
     trials: list[Trial] = []
     for _ in range(40):
         attempt = Attempt(CONFIG, SPACE, trials)
-        attempt.is_worse(1 - attempt.values["mixup"])
+        attempt.add(1 - attempt.values["mixup"])
         trials.append(attempt.complete())
     mixup = [trial.values["mixup"] for trial in trials]
     assert sum(mixup[-10:]) < sum(mixup[1:11]) / 2
@@ -64,7 +65,9 @@ def test_a_trial_under_the_median_of_three_is_stopped_after_a_third_of_the_epoch
 
 def test_a_trial_is_not_stopped_after_its_last_epoch() -> None:
     attempt = Attempt(CONFIG, SPACE, after([0.5, 0.6, 0.7]))
-    assert [attempt.is_worse(score) for score in (0.6, 0.6, 0.6, 0.6, 0.6, 0.1)] == [False] * 6
+    for score in (0.6, 0.6, 0.6, 0.6, 0.6, 0.1):
+        attempt.add(score)
+        assert not attempt.is_worse()
 
 
 def test_with_patience_a_trial_is_worth_its_best_epoch_and_without_its_last() -> None:
@@ -72,7 +75,7 @@ def test_with_patience_a_trial_is_worth_its_best_epoch_and_without_its_last() ->
     for patience in (0, 5):
         attempt = Attempt(replace(CONFIG, patience=patience), SPACE, [])
         for score in (0.2, 0.9, 0.4):
-            attempt.is_worse(score)
+            attempt.add(score)
         found.append(attempt.complete().value)
     assert found == [0.4, 0.9]
 

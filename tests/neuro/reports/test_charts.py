@@ -1,10 +1,12 @@
 import numpy as np
 
-from neuro.reports import explained_variance
+from neuro.reports import charts
 
 
 def test_the_picture_shows_each_share_and_their_sum_in_percent() -> None:
-    figure = explained_variance.draw(np.array([0.5, 0.25, 0.05]), "brain-0001", is_synthetic=False)
+    figure = charts.explained_variance(
+        np.array([0.5, 0.25, 0.05]), "brain-0001", is_synthetic=False
+    )
     (axes,) = figure.axes
     assert [bar.get_height() for bar in axes.patches] == [50, 25, 5]
     assert axes.lines[0].get_ydata().tolist() == [50, 75, 80]  # type: ignore[union-attr]
@@ -12,6 +14,6 @@ def test_the_picture_shows_each_share_and_their_sum_in_percent() -> None:
 
 
 def test_it_says_research_use_and_synthetic() -> None:
-    said = explained_variance.draw(np.array([1.0]), "r", is_synthetic=True).get_supxlabel()
+    said = charts.explained_variance(np.array([1.0]), "r", is_synthetic=True).get_supxlabel()
     assert "Synthetic" in said
     assert "Research use only" in said
