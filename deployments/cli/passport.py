@@ -33,9 +33,8 @@ def passport(
     from neuro.errors import ErasedError
     from neuro.lake import releases as store
     from tasks import passport as steps
-    from tasks.load import release_data
 
-    there = release_data.open_lake(lake)
+    there = console.open_lake(lake)
     found = store.find(there, problems.load(problem).dataset, release)
     page = ""
     try:
@@ -62,8 +61,7 @@ def explore(
     from tasks import explore as steps
     from tasks.load import release_data
 
-    question = problems.load(problem)
-    loaded = release_data.load(release_data.open_lake(lake), question, release)
+    loaded = release_data.load(console.open_lake(lake), problems.load(problem), release)
     page = steps.draw(loaded, out)
     facts = {"release": loaded.release.name, "images": len(loaded.samples), "page": str(page)}
     console.show(facts, as_json=as_json, title="explore")
