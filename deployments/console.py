@@ -35,6 +35,7 @@ LakeUri = Annotated[
 ReleaseName = Annotated[
     str | None, typer.Option("--release", help="Release to read (default: the current one).")
 ]
+GivenRelease = Annotated[str | None, typer.Argument(help="Release (default: current).")]
 BranchName = Annotated[
     str | None, typer.Option("--branch", help="A branch of your own (default: main).")
 ]
@@ -122,16 +123,16 @@ def call(flow: str, *, is_local: bool, **parameters: Any) -> Any:
     if is_local:
         start_logging()
         with only_results_on_stdout():
-            return _load(flow).fn(**parameters)
+            return load_flow(flow).fn(**parameters)
     settings.require_servers(here)
     os.environ.update(settings.flow_environment_of(here))
-    loaded = _load(flow)
+    loaded = load_flow(flow)
     urls = [url for url in (here.prefect_api_url, here.mlflow_tracking_uri) if url]
     with server_watch.end_without(urls, lambda: _report_lost(here)), only_results_on_stdout():
         return loaded(**parameters)
 
 
-def _load(flow: str) -> Any:
+def load_flow(flow: str) -> Any:
     """Import a flow, which takes seconds, and needs the server's address to be known before."""
     return getattr(importlib.import_module(f"flows.{flow}"), flow)
 

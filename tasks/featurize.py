@@ -34,7 +34,7 @@ def compute(loaded: Loaded, choice: Choice) -> dict[str, Any]:
     lacking = features.missing(loaded.lake, known.name, known.digest, wanted)
     if encoder is None:
         return _pixels(loaded, known, lacking)
-    facts = _store(loaded, encoder, _encoded(loaded, encoder, lacking))
+    facts = _encode(loaded, encoder, lacking)
     if isinstance(encoder, Backbone):
         facts |= {"weights": str(encoder.weights or RANDOM), "precision": encoder.precision}
         if encoder.weights is None:
@@ -48,14 +48,12 @@ def _pixels(loaded: Loaded, known: Encoder | Named, lacking: list[str]) -> dict[
         return _store(loaded, known, {})
     encoder = encoders.fitted(loaded)
     path = encoders.picture(loaded, encoder)
-    facts = _store(loaded, encoder, _encoded(loaded, encoder, lacking))
-    return facts | {"picture": str(path)}
+    return _encode(loaded, encoder, lacking) | {"picture": str(path)}
 
 
-def _encoded(loaded: Loaded, encoder: Encoder, lacking: list[str]) -> dict[str, features.Vector]:
-    if not lacking:
-        return {}
-    return shards.encode(loaded.lake, loaded.release, encoder, lacking)
+def _encode(loaded: Loaded, encoder: Encoder, lacking: list[str]) -> dict[str, Any]:
+    vectors = shards.encode(loaded.lake, loaded.release, encoder, lacking) if lacking else {}
+    return _store(loaded, encoder, vectors)
 
 
 @step(name="store vectors")

@@ -9,7 +9,6 @@ import numpy as np
 
 from neuro.errors import ConfigError
 from neuro.features import similar_cases
-from neuro.features.encoders import Encoder
 from neuro.features.feature_set import Choice, Named
 from neuro.features.similar_cases import Case, StoredSet
 from neuro.images import preview
@@ -85,7 +84,10 @@ def search(lake: Lake, problem: Problem, query: str, config: SearchConfig) -> Si
     if sha256 in samples:
         vector = features.read(lake, named.name, named.digest, [sha256])[0]
     else:
-        vector = _encoder(lake, problem, pinned, choice).encode([stored])[0].astype(np.float64)
+        encoder = encoders.chosen(problem, choice)
+        if encoder is None:
+            encoder = encoders.fitted(release_data.load(lake, problem, pinned.name))
+        vector = encoder.encode([stored])[0].astype(np.float64)
     stored_set = StoredSet(
         lake=lake, name=named.name, digest=named.digest, has_units=bool(named.names)
     )
@@ -125,13 +127,6 @@ def draw(lake: Lake, problem: Problem, found: SimilarCases, out: Path) -> Path:
     small = {sample_id: preview.small(stored) for sample_id, stored in pictures.items()}
     page = similar_cases_page.build(query, found.cases, small, problem.class_of)
     return render.write(out, page)
-
-
-def _encoder(lake: Lake, problem: Problem, release: Release, choice: Choice) -> Encoder:
-    encoder = encoders.chosen(problem, choice)
-    if encoder is not None:
-        return encoder
-    return encoders.fitted(release_data.load(lake, problem, release.name))
 
 
 def _facts(sample: Sample, problem: Problem) -> dict[str, str]:

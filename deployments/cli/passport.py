@@ -7,20 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from deployments import console
-from deployments.console import Json, LakeUri, Problem
+from deployments.console import GivenRelease, Json, LakeUri, Problem
 from neuro.problems import problem as problems
 
 app = typer.Typer()
 
 TOP = 5  # entries of a list that a terminal shows
 
-Which = Annotated[str | None, typer.Argument(help="Release (default: current).")]
 Out = Annotated[Path | None, typer.Option(help="Page to write (default: below .neuro/reports).")]
 
 
 @app.command()
 def passport(
-    release: Which = None,
+    release: GivenRelease = None,
     problem: Problem = "brain",
     out: Out = None,
     lake: LakeUri = None,
@@ -48,7 +47,7 @@ def passport(
 
 @app.command()
 def explore(
-    release: Which = None,
+    release: GivenRelease = None,
     problem: Problem = "brain",
     out: Out = None,
     lake: LakeUri = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from deployments import console
-from deployments.console import BranchName, Json, LakeUri, Local, Problem
+from deployments.console import BranchName, GivenRelease, Json, LakeUri, Local, Problem
 from neuro.errors import ConfigError
 from neuro.problems import problem as problems
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 branch_app = typer.Typer(no_args_is_help=True, help="Branches of your own: tried, then published.")
 app.add_typer(branch_app, name="branch")
-
-NewestRelease = Annotated[str | None, typer.Argument(help="Release (default: current).")]
 
 
 @app.command()
@@ -77,7 +75,7 @@ def diff(
 
 
 def _show_diff(found: "Diff", old: str, new: str, *, as_json: bool) -> None:
-    lists = {
+    lists: dict[str, list[Any]] = {
         "added": list(found.added),
         "removed": list(found.removed),
         "relabelled": _changes(found.relabelled),
@@ -94,7 +92,7 @@ def _changes(changed: Mapping[str, tuple[str, str]]) -> list[dict[str, str]]:
 
 @app.command()
 def verify(
-    release: NewestRelease = None,
+    release: GivenRelease = None,
     problem: Problem = "brain",
     lake: LakeUri = None,
     as_json: Json = False,

@@ -43,7 +43,8 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
     if it is empty or the device is not there. Frames of what was erased go first.
     """
     here = settings.load()
-    here = replace(here, lake=config.lake or here.lake)
+    if config.lake:
+        here = replace(here, lake=config.lake)
     from neuro.training.device import Machine  # torch: seconds
 
     device = Machine(device=config.device)
@@ -70,16 +71,11 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
 
 def environment(config: WorkerConfig, here: Settings) -> dict[str, str]:
     """The variables of the worker and of the flows it runs."""
-    wanted = settings.flow_environment(
-        prefect_api_url=str(here.prefect_api_url),
-        mlflow_tracking_uri=str(here.mlflow_tracking_uri),
-        home=str(here.home),
-        lake=here.lake,
-        s3_endpoint=here.s3_endpoint,
-    )
+    wanted = servers.EAGER | settings.flow_environment_of(here)
     wanted |= {"NEURO_PROJECT": str(config.project), "PREFECT_PLUGINS_ENABLED": "true"}
-    hidden = {"CUDA_VISIBLE_DEVICES": ""} if config.device == "cpu" else {}
-    return settings.inherited({**servers.EAGER, **wanted, **hidden})
+    if config.device == "cpu":
+        wanted["CUDA_VISIBLE_DEVICES"] = ""
+    return settings.inherited(wanted)
 
 
 def apply_deployments(config: WorkerConfig) -> list[str]:
