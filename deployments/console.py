@@ -49,7 +49,8 @@ Endpoint = Annotated[
 
 _DIGEST, _TIME = re.compile("[0-9a-f]{64}"), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:.*")
 _METRIC = {"value", "low", "high"}
-_NO_PARAMETERS = {"as_json", "local", "fail_on_drift"}  # of a flow: what becomes of its result
+# Flags of verbs that are no parameters of their flows.
+OWN_FLAGS = {"as_json", "local", "endpoint", "fail_on_drift"}
 _NOTICE = "[dim]Research use only; not a medical device.[/]"
 
 err = Console(stderr=True, highlight=False)
@@ -108,11 +109,16 @@ def open_lake(uri: str | None) -> "Lake":
     return release_data.open_lake(uri)
 
 
-def run_flow(context: typer.Context, *, as_json: bool, is_local: bool = False) -> Any:
-    """Run and show the flow of a verb's name; its parameters are flags of the verb."""
+def run_flow(
+    context: typer.Context, *, as_json: bool, is_local: bool = False, **changed: Any
+) -> Any:
+    """Run and show the flow of a verb's name; its parameters are the verb's flags.
+
+    changed: parameters that are not sent as they were typed.
+    """
     flow = str(context.info_name)
-    given = {name: value for name, value in context.params.items() if name not in _NO_PARAMETERS}
-    result = call(flow, is_local=is_local, **given)
+    given = {name: value for name, value in context.params.items() if name not in OWN_FLAGS}
+    result = call(flow, is_local=is_local, **(given | changed))
     show(result, as_json=as_json, title=flow)
     return result
 

@@ -68,6 +68,7 @@ def problem_init(
 
 @app.command()
 def ingest(
+    context: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(help="Folder, zip, tar, single file or s3:// (default: the inbox)."),
@@ -86,16 +87,8 @@ def ingest(
 
     Example: neuro ingest ~/scans/2026-11 --problem brain
     """
-    result = console.call(
-        "ingest",
-        is_local=local,
-        problem=problem,
-        source=_absolute(source),
-        lake=lake,
-        branch=branch,
-        landing=_absolute(landing),
-    )
-    console.show(result, as_json=as_json, title="ingest")
+    places = {"source": _absolute(source), "landing": _absolute(landing)}
+    console.run_flow(context, as_json=as_json, is_local=local, **places)
 
 
 def _absolute(place: str | None) -> str | None:

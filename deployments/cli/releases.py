@@ -272,22 +272,23 @@ def erase(
 
     Example: neuro erase --sample 9f2c41d07a55e3b8 --reason "consent withdrawn" --yes
     """
-    from neuro.erasure.erase import ErasureRequest
-    from tasks import erase as steps
+    from neuro.erasure import erase as erasing
+    from neuro.lake import tombstones
     from tasks.runtime import settings
 
     who = who or settings.user()
     if lift:
         if group or sample:
             raise ConfigError("--lift takes an erasure back for the future; it goes alone")
-        lifted = steps.lift(console.open_lake(lake), lift, reason, who)
+        lifted = tombstones.lift(console.open_lake(lake), lift, reason, who, datetime.now(UTC))
         console.show({"lifted": lifted}, as_json=as_json, title="erase")
         return
     named = {"group": group, "sample": sample, "reason": reason, "who": who}
     if not yes:
-        asked = ErasureRequest(problem=problems.load(problem), **named)
-        preview = steps.preview(console.open_lake(lake), asked)
-        console.show(preview, as_json=as_json, title="would be erased")
+        asked = erasing.ErasureRequest(problem=problems.load(problem), **named)
+        plan = erasing.preview(console.open_lake(lake), asked, settings.load().home)
+        facts = {"samples": list(plan.sample_ids), "superseded": list(plan.superseded)}
+        console.show(facts, as_json=as_json, title="would be erased")
         console.say("nothing was erased; add --yes to do it")
         raise typer.Exit(3)
 

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,12 +145,15 @@ def _empty_home(home: Path) -> Path:
     return home
 
 
+@dataclass(frozen=True, slots=True)
 class Loop:
     """The demonstration's steps, each timed and linked to its flow run."""
 
-    def __init__(self, config: DemoConfig, problem: Problem, home: Path, up: Stack) -> None:
-        self.config, self.problem, self.home, self.up = config, problem, home, up
-        self.steps: list[DemoStep] = []
+    config: DemoConfig
+    problem: Problem
+    home: Path
+    up: Stack
+    steps: list[DemoStep] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
         """Every step in order; the summary."""
@@ -198,7 +201,7 @@ class Loop:
         started = time.time()
         console.say("\n[bold]cut three deliveries[/]")
         deliveries = draw_and_cut(self.config, self.problem, self.home)
-        self._note("cut three deliveries", f"seed {self.config.seed}", started)
+        self._add("cut three deliveries", f"seed {self.config.seed}", started)
         return deliveries
 
     def _ingest(self, step: str, folder: Path) -> dict[str, Any]:
@@ -238,7 +241,7 @@ class Loop:
         from deployments.demo import comparison, follow_runs
 
         started = time.time()
-        run = follow_runs.wait_for_automatic_run("retrain", since, RETRAIN_TIMEOUT_S, console.say)
+        run = follow_runs.wait_for_automatic_run("retrain", since, RETRAIN_TIMEOUT_S)
         decision, started_by = follow_runs.decision_of(str(run.id)), follow_runs.creator(run)
         result = f"{decision['decision']}: {decision['reason']}; started by {started_by}"
         self._note("retrain", result, started, self._page(run.id))

@@ -1,7 +1,6 @@
 """Wait for a flow run that an automation starts, and follow what it says."""
 
 import time
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogHandler
 
+from deployments import console
 from neuro.errors import NeuroError
 from neuro.lake import journal
 from tasks.load import release_data
@@ -23,17 +23,15 @@ from tasks.load import release_data
 START_TIMEOUT_S = 120.0
 
 
-def wait_for_automatic_run(
-    deployment: str, since: datetime, timeout_s: float, report: Callable[[str], None]
-) -> FlowRun:
+def wait_for_automatic_run(deployment: str, since: datetime, timeout_s: float) -> FlowRun:
     """Wait until a run of a deployment, created after ``since``, has ended; repeat what it logs.
 
     Raises NeuroError if none starts within two minutes, or if it fails.
     """
     with get_client(sync_client=True) as client:
         run = _first(client, deployment, since)
-        report(f"  {run.name} was started by {creator(run)}")
-        run = _follow(client, run, timeout_s, report)
+        console.say(f"  {run.name} was started by {creator(run)}")
+        run = _follow(client, run, timeout_s)
     if run.state is None or not run.state.is_completed():
         raise NeuroError(f"flow run {run.name} ended as {run.state_name}; its page says why")
     return run
@@ -72,15 +70,13 @@ def created(client: SyncPrefectClient, deployment: str, since: datetime) -> list
     return [run for run in runs if run.created is not None and run.created > since]
 
 
-def _follow(
-    client: SyncPrefectClient, run: FlowRun, timeout_s: float, report: Callable[[str], None]
-) -> FlowRun:
+def _follow(client: SyncPrefectClient, run: FlowRun, timeout_s: float) -> FlowRun:
     end, seen = time.monotonic() + timeout_s, 0
     mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
     while time.monotonic() < end:
         logs = client.read_logs(log_filter=mine, offset=seen, limit=200)
         for line in logs:
-            report(f"  {line.message}")
+            console.say(f"  {line.message}")
         seen += len(logs)
         run = client.read_flow_run(run.id)
         if run.state is not None and run.state.is_final():

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 
 import httpx
 
@@ -114,19 +113,12 @@ def down(path: Path, report: Report) -> bool:
 @contextlib.contextmanager
 def running(config: StackConfig, report: Report) -> Iterator[Stack]:
     """A stack for the length of a block, stopped on Ctrl-C and SIGTERM too (main thread only)."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
+    with contextlib.ExitStack() as ending:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        ending.callback(signal.signal, signal.SIGTERM, before)
         stack = up(config, report)
-        try:
-            yield stack
-        finally:
-            down(state_file(config.project), report)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        ending.callback(down, state_file(config.project), report)
+        yield stack
 
 
 def _clear(path: Path, report: Report) -> None:

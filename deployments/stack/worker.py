@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from deployments.stack import servers
+from neuro.erasure import derived_files
 from neuro.errors import ConfigError, ServerError
-from tasks import erase
+from neuro.lake import erasure
 from tasks.load import release_data
 from tasks.runtime import settings
 from tasks.runtime.settings import Settings
@@ -52,7 +53,8 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
     if not lake.has("releases"):
         raise ConfigError(f"lake {here.lake} holds no release; give --lake, or set NEURO_LAKE")
     settings.require_servers(here, REMEDY)
-    if n_forgotten := erase.forget_frames(lake):
+    readable = erasure.readable(lake)
+    if n_forgotten := derived_files.remove_frames(here.home, readable, unfinished=False):
         report(f"removed the frames of {n_forgotten} releases that were erased")
     report(f"runs of pool {config.pool} at {here.prefect_api_url} train on {device}")
     report(f"the lake is {here.lake}; frames and packages are kept in {here.home}")
@@ -101,7 +103,7 @@ def apply_deployments(config: WorkerConfig) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-m", *servers.deploying(missing)],
         cwd=config.project,
-        env=servers.without_project(os.environ),
+        env=servers.without_project(settings.inherited({})),
         capture_output=True,
         text=True,
         check=False,
