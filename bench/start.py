@@ -62,7 +62,7 @@ def command() -> None:
     from deployments.cli import app
 
     mark()
-    load = console._load  # where the command ends and the flow begins
+    load = console.load_flow  # where the command ends and the flow begins
 
     def marked(flow: str) -> Any:
         found = load(flow)
@@ -70,7 +70,7 @@ def command() -> None:
         _mark_the_rest(mark, marks)
         return found
 
-    console._load = marked
+    console.load_flow = marked
     try:
         app.main()
     finally:

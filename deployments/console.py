@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -23,6 +23,9 @@ from neuro.errors import ServerError
 from neuro.storage import lance_retry
 from tasks.runtime import settings
 
+if TYPE_CHECKING:  # imported when a verb opens a lake: it takes seconds
+    from neuro.lake.lake import Lake
+
 Problem = Annotated[
     str, typer.Option("--problem", "-p", help="Built-in problem, or the path of a .toml file.")
 ]
@@ -32,6 +35,7 @@ LakeUri = Annotated[
 ReleaseName = Annotated[
     str | None, typer.Option("--release", help="Release to read (default: the current one).")
 ]
+GivenRelease = Annotated[str | None, typer.Argument(help="Release (default: current).")]
 BranchName = Annotated[
     str | None, typer.Option("--branch", help="A branch of your own (default: main).")
 ]
@@ -45,6 +49,8 @@ Endpoint = Annotated[
 
 _DIGEST, _TIME = re.compile("[0-9a-f]{64}"), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:.*")
 _METRIC = {"value", "low", "high"}
+# Flags of verbs that are no parameters of their flows.
+OWN_FLAGS = {"as_json", "local", "endpoint", "fail_on_drift"}
 _NOTICE = "[dim]Research use only; not a medical device.[/]"
 
 err = Console(stderr=True, highlight=False)
@@ -96,29 +102,43 @@ def remember(endpoint: str | None) -> None:
         os.environ[settings.ENDPOINTS[0]] = endpoint
 
 
+def open_lake(uri: str | None) -> "Lake":
+    """The given lake, or the one of this installation."""
+    from tasks.load import release_data
+
+    return release_data.open_lake(uri)
+
+
+def run_flow(
+    context: typer.Context, *, as_json: bool, is_local: bool = False, **changed: Any
+) -> Any:
+    """Run and show the flow of a verb's name; its parameters are the verb's flags.
+
+    changed: parameters that are not sent as they were typed.
+    """
+    flow = str(context.info_name)
+    given = {name: value for name, value in context.params.items() if name not in OWN_FLAGS}
+    result = call(flow, is_local=is_local, **(given | changed))
+    show(result, as_json=as_json, title=flow)
+    return result
+
+
 def call(flow: str, *, is_local: bool, **parameters: Any) -> Any:
     """Run the flow of this name: recorded by the running servers, or as a plain call."""
     here = settings.load()
     if is_local:
         start_logging()
         with only_results_on_stdout():
-            return _load(flow).fn(**parameters)
+            return load_flow(flow).fn(**parameters)
     settings.require_servers(here)
-    os.environ.update(
-        settings.flow_environment(
-            prefect_api_url=str(here.prefect_api_url),
-            mlflow_tracking_uri=str(here.mlflow_tracking_uri),
-            home=str(here.home),
-            lake=here.lake,
-        )
-    )
-    loaded = _load(flow)
+    os.environ.update(settings.flow_environment_of(here))
+    loaded = load_flow(flow)
     urls = [url for url in (here.prefect_api_url, here.mlflow_tracking_uri) if url]
     with server_watch.end_without(urls, lambda: _report_lost(here)), only_results_on_stdout():
         return loaded(**parameters)
 
 
-def _load(flow: str) -> Any:
+def load_flow(flow: str) -> Any:
     """Import a flow, which takes seconds, and needs the server's address to be known before."""
     return getattr(importlib.import_module(f"flows.{flow}"), flow)
 
@@ -137,8 +157,11 @@ def only_results_on_stdout() -> AbstractContextManager[object]:
     return redirect_stdout(sys.stderr)
 
 
-def show(result: Any, *, as_json: bool, title: str = "") -> None:
-    """Print a result: JSON for programs, a table for people."""
+def show(result: Any, *, as_json: bool, title: str = "", columns: Sequence[str] = ()) -> None:
+    """Print a result: JSON for programs, a table for people.
+
+    columns: those of a list of rows that a table has room for; default: all.
+    """
     if as_json:
         print(json.dumps(result, default=str))  # noqa: T201 - this is the command line
         return
@@ -148,7 +171,8 @@ def show(result: Any, *, as_json: bool, title: str = "") -> None:
         rows = [{"": key, " ": _plain(value)} for key, value in result.items()]
         out.print(_table(rows, title))
     else:
-        out.print(_table(_brief(result), title))
+        rows = [{name: row[name] for name in columns or row} for row in result]
+        out.print(_table(_brief(rows), title))
 
 
 def is_digest(value: str) -> bool:
@@ -174,7 +198,7 @@ def _short(value: Any) -> Any:
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """A table on stderr, for people."""
+    """A table on stderr."""
     err.print(_table(rows, title))
 
 

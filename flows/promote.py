@@ -6,7 +6,6 @@ from prefect import flow
 
 from neuro.problems import problem as problems
 from tasks import baselines, featurize, retrain
-from tasks import evaluate as evaluation
 from tasks import promote as steps
 from tasks.load import models, release_data
 from tasks.runtime import runners
@@ -33,10 +32,5 @@ def promote(
     loaded = release_data.load(store, challenger.problem_as_trained(question), release)
     featurize.describe(loaded)
     beside = baselines.score(loaded, ("test",))
-    challenger_score = evaluation.evaluate(loaded, challenger, beside=beside)
-    champion, champion_score = models.champion(question), None
-    if champion:
-        decoded = release_data.decoded_for(loaded, champion.problem_as_trained(question))
-        champion_score = evaluation.evaluate(decoded, champion, beside=beside)
-    envelope = retrain.envelope()
-    return steps.promote(loaded, challenger_score, champion_score, envelope, cause="by hand")
+    scores = steps.evaluate(loaded, challenger, models.champion(question), beside)
+    return steps.promote(loaded, *scores, retrain.envelope(), cause="by hand")

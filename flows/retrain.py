@@ -7,7 +7,6 @@ from prefect import flow
 from neuro.problems import problem as problems
 from neuro.training.config import TrainConfig
 from tasks import baselines, promote
-from tasks import evaluate as evaluation
 from tasks import retrain as steps
 from tasks import train as training
 from tasks.load import models, release_data
@@ -42,12 +41,8 @@ def retrain(
         trained = training.train(loaded, recipe, setup, beside)
         trained.checkpoint.remove()
         challenger = models.load(question, trained.version)
-        challenger_score = evaluation.evaluate(loaded, challenger, beside=beside())
-        champion_score = None
-        if champion:
-            decoded = release_data.decoded_for(loaded, champion.problem_as_trained(question))
-            champion_score = evaluation.evaluate(decoded, champion, beside=beside())
-        return promote.promote(loaded, challenger_score, champion_score, envelope, cause)
+        scores = promote.evaluate(loaded, challenger, champion, beside())
+        return promote.promote(loaded, *scores, envelope, cause)
     except BaseException as error:
         steps.release_claim(store, cause, error)
         raise

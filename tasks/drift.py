@@ -76,17 +76,21 @@ def judge(compared: Compared, config: DriftConfig) -> Verdict:
 def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -> Path:
     """Write the Evidently page, and keep it in MLflow beside the model."""
     problem = loaded.problem
-    path = _page(problem.name, compared.window_name)
+    page = tracking.drift_page(problem.name, compared.window_name)
+    path = settings.load().home / "reports" / page
     path.parent.mkdir(parents=True, exist_ok=True)
-    synthetic = loaded.release.is_synthetic
     evidently_report.build(
         evidently_report.table(compared.reference, problem.classes),
         evidently_report.table(compared.window, problem.classes),
         verdict,
         path=path,
-        synthetic=synthetic,
+        synthetic=loaded.release.is_synthetic,
     )
+<<<<<<< HEAD
     rows = [{k: _short(v) for k, v in asdict(signal).items()} for signal in verdict.signals]
+=======
+    rows = [artifacts.rounded(signal.as_dict()) for signal in verdict.signals]
+>>>>>>> less-rim
     title = f"{verdict.verdict}: {verdict.reason}"
     artifacts.label_run(verdict.verdict, name=f"drift {compared.window_name}: {verdict.verdict}")
     artifacts.table("drift-signals", rows, title)
@@ -113,10 +117,6 @@ def remember(
     journal.record(loaded.lake, "verdict", cause, body, datetime.now(UTC))
     sent = events.emit_unclaimed(loaded.lake, problem.name)
     return body | {"events": sent}
-
-
-def _page(problem: str, window: str) -> Path:
-    return settings.load().home / "reports" / tracking.drift_page(problem, window)
 
 
 def _window(
@@ -159,7 +159,3 @@ def _observed(
         probabilities=probabilities,
         correct=correct.astype(np.float64),
     )
-
-
-def _short(value: object) -> object:
-    return round(value, 4) if isinstance(value, float) else value

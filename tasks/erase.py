@@ -6,13 +6,11 @@ from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
 
-from neuro.erasure import derived_files
 from neuro.erasure import erase as erasing
 from neuro.erasure.erase import ErasureRequest, ErasureResult
 from neuro.erasure.proof import Installation
 from neuro.ingest import originals as originals_place
 from neuro.ingest.originals import LandingZone
-from neuro.lake import erasure, tombstones
 from neuro.lake.lake import Lake
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
@@ -21,23 +19,6 @@ from tasks.runtime import settings
 from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
-
-
-def preview(lake: Lake, request: ErasureRequest) -> dict[str, Any]:
-    """What an erasure would do, without doing it."""
-    found = erasing.preview(lake, request, settings.load().home)
-    return {"samples": list(found.sample_ids), "superseded": list(found.superseded)}
-
-
-def lift(lake: Lake, digest: str, reason: str, who: str) -> str:
-    """Let an erased image in again, should it be delivered; returns its whole digest."""
-    return tombstones.lift(lake, digest, reason, who, datetime.now(UTC))
-
-
-def forget_frames(lake: Lake) -> int:
-    """Remove from this machine the frames of all that the lake has erased; returns how many."""
-    readable = erasure.readable(lake)
-    return derived_files.remove_frames(settings.load().home, readable, unfinished=False)
 
 
 @step(name="erase")

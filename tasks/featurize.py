@@ -33,7 +33,7 @@ def compute(loaded: Loaded, choice: Choice) -> dict[str, Any]:
     lacking = features.missing(loaded.lake, encoder.name, encoder.digest, wanted)
     if isinstance(encoder, Fitting):
         return _pixels(loaded, encoder, lacking)
-    facts = _store(loaded, encoder, _encoded(loaded, encoder, lacking))
+    facts = _encode(loaded, encoder, lacking)
     if isinstance(encoder, Backbone):
         facts |= {"weights": str(encoder.weights or RANDOM), "precision": encoder.precision}
         if encoder.weights is None:
@@ -47,14 +47,12 @@ def _pixels(loaded: Loaded, fitting: Fitting, lacking: list[str]) -> dict[str, A
         return _store(loaded, fitting, {})
     encoder = encoders.fitted(loaded, fitting)
     path = encoders.picture(loaded, encoder)
-    facts = _store(loaded, encoder, _encoded(loaded, encoder, lacking))
-    return facts | {"picture": str(path)}
+    return _encode(loaded, encoder, lacking) | {"picture": str(path)}
 
 
-def _encoded(loaded: Loaded, encoder: Encoder, lacking: list[str]) -> dict[str, features.Vector]:
-    if not lacking:
-        return {}
-    return shards.encode(loaded.lake, loaded.release, encoder, lacking)
+def _encode(loaded: Loaded, encoder: Encoder, lacking: list[str]) -> dict[str, Any]:
+    vectors = shards.encode(loaded.lake, loaded.release, encoder, lacking) if lacking else {}
+    return _store(loaded, encoder, vectors)
 
 
 @step(name="store vectors")

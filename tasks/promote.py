@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from neuro.lake import journal
 from neuro.promotion import gates
 from neuro.promotion.retrain_envelope import Envelope
+from tasks import evaluate as evaluation
+from tasks.baselines import Beside
 from tasks.evaluate import Looked
+from tasks.load import release_data
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, registry
@@ -21,6 +24,17 @@ def check(model: Model) -> Model:
     """The model, if the gate may judge it: only what was trained on the lake's own splits."""
     gates.require_own_splits(model.package.card)
     return model
+
+
+def evaluate(
+    loaded: Loaded, challenger: Model, champion: Model | None, beside: Beside
+) -> tuple[Looked, Looked | None]:
+    """Both models on the test split, each one counted look. beside: baselines by split."""
+    scored = evaluation.evaluate(loaded, challenger, beside=beside)
+    if champion is None:
+        return scored, None
+    decoded = release_data.decoded_for(loaded, champion.problem_as_trained(loaded.problem))
+    return scored, evaluation.evaluate(decoded, champion, beside=beside)
 
 
 @step(name="promote")
@@ -64,7 +78,7 @@ def promote(
     journal.record(loaded.lake, "decision", key, entry, datetime.now(UTC))
     name = f"{decision.decision} model {challenger.model.version} ({cause})"
     artifacts.label_run(decision.decision, name=name)
-    rows = [{k: _short(v) for k, v in asdict(gate).items()} for gate in decision.gates]
+    rows = [artifacts.rounded(asdict(gate)) for gate in decision.gates]
     artifacts.table("gates", rows, f"{decision.decision}: {decision.reason}")
     return entry
 
@@ -78,7 +92,3 @@ def _known_to_champion(
         return np.ones(len(tested), dtype=bool)
     release = str(champion.model.package.card.pin["release"])
     return np.isin(tested, loaded.frames.sample_ids[loaded.known_at(release)])
-
-
-def _short(value: object) -> object:
-    return round(value, 4) if isinstance(value, float) else value

@@ -22,13 +22,12 @@ app = typer.Typer(
     help="Honest, current and answerable classifiers for medical images. "
     "Research use only; not a medical device.",
 )
-VERBS = (
+for verbs in (
     *(data_verbs, passport, features, quarantine, releases, lake_verbs),
     *(train, models, storage),
-)
-for verbs in (module.app for module in VERBS):
-    app.registered_commands += verbs.registered_commands
-    app.registered_groups += verbs.registered_groups
+):
+    app.registered_commands += verbs.app.registered_commands
+    app.registered_groups += verbs.app.registered_groups
 
 PrefectPort = Annotated[
     int | None, typer.Option(help="Port of the Prefect server (default: 4200, or the next free).")

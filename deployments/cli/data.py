@@ -1,8 +1,9 @@
 """Verbs about data: problem, ingest, labels."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -24,9 +25,9 @@ def problem_list(as_json: Json = False) -> None:
 
     Example: neuro problem list
     """
-    found = [problems.load(name) for name in problems.builtin_names()]
     rows = [
-        {"problem": p.name, "dataset": p.dataset, "classes": ", ".join(p.classes)} for p in found
+        {"problem": p.name, "dataset": p.dataset, "classes": ", ".join(p.classes)}
+        for p in map(problems.load, problems.builtin_names())
     ]
     console.show(rows, as_json=as_json)
 
@@ -37,8 +38,6 @@ def problem_show(name: str, as_json: Json = False) -> None:
 
     Example: neuro problem show brain
     """
-    from dataclasses import asdict
-
     console.show(asdict(problems.load(name)), as_json=as_json)
 
 
@@ -52,8 +51,6 @@ def problem_init(
 
     Example: neuro problem init ~/scans/wrist --out wrist.toml
     """
-    from dataclasses import asdict
-
     from neuro.drafting import draft_problem
 
     drafted = draft_problem.draft(folder)
@@ -71,6 +68,7 @@ def problem_init(
 
 @app.command()
 def ingest(
+    context: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(help="Folder, zip, tar, single file or s3:// (default: the inbox)."),
@@ -89,21 +87,12 @@ def ingest(
 
     Example: neuro ingest ~/scans/2026-11 --problem brain
     """
-    # A flow may run in another folder, so a path is made absolute; an address is not a path.
-    place, originals = _absolute(source), _absolute(landing)
-    result = console.call(
-        "ingest",
-        is_local=local,
-        problem=problem,
-        source=place,
-        lake=lake,
-        branch=branch,
-        landing=originals,
-    )
-    console.show(result, as_json=as_json, title="ingest")
+    places = {"source": _absolute(source), "landing": _absolute(landing)}
+    console.run_flow(context, as_json=as_json, is_local=local, **places)
 
 
 def _absolute(place: str | None) -> str | None:
+    """A path made absolute, as a flow may run in another folder; an address is no path."""
     return str(Path(place).resolve()) if place and "://" not in place else place
 
 
@@ -125,9 +114,11 @@ def labels_import(
     question, now = problems.load(problem), datetime.now(UTC)
     store = release_data.open_branch(lake, question, branch)
     done = store.insist("import", lambda: late_labels.import_file(store, question, file, now))
-    facts: dict[str, Any] = {
+    facts = {
         "release": done.release.name,
         "content_hash": done.release.content_hash,
+        "seen": done.seen,
+        "added": done.added,
+        "unchanged": done.unchanged,
     }
-    facts |= {"seen": done.seen, "added": done.added, "unchanged": done.unchanged}
     console.show(facts, as_json=as_json, title="labels")

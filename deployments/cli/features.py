@@ -2,13 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from deployments import console
 from deployments.console import Json, LakeUri, Local, Problem, ReleaseName
 from neuro.problems import problem as problems
+
+if TYPE_CHECKING:
+    from neuro.features.feature_set import Choice
 
 app = typer.Typer()
 features_app = typer.Typer(no_args_is_help=True, help="Feature sets: vectors of every image.")
@@ -47,12 +50,14 @@ def featurize(
 
     Example: neuro featurize --set embedding_resnet18 --weights resnet18.safetensors
     """
+    if model and Path(model).is_dir():  # a flow may run in another folder
+        model = str(Path(model).resolve())
     result = console.call(
         "featurize",
         is_local=local,
         problem=problem,
         features=features,
-        model=_absolute(model),
+        model=model,
         weights=str(weights.resolve()) if weights else "",
         precision=precision or "",
         release=release,
@@ -68,13 +73,13 @@ def features_list(lake: LakeUri = None, as_json: Json = False) -> None:
     Example: neuro features list --json
     """
     from neuro.lake import features
-    from tasks.load import release_data
 
-    rows = [_plain(made) for made in features.sets(release_data.open_lake(lake))]
+    rows = [
+        {"set": facts.pop("name"), "images": facts.pop("n"), **facts}
+        for facts in map(asdict, features.sets(console.open_lake(lake)))
+    ]
     short = ("set", "encoder_hash", "width", "images")
-    console.show(
-        rows if as_json else [{name: row[name] for name in short} for row in rows], as_json=as_json
-    )
+    console.show(rows, as_json=as_json, columns=short)
 
 
 @features_app.command("show")
@@ -98,20 +103,13 @@ def features_show(
 
     Example: neuro features show descriptors --problem brain --out frame.parquet
     """
-    from neuro.features.feature_set import Choice
     from neuro.lake import releases
     from neuro.lake.point_in_time import FITTED
     from neuro.sample import SPLITS
     from tasks import training_frame
-    from tasks.load import release_data
 
-    choice = Choice(
-        features=features,
-        model=model,
-        weights=str(weights or ""),
-        precision=precision or "",
-    )
-    there, question = release_data.open_lake(lake), problems.load(problem)
+    choice = _choice(features, model, weights, precision)
+    there, question = console.open_lake(lake), problems.load(problem)
     with console.only_results_on_stdout():
         pinned = releases.find(there, question.dataset, release)
         facts = training_frame.show(there, question, pinned, choice)
@@ -125,7 +123,7 @@ def features_show(
     if out is not None:
         console.say(f"{facts['rows']} rows of {facts['splits']} in {facts['frame']}")
     short = ("encoder_hash", "preprocess_hash", "width", "images", "covered", "is_current")
-    console.show([{name: row[name] for name in short} for row in facts["made_by"]], as_json=False)
+    console.show(facts["made_by"], as_json=False, columns=short)
 
 
 @app.command()
@@ -148,32 +146,26 @@ def similar(
 
     Example: neuro similar scan.png --set thumb -n 8 --out similar.html
     """
-    from neuro.features.feature_set import Choice
     from tasks import similar as steps
-    from tasks.load import release_data
 
-    choice = Choice(
-        features=features, model=model, weights=str(weights or ""), precision=precision or ""
-    )
-    there, question = release_data.open_lake(lake), problems.load(problem)
+    choice = _choice(features, model, weights, precision)
+    there, question = console.open_lake(lake), problems.load(problem)
     with console.only_results_on_stdout():
         wanted = steps.SearchConfig(choice=choice, release=release, n=n)
         found = steps.search(there, question, asked, wanted)
         page = str(steps.draw(there, question, found, out)) if out else ""
-    facts: dict[str, Any] = found.as_dict(question) | {"page": page}
+    facts = found.as_dict(question) | {"page": page}
     if as_json:
         console.show(facts, as_json=True)
         return
     console.say(f"{facts['set']} of {facts['release']}{f', page {page}' if page else ''}")
     short = ("sample_id", "cosine", "label", "split", "group_id")
-    console.show([{name: case[name] for name in short} for case in facts["cases"]], as_json=False)
+    console.show(facts["cases"], as_json=False, columns=short)
 
 
-def _absolute(model: str) -> str:
-    """A flow may run in another folder."""
-    return str(Path(model).resolve()) if model and Path(model).is_dir() else model
+def _choice(features: str, model: str, weights: Path | None, precision: str | None) -> "Choice":
+    from neuro.features.feature_set import Choice
 
-
-def _plain(made: Any) -> dict[str, Any]:
-    facts = asdict(made)
-    return {"set": facts.pop("name"), "images": facts.pop("n"), **facts}
+    return Choice(
+        features=features, model=model, weights=str(weights or ""), precision=precision or ""
+    )

@@ -27,9 +27,8 @@ def migrate(
     """
     from neuro.errors import UnknownNameError
     from neuro.lake import migration
-    from tasks.load import release_data
 
-    where = release_data.open_lake(lake)
+    where = console.open_lake(lake)
     if not where.has("releases"):
         raise UnknownNameError(f"no lake lies in {where.uri}; make one with `neuro ingest DIR`")
     before, newest = where.version, migration.newest()

@@ -17,6 +17,7 @@ ModelName = Annotated[
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     model: ModelName = "challenger",
     problem: Problem = "brain",
     release: ReleaseName = None,
@@ -31,20 +32,12 @@ def evaluate(
 
     Example: neuro evaluate --problem brain --model challenger
     """
-    result = console.call(
-        "evaluate",
-        is_local=local,
-        problem=problem,
-        model=model,
-        release=release,
-        split=split,
-        lake=lake,
-    )
-    console.show(result, as_json=as_json, title="evaluate")
+    console.run_flow(context, is_local=local, as_json=as_json)
 
 
 @app.command()
 def promote(
+    context: typer.Context,
     model: ModelName = "challenger",
     problem: Problem = "brain",
     release: ReleaseName = None,
@@ -55,16 +48,14 @@ def promote(
 
     Example: neuro promote --problem brain --model challenger
     """
-    result = console.call(
-        "promote", is_local=False, problem=problem, model=model, release=release, lake=lake
-    )
-    console.show(result, as_json=as_json, title="promote")
+    result = console.run_flow(context, as_json=as_json)
     if not result["is_promoted"]:
         raise typer.Exit(3)
 
 
 @app.command()
 def predict(
+    context: typer.Context,
     model: ModelName = "champion",
     problem: Problem = "brain",
     release: ReleaseName = None,
@@ -77,20 +68,12 @@ def predict(
 
     Example: neuro predict --problem brain --json
     """
-    result = console.call(
-        "predict",
-        is_local=local,
-        problem=problem,
-        model=model,
-        release=release,
-        window=window,
-        lake=lake,
-    )
-    console.show(result, as_json=as_json, title="predict")
+    console.run_flow(context, is_local=local, as_json=as_json)
 
 
 @app.command()
 def drift(
+    context: typer.Context,
     window: Annotated[str | None, typer.Option(help="What entered with a release.")] = None,
     days: Annotated[float, typer.Option(help="Without --window: predicted in these days.")] = 7.0,
     model: ModelName = "champion",
@@ -104,22 +87,14 @@ def drift(
 
     Example: neuro drift --problem brain --days 7
     """
-    result = console.call(
-        "drift",
-        is_local=local,
-        problem=problem,
-        window=window,
-        days=days,
-        model=model,
-        lake=lake,
-    )
-    console.show(result, as_json=as_json, title="drift")
+    result = console.run_flow(context, is_local=local, as_json=as_json)
     if fail_on_drift and result["verdict"] != "steady":
         raise typer.Exit(3)
 
 
 @app.command()
 def retrain(
+    context: typer.Context,
     problem: Problem = "brain",
     cause: Annotated[str | None, typer.Option(help="What asks for it, claimed once.")] = None,
     lake: LakeUri = None,
@@ -129,8 +104,7 @@ def retrain(
 
     Example: neuro retrain --problem brain
     """
-    result = console.call("retrain", is_local=False, problem=problem, cause=cause, lake=lake)
-    console.show(result, as_json=as_json, title="retrain")
+    console.run_flow(context, as_json=as_json)
 
 
 @app.command()
@@ -146,10 +120,9 @@ def journal(
     Example: neuro journal verdict --json
     """
     from neuro.lake import journal as store
-    from tasks.load import release_data
 
     rows = [
         {"at": entry.at.isoformat(timespec="seconds"), **entry.body}
-        for entry in store.entries(release_data.open_lake(lake), kind)
+        for entry in store.entries(console.open_lake(lake), kind)
     ]
     console.show(rows, as_json=as_json, title=kind)

@@ -7,20 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from deployments import console
-from deployments.console import Json, LakeUri, Problem
+from deployments.console import GivenRelease, Json, LakeUri, Problem
 from neuro.problems import problem as problems
 
 app = typer.Typer()
 
 TOP = 5  # entries of a list that a terminal shows
 
-Which = Annotated[str | None, typer.Argument(help="Release (default: current).")]
 Out = Annotated[Path | None, typer.Option(help="Page to write (default: below .neuro/reports).")]
 
 
 @app.command()
 def passport(
-    release: Which = None,
+    release: GivenRelease = None,
     problem: Problem = "brain",
     out: Out = None,
     lake: LakeUri = None,
@@ -33,9 +32,8 @@ def passport(
     from neuro.errors import ErasedError
     from neuro.lake import releases as store
     from tasks import passport as steps
-    from tasks.load import release_data
 
-    there = release_data.open_lake(lake)
+    there = console.open_lake(lake)
     found = store.find(there, problems.load(problem).dataset, release)
     page = ""
     try:
@@ -49,7 +47,7 @@ def passport(
 
 @app.command()
 def explore(
-    release: Which = None,
+    release: GivenRelease = None,
     problem: Problem = "brain",
     out: Out = None,
     lake: LakeUri = None,
@@ -62,8 +60,7 @@ def explore(
     from tasks import explore as steps
     from tasks.load import release_data
 
-    question = problems.load(problem)
-    loaded = release_data.load(release_data.open_lake(lake), question, release)
+    loaded = release_data.load(console.open_lake(lake), problems.load(problem), release)
     page = steps.draw(loaded, out)
     facts = {"release": loaded.release.name, "images": len(loaded.samples), "page": str(page)}
     console.show(facts, as_json=as_json, title="explore")

@@ -1,7 +1,7 @@
 """Verbs about files that were not let in: list, show, release, discard."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ app = typer.Typer()
 quarantine_app = typer.Typer(no_args_is_help=True, help="Files that were not let in.")
 app.add_typer(quarantine_app, name="quarantine")
 
+Digest = Annotated[str, typer.Argument(help="SHA-256 of the file, or its beginning.")]
 Digests = Annotated[list[str], typer.Argument(help="SHA-256 of the file, or its beginning.")]
 Who = Annotated[str, typer.Option(help="Who decides.")]
 
@@ -32,9 +33,8 @@ def quarantine_list(
     Example: neuro quarantine list --reason label_conflict --problem brain
     """
     from neuro.lake import quarantine
-    from tasks.load import release_data
 
-    where, dataset = release_data.open_lake(lake), problems.load(problem).dataset
+    where, dataset = console.open_lake(lake), problems.load(problem).dataset
     done = {entry.key: entry for entry in quarantine.decisions(where, dataset)}
     if decided:
         rows = [
@@ -55,7 +55,7 @@ def quarantine_list(
 
 @quarantine_app.command("show")
 def quarantine_show(
-    digest: Annotated[str, typer.Argument(help="SHA-256 of the file, or its beginning.")],
+    digest: Digest,
     out: Annotated[
         Path | None, typer.Option(help="Write the bytes as they came to this file; untrusted.")
     ] = None,
@@ -69,9 +69,8 @@ def quarantine_show(
     """
     from neuro.ingest import quarantine_review
     from neuro.lake import quarantine
-    from tasks.load import release_data
 
-    where = release_data.open_lake(lake)
+    where = console.open_lake(lake)
     facts = quarantine_review.facts(where, problems.load(problem).dataset, digest)
     if out is not None:
         rows = quarantine.find(where, facts["dataset"], digest)
@@ -95,20 +94,12 @@ def quarantine_release(
     """
     from neuro.images import sandbox
     from neuro.ingest import quarantine_review
-    from tasks.load import release_data
 
-    where, question = release_data.open_lake(lake), problems.load(problem)
+    where, question = console.open_lake(lake), problems.load(problem)
     asked = quarantine_review.Admission(digests=tuple(digests), who=who, label=label)
-    now = datetime.now(UTC)
+    vet, now = partial(sandbox.check_files, config=sandbox.VetConfig()), datetime.now(UTC)
     made, done = where.insist(
-        "release",
-        lambda: quarantine_review.release(
-            where,
-            question,
-            asked,
-            lambda paths: sandbox.check_files(paths, sandbox.VetConfig()),
-            now,
-        ),
+        "release", lambda: quarantine_review.release(where, question, asked, vet, now)
     )
     facts = {"release": made.name, "content_hash": made.content_hash, "released": list(done)}
     console.show(facts, as_json=as_json, title="released")
@@ -129,9 +120,8 @@ def quarantine_discard(
     """
     from neuro.ingest import quarantine_review
     from neuro.lake.quarantine import Decision
-    from tasks.load import release_data
 
-    where, dataset = release_data.open_lake(lake), problems.load(problem).dataset
+    where, dataset = console.open_lake(lake), problems.load(problem).dataset
     decision, now = Decision(action="discard", who=who, label="", why=reason), datetime.now(UTC)
     done = where.insist(
         "discard", lambda: quarantine_review.discard(where, dataset, digests, decision, now)
@@ -142,6 +132,6 @@ def quarantine_discard(
 def _unfinished(entry: Any) -> str:
     if entry is None:
         return ""
-    body: Mapping[str, str] = entry.body
+    body = entry.body
     label = f" --label {body['label']}" if body["label"] else ""
     return f"{body['action']} by {body['who']} was cut short; run it again{label}"

@@ -1,15 +1,19 @@
 """Verbs about releases: releases, diff, verify, restore, export, branch, erase."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from deployments import console
-from deployments.console import BranchName, Json, LakeUri, Local, Problem
+from deployments.console import BranchName, GivenRelease, Json, LakeUri, Local, Problem
 from neuro.errors import ConfigError
 from neuro.problems import problem as problems
+
+if TYPE_CHECKING:
+    from neuro.lake.release_diff import Diff
 
 app = typer.Typer()
 branch_app = typer.Typer(no_args_is_help=True, help="Branches of your own: tried, then published.")
@@ -31,7 +35,7 @@ def releases(
     from tasks.load import release_data
 
     question = problems.load(problem)
-    found = store.history(release_data.open_branch(lake, question, branch), question.dataset)
+    where = release_data.open_branch(lake, question, branch)
     rows = [
         {
             "name": release.name,
@@ -45,12 +49,10 @@ def releases(
             "superseded_by": release.superseded_by,
             "tables": dict(release.tables),
         }
-        for release in found
+        for release in store.history(where, question.dataset)
     ]
     short = ("name", "created_at", "n", "note", "branch", "superseded_by")
-    console.show(
-        rows if as_json else [{name: row[name] for name in short} for row in rows], as_json=as_json
-    )
+    console.show(rows, as_json=as_json, columns=short)
 
 
 @app.command()
@@ -66,27 +68,31 @@ def diff(
     Example: neuro diff brain-0001-3f2a9c1b brain-0002-77d01e4a --problem brain
     """
     from neuro.lake import release_diff, releases
-    from tasks.load import release_data
 
-    where, dataset = release_data.open_lake(lake), problems.load(problem).dataset
+    where, dataset = console.open_lake(lake), problems.load(problem).dataset
     old, new = (releases.find(where, dataset, name) for name in (first, second))
     _show_diff(release_diff.diff(where, old, new), old.name, new.name, as_json=as_json)
 
 
-def _show_diff(found: Any, old: str, new: str, *, as_json: bool) -> None:
-    relabelled = [{"sha256": k, "from": a, "to": b} for k, (a, b) in found.relabelled.items()]
-    moved = [{"sha256": k, "from": a, "to": b} for k, (a, b) in found.moved.items()]
-    lists = {"added": list(found.added), "removed": list(found.removed)}
-    lists |= {"relabelled": relabelled, "moved": moved}
+def _show_diff(found: "Diff", old: str, new: str, *, as_json: bool) -> None:
+    lists: dict[str, list[Any]] = {
+        "added": list(found.added),
+        "removed": list(found.removed),
+        "relabelled": _changes(found.relabelled),
+        "moved": _changes(found.moved),
+    }
     counts = {name: len(values) for name, values in lists.items()}
-    facts: dict[str, Any] = {"from": old, "to": new}
-    facts |= {"counts": counts, **lists} if as_json else counts
-    console.show(facts, as_json=as_json, title="diff")
+    facts = {"counts": counts, **lists} if as_json else counts
+    console.show({"from": old, "to": new, **facts}, as_json=as_json, title="diff")
+
+
+def _changes(changed: Mapping[str, tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"sha256": k, "from": before, "to": now} for k, (before, now) in changed.items()]
 
 
 @app.command()
 def verify(
-    release: Annotated[str | None, typer.Argument(help="Release (default: current).")] = None,
+    release: GivenRelease = None,
     problem: Problem = "brain",
     lake: LakeUri = None,
     as_json: Json = False,
@@ -97,9 +103,8 @@ def verify(
     """
     from neuro.lake import images
     from neuro.lake import releases as store
-    from tasks.load import release_data
 
-    where = release_data.open_lake(lake)
+    where = console.open_lake(lake)
     found = store.find(where, problems.load(problem).dataset, release)
     samples = store.samples(where, found)
     damaged = images.damaged(where, found, samples)
@@ -121,9 +126,8 @@ def restore(
     Example: neuro restore brain-0001-3f2a9c1b --problem brain
     """
     from neuro.lake import release_diff, releases
-    from tasks.load import release_data
 
-    where, dataset = release_data.open_lake(lake), problems.load(problem).dataset
+    where, dataset = console.open_lake(lake), problems.load(problem).dataset
     old = releases.find(where, dataset, release)
     made = where.insist("restore", lambda: release_diff.restore(where, old, datetime.now(UTC)))
     facts = {"release": made.name, "content_hash": made.content_hash, "restored": old.name}
@@ -158,13 +162,17 @@ def export(
     asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if asked and not preprocessed:
         raise ConfigError(f"--{next(iter(asked)).replace('_', '-')} needs --preprocessed")
-    question, where = problems.load(problem), release_data.open_lake(lake)
+    question, where = problems.load(problem), console.open_lake(lake)
     found = releases.find(where, question.dataset, None if release == "current" else release)
     spec = replace(question.preprocess, **asked) if preprocessed else None
     done = croissant.export(where, question, found, release_data.open_store(folder), spec)
-    facts = {"release": found.name, "folder": done.where, "n": done.n}
-    facts |= {"manifest_sha256": done.manifest_sha256}
-    facts |= {"preprocess_hash": spec.sha256 if spec else ""}
+    facts = {
+        "release": found.name,
+        "folder": done.where,
+        "n": done.n,
+        "manifest_sha256": done.manifest_sha256,
+        "preprocess_hash": spec.sha256 if spec else "",
+    }
     console.show(facts, as_json=as_json, title="export")
 
 
@@ -177,9 +185,8 @@ def branch_create(
     Example: neuro branch create trial --problem brain
     """
     from neuro.lake import branches
-    from tasks.load import release_data
 
-    made = branches.create(release_data.open_lake(lake), problems.load(problem).dataset, name)
+    made = branches.create(console.open_lake(lake), problems.load(problem).dataset, name)
     console.show({"branch": name, "base": made.base.name}, as_json=as_json, title="branch")
 
 
@@ -190,9 +197,8 @@ def branch_list(problem: Problem = "brain", lake: LakeUri = None, as_json: Json 
     Example: neuro branch list --problem brain
     """
     from neuro.lake import branches
-    from tasks.load import release_data
 
-    where, dataset, rows = release_data.open_lake(lake), problems.load(problem).dataset, []
+    where, dataset, rows = console.open_lake(lake), problems.load(problem).dataset, []
     for name in branches.names(where, dataset):
         base, head = "", "half removed; drop it again"
         if (dataset, name) not in branches.half_removed(where):
@@ -211,9 +217,8 @@ def branch_diff(
     Example: neuro branch diff trial --problem brain
     """
     from neuro.lake import branches, release_diff, releases
-    from tasks.load import release_data
 
-    where, dataset = release_data.open_lake(lake), problems.load(problem).dataset
+    where, dataset = console.open_lake(lake), problems.load(problem).dataset
     head, main = branches.find(where, dataset, name).head, releases.find(where, dataset)
     _show_diff(release_diff.diff(where, main, head), main.name, head.name, as_json=as_json)
 
@@ -227,9 +232,8 @@ def branch_publish(
     Example: neuro branch publish trial --problem brain
     """
     from neuro.ingest import merge_branch
-    from tasks.load import release_data
 
-    question, where, now = problems.load(problem), release_data.open_lake(lake), datetime.now(UTC)
+    question, where, now = problems.load(problem), console.open_lake(lake), datetime.now(UTC)
     made = where.insist("publish", lambda: merge_branch.publish(where, question, name, now))
     facts = {"branch": name, "release": made.name, "content_hash": made.content_hash}
     console.show(facts | {"n": made.n, "parent": made.parent}, as_json=as_json, title="published")
@@ -244,9 +248,8 @@ def branch_drop(
     Example: neuro branch drop trial --problem brain
     """
     from neuro.lake import branches
-    from tasks.load import release_data
 
-    branches.drop(release_data.open_lake(lake), problems.load(problem).dataset, name)
+    branches.drop(console.open_lake(lake), problems.load(problem).dataset, name)
     console.show({"branch": name, "dropped": True}, as_json=as_json, title="dropped")
 
 
@@ -269,35 +272,27 @@ def erase(
 
     Example: neuro erase --sample 9f2c41d07a55e3b8 --reason "consent withdrawn" --yes
     """
-    from neuro.erasure.erase import ErasureRequest
-    from tasks import erase as steps
-    from tasks.load import release_data
+    from neuro.erasure import erase as erasing
+    from neuro.lake import tombstones
     from tasks.runtime import settings
 
+    who = who or settings.user()
     if lift:
         if group or sample:
             raise ConfigError("--lift takes an erasure back for the future; it goes alone")
-        lifted = steps.lift(release_data.open_lake(lake), lift, reason, who or settings.user())
+        lifted = tombstones.lift(console.open_lake(lake), lift, reason, who, datetime.now(UTC))
         console.show({"lifted": lifted}, as_json=as_json, title="erase")
         return
+    named = {"group": group, "sample": sample, "reason": reason, "who": who}
     if not yes:
-        asked = ErasureRequest(
-            problem=problems.load(problem),
-            group=group,
-            sample=sample,
-            reason=reason,
-            who=who or settings.user(),
-        )
-        console.show(
-            steps.preview(release_data.open_lake(lake), asked),
-            as_json=as_json,
-            title="would be erased",
-        )
+        asked = erasing.ErasureRequest(problem=problems.load(problem), **named)
+        plan = erasing.preview(console.open_lake(lake), asked, settings.load().home)
+        facts = {"samples": list(plan.sample_ids), "superseded": list(plan.superseded)}
+        console.show(facts, as_json=as_json, title="would be erased")
         console.say("nothing was erased; add --yes to do it")
         raise typer.Exit(3)
 
-    given = {"group": group, "sample": sample, "reason": reason, "who": who or settings.user()}
-    result = console.call("erase", is_local=local, problem=problem, lake=lake, **given)
+    result = console.call("erase", is_local=local, problem=problem, lake=lake, **named)
     console.show(result, as_json=as_json, title="erase")
     if not result["is_proven"]:
         raise typer.Exit(1)

@@ -47,7 +47,7 @@ def check(place: Place, endpoint: Endpoint = None, as_json: Json = False) -> Non
     is_trusted = all(result.is_ok for result in results if result.is_needed)
     if as_json:
         facts = {"place": where.uri, "endpoint": where.endpoint, "trusted": is_trusted}
-        console.show(facts | {"tests": [asdict(result) for result in results]}, as_json=True)
+        console.show(facts | {"tests": list(map(asdict, results))}, as_json=True)
     else:
         rows = [
             {
@@ -84,11 +84,12 @@ def bucket_create(
     console.remember(endpoint)
     where = location.parse(place, settings.load().s3_endpoint)
     steps = bucket_setup.create(where, _rules(role or []), keep_versions_days, retention_days)
-    facts = {"place": where.uri, "endpoint": where.endpoint}
+    rows = list(map(asdict, steps))
     if as_json:
-        console.show(facts | {"steps": [asdict(step) for step in steps]}, as_json=True)
+        facts = {"place": where.uri, "endpoint": where.endpoint, "steps": rows}
+        console.show(facts, as_json=True)
     else:
-        console.show([asdict(step) for step in steps], as_json=False, title=where.full_address)
+        console.show(rows, as_json=False, title=where.full_address)
     if not all(step.is_done for step in steps):
         raise typer.Exit(3)
 

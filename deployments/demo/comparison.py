@@ -43,12 +43,10 @@ def compare(
     }
     probabilities = challenger.probabilities, champion.probabilities
     differences = {
-        name: metrics.difference(name, probabilities, champion.targets, champion.groups)
+        name: asdict(metrics.difference(name, probabilities, champion.targets, champion.groups))
         for name in ("accuracy", "macro_f1")
     }
-    compared["difference"] = {
-        "shifted": {name: asdict(found) for name, found in differences.items()}
-    }
+    compared["difference"] = {"shifted": differences}
     compared["shift_cost"] = {name: _cost(compared["champion"], name) for name in _METRICS}
     return compared
 
@@ -62,14 +60,14 @@ def evaluate_held_out(loaded: Loaded, model: Model, held_out: Mapping[str, str])
     )
 
 
-def rows(compared: Mapping[str, Any]) -> list[dict[str, str]]:
+def rows(compared: Mapping[str, Any]) -> list[dict[str, Any]]:
     """macro-F1 of both models on each set, with its interval."""
     return [
         {
             "macro-F1 on": title,
-            "images": str(compared["champion"][name]["macro_f1"]["n"]),
-            "champion": _text(compared["champion"][name]["macro_f1"]),
-            "challenger": _text(compared["challenger"][name]["macro_f1"]),
+            "images": compared["champion"][name]["macro_f1"]["n"],
+            "champion": compared["champion"][name]["macro_f1"],
+            "challenger": compared["challenger"][name]["macro_f1"],
         }
         for name, title in _SETS.items()
         if "macro_f1" in compared["champion"][name]
@@ -95,7 +93,3 @@ def _cost(champion: Mapping[str, Any], name: str) -> float | None:
         return None
     lost = champion["old_test"][name]["value"] - champion["shifted"][name]["value"]
     return round(float(lost), 4)
-
-
-def _text(metric: Mapping[str, Any]) -> str:
-    return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"

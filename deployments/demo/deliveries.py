@@ -1,6 +1,5 @@
 """The demonstration's images: phantoms or a real folder, cut by group into three deliveries."""
 
-import csv
 import hashlib
 import io
 import shutil
@@ -11,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from neuro.duplicates import twins as twin_search
@@ -62,7 +62,8 @@ def draw(folder: Path, problem: Problem, *, images: int, seed: int) -> Path:
         else:
             kind = number % phantom.KINDS
             pixels = phantom.draw(kind, rng)
-        path = folder / _source_label(problem, kind) / f"phantom_{number:05d}.png"
+        label = next(k for k, name in problem.labels.items() if name == problem.classes[kind])
+        path = folder / label / f"phantom_{number:05d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
     delivery.write_note(folder, source=f"phantoms, seed {seed}", is_synthetic=True)
@@ -118,12 +119,6 @@ class _Picture:
 
 
 _Group = Sequence[_Picture]
-
-
-def _source_label(problem: Problem, kind: int) -> str:
-    return next(
-        label for label, name in problem.labels.items() if name == problem.classes[kind]
-    )
 
 
 def _labelled_pictures(items: Sequence[Item]) -> list[_Picture]:
@@ -192,12 +187,10 @@ def _shift(path: Path, scanner: Scanner, rng: np.random.Generator) -> str:
 
 
 def _write_labels(path: Path, groups: Sequence[Mapping[str, str]]) -> None:
+    labels = [pair for group in groups for pair in group.items()]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["sample", "label", "who", "when"])
-        for group in groups:
-            writer.writerows((digest, label, "demo reader", now) for digest, label in group.items())
+    table = pd.DataFrame(labels, columns=["sample", "label"])
+    table.assign(who="demo reader", when=now).to_csv(path, index=False)
 
 
 def _copy_table(source: Path, folder: Path, problem: Problem, *, keeps_labels: bool) -> None:
@@ -205,10 +198,8 @@ def _copy_table(source: Path, folder: Path, problem: Problem, *, keeps_labels: b
     layout = problem.layout
     if layout.kind != "table":
         return
-    with (source / layout.table).open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        columns, rows = list(reader.fieldnames or ()), list(reader)
-    with (folder / layout.table).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
-        writer.writerows(row if keeps_labels else row | {layout.label: ""} for row in rows)
+    path = source / layout.table
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if not keeps_labels:
+        table[layout.label] = ""
+    table.to_csv(folder / layout.table, index=False)

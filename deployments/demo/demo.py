@@ -4,16 +4,17 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments import console
-from deployments.stack import server_watch, stack
-from deployments.stack.stack import Stack, StackConfig
+from deployments.stack import server_watch, servers, stack
+from deployments.stack.servers import Stack
+from deployments.stack.stack import StackConfig
 from neuro.errors import ConfigError, NeuroError
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
@@ -59,7 +60,7 @@ class DemoConfig:
             raise ConfigError(f"epochs must be at least 1, got {self.epochs}")
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DemoStep:
     """One step of the demonstration. flow_run: link to its page, "" for what is no flow."""
 
@@ -75,14 +76,14 @@ def run(
     """Run the loop, write ``summary.json``, and stop every server unless ``keep``."""
     problem = problems.load(config.problem)
     home = _empty_home(config.home)
-    servers = StackConfig(home=home / "state", prefect_port=prefect_port, mlflow_port=mlflow_port)
+    wanted = StackConfig(home=home / "state", prefect_port=prefect_port, mlflow_port=mlflow_port)
     started = time.time()
     with ExitStack() as stopping:
         if keep:
-            up = stack.up(servers, console.say)
+            up = stack.up(wanted, console.say)
         else:
-            up = stopping.enter_context(stack.running(servers, console.say))
-        os.environ.update(stack.environment(up))
+            up = stopping.enter_context(stack.running(wanted, console.say))
+        os.environ.update(servers.environment(up))
         from deployments.demo import follow_runs  # Prefect reads its server's address when imported
 
         stopping.callback(follow_runs.finish_sending)
@@ -123,8 +124,8 @@ def recipe(config: DemoConfig) -> "TrainConfig":
     """How the first champion is trained; the retraining takes its recipe from it."""
     from neuro.training.config import TrainConfig
 
-    default = PHANTOM_EPOCHS if config.data is None else REAL_EPOCHS
-    return TrainConfig(epochs=config.epochs or default)
+    usual = PHANTOM_EPOCHS if config.data is None else REAL_EPOCHS
+    return TrainConfig(epochs=config.epochs or usual)
 
 
 def _end_early(up: Stack) -> None:
@@ -144,12 +145,15 @@ def _empty_home(home: Path) -> Path:
     return home
 
 
+@dataclass(frozen=True, slots=True)
 class Loop:
     """The demonstration's steps, each timed and linked to its flow run."""
 
-    def __init__(self, config: DemoConfig, problem: Problem, home: Path, up: Stack) -> None:
-        self.config, self.problem, self.home, self.up = config, problem, home, up
-        self.steps: list[DemoStep] = []
+    config: DemoConfig
+    problem: Problem
+    home: Path
+    up: Stack
+    steps: list[DemoStep] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
         """Every step in order; the summary."""
@@ -157,13 +161,13 @@ class Loop:
         first = self._ingest("ingest the first delivery", deliveries.first)
         trained, tested = self._champion()
         second = self._ingest("ingest the second delivery", deliveries.second)
-        predicted = self._predict("predict it", second["release"])
-        steady = self._drift("has it drifted?", second["release"])
+        predicted = self._flow("predict it", "predict", _rate, window=second["release"])
+        steady = self._flow("has it drifted?", "drift", _verdict, window=second["release"])
         third = self._ingest("ingest the third: new scanner", deliveries.third)
-        self._predict("predict it", third["release"])
+        self._flow("predict it", "predict", _rate, window=third["release"])
         self._import_labels(deliveries.labels)
         since = datetime.now(UTC)
-        shifted = self._drift("has it drifted?", third["release"])
+        shifted = self._flow("has it drifted?", "drift", _verdict, window=third["release"])
         summary = {
             "problem": self.problem.name,
             "is_synthetic": self.config.data is None,
@@ -197,54 +201,32 @@ class Loop:
         started = time.time()
         console.say("\n[bold]cut three deliveries[/]")
         deliveries = draw_and_cut(self.config, self.problem, self.home)
-        self._note("cut three deliveries", f"seed {self.config.seed}", started)
+        self._add("cut three deliveries", f"seed {self.config.seed}", started)
         return deliveries
 
     def _ingest(self, step: str, folder: Path) -> dict[str, Any]:
-        from flows.ingest import ingest
-
-        result: dict[str, Any] = self._flow(step, ingest, source=str(folder))
-        counts = ", ".join(
-            f"{result[name]} {name}"
-            for name in ("accepted", "repeated", "quarantined")
-            if result[name]
-        )
-        self._tell(f"{counts}; release {result['release']}")
-        return result
+        return self._flow(step, "ingest", _counts, source=str(folder))
 
     def _champion(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        from flows.evaluate import evaluate
-        from flows.promote import promote
-        from flows.train import train
-
-        trained = self._flow("train", train, config=recipe(self.config))
-        self._tell(f"model {trained['model']}, {trained['epochs']} epochs")
-        tested = self._flow("evaluate", evaluate, model=trained["model"])
-        by_name = {metric["name"]: metric["value"] for metric in tested["metrics"]}
-        lookup = tested["lookup"]["test"]
-        self._tell(f"macro-F1 {by_name['macro_f1']:.3f}; look-up {lookup:.3f}")
-        promoted = self._flow("promote", promote, model=trained["model"])
-        self._tell(f"{promoted['decision']}: {promoted['reason']}")
+        trained = self._flow(
+            "train",
+            "train",
+            lambda made: f"model {made['model']}, {made['epochs']} epochs",
+            config=recipe(self.config),
+        )
+        tested = self._flow("evaluate", "evaluate", _macro_f1, model=trained["model"])
+        promoted = self._flow(
+            "promote",
+            "promote",
+            lambda judged: f"{judged['decision']}: {judged['reason']}",
+            model=trained["model"],
+        )
         if not promoted["is_promoted"]:
             raise NeuroError(
                 f"the gate did not accept the first model: {promoted['reason']} Give more images "
                 "or more epochs"
             )
         return trained, tested
-
-    def _predict(self, step: str, window: str) -> dict[str, Any]:
-        from flows.predict import predict
-
-        result: dict[str, Any] = self._flow(step, predict, window=window)
-        self._tell(f"{result['n']} images, {result['images_per_s']:.0f} a second")
-        return result
-
-    def _drift(self, step: str, window: str) -> dict[str, Any]:
-        from flows.drift import drift
-
-        result: dict[str, Any] = self._flow(step, drift, window=window)
-        self._tell(f"{result['verdict']}: {result['reason']}")
-        return result
 
     def _import_labels(self, path: Path) -> None:
         from neuro.ingest import late_labels
@@ -259,42 +241,60 @@ class Loop:
         from deployments.demo import comparison, follow_runs
 
         started = time.time()
-        run = follow_runs.wait_for_automatic_run("retrain", since, RETRAIN_TIMEOUT_S, console.say)
-        decision = follow_runs.decision_of(run.flow_run_id)
-        result = f"{decision['decision']}: {decision['reason']}; started by {run.started_by}"
-        self._note("retrain", result, started, self._page(run.flow_run_id))
+        run = follow_runs.wait_for_automatic_run("retrain", since, RETRAIN_TIMEOUT_S)
+        decision, started_by = follow_runs.decision_of(str(run.id)), follow_runs.creator(run)
+        result = f"{decision['decision']}: {decision['reason']}; started by {started_by}"
+        self._note("retrain", result, started, self._page(run.id))
         return {
-            "flow_run_id": run.flow_run_id,
-            "started_by": run.started_by,
-            "decision": decision["decision"],
-            "reason": decision["reason"],
-            "gates": decision["gates"],
+            "flow_run_id": str(run.id),
+            "started_by": started_by,
+            **{name: decision[name] for name in ("decision", "reason", "gates")},
             **comparison.compare(self.problem, decision, deliveries.held_out),
         }
 
-    def _flow(self, step: str, flow: Any, **parameters: Any) -> Any:
+    def _flow(
+        self, step: str, flow: str, tell: Callable[[dict[str, Any]], str], **parameters: Any
+    ) -> dict[str, Any]:
+        """Run the flow of this name, and say what ``tell`` makes of its result."""
+        run = console.load_flow(flow)
         started = time.time()
         console.say(f"\n[bold]{step}[/]")
-        state = flow(problem=self.config.problem, **parameters, return_state=True)
-        result = state.result()
-        page = self._page(str(state.state_details.flow_run_id))
-        seconds = time.time() - started
-        self.steps.append(DemoStep(step=step, result="", seconds=seconds, flow_run=page))
+        state = run(problem=self.config.problem, **parameters, return_state=True)
+        result: dict[str, Any] = state.result()
+        self._add(step, tell(result), started, self._page(state.state_details.flow_run_id))
         return result
 
-    def _page(self, flow_run_id: str) -> str:
+    def _page(self, flow_run_id: object) -> str:
         return f"{self.up.prefect_ui_url}/runs/flow-run/{flow_run_id}"
 
-    def _tell(self, result: str) -> None:
-        """The result of the step that ran last."""
-        self.steps[-1].result = result
+    def _add(self, step: str, result: str, started: float, flow_run: str = "") -> None:
+        seconds = time.time() - started
+        self.steps.append(DemoStep(step=step, result=result, seconds=seconds, flow_run=flow_run))
         console.say(f"  [green]{result}[/]")
 
     def _note(self, step: str, result: str, started: float, flow_run: str = "") -> None:
         """A step that is no flow of this process."""
-        seconds = time.time() - started
-        self.steps.append(DemoStep(step=step, result=result, seconds=seconds, flow_run=flow_run))
-        console.say(f"\n[bold]{step}[/]\n  [green]{result}[/]")
+        console.say(f"\n[bold]{step}[/]")
+        self._add(step, result, started, flow_run)
+
+
+def _counts(ingested: Mapping[str, Any]) -> str:
+    named = ("accepted", "repeated", "quarantined")
+    counts = ", ".join(f"{ingested[name]} {name}" for name in named if ingested[name])
+    return f"{counts}; release {ingested['release']}"
+
+
+def _macro_f1(tested: Mapping[str, Any]) -> str:
+    by_name = {metric["name"]: metric["value"] for metric in tested["metrics"]}
+    return f"macro-F1 {by_name['macro_f1']:.3f}; look-up {tested['lookup']['test']:.3f}"
+
+
+def _rate(predicted: Mapping[str, Any]) -> str:
+    return f"{predicted['n']} images, {predicted['images_per_s']:.0f} a second"
+
+
+def _verdict(judged: Mapping[str, Any]) -> str:
+    return f"{judged['verdict']}: {judged['reason']}"
 
 
 def print_end(summary: Mapping[str, Any], path: Path, *, is_up: bool) -> None:

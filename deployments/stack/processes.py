@@ -56,10 +56,10 @@ def start(
     return Program(name=name, process=process, log=log)
 
 
-def last_lines(log: Path, n: int = 15) -> str:
-    """The last ``n`` lines of a log that hold text."""
+def last_lines(log: Path) -> str:
+    """The last 15 lines of a log that hold text."""
     lines = log.read_text(errors="replace").splitlines()
-    return "\n".join([line for line in lines if line.strip()][-n:])
+    return "\n".join([line for line in lines if line.strip()][-15:])
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """The programs of the local stack: how each is called, and when it is ready."""
 
+import sys
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,70 +18,98 @@ from tasks.runtime import settings
 
 POOL, TRAINING_QUEUE, GPU_POOL = "local", "training", "gpu"
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000  # unless taken
+WORKER_LIMIT = 4  # flow runs at once
 EAGER = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # how often a worker looks for runs
 START_S = 180.0  # a first start on a busy machine migrates two databases
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Launcher:
-    """Starts the programs of one stack.
+class Stack:
+    """A stack as its state file describes it.
 
-    ``environment`` is that of a flow's process; every program gets ``mark`` beside it.
+    ``mark`` tells its programs from others that have got their numbers since; ``pids`` by program,
+    empty until all of them answer.
     """
 
-    home: Path
-    project: Path
+    project: str
+    home: str
+    lake: str
+    prefect_api_url: str
+    mlflow_tracking_uri: str
     mark: str
-    environment: Mapping[str, str]
-    python: str
+    pids: dict[str, int]
+    s3_endpoint: str | None = None
 
-    def prefect_server(self, port: int) -> Program:
-        """The API and its page, with a SQLite file in PREFECT_HOME."""
-        command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
-        # With --port alone the page would call port 4200.
-        here = {"PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": str(port)}
-        # The default of 10 s ends in "database is locked" when training holds every core.
-        here |= {"PREFECT_SERVER_DATABASE_TIMEOUT": "60", "PREFECT_PLUGINS_ENABLED": "false"}
-        return self._launch("Prefect server", command, here)
+    @property
+    def prefect_ui_url(self) -> str:
+        """Where a person looks at the runs."""
+        return self.prefect_api_url.removesuffix("/api")
 
-    def mlflow_server(self, port: int) -> Program:
-        """Tracking, registry and artifacts, the last served by it and never read from disk."""
-        store = self.home / "mlflow"
-        command = ["mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}"]
-        command += ["--serve-artifacts", "--artifacts-destination", str(store / "artifacts")]
-        command += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
-        # Jobs are for scoring language models, and take half of the server's memory.
-        return self._launch(
-            "MLflow server", command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        )
 
-    def worker(self, limit: int) -> Program:
-        """Runs at most ``limit`` flow runs at once, and looks for new ones every two seconds."""
-        return self._launch("worker", polling(POOL, POOL, limit), EAGER)
+def environment(stack: Stack) -> dict[str, str]:
+    """The variables a flow's process needs."""
+    return settings.flow_environment(
+        prefect_api_url=stack.prefect_api_url,
+        mlflow_tracking_uri=stack.mlflow_tracking_uri,
+        home=stack.home,
+        lake=stack.lake,
+        s3_endpoint=stack.s3_endpoint,
+    ) | {"NEURO_PROJECT": stack.project, "PREFECT_PLUGINS_ENABLED": "true"}
 
-    def deploy(self, names: Sequence[str]) -> Program:
-        """Apply these deployments of the project's prefect.yaml, then end."""
-        return processes.start(
-            "deploy",
-            [self.python, "-m", *deploying(names)],
-            environment=without_project(self._environment({})),
-            cwd=self.project,
-            log=self.home / "logs" / "deploy.log",
-        )
 
-    def _launch(self, name: str, command: list[str], more: Mapping[str, str]) -> Program:
-        return processes.start(
-            name,
-            [self.python, "-m", *command],
-            environment=self._environment(more),
-            cwd=self.home,  # a server leaves its stray files there
-            log=self.home / "logs" / f"{name.split()[0].lower()}.log",
-        )
+def start_prefect(stack: Stack) -> Program:
+    """The API and its page, with a SQLite file in PREFECT_HOME."""
+    port = str(httpx.URL(stack.prefect_api_url).port)
+    command = ["prefect", "server", "start", "--host", HOST, "--port", port]
+    # With --port alone the page would call port 4200.
+    here = {"PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": port}
+    # The default of 10 s ends in "database is locked" when training holds every core.
+    here |= {"PREFECT_SERVER_DATABASE_TIMEOUT": "60", "PREFECT_PLUGINS_ENABLED": "false"}
+    return _start(stack, "Prefect server", command, here)
 
-    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-        return settings.inherited({**self.environment, **quiet, **more, MARK: self.mark})
+
+def start_mlflow(stack: Stack) -> Program:
+    """Tracking, registry and artifacts, the last served by it and never read from disk."""
+    port, store = httpx.URL(stack.mlflow_tracking_uri).port, Path(stack.home) / "mlflow"
+    command = ["mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}"]
+    command += ["--serve-artifacts", "--artifacts-destination", str(store / "artifacts")]
+    command += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
+    # Jobs are for scoring language models, and take half of the server's memory.
+    here = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return _start(stack, "MLflow server", command, here)
+
+
+def start_worker(stack: Stack) -> Program:
+    """Takes new runs every two seconds."""
+    return _start(stack, "worker", polling(POOL, POOL, WORKER_LIMIT), EAGER)
+
+
+def start_deploy(stack: Stack, names: Sequence[str]) -> Program:
+    """Apply these deployments of the project's prefect.yaml, then end."""
+    return processes.start(
+        "deploy",
+        [sys.executable, "-m", *deploying(names)],
+        environment=without_project(_program_environment(stack, {})),
+        cwd=Path(stack.project),
+        log=Path(stack.home) / "logs" / "deploy.log",
+    )
+
+
+def _start(stack: Stack, name: str, command: list[str], more: Mapping[str, str]) -> Program:
+    home = Path(stack.home)
+    return processes.start(
+        name,
+        [sys.executable, "-m", *command],
+        environment=_program_environment(stack, more),
+        cwd=home,  # a server leaves its stray files there
+        log=home / "logs" / f"{name.split()[0].lower()}.log",
+    )
+
+
+def _program_environment(stack: Stack, more: Mapping[str, str]) -> dict[str, str]:
+    quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    return settings.inherited({**environment(stack), **quiet, **more, MARK: stack.mark})
 
 
 def deployments_of(project: Path, pools: Collection[str]) -> list[str]:
@@ -112,11 +141,18 @@ def polling(pool: str, name: str, limit: int) -> list[str]:
     return [*command, "--name", name, "--limit", str(limit)]
 
 
-def wait_until_healthy(url: str, program: Program) -> None:
-    """Return when the server at ``url`` answers. Raises ServerError if it ends or is late."""
-    for _ in _until_late(program):
-        if settings.reachable(url):
+def wait_until(is_ready: Callable[[], object], program: Program) -> None:
+    """Return when a program is ready. Raises ServerError if it ends or is late."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        program.check()
+        if is_ready():
             return
+        time.sleep(0.1)
+    raise ServerError(
+        f"the {program.name} is not ready after {START_S:.0f} s; the end of {program.log}:\n"
+        f"{processes.last_lines(program.log)}"
+    )
 
 
 def wait_until_applied(deploy: Program, others: Iterable[Program]) -> None:
@@ -133,11 +169,10 @@ def wait_until_applied(deploy: Program, others: Iterable[Program]) -> None:
         )
 
 
-def wait_until_polling(api: httpx.Client, worker: Program) -> None:
-    """Return when the worker has reported itself. Raises ServerError if it ends."""
-    for _ in _until_late(worker):
-        if _send(api, "POST", f"/work_pools/{POOL}/workers/filter", {}):
-            return
+def workers(api: httpx.Client) -> list[dict[str, Any]]:
+    """Those that have reported themselves to the stack's own pool."""
+    polled: list[dict[str, Any]] = _send(api, "POST", f"/work_pools/{POOL}/workers/filter", {})
+    return polled
 
 
 def pools(api: httpx.Client) -> list[str]:
@@ -155,7 +190,7 @@ def prepare(api: httpx.Client) -> int:
     _send(api, "POST", "/work_pools/", {"name": POOL, "type": "process"})
     queue = {"name": TRAINING_QUEUE, "concurrency_limit": 1}
     _send(api, "POST", f"/work_pools/{POOL}/queues", queue)
-    for worker in _send(api, "POST", f"/work_pools/{POOL}/workers/filter", {}):
+    for worker in workers(api):
         _send(api, "DELETE", f"/work_pools/{POOL}/workers/{worker['name']}")
     is_open = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
     now = datetime.now(UTC).isoformat()
@@ -194,15 +229,3 @@ def _send(api: httpx.Client, method: str, path: str, body: dict[str, Any] | None
             "and if it stays so, read logs/prefect.log in the stack's home"
         ) from error
     return answer.json() if answer.content else None
-
-
-def _until_late(program: Program) -> Iterable[None]:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end:
-        program.check()
-        yield
-        time.sleep(0.1)
-    raise ServerError(
-        f"the {program.name} is not ready after {START_S:.0f} s; the end of {program.log}:\n"
-        f"{processes.last_lines(program.log)}"
-    )

@@ -7,18 +7,17 @@ import contextlib
 import json
 import secrets
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 
 import httpx
 
 from deployments.stack import processes, servers
 from deployments.stack.processes import HOST
+from deployments.stack.servers import Stack
 from neuro.errors import ConfigError, ServerError
 from tasks.runtime import settings
 
@@ -38,7 +37,6 @@ class StackConfig:
     lake: str | None = None  # default: lake in home
     prefect_port: int | None = None
     mlflow_port: int | None = None
-    worker_limit: int = 4  # flow runs at once
 
     def __post_init__(self) -> None:
         if not (self.project / "prefect.yaml").is_file():
@@ -51,47 +49,11 @@ class StackConfig:
                 raise ConfigError(f"{name} must be within 1..65535, got {port}")
         if self.prefect_port is not None and self.prefect_port == self.mlflow_port:
             raise ConfigError(f"mlflow_port must differ from prefect_port {self.prefect_port}")
-        if self.worker_limit < 1:
-            raise ConfigError(f"worker_limit must be at least 1, got {self.worker_limit}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stack:
-    """A stack as its state file describes it.
-
-    ``mark`` tells its programs from others that have got their numbers since; ``pids`` by program,
-    empty until all of them answer.
-    """
-
-    project: str
-    home: str
-    lake: str
-    prefect_api_url: str
-    mlflow_tracking_uri: str
-    mark: str
-    pids: dict[str, int]
-    s3_endpoint: str | None = None
-
-    @property
-    def prefect_ui_url(self) -> str:
-        """Where a person looks at the runs."""
-        return self.prefect_api_url.removesuffix("/api")
 
 
 def state_file(project: Path) -> Path:
     """Where the stack of a project is written down."""
     return project.resolve() / settings.STACK_FILE
-
-
-def environment(stack: Stack) -> dict[str, str]:
-    """The variables a flow's process needs."""
-    return settings.flow_environment(
-        prefect_api_url=stack.prefect_api_url,
-        mlflow_tracking_uri=stack.mlflow_tracking_uri,
-        home=stack.home,
-        lake=stack.lake,
-        s3_endpoint=stack.s3_endpoint,
-    ) | {"NEURO_PROJECT": stack.project, "PREFECT_PLUGINS_ENABLED": "true"}
 
 
 def read(path: Path) -> Stack | None:
@@ -127,7 +89,7 @@ def up(config: StackConfig, report: Report) -> Stack:
         stack = _plan(config, prefect_port, mlflow_port)
         try:
             _write(path, stack)  # before the first start: `down` finds the programs after a kill
-            stack = _start(stack, config.worker_limit, report)
+            stack = _start(stack, report)
             _write(path, stack)
         except BaseException:  # Ctrl-C too: nothing started here may stay
             _stop(stack)
@@ -151,19 +113,12 @@ def down(path: Path, report: Report) -> bool:
 @contextlib.contextmanager
 def running(config: StackConfig, report: Report) -> Iterator[Stack]:
     """A stack for the length of a block, stopped on Ctrl-C and SIGTERM too (main thread only)."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
+    with contextlib.ExitStack() as ending:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        ending.callback(signal.signal, signal.SIGTERM, before)
         stack = up(config, report)
-        try:
-            yield stack
-        finally:
-            down(state_file(config.project), report)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        ending.callback(down, state_file(config.project), report)
+        yield stack
 
 
 def _clear(path: Path, report: Report) -> None:
@@ -195,31 +150,24 @@ def _plan(config: StackConfig, prefect_port: int, mlflow_port: int) -> Stack:
     )
 
 
-def _start(stack: Stack, worker_limit: int, report: Report) -> Stack:
+def _start(stack: Stack, report: Report) -> Stack:
     """The stack with its process numbers, once all of it answers."""
     home = Path(stack.home)
     for name in ("prefect", "mlflow", "logs", "inbox"):
         (home / name).mkdir(parents=True, exist_ok=True)
-    launcher = servers.Launcher(
-        home=home,
-        project=Path(stack.project),
-        mark=stack.mark,
-        environment=environment(stack),
-        python=sys.executable,
-    )
     report(f"starting the servers; their logs are in {home / 'logs'}")
-    prefect = launcher.prefect_server(httpx.URL(stack.prefect_api_url).port or 0)
-    mlflow = launcher.mlflow_server(httpx.URL(stack.mlflow_tracking_uri).port or 0)
-    servers.wait_until_healthy(stack.prefect_api_url, prefect)
+    prefect, mlflow = servers.start_prefect(stack), servers.start_mlflow(stack)
+    servers.wait_until(lambda: settings.reachable(stack.prefect_api_url), prefect)
     with httpx.Client(base_url=stack.prefect_api_url, trust_env=False, timeout=90.0) as api:
         if n_closed := servers.prepare(api):
             report(f"closed {n_closed} runs that an earlier stack left open or missed")
         report("applying the deployments and starting the worker")
-        worker = launcher.worker(worker_limit)
+        worker = servers.start_worker(stack)
         if names := servers.deployments_of(Path(stack.project), servers.pools(api)):
-            servers.wait_until_applied(launcher.deploy(names), (prefect, mlflow, worker))
-        servers.wait_until_polling(api, worker)
-    servers.wait_until_healthy(stack.mlflow_tracking_uri, mlflow)
+            deploy = servers.start_deploy(stack, names)
+            servers.wait_until_applied(deploy, (prefect, mlflow, worker))
+        servers.wait_until(lambda: servers.workers(api), worker)
+    servers.wait_until(lambda: settings.reachable(stack.mlflow_tracking_uri), mlflow)
     report(f"Prefect is at {stack.prefect_ui_url}, MLflow at {stack.mlflow_tracking_uri}")
     programs = {"prefect": prefect, "mlflow": mlflow, "worker": worker}
     return replace(stack, pids={name: each.process.pid for name, each in programs.items()})
@@ -233,20 +181,6 @@ def _write(path: Path, stack: Stack) -> None:
     Path(file.name).replace(path)
 
 
-def _stop(stack: Stack) -> None:
-    with _undisturbed():
-        _stop_in_order(stack)
-
-
-def _stop_in_order(stack: Stack) -> None:
-    """The worker first, then what it ran, then the servers: a run may still report its end."""
-    last = {pid for name, pid in stack.pids.items() if name != "worker"}
-    if "worker" in stack.pids:
-        processes.stop(stack.mark, {stack.pids["worker"]}, patience_s=PATIENCE_S)
-        processes.stop(stack.mark, processes.marked(stack.mark) - last, patience_s=PATIENCE_S)
-    processes.stop(stack.mark, processes.marked(stack.mark), patience_s=PATIENCE_S)
-
-
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """Ctrl-C is often pressed twice; the second would leave half of the programs running."""
@@ -258,3 +192,13 @@ def _undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@_undisturbed()
+def _stop(stack: Stack) -> None:
+    """The worker first, then what it ran, then the servers: a run may still report its end."""
+    last = {pid for name, pid in stack.pids.items() if name != "worker"}
+    if "worker" in stack.pids:
+        processes.stop(stack.mark, {stack.pids["worker"]}, patience_s=PATIENCE_S)
+        processes.stop(stack.mark, processes.marked(stack.mark) - last, patience_s=PATIENCE_S)
+    processes.stop(stack.mark, processes.marked(stack.mark), patience_s=PATIENCE_S)

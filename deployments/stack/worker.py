@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from deployments.stack import servers
+from neuro.erasure import derived_files
 from neuro.errors import ConfigError, ServerError
-from tasks import erase
+from neuro.lake import erasure
 from tasks.load import release_data
 from tasks.runtime import settings
 from tasks.runtime.settings import Settings
@@ -43,7 +44,8 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
     if it is empty or the device is not there. Frames of what was erased go first.
     """
     here = settings.load()
-    here = replace(here, lake=config.lake or here.lake)
+    if config.lake:
+        here = replace(here, lake=config.lake)
     from neuro.training.device import Machine  # torch: seconds
 
     device = Machine(device=config.device)
@@ -51,7 +53,8 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
     if not lake.has("releases"):
         raise ConfigError(f"lake {here.lake} holds no release; give --lake, or set NEURO_LAKE")
     settings.require_servers(here, REMEDY)
-    if n_forgotten := erase.forget_frames(lake):
+    readable = erasure.readable(lake)
+    if n_forgotten := derived_files.remove_frames(here.home, readable, unfinished=False):
         report(f"removed the frames of {n_forgotten} releases that were erased")
     report(f"runs of pool {config.pool} at {here.prefect_api_url} train on {device}")
     report(f"the lake is {here.lake}; frames and packages are kept in {here.home}")
@@ -70,16 +73,11 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
 
 def environment(config: WorkerConfig, here: Settings) -> dict[str, str]:
     """The variables of the worker and of the flows it runs."""
-    wanted = settings.flow_environment(
-        prefect_api_url=str(here.prefect_api_url),
-        mlflow_tracking_uri=str(here.mlflow_tracking_uri),
-        home=str(here.home),
-        lake=here.lake,
-        s3_endpoint=here.s3_endpoint,
-    )
+    wanted = servers.EAGER | settings.flow_environment_of(here)
     wanted |= {"NEURO_PROJECT": str(config.project), "PREFECT_PLUGINS_ENABLED": "true"}
-    hidden = {"CUDA_VISIBLE_DEVICES": ""} if config.device == "cpu" else {}
-    return settings.inherited({**servers.EAGER, **wanted, **hidden})
+    if config.device == "cpu":
+        wanted["CUDA_VISIBLE_DEVICES"] = ""
+    return settings.inherited(wanted)
 
 
 def apply_deployments(config: WorkerConfig) -> list[str]:
@@ -105,7 +103,7 @@ def apply_deployments(config: WorkerConfig) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-m", *servers.deploying(missing)],
         cwd=config.project,
-        env=servers.without_project(os.environ),
+        env=servers.without_project(settings.inherited({})),
         capture_output=True,
         text=True,
         check=False,

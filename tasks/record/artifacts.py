@@ -41,6 +41,11 @@ def table(key: str, rows: Sequence[Mapping[str, Any]], title: str) -> None:
         )
 
 
+def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for ``table`` whose floats have four decimals."""
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
+
+
 def markdown(key: str, text: str, title: str) -> None:
     """A text in Markdown."""
     if flow_run_id() is not None:

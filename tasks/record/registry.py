@@ -29,10 +29,9 @@ def register(run_id: str, problem: str, found: Package) -> ModelVersion:
     """The version of the package that ``run_id`` has logged, a new one unless it has one."""
     from mlflow.exceptions import MlflowException
 
-    held = [*tracking.client().search_model_versions(f"run_id = '{run_id}'")]
-    for version in (_described(problem, each) for each in held):
-        if version.digest == found.digest:
-            return version
+    for known in tracking.client().search_model_versions(f"run_id = '{run_id}'"):
+        if known.tags[_DIGEST] == found.digest:
+            return _described(problem, known)
     try:
         tracking.client().create_registered_model(_name(problem))
     except MlflowException as error:

@@ -121,9 +121,8 @@ def _ray(address: str) -> TaskRunner[Any]:
         raise ConfigError(_lacking("ray", "`pip install neuro[cluster]`")) from error
     if not address:
         local = {"num_cpus": settings.cores(), "include_dashboard": False}
-        here: TaskRunner[Any] = RayTaskRunner(
-            init_kwargs={**local, "object_store_memory": RAY_STORE}
-        )
+        local |= {"object_store_memory": RAY_STORE}
+        here: TaskRunner[Any] = RayTaskRunner(init_kwargs=local)
         return here
     sent = [str(settings.PROJECT / name) for name in PACKAGES]
     there = {"py_modules": sent, "env_vars": settings.worker_environment()}

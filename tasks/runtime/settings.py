@@ -196,6 +196,17 @@ def flow_environment(
     }
 
 
+def flow_environment_of(here: Settings) -> dict[str, str]:
+    """The same for the servers and the lake of these settings."""
+    return flow_environment(
+        prefect_api_url=str(here.prefect_api_url),
+        mlflow_tracking_uri=str(here.mlflow_tracking_uri),
+        home=str(here.home),
+        lake=here.lake,
+        s3_endpoint=here.s3_endpoint,
+    )
+
+
 def inherited(changes: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with ``changes``, for a program it starts.
 

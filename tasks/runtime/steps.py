@@ -39,56 +39,37 @@ class Step(Generic[P, R]):
             return self.function(*args, **kwargs)
         return self.task(*args, **kwargs)
 
-    def each(
-        self: "Step[Concatenate[Shard, Q], R]",
-        shards: Iterable[Shard],
-        *same: Q.args,
-        **named: Q.kwargs,
-    ) -> list[R]:
-        """One call per shard, in the order of the shards; the other arguments are the same for all.
-
-        On the flow's task runner inside a run, in threads of this process outside.
-        """
-        return list(self.stream(shards, *same, **named))
-
     def stream(
         self: "Step[Concatenate[Shard, Q], R]",
         shards: Iterable[Shard],
         *same: Q.args,
         **named: Q.kwargs,
     ) -> Iterator[R]:
-        """What ``each`` returns, one by one: a bounded number are under way or wait."""
-        run = FlowRunContext.get()
-        if run is None:
-            yield from self._threaded(shards, *same, **named)
-            return
-        limit = runners.ahead()
-        waiting: deque[PrefectFuture[R]] = deque()
-        for shard in shards:
-            with runners.light(run):
-                waiting.append(self.task.submit(shard, *same, **named))
-            if len(waiting) >= limit:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        """One call per shard, in the order of the shards; the other arguments are the same for all.
 
-    def _threaded(
-        self: "Step[Concatenate[Shard, Q], R]",
-        shards: Iterable[Shard],
-        *same: Q.args,
-        **named: Q.kwargs,
-    ) -> Iterator[R]:
-        waiting: deque[Future[R]] = deque()
-        pool = ThreadPoolExecutor(settings.cores())
+        On the flow's task runner inside a run, in threads of this process outside. A bounded number
+        of shards is under way, or done and not taken yet.
+        """
+        run = FlowRunContext.get()
+        limit = 2 * settings.cores() if run is None else runners.ahead()
+        threads = ThreadPoolExecutor(settings.cores())  # none is started inside a run
+        waiting: deque[PrefectFuture[R] | Future[R]] = deque()
+
+        def submit(shard: Shard) -> PrefectFuture[R] | Future[R]:
+            if run is None:
+                return threads.submit(self.function, shard, *same, **named)
+            with runners.light(run):
+                return self.task.submit(shard, *same, **named)
+
         try:
             for shard in shards:
-                waiting.append(pool.submit(self.function, shard, *same, **named))
-                if len(waiting) >= 2 * settings.cores():
+                waiting.append(submit(shard))
+                if len(waiting) >= limit:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            pool.shutdown(cancel_futures=True)
+            threads.shutdown(cancel_futures=True)
 
 
 def step(**options: Any) -> Callable[[Callable[P, R]], Step[P, R]]:

@@ -1,5 +1,6 @@
 """The command line: bad requests end with one message, a remedy and the promised exit code."""
 
+import inspect
 import io
 import json
 import logging
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
+from deployments import console
 from deployments.cli import app
 from neuro.problems import problem as problems
 from tasks.runtime import settings
@@ -116,6 +119,13 @@ def test_a_bad_request_names_the_remedy_and_ends_with_2(
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["ingest", "evaluate", "promote", "predict", "drift", "retrain"])
+def test_the_flags_of_a_flow_are_its_parameters(verb: str) -> None:
+    flags = {parameter.name for parameter in typer.main.get_command(app.app).commands[verb].params}
+    flow = console.load_flow(verb)
+    assert flags - console.OWN_FLAGS - {"help"} <= set(inspect.signature(flow.fn).parameters)
 
 
 def test_weights_of_the_hub_that_cannot_be_reached_are_named(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.stack import processes, stack
-from deployments.stack.stack import Stack, StackConfig
+from deployments.stack import processes, servers, stack
+from deployments.stack.servers import Stack
+from deployments.stack.stack import StackConfig
 from neuro.errors import ConfigError, ServerError
 from tasks.runtime import settings
 
@@ -140,7 +141,7 @@ def test_where_no_gpu_worker_was_asked_for_there_is_no_gpu_pool_and_a_run_says_s
 def test_the_first_gpu_worker_makes_its_pool_and_deployments_and_the_second_nothing(
     standing: Stack, project: Path
 ) -> None:
-    environment = settings.inherited(stack.environment(standing))
+    environment = settings.inherited(servers.environment(standing))
     applied = [
         subprocess.run(
             [sys.executable, "-c", APPLYING],
@@ -255,9 +256,7 @@ def test_a_folder_without_prefect_yaml_is_named(tmp_path: Path) -> None:
         StackConfig(project=tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("prefect_port", 0), ("mlflow_port", 70000), ("worker_limit", 0)]
-)
+@pytest.mark.parametrize(("field", "value"), [("prefect_port", 0), ("mlflow_port", 70000)])
 def test_a_wrong_number_names_its_field(tmp_path: Path, field: str, value: int) -> None:
     values: dict[str, Any] = {"project": make_project(tmp_path), field: value}
     with pytest.raises(ConfigError, match=field):

@@ -36,7 +36,7 @@ def meet(shard: int, others: Barrier) -> int:
 
 @flow(name="powers")
 def powers() -> tuple[bool, list[int]]:
-    return is_recorded(), power.each([3, 1, 2], 2, offset=10)
+    return is_recorded(), list(power.stream([3, 1, 2], 2, offset=10))
 
 
 @pytest.fixture(scope="module")
@@ -50,22 +50,22 @@ def test_a_step_outside_a_flow_is_a_plain_call() -> None:
     assert is_recorded() is False
 
 
-def test_each_keeps_the_order_of_the_shards_and_repeats_the_other_arguments() -> None:
-    assert power.each(iter([3, 1, 2]), 2, offset=10) == [19, 11, 14]
+def test_a_stream_keeps_the_order_of_the_shards_and_repeats_the_other_arguments() -> None:
+    assert list(power.stream(iter([3, 1, 2]), 2, offset=10)) == [19, 11, 14]
 
 
 def test_shards_outside_a_flow_are_worked_on_by_every_core_at_once() -> None:
     shards = list(range(settings.cores()))
-    assert meet.each(shards, Barrier(len(shards))) == shards
+    assert list(meet.stream(shards, Barrier(len(shards)))) == shards
 
 
 def test_an_error_of_a_shard_passes_unchanged() -> None:
     with pytest.raises(TypeError, match="unsupported operand"):
-        power.each([2, "two", 2], 2)  # type: ignore[list-item]
+        list(power.stream([2, "two", 2], 2))  # type: ignore[list-item]
 
 
-def test_each_of_no_shards_is_nothing() -> None:
-    assert power.each([], 2) == []
+def test_a_stream_of_no_shards_is_nothing() -> None:
+    assert list(power.stream([], 2)) == []
 
 
 def test_a_step_keeps_the_name_and_words_of_its_function() -> None:
