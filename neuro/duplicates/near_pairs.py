@@ -115,9 +115,14 @@ class Neighbours:
             views = _views(self._rows[rows])
             for place, at_most, view in zip(places, highest_of_all, views, strict=True):
                 others = np.flatnonzero(at_most > highest[place] - _ROUNDING)
-                exact = (view @ self._rows[others].T).max(axis=0)
-                if len(others) and exact.max() > highest[place]:
-                    nearest[place] = others[exact.argmax()]
+                others = others[np.argsort(-at_most[others], kind="stable")]
+                for start in range(0, len(others), _CLOSEST):
+                    some = others[start : start + _CLOSEST]
+                    if at_most[some[0]] <= highest[place] - _ROUNDING:
+                        break
+                    exact = (view @ self._rows[some].T).max(axis=0)
+                    if exact.max() > highest[place]:
+                        nearest[place], highest[place] = some[exact.argmax()], exact.max()
 
         each_block(search, 0, len(unsure))
         return nearest

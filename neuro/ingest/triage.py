@@ -182,6 +182,8 @@ def _labels_by_image(copies: Mapping[str, Sequence[Item]]) -> dict[str, set[str]
 
 def _joined(copies: Sequence[Item]) -> Item:
     """The first copy that has a label, with the given splits of all copies joined by "+"."""
+    if len(copies) == 1:
+        return copies[0]
     chosen = min(copies, key=lambda item: not item.label)
     given = {item.given_split for item in copies}
     return replace(chosen, given_split="+".join(split for split in SPLITS if split in given))
