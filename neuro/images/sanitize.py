@@ -127,26 +127,28 @@ def _decode(raw: bytes) -> _Decoded:
 
 def _from_jpeg(stripped: jpeg.Stripped) -> _Decoded:
     """Decode what will be stored, once: its colours are not needed to know it."""
-    header = jpeg.header(stripped.data)
-    _check_size(header.width, header.height)
-    _check_mode(header.mode)
-    grey = jpeg.brightness(stripped.data)
+    width, height, mode = jpeg.header(stripped.data)
+    _check_size(width, height)
+    _check_mode(mode)
     return _Decoded(
-        grey=grey,
+        grey=jpeg.brightness(stripped.data),
         stored=stripped.data,
-        mode=header.mode,
+        mode=mode,
         source="JPEG",
         removed=stripped.removed,
     )
 
 
 def _from_dicom(raw: bytes) -> _Decoded:
-    parsed = dicom.parse(raw)
-    _check_size(parsed.width, parsed.height)
-    rendered = dicom.render(parsed)
-    flat = _flat(Image.fromarray(rendered.pixels), rendered.mode, "DICOM")
-    hint = dicom.patient_id(parsed)
-    return replace(flat, facts=rendered.facts, group_id_hint=hint, removed=("DICOM header",))
+    dataset = dicom.parse(raw)
+    _check_size(*dicom.size(dataset))
+    rendered = dicom.render(dataset)
+    return replace(
+        _flat(Image.fromarray(rendered.pixels), rendered.mode, "DICOM"),
+        facts=rendered.facts,
+        group_id_hint=rendered.patient_id,
+        removed=("DICOM header",),
+    )
 
 
 def _from_pixels(raw: bytes) -> _Decoded:
