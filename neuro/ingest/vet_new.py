@@ -98,11 +98,7 @@ def refuse_erased(lake: Lake, files: Sequence[DeliveredFile]) -> list[DeliveredF
     reason = Rejected(sha256="", code=tombstones.REASON, message=tombstones.MESSAGE)
     return [
         DeliveredFile(
-            item=Item(
-                path=file.item.path, source_name="", label="", given_split="", group_key=""
-            ),
-            sha256=file.sha256,
-            rejected=reason,
+            item=Item(path=file.item.path, source_name=""), sha256=file.sha256, rejected=reason
         )
         if file.sha256 in erased
         else file
