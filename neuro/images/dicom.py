@@ -6,6 +6,7 @@ behind. Decoding is pydicom's own and Pillow's: what they cannot read is refused
 
 import io
 import re
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, MutableSequence
@@ -25,9 +26,9 @@ if TYPE_CHECKING:  # imported when the first DICOM file comes: it takes a third 
 GREY, COLOUR = ("MONOCHROME1", "MONOCHROME2"), ("RGB", "YBR_FULL", "YBR_FULL_422")
 PHOTOMETRIC = (*GREY, *COLOUR, "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
 # What pydicom and Pillow were seen to raise on broken files, by their common parents.
-_ERRORS: tuple[type[Exception], ...] = (
+DECODE_ERRORS: tuple[type[Exception], ...] = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError),
-    *(RuntimeError, SyntaxError, TypeError, ValueError, zlib.error),
+    *(RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
 # Codes and vendors are kept only where they are on these lists: free text may hold a name.
 _LISTS = {
@@ -139,7 +140,7 @@ def _reading() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values, names among them
             yield
-    except (InvalidDicomError, *_ERRORS) as error:
+    except (InvalidDicomError, *DECODE_ERRORS) as error:
         message = f"the DICOM file cannot be read ({type(error).__name__})"
         raise BadImageError("damaged", message) from error
 

@@ -13,16 +13,9 @@ from neuro.duplicates import twins as twin_search
 from neuro.duplicates.twins import NOBODY, Newcomers
 from neuro.errors import AuditError, NeuroError
 from neuro.images import thumbnail
-from neuro.ingest import schemas, stage_rows, triage
+from neuro.ingest import schemas, stage_rows, triage, vet_new
 from neuro.ingest.triage import CONFLICT, DeliveredFile, SortedFiles
-from neuro.ingest.vet_new import (
-    IngestRun,
-    NewImage,
-    hash_files,
-    refuse_erased,
-    run_id,
-    vet_new,
-)
+from neuro.ingest.vet_new import IngestRun, NewImage
 from neuro.lake import releases, verify_images
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake
@@ -73,16 +66,16 @@ def stage(lake: Lake, run: IngestRun) -> Staged:
     manifest = run.manifest or schemas.check_manifest(run.delivery.items, run.problem)
     manifest.require()
     dataset = run.problem.dataset
-    files = hash_files(run.delivery.items)
-    branch = Branch(lake, run_id(run, files))
+    files = vet_new.hash_files(run.delivery.items)
+    branch = Branch(lake, vet_new.run_id(run, files))
     with branch.needed():
         left_out = releases.left_out(lake, dataset, branch.run_id)
         # Samples that a restore left out keep their group and split, but may be delivered again.
         everything = contents.read(lake, dataset)
         current = contents.read(lake, dataset, left_out=left_out) if left_out.runs else everything
 
-        files = refuse_erased(lake, files)
-        files, vetted = vet_new(branch, run, files, current.newest_labels)
+        files = vet_new.refuse_erased(lake, files)
+        files, vetted = vet_new.vet_new(branch, run, files, current.newest_labels)
         pixel_digests = _pixel_digests(branch, files, current, vetted)
         decided = _decided_labels(run.decided_labels, pixel_digests, current.newest_labels)
         sorted_files = triage.sort_out(files, current.newest_labels | decided, pixel_digests)
