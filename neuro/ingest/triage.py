@@ -89,14 +89,15 @@ def sort_out(
     delivered = {sha256: {item.label for item in items} - {""} for sha256, items in copies.items()}
     labels = _Labels(known=known_labels, delivered=delivered)
     labelled_by_picture: dict[str, list[str]] = defaultdict(list)
-    for sha256, digest in sorted((pixel_digests or {}).items()):
+    pictures = pixel_digests or {}
+    for sha256, digest in sorted(pictures.items()):
         if digest and labels.of(sha256):
             labelled_by_picture[digest].append(sha256)
     accepted: list[DeliveredFile] = []
     repeated: list[str] = []
     first_labels: dict[str, str] = {}
     for sha256, items in copies.items():
-        digest = "" if sha256 in known_labels else (pixel_digests or {}).get(sha256, "")
+        digest = "" if sha256 in known_labels else pictures.get(sha256, "")
         conflict = _conflict(sha256, labels, labelled_by_picture.get(digest, ()))
         if conflict is not None:
             rejected = Rejected(sha256=sha256, code=CONFLICT, message=conflict.message)
