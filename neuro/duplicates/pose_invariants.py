@@ -114,9 +114,7 @@ def _in_best_pose(left: Parts, right: Parts, product: Product) -> Vectors:
         product(left.odd[0], right.odd[0]), product(left.odd[1], right.odd[1])
     )
     (left_even, left_odd), (right_even, right_odd) = left.mixed, right.mixed
-    upright += _best_flip(
-        odd_upright, product(left_even, right_even), product(left_odd, right_odd)
-    )
+    upright += _best_flip(odd_upright, product(left_even, right_even), product(left_odd, right_odd))
     turned += _best_flip(odd_turned, product(left_even, right_odd), product(left_odd, right_even))
     best: Vectors = np.maximum(upright, turned, out=upright)
     return best

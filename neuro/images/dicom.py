@@ -136,11 +136,12 @@ def _reading() -> Iterator[None]:
     """Turn whatever a broken file causes into a reason; values of the file go into no message."""
     from pydicom.errors import InvalidDicomError
 
+    broken: tuple[type[Exception], ...] = (InvalidDicomError, *DECODE_ERRORS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values, names among them
             yield
-    except (InvalidDicomError, *DECODE_ERRORS) as error:
+    except broken as error:
         message = f"the DICOM file cannot be read ({type(error).__name__})"
         raise BadImageError("damaged", message) from error
 

@@ -20,7 +20,11 @@ IDENTIFIERS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Patie
 _HEAD_BYTES = 1 << 18
 # Deflated files would have to be inflated whole, and could be bombs; images are never sent so.
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
-_UNREADABLE = (*DECODE_ERRORS, InvalidDicomError, BytesLengthException)
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *DECODE_ERRORS,
+    InvalidDicomError,
+    BytesLengthException,
+)
 
 
 def is_dicom(path: Path) -> bool:

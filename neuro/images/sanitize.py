@@ -19,7 +19,7 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE_PX = 32
 EIGHT_BIT = ("L", "RGB", "RGBA", "RGBa", "LA", "P", "PA", "1")
 DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
-DECODE_ERRORS = (*dicom.DECODE_ERRORS, Image.DecompressionBombError)
+DECODE_ERRORS: tuple[type[Exception], ...] = (*dicom.DECODE_ERRORS, Image.DecompressionBombError)
 _ORIENTATION, _PHOTOMETRIC = 0x0112, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
 # What a file that cannot be opened says it is: allowed but broken, or not allowed.
 _ALLOWED = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")

@@ -182,13 +182,12 @@ def _check_twins(lake: Lake, line: UserBranch, problem: Problem) -> None:
         for member, _ in only_branch
         if member.group_key in of_group
     ]
-    for main_member, branch_member in related:
-        splits = {main_member.split, branch_member.split} - {NO_SPLIT}
-        if len(splits) > 1:
+    for of_main, of_branch in related:
+        if len({of_main.split, of_branch.split} - {NO_SPLIT}) > 1:
             raise StaleError(
-                f"{branch_member.sample_id[:12]} of branch {line.name} stands in "
-                f"{branch_member.split}, and {main_member.sample_id[:12]} of its group came to main "
-                f"meanwhile in {main_member.split}; drop the branch, make it again and ingest again"
+                f"{of_branch.sample_id[:12]} of branch {line.name} stands in {of_branch.split}, "
+                f"and {of_main.sample_id[:12]} of its group came to main meanwhile in "
+                f"{of_main.split}; drop the branch, make it again and ingest again"
             )
 
 

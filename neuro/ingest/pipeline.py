@@ -207,7 +207,9 @@ def verification_sample(staged: Staged) -> dict[str, str]:
     digests = dict.fromkeys(chosen, "")
     for sample_id, row in verify_images.facts(staged.branch.lake, chosen).items():
         digests[sample_id] = row["stored_sha256"]
-    return digests | {s: staged.new_images[s].stored_sha256 for s in chosen if s in staged.new_images}
+    for sample_id in staged.new_images.keys() & digests.keys():
+        digests[sample_id] = staged.new_images[sample_id].stored_sha256
+    return digests
 
 
 def receipt(staged: Staged, release: Release) -> dict[str, Any]:
