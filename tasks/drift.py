@@ -86,11 +86,7 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
         path=path,
         synthetic=loaded.release.is_synthetic,
     )
-<<<<<<< HEAD
-    rows = [{k: _short(v) for k, v in asdict(signal).items()} for signal in verdict.signals]
-=======
-    rows = [artifacts.rounded(signal.as_dict()) for signal in verdict.signals]
->>>>>>> less-rim
+    rows = [artifacts.rounded(asdict(signal)) for signal in verdict.signals]
     title = f"{verdict.verdict}: {verdict.reason}"
     artifacts.label_run(verdict.verdict, name=f"drift {compared.window_name}: {verdict.verdict}")
     artifacts.table("drift-signals", rows, title)

@@ -20,11 +20,12 @@ from neuro.ingest import delivery, sources
 from neuro.ingest.delivery import Delivery
 from neuro.ingest.sources import SourceFile
 from neuro.problems import problem
-from neuro.problems.problem import Problem
+from neuro.problems.problem import Layout, Problem
 
 _LOOKED_AT = 48
+_SHOWN = ("Rows", "Columns", "PhotometricInterpretation")
 _GREY_LEVELS = 2.0  # mean difference between channels that JPEG leaves in a grey picture
-_NOT_STATED = "not stated"
+_TERMS, _NOT_STATED = ("intended_use", "licence", "citation"), "not stated"
 _ALWAYS_OPEN = (
     "intended_use: who asks this question, of which images, and for what",
     "licence and citation of the images",
@@ -104,13 +105,12 @@ def _look(images: Sequence[SourceFile]) -> _Look:
         if isinstance(result, CleanImage):
             sizes.append((result.width, result.height))
             n_grey += _is_grey(result.stored)
-        elif header := dicom_header.read(
-            found.path, ("Rows", "Columns", "PhotometricInterpretation")
-        ):
-            sides = (header.get("Columns", ""), header.get("Rows", ""))
-            if all(side.isdecimal() for side in sides):
-                sizes.append((int(sides[0]), int(sides[1])))
-                n_grey += header.get("PhotometricInterpretation", "").startswith("MONOCHROME")
+            continue
+        header = dicom_header.read(found.path, _SHOWN)  # of a file that is not let in
+        width, height = header.get("Columns", ""), header.get("Rows", "")
+        if width.isdecimal() and height.isdecimal():
+            sizes.append((int(width), int(height)))
+            n_grey += header.get("PhotometricInterpretation", "").startswith("MONOCHROME")
     return _Look(sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2), n_grey=n_grey)
 
 
@@ -153,32 +153,28 @@ def _open_points(shape: Shape, look: _Look) -> list[str]:
 
 def _inferred(shape: Shape, spec: PreprocessSpec, look: _Look, read: Delivery) -> dict[str, str]:
     layout, n = shape.layout, len(read.items)
-    labelled = sum(bool(item.label) for item in read.items)
-    keys = {item.group_key for item in read.items} - {""}
-    grouped = sum(bool(item.group_key) for item in read.items)
+    n_labelled = sum(bool(item.label) for item in read.items)
+    keys = [item.group_key for item in read.items if item.group_key]
     rule = {"column": shape.column, "DICOM tag": shape.tag, "pattern": shape.pattern}
     source = next((f"{kind} {value}" for kind, value in rule.items() if value), "twins only")
     table = f"{layout.table}: {layout.file} holds the {layout.key}, {layout.label} the label"
-    classes = len(shape.labels)
+    n_classes = len(shape.labels)
+    grey = f"{look.n_grey} of {len(look.sizes)} sampled images are grey"
     return {
         "layout": "class folders" if layout.kind == "folders" else table,
         "classes": ", ".join(shape.labels),
-        "question": "two classes" if classes == 2 else f"{classes} classes",
-        "labelled": f"{labelled} of {n} images",
+        "question": "two classes" if n_classes == 2 else f"{n_classes} classes",
+        "labelled": f"{n_labelled} of {n} images",
         "splits": ", ".join(f"{name} = {split}" for name, split in layout.splits.items()) or "none",
-        "groups": f"{source}: {len(keys)} for {grouped} of {n} images",
-        "preprocess": f"{spec.mode}, {spec.size_px} px, {spec.fit}: {look.n_grey} of "
-        f"{len(look.sizes)} sampled images are grey",
+        "groups": f"{source}: {len(set(keys))} for {len(keys)} of {n} images",
+        "preprocess": f"{spec.mode}, {spec.size_px} px, {spec.fit}: {grey}",
     }
 
 
 def _text(name: str, shape: Shape, spec: PreprocessSpec, open_points: Sequence[str]) -> str:
+    """The problem as a TOML file, with what is open as a comment above."""
     layout = shape.layout
-    facts = {"kind": layout.kind}
-    if layout.kind == "table":
-        facts |= {"table": layout.table, "file": layout.file, "key": layout.key}
-        facts |= {"label": layout.label} | ({"split": layout.split} if layout.split else {})
-    rule = {"pattern": shape.pattern, "column": shape.column, "tag": shape.tag}
+    of_table = ("table", "file", "key", "label", "split") if layout.kind == "table" else ()
     classes = ", ".join(_quoted(label) for label in shape.labels)
     splits = ", ".join(f"{_quoted(key)} = {_quoted(to)}" for key, to in layout.splits.items())
     lines = [
@@ -187,19 +183,17 @@ def _text(name: str, shape: Shape, spec: PreprocessSpec, open_points: Sequence[s
         f"name = {_quoted(name)}",
         f"dataset = {_quoted(name)}",
         f"classes = [{classes}] # in the order of the probabilities",
-        f"intended_use = {_quoted(_NOT_STATED)} # yours to write",
-        f"licence = {_quoted(_NOT_STATED)} # yours to write",
-        f"citation = {_quoted(_NOT_STATED)} # yours to write",
+        *(f"{field} = {_quoted(_NOT_STATED)} # yours to write" for field in _TERMS),
         "",
         "[labels] # source label = class; two labels may lead to one class",
         *(f"{_quoted(label)} = {_quoted(label)}" for label in shape.labels),
         "",
         "[layout]",
-        *(f"{key} = {_quoted(value)}" for key, value in facts.items()),
+        *_stated(layout, ("kind", *of_table)),
         *([f"splits = {{ {splits} }}"] if splits else []),
         "",
         "[groups] # what must not be divided between training and test",
-        *(f"{key} = {_quoted(value)}" for key, value in rule.items() if value),
+        *_stated(shape, ("pattern", "column", "tag")),
         "twin_cosine = 0.97",
         "",
         "[preprocess]",
@@ -208,6 +202,12 @@ def _text(name: str, shape: Shape, spec: PreprocessSpec, open_points: Sequence[s
         f"fit = {_quoted(spec.fit)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _stated(record: Layout | Shape, names: Sequence[str]) -> list[str]:
+    """A line for each of these fields that is not empty."""
+    values = {name: getattr(record, name) for name in names}
+    return [f"{name} = {_quoted(value)}" for name, value in values.items() if value]
 
 
 def _quoted(text: str) -> str:

@@ -1,7 +1,7 @@
 """Which layout a folder has, told from its files, folders and tables."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -143,10 +143,10 @@ def _as_key(value: str, key: str, table: str) -> str:
 def _table_shape(table: _Table) -> Shape | None:
     """The shape that a table shows: which column is what. None if none could be the label."""
     columns = [name for name in table.values if name != table.file]
-    split = _first(columns, lambda name: _is_split(table.values[name]))
+    split = next((name for name in columns if _is_split(table.values[name])), "")
     group = table.file
     if table.key != "PatientID":
-        group = _first(columns, lambda name: _is_group(name, table.values[name]))
+        group = next((name for name in columns if _is_group(name, table.values[name])), "")
     left = [name for name in columns if name not in (split, group)]
     candidates = [name for name in left if _is_label(table.values[name])]
     if not candidates:
@@ -170,13 +170,9 @@ def _table_shape(table: _Table) -> Shape | None:
         ids_are_numbers=bool(group) and all(name.isdecimal() for name in ids),
         open_points=(
             *_doubtful_label(label, candidates),
-            *_unused_columns(table, [name for name in left if name != label]),
+            *_unused_columns(table.name, [name for name in left if name != label]),
         ),
     )
-
-
-def _first(columns: Sequence[str], is_meant: Callable[[str], bool]) -> str:
-    return next((name for name in columns if is_meant(name)), "")
 
 
 def _doubtful_label(label: str, candidates: Sequence[str]) -> list[str]:
@@ -187,11 +183,11 @@ def _doubtful_label(label: str, candidates: Sequence[str]) -> list[str]:
     return [f"whether {label!r} is the label; it may be {' or '.join(others)}"]
 
 
-def _unused_columns(table: _Table, columns: Sequence[str]) -> list[str]:
+def _unused_columns(table: str, columns: Sequence[str]) -> list[str]:
     if not columns:
         return []
     return [
-        f"what the columns {', '.join(columns)} of {table.name} are for: none is kept. Name those "
+        f"what the columns {', '.join(columns)} of {table} are for: none is kept. Name those "
         "worth keeping under layout.metadata, but no identifier, and beware of columns that "
         "betray the answer"
     ]

@@ -33,8 +33,8 @@ def find(rows: Vectors, first: int) -> Pairs:
     crops = _in_metric(metric, rows)
 
     def closest(block: slice, lowest: int) -> Pairs:
-        likeness = near_pairs.bounds(crops[block], wholes[lowest:])
-        columns, _ = near_pairs.largest(likeness, min(_CLOSEST, likeness.shape[1]))
+        possible = wholes[lowest:]
+        columns, _ = near_pairs.closest(crops[block], possible, min(_CLOSEST, len(possible)))
         crop = np.repeat(np.arange(block.start, block.stop), columns.shape[1])
         return np.stack([columns.ravel() + lowest, crop], axis=1)
 

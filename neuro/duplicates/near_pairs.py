@@ -29,7 +29,6 @@ _BLOCK, _TILE = 128, 256  # rows and columns at once: products and sums stay in 
 _WIDE = 8192  # columns of one plain product
 _PAIRS = 1024  # pairs that are compared at once
 _CLOSEST = 24  # pictures that are kept for each row
-_CHUNK = 32
 _ROUNDING = np.float32(1e-5)
 
 
@@ -84,7 +83,7 @@ class Neighbours:
         self._others_at_most = np.empty(n, np.float32)
 
         def search(block: slice) -> None:
-            close, highest_other = largest(bounds(self._parts[block], self._parts), count)
+            close, highest_other = closest(self._parts[block], self._parts, count)
             self._close[block], self._others_at_most[block] = close, highest_other + _ROUNDING
             for row, views in enumerate(_views(rows[block]), block.start):
                 self._cosines[row] = (views @ rows[self._close[row]].T).max(axis=0)
@@ -113,9 +112,14 @@ class Neighbours:
             views = _views(self._rows[rows])
             for place, at_most, view in zip(places, highest_of_all, views, strict=True):
                 others = np.flatnonzero(at_most > highest[place] - _ROUNDING)
-                exact = (view @ self._rows[others].T).max(axis=0)
-                if len(others) and exact.max() > highest[place]:
-                    nearest[place] = others[exact.argmax()]
+                others = others[np.argsort(-at_most[others], kind="stable")]
+                for start in range(0, len(others), _CLOSEST):
+                    some = others[start : start + _CLOSEST]
+                    if at_most[some[0]] <= highest[place] - _ROUNDING:
+                        break
+                    exact = (view @ self._rows[some].T).max(axis=0)
+                    if exact.max() > highest[place]:
+                        nearest[place], highest[place] = some[exact.argmax()], exact.max()
 
         each_block(search, 0, len(unsure))
         return nearest
@@ -163,24 +167,24 @@ def _paired_bounds(parts: Parts, pairs: Pairs) -> Vectors:
     return bound
 
 
-def largest(values: Vectors, count: int) -> tuple[Rows, Vectors]:
-    """Columns of each row's ``count`` largest values, ascending, and the largest other value.
+def closest(left: Parts, right: Parts, count: int) -> tuple[Rows, Vectors]:
+    """The right pictures with the ``count`` highest bounds, ascending, and the highest other bound.
 
-    values: (m, n). Returns (m, count) and (m,). Each row is dealt out into chunks, like cards. The
-    largest values lie in the chunks that have the largest maxima, so only these chunks are looked
-    into: one more than ``count``, for the largest other value.
+    Returns (m, count) rows of right and (m,). The bounds of a left picture are dealt out into as
+    many hands as a tile has columns, like cards. The highest ones lie in the hands that have the
+    highest maxima, so only these hands are looked into: one more than ``count``, for the other.
     """
-    m, n = values.shape
-    n_chunks = -(-n // _CHUNK) + 1  # one more than needed, so that there always is another value
-    padded = np.full((m, _CHUNK * n_chunks), -np.inf, np.float32)
-    padded[:, :n] = values
-    # Chunk c has the columns c, c + n_chunks ...: NumPy finds maxima of whole rows ten times faster
-    # than maxima of 32 neighbours.
-    maxima = padded.reshape(m, _CHUNK, n_chunks).max(axis=1)
-    n_chosen = min(count + 1, n_chunks)
-    chosen = np.argpartition(-maxima, n_chosen - 1, axis=1)[:, :n_chosen]
-    columns = (chosen[:, :, None] + np.arange(_CHUNK) * n_chunks).reshape(m, -1)
-    inside = np.take_along_axis(padded, columns, axis=1)
+    n_tiles = -(-len(right) // _TILE)
+    bound = np.full((len(left), n_tiles * _TILE), -np.inf, np.float32)
+    maxima = np.full((len(left), _TILE), -np.inf, np.float32)
+    for start in range(0, len(right), _TILE):
+        tile = pose_invariants.best_cosines(left, right[start : start + _TILE])
+        bound[:, start : start + tile.shape[1]] = tile
+        of_hands = maxima[:, : tile.shape[1]]
+        np.maximum(of_hands, tile, out=of_hands)
+    hands = np.argpartition(-maxima, count, axis=1)[:, : count + 1]
+    columns = (hands[:, :, None] + np.arange(n_tiles) * _TILE).reshape(len(left), -1)
+    inside = np.take_along_axis(bound, columns, axis=1)
     order = np.argpartition(-inside, count, axis=1)
     columns = np.take_along_axis(columns, order, axis=1)
     highest_other = np.take_along_axis(inside, order[:, count : count + 1], axis=1)[:, 0]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -93,12 +93,6 @@ def export(
     return Exported(where=store.uri, n=len(samples), manifest_sha256=digest)
 
 
-def read_manifest(folder: Path) -> list[dict[str, str]]:
-    """Rows of an exported folder's manifest."""
-    with (folder / MANIFEST).open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
 def describe(
     problem: Problem, release: Release, manifest_sha256: str, spec: PreprocessSpec | None
 ) -> dict[str, Any]:
@@ -167,9 +161,8 @@ def _tensor(raw: bytes, spec: PreprocessSpec) -> bytes:
 
 
 def _row(sample: Sample, facts: Mapping[str, Any], file: str, digest: str) -> dict[str, Any]:
-    row = {"file": file, "file_sha256": digest, "sha256": sample.sample_id}
-    row |= {name: getattr(sample, name) for name in ("source_name", "label", "group_id", "split")}
-    return row | {name: facts[name] for name in ("stored_sha256", "width", "height", "mode")}
+    row = {"file": file, "file_sha256": digest, "sha256": sample.sample_id, **facts}
+    return {name: row[name] if name in row else getattr(sample, name) for name in COLUMNS}
 
 
 def _manifest(rows: list[dict[str, Any]]) -> bytes:

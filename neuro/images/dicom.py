@@ -6,6 +6,7 @@ behind. Decoding is pydicom's own and Pillow's: what they cannot read is refused
 
 import io
 import re
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, MutableSequence
@@ -25,9 +26,9 @@ if TYPE_CHECKING:  # imported when the first DICOM file comes: it takes a third 
 GREY, COLOUR = ("MONOCHROME1", "MONOCHROME2"), ("RGB", "YBR_FULL", "YBR_FULL_422")
 PHOTOMETRIC = (*GREY, *COLOUR, "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
 # What pydicom and Pillow were seen to raise on broken files, by their common parents.
-_ERRORS: tuple[type[Exception], ...] = (
+DECODE_ERRORS: tuple[type[Exception], ...] = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError),
-    *(RuntimeError, SyntaxError, TypeError, ValueError, zlib.error),
+    *(RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
 # Codes and vendors are kept only where they are on these lists: free text may hold a name.
 _LISTS = {
@@ -46,24 +47,17 @@ _OLDEST = 90  # over 89, an age may point at a person (45 CFR 164.514(b)(2)(i)(C
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parsed:
-    """A DICOM file whose header was read and found fit; no pixel is decoded yet."""
-
-    dataset: "Dataset"
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
     """What a DICOM shows. pixels: (h, w) or (h, w, 3) uint8. mode: the source's kind and the rule.
 
-    facts: JSON-able, keys and values from closed lists or numbers.
+    facts: JSON-able, keys and values from closed lists or numbers. patient_id: as it stands in the
+    file, for a keyed digest, never for a table.
     """
 
     pixels: NDArray[np.uint8]
     mode: str
     facts: Mapping[str, str | float]
+    patient_id: str
 
 
 def is_dicom(raw: bytes) -> bool:
@@ -71,7 +65,7 @@ def is_dicom(raw: bytes) -> bool:
     return raw[128:132] == b"DICM"
 
 
-def parse(raw: bytes) -> Parsed:
+def parse(raw: bytes) -> "Dataset":
     """Read the header. Raises BadImageError where the file holds no single image we can decode."""
     from pydicom import dcmread
     from pydicom.pixels.decoders.base import get_decoder
@@ -85,7 +79,6 @@ def parse(raw: bytes) -> Parsed:
         frames = int(dataset.get("NumberOfFrames") or 1)
         photometric = str(dataset.PhotometricInterpretation)
         is_burned = str(dataset.get("BurnedInAnnotation", "")).strip().upper() == "YES"
-        width, height = int(dataset.Columns), int(dataset.Rows)
     if frames > 1:
         raise BadImageError("multi_frame", f"{frames} frames; which one is meant is unknown")
     if is_burned:
@@ -100,10 +93,16 @@ def parse(raw: bytes) -> Parsed:
     if not is_known or (syntax == JPEGExtended12Bit and _bits(dataset) > 8):
         name = syntax.name if syntax.name != syntax else "a transfer syntax nobody here knows"
         raise BadImageError("transfer_syntax", f"no decoder for {name}")
-    return Parsed(dataset=dataset, width=width, height=height)
+    return dataset
 
 
-def render(parsed: Parsed) -> Rendered:
+def size(dataset: "Dataset") -> tuple[int, int]:
+    """Width and height. Raises BadImageError where the header lacks them."""
+    with _reading():
+        return int(dataset.Columns), int(dataset.Rows)
+
+
+def render(dataset: "Dataset") -> Rendered:
     """Decode and show: modality, value of interest, polarity, 8 bits (PS3.3 C.7.6.3, C.11).
 
     Raises BadImageError if the pixels cannot be decoded.
@@ -111,7 +110,6 @@ def render(parsed: Parsed) -> Rendered:
     from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
 
-    dataset = parsed.dataset
     with _reading():
         stored = pixel_array(dataset)  # YBR comes back as RGB
         photometric = str(dataset.PhotometricInterpretation)
@@ -123,19 +121,14 @@ def render(parsed: Parsed) -> Rendered:
             pixels, rule = _colour(entries, 8 * entries.itemsize)
         else:
             pixels, rule = _colour(stored, _bits(dataset))
-        if pixels.shape[:2] != (parsed.height, parsed.width):
+        if pixels.shape[1::-1] != size(dataset):
             raise BadImageError("damaged", "the decoded pixels are not what the header says")
         return Rendered(
             pixels=pixels,
             mode=f"DICOM {photometric} {_bits(dataset)} bit, {rule}",
             facts={**_facts(dataset), **levels},
+            patient_id=str(dataset.get("PatientID") or "").strip(),
         )
-
-
-def patient_id(parsed: Parsed) -> str:
-    """The raw PatientID: for a keyed digest, never for a table."""
-    with _reading():
-        return str(parsed.dataset.get("PatientID") or "").strip()
 
 
 @contextmanager
@@ -143,7 +136,7 @@ def _reading() -> Iterator[None]:
     """Turn whatever a broken file causes into a reason; values of the file go into no message."""
     from pydicom.errors import InvalidDicomError
 
-    broken: tuple[type[Exception], ...] = (InvalidDicomError, *_ERRORS)
+    broken: tuple[type[Exception], ...] = (InvalidDicomError, *DECODE_ERRORS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values, names among them
@@ -172,23 +165,23 @@ def _grey(
     A value-of-interest table goes before a window, a window before the percentiles.
     """
     values, slope, intercept = _modality(dataset, stored)
-    window, is_falling = _window(dataset), False
+    window = _window(dataset)
     levels: dict[str, float] = {}
+    # Values that are shown as they are stored fall where the slope is negative.
+    is_falling = False
     if dataset.get("VOILUTSequence"):
         shown, rule = _look_up(dataset, values, slope, intercept), "VOI LUT"
     elif window is not None:
         shown = windowing.to_eight_bit(values, lambda v: window(v * slope + intercept))
         rule, levels = "window", {"window_center": window.center, "window_width": window.width}
+    elif values.dtype == np.uint8 and _bits(dataset) == 8:
+        shown, rule, is_falling = values, "as stored", slope < 0
     else:
-        is_falling = slope < 0
-        if values.dtype == np.uint8 and _bits(dataset) == 8:
-            shown, rule = values, "as stored"
-        else:
-            low, high = windowing.percentiles(values, dataset.get("PixelPaddingValue"))
-            shown = windowing.to_eight_bit(values, windowing.span(low, high))
-            rule = windowing.PERCENTILE_RULE
-            ends = sorted((low * slope + intercept, high * slope + intercept))
-            levels = {"intensity_low": ends[0], "intensity_high": ends[1]}
+        low, high = windowing.percentiles(values, dataset.get("PixelPaddingValue"))
+        shown = windowing.to_eight_bit(values, windowing.span(low, high))
+        rule, is_falling = windowing.PERCENTILE_RULE, slope < 0
+        ends = sorted((low * slope + intercept, high * slope + intercept))
+        levels = {"intensity_low": ends[0], "intensity_high": ends[1]}
     if (dataset.PhotometricInterpretation == "MONOCHROME1") != is_falling:
         shown = 255 - shown
     return shown, rule, levels
@@ -217,15 +210,18 @@ def _look_up(
 
 def _window(dataset: "Dataset") -> windowing.Window | None:
     """The first window of the file, None where it has none or an invalid one."""
-    first = []
-    for keyword in ("WindowCenter", "WindowWidth"):
+
+    def first(keyword: str) -> Any:
         value = dataset.get(keyword)
-        several = value if isinstance(value, MutableSequence) else [value]
-        if not several or several[0] in (None, ""):
-            return None
-        first.append(float(several[0]))
+        if isinstance(value, MutableSequence):
+            return value[0] if value else None
+        return value
+
+    center, width = first("WindowCenter"), first("WindowWidth")
+    if center in (None, "") or width in (None, ""):
+        return None
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
-    window = windowing.Window(center=first[0], width=first[1], function=function)
+    window = windowing.Window(center=float(center), width=float(width), function=function)
     return window if window.is_valid else None
 
 

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,25 +13,17 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
 
+from neuro.images.dicom import DECODE_ERRORS
+
 IDENTIFIERS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID")
 # A hostile header costs what this many bytes can cost: about a second.
 _HEAD_BYTES = 1 << 18
 # Deflated files would have to be inflated whole, and could be bombs; images are never sent so.
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
-_UNREADABLE = (
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *DECODE_ERRORS,
     InvalidDicomError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
     BytesLengthException,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
 )
 
 

@@ -49,14 +49,12 @@ class _Segment(NamedTuple):
     @property
     def is_adobe(self) -> bool:
         """Whether it is Adobe's segment, which names a colour transform."""
-        is_whole = len(self.body) >= 12
-        return self.marker == _ADOBE and is_whole and self.body.startswith(b"Adobe")
+        return self.marker == _ADOBE and self.body.startswith(b"Adobe") and len(self.body) >= 12
 
     @property
     def is_jfif(self) -> bool:
         """Whether it is a JFIF segment, which stands for the colours of that standard."""
-        is_whole = len(self.body) >= 14
-        return self.marker == _JFIF and is_whole and self.body.startswith(b"JFIF\0")
+        return self.marker == _JFIF and self.body.startswith(b"JFIF\0") and len(self.body) >= 14
 
 
 def strip(raw: bytes) -> Stripped | None:
@@ -162,23 +160,16 @@ def _notes(segments: Sequence[_Segment], after_end: bytes) -> tuple[str, ...]:
     return tuple(sorted(kinds))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Header:
-    """Size and Pillow's name for the pixel mode."""
+def header(data: bytes) -> tuple[int, int, str]:
+    """Width, height and Pillow's name for the pixel mode; no pixel is decoded.
 
-    width: int
-    height: int
-    mode: str
-
-
-def header(data: bytes) -> Header:
-    """Read size and mode; no pixel is decoded. Raises BadImageError on a broken header."""
+    Raises BadImageError on a broken header.
+    """
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError as error:
         raise BadImageError("damaged", "the JPEG header is broken") from error
-    mode = {"Gray": "L", "YCbCr": "RGB", "RGB": "RGB"}.get(colours, "CMYK")
-    return Header(width=width, height=height, mode=mode)
+    return width, height, {"Gray": "L", "YCbCr": "RGB", "RGB": "RGB"}.get(colours, "CMYK")
 
 
 def brightness(data: bytes) -> NDArray[np.uint8]:

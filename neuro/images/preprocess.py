@@ -53,15 +53,6 @@ class PreprocessSpec:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Read:
-    """A picture at a scale of its (width, height); the scaled size need not be whole."""
-
-    picture: Image.Image
-    scale: float
-    size: tuple[int, int]
-
-
 def frame(raw: bytes, spec: PreprocessSpec) -> NDArray[np.uint8]:
     """Decode vetted image bytes into one (size, size, channels) uint8 frame.
 
@@ -73,26 +64,29 @@ def frame(raw: bytes, spec: PreprocessSpec) -> NDArray[np.uint8]:
         if small.pixels.shape[:2] == side:
             return small.pixels
         flat = small.pixels[..., 0] if spec.mode == "L" else small.pixels
-        read = _Read(picture=Image.fromarray(flat), scale=small.scale, size=small.size)
+        picture, scale, size = Image.fromarray(flat), small.scale, small.size
     else:
         with Image.open(io.BytesIO(raw), formats=("PNG", "JPEG")) as opened:
-            read = _Read(picture=opened.convert(spec.mode), scale=1.0, size=opened.size)
-    picture, box = _padded(read) if spec.fit == "pad" else _whole(read)
+            picture, scale, size = opened.convert(spec.mode), 1.0, opened.size
+    box = (0.0, 0.0, size[0] * scale, size[1] * scale)
+    if spec.fit == "pad":
+        picture, box = _padded(picture, scale, size)
     resized = picture.resize(side, Image.Resampling.BILINEAR, box=box)
     return np.asarray(resized, dtype=np.uint8).reshape(*side, spec.channels)
 
 
-def _whole(read: _Read) -> tuple[Image.Image, tuple[float, float, float, float]]:
-    return read.picture, (0.0, 0.0, read.size[0] * read.scale, read.size[1] * read.scale)
+def _padded(
+    picture: Image.Image, scale: float, size: tuple[int, int]
+) -> tuple[Image.Image, tuple[float, float, float, float]]:
+    """On a black square, and where in it the square of the source lies.
 
-
-def _padded(read: _Read) -> tuple[Image.Image, tuple[float, float, float, float]]:
-    """On a black square, and where in it the square of the source lies."""
-    longest = max(read.size)
-    left, top = ((longest - side) // 2 * read.scale for side in read.size)
-    x, y, side = ceil(left) - left, ceil(top) - top, longest * read.scale
-    square = Image.new(read.picture.mode, (ceil(x + side), ceil(y + side)))
-    square.paste(read.picture, (ceil(left), ceil(top)))
+    scale: of the picture; size: width and height of its source. Scaled, they need not be whole.
+    """
+    longest = max(size)
+    left, top = ((longest - side) // 2 * scale for side in size)
+    x, y, side = ceil(left) - left, ceil(top) - top, longest * scale
+    square = Image.new(picture.mode, (ceil(x + side), ceil(y + side)))
+    square.paste(picture, (ceil(left), ceil(top)))
     return square, (x, y, x + side, y + side)
 
 

@@ -21,7 +21,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -37,10 +37,7 @@ _PIPE_BYTES = 1 << 18  # of the pipe that results come through
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 _WALL_FACTOR = 4  # a busy machine must not turn a good file into a bad one
 _LATE = (-signal.SIGPROF, -signal.SIGALRM)
-_FACTS = (
-    *("sha256", "stored_sha256", "media_type", "width", "height", "mode"),
-    *("facts", "group_id_hint"),
-)
+_FACTS = [field.name for field in fields(CleanImage) if field.name not in ("stored", "thumbnail")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,11 +19,7 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE_PX = 32
 EIGHT_BIT = ("L", "RGB", "RGBA", "RGBa", "LA", "P", "PA", "1")
 DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
-# What Pillow raises on broken files, by their common parents.
-DECODE_ERRORS: tuple[type[Exception], ...] = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
-    *(SyntaxError, TypeError, ValueError, struct.error, Image.DecompressionBombError),
-)
+DECODE_ERRORS: tuple[type[Exception], ...] = (*dicom.DECODE_ERRORS, Image.DecompressionBombError)
 _ORIENTATION, _PHOTOMETRIC = 0x0112, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
 # What a file that cannot be opened says it is: allowed but broken, or not allowed.
 _ALLOWED = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
@@ -127,26 +122,28 @@ def _decode(raw: bytes) -> _Decoded:
 
 def _from_jpeg(stripped: jpeg.Stripped) -> _Decoded:
     """Decode what will be stored, once: its colours are not needed to know it."""
-    header = jpeg.header(stripped.data)
-    _check_size(header.width, header.height)
-    _check_mode(header.mode)
-    grey = jpeg.brightness(stripped.data)
+    width, height, mode = jpeg.header(stripped.data)
+    _check_size(width, height)
+    _check_mode(mode)
     return _Decoded(
-        grey=grey,
+        grey=jpeg.brightness(stripped.data),
         stored=stripped.data,
-        mode=header.mode,
+        mode=mode,
         source="JPEG",
         removed=stripped.removed,
     )
 
 
 def _from_dicom(raw: bytes) -> _Decoded:
-    parsed = dicom.parse(raw)
-    _check_size(parsed.width, parsed.height)
-    rendered = dicom.render(parsed)
-    flat = _flat(Image.fromarray(rendered.pixels), rendered.mode, "DICOM")
-    hint = dicom.patient_id(parsed)
-    return replace(flat, facts=rendered.facts, group_id_hint=hint, removed=("DICOM header",))
+    dataset = dicom.parse(raw)
+    _check_size(*dicom.size(dataset))
+    rendered = dicom.render(dataset)
+    return replace(
+        _flat(Image.fromarray(rendered.pixels), rendered.mode, "DICOM"),
+        facts=rendered.facts,
+        group_id_hint=rendered.patient_id,
+        removed=("DICOM header",),
+    )
 
 
 def _from_pixels(raw: bytes) -> _Decoded:

@@ -33,9 +33,9 @@ class Item:
 
     path: Path
     source_name: str
-    label: str
-    given_split: str
-    group_key: str
+    label: str = ""
+    given_split: str = ""
+    group_key: str = ""
     metadata: str = "{}"
     refused: str = ""
 

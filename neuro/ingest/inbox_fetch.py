@@ -37,7 +37,7 @@ def read(listing: Listing, problem: Problem) -> Delivery:
     """Every file of an inbox by its name and its table; an archive is one item without a label."""
     packed = [file for file in listing.files if archives.is_named_so(file.name)]
     loose = [file for file in listing.files if not archives.is_named_so(file.name)]
-    archive_items = tuple(_archive_item(file) for file in packed)
+    archive_items = tuple(Item(path=file.path, source_name=file.name) for file in packed)
     if packed and not any(delivery.is_image(file.name) for file in loose):
         return Delivery(items=archive_items, source=listing.kind, is_synthetic=False)
     images = delivery.read(replace(listing, files=tuple(loose)), problem)
@@ -85,20 +85,10 @@ def _tables(listing: Listing) -> list[SourceFile]:
     return [file for file in listing.files if not delivery.is_image(file.name)]
 
 
-def _archive_item(archive: SourceFile, refused: str = "") -> Item:
-    return Item(
-        path=archive.path,
-        source_name=archive.name,
-        label="",
-        given_split="",
-        group_key="",
-        refused=refused,
-    )
-
-
 def _unpack(archive: SourceFile, listing: Listing, problem: Problem) -> Delivery:
     """The images of an archive, or one item that says why it is refused."""
     room = Path(tempfile.mkdtemp(dir=listing.room))
+    archive_item = Item(path=archive.path, source_name=archive.name)
     unread = Delivery(items=(), source="archive", is_synthetic=False)
     try:
         inside = delivery.read(sources.unpacked(archive.path, room), problem)
@@ -107,11 +97,12 @@ def _unpack(archive: SourceFile, listing: Listing, problem: Problem) -> Delivery
         schemas.check_manifest(inside.items, problem).require()
     except ConfigError as error:
         shutil.rmtree(room)
-        return replace(unread, items=(_archive_item(archive, _refusal(error, problem)),))
+        refused = replace(archive_item, refused=_refusal(error, problem))
+        return replace(unread, items=(refused,))
     except FileNotFoundError:
         return unread
     except OSError:  # it cannot be read, and waits like any such file
-        return replace(unread, items=(_archive_item(archive),))
+        return replace(unread, items=(archive_item,))
     items = [replace(i, source_name=f"{archive.name}/{i.source_name}") for i in inside.items]
     return replace(inside, items=tuple(items))
 

@@ -1,6 +1,5 @@
 """Labels that arrive later: a CSV of digest or source name, label, who and when."""
 
-import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from neuro.dataset import contents
 from neuro.errors import ConfigError
+from neuro.ingest import label_csv
 from neuro.ingest.pipeline import inspect
 from neuro.lake import labels, releases
 from neuro.lake.lake import Lake
@@ -41,10 +41,10 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
     release = releases.current(lake, problem.dataset)
     if release is None:
         raise ConfigError(f"dataset {problem.dataset} has no release; ingest images first")
-    raw = path.read_bytes() if path.is_file() else None
-    if raw is None:
+    if not path.is_file():
         raise ConfigError(f"label file {path} does not exist")
-    run_id = hashlib.sha256(f"labels/{problem.dataset}/".encode() + raw).hexdigest()[:16]
+    digested = f"labels/{problem.dataset}/".encode() + path.read_bytes()
+    run_id = hashlib.sha256(digested).hexdigest()[:16]
     said, who, when = _read(releases.samples(lake, release), problem, path)
     left_out = releases.left_out(lake, problem.dataset, run_id).showing(run_id)
     branch = Branch(lake, run_id)
@@ -75,43 +75,37 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
             now=now,
         ),
     )
-    added = rows.num_rows
-    return Imported(release=release, seen=len(said), added=added, unchanged=len(said) - added)
+    n_unchanged = len(said) - rows.num_rows
+    return Imported(release=release, seen=len(said), added=rows.num_rows, unchanged=n_unchanged)
 
 
 def _read(
     samples: Iterable[Sample], problem: Problem, path: Path
 ) -> tuple[dict[str, str], str, datetime | None]:
-    names = _names(samples)
-    said: dict[str, str] = {}
-    people: set[str] = set()
-    times: set[datetime] = set()
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if missing := set(COLUMNS[:3]) - set(reader.fieldnames or ()):
-            raise ConfigError(f"{path} has no column {sorted(missing)}; it needs {COLUMNS[:3]}")
-        for number, row in enumerate(reader, start=2):
-            where = f"{path}, line {number}"
-            sample_id = _resolve(row["sample"], names, problem, where)
-            if row["label"] not in problem.labels:
-                known = ", ".join(sorted(problem.labels))
-                raise ConfigError(f"{where}: label {row['label']!r} is unknown; known are {known}")
-            if said.setdefault(sample_id, row["label"]) != row["label"]:
-                raise ConfigError(f"{where}: {row['sample']} has two labels in this file")
-            if not row["who"]:
-                raise ConfigError(f"{where}: it says not who gave the label; fill in column who")
-            people.add(row["who"])
-            if row.get("when"):
-                times.add(_time(row["when"], where))
-    return said, ", ".join(sorted(people)), max(times, default=None)
-
-
-def _names(samples: Iterable[Sample]) -> dict[str, list[str]]:
     names: dict[str, list[str]] = defaultdict(list)
     for sample in samples:
         names[sample.sample_id].append(sample.sample_id)
         names[sample.source_name].append(sample.sample_id)
-    return names
+    said: dict[str, str] = {}
+    people: set[str] = set()
+    times: set[datetime] = set()
+    columns, lines = label_csv.lines_of(path, str(path))
+    if missing := set(COLUMNS[:3]) - set(columns):
+        raise ConfigError(f"{path} has no column {sorted(missing)}; it needs {COLUMNS[:3]}")
+    for number, row in lines:
+        where = f"{path}, line {number}"
+        sample_id = _resolve(row["sample"], names, problem, where)
+        if row["label"] not in problem.labels:
+            known = ", ".join(sorted(problem.labels))
+            raise ConfigError(f"{where}: label {row['label']!r} is unknown; known are {known}")
+        if said.setdefault(sample_id, row["label"]) != row["label"]:
+            raise ConfigError(f"{where}: {row['sample']} has two labels in this file")
+        if not row["who"]:
+            raise ConfigError(f"{where}: it says not who gave the label; fill in column who")
+        people.add(row["who"])
+        if row.get("when"):
+            times.add(_time(row["when"], where))
+    return said, ", ".join(sorted(people)), max(times, default=None)
 
 
 def _resolve(name: str, names: Mapping[str, list[str]], problem: Problem, where: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from neuro.dataset import contents
+from neuro.dataset.contents import DatasetContents
 from neuro.duplicates import twins
 from neuro.errors import ConfigError, StaleError
 from neuro.ingest import pipeline
@@ -25,6 +27,7 @@ from neuro.lake.staging import Branch
 from neuro.lake.table_schemas import SCHEMAS
 from neuro.problems.problem import Problem
 from neuro.sample import NO_SPLIT, Sample
+from neuro.splits.draw_splits import Member
 
 Row = dict[str, Any]
 
@@ -73,13 +76,20 @@ def _merge(lake: Lake, problem: Problem, line: UserBranch, now: datetime) -> Rel
     _check_twins(lake, line, problem)
     branch = Branch(lake, run_id)
     _stage_images(branch, line, new_rows)
-    branch.append("samples", _as_run(_table("samples", new_rows), run_id))
+    branch.append("samples", _as_run(pa.Table.from_pylist(new_rows, SCHEMAS["samples"]), run_id))
     branch.append("labels", _as_run(_new_label_rows(lake, line, labels, run_id), run_id))
     in_table = {row["sha256"] for row in _rows(lake, "samples", problem.dataset, ["sha256"])}
     added = samples.branch.keys() - samples.base.keys() - samples.main.keys()
     staged = Staged(
         branch=branch,
-        run=_run(problem, line, now),
+        # It has no files of its own: its images were vetted when they came to the branch.
+        run=IngestRun(
+            problem=problem,
+            delivery=Delivery(items=(), source="branch", is_synthetic=line.head.is_synthetic),
+            check=lambda _: (),
+            now=now,
+            note=f"branch {line.name}",
+        ),
         files=_NO_FILES,
         new_images=_written(branch),
         findings=(),
@@ -87,17 +97,6 @@ def _merge(lake: Lake, problem: Problem, line: UserBranch, now: datetime) -> Rel
         returned=frozenset(added & in_table),
     )
     return pipeline.publish(staged, pipeline.audit_branch(staged))
-
-
-def _run(problem: Problem, line: UserBranch, now: datetime) -> IngestRun:
-    """A run without files of its own: its images were vetted when they came to the branch."""
-    return IngestRun(
-        problem=problem,
-        delivery=Delivery(items=(), source="branch", is_synthetic=line.head.is_synthetic),
-        check=lambda _: (),
-        now=now,
-        note=f"branch {line.name}",
-    )
 
 
 def _written(branch: Branch) -> dict[str, NewImage]:
@@ -141,7 +140,7 @@ def _changed_labels(samples: _Samples, name: str) -> dict[str, str]:
 def _new_sample_rows(lake: Lake, line: UserBranch, samples: _Samples) -> list[Row]:
     """Sample rows that main's table lacks. Raises StaleError where it has another place for one."""
     dataset = line.base.dataset
-    on_main = _by_digest(_rows(lake, "samples", dataset))
+    on_main = {row["sha256"]: row for row in _rows(lake, "samples", dataset)}
     new_rows: list[Row] = []
     for row in _rows(line.lake, "samples", dataset):
         sha256 = row["sha256"]
@@ -165,54 +164,41 @@ def _check_twins(lake: Lake, line: UserBranch, problem: Problem) -> None:
     They were placed without knowing of one another. Two are of one group if they are twins, or have
     one patient or lesion.
     """
-    columns = ["sha256", "group_key", "split"]
-    on_main = _by_digest(_rows(lake, "samples", problem.dataset, columns))
-    on_branch = _by_digest(_rows(line.lake, "samples", problem.dataset, columns))
-    only_main = [on_main[sha256] for sha256 in sorted(on_main.keys() - on_branch.keys())]
-    only_branch = [on_branch[sha256] for sha256 in sorted(on_branch.keys() - on_main.keys())]
-    for main_row, branch_row in [
-        *_twins(lake, line, only_main, only_branch, problem.groups.twin_cosine),
-        *_same_group_key(only_main, only_branch),
-    ]:
-        splits = {main_row["split"], branch_row["split"]} - {NO_SPLIT}
-        if len(splits) > 1:
+    on_main = contents.read(lake, problem.dataset)
+    on_branch = contents.read(line.lake, problem.dataset)
+    only_main = _not_in(on_branch, on_main)
+    only_branch = _not_in(on_main, on_branch)
+    thumbnails = [thumbnail for _, thumbnail in [*only_main, *only_branch]]
+    n_main = len(only_main)
+    twin_pairs = twins.find(twins.vectors(thumbnails), n_main, problem.groups.twin_cosine)
+    related = [
+        (only_main[first][0], only_branch[second - n_main][0])
+        for first, second in twin_pairs.tolist()
+        if first < n_main  # the others are twins within the branch
+    ]
+    of_group = {member.group_key: member for member, _ in only_main if member.group_key}
+    related += [
+        (of_group[member.group_key], member)
+        for member, _ in only_branch
+        if member.group_key in of_group
+    ]
+    for of_main, of_branch in related:
+        if len({of_main.split, of_branch.split} - {NO_SPLIT}) > 1:
             raise StaleError(
-                f"{branch_row['sha256'][:12]} of branch {line.name} stands in "
-                f"{branch_row['split']}, and {main_row['sha256'][:12]} of its group came to main "
-                f"meanwhile in {main_row['split']}; drop the branch, make it again and ingest again"
+                f"{of_branch.sample_id[:12]} of branch {line.name} stands in {of_branch.split}, "
+                f"and {of_main.sample_id[:12]} of its group came to main meanwhile in "
+                f"{of_main.split}; drop the branch, make it again and ingest again"
             )
 
 
-def _twins(
-    lake: Lake,
-    line: UserBranch,
-    only_main: Sequence[Row],
-    only_branch: Sequence[Row],
-    cosine: float,
-) -> list[tuple[Row, Row]]:
-    """Rows of main and of the branch whose pictures are twins."""
-    thumbnails = [*_thumbnails(lake, only_main), *_thumbnails(line.lake, only_branch)]
-    n_main = len(only_main)
-    pairs = twins.find(twins.vectors(thumbnails), n_main, cosine)
+def _not_in(other: DatasetContents, here: DatasetContents) -> list[tuple[Member, bytes]]:
+    """The samples that are here alone, with their thumbnails."""
+    known = {member.sample_id for member in other.members}
     return [
-        (only_main[first], only_branch[second - n_main])
-        for first, second in pairs.tolist()
-        if first < n_main  # the others are twins within the branch
+        (member, thumbnail)
+        for member, thumbnail in zip(here.members, here.thumbnails, strict=True)
+        if member.sample_id not in known
     ]
-
-
-def _same_group_key(only_main: Sequence[Row], only_branch: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Rows of main and of the branch that have one patient or lesion."""
-    main_rows = {row["group_key"]: row for row in only_main if row["group_key"]}
-    return [
-        (main_rows[row["group_key"]], row) for row in only_branch if row["group_key"] in main_rows
-    ]
-
-
-def _thumbnails(lake: Lake, rows: Sequence[Row]) -> list[bytes]:
-    images = lake.read("images", columns=["sha256", "thumbnail"])
-    small = dict(zip(images["sha256"].to_pylist(), images["thumbnail"].to_pylist(), strict=True))
-    return [small[str(row["sha256"])] for row in rows]
 
 
 def _stage_images(branch: Branch, line: UserBranch, new_samples: Sequence[Row]) -> None:
@@ -246,15 +232,7 @@ def _new_label_rows(
         for sha256, row in newest.items()
         if sha256 not in written
     ]
-    return _table("labels", rows)
-
-
-def _table(name: str, rows: Sequence[Row]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), SCHEMAS[name])
-
-
-def _by_digest(rows: Sequence[Row]) -> dict[str, Row]:
-    return {row["sha256"]: row for row in rows}
+    return pa.Table.from_pylist(rows, SCHEMAS["labels"])
 
 
 def _as_run(rows: pa.Table, run_id: str) -> pa.Table:

@@ -13,16 +13,9 @@ from neuro.duplicates import twins as twin_search
 from neuro.duplicates.twins import NOBODY, Newcomers
 from neuro.errors import AuditError, NeuroError
 from neuro.images import thumbnail
-from neuro.ingest import schemas, stage_rows, triage
+from neuro.ingest import schemas, stage_rows, triage, vet_new
 from neuro.ingest.triage import CONFLICT, DeliveredFile, SortedFiles
-from neuro.ingest.vet_new import (
-    IngestRun,
-    NewImage,
-    hash_files,
-    refuse_erased,
-    run_id,
-    vet_new,
-)
+from neuro.ingest.vet_new import IngestRun, NewImage
 from neuro.lake import releases, verify_images
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake
@@ -73,16 +66,16 @@ def stage(lake: Lake, run: IngestRun) -> Staged:
     manifest = run.manifest or schemas.check_manifest(run.delivery.items, run.problem)
     manifest.require()
     dataset = run.problem.dataset
-    files = hash_files(run.delivery.items)
-    branch = Branch(lake, run_id(run, files))
+    files = vet_new.hash_files(run.delivery.items)
+    branch = Branch(lake, vet_new.run_id(run, files))
     with branch.needed():
         left_out = releases.left_out(lake, dataset, branch.run_id)
         # Samples that a restore left out keep their group and split, but may be delivered again.
         everything = contents.read(lake, dataset)
         current = contents.read(lake, dataset, left_out=left_out) if left_out.runs else everything
 
-        files = refuse_erased(lake, files)
-        files, vetted = vet_new(branch, run, files, current.newest_labels)
+        files = vet_new.refuse_erased(lake, files)
+        files, vetted = vet_new.vet_new(branch, run, files, current.newest_labels)
         pixel_digests = _pixel_digests(branch, files, current, vetted)
         decided = _decided_labels(run.decided_labels, pixel_digests, current.newest_labels)
         sorted_files = triage.sort_out(files, current.newest_labels | decided, pixel_digests)
@@ -105,7 +98,15 @@ def stage(lake: Lake, run: IngestRun) -> Staged:
             run=run,
             files=sorted_files,
             new_images=new_images,
-            findings=_findings(places),
+            findings=tuple(
+                Finding(
+                    sample_id=sample_id,
+                    code="bridges_splits",
+                    message="its twins lie in two splits, so it belongs to none",
+                )
+                for sample_id, place in places.items()
+                if place.bridges
+            ),
             is_synthetic=run.delivery.is_synthetic or current.is_synthetic,
             twins=twins,
             returned=returned,
@@ -129,8 +130,8 @@ def audit_branch(staged: Staged) -> Mapping[str, Any]:
                 passport = _unchanged_passport(branch.lake, problem, shown)
                 if passport is not None:
                     return passport
-            for table, columns in schemas.COLUMNS.items():
-                schemas.check_table(table, branch.rows(table, list(columns)), problem)
+            for table, columns in schemas.tables(problem).items():
+                schemas.check_table(table, branch.rows(table, list(columns)), columns)
             written = {
                 sample_id: image.stored_sha256
                 for sample_id, image in staged.new_images.items()
@@ -203,10 +204,12 @@ def verification_sample(staged: Staged) -> dict[str, str]:
     rng = np.random.default_rng(int(staged.branch.run_id, 16))
     size = min(len(images), staged.run.n_verified)
     chosen = sorted(images[n] for n in rng.choice(len(images), size, replace=False))
-    digests = {s: staged.new_images[s].stored_sha256 for s in chosen if s in staged.new_images}
-    repeated = verify_images.facts(staged.branch.lake, [s for s in chosen if s not in digests])
-    digests |= {sample_id: row["stored_sha256"] for sample_id, row in repeated.items()}
-    return {sample_id: digests.get(sample_id, "") for sample_id in chosen}
+    digests = dict.fromkeys(chosen, "")
+    for sample_id, row in verify_images.facts(staged.branch.lake, chosen).items():
+        digests[sample_id] = row["stored_sha256"]
+    for sample_id in staged.new_images.keys() & digests.keys():
+        digests[sample_id] = staged.new_images[sample_id].stored_sha256
+    return digests
 
 
 def receipt(staged: Staged, release: Release) -> dict[str, Any]:
@@ -240,11 +243,11 @@ def _pixel_digests(
     }
     thumbnails |= {sha256: image.thumbnail for sha256, image in new.items()}
     alike = triage.look_alikes(files, held.newest_labels, thumbnails)
-    digests = {
-        sample_id: triage.pixel_digest(stored)
+    return {
+        sample_id: digest
         for sample_id, stored in verify_images.stored(branch, alike)
+        if (digest := triage.pixel_digest(stored))
     }
-    return {sample_id: digest for sample_id, digest in digests.items() if digest}
 
 
 def _decided_labels(
@@ -290,18 +293,6 @@ def _places(files: SortedFiles, held: DatasetContents, twins: Newcomers) -> dict
     ]
     assigned = draw_splits.assign(held.members, members, twins.pairs)
     return {member.sample_id: place for member, place in zip(members, assigned, strict=True)}
-
-
-def _findings(places: Mapping[str, Assigned]) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(
-            sample_id=sample_id,
-            code="bridges_splits",
-            message="its twins lie in two splits, so it belongs to none",
-        )
-        for sample_id, place in places.items()
-        if place.bridges
-    )
 
 
 def _check_counts(staged: Staged) -> None:

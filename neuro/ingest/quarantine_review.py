@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,11 +56,12 @@ def release(
         rows = quarantine.find(lake, problem.dataset, digest)
         rows_by_file[rows[0].sha256] = rows
     labels = {s: admission.label or _only_label(rows) for s, rows in rows_by_file.items()}
+    conflicts = {s: labels[s] for s, rows in rows_by_file.items() if _is_conflict(rows)}
     all_rows = [row for rows in rows_by_file.values() for row in rows]
-    conflicts = [sha256 for sha256, rows in rows_by_file.items() if _is_conflict(rows)]
     decision_key = "\n".join(sorted(row.key for row in all_rows))
     with tempfile.TemporaryDirectory(prefix="neuro-quarantine-") as folder:
         items = [_item(lake, rows[0], labels[s], Path(folder)) for s, rows in rows_by_file.items()]
+        vetted = _vetted(items, check)
         run = IngestRun(
             problem=problem,
             delivery=Delivery(
@@ -68,11 +69,11 @@ def release(
                 source=all_rows[0].source,
                 is_synthetic=any(row.is_synthetic for row in all_rows),
             ),
-            check=_known_results(items, _vetted(items, check)),
+            check=lambda paths: [vetted[path] for path in paths],
             now=now,
             who=admission.who if admission.label else "source",
             note=f"released from quarantine by {admission.who}",
-            decided_labels={sha256: labels[sha256] for sha256 in conflicts},
+            decided_labels=conflicts,
             cause=hashlib.sha256(decision_key.encode()).hexdigest(),
         )
         made = _publish(lake, run, all_rows, admission)
@@ -176,24 +177,14 @@ def _item(lake: Lake, row: Waiting, label: str, folder: Path) -> Item:
     )
 
 
-def _vetted(items: Sequence[Item], check: Check) -> list[CleanImage]:
+def _vetted(items: Sequence[Item], check: Check) -> dict[Path, CleanImage]:
     """Vet again: a rule may have changed since, a person's word alone does not let a file in."""
-    passed: list[CleanImage] = []
+    passed: dict[Path, CleanImage] = {}
     for item, result in zip(items, check([item.path for item in items]), strict=True):
         if isinstance(result, Rejected):
             raise ConfigError(
                 f"{item.path.name[:12]} still fails vetting ({result.code}: {result.message}); "
                 "discard it, or bring a repaired file with `neuro ingest`"
             )
-        passed.append(result)
+        passed[item.path] = result
     return passed
-
-
-def _known_results(items: Sequence[Item], images: Sequence[CleanImage]) -> Check:
-    """A check that gives the results of a vetting that was done before."""
-    results = {item.path: image for item, image in zip(items, images, strict=True)}
-
-    def check(paths: Sequence[Path]) -> Iterable[CleanImage]:
-        return [results[path] for path in paths]
-
-    return check

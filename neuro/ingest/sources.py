@@ -66,18 +66,14 @@ def opened(
         with scratch_folder(scratch) as room:
             listing = objects(source, room, endpoint)
             yield replace(listing, files=fetch(listing, listing.files))
-    elif path.is_file():
-        if not archives.form_of(path):
-            yield Listing(
-                where=source,
-                kind="file",
-                files=(SourceFile(name=_printable(path.name), path=path),),
-            )
-            return
+    elif not path.is_file():
+        yield folder(path)
+    elif archives.form_of(path):
         with scratch_folder(scratch) as room:
             yield unpacked(path, room, limits)
     else:
-        yield folder(path)
+        image = SourceFile(name=_printable(path.name), path=path)
+        yield Listing(where=source, kind="file", files=(image,))
 
 
 def unpacked(path: Path, room: Path, limits: Limits | None = None) -> Listing:

@@ -1,9 +1,8 @@
 """Write what a delivery brings: samples and labels to its branch, the rest to quarantine."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -67,14 +66,8 @@ def write_labels(
 
 def quarantine_files(branch: Branch, run: IngestRun, files: Sequence[QuarantinedFile]) -> None:
     """Keep the files that are not accepted, with their bytes; not the bytes of too large ones."""
-    rows = ((_waiting(branch, run, file), _reader(file)) for file in files)
+    rows = ((_waiting(branch, run, file), partial(_raw_bytes, file)) for file in files)
     quarantine.add(branch.lake, rows)
-
-
-def _reader(file: QuarantinedFile) -> Callable[[], bytes]:
-    if not file.rejected.sha256:
-        return bytes
-    return partial(_raw_bytes, file.item.path, file.sha256)
 
 
 def _waiting(branch: Branch, run: IngestRun, file: QuarantinedFile) -> Waiting:
@@ -98,10 +91,12 @@ def _waiting(branch: Branch, run: IngestRun, file: QuarantinedFile) -> Waiting:
     )
 
 
-def _raw_bytes(path: Path, sha256: str) -> bytes:
-    """A file's bytes if they still are those that were hashed, else none."""
+def _raw_bytes(file: QuarantinedFile) -> bytes:
+    """The bytes, if they still are those that were hashed; none of a file that is not kept."""
+    if not file.rejected.sha256:
+        return b""
     try:
-        raw = path.read_bytes()
+        raw = file.item.path.read_bytes()
     except OSError:
         return b""
-    return raw if hashlib.sha256(raw).hexdigest() == sha256 else b""
+    return raw if hashlib.sha256(raw).hexdigest() == file.sha256 else b""

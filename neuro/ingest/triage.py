@@ -86,13 +86,19 @@ def sort_out(
             quarantined.append(
                 QuarantinedFile(item=file.item, sha256=file.sha256, rejected=file.rejected)
             )
-    labels = _Labels(known=known_labels, delivered=_labels_by_image(copies))
-    same_picture = _same_picture(labels, pixel_digests or {})
+    delivered = {sha256: {item.label for item in items} - {""} for sha256, items in copies.items()}
+    labels = _Labels(known=known_labels, delivered=delivered)
+    labelled_by_picture: dict[str, list[str]] = defaultdict(list)
+    pictures = pixel_digests or {}
+    for sha256, digest in sorted(pictures.items()):
+        if digest and labels.of(sha256):
+            labelled_by_picture[digest].append(sha256)
     accepted: list[DeliveredFile] = []
     repeated: list[str] = []
     first_labels: dict[str, str] = {}
     for sha256, items in copies.items():
-        conflict = _conflict(sha256, labels, same_picture.get(sha256, []))
+        digest = "" if sha256 in known_labels else pictures.get(sha256, "")
+        conflict = _conflict(sha256, labels, labelled_by_picture.get(digest, ()))
         if conflict is not None:
             rejected = Rejected(sha256=sha256, code=CONFLICT, message=conflict.message)
             quarantined += [
@@ -176,32 +182,20 @@ class _Conflict:
     other: str = ""
 
 
-def _labels_by_image(copies: Mapping[str, Sequence[Item]]) -> dict[str, set[str]]:
-    return {sha256: {item.label for item in items} - {""} for sha256, items in copies.items()}
-
-
 def _joined(copies: Sequence[Item]) -> Item:
     """The first copy that has a label, with the given splits of all copies joined by "+"."""
+    if len(copies) == 1:
+        return copies[0]
     chosen = min(copies, key=lambda item: not item.label)
     given = {item.given_split for item in copies}
     return replace(chosen, given_split="+".join(split for split in SPLITS if split in given))
 
 
-def _same_picture(labels: _Labels, pixel_digests: Mapping[str, str]) -> dict[str, list[str]]:
-    """For each new image the other labelled samples that have the same pixels."""
-    labelled: dict[str, list[str]] = defaultdict(list)
-    for sha256, digest in sorted(pixel_digests.items()):
-        if digest and labels.of(sha256):
-            labelled[digest].append(sha256)
-    same: dict[str, list[str]] = {}
-    for sha256, digest in pixel_digests.items():
-        if digest and sha256 in labels.delivered and sha256 not in labels.known:
-            same[sha256] = [other for other in labelled[digest] if other != sha256]
-    return same
-
-
 def _conflict(sha256: str, labels: _Labels, same_picture: Iterable[str]) -> _Conflict | None:
-    """The first contradiction between an image's labels: with its own one, or a same picture's."""
+    """The first contradiction between an image's labels: with its own one, or a same picture's.
+
+    same_picture: labelled samples with the same pixels, the image itself among them.
+    """
     delivered = labels.delivered[sha256]
     arrived = f"arrived as {' and '.join(sorted(delivered))}"
     known_label = labels.known.get(sha256, "")

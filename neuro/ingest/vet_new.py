@@ -97,7 +97,9 @@ def refuse_erased(lake: Lake, files: Sequence[DeliveredFile]) -> list[DeliveredF
     erased = tombstones.erased(lake)
     reason = Rejected(sha256="", code=tombstones.REASON, message=tombstones.MESSAGE)
     return [
-        DeliveredFile(item=_nameless(file.item), sha256=file.sha256, rejected=reason)
+        DeliveredFile(
+            item=Item(path=file.item.path, source_name=""), sha256=file.sha256, rejected=reason
+        )
         if file.sha256 in erased
         else file
         for file in files
@@ -117,7 +119,12 @@ def vet_new(
     paths = {file.sha256: file.item.path for file in files if file.rejected is None}
     for sample_id in known:
         paths.pop(sample_id, None)
-    new_images = _in_lake(branch.lake, paths)
+    new_images = {
+        sha256: NewImage(
+            stored_sha256=row["stored_sha256"], thumbnail=row["thumbnail"], is_written=False
+        )
+        for sha256, row in verify_images.facts(branch.lake, paths).items()
+    }
     to_vet = {
         sha256: path
         for sha256, path in paths.items()
@@ -131,7 +138,9 @@ def vet_new(
         if isinstance(result, CleanImage):
             images[sha256] = _Facts(facts=result.facts, patient_id=result.group_id_hint)
             if not is_in_lake:
-                new_images[sha256] = _new_image(result)
+                new_images[sha256] = NewImage(
+                    stored_sha256=result.stored_sha256, thumbnail=result.thumbnail, is_written=True
+                )
                 writer.add(result)
         elif not is_in_lake:
             rejected[sha256] = result
@@ -148,20 +157,6 @@ class _Facts:
     patient_id: str
 
 
-def _in_lake(lake: Lake, digests: Iterable[str]) -> dict[str, NewImage]:
-    """Those images that the lake has already."""
-    return {
-        sha256: NewImage(
-            stored_sha256=row["stored_sha256"], thumbnail=row["thumbnail"], is_written=False
-        )
-        for sha256, row in verify_images.facts(lake, list(digests)).items()
-    }
-
-
-def _new_image(image: CleanImage) -> NewImage:
-    return NewImage(stored_sha256=image.stored_sha256, thumbnail=image.thumbnail, is_written=True)
-
-
 def _with_result(
     file: DeliveredFile,
     problem: Problem,
@@ -175,10 +170,6 @@ def _with_result(
     if file.rejected is None and file.sha256 in rejected:
         return replace(file, rejected=rejected[file.sha256])
     return file
-
-
-def _nameless(item: Item) -> Item:
-    return Item(path=item.path, source_name="", label="", given_split="", group_key="")
 
 
 def _hash_file(item: Item, pool: ThreadPoolExecutor) -> DeliveredFile | Future[DeliveredFile]:

@@ -31,6 +31,8 @@ _VIEWS = {
     "blur_px": (0, 1),
     "noise": (0, 1),
 }
+_BUILTIN = resources.files("neuro.problems") / "builtin"
+_PLAIN_NAME = re.compile("[a-z0-9_]+")
 _NAME_DIGEST = re.compile("name-[0-9a-f]{32}")
 
 
@@ -158,9 +160,9 @@ class Problem:
     recall_floors: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9_]+", self.name):
+        if not _PLAIN_NAME.fullmatch(self.name):
             raise ConfigError(f"name must be lower-case letters, digits and _, got {self.name!r}")
-        if not re.fullmatch(r"[a-z0-9_]+", self.dataset):
+        if not _PLAIN_NAME.fullmatch(self.dataset):
             raise ConfigError(f"dataset must be lower-case, digits and _, got {self.dataset!r}")
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
             raise ConfigError(f"classes must be two or more distinct names, got {self.classes}")
@@ -173,8 +175,12 @@ class Problem:
     @property
     def about(self) -> dict[str, str]:
         """What a passport says of the data's terms and limits."""
-        names = ("licence", "citation", "intended_use", "population")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "licence": self.licence,
+            "citation": self.citation,
+            "intended_use": self.intended_use,
+            "population": self.population,
+        }
 
     def class_of(self, source_label: str) -> str:
         """The class of a source label; "" for no label or one this problem leaves out."""
@@ -190,13 +196,18 @@ class Problem:
         return f"name-{hashlib.sha256(f'{self.dataset}/{name}'.encode()).hexdigest()[:32]}"
 
 
+_TABLES: Mapping[str, type[Any]] = {
+    "layout": Layout,
+    "groups": GroupRule,
+    "preprocess": PreprocessSpec,
+    "augment": Augmentation,
+}
+
+
 def builtin_names() -> list[str]:
     """Names of the problems that come with neuro, sorted."""
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in resources.files("neuro.problems").joinpath("builtin").iterdir()
-        if entry.name.endswith(".toml")
-    )
+    names = [entry.name for entry in _BUILTIN.iterdir()]
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def load(name_or_file: str) -> Problem:
@@ -214,12 +225,7 @@ def load(name_or_file: str) -> Problem:
             f"no problem {name_or_file!r}: {hint}Built in: {', '.join(names)}; "
             "or give the path of a .toml file"
         )
-    text = (
-        resources.files("neuro.problems")
-        .joinpath("builtin", f"{name_or_file}.toml")
-        .read_text("utf-8")
-    )
-    return parse(text, where=name_or_file)
+    return parse((_BUILTIN / f"{name_or_file}.toml").read_text("utf-8"), where=name_or_file)
 
 
 def reference(name_or_file: str) -> str:
@@ -233,23 +239,17 @@ def parse(text: str, *, where: str) -> Problem:
         facts = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"problem {where} is not valid TOML: {error}") from error
-    tables: dict[str, type[Any]] = {
-        "layout": Layout,
-        "groups": GroupRule,
-        "preprocess": PreprocessSpec,
-        "augment": Augmentation,
-    }
-    values = {
-        key: _build(tables[key], value, f"{where}, [{key}]") if key in tables else value
-        for key, value in facts.items()
-    }
-    if isinstance(facts.get("classes"), list):
-        values.setdefault("labels", {str(name): name for name in facts["classes"]})
-    problem: Problem = _build(Problem, values, where)
+    if isinstance(facts.get("classes"), list):  # without a table of labels, they are the classes
+        facts.setdefault("labels", {str(name): name for name in facts["classes"]})
+    for name, kind in _TABLES.items():
+        if name in facts:
+            facts[name] = _build(kind, facts[name], f"{where}, [{name}]")
+    problem: Problem = _build(Problem, facts, where)
     return problem
 
 
 def _build(kind: type[Any], values: Any, where: str) -> Any:
+    """One of the dataclasses from a table of the file, with errors that name the table."""
     if not isinstance(values, dict):
         raise ConfigError(f"problem {where}: expected a table, got {values!r}")
     known = {entry.name for entry in fields(kind)}
@@ -262,14 +262,12 @@ def _build(kind: type[Any], values: Any, where: str) -> Any:
             _check_shape(entry.type, values[entry.name], f"problem {where}: {entry.name}")
     try:
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    except TypeError as error:
-        raise ConfigError(f"problem {where}: {error}") from error
-    except ConfigError as error:
+    except (TypeError, ConfigError) as error:  # a field is missing, or its value refused
         raise ConfigError(f"problem {where}: {error}") from error
 
 
 def _check_shape(kind: Any, value: Any, where: str) -> None:
-    """Lists of names and tables are what their users take for granted."""
+    """Refuse what is no list of names, or no table, where the field's type says so."""
     if get_origin(kind) is Mapping and not isinstance(value, dict):
         raise ConfigError(f"{where} must be a table, got {value!r}")
     is_names = isinstance(value, list) and all(isinstance(name, str) for name in value)

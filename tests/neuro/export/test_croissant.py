@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from neuro.images import preprocess, sanitize
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
+from neuro.storage.export_target import MANIFEST
 from neuro.storage.folder_store import FolderStore
 
 Png = Callable[[int], bytes]
@@ -23,6 +25,11 @@ Ingest = Callable[..., Release]
 
 def target(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "out")
+
+
+def read_manifest(folder: Path) -> list[dict[str, str]]:
+    with (folder / MANIFEST).open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ def test_every_file_of_an_export_has_the_digest_its_manifest_says(
     lake: Lake, release: Release, brain: Problem, tmp_path: Path
 ) -> None:
     done = croissant.export(lake, brain, release, target(tmp_path))
-    rows = croissant.read_manifest(Path(done.where))
+    rows = read_manifest(Path(done.where))
     assert len(rows) == done.n == 6
     for row in rows:
         raw = (Path(done.where) / row["file"]).read_bytes()
@@ -50,7 +57,7 @@ def test_folders_are_splits_as_the_problem_names_them_and_then_labels(
 ) -> None:
     done = croissant.export(lake, brain, release, target(tmp_path))
     names = {"train": "Training", "test": "Testing", "val": "val", "calibration": "calibration"}
-    for row in croissant.read_manifest(Path(done.where)):
+    for row in read_manifest(Path(done.where)):
         split, label, _ = row["file"].split("/")
         assert (split, label) == (names[row["split"]], row["label"] or "unlabelled")
 
@@ -60,7 +67,7 @@ def test_preprocessed_files_are_what_the_model_is_given(
 ) -> None:
     spec = replace(brain.preprocess, size_px=128)
     done = croissant.export(lake, brain, release, target(tmp_path), spec)
-    rows = {row["source_name"]: row for row in croissant.read_manifest(Path(done.where))}
+    rows = {row["source_name"]: row for row in read_manifest(Path(done.where))}
     path = Path(done.where) / rows["glioma/1.png"]["file"]
     found = np.load(path, allow_pickle=False)
     frame = preprocess.frame(sanitize.clean(png(1)).stored, spec)

@@ -35,7 +35,7 @@ def item(label: str = "mel", group_key: str = "a" * 64, **metadata: str) -> Item
     )
 
 
-def row(table: str, **values: object) -> pa.Table:
+def row(problem: Problem, table: str, **values: object) -> pa.Table:
     """One row that is well formed but for the given values."""
     good = {
         "dataset": "skin",
@@ -52,7 +52,7 @@ def row(table: str, **values: object) -> pa.Table:
         "label": "mel",
         "who": "source",
     }
-    chosen = schemas.COLUMNS[table]
+    chosen = schemas.tables(problem)[table]
     schema = pa.schema([SCHEMAS[table].field(name) for name in chosen])
     return pa.Table.from_pylist([{k: v for k, v in (good | values).items() if k in chosen}], schema)
 
@@ -143,16 +143,17 @@ def test_no_value_of_the_manifest_is_in_the_error_or_the_log(
 def test_a_row_of_the_branch_that_breaks_its_schema_is_counted_not_quoted(
     skin: Problem, table: str, values: dict[str, object], reason: str
 ) -> None:
-    schemas.check_table(table, row(table), skin)
+    columns = schemas.tables(skin)[table]
+    schemas.check_table(table, row(skin, table), columns)
     with pytest.raises(AuditError, match=f"{reason} 1") as caught:
-        schemas.check_table(table, row(table, **values), skin)
+        schemas.check_table(table, row(skin, table, **values), columns)
     assert not [secret for secret in (NAME, ID) if secret in str(caught.value)]
 
 
 def test_a_digest_that_stands_twice_breaks_the_schema(skin: Problem) -> None:
-    twice = pa.concat_tables([row("images"), row("images")])
+    twice = pa.concat_tables([row(skin, "images"), row(skin, "images")])
     with pytest.raises(AuditError, match="sha256: field_uniqueness 2"):
-        schemas.check_table("images", twice, skin)
+        schemas.check_table("images", twice, schemas.tables(skin)["images"])
 
 
 def test_importing_pandera_leaves_the_offset_of_times_alone() -> None:
