@@ -40,21 +40,29 @@ def missing(environment: Mapping[str, str], stack: Mapping[str, Any]) -> dict[st
     wanted = dict(settings.LOGGING_ENVIRONMENT)
     is_known = all(isinstance(stack.get(key), str) for key in STACK_KEYS)
     if is_known and "PREFECT_API_URL" not in environment:
-        wanted |= settings.flow_environment(**{key: stack[key] for key in STACK_KEYS})
+        secret = f"{settings.USER}:{stack['secret']}" if stack.get("secret") else ""
+        wanted |= settings.flow_environment(
+            **{key: stack[key] for key in STACK_KEYS},
+            credentials=secret,
+            mlflow_credentials=secret,
+        )
     return {name: value for name, value in wanted.items() if name not in environment}
 
 
-def names_unknown_gpu_deployment(argv: list[str], api_url: str | None) -> bool:
+def names_unknown_gpu_deployment(argv: list[str], environment: Mapping[str, str]) -> bool:
     """Whether the command runs a GPU deployment that the server does not know.
 
     The first GPU worker makes it. Asks the server, for at most five seconds.
     """
     if argv[1:3] != ["deployment", "run"] or not argv[3:4] or not argv[3].endswith(GPU):
         return False
+    api_url = environment.get("PREFECT_API_URL")
     if not api_url:
         return False
+    user, _, secret = environment.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    auth = httpx.BasicAuth(user, secret) if secret else None
     try:
-        answer = httpx.get(f"{api_url}/deployments/name/{argv[3]}", timeout=5.0)
+        answer = httpx.get(f"{api_url}/deployments/name/{argv[3]}", auth=auth, timeout=5.0)
     except (httpx.HTTPError, httpx.InvalidURL):
         return False  # Prefect says itself that its server is not reached
     return answer.status_code == httpx.codes.NOT_FOUND
@@ -66,7 +74,7 @@ def setup_environment(*, ctx: HookContext) -> SetupResult:
     added = missing(os.environ, settings.read_stack_file(settings.STACK_FILE))
     if Path(sys.argv[0]).stem == "prefect":
         sys.argv[:] = full_name(sys.argv)
-        if names_unknown_gpu_deployment(sys.argv, (os.environ | added).get("PREFECT_API_URL")):
+        if names_unknown_gpu_deployment(sys.argv, os.environ | added):
             sys.stderr.write(NO_GPU_WORKER.format(name=sys.argv[3]) + "\n")
     for name in settings.LOGGERS:
         # Prefect attaches its handler to these but leaves the root's level, which is WARNING.

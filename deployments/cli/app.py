@@ -78,6 +78,7 @@ def status(as_json: console.Json = False) -> None:
         raise typer.Exit(3)
     alive = stack.status(found)
     facts = {"prefect": found.prefect_ui_url, "mlflow": found.mlflow_tracking_uri}
+    facts |= found.sign_in()
     console.show(facts | {"lake": found.lake, "alive": alive}, as_json=as_json)
     if not (alive and all(alive.values())):
         raise typer.Exit(3)

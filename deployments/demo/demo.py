@@ -93,7 +93,7 @@ def run(
         summary["seconds"] = round(time.time() - started, 1)
         path = home / "summary.json"
         path.write_text(json.dumps(summary, indent=1, default=str), encoding="utf-8")
-    print_end(summary, path, is_up=keep)
+    print_end(summary, path, up.sign_in() if keep else {})
     if not summary["retrain"]:
         raise NeuroError(
             f"the shifted delivery was judged {summary['drift']['shifted']!r}, so nothing was "
@@ -297,8 +297,11 @@ def _verdict(judged: Mapping[str, Any]) -> str:
     return f"{judged['verdict']}: {judged['reason']}"
 
 
-def print_end(summary: Mapping[str, Any], path: Path, *, is_up: bool) -> None:
-    """What a person reads last, at 80 columns: each step, both models, where everything is."""
+def print_end(summary: Mapping[str, Any], path: Path, sign_in: Mapping[str, str]) -> None:
+    """What a person reads last, at 80 columns: each step, both models, where everything is.
+
+    sign_in: what the pages ask for, by what asks; empty where the servers are down.
+    """
     from deployments.demo import comparison
 
     rows = [
@@ -320,8 +323,10 @@ def print_end(summary: Mapping[str, Any], path: Path, *, is_up: bool) -> None:
     ):
         console.say(title)
         console.address(place)
-    if is_up:
-        console.say("\nThe servers are up; stop them with `neuro down`.")
+    if sign_in:
+        console.say("\nThe servers are up; stop them with `neuro down`. Their pages ask for this:")
+        for page, answer in sign_in.items():
+            console.say(f"  {page.removesuffix('_asks_for')}: {answer}")
     else:
         console.say("\nThe servers are stopped; `make demo KEEP=1` leaves their pages up.")
     console.say("Research use only; not a medical device.")

@@ -2,16 +2,19 @@
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import yaml
 
-from deployments.stack import processes
+from deployments.stack import guard, processes
+from deployments.stack.guarded_servers import MLFLOW_CREDENTIALS, MLFLOW_PORT_VARIABLE
 from deployments.stack.processes import HOST, MARK, Program
 from neuro.errors import ConfigError, ServerError
 from tasks.runtime import settings
@@ -28,7 +31,7 @@ class Stack:
     """A stack as its state file describes it.
 
     ``mark`` tells its programs from others that have got their numbers since; ``pids`` by program,
-    empty until all of them answer.
+    empty until all of them answer. ``secret`` is the password of user neuro at both servers.
     """
 
     project: str
@@ -39,11 +42,24 @@ class Stack:
     mark: str
     pids: dict[str, int]
     s3_endpoint: str | None = None
+    secret: str = ""  # in the file of a version that had none
 
     @property
     def prefect_ui_url(self) -> str:
         """Where a person looks at the runs."""
         return self.prefect_api_url.removesuffix("/api")
+
+    @property
+    def credentials(self) -> str:
+        """What Prefect's page asks for; MLflow's asks for the two parts."""
+        return f"{settings.USER}:{self.secret}"
+
+    def sign_in(self) -> dict[str, str]:
+        """What a person types where a page asks."""
+        return {
+            "prefect_asks_for": self.credentials,
+            "mlflow_asks_for": f"user {settings.USER}, password {self.secret}",
+        }
 
 
 def environment(stack: Stack) -> dict[str, str]:
@@ -53,6 +69,8 @@ def environment(stack: Stack) -> dict[str, str]:
         mlflow_tracking_uri=stack.mlflow_tracking_uri,
         home=stack.home,
         lake=stack.lake,
+        credentials=stack.credentials,
+        mlflow_credentials=stack.credentials,
         s3_endpoint=stack.s3_endpoint,
     ) | {"NEURO_PROJECT": stack.project, "PREFECT_PLUGINS_ENABLED": "true"}
 
@@ -60,9 +78,14 @@ def environment(stack: Stack) -> dict[str, str]:
 def start_prefect(stack: Stack) -> Program:
     """The API and its page, with a SQLite file in PREFECT_HOME."""
     port = str(httpx.URL(stack.prefect_api_url).port)
-    command = ["prefect", "server", "start", "--host", HOST, "--port", port]
-    # With --port alone the page would call port 4200.
+    command = ["deployments.stack.guarded_servers", port]
+    # Without these the page would call port 4200.
     here = {"PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": port}
+    here |= {
+        "PREFECT_SERVER_API_AUTH_STRING": stack.credentials,
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(guard.origins(int(port))),
+    }
     # The default of 10 s ends in "database is locked" when training holds every core.
     here |= {"PREFECT_SERVER_DATABASE_TIMEOUT": "60", "PREFECT_PLUGINS_ENABLED": "false"}
     return _start(stack, "Prefect server", command, here)
@@ -70,13 +93,15 @@ def start_prefect(stack: Stack) -> Program:
 
 def start_mlflow(stack: Stack) -> Program:
     """Tracking, registry and artifacts, the last served by it and never read from disk."""
-    port, store = httpx.URL(stack.mlflow_tracking_uri).port, Path(stack.home) / "mlflow"
-    command = ["mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    port, store = str(httpx.URL(stack.mlflow_tracking_uri).port), Path(stack.home) / "mlflow"
+    command = ["mlflow", "server", "--host", HOST, "--port", port, "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}"]
     command += ["--serve-artifacts", "--artifacts-destination", str(store / "artifacts")]
-    command += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
+    command += ["--allowed-hosts", ",".join(guard.hosts(int(port))), "--app-name", "neuro"]
+    command += ["--cors-allowed-origins", ",".join(guard.origins(int(port)))]
     # Jobs are for scoring language models, and take half of the server's memory.
     here = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    here |= {MLFLOW_PORT_VARIABLE: port, MLFLOW_CREDENTIALS: stack.credentials}
     return _start(stack, "MLflow server", command, here)
 
 
@@ -167,6 +192,22 @@ def wait_until_applied(deploy: Program, others: Iterable[Program]) -> None:
             f"the deployments of prefect.yaml were not applied; the end of {deploy.log}:\n"
             f"{processes.last_lines(deploy.log)}"
         )
+
+
+@contextmanager
+def client(stack: Stack) -> Iterator[httpx.Client]:
+    """A client of the Prefect API, with the secret and a token against forged requests."""
+    caller = str(uuid4())
+    with httpx.Client(
+        base_url=stack.prefect_api_url,
+        auth=httpx.BasicAuth(settings.USER, stack.secret),
+        headers={"Prefect-Csrf-Client": caller},
+        trust_env=False,
+        timeout=90.0,
+    ) as api:
+        token = _send(api, "GET", f"/csrf-token?client={caller}")
+        api.headers["Prefect-Csrf-Token"] = token["token"]
+        yield api
 
 
 def workers(api: httpx.Client) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The local stack: a Prefect server, an MLflow server and one worker, on loopback.
 
-No server here asks who is calling: whoever may log in to this machine may use them.
+Both servers ask for a secret that is made at each start (guard.py) and stands in the state file.
 """
 
 import contextlib
@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-
-import httpx
 
 from deployments.stack import processes, servers
 from deployments.stack.processes import HOST
@@ -146,6 +144,7 @@ def _plan(config: StackConfig, prefect_port: int, mlflow_port: int) -> Stack:
         prefect_api_url=f"http://{HOST}:{prefect_port}/api",
         mlflow_tracking_uri=f"http://{HOST}:{mlflow_port}",
         mark=secrets.token_hex(8),
+        secret=secrets.token_urlsafe(24),
         pids={},
     )
 
@@ -158,7 +157,7 @@ def _start(stack: Stack, report: Report) -> Stack:
     report(f"starting the servers; their logs are in {home / 'logs'}")
     prefect, mlflow = servers.start_prefect(stack), servers.start_mlflow(stack)
     servers.wait_until(lambda: settings.reachable(stack.prefect_api_url), prefect)
-    with httpx.Client(base_url=stack.prefect_api_url, trust_env=False, timeout=90.0) as api:
+    with servers.client(stack) as api:
         if n_closed := servers.prepare(api):
             report(f"closed {n_closed} runs that an earlier stack left open or missed")
         report("applying the deployments and starting the worker")
@@ -169,6 +168,7 @@ def _start(stack: Stack, report: Report) -> Stack:
         servers.wait_until(lambda: servers.workers(api), worker)
     servers.wait_until(lambda: settings.reachable(stack.mlflow_tracking_uri), mlflow)
     report(f"Prefect is at {stack.prefect_ui_url}, MLflow at {stack.mlflow_tracking_uri}")
+    report("their pages ask for what `neuro status` says here")
     programs = {"prefect": prefect, "mlflow": mlflow, "worker": worker}
     return replace(stack, pids={name: each.process.pid for name, each in programs.items()})
 

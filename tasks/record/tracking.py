@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,7 +48,9 @@ def client() -> Any:
     """The MLflow client of this process. MLflow takes seconds to import: only when needed."""
     from mlflow.tracking import MlflowClient
 
-    return MlflowClient(tracking_uri=settings.load().mlflow_tracking_uri)
+    here = settings.load()
+    os.environ.update(settings.mlflow_secrets(here.mlflow_credentials))  # it reads them there
+    return MlflowClient(tracking_uri=here.mlflow_tracking_uri)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ LOGGING_ENVIRONMENT = {
 }
 ENDPOINTS = ("NEURO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 RUNNER = re.compile(r"threads|(ray|dask)(://[^/\s]+:\d+)?")
+USER = "neuro"  # of both servers of a stack
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -39,9 +40,11 @@ class Settings:
     address, None for AWS; ``is_alone`` says that nobody else writes to the lake. Credentials are
     not here: the clients read the usual AWS variables, profiles and roles themselves. A file of the
     inbox is read once it was left alone for ``inbox_settle_s`` seconds. The Prefect and
-    MLflow addresses are None when no stack is known; ``revision`` is the git commit or "unknown";
-    ``lock_hash`` is empty without a lock. ``runner`` says where the shards of a run are worked on:
-    threads, ray, ray://host:port, dask or dask://host:port; ``shard`` is the images in each.
+    MLflow addresses are None when no stack is known; ``credentials`` are ``user:secret`` of
+    Prefect, ``mlflow_credentials`` of MLflow, "" for a server that asks for none. ``revision`` is
+    the git commit or "unknown"; ``lock_hash`` is empty without a lock. ``runner`` says where the
+    shards of a run are worked on: threads, ray, ray://host:port, dask or dask://host:port;
+    ``shard`` is the images in each.
     """
 
     home: Path
@@ -53,6 +56,8 @@ class Settings:
     mlflow_tracking_uri: str | None
     revision: str
     lock_hash: str
+    credentials: str = ""
+    mlflow_credentials: str = ""
     s3_endpoint: str | None = None
     is_alone: bool = False
     s3_deadline_s: float = DEADLINE_S
@@ -75,12 +80,27 @@ def load() -> Settings:
         or stack.get("mlflow_tracking_uri"),
         revision=code_revision(),
         lock_hash=lock_hash(),
+        credentials=_credentials(stack),
+        mlflow_credentials=_mlflow_credentials() or _credentials(stack),
         s3_endpoint=next(filter(None, map(os.environ.get, ENDPOINTS)), stack.get("s3_endpoint")),
         s3_deadline_s=_seconds("NEURO_S3_DEADLINE_S", DEADLINE_S),
         is_alone=os.environ.get("NEURO_S3_ALONE", "") not in ("", "0"),
         runner=_runner(),
         shard=_count("NEURO_SHARD", 512),
     )
+
+
+def _credentials(stack: Mapping[str, Any]) -> str:
+    """Those of the given server, or of the stack here where none is given."""
+    if os.environ.get("PREFECT_API_URL"):
+        return os.environ.get("PREFECT_API_AUTH_STRING", "")
+    return f"{USER}:{stack['secret']}" if stack.get("secret") else ""
+
+
+def _mlflow_credentials() -> str:
+    """Those that a person has given for a server of its own."""
+    given = [os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD")]
+    return ":".join(given) if os.environ.get("MLFLOW_TRACKING_URI") and all(given) else ""
 
 
 def _runner() -> str:
@@ -126,8 +146,8 @@ def keep_ray_here() -> None:
 
 
 def worker_environment() -> dict[str, str]:
-    """What of this environment a worker on another machine needs: no secret, and no path."""
-    named = ("PREFECT_API_URL", *LOGGING_ENVIRONMENT, "DO_NOT_TRACK")
+    """What of this environment a worker on another machine needs: no path, no secret of storage."""
+    named = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", *LOGGING_ENVIRONMENT, "DO_NOT_TRACK")
     return {name: os.environ[name] for name in named if name in os.environ}
 
 
@@ -178,10 +198,14 @@ def flow_environment(
     mlflow_tracking_uri: str,
     home: str,
     lake: str,
+    credentials: str = "",
+    mlflow_credentials: str = "",
     s3_endpoint: str | None = None,
 ) -> dict[str, str]:
     """The variables a process needs to run a flow against a stack; telemetry is off."""
     return {
+        **({"PREFECT_API_AUTH_STRING": credentials} if credentials else {}),
+        **mlflow_secrets(mlflow_credentials),
         "PREFECT_API_URL": prefect_api_url,
         "PREFECT_HOME": str(Path(home) / "prefect"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
@@ -196,6 +220,13 @@ def flow_environment(
     }
 
 
+def mlflow_secrets(credentials: str) -> dict[str, str]:
+    """The variables by which MLflow's client knows ``user:secret``; none for ""."""
+    user, _, secret = credentials.partition(":")
+    named = {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": secret}
+    return named if credentials else {}
+
+
 def flow_environment_of(here: Settings) -> dict[str, str]:
     """The same for the servers and the lake of these settings."""
     return flow_environment(
@@ -203,6 +234,8 @@ def flow_environment_of(here: Settings) -> dict[str, str]:
         mlflow_tracking_uri=str(here.mlflow_tracking_uri),
         home=str(here.home),
         lake=here.lake,
+        credentials=here.credentials,
+        mlflow_credentials=here.mlflow_credentials,
         s3_endpoint=here.s3_endpoint,
     )
 

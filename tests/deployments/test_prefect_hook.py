@@ -37,6 +37,16 @@ def test_the_running_stack_is_supplied() -> None:
     assert added["NEURO_LAKE"] == "/lake"
 
 
+def test_the_secret_of_the_running_stack_is_known_to_its_clients() -> None:
+    added = prefect_hook.missing({}, {**STACK, "secret": "s"})
+    assert added["PREFECT_API_AUTH_STRING"] == "neuro:s"
+    assert (added["MLFLOW_TRACKING_USERNAME"], added["MLFLOW_TRACKING_PASSWORD"]) == ("neuro", "s")
+    elsewhere = {"PREFECT_API_URL": "http://cluster/api"}
+    assert "PREFECT_API_AUTH_STRING" not in prefect_hook.missing(
+        elsewhere, {**STACK, "secret": "s"}
+    )
+
+
 def test_a_variable_of_the_user_stays() -> None:
     assert "NEURO_LAKE" not in prefect_hook.missing({"NEURO_LAKE": "s3://mine"}, STACK)
 

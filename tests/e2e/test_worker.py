@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deployments.stack.servers import Stack
+from deployments.stack.servers import client as prefect_client
 from neuro.ingest import delivery
 from neuro.synthetic import phantom
 from tests.e2e.conftest import PROJECT, environment, make_project, neuro, run
@@ -74,6 +76,7 @@ def worker(folder: Path, stack: dict[str, Any]) -> Iterator[subprocess.Popen[byt
     """A worker of that folder, for the servers of the stack, in a session of its own."""
     told = {
         "PREFECT_API_URL": stack["prefect_api_url"],
+        "PREFECT_API_AUTH_STRING": f"neuro:{stack['secret']}",
         "MLFLOW_TRACKING_URI": stack["mlflow_tracking_uri"],
         "NEURO_LAKE": stack["lake"],
         "NEURO_HOME": str(folder / "home"),
@@ -140,9 +143,14 @@ def trained(servers: Path, stack: dict[str, Any], elsewhere: Path, killed: float
     return elsewhere
 
 
+def known(stack: dict[str, Any]) -> tuple[str, str]:
+    return ("neuro", stack["secret"])
+
+
 def mlflow_runs(stack: dict[str, Any]) -> list[dict[str, Any]]:
     url = f"{stack['mlflow_tracking_uri']}/api/2.0/mlflow/runs/search"
-    answer = httpx.post(url, json={"experiment_ids": ["1"]}, trust_env=False)
+    asked = {"experiment_ids": ["1"]}
+    answer = httpx.post(url, json=asked, auth=known(stack), trust_env=False)
     runs: list[dict[str, Any]] = answer.raise_for_status().json()["runs"]
     return runs
 
@@ -167,6 +175,7 @@ def test_a_worker_elsewhere_trains_in_its_own_folder_and_registers_the_model(
     answer = httpx.get(
         f"{stack['mlflow_tracking_uri']}/api/2.0/mlflow/registered-models/alias",
         params={"name": "neuro-brain", "alias": "challenger"},
+        auth=known(stack),
         trust_env=False,
     )
     registered = answer.raise_for_status().json()["model_version"]
@@ -178,7 +187,7 @@ def test_a_training_whose_worker_was_killed_goes_on_in_its_own_run(
     servers: Path, stack: dict[str, Any], trained: Path, killed: float
 ) -> None:
     api = f"{stack['mlflow_tracking_uri']}/api/2.0/mlflow"
-    with httpx.Client(trust_env=False) as mlflow:
+    with httpx.Client(auth=known(stack), trust_env=False) as mlflow:
         (only,) = mlflow_runs(stack)
         asked = {"run_id": only["info"]["run_id"], "metric_key": "loss"}
         told = mlflow.get(f"{api}/metrics/get-history", params=asked).json()["metrics"]
@@ -197,6 +206,6 @@ def test_a_run_whose_worker_was_killed_is_closed_when_the_worker_is_back(
     stack: dict[str, Any], trained: Path
 ) -> None:
     """Else the next would wait for its place for ever."""
-    url = f"{stack['prefect_api_url']}/flow_runs/filter"
-    runs = httpx.post(url, json={"sort": "START_TIME_ASC"}, trust_env=False).json()
+    with prefect_client(Stack(**stack)) as api:
+        runs = api.post("/flow_runs/filter", json={"sort": "START_TIME_ASC"}).json()
     assert [run["state_type"] for run in runs] == ["CRASHED", "COMPLETED"]

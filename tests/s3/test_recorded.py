@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from typer.testing import CliRunner
 
 from deployments.cli.app import app
-from deployments.stack import stack
+from deployments.stack import servers, stack
 from neuro.lake import releases
 from neuro.lake.lake import Lake
 from tests.e2e.conftest import make_project, neuro, run
@@ -45,8 +44,8 @@ def kept(project: Path, what: str) -> list[dict[str, Any]]:
     """What Prefect shows of one kind."""
     found = stack.read(stack.state_file(project))
     assert found is not None
-    url = f"{found.prefect_api_url}/{what}/filter"
-    rows: list[dict[str, Any]] = httpx.post(url, json={}, timeout=30, trust_env=False).json()
+    with servers.client(found) as api:
+        rows: list[dict[str, Any]] = api.post(f"/{what}/filter", json={}).json()
     return rows
 
 

@@ -35,7 +35,7 @@ def test_the_end_fits_80_columns_and_has_every_address_whole(
 ) -> None:
     terminal = Console(width=80, record=True, highlight=False, quiet=False)
     monkeypatch.setattr(console, "err", terminal)
-    demo.print_end(SUMMARY, Path("/far/away/summary.json"), is_up=False)
+    demo.print_end(SUMMARY, Path("/far/away/summary.json"), {})
     lines = [line.rstrip() for line in terminal.export_text().splitlines()]
     addresses = [RUN, MODELS, REPORT, "/far/away/summary.json"]
     assert [line.strip() for line in lines if line.strip() in addresses] == addresses

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -85,8 +86,8 @@ def standing(project: Path) -> Iterator[Stack]:
 
 
 def ask(up: Stack, path: str, body: dict[str, Any]) -> Any:
-    answer = httpx.post(up.prefect_api_url + path, json=body, timeout=30, trust_env=False)
-    return answer.raise_for_status().json()
+    with servers.client(up) as api:
+        return api.post(path, json=body).raise_for_status().json()
 
 
 def wait_for(value: Callable[[], Any], seconds: float = 120) -> Any:
@@ -155,14 +156,63 @@ def test_the_first_gpu_worker_makes_its_pool_and_deployments_and_the_second_noth
     ]
     assert [each.returncode for each in applied] == [0, 0], applied[0].stderr + applied[1].stderr
     assert [each.stdout.split() for each in applied] == [["hello-gpu"], []]
-    found = httpx.get(f"{standing.prefect_api_url}/deployments/name/hello/hello-gpu")
+    with servers.client(standing) as api:
+        found = api.get("/deployments/name/hello/hello-gpu")
     assert found.raise_for_status().json()["work_pool_name"] == "gpu"
+
+
+def asked_by_a_page(up: Stack, origin: str, host: str) -> int:
+    """What a page's form gets that would make a deployment whose first step is a shell command.
+
+    The browser sends such a form without asking the server, under the page's origin.
+    """
+    command = {"prefect.deployments.steps.run_shell_script": {"script": "touch owned"}}
+    deployment = {"name": "evil", "flow_id": str(uuid4()), "pull_steps": [command]}
+    headers = {"Content-Type": "text/plain", "Origin": origin, "Host": host}
+    url, text = f"{up.prefect_api_url}/deployments/", json.dumps(deployment)
+    return httpx.post(url, content=text, headers=headers, trust_env=False).status_code
+
+
+@pytest.mark.server
+def test_a_web_page_cannot_make_a_deployment(standing: Stack) -> None:
+    own = httpx.URL(standing.prefect_api_url).netloc.decode()
+    assert asked_by_a_page(standing, "https://evil.example", own) == 403
+    assert asked_by_a_page(standing, "http://evil.example", "evil.example") == 403  # DNS rebinding
+    assert asked_by_a_page(standing, f"http://{own}", own) == 403  # no token against forgery
+    assert [each["name"] for each in ask(standing, "/deployments/filter", {})] == ["hello"]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("where", ["prefect_api_url", "mlflow_tracking_uri"])
+def test_another_account_of_the_machine_learns_nothing(standing: Stack, where: str) -> None:
+    path = {"prefect_api_url": "/flows/count", "mlflow_tracking_uri": "/api/2.0/mlflow/runs/search"}
+    caller = {"Prefect-Csrf-Client": "another"}
+    with httpx.Client(base_url=getattr(standing, where), trust_env=False) as other:
+        assert other.post(path[where], json={}, headers=caller).status_code in (401, 403)
+        assert other.get("/version").status_code == 401
+        assert other.get("/health").status_code == 200
+        wrong = other.get("/version", auth=("neuro", standing.secret[:-1]))
+        assert wrong.status_code == 401
+
+
+@pytest.mark.server
+def test_a_web_page_reads_nothing_of_mlflow_even_where_a_person_has_signed_in(
+    standing: Stack,
+) -> None:
+    """A browser sends the password along by itself."""
+    with httpx.Client(
+        base_url=standing.mlflow_tracking_uri, auth=("neuro", standing.secret), trust_env=False
+    ) as browser:
+        assert browser.get("/version").status_code == 200
+        assert browser.get("/version", headers={"Host": "evil.example"}).status_code == 403
+        assert browser.get("/version", headers={"Origin": "http://evil.example"}).status_code == 403
 
 
 @pytest.mark.server
 def test_mlflow_serves_artifacts_itself(standing: Stack) -> None:
     answer = httpx.get(
         f"{standing.mlflow_tracking_uri}/api/2.0/mlflow/experiments/get?experiment_id=0",
+        auth=("neuro", standing.secret),
         trust_env=False,
     )
     assert answer.json()["experiment"]["artifact_location"].startswith("mlflow-artifacts:")

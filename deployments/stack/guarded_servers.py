@@ -1,0 +1,30 @@
+"""The two servers behind the guard: Prefect's as a program, MLflow's as an app that it loads."""
+
+import os
+import sys
+
+from deployments.stack.guard import Guard
+from deployments.stack.processes import HOST
+
+MLFLOW_PORT_VARIABLE, MLFLOW_CREDENTIALS = "NEURO_MLFLOW_PORT", "NEURO_MLFLOW_CREDENTIALS"
+
+
+def mlflow() -> Guard:
+    """What ``mlflow server --app-name neuro`` serves; MLflow itself asks nobody who is calling."""
+    from mlflow.server.fastapi_app import app
+
+    here = os.environ
+    return Guard(app, port=int(here[MLFLOW_PORT_VARIABLE]), credentials=here[MLFLOW_CREDENTIALS])
+
+
+def serve_prefect(port: int) -> None:
+    """Serve Prefect's API, services and pages; it asks for the secret itself, as its page does."""
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    app = Guard(create_app(final=True), port=port)
+    uvicorn.run(app, host=HOST, port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    serve_prefect(int(sys.argv[1]))
