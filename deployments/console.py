@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
+from rich.text import Text
 
 from deployments.stack import server_watch
 from neuro.errors import ServerError
@@ -51,19 +52,36 @@ _DIGEST, _TIME = re.compile("[0-9a-f]{64}"), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\
 _METRIC = {"value", "low", "high"}
 # Flags of verbs that are no parameters of their flows.
 OWN_FLAGS = {"as_json", "local", "endpoint", "fail_on_drift"}
-_NOTICE = "[dim]Research use only; not a medical device.[/]"
+_NOTICE = "Research use only; not a medical device."
 
-err = Console(stderr=True, highlight=False)
+# A name in brackets or between colons is a name: nothing is read as markup.
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+out = Console(highlight=False, markup=False, emoji=False)
 
 
 def start_logging() -> None:
     """Progress on stderr, for a run that no server records."""
     handler = RichHandler(console=err, show_path=False, show_level=False, log_time_format="%X")
+    handler.setFormatter(_PrintableFormatter("%(message)s"))
     for name in settings.LOGGERS:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.handlers[:] = [handler]
         logger.propagate = False
+
+
+class _PrintableFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def printable(text: object) -> str:
+    """What a terminal may be given: names of files can hold bytes of no text and control codes."""
+    written = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1]
+        for letter in written
+    )
 
 
 def add_endpoint(app: typer.Typer) -> None:
@@ -149,7 +167,7 @@ def _report_lost(here: settings.Settings) -> None:
         message = "a server had stopped and is there again; give the same command again"
     except ServerError as error:
         message = f"{error}. What was done is kept: give the same command again"
-    err.print(f"[bold red]error[/]: {message}", soft_wrap=True)
+    error(message)
 
 
 def only_results_on_stdout() -> AbstractContextManager[object]:
@@ -165,8 +183,7 @@ def show(result: Any, *, as_json: bool, title: str = "", columns: Sequence[str] 
     if as_json:
         print(json.dumps(result, default=str))  # noqa: T201 - this is the command line
         return
-    out = Console(highlight=False)
-    say(_NOTICE)
+    say(_NOTICE, style="dim")
     if isinstance(result, Mapping):
         rows = [{"": key, " ": _plain(value)} for key, value in result.items()]
         out.print(_table(rows, title))
@@ -202,19 +219,24 @@ def table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     err.print(_table(rows, title))
 
 
-def say(message: str) -> None:
-    """A line of progress."""
-    err.print(message)
+def say(message: str, *, style: str = "") -> None:
+    """A line of progress. style: one of rich's, such as "bold"."""
+    err.print(printable(message), style=style or None)
 
 
 def address(place: object) -> None:
     """A line that is never broken: an address or a path, to be clicked or copied."""
-    err.print(f"  {place}", soft_wrap=True)
+    err.print(f"  {printable(place)}", soft_wrap=True)
+
+
+def error(message: str) -> None:
+    """A message whose lines are not broken, so that what it names can be copied."""
+    err.print(Text.assemble(("error", "bold red"), f": {printable(message)}"), soft_wrap=True)
 
 
 def fail(message: str, code: int) -> None:
     """A message on stderr and the exit code."""
-    err.print(f"[bold red]error[/]: {message}", soft_wrap=True)
+    error(message)
     if any(thread.name.startswith(lance_retry.LEFT_BEHIND) for thread in threading.enumerate()):
         # It waits for a silent store inside Lance, and would abort the interpreter's own end.
         sys.stdout.flush()
@@ -223,11 +245,11 @@ def fail(message: str, code: int) -> None:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
-    grid = Table(title=title or None, title_justify="left")
+    grid = Table(title=printable(title) or None, title_justify="left")
     for name in rows[0] if rows else ():
-        grid.add_column(str(name), overflow="fold")
+        grid.add_column(printable(name), overflow="fold")
     for row in rows:
-        grid.add_row(*(_plain(value) for value in row.values()))
+        grid.add_row(*(printable(_plain(value)) for value in row.values()))
     return grid
 
 

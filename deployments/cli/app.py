@@ -18,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # a help text says [labels] and means it
     help="Honest, current and answerable classifiers for medical images. "
     "Research use only; not a medical device.",
 )

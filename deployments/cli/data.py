@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from deployments import console
 from deployments.console import BranchName, Json, LakeUri, Local, Problem
@@ -63,7 +62,7 @@ def problem_init(
     console.show({"path": str(path), **drafted.inferred}, as_json=False, title="problem init")
     console.say("It could not tell, and you should (the file says it, too):")
     for point in drafted.not_inferred:
-        console.say(f"  - {escape(point)}")
+        console.say(f"  - {point}")
 
 
 @app.command()

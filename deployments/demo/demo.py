@@ -129,7 +129,7 @@ def recipe(config: DemoConfig) -> "TrainConfig":
 
 
 def _end_early(up: Stack) -> None:
-    console.say("[bold red]error[/]: a server has stopped; its log is in state/logs. Start again")
+    console.error("a server has stopped; its log is in state/logs. Start again")
     stack.down(stack.state_file(Path(up.project)), console.say)
 
 
@@ -199,7 +199,7 @@ class Loop:
 
     def _deliveries(self) -> "Deliveries":
         started = time.time()
-        console.say("\n[bold]cut three deliveries[/]")
+        console.say("\ncut three deliveries", style="bold")
         deliveries = draw_and_cut(self.config, self.problem, self.home)
         self._add("cut three deliveries", f"seed {self.config.seed}", started)
         return deliveries
@@ -258,7 +258,7 @@ class Loop:
         """Run the flow of this name, and say what ``tell`` makes of its result."""
         run = console.load_flow(flow)
         started = time.time()
-        console.say(f"\n[bold]{step}[/]")
+        console.say(f"\n{step}", style="bold")
         state = run(problem=self.config.problem, **parameters, return_state=True)
         result: dict[str, Any] = state.result()
         self._add(step, tell(result), started, self._page(state.state_details.flow_run_id))
@@ -270,11 +270,11 @@ class Loop:
     def _add(self, step: str, result: str, started: float, flow_run: str = "") -> None:
         seconds = time.time() - started
         self.steps.append(DemoStep(step=step, result=result, seconds=seconds, flow_run=flow_run))
-        console.say(f"  [green]{result}[/]")
+        console.say(f"  {result}", style="green")
 
     def _note(self, step: str, result: str, started: float, flow_run: str = "") -> None:
         """A step that is no flow of this process."""
-        console.say(f"\n[bold]{step}[/]")
+        console.say(f"\n{step}", style="bold")
         self._add(step, result, started, flow_run)
 
 

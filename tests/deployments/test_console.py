@@ -35,3 +35,22 @@ def test_a_metric_shows_its_interval_and_splits_stand_side_by_side(
     shown = capsys.readouterr().out
     assert "train: accuracy 0.912 [0.880, 0.940], n 9" in shown
     assert "test: None" in shown
+
+
+@pytest.mark.parametrize("name", ["scan[/2024]", "scan[red]", "[labels]", ":brain:", "a[link=x]b"])
+def test_nothing_is_read_as_markup(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    console.show({"folder": name}, as_json=False, title=name)
+    console.say(name)
+    console.address(name)
+    console.error(name)
+    shown = capsys.readouterr()
+    assert shown.out.count(name) == 2
+    assert shown.err.count(name) == 3
+
+
+def test_a_name_cannot_move_the_cursor_or_colour_the_screen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What a name of bytes that are no text, or of control codes, shows is how it is written."""
+    console.error("a\x1b[2Jb\rc\udce9d\ne")
+    assert r"a\x1b[2Jb\rc\udce9d" in capsys.readouterr().err
