@@ -70,7 +70,8 @@ def names_unknown_gpu_deployment(argv: list[str], environment: Mapping[str, str]
 
 @register_hook
 def setup_environment(*, ctx: HookContext) -> SetupResult:
-    """Called by Prefect once per process."""
+    """Called by Prefect once per process, of a command or of a worker; a flow writes data."""
+    os.umask(settings.PRIVATE)
     added = missing(os.environ, settings.read_stack_file(settings.STACK_FILE))
     if Path(sys.argv[0]).stem == "prefect":
         sys.argv[:] = full_name(sys.argv)

@@ -37,7 +37,7 @@ def run_tags(loaded: Loaded) -> dict[str, str]:
 
 
 def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
-    """Metrics, baselines, confusion matrix and curves by class, in Prefect and in MLflow."""
+    """Metrics as a table in Prefect; baselines, confusion matrix, curves there and in MLflow."""
     from neuro.evaluation import figures  # matplotlib and scikit-learn take a second to import
 
     rows = [

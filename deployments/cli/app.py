@@ -1,5 +1,6 @@
 """The ``neuro`` command: one verb per flow or step. Research use only; not a medical device."""
 
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,7 @@ from deployments.cli import features, models, passport, quarantine, releases, st
 from deployments.cli import lake as lake_verbs
 from neuro.errors import NeuroError
 from neuro.storage import disk_full
+from tasks.runtime import settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -153,8 +155,15 @@ def version() -> None:
 console.add_endpoint(app)
 
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C, as shells do
+
+
 def main() -> None:
-    """Entry point: a NeuroError becomes one message and its exit code."""
+    """Entry point: a NeuroError becomes one message and its exit code.
+
+    What is written is for this account alone.
+    """
+    os.umask(settings.PRIVATE)
     try:
         app(standalone_mode=True)
     except NeuroError as error:
@@ -164,8 +173,10 @@ def main() -> None:
             raise
         message = f"no space is left on the disk: {error}. Make room and run the same command again"
         console.fail(message, 1)
-    except KeyboardInterrupt:
-        console.fail("stopped; run the same command again to complete", 130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            console.fail("stopped; run the same command again to complete", INTERRUPTED)
+        raise
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuro.errors import ServerError
+from tasks.runtime import settings
 
 HOST = "127.0.0.1"
 MARK = "NEURO_STACK_MARK"
@@ -43,6 +44,7 @@ def start(
     name: str, command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, log: Path
 ) -> Program:
     """Start in a session of its own: a worker in the shell's session ignores SIGTERM for ever."""
+    log.touch(mode=0o600)
     with log.open("ab") as stream:
         process = subprocess.Popen(
             list(command),
@@ -52,6 +54,7 @@ def start(
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=settings.PRIVATE,
         )
     return Program(name=name, process=process, log=log)
 

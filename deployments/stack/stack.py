@@ -31,8 +31,8 @@ class StackConfig:
     """
 
     project: Path = field(default_factory=Path.cwd)
-    home: Path | None = None  # default: .neuro in the project's folder
-    lake: str | None = None  # default: lake in home
+    home: Path | None = None  # default: NEURO_HOME, else .neuro in the project's folder
+    lake: str | None = None  # default: NEURO_LAKE, else lake in home
     prefect_port: int | None = None
     mlflow_port: int | None = None
 
@@ -84,7 +84,7 @@ def up(config: StackConfig, report: Report) -> Stack:
             report(f"port {servers.PREFECT_PORT} is taken: Prefect gets {prefect_port}")
         if config.mlflow_port is None and mlflow_port != servers.MLFLOW_PORT:
             report(f"port {servers.MLFLOW_PORT} is taken: MLflow gets {mlflow_port}")
-        stack = _plan(config, prefect_port, mlflow_port)
+        stack = plan(config, prefect_port, mlflow_port)
         try:
             _write(path, stack)  # before the first start: `down` finds the programs after a kill
             stack = _start(stack, report)
@@ -133,14 +133,17 @@ def _clear(path: Path, report: Report) -> None:
     down(path, report)
 
 
-def _plan(config: StackConfig, prefect_port: int, mlflow_port: int) -> Stack:
+def plan(config: StackConfig, prefect_port: int, mlflow_port: int) -> Stack:
+    """The stack that would be started, without programs."""
     project = config.project.resolve()
-    home = (config.home or project / ".neuro").resolve()
+    here = settings.load(project)
+    if config.home:  # the demonstration's own, whatever the environment says
+        here = replace(here, home=config.home.resolve(), lake=str(config.home.resolve() / "lake"))
     return Stack(
         project=str(project),
-        home=str(home),
-        lake=config.lake or str(home / "lake"),
-        s3_endpoint=settings.load().s3_endpoint,
+        home=str(here.home),
+        lake=config.lake or here.lake,
+        s3_endpoint=here.s3_endpoint,
         prefect_api_url=f"http://{HOST}:{prefect_port}/api",
         mlflow_tracking_uri=f"http://{HOST}:{mlflow_port}",
         mark=secrets.token_hex(8),
@@ -152,8 +155,11 @@ def _plan(config: StackConfig, prefect_port: int, mlflow_port: int) -> Stack:
 def _start(stack: Stack, report: Report) -> Stack:
     """The stack with its process numbers, once all of it answers."""
     home = Path(stack.home)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ("prefect", "mlflow", "logs", "inbox"):
-        (home / name).mkdir(parents=True, exist_ok=True)
+        (home / name).mkdir(exist_ok=True, mode=0o700)
+    if home.stat().st_mode & settings.PRIVATE:
+        report(f"other accounts may look into {home}; `chmod -R go= {home}` ends that")
     report(f"starting the servers; their logs are in {home / 'logs'}")
     prefect, mlflow = servers.start_prefect(stack), servers.start_mlflow(stack)
     servers.wait_until(lambda: settings.reachable(stack.prefect_api_url), prefect)

@@ -52,13 +52,14 @@ def remove_predictions(home: Path, sample_ids: Collection[str]) -> int:
 def remove_pages(
     lake: Lake, folder: Path, superseded: Collection[str], forbidden: Sequence[bytes]
 ) -> tuple[list[str], list[VerdictBody]]:
-    """Remove the pages below a folder that counted an erased image in, or hold a byte string of it.
+    """Remove the files below a folder that counted an erased image in, or hold a byte string of it.
 
     A drift page holds the figures of each image by itself; a page that is named after a release
     shows pictures and means of it. superseded: the releases that held one. Returns the pages'
     paths, and the journal's verdicts on what these releases held.
     """
     verdicts: list[VerdictBody] = [entry.body for entry in journal.entries(lake, "verdict")]
+    # A cause ends with the release that it is about.
     concerned = [body for body in verdicts if body["cause"].rpartition("/")[2] in superseded]
     pages = set(file_search.search(FolderStore(folder), lambda _: forbidden))
     pages |= {str(path) for path in folder.rglob("*.html") if path.stem in superseded}

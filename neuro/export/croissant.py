@@ -77,7 +77,7 @@ def export(
         return describe(problem, release, manifest_sha256, spec)
 
     with export_target.opened(store) as target:
-        digest = target.manifest_if_complete(names.values(), description)
+        digest = target.digest_if_complete(names.values(), description)
         if digest is None:
             rows = []
             for sample_id, raw in images.stored_bytes(lake, release, samples):

@@ -174,15 +174,15 @@ def inspect(
 def publish(staged: Staged, passport: Mapping[str, Any]) -> Release:
     """Merge the branch into main, read a sample of it back, and make it the current release.
 
-    Raises AuditError, and no release refers to what was merged, if the sample is not what was
-    vetted.
+    Raises StaleError where another run was first, and AuditError, and no release refers to what was
+    merged, if the sample is not what was vetted.
     """
-    run = staged.run
+    run, main = staged.run, staged.branch.lake
     with staged.branch.needed():
         staged.branch.publish()
-    verify_images.check_sample(staged.branch.lake, verification_sample(staged))
+    verify_images.check_sample(main, verification_sample(staged))
     return releases.publish(
-        staged.branch.lake,
+        main,
         Draft(
             dataset=run.problem.dataset,
             passport=passport,

@@ -161,7 +161,10 @@ def _made(lake: Lake, name: str) -> list[FeatureSet]:
 def _rows_of(
     lake: Lake, name: str, encoder_hash: str, columns: list[str], wanted: Collection[str]
 ) -> Iterator[pa.Table]:
-    """An encoder's rows in each table of the set, not many more than those wanted."""
+    """An encoder's rows in each table of the set: those wanted, and others where many are wanted.
+
+    Many are cheaper to read as all between the first digest and the last.
+    """
     where = f"encoder_hash = {quoted(encoder_hash)}"
     if len(wanted) <= _FEW:
         where += f" AND {among('sha256', wanted)}"

@@ -47,7 +47,7 @@ class Lake:
             raise ConfigError("lake is empty; give a folder or an s3://bucket/prefix")
         self.uri, self.branch = uri.rstrip("/"), ""
         self._reached_by = (endpoint, deadline_s)
-        self._is_checked = is_alone
+        self._is_safe_to_write = is_alone  # else require_safe tries it before the first write
         self._layout = _Layout()
         if "://" in self.uri and not self.uri.startswith("s3://"):
             raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
@@ -71,7 +71,7 @@ class Lake:
         A folder travels by its whole path: another process may stand elsewhere.
         """
         uri = self.uri if self.place else str(Path(self.uri).absolute())
-        return _reopened, (uri, *self._reached_by, self._is_checked, self.branch)
+        return _reopened, (uri, *self._reached_by, self._is_safe_to_write, self.branch)
 
     def on(self, branch: str) -> Self:
         """The same lake, seen from a Lance branch; "" is main."""
@@ -102,9 +102,9 @@ class Lake:
 
         Raises StorageError where two writers were both told that they had won.
         """
-        if self.place is not None and not self._is_checked:
+        if self.place is not None and not self._is_safe_to_write:
             conformance.require_atomic(self.place)
-            self._is_checked = True
+            self._is_safe_to_write = True
 
     def prepare_write(self, *tables: str) -> None:
         """Before writing to tables: see ``require_safe``; an older lake is migrated first.

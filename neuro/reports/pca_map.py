@@ -32,7 +32,8 @@ def draw(
     """Standardise, find two principal components of the fitted rows alone, and place all.
 
     vectors: (m, d), of the images ``rows``, (m,). fitted: (m,), the training split: what is tested
-    on must not shape what is looked at. None with fewer than three of them, or all alike.
+    on must not shape what is looked at. None with fewer than three of them, or where fewer than two
+    columns vary.
     """
     if fitted.sum() < 3:
         return None

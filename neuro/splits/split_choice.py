@@ -89,8 +89,11 @@ def several(text: str, folds: int) -> list[Splitting]:
     return [parse(f"fold-{number}-of-{folds}") for number in range(1, folds + 1)]
 
 
-def used(samples: Sequence[Sample], splitting: Splitting) -> NDArray[np.bool_]:
-    """Which samples the splitting names anew, (n,) bool; the others keep their name or stand aside.
+def redrawn(samples: Sequence[Sample], splitting: Splitting) -> NDArray[np.bool_]:
+    """Which samples get another split than their own, (n,) bool.
+
+    Given: those with a split of the source. Own: none. A fold: all but those of the test split, and
+    those in no split.
 
     Raises ConfigError where "given" is asked for and no sample has a given split.
     """
@@ -137,7 +140,7 @@ def divide(
         is_test = [lies_in(sample.given_split, _TEST) for sample in samples]
     else:
         is_test = [sample.split == _TEST for sample in samples]
-    drawn = np.flatnonzero(used(samples, splitting) & ~np.array(is_test, bool)).tolist()
+    drawn = np.flatnonzero(redrawn(samples, splitting) & ~np.array(is_test, bool)).tolist()
     members = [
         Member(sample_id=samples[row].sample_id, label=samples[row].label, group_key="")
         for row in drawn
@@ -181,13 +184,18 @@ def leak(splitting: Splitting, passport: Mapping[str, Any], shared: int) -> str:
 
 
 def _drawn(groups: Mapping[str, Sequence[Member]], splitting: Splitting) -> dict[str, str]:
-    """The split of each group that is drawn anew."""
+    """The split of each group that is drawn anew: given, all but test in the lake's own shares.
+
+    Of folds, the asked one is val, one part of the rest calibration, and all else train. Raises
+    ConfigError where there are fewer groups than folds.
+    """
     if splitting.kind == "given":
         rest = {name: share for name, share in SHARES.items() if name != _TEST}
         total = sum(rest.values())
         return draw_splits.share_out(groups, {n: share / total for n, share in rest.items()}, SEED)
     fold_of = draw_splits.folds(groups, splitting.of, SEED)
     others = {name: members for name, members in groups.items() if fold_of[name] != splitting.fold}
+    # With few groups a part is larger, so that each part has some of them.
     n_parts = min(_CALIBRATE_OF, max(2, len(others) // 2))
     part_of = draw_splits.folds(others, n_parts, SEED + splitting.fold)
     split_of = {}

@@ -31,7 +31,7 @@ class ExportTarget:
         self._present = {entry.key for entry in staging.entries()}
         self._pending: deque[Future[None]] = deque()
 
-    def manifest_if_complete(self, names: Collection[str], describe: Describe) -> str | None:
+    def digest_if_complete(self, names: Collection[str], describe: Describe) -> str | None:
         """The manifest's digest where this very export is here already, else None.
 
         names: of its files. Raises ConfigError where something else is here.

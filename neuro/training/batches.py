@@ -18,7 +18,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]  # images, and their shares of the cla
 def split(
     rows: Rows, targets: NDArray[np.int64], config: TrainConfig, generator: torch.Generator
 ) -> list[Rows]:
-    """Full batches of one epoch, in random order; the remainder waits for another epoch.
+    """Full batches of one epoch, in random order; the remainder is left out of this one.
 
     targets: (n,) of the rows. Balanced: each place is drawn from a class that is drawn first, so a
     row may come twice or not at all.

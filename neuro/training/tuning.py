@@ -277,7 +277,11 @@ def space_for(
 
 
 def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
-    """The score of each trial in their order, and the highest of a complete one so far."""
+    """The score of each trial in their order, and the highest of a complete one so far.
+
+    Raises TrainingError without a complete trial.
+    """
+    chosen = best(trials)
     figure = Figure(figsize=(8.5, 4), layout="constrained")
     axes = figure.add_subplot()
     complete = [t for t in trials if t.value is not None]
@@ -294,7 +298,6 @@ def draw(trials: Sequence[Trial], *, title: str, synthetic: bool) -> Figure:
     for number in lost:
         label = "no finite loss" if number == lost[0] else ""
         axes.axvline(number, color="tab:red", linestyle=":", label=label)
-    chosen = best(trials)
     place, text = (chosen.number, chosen.value or 0.0), f"trial {chosen.number}: {chosen.value:.3f}"
     axes.annotate(text, place, (0, 8), textcoords="offset points", ha="center")
     axes.margins(x=0.08, y=0.15)

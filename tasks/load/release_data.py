@@ -116,7 +116,7 @@ def _groups(
     later delivery has joined are one.
     """
     groups = np.array([sample.group_id for sample in samples], dtype=np.str_)
-    rows = np.flatnonzero(split_choice.used(samples, divided))
+    rows = np.flatnonzero(split_choice.redrawn(samples, divided))
     anew = [samples[row] for row in rows.tolist()]
     if len({sample.entered for sample in anew}) > 1:
         ids = [sample.sample_id for sample in anew]

@@ -27,6 +27,7 @@ LOGGING_ENVIRONMENT = {
 }
 ENDPOINTS = ("NEURO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 RUNNER = re.compile(r"threads|(ray|dask)(://[^/\s]+:\d+)?")
+PRIVATE = 0o077  # umask: what may hold an image, a name or a secret is for its owner alone
 USER = "neuro"  # of both servers of a stack
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -65,10 +66,15 @@ class Settings:
     shard: int = 512
 
 
-def load() -> Settings:
-    """The environment first, then the stack that runs in this folder, then the defaults."""
-    stack = read_stack_file(STACK_FILE)
-    home = Path(os.environ.get("NEURO_HOME") or stack.get("home") or ".neuro").resolve()
+def load(folder: Path = Path()) -> Settings:
+    """The environment first, then the stack that runs in a folder, then the defaults.
+
+    A lake belongs to a home: where NEURO_HOME is another one than the stack's, so is the lake.
+    """
+    stack = read_stack_file(folder / STACK_FILE)
+    if given_home := os.environ.get("NEURO_HOME"):
+        stack.pop("lake", None)
+    home = Path(given_home or stack.get("home") or folder / ".neuro").resolve()
     return Settings(
         home=home,
         lake=os.environ.get("NEURO_LAKE") or stack.get("lake") or str(home / "lake"),

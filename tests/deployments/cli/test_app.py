@@ -135,6 +135,26 @@ def test_weights_of_the_hub_that_cannot_be_reached_are_named(tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
 
 
+def open_to_others(folder: Path) -> list[str]:
+    """What another account may look into."""
+    return [str(path) for path in folder.rglob("*") if path.lstat().st_mode & 0o077]
+
+
+def test_what_is_written_is_for_this_account_alone(tmp_path: Path) -> None:
+    """Also where the shell says otherwise: a quarantined file may hold a name."""
+    for number, label in enumerate(("glioma", "notumor")):
+        (tmp_path / "in" / label).mkdir(parents=True)
+        Image.linear_gradient("L").rotate(90 * number).save(tmp_path / "in" / label / "a.png")
+    (tmp_path / "in" / "glioma" / "broken.png").write_bytes(b"no picture")
+    before = os.umask(0o022)
+    try:
+        assert neuro("ingest", "in", "--local", cwd=tmp_path).returncode == 0
+    finally:
+        os.umask(before)
+    assert (tmp_path / ".neuro" / "lake" / "quarantine.lance").is_dir()
+    assert open_to_others(tmp_path / ".neuro") == []
+
+
 def test_an_archive_that_points_outside_ends_with_2_and_leaves_nothing(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         archive.writestr("../../evil.png", b"x")

@@ -226,6 +226,13 @@ def test_the_state_file_is_for_its_owner_alone(standing: Stack, project: Path) -
 
 
 @pytest.mark.server
+def test_databases_and_logs_are_for_their_owner_alone(standing: Stack) -> None:
+    home = Path(standing.home)
+    assert {path.name for path in home.rglob("*.db")} == {"prefect.db", "mlflow.db"}
+    assert [path for path in home.rglob("*") if path.lstat().st_mode & 0o077] == []
+
+
+@pytest.mark.server
 def test_a_second_stack_in_the_same_folder_is_refused(standing: Stack, project: Path) -> None:
     with pytest.raises(ServerError, match=r"up already.*neuro down"):
         stack.up(StackConfig(project=project), silent)
@@ -290,6 +297,21 @@ def test_a_flow_that_does_not_load_is_shown_and_nothing_stays_up(tmp_path: Path)
     assert marks
     assert processes.marked(marks[0]) == set()
     assert not stack.state_file(tmp_path).exists()
+
+
+def test_up_obeys_the_home_and_the_lake_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the servers come up again on what a demonstration has left elsewhere."""
+    config = StackConfig(project=make_project(tmp_path))
+    monkeypatch.setenv("NEURO_HOME", str(tmp_path / "demo" / "state"))
+    planned = stack.plan(config, 4200, 5000)
+    assert (planned.home, planned.lake) == (
+        str(tmp_path / "demo" / "state"),
+        str(tmp_path / "demo" / "state" / "lake"),
+    )
+    monkeypatch.setenv("NEURO_LAKE", "s3://images/lake")
+    assert stack.plan(config, 4200, 5000).lake == "s3://images/lake"
 
 
 def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:

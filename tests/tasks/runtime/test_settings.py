@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from neuro.errors import ConfigError, ServerError
 from tasks.runtime import settings
 
+ROOMS = ("neuro", "monitoring", "tasks", "flows", "deployments")
 STACK = {
     "home": "/somewhere/home",
     "lake": "s3://bucket/lake",
@@ -52,6 +54,62 @@ def test_the_environment_beats_the_running_stack(
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere:4200/api")
     loaded = settings.load()
     assert (loaded.lake, loaded.prefect_api_url) == ("s3://other/lake", "http://elsewhere:4200/api")
+
+
+def test_a_home_that_is_not_the_stack_s_has_its_own_lake(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stack(project, json.dumps(STACK))
+    monkeypatch.setenv("NEURO_HOME", "demo/state")
+    loaded = settings.load()
+    assert (loaded.home, loaded.lake) == (
+        project / "demo/state",
+        str(project / "demo/state/lake"),
+    )
+
+
+DOCUMENTED = {
+    "NEURO_HOME": ("/elsewhere", "home", Path("/elsewhere")),
+    "NEURO_LAKE": ("s3://a/b", "lake", "s3://a/b"),
+    "NEURO_INBOX": ("/in", "inbox", "/in"),
+    "NEURO_INBOX_SETTLE_S": ("7", "inbox_settle_s", 7.0),
+    "NEURO_LANDING": ("/kept", "landing", "/kept"),
+    "NEURO_RUNNER": ("ray", "runner", "ray"),
+    "NEURO_SHARD": ("9", "shard", 9),
+    "NEURO_S3_ENDPOINT": ("http://a:1", "s3_endpoint", "http://a:1"),
+    "NEURO_S3_DEADLINE_S": ("8", "s3_deadline_s", 8.0),
+    "NEURO_S3_ALONE": ("1", "is_alone", True),
+    "PREFECT_API_URL": ("http://a:2/api", "prefect_api_url", "http://a:2/api"),
+    "MLFLOW_TRACKING_URI": ("http://a:3", "mlflow_tracking_uri", "http://a:3"),
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_each_documented_variable_is_obeyed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_stack(project, json.dumps(STACK))
+    text, field, value = DOCUMENTED[name]
+    monkeypatch.setenv(name, text)
+    assert getattr(settings.load(), field) == value
+
+
+def test_the_page_of_settings_names_each_of_them_and_no_other() -> None:
+    page = (settings.PROJECT / "docs" / "settings.md").read_text("utf-8")
+    named = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert set(named) == {*DOCUMENTED, "PREFECT_API_AUTH_STRING", "NEURO_REVISION"}
+
+
+def test_nothing_else_in_the_code_reads_a_variable_of_ours() -> None:
+    """Then a verb that obeyed one and not another could not be."""
+    code = [path for room in ROOMS for path in (settings.PROJECT / room).rglob("*.py")]
+    reading = re.compile(r"environ(?:\.get\(|\[)\"NEURO_|getenv\(\"NEURO_")
+    readers = {
+        path.relative_to(settings.PROJECT).as_posix()
+        for path in code
+        if reading.search(path.read_text("utf-8"))
+    }
+    assert readers == {"tasks/runtime/settings.py"}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]"])
