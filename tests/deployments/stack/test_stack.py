@@ -179,7 +179,7 @@ def test_a_web_page_cannot_make_a_deployment(standing: Stack) -> None:
     assert asked_by_a_page(standing, "https://evil.example", own) == 403
     assert asked_by_a_page(standing, "http://evil.example", "evil.example") == 403  # DNS rebinding
     assert asked_by_a_page(standing, f"http://{own}", own) == 403  # no token against forgery
-    assert [each["name"] for each in ask(standing, "/deployments/filter", {})] == ["hello"]
+    assert "evil" not in {each["name"] for each in ask(standing, "/deployments/filter", {})}
 
 
 @pytest.mark.server
