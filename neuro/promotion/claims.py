@@ -39,21 +39,22 @@ def full_cause(problem: str, cause: str | None, *, run_id: str, now: datetime) -
     cause: None for a run that a person started, "monthly", or any text. run_id: of this run, ""
     where no server knows it. Raises ConfigError for a cause of another problem.
     """
-    if cause is None or not cause.strip():
+    text = (cause or "").strip()
+    if not text:
         return f"{problem}/{HAND}/{run_id or now.isoformat()}"
-    if cause == "monthly":
+    if text.lower() == "monthly":
         return f"{problem}/{MONTH}/{now:%Y-%m}"
-    if _MONTH_OF_BEFORE.fullmatch(cause):
-        return f"{problem}/{cause}"
-    if cause.startswith(f"{problem}/") and not is_by_hand(problem, cause):
-        return cause
-    whose = _OF_A_PROBLEM.fullmatch(cause)
-    if whose and whose[1] != problem:
+    if _MONTH_OF_BEFORE.fullmatch(text):
+        return f"{problem}/{text}"
+    named = _OF_A_PROBLEM.fullmatch(text)
+    if named and named[1] != problem:
         raise ConfigError(
-            f"cause {cause!r} is of problem {whose[1]}, and this is a retraining of {problem}; "
-            f"give --problem {whose[1]}, or a cause of {problem}"
+            f"cause {text!r} is of problem {named[1]}, and this is a retraining of {problem}; "
+            f"give --problem {named[1]}, or a cause of {problem}"
         )
-    return f"{problem}/{NAMED}/{cause}"
+    if named and not is_by_hand(problem, text):
+        return text
+    return f"{problem}/{NAMED}/{text.removeprefix(f'{problem}/')}"
 
 
 def verdict_cause(problem: str, window: str, model: str, release: str) -> str:
@@ -74,11 +75,13 @@ def claim(
     A claim whose run ended without a decision is taken over; a run that is started again keeps its
     own.
     """
+    if cause in _decided(lake, problem):
+        return False
     earlier = [entry for entry in _claims(lake, problem) if _cause(entry) == cause]
     for standing in _standing(lake, earlier):
         if run_id and standing.body["flow_run_id"] == run_id:
             return True
-        if not _is_left(lake, standing, now, look_up):
+        if not _is_left(standing, now, look_up):
             return False
         _give_back(lake, standing, "its flow run ended without a decision", now)
     body = {"cause": cause, "problem": problem, "flow_run_id": run_id}
@@ -97,11 +100,13 @@ def open_causes(
     lake: Lake, problem: str, causes: Sequence[str], *, now: datetime, look_up: LookUp
 ) -> list[str]:
     """Those of a problem's causes that nobody works on and that led to no decision yet."""
+    decided = _decided(lake, problem)
     standing = {_cause(entry): entry for entry in _standing(lake, _claims(lake, problem))}
     return [
         cause
         for cause in causes
-        if cause not in standing or _is_left(lake, standing[cause], now, look_up)
+        if cause not in decided
+        and (cause not in standing or _is_left(standing[cause], now, look_up))
     ]
 
 
@@ -130,13 +135,14 @@ def _standing(lake: Lake, claims: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in claims if f"{FAILED}/{_number(entry)}" not in given_back]
 
 
-def _is_left(lake: Lake, claim: Entry, now: datetime, look_up: LookUp) -> bool:
-    """Whether the run of a claim ended without a decision."""
-    decided = {
-        (entry.body["problem"], _cause(entry)) for entry in journal.entries(lake, "decision")
-    }
-    if (claim.body["problem"], _cause(claim)) in decided:
-        return False
+def _decided(lake: Lake, problem: str) -> set[str]:
+    """The causes of a problem that led to a decision, however their run ended."""
+    decisions = journal.entries(lake, "decision")
+    return {_cause(entry) for entry in decisions if entry.body["problem"] == problem}
+
+
+def _is_left(claim: Entry, now: datetime, look_up: LookUp) -> bool:
+    """Whether the run of a claim ended before its work did."""
     state = look_up(claim.body["flow_run_id"])
     if state == "unknown":
         return abs(now - claim.at) > BELIEVED

@@ -68,6 +68,9 @@ def test_a_cause_that_led_to_a_decision_is_done_however_its_run_ended(lake: Lake
     journal.record(lake, "decision", "x", {"problem": "brain", "cause": CAUSE}, NOW)
     assert not is_open(lake)
     assert not claim(lake, "next")
+    claims.release(lake, CAUSE, RuntimeError("after it"), run_id="killed", now=NOW)
+    assert not is_open(lake)
+    assert not claim(lake, "next")
 
 
 def test_of_five_that_take_over_a_killed_run_one_wins(lake: Lake) -> None:
@@ -148,14 +151,19 @@ def test_a_claim_of_before_is_judged_by_its_run(lake: Lake, cause: str) -> None:
 
 
 @pytest.mark.parametrize("problem", ["run", "month", "verdict", "named", "brain"])
-@pytest.mark.parametrize("text", ["monthly", "run/x", "month/2026-11", "week-1", "a b/run/c"])
+@pytest.mark.parametrize(
+    "text", ["monthly", " Monthly", "run/x", "month/2026-11", "week-1", "a b/run/c", "brain/x"]
+)
 def test_only_what_names_no_cause_was_started_by_a_person(problem: str, text: str) -> None:
     automatic = claims.full_cause(problem, text, run_id="r", now=NOW)
-    assert automatic.startswith(f"{problem}/")
+    assert automatic.split("/")[:2] in ([problem, "month"], [problem, "named"])
+    assert claims.full_cause(problem, automatic, run_id="r", now=NOW) == automatic
     assert not claims.is_by_hand(problem, automatic)
     verdict = claims.verdict_cause(problem, "run", "7", "run")
     assert claims.full_cause(problem, verdict, run_id="r", now=NOW) == verdict
     assert not claims.is_by_hand(problem, verdict)
+    of_before = f"{problem}/w/model-7/r"
+    assert claims.full_cause(problem, of_before, run_id="r", now=NOW) == of_before
     by_hand = claims.full_cause(problem, None, run_id="r", now=NOW)
     assert by_hand == f"{problem}/run/r"
     assert claims.is_by_hand(problem, by_hand)
