@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deployments.stack import server_watch
-from neuro.errors import ServerError
+from neuro.errors import ConfigError, ServerError
 from neuro.storage import lance_retry
 from tasks.runtime import settings
 
@@ -142,18 +142,44 @@ def run_flow(
 
 
 def call(flow: str, *, is_local: bool, **parameters: Any) -> Any:
-    """Run the flow of this name: recorded by the running servers, or as a plain call."""
+    """Run the flow of this name: recorded by the running servers, or as a plain call.
+
+    Raises ConfigError for parameters that the flow does not take.
+    """
     here = settings.load()
     if is_local:
         start_logging()
         with only_results_on_stdout():
-            return load_flow(flow).fn(**parameters)
+            loaded = load_flow(flow)
+            return loaded.fn(**validated(loaded, parameters))
     settings.require_servers(here)
     os.environ.update(settings.flow_environment_of(here))
     loaded = load_flow(flow)
+    parameters = validated(loaded, parameters)
     urls = [url for url in (here.prefect_api_url, here.mlflow_tracking_uri) if url]
     with server_watch.end_without(urls, lambda: _report_lost(here)), only_results_on_stdout():
         return loaded(**parameters)
+
+
+def validated(flow: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as a deployment's run gets them: JSON, read by the types of the flow.
+
+    So that a plain call, a recorded one and `prefect deployment run` mean and refuse the same.
+    """
+    from prefect.exceptions import ParameterTypeError, SignatureMismatchError
+    from pydantic_core import to_jsonable_python
+
+    log = logging.getLogger("prefect.flows")
+    try:
+        log.disabled = True  # it would print what the message below says, and every parameter
+        checked: dict[str, Any] = flow.validate_parameters(to_jsonable_python(dict(parameters)))
+    except (ParameterTypeError, SignatureMismatchError, ValueError) as error:  # no JSON: the last
+        reasons = [line.removeprefix(" - ") for line in str(error).splitlines()]
+        wrong = "; ".join(reasons[1:] or reasons).replace("Value error, ", "")
+        raise ConfigError(f"neuro {flow.name} was given what it does not take: {wrong}") from error
+    finally:
+        log.disabled = False
+    return checked
 
 
 def load_flow(flow: str) -> Any:

@@ -23,10 +23,11 @@ def retrain(
     """Train a challenger on the current release and let the gate decide.
 
     cause: what asked for it: a stored verdict, "monthly", or nothing (then this run itself). A
-    cause is worked on once, however often it is sent. Returns decision, gates and both models.
+    cause is worked on until there is a decision, however often it is sent. Returns decision, gates
+    and both models.
     """
     store, question = release_data.open_lake(lake), problems.load(problem)
-    cause = steps.full_cause(cause)
+    cause = steps.full_cause(question, cause)
     envelope, champion = steps.envelope(), models.champion(question)
     recipe = config or steps.recipe(store, question, champion)
     reason = steps.refusal(store, question, recipe, envelope, cause)
@@ -37,7 +38,8 @@ def retrain(
     try:
         loaded = release_data.load(store, question)
         beside = baselines.later(loaded, ("val", "test"))
-        setup = steps.setup(champion, recipe)
+        limit = steps.seconds_allowed(question, envelope, cause)
+        setup = steps.setup(champion, recipe, limit)
         trained = training.train(loaded, recipe, setup, beside)
         trained.checkpoint.remove()
         challenger = models.load(question, trained.version)

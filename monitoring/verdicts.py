@@ -36,6 +36,18 @@ class Signal:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Drop:
+    """Accuracy lost from the reference to the window's labelled samples, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.low:.1f} to {100 * self.high:.1f} points"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """What to do about a window: nothing, look at it, have it labelled, retrain, or wait."""
 
@@ -51,16 +63,20 @@ class DriftConfig:
     """How sure to be. alpha: chance that any signal alarms on a window without a shift.
 
     trials: half set the thresholds, half measure their false alarms. min_groups: fewer in window or
-    reference give no verdict. min_labelled_groups: fewer cannot prove harm.
+    reference give no verdict. min_labelled_groups: fewer cannot prove harm. harm: the drop of
+    accuracy that matters; only labels that exclude it show that there is none.
     """
 
     alpha: float = 0.02
     trials: int = 1000
     min_groups: int = 30
     min_labelled_groups: int = 30
+    harm: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 < self.harm < 1:
+            raise ConfigError(f"harm must be between 0 and 1, got {self.harm}")
         if not 0 < self.alpha < 1:
             raise ConfigError(f"alpha must be between 0 and 1, got {self.alpha}")
         needed = int(np.ceil(2 * _N_SIGNALS / self.alpha))
@@ -82,12 +98,16 @@ def judge(
     """
     reference, labelled = reference.labelled(), current.labelled()
     signals: tuple[Signal, ...] = ()
+    drop: Drop | None = None
     if min(reference.n_groups, current.n_groups) >= config.min_groups:
         rng = np.random.default_rng(config.seed)
         signals = _unlabelled_signals(reference, current, config, rng)
         if labelled.n:
-            signals = (*signals, _labelled_accuracy(reference, labelled, config, rng))
-    outcome, advice = _decide(signals, labelled.n_groups, config)
+            signal, drop = _labelled_accuracy(reference, labelled, config, rng)
+            signals = (*signals, signal)
+    if labelled.n_groups < config.min_labelled_groups:
+        drop = None  # so few groups do not measure it
+    outcome, advice = _decide(signals, labelled.n_groups, drop, config)
     counts = (
         f"{current.n} images of {current.n_groups} groups against {reference.n} of "
         f"{reference.n_groups}"
@@ -102,25 +122,39 @@ def judge(
 
 
 def _decide(
-    signals: Sequence[Signal], labelled_groups: int, config: DriftConfig
+    signals: Sequence[Signal], labelled_groups: int, drop: Drop | None, config: DriftConfig
 ) -> tuple[Outcome, str]:
-    """The verdict's rule. Alarm is not harm: only a drop measured on labels asks to retrain."""
+    """The verdict's rule. Alarm is not harm: only a drop measured on labels asks to retrain.
+
+    drop: None where too few groups are labelled to measure it. That harm was not shown does not
+    show that there is none: this takes an interval whose upper end is below what matters.
+    """
     alarms = {signal.name: signal for signal in signals if signal.alarm}
     explanations = "; ".join(signal.explanation for signal in alarms.values())
-    enough = labelled_groups >= config.min_labelled_groups
     if not signals:
         return "inconclusive", f"Fewer than {config.min_groups} groups on one side: wait for more"
-    if not alarms:
-        return "steady", "No signal is above its threshold"
-    if enough and "labelled_accuracy" in alarms:
+    if drop is not None and "labelled_accuracy" in alarms:
         return "retrain", f"Harm is measured: {alarms['labelled_accuracy'].explanation}"
-    if set(alarms) == {"descriptors"}:
-        return "look", f"The images changed, the model's answers did not: {explanations}"
-    if enough:
-        return (
-            "look",
-            f"Harm was suspected but {labelled_groups} labelled groups show none: {explanations}",
+    is_excluded = drop is not None and drop.high < config.harm
+    still_possible = (
+        f"{labelled_groups} labelled groups do not exclude a loss of accuracy that matters "
+        f"({100 * config.harm:g} points or more): the 95 % interval of the drop is {drop}"
+    )
+    if not alarms:
+        doubt = "" if drop is None or is_excluded else f". But {still_possible}"
+        return "steady", f"No signal is above its threshold{doubt}"
+    if is_excluded:
+        return "look", (
+            f"Harm was suspected but {labelled_groups} labelled groups show none: the 95 % "
+            f"interval of the drop in accuracy is {drop}, and {100 * config.harm:g} would matter. "
+            f"{explanations}"
         )
+    is_suspected = drop is not None and (drop.low > 0 or drop.value >= config.harm)
+    if set(alarms) == {"descriptors"} and not is_suspected:
+        doubt = "" if drop is None else f". But {still_possible}"
+        return "look", f"The images changed, the model's answers did not: {explanations}{doubt}"
+    if drop is not None:
+        return "label", f"{still_possible}; label more groups to decide. {explanations}"
     return "label", (
         f"Harm is suspected: {explanations}. Only {labelled_groups} groups are labelled; "
         f"{config.min_labelled_groups} are needed to measure it"
@@ -197,7 +231,7 @@ def _most_moved(gaps: NDArray[np.float64], names: Sequence[str]) -> str:
 
 def _labelled_accuracy(
     reference: Observed, labelled: Observed, config: DriftConfig, rng: Generator
-) -> Signal:
+) -> tuple[Signal, Drop]:
     """Reference accuracy minus that of the window's labelled samples, with its interval."""
     correct = np.concatenate((reference.correct, labelled.correct))
     real = float(permutation.share_lost(correct, permutation.sides(reference.n, labelled.n))[0])
@@ -205,13 +239,14 @@ def _labelled_accuracy(
     null = np.concatenate([permutation.share_lost(correct, pair) for pair in pairs])
     before, now = (_redrawn_accuracy(side, config, rng) for side in (reference, labelled))
     low, high = np.quantile(before - now, (0.025, 0.975))
+    drop = Drop(value=real, low=float(low), high=float(high))
     explanation = (
         f"accuracy went from {reference.correct.mean():.1%} to {labelled.correct.mean():.1%} on "
         f"{labelled.n} labelled images of {labelled.n_groups} groups, a drop of {100 * real:.1f} "
-        f"points, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+        f"points, 95 % interval {drop}"
     )
     signal = _signal("labelled_accuracy", real, null, explanation, config)
-    return replace(signal, alarm=signal.alarm and bool(low > 0))
+    return replace(signal, alarm=signal.alarm and drop.low > 0), drop
 
 
 def _redrawn_accuracy(side: Observed, config: DriftConfig, rng: Generator) -> NDArray[np.float64]:

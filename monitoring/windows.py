@@ -11,6 +11,8 @@ from neuro.errors import ConfigError
 # Never train, whose confidences are overfit, and never test, which only evaluation reads.
 REFERENCE_SPLITS = ("val", "calibration")
 
+MOST_DAYS = 36_500  # a century: more has no date
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observed:
@@ -78,8 +80,8 @@ def recent(
 
     predicted_at: (n,) datetime64 in UTC. A prediction from the future is in no window.
     """
-    if days <= 0:
-        raise ConfigError(f"days must be above 0, got {days}")
+    if not 0 < days <= MOST_DAYS:  # nan, too, is no number of days
+        raise ConfigError(f"days must be above 0 and at most {MOST_DAYS}, got {days}")
     offset = now.utcoffset()
     if offset is None:
         raise ConfigError("now must carry a time zone, for example datetime.now(UTC)")

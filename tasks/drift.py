@@ -16,6 +16,7 @@ from neuro.evaluation import evaluate
 from neuro.lake import features, journal
 from neuro.prediction import predict
 from neuro.prediction import stored as predictions
+from neuro.promotion import claims
 from neuro.uncertainty import calibration
 from tasks import featurize
 from tasks.load.models import Model
@@ -107,7 +108,7 @@ def remember(
     reference: how a retraining finds the problem, by name or file.
     """
     problem, release = loaded.problem, loaded.release
-    cause = f"{problem.name}/{verdict.window}/model-{model.version[:16]}/{release.name}"
+    cause = claims.verdict_cause(problem.name, verdict.window, model.version, release.name)
     body = asdict(verdict) | {"problem": problem.name, "cause": cause, "report": str(path)}
     body |= {"model": model.version, "problem_reference": reference}
     journal.record(loaded.lake, "verdict", cause, body, datetime.now(UTC))

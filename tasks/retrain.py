@@ -1,5 +1,6 @@
 """Steps around a retraining: claim its cause, stay inside the envelope, start from the champion."""
 
+import math
 from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
@@ -14,7 +15,7 @@ from neuro.training.device import Machine
 from tasks import train
 from tasks.load import release_data, start_weights
 from tasks.load.models import Model
-from tasks.record import artifacts
+from tasks.record import artifacts, flow_runs
 from tasks.runtime import settings
 from tasks.runtime.steps import step
 
@@ -23,9 +24,15 @@ _log = getLogger(__name__)
 
 @step(name="claim cause")
 def claim(lake: Lake, problem: Problem, cause: str) -> bool:
-    """Whether this run may train for the cause: one run wins, unless an earlier winner failed."""
-    run_id = artifacts.flow_run_id() or ""
-    is_won = claims.claim(lake, problem.name, cause, run_id=run_id, now=datetime.now(UTC))
+    """Whether this run may train for the cause: one run wins, until it ends without a decision."""
+    is_won = claims.claim(
+        lake,
+        problem.name,
+        cause,
+        run_id=artifacts.flow_run_id() or "",
+        now=datetime.now(UTC),
+        look_up=flow_runs.state,
+    )
     artifacts.label_run(problem.name, "claimed" if is_won else "already-claimed")
     _log.info("cause %s: %s", cause, "claimed" if is_won else "already claimed")
     return is_won
@@ -34,27 +41,34 @@ def claim(lake: Lake, problem: Problem, cause: str) -> bool:
 @step(name="release claim")
 def release_claim(lake: Lake, cause: str, error: BaseException) -> None:
     """Say that the training of a cause failed, so that another may try."""
-    claims.release(lake, cause, error, now=datetime.now(UTC))
-
-
-def full_cause(cause: str | None) -> str:
-    """A cause that is unique where it must be: a month, or this run itself."""
     run_id = artifacts.flow_run_id() or ""
-    return claims.full_cause(cause, run_id=run_id, now=datetime.now(UTC))
+    claims.release(lake, cause, error, run_id=run_id, now=datetime.now(UTC))
+
+
+def full_cause(problem: Problem, cause: str | None) -> str:
+    """A cause of this problem that is unique where it must be: a month, or this run itself."""
+    run_id = artifacts.flow_run_id() or ""
+    return claims.full_cause(problem.name, cause, run_id=run_id, now=datetime.now(UTC))
 
 
 def refusal(
     lake: Lake, problem: Problem, recipe: TrainConfig, envelope: Envelope, cause: str
 ) -> str | None:
     """Why this training may not start by itself, or None. What a person starts is not automatic."""
-    if claims.is_by_hand(cause):
+    if claims.is_by_hand(problem.name, cause):
         return None
+    now = datetime.now(UTC)
     return retrain_envelope.check(
         envelope,
         RetrainRequest(problem=problem.name, model=recipe.model, epochs=recipe.epochs, seconds=0.0),
-        last_started=claims.last_automatic_start(lake, problem.name, other_than=cause),
-        now=datetime.now(UTC),
+        last_started=claims.last_automatic_start(lake, problem.name, other_than=cause, now=now),
+        now=now,
     )
+
+
+def seconds_allowed(problem: Problem, envelope: Envelope, cause: str) -> float:
+    """How long the training may take; any time for one that a person started."""
+    return math.inf if claims.is_by_hand(problem.name, cause) else envelope.max_seconds
 
 
 def recipe(lake: Lake, problem: Problem, champion: Model | None) -> TrainConfig:
@@ -65,13 +79,15 @@ def recipe(lake: Lake, problem: Problem, champion: Model | None) -> TrainConfig:
     return recipes.of_card(champion.package.card.training)
 
 
-def setup(champion: Model | None, recipe: TrainConfig) -> train.Setup:
+def setup(
+    champion: Model | None, recipe: TrainConfig, max_seconds: float = math.inf
+) -> train.Setup:
     """The champion's file of weights, where its model is trained again, and its trials."""
     if champion is None:
-        return train.Setup()
+        return train.Setup(max_seconds=max_seconds)
     card = champion.package.card
     weights = start_weights.of_champion(card) if recipe.model == card.architecture else None
-    return train.Setup(weights=weights, trials=card.trials)
+    return train.Setup(weights=weights, trials=card.trials, max_seconds=max_seconds)
 
 
 def envelope() -> Envelope:

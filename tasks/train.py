@@ -1,6 +1,8 @@
 """The step that makes a model package of a release."""
 
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from logging import getLogger
 from pathlib import Path
@@ -10,6 +12,7 @@ from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.evaluate import Evaluation
 from neuro.models.load_weights import Report
 from neuro.models.package import Package
+from neuro.promotion import retrain_envelope
 from neuro.sample import Metric
 from neuro.training import build_package, checkpoint, distributed, preconditions
 from neuro.training import config as recipes
@@ -37,13 +40,15 @@ class Setup:
     """What a training starts from, and where it runs.
 
     weights: a file for the backbone. trials: recipes that were compared on val to choose this one.
-    preset: which the recipe was made from, "" where it was given whole.
+    preset: which the recipe was made from, "" where it was given whole. max_seconds: epochs
+    may take no longer together.
     """
 
     weights: Path | None = None
     machine: Machine = field(default_factory=Machine)
     trials: int = 0
     preset: str = ""
+    max_seconds: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +160,7 @@ def train(
         )
         _record_start(run, loaded, config, setup, state)
         _record_weights(run, trainer.network.start)
-        epochs = _record_epochs(run, trainer, state)
+        epochs = _record_epochs(run, trainer, state, setup.max_seconds)
         baselines_on_val = beside().get("val", ()) if beside else ()
         package, validation = _build_package(loaded, config, setup, trainer)
         shown = Shown(
@@ -212,14 +217,19 @@ def _record_weights(run: tracking.Run, start: Report | None) -> None:
 
 
 def _record_epochs(
-    run: tracking.Run, trainer: Trainer | ParallelTrainer, state: Checkpoint
+    run: tracking.Run, trainer: Trainer | ParallelTrainer, state: Checkpoint, max_seconds: float
 ) -> list[Epoch]:
     """Train to the end; each epoch is recorded as it goes, unless it was before a kill."""
-    epochs, usage, n_recorded = [], Usage(), tracking.epochs_of(run)
-    for epoch in trainer.epochs(state):
-        if epoch.number > n_recorded:
-            tracking.log_epoch(run, epoch, usage.sample())
-        epochs.append(epoch)
+    epochs: list[Epoch] = []
+    usage, n_recorded = Usage(), tracking.epochs_of(run)
+    with closing(trainer.epochs(state)) as training:  # closed, so that its processes end
+        for epoch in training:
+            if epoch.number > n_recorded:
+                tracking.log_epoch(run, epoch, usage.sample())
+            epochs.append(epoch)
+            seconds = sum(each.seconds for each in epochs)
+            progress = f"{epoch.number} of {epoch.epochs}"
+            retrain_envelope.require_time(seconds, max_seconds, epochs=progress)
     return epochs
 
 

@@ -3,7 +3,7 @@
 import re
 import shlex
 import tomllib
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 from typer.core import TyperGroup
 
 from deployments.cli.app import app
+from neuro.features import descriptors
 from neuro.images.preprocess import PreprocessSpec
 from neuro.problems import problem
 from neuro.problems.problem import Augmentation, GroupRule, Layout, Problem
@@ -154,6 +155,24 @@ def test_every_field_of_a_problem_is_explained(kind: type) -> None:
     tables = {"layout", "groups", "preprocess", "augment"}
     for name in {entry.name for entry in fields(kind)} - tables:
         assert f"`{name}`" in text, f"docs/problems.md does not explain {name}"
+
+
+@pytest.mark.parametrize("kind", [Layout, GroupRule, PreprocessSpec, Augmentation])
+def test_the_defaults_of_a_problem_are_those_of_the_code(kind: type) -> None:
+    text = (DOCS / "problems.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| `([^|]+)` \|", text, re.MULTILINE)
+    said = {name: default for names, default in rows for name in re.findall(r"[a-z_]+", names)}
+    for entry in fields(kind):
+        if entry.name in said and entry.default is not MISSING:
+            wanted = list(entry.default) if isinstance(entry.default, tuple) else entry.default
+            assert tomllib.loads(f"x = {said[entry.name]}")["x"] == wanted, entry.name
+
+
+def test_the_drift_page_names_every_descriptor_and_their_number() -> None:
+    (row,) = re.findall(r"^\| `descriptors` .*$", (DOCS / "drift.md").read_text("utf-8"), re.M)
+    assert f"of {('ten', 'eleven', 'twelve')[len(descriptors.NAMES) - 10]} figures" in row
+    for name in descriptors.NAMES:
+        assert name.replace("_", " ") in row
 
 
 @EVERY_PAGE

@@ -47,6 +47,10 @@ def test_what_trains_waits_in_the_queue_of_one() -> None:
     assert {name for name, queue in queues.items() if queue == "training"} == {"train", "retrain"}
 
 
+def test_every_deployment_but_evaluate_runs_once_at_a_time() -> None:
+    assert [d["name"] for d in DEPLOYMENTS if "concurrency_limit" not in d] == ["evaluate"]
+
+
 def test_what_trains_also_waits_for_a_gpu_and_nothing_starts_it_there_by_itself() -> None:
     """One event would else train twice."""
     there = [d for d in DEPLOYMENTS if d["work_pool"]["name"] == servers.GPU_POOL]

@@ -110,7 +110,7 @@ def retrain(
 @app.command()
 def journal(
     kind: Annotated[
-        str, typer.Argument(help="claim, look, verdict, decision or erasure.")
+        str, typer.Argument(help="claim, failed, look, verdict, decision or erasure.")
     ] = "decision",
     lake: LakeUri = None,
     as_json: Json = False,

@@ -241,6 +241,17 @@ def prepare(api: httpx.Client) -> int:
     )
 
 
+def open_flow_runs(api: httpx.Client, ids: Sequence[str]) -> set[str]:
+    """Those of these flow runs that the server knows and that have not ended."""
+    is_open = {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]}}
+    found: set[str] = set()
+    for start in range(0, len(ids), 100):
+        which = {"id": {"any_": list(ids[start : start + 100])}, "state": is_open}
+        runs = _send(api, "POST", "/flow_runs/filter", {"flow_runs": which, "limit": 100})
+        found |= {run["id"] for run in runs}
+    return found
+
+
 def _close(api: httpx.Client, which: dict[str, Any], state: str, message: str) -> int:
     n = 0
     while runs := _send(api, "POST", "/flow_runs/filter", {"flow_runs": which, "limit": 100}):

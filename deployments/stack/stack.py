@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from deployments.stack import processes, servers
+from deployments.stack import left_runs, processes, servers
 from deployments.stack.processes import HOST
 from deployments.stack.servers import Stack
 from neuro.errors import ConfigError, ServerError
@@ -172,7 +172,9 @@ def _start(stack: Stack, report: Report) -> Stack:
             deploy = servers.start_deploy(stack, names)
             servers.wait_until_applied(deploy, (prefect, mlflow, worker))
         servers.wait_until(lambda: servers.workers(api), worker)
-    servers.wait_until(lambda: settings.reachable(stack.mlflow_tracking_uri), mlflow)
+        servers.wait_until(lambda: settings.reachable(stack.mlflow_tracking_uri), mlflow)
+        if n_closed := left_runs.close(stack, api):
+            report(f"closed {n_closed} runs in MLflow whose flow run has ended")
     report(f"Prefect is at {stack.prefect_ui_url}, MLflow at {stack.mlflow_tracking_uri}")
     report("their pages ask for what `neuro status` says here")
     programs = {"prefect": prefect, "mlflow": mlflow, "worker": worker}

@@ -169,6 +169,9 @@ class Problem:
         unknown = {*self.labels.values(), *self.recall_floors} - set(self.classes)
         if unknown:
             raise ConfigError(f"labels or recall_floors name no class of {self.name}: {unknown}")
+        for name, floor in self.recall_floors.items():
+            if not isinstance(floor, int | float) or not 0 <= floor <= 1:
+                raise ConfigError(f"recall_floors.{name} must be a number 0 to 1, got {floor!r}")
         if missing := set(self.classes) - set(self.labels.values()):
             raise ConfigError(f"labels: no source label leads to {missing} in problem {self.name}")
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, TrainingError
 from neuro.promotion.gates import PromotionConfig
 
 ANY = "*"
@@ -18,7 +18,8 @@ class Envelope:
     """Limits of automatic retraining.
 
     problems, architectures: allowed names; ("*",) allows every one, () none. max_epochs and
-    max_seconds: budget of one training. cool_down_s: least time between two starts.
+    max_seconds: budget of one training; the time of its epochs is looked at after each, and 0 lets
+    nothing start. cool_down_s: least time between two starts.
     needs_approval: a person must agree before a passed gate promotes.
     """
 
@@ -49,7 +50,7 @@ class Envelope:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetrainRequest:
-    """The training that something wants to start by itself. seconds: its own time limit."""
+    """The training that something wants to start by itself. seconds: it took up to now."""
 
     problem: str
     model: str
@@ -90,10 +91,25 @@ def check(
             return f"{name} is not among the envelope's {field_name}: {', '.join(allowed) or '-'}"
     if request.epochs > envelope.max_epochs:
         return f"{request.epochs} epochs exceed the envelope's {envelope.max_epochs}"
-    if request.seconds > envelope.max_seconds:
+    if request.seconds > envelope.max_seconds or envelope.max_seconds == 0:
         return f"{request.seconds:g} s exceed the envelope's {envelope.max_seconds:g} s"
     if last_started is not None:
         waited = (now - last_started).total_seconds()
-        if waited < envelope.cool_down_s:
-            return f"last started {waited:.0f} s ago; the cool-down is {envelope.cool_down_s:g} s"
+        # A start that a wrong clock dated ahead counts like one as long ago, and not until then.
+        if abs(waited) < envelope.cool_down_s:
+            when = f"{waited:.0f} s ago" if waited >= 0 else f"{-waited:.0f} s ahead of this clock"
+            return f"last started {when}; the cool-down is {envelope.cool_down_s:g} s"
     return None
+
+
+def require_time(seconds: float, max_seconds: float, *, epochs: str) -> None:
+    """Raise TrainingError when a training that started by itself has used up its time.
+
+    epochs: how far it is, such as "3 of 20".
+    """
+    if seconds > max_seconds:
+        raise TrainingError(
+            f"stopped after epoch {epochs}: {seconds:.3g} s of training exceed max_seconds "
+            f"{max_seconds:g} of the envelope; allow more in envelope.toml, or start it by hand "
+            "with `neuro retrain`, which goes on from there"
+        )

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import queue
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -65,7 +65,7 @@ class ParallelTrainer:
         """The averaged weights, in evaluation mode."""
         return self._own.network
 
-    def epochs(self, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
+    def epochs(self, checkpoint: Checkpoint | None = None) -> Generator[Epoch]:
         """As Trainer.epochs; an error of any process ends all of them and is raised here."""
         messages = multiprocessing.get_context("spawn").Queue()
         before = multiprocessing.active_children()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ class Trainer:
         """The averaged weights, in evaluation mode."""
         return self.step.averaged
 
-    def epochs(self, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
+    def epochs(self, checkpoint: Checkpoint | None = None) -> Generator[Epoch]:
         """Train, one epoch per item; stop when it is exhausted.
 
         checkpoint: kept after each epoch. A run that was killed is continued from there: its epochs

@@ -1,13 +1,14 @@
 """Drift events: the only message that may start a retraining by itself."""
 
+from datetime import UTC, datetime
 from logging import getLogger
 
 from prefect.events import emit_event
 
 from neuro.lake import journal
 from neuro.lake.lake import Lake
-from neuro.promotion.claims import CLAIM
-from tasks.record import artifacts
+from neuro.promotion import claims
+from tasks.record import artifacts, flow_runs
 
 DRIFT_FOUND = "neuro.drift.found"
 
@@ -15,24 +16,24 @@ _log = getLogger(__name__)
 
 
 def emit_unclaimed(lake: Lake, problem: str) -> list[str]:
-    """Send the event of every stored verdict that no retraining has claimed yet.
+    """Send the event of every stored verdict that no retraining works on or has decided.
 
-    An event sent while the server is down is lost, so the stored verdict is what counts; sending
-    one twice is harmless, as a retraining claims its cause first. Returns the causes.
+    An event sent while the server is down is lost, and a retraining may be killed, so the stored
+    verdict is what counts; sending one twice is harmless, as a retraining claims its cause first.
+    Returns the causes.
     """
     if artifacts.flow_run_id() is None:
         return []
-    claimed = {entry.body["cause"] for entry in journal.entries(lake, CLAIM)}
-    waiting = [
-        entry.body
+    references = {
+        entry.body["cause"]: entry.body["problem_reference"]
         for entry in journal.entries(lake, "verdict")
-        if entry.body["problem"] == problem
-        and entry.body["verdict"] == "retrain"
-        and entry.body["cause"] not in claimed
-    ]
-    for body in waiting:
-        emit_drift(problem, body["problem_reference"], body["cause"])
-    return [body["cause"] for body in waiting]
+        if entry.body["problem"] == problem and entry.body["verdict"] == "retrain"
+    }
+    now = datetime.now(UTC)
+    waiting = claims.open_causes(lake, problem, list(references), now=now, look_up=flow_runs.state)
+    for cause in waiting:
+        emit_drift(problem, references[cause], cause)
+    return waiting
 
 
 def emit_drift(problem: str, reference: str, cause: str) -> None:

@@ -57,8 +57,8 @@ def set_alias(model: ModelVersion, alias: Alias) -> None:
 
 
 def champion(problem: str) -> ModelVersion | None:
-    """The version that serves, or None before the first promotion."""
-    return _by_alias(problem, "champion")
+    """The version that serves, or None before the first promotion and without a registry."""
+    return _by_alias(problem, "champion") if settings.load().mlflow_tracking_uri else None
 
 
 def find(problem: str, name: str) -> ModelVersion:

@@ -63,7 +63,9 @@ def run(experiment: str, name: str, tags: Mapping[str, str], again: str = "") ->
     if flow_run is None:
         yield Run(run_id="")
         return
-    run_id = _reopened(again, name) or _created(experiment, name, {**tags, **_origin(flow_run)})
+    run_id = _reopened(again, name, flow_run) or _created(
+        experiment, name, {**tags, **_origin(flow_run)}
+    )
     status = "FAILED"
     try:
         yield Run(run_id=run_id)
@@ -88,13 +90,14 @@ def _experiment(name: str) -> str:
     return str(known.experiment_id)
 
 
-def _reopened(run_id: str, name: str) -> str:
+def _reopened(run_id: str, name: str, flow_run: str) -> str:
     """The id, where that run is running again; "" where it is not known."""
     from mlflow.exceptions import MlflowException
 
     if not run_id:
         return ""
     try:
+        client().set_tag(run_id, settings.FLOW_RUN_TAG, flow_run)
         client().update_run(run_id, status="RUNNING", name=name)
     except MlflowException:
         return ""
@@ -104,7 +107,7 @@ def _reopened(run_id: str, name: str) -> str:
 def _origin(flow_run: str) -> dict[str, str]:
     here = settings.load()
     return {
-        "prefect.flow_run_id": flow_run,
+        settings.FLOW_RUN_TAG: flow_run,
         "mlflow.source.git.commit": here.revision,
         "lock_hash": here.lock_hash,
         "notice": artifacts.RESEARCH_USE,

@@ -29,6 +29,7 @@ ENDPOINTS = ("NEURO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 RUNNER = re.compile(r"threads|(ray|dask)(://[^/\s]+:\d+)?")
 PRIVATE = 0o077  # umask: what may hold an image, a name or a secret is for its owner alone
 USER = "neuro"  # of both servers of a stack
+FLOW_RUN_TAG = "prefect.flow_run_id"  # of an MLflow run: the flow run that records it
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

@@ -1,12 +1,30 @@
-"""What a retraining starts from."""
+"""What a retraining starts from, and what it may do by itself."""
 
+from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from flows.ingest import ingest
+from flows.retrain import retrain as retrain_flow
+from neuro.errors import TrainingError
+from neuro.lake import journal
 from neuro.problems import problem as problems
-from tasks import retrain
-from tasks.load import release_data
-from tests.flows.conftest import Draw
+from neuro.promotion.retrain_envelope import Envelope
+from tasks import evaluate as evaluation
+from tasks import promote, retrain
+from tasks.load import models, release_data
+from tests.flows.conftest import QUICK, Deliver, Draw
+
+# Each field of the envelope as it forbids a training of one epoch; promotion acts on the gate.
+REFUSED = {
+    "problems": ('problems = ["chest"]', "brain is not among the envelope's problems"),
+    "architectures": ('architectures = ["resnet18"]', "is not among the envelope's architectures"),
+    "max_epochs": ("max_epochs = 0", "1 epochs exceed the envelope's 0"),
+    "max_seconds": ("max_seconds = 0", "0 s exceed the envelope's 0 s"),
+    "cool_down_s": ("cool_down_s = 60", "the cool-down is 60 s"),
+}
 
 
 def test_before_a_champion_the_recipe_is_the_default_preset_for_the_data(
@@ -16,3 +34,53 @@ def test_before_a_champion_the_recipe_is_the_default_preset_for_the_data(
     chosen = retrain.recipe(release_data.open_lake(None), problems.load("brain"), None)
     assert chosen.batch_size < 24  # there are fewer images than in a usual batch
     assert chosen.augment_from == 0.1
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_field_of_the_envelope_keeps_a_training_from_starting(
+    home: Path, delivered: Deliver, name: str
+) -> None:
+    delivered(12)
+    text, says = REFUSED[name]
+    (home / "envelope.toml").write_text(text)
+    lake = release_data.open_lake(None)
+    assert retrain.claim(lake, problems.load("brain"), "brain/week-1")
+    result = retrain_flow.fn(cause="monthly", config=QUICK)
+    assert result["decision"] == "none"
+    assert says in result["reason"]
+    assert len(journal.entries(lake, "claim")) == 1  # the cause stays open
+
+
+def test_a_training_by_itself_ends_when_its_time_is_used_up_and_gives_its_cause_back(
+    home: Path, delivered: Deliver
+) -> None:
+    delivered(12)
+    (home / "envelope.toml").write_text("max_seconds = 0.001")
+    with pytest.raises(TrainingError, match=r"after epoch 1 of 1: .* max_seconds 0.001 of the env"):
+        retrain_flow.fn(cause="monthly", config=QUICK)
+    lake = release_data.open_lake(None)
+    (failed,) = journal.entries(lake, "failed")
+    assert failed.body["cause"] == journal.entries(lake, "claim")[0].body["cause"]
+    assert failed.body["cause"].startswith("brain/month/")
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_promoted"), [(Envelope(), True), (Envelope(needs_approval=True), False)]
+)
+def test_what_needs_approval_passes_the_gate_and_is_not_promoted(
+    home: Path, model: str, limits: Envelope, *, is_promoted: bool
+) -> None:
+    problem = problems.load("brain")
+    loaded = release_data.load(release_data.open_lake(None), problem)
+    looked = evaluation.evaluate(loaded, models.load(problem, model))
+    answers = replace(
+        looked.evaluation, probabilities=np.eye(len(problem.classes))[looked.evaluation.targets]
+    )
+    all_right = replace(looked, evaluation=answers.take(answers.targets >= 0))
+    entry = promote.promote(loaded, all_right, None, limits, "brain/month/2026-11")
+    assert (entry["decision"], entry["is_promoted"]) == ("promote", is_promoted)
+
+
+def test_every_field_of_the_envelope_is_tested_to_bite() -> None:
+    """That of ``promotion`` is tested beside the gates."""
+    assert {*REFUSED, "needs_approval", "promotion"} == {field.name for field in fields(Envelope)}

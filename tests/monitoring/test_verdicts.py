@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from monitoring import permutation, verdicts
-from monitoring.verdicts import DriftConfig, Verdict
+from monitoring.verdicts import DriftConfig, Drop, Signal, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 
@@ -85,6 +86,67 @@ def test_unsure_but_right_answers_are_looked_at(rng: np.random.Generator) -> Non
     verdict = judged(reference, replace(current, correct=np.ones(current.n)))
     assert verdict.verdict == "look"
     assert "80 labelled groups show none" in verdict.reason
+
+
+def with_accuracy(observed: Observed, right: int) -> Observed:
+    """Of each ten groups so many are answered right."""
+    is_right = observed.groups.astype(int) % 10 < right
+    return replace(observed, correct=np.where(np.isnan(observed.correct), np.nan, is_right))
+
+
+@pytest.mark.parametrize(("n_labelled", "right"), [(30, 7), (60, 8), (100, 8)])
+@pytest.mark.parametrize("unsure", [0.0, 2.0])
+def test_labels_that_do_not_exclude_a_harm_ask_for_more_and_never_say_none(
+    n_labelled: int, right: int, unsure: float
+) -> None:
+    rng = np.random.default_rng(11)
+    reference = with_accuracy(period(rng, n_groups=100), 9)
+    current = label_groups(period(rng, n_groups=100, moved=2, unsure=unsure), n_labelled)
+    verdict = judged(reference, with_accuracy(current, right))
+    drop = verdict.signals[-1]
+    assert drop.statistic > 0.05
+    assert not drop.alarm
+    assert verdict.verdict == "label"
+    assert "show none" not in verdict.reason
+    assert f"{n_labelled} labelled groups do not exclude" in verdict.reason
+    assert re.search(r"the drop is -?\d+\.\d to \d+\.\d points; label more", verdict.reason)
+
+
+def test_a_window_without_an_alarm_says_what_its_labels_do_not_exclude() -> None:
+    rng = np.random.default_rng(11)
+    reference = with_accuracy(period(rng, n_groups=100), 9)
+    same = replace(reference, correct=np.where(rng.random(reference.n) < 0.8, 1.0, 0.0))
+    same = label_groups(same, 30)
+    verdict = judged(reference, same)
+    assert verdict.verdict == "steady"
+    assert "30 labelled groups do not exclude a loss of accuracy that matters" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("high", "verdict"), [(0.0499, "look"), (0.05, "label"), (0.29, "label"), (-0.01, "look")]
+)
+def test_none_is_said_only_where_the_upper_end_is_below_what_matters(
+    high: float, verdict: str
+) -> None:
+    alarm = Signal(
+        name="softmax",
+        statistic=1,
+        threshold=0,
+        false_alarm_rate=0,
+        alarm=True,
+        explanation="answers moved",
+    )
+    drop = Drop(value=high - 0.01, low=high - 0.02, high=high)
+    outcome, advice = verdicts._decide((alarm,), 40, drop, DriftConfig())
+    assert outcome == verdict
+    assert ("show none" in advice) is (verdict == "look")
+    assert f"{100 * high:.1f} points" in advice
+
+
+@pytest.mark.parametrize("harm", [0.0, 1.0, float("nan")])
+def test_what_matters_lies_between_nothing_and_all(harm: float) -> None:
+    with pytest.raises(ConfigError, match="harm must be between 0 and 1"):
+        DriftConfig(harm=harm)
 
 
 @pytest.mark.parametrize(("n_reference", "n_current"), [(29, 80), (100, 29)])

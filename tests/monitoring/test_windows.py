@@ -69,3 +69,10 @@ def test_recent_reads_now_in_its_own_time_zone() -> None:
 def test_recent_refuses_a_time_without_zone() -> None:
     with pytest.raises(ConfigError, match="time zone"):
         windows.recent(np.array([], "datetime64[us]"), now=datetime(2026, 1, 1), days=7)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("days", [0, -1, float("nan"), float("inf"), 1e9])
+def test_a_window_of_no_number_of_days_is_refused(days: float) -> None:
+    stamps = np.array([], "datetime64[us]")
+    with pytest.raises(ConfigError, match="days must be above 0 and at most 36500"):
+        windows.recent(stamps, now=datetime(2026, 1, 1, tzinfo=UTC), days=days)

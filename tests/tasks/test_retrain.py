@@ -1,14 +1,16 @@
 """A retraining happens once per cause, and only inside the envelope."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from neuro.lake import journal
 from neuro.lake.lake import Lake
 from neuro.problems import problem as problems
-from neuro.promotion import claims
 from neuro.promotion.retrain_envelope import Envelope
 from neuro.training.config import TrainConfig
 from tasks import retrain
@@ -49,10 +51,23 @@ def test_a_second_automatic_training_waits_for_the_cool_down(lake: Lake) -> None
 
 def test_what_a_person_starts_is_not_held_back(lake: Lake) -> None:
     retrain.claim(lake, BRAIN, "brain/week-1")
-    by_hand = retrain.full_cause(None)
+    by_hand = retrain.full_cause(BRAIN, None)
     assert retrain.refusal(lake, BRAIN, TrainConfig(), Envelope(), by_hand) is None
+    assert retrain.seconds_allowed(BRAIN, Envelope(), by_hand) == math.inf
 
 
-def test_the_monthly_cause_is_one_a_month() -> None:
-    days = [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 30)]
-    assert {claims.full_cause("monthly", run_id="r", now=day) for day in days} == {"month/2026-11"}
+@pytest.mark.parametrize("cause", ["monthly", "run/x", None])
+def test_a_problem_named_run_is_held_back_like_any_other(lake: Lake, cause: str | None) -> None:
+    problem = replace(BRAIN, name="run")
+    nothing = Envelope(problems=())
+    reason = retrain.refusal(
+        lake, problem, TrainConfig(), nothing, retrain.full_cause(problem, cause)
+    )
+    assert (reason is None) is (cause is None)
+
+
+def test_a_claim_dated_tomorrow_blocks_nothing_for_ever(lake: Lake) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=1)
+    body = {"cause": "brain/week-1", "problem": "brain", "flow_run_id": "x"}
+    journal.record(lake, "claim", "retrain/brain/week-1/0", body, ahead)
+    assert retrain.refusal(lake, BRAIN, TrainConfig(), Envelope(), "brain/week-2") is None

@@ -250,18 +250,43 @@ def test_down_ends_the_runs_too_and_frees_the_ports(standing: Stack, project: Pa
             assert caller.connect_ex((processes.HOST, httpx.URL(url).port or 0)) != 0
 
 
+def ask_mlflow(up: Stack, path: str, body: dict[str, Any]) -> Any:
+    url = f"{up.mlflow_tracking_uri}/api/2.0/mlflow{path}"
+    signed_in = ("neuro", up.secret)
+    return httpx.post(url, json=body, auth=signed_in, trust_env=False).raise_for_status().json()
+
+
+def record_run(up: Stack, name: str, tags: dict[str, str]) -> None:
+    """An MLflow run that counts as running."""
+    named = [{"key": key, "value": value} for key, value in tags.items()]
+    body = {"experiment_id": "0", "run_name": name, "tags": named, "start_time": 1}
+    ask_mlflow(up, "/runs/create", body)
+
+
 @pytest.mark.server
 @pytest.mark.slow
 def test_up_clears_a_killed_stack_and_closes_its_run(tmp_path: Path) -> None:
     config = StackConfig(project=make_project(tmp_path))
     first = stack.up(config, silent)
     start_long_run(first)
+    (run,) = ask(first, "/flow_runs/filter", {})
+    record_run(first, "killed", {"prefect.flow_run_id": run["id"]})
+    record_run(first, "of a server before", {"prefect.flow_run_id": str(uuid4())})
+    record_run(first, "of another program", {})
     for name in ("prefect", "worker"):
         os.kill(first.pids[name], signal.SIGKILL)
-    second = stack.up(config, silent)
+    said: list[str] = []
+    second = stack.up(config, said.append)
     try:
         assert processes.marked(first.mark) == set()
         assert [run["state_type"] for run in ask(second, "/flow_runs/filter", {})] == ["CRASHED"]
+        recorded = ask_mlflow(second, "/runs/search", {"experiment_ids": ["0"]})["runs"]
+        assert {run["info"]["run_name"]: run["info"]["status"] for run in recorded} == {
+            "killed": "KILLED",
+            "of a server before": "KILLED",
+            "of another program": "RUNNING",
+        }
+        assert "closed 2 runs in MLflow whose flow run has ended" in said
     finally:
         stack.down(stack.state_file(tmp_path), silent)
 

@@ -167,6 +167,17 @@ def test_an_equal_challenger_fails_where_improvement_is_asked() -> None:
     assert found.decision == "inconclusive"
 
 
+@pytest.mark.parametrize(("margin", "decision"), [(0.2, "promote"), (0.001, "inconclusive")])
+def test_the_margin_of_the_envelope_says_what_is_no_worse(margin: float, decision: str) -> None:
+    found = gates.decide(
+        model(0.9),
+        model(0.9, seed=2),
+        recall_floors={},
+        config=PromotionConfig(margin=margin),
+    )
+    assert found.decision == decision
+
+
 @pytest.mark.parametrize("name", ["sample_ids", "targets", "groups"])
 def test_evaluations_of_different_samples_are_not_compared(name: str) -> None:
     challenger = model(0.9)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, TrainingError
 from neuro.promotion import retrain_envelope
 from neuro.promotion.retrain_envelope import Envelope, RetrainRequest
 from neuro.training import config
@@ -44,7 +44,23 @@ def test_what_lies_outside_the_envelope_is_refused_with_the_reason(
     assert says in refusal
 
 
-@pytest.mark.parametrize(("waited_s", "may_start"), [(3599, False), (3600, True)])
+def test_no_time_at_all_lets_nothing_start() -> None:
+    refusal = retrain_envelope.check(
+        Envelope(max_seconds=0), replace(REQUEST, seconds=0), last_started=None, now=NOW
+    )
+    assert refusal == "0 s exceed the envelope's 0 s"
+
+
+def test_a_training_that_has_used_up_its_time_is_stopped() -> None:
+    retrain_envelope.require_time(60, 60, epochs="3 of 20")
+    with pytest.raises(TrainingError, match=r"after epoch 3 of 20: 61 s .* exceed max_seconds 60 "):
+        retrain_envelope.require_time(61, 60, epochs="3 of 20")
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "may_start"),
+    [(3599, False), (3600, True), (-3599, False), (-3600, True), (-1e9, True)],
+)
 def test_the_cool_down_counts_from_the_last_start(waited_s: int, *, may_start: bool) -> None:
     last = NOW - timedelta(seconds=waited_s)
     refusal = retrain_envelope.check(
