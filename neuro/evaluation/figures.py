@@ -1,6 +1,7 @@
 """Figures of an evaluation: the confusion matrix, and the curves of each class."""
 
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,8 +36,9 @@ def draw_confusion(
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
     axes.set(xlabel="predicted", ylabel="true class", title=title)
     accuracy = evaluation.metric("accuracy")
-    facts = f"{evaluation.split}: n {counts.sum()}, accuracy {accuracy}"
-    sign(figure, facts, synthetic=synthetic, note=note)
+    interval = str(replace(accuracy, classes="")) if accuracy else "unknown"
+    facts = f"{evaluation.split}: n {counts.sum()}, accuracy {interval}"
+    sign(figure, facts, synthetic=synthetic, note=_notes(evaluation, note))
     return figure
 
 
@@ -69,7 +71,7 @@ def draw_curves(evaluation: Evaluation, *, title: str, synthetic: bool, note: st
     _finish(pr, "recall", "precision", "Precision and recall, with the average precision")
     few = f", {len(shown)} of {len(aurocs)} classes" if len(shown) < len(aurocs) else ""
     facts = f"{evaluation.split}: n {len(evaluation.targets)}, each class against the others{few}"
-    sign(figure, facts, synthetic=synthetic, note=note)
+    sign(figure, facts, synthetic=synthetic, note=_notes(evaluation, note))
     return figure
 
 
@@ -92,6 +94,11 @@ def sign(figure: Figure, facts: str, *, synthetic: bool, note: str = "") -> None
     lines = [facts, use, *textwrap.wrap(note, int(16 * figure.get_figwidth()))]
     words = "\n".join(lines).replace("$", r"\$")  # between two $ matplotlib would read a formula
     figure.supxlabel(words, fontsize=8, color="dimgrey")
+
+
+def _notes(evaluation: Evaluation, note: str) -> str:
+    """What must be said, and which classes the figures say nothing of."""
+    return "; ".join(filter(None, (note, evaluation.missing)))
 
 
 def _finish(axes: Axes, x: str, y: str, title: str) -> None:

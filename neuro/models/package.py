@@ -196,6 +196,9 @@ def _export(network: nn.Module, spec: PreprocessSpec, path: Path) -> None:
 
 def _card_text(card: Card) -> str:
     facts = asdict(card) | {"preprocess_hash": card.preprocess.sha256, "notice": NOTICE}
+    for metric in facts["metrics"]:
+        if not metric["classes"]:
+            del metric["classes"]  # earlier versions of the program do not know it
     try:
         return json.dumps(facts, sort_keys=True, indent=1, allow_nan=False) + "\n"
     except ValueError as error:

@@ -234,13 +234,18 @@ def epochs_of(run: Run) -> int:
 
 
 def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
-    """Metrics of a split with the ends of their intervals. The only keys with names of classes."""
+    """Metrics of a split with the ends of their intervals. The only keys with names of classes.
+
+    Where the split lacks a class, the tag SPLIT_classes says over which the figures are.
+    """
     ends = {
         f"{split}_{escaped_names.for_key(metric.name, _ENDS[1:])}{end}": value
         for metric in found
         for end, value in zip(_ENDS, (metric.value, metric.low, metric.high), strict=True)
     }
     log_values(run, ends, step=0)
+    if over := {metric.classes for metric in found} - {""}:
+        tag(run, {f"{split}_classes": "; ".join(sorted(over))})
 
 
 def log_checkpoint(run: Run, path: Path) -> None:

@@ -131,3 +131,12 @@ def test_every_name_of_a_class_is_drawn() -> None:
         figure = draw(found, title="Validation", synthetic=False, note="none of $x and $y")
         figure.draw_without_rendering()
         assert "Alzheimer's" in text_of(figure)
+
+
+def test_a_class_without_a_sample_is_named_below_the_picture() -> None:
+    found = answers(("healthy", "melanoma", "naevus"), [0, 2] * 6)
+    for draw in (figures.draw_confusion, figures.draw_curves):
+        words = text_of(draw(found, title="Validation", synthetic=False, note="a leak"))
+        words = " ".join(words.split())
+        assert "a leak; figures on val are over 2 of 3 classes, none of melanoma" in words
+    assert found.brief(("macro_f1",))["absent"] == ["melanoma"]

@@ -1,6 +1,7 @@
 """What MLflow keeps of a training; and pages of drift windows, removed with their images."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,12 @@ def test_as_many_classes_as_there_are_get_their_figures(logged: dict[str, str]) 
     run = tracking.Run(run_id=logged["brain-0001-aa"])
     tracking.log_metrics(run, "val", [told(f"class {n}", 0.5) for n in range(700)])
     assert len(tracking.client().get_run(run.run_id).data.metrics) == 2100
+
+
+def test_a_class_that_is_not_there_is_a_tag_beside_the_figures(logged: dict[str, str]) -> None:
+    run = tracking.Run(run_id=logged["brain-0001-aa"])
+    over = "1 of 2 classes, none of Alzheimer's"
+    tracking.log_metrics(run, "val", [replace(told("healthy", 1.0), classes=over)])
+    assert tracking.client().get_run(run.run_id).data.tags["val_classes"] == over
+    tracking.log_metrics(run, "test", [told("healthy", 1.0)])
+    assert "test_classes" not in tracking.client().get_run(run.run_id).data.tags
