@@ -12,6 +12,7 @@ LARGEST_BYTES = 64_000_000
 LARGEST = 1e38  # of a number: its square is still finite
 LONGEST = 100_000  # characters of a text
 DEEPEST = 8  # levels of what has no declared type
+_AGAIN = "fetch the package again, or train again"
 _NAMES = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
@@ -69,7 +70,7 @@ def _record(kind: Any, value: Any, where: str, *, extra: bool) -> Any:
     for name, field in known.items():
         has_default = field.default is not MISSING or field.default_factory is not MISSING
         if name not in value and not has_default:
-            raise PackageError(f"{where} lacks the field {name!r}")
+            raise PackageError(f"{where.rstrip()} lacks the field {name!r}; {_AGAIN}")
     dot = "" if where.endswith(": ") else "."
     given = [field for name, field in known.items() if name in value]
     return kind(**{f.name: read(f.type, value[f.name], f"{where}{dot}{f.name}") for f in given})
@@ -90,7 +91,7 @@ def _require_plain(value: Any, where: str, depth: int) -> None:
 
 def _require(is_right: bool, value: Any, where: str, expected: str) -> None:
     if not is_right:
-        raise PackageError(f"{where} must be {expected}, got {_shown(value)}")
+        raise PackageError(f"{where} must be {expected}, got {_shown(value)}; {_AGAIN}")
 
 
 def _shown(value: Any) -> str:
