@@ -283,7 +283,8 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping) and set(value) >= _METRIC:
-        return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+        over = f" over {value['classes']}" if value.get("classes") else ""
+        return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]{over}"
     if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
         return "\n".join(f"{key}: {_row(inner)}" for key, inner in value.items())
     if isinstance(value, Mapping):

@@ -7,6 +7,7 @@ from scipy.stats import ks_2samp
 
 from monitoring.verdicts import Verdict
 from monitoring.windows import Observed
+from neuro import escaped_names
 from neuro.errors import ConfigError
 from neuro.features import descriptors
 from neuro.reports import render
@@ -19,11 +20,15 @@ _NO_THRESHOLD = 1.0  # a gap never exceeds 1: without a calibrated threshold not
 
 
 def table(observed: Observed, classes: tuple[str, ...]) -> "pd.DataFrame":
-    """The columns of the page: each descriptor by name, then ``p_<class>`` in class order."""
+    """The columns of the page: each descriptor by name, then ``p_<class>`` in class order.
+
+    Evidently puts a column's name into its page unescaped.
+    """
     import pandas as pd
 
     figures = pd.DataFrame(observed.descriptors, columns=list(descriptors.NAMES))
-    outputs = pd.DataFrame(observed.probabilities, columns=[f"p_{name}" for name in classes])
+    names = [f"p_{escaped_names.for_key(name)}" for name in classes]
+    outputs = pd.DataFrame(observed.probabilities, columns=names)
     return pd.concat([figures, outputs], axis=1)
 
 

@@ -44,7 +44,10 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """A figure with its 95 % interval, resampled by group. n: samples; groups: distinct groups."""
+    """A figure with its 95 % interval, resampled by group. n: samples; groups: distinct groups.
+
+    classes: which it is over where these samples lack one, such as "1 of 2 classes, none of b".
+    """
 
     name: str
     value: float
@@ -52,9 +55,11 @@ class Metric:
     high: float
     n: int
     groups: int
+    classes: str = ""
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        over = f" over {self.classes}" if self.classes else ""
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{over}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,6 +37,7 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
         "epochs": config.epochs,
         "seconds": round(sum(fold.seconds for fold in trained), 2),
         "pooled": [asdict(metric) for metric in pooled.metrics],
+        "absent": list(pooled.absent),
         "over_folds": spread,
         "baselines": {
             name: evaluate.over_folds([fold.baseline(name) for fold in trained]) for name in names
@@ -52,4 +53,10 @@ def _fold(fold: Trained) -> dict[str, Any]:
         for m in fold.validation.metrics
         if m.name in evaluate.SHOWN_OF_FOLDS
     }
-    return {"splitting": package.card.splitting, "package": str(package.folder), **metrics}
+    absent = {"absent": list(fold.validation.absent)} if fold.validation.absent else {}
+    return {
+        "splitting": package.card.splitting,
+        "package": str(package.folder),
+        **metrics,
+        **absent,
+    }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from logging import getLogger
 from typing import Any
 
 from neuro.evaluation import evaluate as evaluation
@@ -16,6 +17,8 @@ from tasks.load.release_data import Loaded
 from tasks.record import artifacts, tracking
 from tasks.record_figures import Shown, run_tags, show
 from tasks.runtime.steps import step
+
+_log = getLogger(__name__)
 
 SIDE_BY_SIDE = ("train", "val", "test")
 
@@ -50,6 +53,7 @@ class Looked:
             "splitting": self.model.package.card.splitting,
             "looks": self.looks,
             "metrics": [asdict(metric) for metric in self.evaluation.metrics],
+            "absent": list(self.evaluation.absent),
             "side_by_side": {
                 split: evaluated.brief(SHOWN) if evaluated else None
                 for split, evaluated in self.side_by_side().items()
@@ -83,6 +87,8 @@ def evaluate(
         for other in ("train", "val")
         if other != split and len(frames.labelled(other))
     ]
+    if evaluated.missing:
+        _log.warning(evaluated.missing)
     tags = run_tags(loaded) | {"model": version}
     name = f"evaluate {version[:12]} on {release.name}"
     artifacts.label_run(name=name)

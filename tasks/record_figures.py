@@ -13,11 +13,12 @@ from tasks.record import artifacts, tracking
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """What is said beside figures. note: what flatters them, "" for nothing."""
+    """What is said beside figures. note: what flatters them; missing: which classes they lack."""
 
     title: str
     is_synthetic: bool
     note: str = ""
+    missing: str = ""
     beside: Sequence[Baseline] = ()
 
     @property
@@ -43,20 +44,23 @@ def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
     rows = [
         {"metric": m.name, "value": round(m.value, 4), "low": round(m.low, 4)}
         | {"high": round(m.high, 4), "n": m.n, "groups": m.groups}
+        | ({"over": m.classes} if found.absent else {})
         for m in found.metrics
     ]
-    artifacts.table(f"metrics-{found.split}", rows, shown.said)
-    baselines.show(run, found.metrics, shown.beside, on=found.split, title=shown.said)
+    said = "; ".join(filter(None, (shown.said, found.missing)))
+    artifacts.table(f"metrics-{found.split}", rows, said)
+    baselines.show(run, found.metrics, shown.beside, on=found.split, title=said)
     for kind, draw in (("confusion", figures.draw_confusion), ("curves", figures.draw_curves)):
         figure = draw(found, title=shown.title, synthetic=shown.is_synthetic, note=shown.note)
-        tracking.log_figure(run, figure, f"{kind}_{found.split}", shown.said)
+        tracking.log_figure(run, figure, f"{kind}_{found.split}", said)
 
 
 def show_learning(run: tracking.Run, epochs: Sequence[Epoch], shown: Shown) -> None:
     """How the training went, as a picture, in the Prefect run and in MLflow."""
     from neuro.training import figures
 
+    note = "; ".join(filter(None, (shown.note, shown.missing)))
     figure = figures.draw_learning(
-        epochs, title=shown.title, synthetic=shown.is_synthetic, note=shown.note
+        epochs, title=shown.title, synthetic=shown.is_synthetic, note=note
     )
     tracking.log_figure(run, figure, "learning", shown.said)

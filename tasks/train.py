@@ -97,6 +97,7 @@ class Trained:
             "limit_images_per_s": round(self.pace.limit_images_per_s, 1) if self.pace else None,
             "share_of_limit": round(self.pace.share_of_limit, 3) if self.pace else None,
             "validation": [asdict(metric) for metric in self.validation.metrics],
+            "absent": list(self.validation.absent),
             "splitting": self.package.card.splitting,
             "baselines": baselines.as_dict(self.beside),
             "leak": self.package.card.leak,
@@ -120,6 +121,8 @@ def recipe(
 def check(loaded: Loaded, config: TrainConfig) -> None:
     """Refuse data that cannot be trained on, before anything is computed."""
     preconditions.check(loaded.frames, loaded.problem, config)
+    for warning in preconditions.absent_classes(loaded.frames, loaded.problem):
+        _log.warning(warning)
 
 
 def checkpoint_of(loaded: Loaded, config: TrainConfig, setup: Setup) -> Checkpoint:
@@ -167,6 +170,7 @@ def train(
             title=f"Validation on {data}",
             is_synthetic=package.card.synthetic,
             note=package.card.note("val"),
+            missing=validation.missing,
             beside=baselines_on_val,
         )
         tracking.log_metrics(run, "val", validation.metrics)

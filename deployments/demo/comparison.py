@@ -70,7 +70,7 @@ def rows(compared: Mapping[str, Any]) -> list[dict[str, Any]]:
             "challenger": compared["challenger"][name]["macro_f1"],
         }
         for name, title in _SETS.items()
-        if "macro_f1" in compared["champion"][name]
+        if all("macro_f1" in compared[of][name] for of in ("champion", "challenger"))
     ]
 
 

@@ -286,7 +286,8 @@ def _counts(ingested: Mapping[str, Any]) -> str:
 
 def _macro_f1(tested: Mapping[str, Any]) -> str:
     by_name = {metric["name"]: metric["value"] for metric in tested["metrics"]}
-    return f"macro-F1 {by_name['macro_f1']:.3f}; look-up {tested['lookup']['test']:.3f}"
+    model = f"{by_name['macro_f1']:.3f}" if "macro_f1" in by_name else "unknown: one class"
+    return f"macro-F1 {model}; look-up {tested['lookup']['test']:.3f}"
 
 
 def _rate(predicted: Mapping[str, Any]) -> str:

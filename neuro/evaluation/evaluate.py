@@ -43,11 +43,26 @@ class Evaluation:
         """The metric of that name; None where these samples do not give it."""
         return next((metric for metric in self.metrics if metric.name == name), None)
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Classes without a sample here, of which no figure says anything."""
+        return metrics.absent(self.targets, self.classes)
+
+    @property
+    def missing(self) -> str:
+        """What must be said beside its figures where a class has no sample, "" for nothing."""
+        over = metrics.over_classes(self.targets, self.classes)
+        return f"figures on {self.split} are over {over}" if over else ""
+
     def brief(self, names: Sequence[str]) -> dict[str, Any]:
-        """Some metrics as plain values, null where these samples do not give one, and n."""
+        """Some metrics as plain values, null where these samples do not give one, and n.
+
+        absent: classes without a sample, where there are any.
+        """
         by_name = {name: self.metric(name) for name in names}
         values = {name: asdict(metric) if metric else None for name, metric in by_name.items()}
-        return values | {"n": len(self.targets)}
+        lacks = {"absent": list(self.absent)} if self.absent else {}
+        return values | {"n": len(self.targets)} | lacks
 
     def take(self, keep: NDArray[np.bool_]) -> "Evaluation":
         """The evaluation of some of the samples, (n,) bool, with its own metrics."""

@@ -6,12 +6,14 @@ group, or not one error in the set) resampling cannot show what it has not seen;
 then as wide as the exact binomial bound of Clopper and Pearson (1934) for that many groups.
 
 Classes without a sample have no recall and no F1: macro figures are means over the classes
-*present among the targets*, ``recall_<class>`` of an absent class, ``auroc`` and
-``sensitivity80_<class>`` of a single class are left out, and a resample without the class does not
-count for that figure's interval.
+*present among the targets*, and every figure of all classes names those that are not. The
+``recall_<class>`` of an absent class is left out; so are, where a single class is there and nothing
+is told apart, ``balanced_accuracy``, ``macro_f1``, ``auroc`` and ``sensitivity80_<class>``. A
+resample without the class does not count for that figure's interval.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +24,7 @@ from neuro.sample import Metric
 TAIL = 0.025  # each side of a 95 % interval
 SPECIFICITY = 0.80  # at which a sensitivity is told
 OF_A_CLASS = ("recall", "sensitivity80")  # one figure for each class; the others are of all
+MACRO = ("balanced_accuracy", "macro_f1", "auroc")  # means over classes: of two at least
 RESAMPLES, SEED = 1000, 0
 CHUNK_CELLS = 4_000_000  # weights held at once: 32 MB of float64
 
@@ -50,24 +53,46 @@ def score(
         raise ConfigError(f"{k} columns of probabilities, but classes are {tuple(classes)}")
     tables, group_of = _per_group(probabilities, targets, groups)
     points = _figures(probabilities, targets, tables.sum(axis=0)[None], np.ones((1, len(targets))))
+    over = over_classes(targets, classes)
+    if len(np.unique(targets)) < 2:
+        points = {name: point for name, point in points.items() if name not in MACRO}
     draws: dict[str, list[Floats]] = {name: [] for name in points}
     for weights in _weights(len(tables), len(targets), resamples):
         resampled = np.tensordot(weights, tables, axes=1)
         chunk = _figures(probabilities, targets, resampled, weights[:, group_of])
-        for name, values in chunk.items():
-            draws[name].append(values)
+        has_one_class = (resampled.sum(axis=2) > 0).sum(axis=1) < 2
+        for name, of_name in draws.items():
+            if name in MACRO:
+                chunk[name][has_one_class] = np.nan
+            of_name.append(chunk[name])
     metrics = []
     for name, point in points.items():
         spread = np.concatenate(draws[name])
         for column, value in enumerate(point[0]):
             if not np.isfinite(value):
                 continue
-            label, counted = name, np.ones(len(targets), dtype=bool)
+            label, counted, about = name, np.ones(len(targets), dtype=bool), over
             if name in OF_A_CLASS:
-                label, counted = f"{name}_{classes[column]}", targets == column
+                label, counted, about = f"{name}_{classes[column]}", targets == column, ""
             n, n_groups = int(counted.sum()), len(np.unique(groups[counted]))
-            metrics.append(_metric(label, value, spread[:, column], n, n_groups))
+            metric = _metric(label, value, spread[:, column], n, n_groups)
+            metrics.append(replace(metric, classes=about))
     return metrics
+
+
+def absent(targets: ArrayLike, classes: Sequence[str]) -> tuple[str, ...]:
+    """The classes that no target is, in their order. targets: (n,) class index, -1 for none."""
+    present = set(np.unique(np.asarray(targets, dtype=np.int64)).tolist())
+    return tuple(name for number, name in enumerate(classes) if number not in present)
+
+
+def over_classes(targets: ArrayLike, classes: Sequence[str]) -> str:
+    """Over how many classes figures of these targets are, and which are not there; "" for all."""
+    missing = absent(targets, classes)
+    if not missing:
+        return ""
+    n_present = len(classes) - len(missing)
+    return f"{n_present} of {len(classes)} classes, none of {', '.join(missing)}"
 
 
 def difference(
@@ -103,11 +128,15 @@ def confusion(targets: Ints, predicted: Ints, k: int) -> Ints:
 
 
 def brief(answers: Ints, targets: Ints, k: int) -> tuple[float, float]:
-    """Accuracy, and the mean F1 of the classes among the targets; without intervals."""
+    """Accuracy, and the mean F1 of the classes among the targets; without intervals.
+
+    Of a single class it is half its F1: nothing was told apart, and the next epoch must compare.
+    """
     table = confusion(targets, answers, k)
     correct, asked = np.diag(table), table.sum(axis=1)
     f1 = 2 * correct / np.maximum(asked + table.sum(axis=0), 1)
-    return float(correct.sum() / asked.sum()), float(f1[asked > 0].mean())
+    macro_f1 = f1[asked > 0].sum() / max(2, np.count_nonzero(asked))
+    return float(correct.sum() / asked.sum()), float(macro_f1)
 
 
 def _checked(

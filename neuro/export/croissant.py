@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neuro.errors import ConfigError
+from neuro import escaped_names
 from neuro.images import preprocess
 from neuro.images.preprocess import PreprocessSpec
 from neuro.lake import images, releases
@@ -145,11 +145,12 @@ def _field(name: str) -> dict[str, Any]:
 
 
 def _folder_of(sample: Sample, problem: Problem) -> PurePosixPath:
-    """Split and label folders, named as the problem's own layout names them where it does."""
+    """Split and label folders, named as the problem's own layout names them where it does.
+
+    A label that cannot be a folder's name everywhere is escaped; the manifest has it as it is.
+    """
     split_folders = {split: folder for folder, split in problem.layout.splits.items()}
-    label = sample.label or NO_LABEL
-    if label in (".", "..") or set(label) & set("/\\\0:"):
-        raise ConfigError(f"label {label!r} cannot be a folder's name; map it in a problem file")
+    label = escaped_names.for_folder(sample.label, taken=(NO_LABEL,)) or NO_LABEL
     return PurePosixPath(split_folders.get(sample.split, sample.split), label)
 
 

@@ -10,21 +10,23 @@ import hashlib
 import json
 import tempfile
 import warnings
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
+from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import nn
 
 from neuro.errors import ConfigError, PackageError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import backbone
+from neuro.models import backbone, typed_json
 from neuro.sample import Metric
+from neuro.splits import split_choice
 from neuro.uncertainty import calibration
 from neuro.uncertainty.calibration import Calibration
 
@@ -33,6 +35,7 @@ READABLE = (1, FORMAT_VERSION)  # 1 knew no other splitting than the lake's own
 WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"
 FILES = (ONNX, CARD, WEIGHTS)
 NOTICE = "Research use only. Not a medical device."
+_LEAST = 1e-30  # of what is divided by
 TOLERANCE = 1e-4  # between torch and ONNX, on outputs of the order of 1
 OPERATING_POINTS = {"predicted": "argmax", "answer_set_size": 1, "ood_limit": 1.0}
 
@@ -146,24 +149,45 @@ def open_verified(folder: Path, *, expected: str | None = None) -> Package:
     for name, expected_sha256 in files.items():
         _read_verified(folder / name, expected_sha256)
     card = _parse_card(_read_verified(folder / CARD, files[CARD]), folder / CARD)
+    _tensors(_read_verified(folder / WEIGHTS, files[WEIGHTS]), folder / WEIGHTS)
     return Package(folder=folder, digest=sha256, files=files, card=card)
 
 
 def restore(package: Package) -> nn.Module:
     """The torch network of a package, in evaluation mode: to explain it or to train it further."""
     card = package.card
-    with torch.random.fork_rng(devices=[]):  # the random start is overwritten; leave no trace
-        network = backbone.build(card.architecture, card.preprocess, n_classes=len(card.classes))
+    try:
+        with torch.random.fork_rng(devices=[]):  # the random start is overwritten; leave no trace
+            network = backbone.build(
+                card.architecture, card.preprocess, n_classes=len(card.classes)
+            )
+    except ConfigError as error:
+        raise PackageError(f"{package.folder / CARD}: architecture: {error}") from error
     network.averages_mirror = card.averages_mirror
     network.averages_flip = card.averages_flip
+    tensors = _tensors(package.read(WEIGHTS), package.folder / WEIGHTS)
     try:
-        network.load_state_dict(safetensors.load(package.read(WEIGHTS)))
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         raise PackageError(
             f"{package.folder / WEIGHTS} does not fit {card.architecture}, as this program builds "
             f"it; use the program of revision {card.code_revision}"
         ) from error
     return network.eval()
+
+
+def _tensors(raw: bytes, path: Path) -> dict[str, torch.Tensor]:
+    """Named tensors of finite numbers. Raises PackageError for anything else."""
+    try:
+        tensors: dict[str, torch.Tensor] = safetensors.load(raw)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise PackageError(f"{path} is no safetensors file: {str(error)[:160]}") from error
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise PackageError(f"{path}: {name[:80]} holds NaN or infinity; train again")
+    if not tensors:
+        raise PackageError(f"{path} holds no tensor; fetch the package again")
+    return tensors
 
 
 def _export(network: nn.Module, spec: PreprocessSpec, path: Path) -> None:
@@ -196,6 +220,9 @@ def _export(network: nn.Module, spec: PreprocessSpec, path: Path) -> None:
 
 def _card_text(card: Card) -> str:
     facts = asdict(card) | {"preprocess_hash": card.preprocess.sha256, "notice": NOTICE}
+    for metric in facts["metrics"]:
+        if not metric["classes"]:
+            del metric["classes"]  # earlier versions of the program do not know it
     try:
         return json.dumps(facts, sort_keys=True, indent=1, allow_nan=False) + "\n"
     except ValueError as error:
@@ -203,25 +230,70 @@ def _card_text(card: Card) -> str:
 
 
 def _parse_card(raw: bytes, path: Path) -> Card:
-    facts = json.loads(raw)
-    if facts.get("format_version") not in READABLE:
+    """The card, every field by its type and its range. Raises PackageError naming the field."""
+    facts = typed_json.parse(raw, str(path))
+    version = facts.get("format_version")
+    if isinstance(version, bool) or version not in READABLE:
         raise PackageError(
-            f"{path} has format {facts.get('format_version')}, this program reads {FORMAT_VERSION}"
+            f"{path} has format {str(version)[:40]}, this program reads {FORMAT_VERSION}"
         )
     try:
-        spec = PreprocessSpec(**facts["preprocess"])
-        if facts["preprocess_hash"] != spec.sha256:
-            raise PackageError(f"{path}: preprocess_hash is not that of its preprocess fields")
-        values = {e.name: facts[e.name] for e in fields(Card) if e.name in facts}
-        values |= {
-            "preprocess": spec,
-            "classes": tuple(facts["classes"]),
-            "calibration": calibration.from_json(facts["calibration"]),
-            "metrics": tuple(Metric(**metric) for metric in facts["metrics"]),
-        }
-        return Card(**values)
-    except (KeyError, TypeError, ConfigError) as error:
-        raise PackageError(f"{path} is no model card of this format: {error}") from error
+        card: Card = typed_json.read(Card, facts, f"{path}: ", extra=True)
+    except ConfigError as error:  # of the preprocess
+        raise PackageError(f"{path}: {error}") from error
+    if facts.get("preprocess_hash") != card.preprocess.sha256:
+        raise PackageError(f"{path}: preprocess_hash is not that of its preprocess fields")
+    for field_name, is_right, expected in (*_ranges(card), *_calibration_ranges(card.calibration)):
+        if not is_right:
+            raise PackageError(f"{path}: {field_name} must be {expected}; fetch the package again")
+    return card
+
+
+def _ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
+    """Fields of a card: whether each is within what is allowed, and what that is."""
+    names, pin = card.classes, card.pin
+    is_distinct = len(set(names)) == len(names) >= 2 and all(name.strip() for name in names)
+    yield "classes", is_distinct, "two or more distinct names"
+    yield "architecture", bool(card.architecture.strip()), "the name of a network"
+    yield "trials", 0 <= card.trials <= 1_000_000, "0 to 1,000,000"
+    yield "weights_sha256", not card.weights_sha256 or _is_sha256(card.weights_sha256), "a SHA-256"
+    yield "splitting", _is_splitting(card.splitting), "own, given or such as fold-2-of-5"
+    for key in ("release", "content_hash"):
+        yield f"pin.{key}", isinstance(pin.get(key), str) and bool(pin[key]), "a text"
+    for number, metric in enumerate(card.metrics):
+        where = f"metrics[{number}]"
+        yield f"{where}.value", -1 <= metric.value <= 1, "-1 to 1"
+        yield f"{where}.low", -1 <= metric.low <= metric.high <= 1, "-1 to 1, and at most high"
+        yield f"{where}.groups", 0 <= metric.groups <= metric.n, "0 to n"
+
+
+def _calibration_ranges(fitted: Calibration) -> Iterator[tuple[str, bool, str]]:
+    width = len(fitted.ood_mean)
+    is_direction = [len(axis) == width and any(axis) for axis in fitted.ood_axes]
+    lowest, highest = calibration.TEMPERATURES
+    for name, is_right, expected in (
+        ("temperature", lowest <= fitted.temperature <= highest, f"{lowest} to {highest}"),
+        ("conformal_quantile", 0 <= fitted.conformal_quantile <= 1, "0 to 1"),
+        ("alpha", 0 < fitted.alpha < 1, "between 0 and 1"),
+        ("ood_mean", width > 0, "a list of numbers"),
+        ("ood_axes", all(is_direction), f"lists of {width} numbers, not all 0"),
+        ("ood_residual", fitted.ood_residual >= _LEAST, f"at least {_LEAST:g}"),
+        ("ood_threshold", fitted.ood_threshold >= _LEAST, f"at least {_LEAST:g}"),
+        ("n", fitted.n >= 2, "at least 2"),
+    ):
+        yield f"calibration.{name}", is_right, expected
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
+def _is_splitting(text: str) -> bool:
+    try:
+        split_choice.parse(text)
+    except ConfigError:
+        return False
+    return True
 
 
 def _manifest(raw: bytes, folder: Path) -> dict[str, str]:

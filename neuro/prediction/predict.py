@@ -8,9 +8,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from neuro.dataset.frames import Frames
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, PackageError
 from neuro.images import preprocess
-from neuro.models.package import ONNX, Package
+from neuro.models.package import CARD, Package
+from neuro.prediction import open_graph
 from neuro.sample import Answer, Prediction
 from neuro.uncertainty import calibration
 
@@ -26,13 +27,11 @@ class Engine:
 
 
 def load(package: Package, *, threads: int = 1) -> Engine:
-    """Load the package's graph from its verified bytes. threads: used inside one batch."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        package.read(ONNX), sess_options=options, providers=["CPUExecutionProvider"]
-    )
-    return Engine(package=package, session=session)
+    """Load the package's graph from its verified bytes. threads: used inside one batch.
+
+    Raises PackageError for a graph that is not as the package's card says.
+    """
+    return Engine(package=package, session=open_graph.open_graph(package, threads))
 
 
 def outputs(
@@ -44,7 +43,8 @@ def outputs(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits (m, k) and embeddings (m, d) of ``rows`` of the pixels, or of all, batch by batch.
 
-    pixels: (n, size, size, channels) uint8 of the package's preprocess, else ConfigError.
+    pixels: (n, size, size, channels) uint8 of the package's preprocess, else ConfigError. Raises
+    PackageError for an answer that is not finite.
     """
     spec = engine.package.card.preprocess
     expected = (spec.size_px, spec.size_px, spec.channels)
@@ -57,7 +57,7 @@ def outputs(
     logits, embeddings = [], []
     for start in range(0, max(1, len(chosen)), batch_size):  # an empty request gives empty arrays
         batch = preprocess.to_tensor(pixels[chosen[start : start + batch_size]], spec)
-        answers = engine.session.run(["logits", "embedding"], {"pixels": batch})
+        answers = open_graph.run(engine.session, batch, engine.package)
         logits.append(answers[0])
         embeddings.append(answers[1])
     return np.concatenate(logits), np.concatenate(embeddings)
@@ -81,6 +81,12 @@ def predict(
     card = engine.package.card
     logits, embeddings = outputs(engine, pixels, batch_size=batch_size)
     calibrated = calibration.apply(card.calibration, logits, embeddings)
+    answers = np.column_stack([calibrated.probabilities, calibrated.ood_scores])
+    if not np.isfinite(answers).all():
+        raise PackageError(
+            f"{engine.package.folder / CARD}: the calibration makes answers that are not finite; "
+            "nothing is written. Do not use the package: fetch it again, or train again"
+        )
     preprocess_hash = card.preprocess.sha256
     predictions = []
     for row, sample_id in enumerate(sample_ids):

@@ -166,6 +166,8 @@ class Problem:
             raise ConfigError(f"dataset must be lower-case, digits and _, got {self.dataset!r}")
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
             raise ConfigError(f"classes must be two or more distinct names, got {self.classes}")
+        if blank := [name for name in self.classes if not name.strip()]:
+            raise ConfigError(f"classes must be names that can be seen, got {blank[0]!r}")
         unknown = {*self.labels.values(), *self.recall_floors} - set(self.classes)
         if unknown:
             raise ConfigError(f"labels or recall_floors name no class of {self.name}: {unknown}")

@@ -6,7 +6,7 @@ by group (neuro.evaluation.metrics).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -118,9 +118,8 @@ def decide(
 
 
 def _no_worse(challenger: Evaluation, champion: Evaluation, margin: float) -> Gate:
-    return _difference_gate(
-        "no_worse_on_test", _difference(challenger, champion), threshold=-margin, samples="test"
-    )
+    difference = _difference(challenger, champion)
+    return _difference_gate("no_worse_on_test", difference, threshold=-margin, samples="test")
 
 
 def _recent(challenger: Evaluation, champion: Evaluation, config: PromotionConfig) -> Gate:
@@ -137,13 +136,14 @@ def _recent(challenger: Evaluation, champion: Evaluation, config: PromotionConfi
 def _difference_gate(
     name: str, difference: Metric, *, threshold: float, samples: str, standing: str = ""
 ) -> Gate:
+    over = f", over {difference.classes}" if difference.classes else ""
     return _gate(
         name,
         difference,
         threshold=threshold,
         passed=difference.low > threshold,
         explanation=f"macro-F1 challenger minus champion on the same {difference.n} {samples} "
-        f"samples, {difference.groups} groups{standing}; the interval must lie above "
+        f"samples, {difference.groups} groups{over}{standing}; the interval must lie above "
         f"{threshold:g}",
     )
 
@@ -158,7 +158,8 @@ def _above_chance(challenger: Evaluation) -> Gate:
         accuracy,
         threshold=share,
         passed=accuracy.low > share,
-        explanation=f"accuracy must lie above {share:.3f}, that of always naming the largest class",
+        explanation=f"accuracy must lie above {share:.3f}, that of always naming the largest class"
+        + (f"; it is over {accuracy.classes}" if accuracy.classes else ""),
     )
 
 
@@ -188,7 +189,9 @@ def _difference(challenger: Evaluation, champion: Evaluation) -> Metric:
             "evaluate both on the same release and split"
         )
     pair = (challenger.probabilities, champion.probabilities)
-    return metrics.difference(METRIC, pair, challenger.targets, challenger.groups)
+    difference = metrics.difference(METRIC, pair, challenger.targets, challenger.groups)
+    over = metrics.over_classes(challenger.targets, challenger.classes)
+    return replace(difference, classes=over)
 
 
 def _gate(name: str, metric: Metric, *, threshold: float, passed: bool, explanation: str) -> Gate:

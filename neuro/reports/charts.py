@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from neuro import escaped_names
 from neuro.reports import render
 
 # Okabe and Ito (2008): eight colours that are told apart with every kind of colour vision; the
@@ -57,8 +58,9 @@ def ages(years: NDArray[np.float64], kinds: NDArray[np.str_]) -> bytes:
     names = _names(kinds)
     parts = [years[kinds == name] for name in names]
     colours = [_colour(number, name) for number, name in enumerate(names)]
+    labels = [escaped_names.for_chart(name) for name in names]
     bins = np.arange(0, max(float(years.max()), 5.0) + 10, 5)
-    axes.hist(parts, bins=bins.tolist(), stacked=True, color=colours, label=list(names))
+    axes.hist(parts, bins=bins.tolist(), stacked=True, color=colours, label=labels)
     axes.set(xlabel="age (years)", ylabel="images")
     _key(axes, below=-0.2)
     return png(figure)
@@ -106,7 +108,8 @@ def _scatter(
         axes.scatter(across, up, s=size, c=colour[chosen].tolist(), marker=mark, alpha=0.65, lw=0)
     for n, name in enumerate(names):
         mark = _MARKERS[n // len(PALETTE) % len(_MARKERS)]
-        axes.scatter([], [], s=30, c=_colour(n, name), marker=mark, label=name, lw=0)
+        label = escaped_names.for_chart(name)
+        axes.scatter([], [], s=30, c=_colour(n, name), marker=mark, label=label, lw=0)
 
 
 def _names(kinds: NDArray[np.str_]) -> list[str]:

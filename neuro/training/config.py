@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from neuro import limits
-from neuro.errors import UnknownNameError
+from neuro.errors import ConfigError, PackageError, UnknownNameError
 
 DEFAULT_MODEL = "resnet_small"
 
@@ -88,9 +88,15 @@ class TrainConfig:
 
 
 def of_card(training: Mapping[str, Any]) -> TrainConfig:
-    """The recipe that a model card tells, without fields that this version does not know."""
+    """The recipe that a model card tells, without fields that this version does not know.
+
+    Raises PackageError for a value that no recipe has.
+    """
     known = {field.name for field in fields(TrainConfig)}
-    return TrainConfig(**{name: value for name, value in training.items() if name in known})
+    try:
+        return TrainConfig(**{name: value for name, value in training.items() if name in known})
+    except (ConfigError, TypeError) as error:
+        raise PackageError(f"the model card's training is no recipe: {error}") from error
 
 
 def side(config: TrainConfig, epoch: int, size_px: int) -> int:

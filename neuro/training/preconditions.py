@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from neuro.dataset.frames import Frames
 from neuro.errors import ConfigError, SplitOverlapError, TrainingError
+from neuro.evaluation import metrics
 from neuro.problems.problem import Problem
 from neuro.sample import NO_SPLIT
 from neuro.training.config import TrainConfig
@@ -34,6 +35,20 @@ def check(frames: Frames, problem: Problem, config: TrainConfig) -> NDArray[np.i
             "the train split; choose a smaller --batch-size, or ingest more images"
         )
     return counts.astype(np.int64)
+
+
+def absent_classes(frames: Frames, problem: Problem) -> list[str]:
+    """A sentence for each split that is read in training and lacks a class."""
+    over = {
+        split: metrics.over_classes(frames.targets[frames.labelled(split)], problem.classes)
+        for split in _READ
+    }
+    return [
+        f"split {split} has labelled images of {classes}: nothing measured on it says anything of "
+        "the others; ingest more of them"
+        for split, classes in over.items()
+        if classes
+    ]
 
 
 def _check_groups(frames: Frames) -> None:

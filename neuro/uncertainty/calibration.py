@@ -3,9 +3,7 @@
 Temperature: Guo et al. (2017), arXiv:1706.04599; it stays 1 below ``MINIMUM`` samples.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,15 +99,6 @@ def apply(calibration: Calibration, logits: Floats, embeddings: Floats) -> Calib
         conformal_sets=conformal.sets(probabilities, calibration.conformal_quantile),
         ood_scores=calibration.reference.distances(embeddings) / calibration.ood_threshold,
     )
-
-
-def from_json(facts: Mapping[str, Any]) -> Calibration:
-    """Build a Calibration from the plain lists and numbers of ``dataclasses.asdict``."""
-    names = {entry.name for entry in fields(Calibration)}
-    if set(facts) != names:
-        raise ConfigError(f"calibration must hold exactly {sorted(names)}, got {sorted(facts)}")
-    axes = tuple(tuple(axis) for axis in facts["ood_axes"])
-    return Calibration(**{**facts, "ood_mean": tuple(facts["ood_mean"]), "ood_axes": axes})
 
 
 def _check(logits: Floats, embeddings: Floats, targets: NDArray[np.int64]) -> None:

@@ -11,7 +11,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
-from neuro.reports import render
+from neuro.reports import passport_markdown, render
 
 RESEARCH_USE = render.RESEARCH_USE
 
@@ -59,7 +59,7 @@ def link(key: str, url: str, title: str) -> None:
 
 
 def _caption(title: str) -> str:
-    return f"**{title}**. {RESEARCH_USE}"
+    return f"**{passport_markdown.plain(title)}**. {RESEARCH_USE}"
 
 
 def _key(name: str) -> str:

@@ -11,6 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuro import escaped_names
 from neuro.errors import TrainingError
 from neuro.lake.releases import Release
 from neuro.sample import Metric
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 # Without it MLflow opens an experiment as the traces of a chat.
 _SHOWS_TRAININGS = {"mlflow.experimentKind": "custom_model_development"}
 _CHECKPOINT_BYTES = 256_000_000  # a larger last state is not kept
+_ENDS = ("", "_low", "_high")  # of a metric and of its interval
+_AT_ONCE = 500  # figures in one call: MLflow takes 1,000, and 1 MB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,13 +237,18 @@ def epochs_of(run: Run) -> int:
 
 
 def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
-    """Metrics of a split with the ends of their intervals."""
+    """Metrics of a split with the ends of their intervals. The only keys with names of classes.
+
+    Where the split lacks a class, the tag SPLIT_classes says over which the figures are.
+    """
     ends = {
-        f"{split}_{metric.name}{end}": value
+        f"{split}_{escaped_names.for_key(metric.name, _ENDS[1:])}{end}": value
         for metric in found
-        for end, value in (("", metric.value), ("_low", metric.low), ("_high", metric.high))
+        for end, value in zip(_ENDS, (metric.value, metric.low, metric.high), strict=True)
     }
     log_values(run, ends, step=0)
+    if over := {metric.classes for metric in found} - {""}:
+        tag(run, {f"{split}_classes": "; ".join(sorted(over))})
 
 
 def log_checkpoint(run: Run, path: Path) -> None:
@@ -280,7 +288,7 @@ def tag(run: Run, values: Mapping[str, str]) -> None:
 
 
 def log_values(run: Run, figures: Mapping[str, float], *, step: int) -> None:
-    """Figures of a step, in one call; raises TrainingError for one that is not finite."""
+    """Figures of a step, in few calls; raises TrainingError for one that is not finite."""
     if not run.run_id:
         return
     from mlflow.entities import Metric as Point
@@ -290,4 +298,5 @@ def log_values(run: Run, figures: Mapping[str, float], *, step: int) -> None:
         raise TrainingError(f"{', '.join(wrong)} is not finite at step {step}; nothing is recorded")
     now = int(time.time() * 1000)
     points = [Point(name, value, now, step) for name, value in figures.items()]
-    client().log_batch(run.run_id, metrics=points)
+    for start in range(0, len(points), _AT_ONCE):
+        client().log_batch(run.run_id, metrics=points[start : start + _AT_ONCE])

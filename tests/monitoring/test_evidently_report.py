@@ -34,18 +34,19 @@ VERDICT = Verdict(
 GROUPS = [hashlib.sha256(b"group %d" % number).hexdigest() for number in range(50)]
 
 
-def columns(shift: float) -> pd.DataFrame:
+def observed(shift: float) -> Observed:
     rng = np.random.default_rng(0)
     share = rng.uniform(size=50)
-    return evidently_report.table(
-        Observed(
-            groups=np.array(GROUPS),
-            descriptors=rng.normal(shift, 1, size=(50, len(descriptors.NAMES))),
-            probabilities=np.column_stack((share, 1 - share)),
-            correct=np.full(50, np.nan),
-        ),
-        ("sick", "well"),
+    return Observed(
+        groups=np.array(GROUPS),
+        descriptors=rng.normal(shift, 1, size=(50, len(descriptors.NAMES))),
+        probabilities=np.column_stack((share, 1 - share)),
+        correct=np.full(50, np.nan),
     )
+
+
+def columns(shift: float) -> pd.DataFrame:
+    return evidently_report.table(observed(shift), ("sick", "well"))
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,9 @@ def test_an_empty_window_leaves_no_page(tmp_path: Path) -> None:
             columns(0), columns(0)[:0], VERDICT, path=tmp_path / "w.html", synthetic=False
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_classs_name_writes_nothing_into_the_page() -> None:
+    odd = "</script><img src=x onerror=alert(1)>"
+    names = list(evidently_report.table(observed(0), (odd, "well")).columns)
+    assert not set("<>/=()") & set("".join(names[-2:]))

@@ -42,7 +42,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
         classes=("dark", "grey", "bright"),
         preprocess=SPEC,
         calibration=calibration.fit(logits, rng.normal(size=(40, 1)), logits.argmax(axis=1)),
-        pin={},
+        pin={"release": "r1", "content_hash": "0" * 64},
         code_revision="",
         training={},
         metrics=(),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neuro.evaluation import figures, metrics
 from neuro.evaluation.evaluate import Evaluation
+from tests.neuro.test_escaped_names import ODD
 
 LEAK = "7 groups are in train too"
 
@@ -122,3 +123,20 @@ def test_every_figure_says_what_must_be_said(draw: Callable[[], Figure]) -> None
     words = " ".join(text_of(draw()).split())
     for word in ("Research use only", "synthetic images", LEAK):
         assert word in words
+
+
+def test_every_name_of_a_class_is_drawn() -> None:
+    found = answers(ODD[:18], list(range(18)) * 2)
+    for draw in (figures.draw_confusion, figures.draw_curves):
+        figure = draw(found, title="Validation", synthetic=False, note="none of $x and $y")
+        figure.draw_without_rendering()
+        assert "Alzheimer's" in text_of(figure)
+
+
+def test_a_class_without_a_sample_is_named_below_the_picture() -> None:
+    found = answers(("healthy", "melanoma", "naevus"), [0, 2] * 6)
+    for draw in (figures.draw_confusion, figures.draw_curves):
+        words = text_of(draw(found, title="Validation", synthetic=False, note="a leak"))
+        words = " ".join(words.split())
+        assert "a leak; figures on val are over 2 of 3 classes, none of melanoma" in words
+    assert found.brief(("macro_f1",))["absent"] == ["melanoma"]

@@ -126,8 +126,34 @@ def test_a_class_without_samples_is_left_out_and_nothing_is_nan() -> None:
 
 def test_a_set_of_one_class_has_no_auroc() -> None:
     found = named(metrics.score(np.array([[0.9, 0.1]] * 3), [0, 0, 0], list("pqr"), "ab", FEW))
-    assert "auroc" not in found
-    assert "sensitivity80_a" not in found
+    assert set(found) == {"accuracy", "recall_a"}  # nothing is told apart
+    assert found["accuracy"].classes == "1 of 2 classes, none of b"
+
+
+def test_figures_of_all_classes_say_which_are_not_there() -> None:
+    answers = np.eye(4)[[0, 0, 2, 2]]
+    found = named(metrics.score(answers, [0, 0, 2, 2], list("pqrs"), ["a", "b", "c", "d'"], FEW))
+    over = "2 of 4 classes, none of b, d'"
+    assert {m.name: m.classes for m in found.values() if m.classes} == dict.fromkeys(
+        ("accuracy", "balanced_accuracy", "macro_f1", "auroc"), over
+    )
+    assert str(found["macro_f1"]).endswith(f"1.000] over {over}")
+    whole = named(metrics.score(answers, [0, 0, 2, 2], list("pqrs"), "abcd", FEW))["recall_a"]
+    assert whole.classes == ""
+
+
+def test_a_resample_of_one_class_does_not_widen_a_macro_figure() -> None:
+    """Seven samples called healthy, one of them ill: no draw that has both reaches 0.5."""
+    answers, targets = np.eye(2)[[0] * 7], [0] * 6 + [1]
+    found = named(metrics.score(answers, targets, [str(i) for i in range(7)], "ab"))
+    assert found["macro_f1"].high < 0.5
+    assert found["balanced_accuracy"].high == pytest.approx(0.5 + 1 - 0.025 ** (1 / 7))
+
+
+def test_a_network_that_names_one_class_is_not_faultless_where_there_is_no_other() -> None:
+    ones = np.zeros(6, np.int64)
+    assert metrics.brief(ones, ones, 2) == (1.0, 0.5)
+    assert metrics.brief(np.array([0, 1]), np.array([0, 1]), 3) == (1.0, 1.0)
 
 
 def test_a_paired_difference_is_narrower_than_two_separate_intervals() -> None:

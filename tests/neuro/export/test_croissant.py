@@ -12,11 +12,13 @@ from PIL import Image
 from neuro.errors import ConfigError, DamagedError
 from neuro.export import croissant
 from neuro.images import preprocess, sanitize
+from neuro.lake import releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
 from neuro.storage.export_target import MANIFEST
 from neuro.storage.folder_store import FolderStore
+from tests.neuro.test_escaped_names import ODD
 
 Png = Callable[[int], bytes]
 Deliver = Callable[[str, Mapping[str, bytes]], Path]
@@ -119,3 +121,16 @@ def test_an_export_can_be_opened_by_anything(
     exported = croissant.export(lake, brain, release, target(tmp_path))
     folder = Path(exported.where)
     assert {Image.open(path).size for path in folder.rglob("*.png")} == {(40, 40)}
+
+
+def test_a_label_that_is_no_folders_name_is_escaped_and_whole_in_the_manifest(
+    lake: Lake, release: Release, brain: Problem, tmp_path: Path
+) -> None:
+    sample = next(iter(releases.samples(lake, release)))
+    folders = [croissant._folder_of(replace(sample, label=label), brain) for label in ODD]
+    assert len(set(folders)) == len(ODD)
+    assert all(len(folder.parts) == 2 for folder in folders)
+    named, empty = (
+        croissant._folder_of(replace(sample, label=label), brain) for label in ("unlabelled", "")
+    )
+    assert (named.name, empty.name) == ("-x75-nlabelled", "unlabelled")

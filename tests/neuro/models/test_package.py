@@ -1,20 +1,22 @@
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from neuro.errors import PackageError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import backbone, package
+from neuro.models import backbone, package, typed_json
 from neuro.models.package import Card
 from neuro.sample import Metric
 from neuro.uncertainty import calibration
@@ -256,7 +258,7 @@ def reseal(folder: Path, **changes: object) -> None:
     [
         ({"format_version": 99}, "has format 99"),
         ({"preprocess_hash": "0" * 64}, "preprocess_hash"),
-        ({"calibration": {}}, "no model card"),
+        ({"calibration": {}}, "calibration lacks the field 'temperature'"),
     ],
 )
 def test_a_card_of_another_kind_is_refused(
@@ -265,6 +267,174 @@ def test_a_card_of_another_kind_is_refused(
     reseal(saved, **changes)
     with pytest.raises(PackageError, match=says):
         package.open_verified(saved)
+
+
+def replaced(facts: Any, path: str, value: object) -> Any:
+    """A copy of the facts with another value at a path such as calibration.ood_mean.0."""
+    facts = json.loads(json.dumps(facts))
+    *parents, last = [int(key) if key.isdecimal() else key for key in path.split(".")]
+    inner = facts
+    for key in parents:
+        inner = inner[key]
+    inner[last] = value
+    return facts
+
+
+OTHER_KINDS = (None, True, "text", [], [[]], {}, {"a": []}, 1.5, -1, 10**400, "x" * 200_000)
+TYPED = {
+    "classes": (),
+    "classes.0": (str,),
+    "problem": (str,),
+    "architecture": (str,),
+    "synthetic": (bool,),
+    "trials": (int,),
+    "pin": (),
+    "pin.release": (str,),
+    "training": (dict,),
+    "metrics": (),
+    "metrics.0": (),
+    "metrics.0.value": (),
+    "metrics.0.n": (),
+    "preprocess": (),
+    "preprocess.size_px": (),
+    "preprocess.mode": (),
+    "calibration": (),
+    "calibration.temperature": (float,),
+    "calibration.ood_mean": (),
+    "calibration.ood_mean.0": (int, float),
+    "calibration.ood_axes.0": (),
+    "calibration.n": (),
+    "format_version": (),
+}
+
+
+@pytest.mark.parametrize("path", TYPED)
+def test_every_field_of_a_card_is_of_its_type(path: str, original: Path) -> None:
+    facts = json.loads((original / "model.json").read_text())
+    for value in OTHER_KINDS:
+        is_right = isinstance(value, TYPED[path]) and value not in (-1, 10**400, "x" * 200_000)
+        if is_right and isinstance(value, bool) != (bool in TYPED[path]):
+            is_right = False
+        raw = json.dumps(replaced(facts, path, value)).encode()
+        if is_right:
+            assert package._parse_card(raw, Path("p/model.json"))
+            continue
+        if (path, value) in (
+            ("calibration.ood_mean.0", -1),
+            ("metrics.0.value", -1),
+            ("metrics", []),
+        ):
+            continue
+        with pytest.raises(PackageError, match=r"^p/model\.json") as refused:
+            package._parse_card(raw, Path("p/model.json"))
+        told = str(refused.value)
+        assert path.partition(".")[0].partition("_")[0] in told or "digits" in told
+        assert len(told) < 700
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("calibration.temperature", 0),
+        ("calibration.temperature", 1e9),
+        ("calibration.conformal_quantile", 1.1),
+        ("calibration.alpha", 0),
+        ("calibration.ood_mean", []),
+        ("calibration.ood_mean.0", 1e300),
+        ("calibration.ood_axes.0", [0.0] * EMBEDDING),
+        ("calibration.ood_residual", 0.0),
+        ("calibration.ood_threshold", -1.0),
+        ("classes", ["a", "a", "b"]),
+        ("classes", ["a"]),
+        ("classes", ["a", " "]),
+        ("trials", -1),
+        ("splitting", "mine"),
+        ("splitting", "fold-9-of-3"),
+        ("weights_sha256", "../x"),
+        ("metrics.0.value", 7.0),
+        ("metrics.0.low", 0.9),
+        ("metrics.0.groups", 10),
+        ("preprocess.size_px", -96),
+        ("preprocess.size_px", 10**9),
+        ("preprocess.mode", "CMYK"),
+        ("pin.content_hash", ""),
+    ],
+)
+def test_every_field_of_a_card_is_within_its_range(
+    original: Path, path: str, value: object
+) -> None:
+    facts = json.loads((original / "model.json").read_text())
+    raw = json.dumps(replaced(facts, path, value)).encode()
+    name = re.sub(r"\.0.*", "", path).split(".")[-1]
+    with pytest.raises(PackageError, match=rf"^p/model\.json: .*{name}"):
+        package._parse_card(raw, Path("p/model.json"))
+
+
+@pytest.mark.parametrize("name", ["classes", "calibration", "pin", "synthetic", "problem"])
+def test_a_field_that_is_missing_is_named(original: Path, name: str) -> None:
+    facts = json.loads((original / "model.json").read_text())
+    del facts[name]
+    with pytest.raises(PackageError, match=f"lacks the field '{name}'"):
+        package._parse_card(json.dumps(facts).encode(), Path("p/model.json"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", "no JSON"),
+        (b"[]", "one object"),
+        (b"null", "one object"),
+        (b"\xff\xfe", "no JSON"),
+        (b"[" * 200_000, "too deeply"),
+        (b'{"a":' * 200_000, "too deeply"),
+        (b'{"a": NaN}', "NaN"),
+        (b'{"a": -Infinity}', "Infinity"),
+        (b'{"a": 1e999}', "too large"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "no JSON"),
+        (b'{"a": 1, "a": 2}', "there twice"),
+        (b'{"format_version": 2}', "lacks the field"),
+        (b" " * (typed_json.LARGEST_BYTES + 1), "at most"),
+    ],
+)
+def test_what_is_no_card_is_refused_and_the_file_named(raw: bytes, says: str) -> None:
+    with pytest.raises(PackageError, match=rf"^p/model\.json.*{says}"):
+        package._parse_card(raw, Path("p/model.json"))
+
+
+def test_deep_values_of_no_type_are_refused(original: Path) -> None:
+    facts = json.loads((original / "model.json").read_text())
+    deep: object = 1
+    for _ in range(50):
+        deep = [deep]
+    with pytest.raises(PackageError, match=r"training\.extra.* levels deep"):
+        package._parse_card(
+            json.dumps(replaced(facts, "training.extra", deep)).encode(), Path("p/model.json")
+        )
+
+
+@pytest.mark.parametrize("raw", [b"", b"garbage" * 9, (2**63).to_bytes(8, "little") + b"{}"])
+def test_weights_that_are_none_are_refused_when_the_package_is_opened(
+    saved: Path, raw: bytes
+) -> None:
+    (saved / "weights.safetensors").write_bytes(raw)
+    reseal(saved)
+    with pytest.raises(PackageError, match=r"weights\.safetensors is no safetensors file"):
+        package.open_verified(saved)
+
+
+def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:
+    tensors = load_file(saved / "weights.safetensors")
+    tensors["head.bias"][0] = float("nan")
+    save_file(tensors, saved / "weights.safetensors")
+    reseal(saved)
+    with pytest.raises(PackageError, match=r"weights\.safetensors: head\.bias holds NaN"):
+        package.open_verified(saved)
+
+
+def test_a_network_nobody_knows_is_refused_by_field(saved: Path) -> None:
+    reseal(saved, architecture="resnet_smal")
+    with pytest.raises(PackageError, match=r"model\.json: architecture: .*did you mean"):
+        package.restore(package.open_verified(saved))
 
 
 def test_the_weights_file_holds_every_tensor_of_the_network(saved: Path) -> None:

@@ -1,4 +1,8 @@
+import io
+import shutil
+import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,14 +10,15 @@ import torch
 from torch import nn
 
 from neuro.dataset.frames import Frames
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, PackageError
 from neuro.images import preprocess
 from neuro.images.preprocess import PreprocessSpec
 from neuro.models import package
-from neuro.models.package import Card
+from neuro.models.package import Card, Package
 from neuro.prediction import predict
 from neuro.prediction.predict import Engine
 from neuro.uncertainty import calibration
+from tests.neuro.models.test_package import reseal
 
 SPEC = PreprocessSpec(size_px=16)
 
@@ -53,7 +58,7 @@ def card() -> Card:
         classes=("bright", "dark"),
         preprocess=SPEC,
         calibration=reference,
-        pin={},
+        pin={"release": "r1", "content_hash": "0" * 64},
         code_revision="",
         training={},
         metrics=(),
@@ -171,3 +176,92 @@ def test_frames_of_another_preprocess_are_refused_with_the_remedy(engine: Engine
     other = frames(PreprocessSpec(size_px=16, intensity="standard").sha256)
     with pytest.raises(ConfigError, match="build the frames again"):
         predict.predict_frames(engine, other, np.array([0]), model_version="1")
+
+
+def damaged(engine: Engine, tmp_path: Path, graph: bytes | None = None, **facts: object) -> Package:
+    """A package whose manifest is right and whose graph or card is another's."""
+    folder = shutil.copytree(engine.package.folder, tmp_path / "p")
+    if graph is not None:
+        (folder / "model.onnx").write_bytes(graph)
+    reseal(folder, **facts)
+    return package.open_verified(folder)
+
+
+class Other(nn.Module):
+    """Answers of any width; from the inverse brightness, which no black image has."""
+
+    def __init__(self, *, k: int = 2, d: int = 2, is_inverse: bool = False) -> None:
+        super().__init__()
+        self.k, self.d, self.is_inverse = k, d, is_inverse
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = images.mean(dim=(1, 2, 3)).unsqueeze(1)
+        mean = 1 / (mean - 1) if self.is_inverse else mean
+        return mean.repeat(1, self.k), mean.repeat(1, self.d)
+
+
+def graph(
+    network: nn.Module,
+    *,
+    inputs: str = "pixels",
+    outputs: tuple[str, ...] = ("logits", "embedding"),
+    side: int = 16,
+    is_any: bool = True,
+) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (torch.zeros(1, 1, side, side),),
+            buffer,
+            input_names=[inputs],
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "n"} for name in (inputs, *outputs)} if is_any else None,
+            dynamo=False,
+        )
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", "is no graph that can be run"),
+        (b"garbage" * 100, "is no graph that can be run"),
+        (graph(Other(), inputs="images"), r"takes images tensor\(float\), expected pixels"),
+        (graph(Other(), outputs=("a", "b")), "has the outputs a, b, expected logits"),
+        (graph(Other(), side=32), r"shape .*32.* but preprocess in model.json makes"),
+        (graph(Other(), is_any=False), "for any n"),
+        (graph(Other(k=3)), r"logits of 2 images are \(2, 3\), but model.json has 2 classes"),
+        (graph(Other(d=5)), r"embedding of 2 images are \(2, 5\), but .*ood_mean of 2 numbers"),
+    ],
+)
+def test_a_graph_that_is_not_as_the_card_says_is_refused_by_name(
+    engine: Engine, tmp_path: Path, raw: bytes, says: str
+) -> None:
+    found = damaged(engine, tmp_path, raw)
+    with pytest.raises(PackageError, match=rf"p/model\.onnx.*({says})"):
+        predict.load(found)
+
+
+def test_a_card_with_another_list_of_classes_does_not_fit_its_graph(
+    engine: Engine, tmp_path: Path
+) -> None:
+    found = damaged(engine, tmp_path, classes=["bright", "dark", "grey"])
+    with pytest.raises(PackageError, match=r"model\.json has 3 classes"):
+        predict.load(found)
+
+
+def test_answers_that_are_not_finite_are_no_predictions(engine: Engine, tmp_path: Path) -> None:
+    """The graph is finite for black and divides by zero for white."""
+    loaded = predict.load(damaged(engine, tmp_path, graph(Other(is_inverse=True))))
+    assert len(predict.predict(loaded, flat(0, 9), ["a", "b"], model_version="1")) == 2
+    with pytest.raises(PackageError, match="logits hold NaN or infinity for 1 of 3 images"):
+        predict.predict(loaded, flat(0, 255, 9), ["a", "b", "c"], model_version="1")
+
+
+def test_a_calibration_that_makes_nothing_finite_is_no_prediction(engine: Engine) -> None:
+    broken = replace(engine.package.card.calibration, ood_threshold=float("nan"))
+    changed = replace(engine.package, card=replace(engine.package.card, calibration=broken))
+    with pytest.raises(PackageError, match="not finite"):
+        predict.predict(replace(engine, package=changed), flat(9), ["a"], model_version="1")

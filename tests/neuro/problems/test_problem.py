@@ -134,3 +134,9 @@ def test_a_wrong_problem_file_is_named_with_the_field(what: str) -> None:
 def test_a_view_that_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"augment.blur_px must be 0 to 1, got 3"):
         problem.Augmentation(blur_px=3)
+
+
+@pytest.mark.parametrize("blank", ['""', '" "', '"\\n"'])
+def test_a_class_whose_name_cannot_be_seen_is_refused(blank: str) -> None:
+    with pytest.raises(ConfigError, match="names that can be seen"):
+        problem.parse(OWN.replace('"normal"', blank), where="own")

@@ -221,3 +221,12 @@ def card() -> Card:
         synthetic=False,
         intended_use="tests",
     )
+
+
+def test_a_gate_says_which_classes_it_could_not_look_at() -> None:
+    challenger, champion = model(0.9), model(0.8, seed=1)
+    keep = challenger.targets != 2
+    found = decide(challenger.take(keep), champion.take(keep))
+    assert "over 2 of 3 classes, none of c" in found.gates[0].explanation
+    first = gates.decide(challenger.take(keep), None, recall_floors={}, config=PromotionConfig())
+    assert "over 2 of 3 classes, none of c" in first.gates[0].explanation

@@ -1,6 +1,3 @@
-import json
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -114,16 +111,6 @@ def test_a_constant_embedding_does_not_divide_by_zero() -> None:
     flat = np.ones((40, 6), dtype=np.float32)
     scores = calibration.apply(calibration.fit(logits, flat, targets), logits, flat).ood_scores
     assert (scores <= 1).all()
-
-
-def test_json_gives_back_the_same_calibration() -> None:
-    found = calibration.fit(*simulated(200, seed=12))
-    assert calibration.from_json(json.loads(json.dumps(asdict(found), allow_nan=False))) == found
-
-
-def test_a_foreign_field_in_the_json_is_named() -> None:
-    with pytest.raises(ConfigError, match="temprature"):
-        calibration.from_json({"temprature": 1.0})
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -1,11 +1,14 @@
 """What MLflow keeps of a training; and pages of drift windows, removed with their images."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from neuro.sample import Metric
 from tasks.record import artifacts, tracking
+from tests.neuro.test_escaped_names import ODD
 from tests.neuro.training.test_profiling import EPOCH
 
 
@@ -71,3 +74,34 @@ def test_an_experiment_opens_as_model_training(
         pass
     tags = tracking.client().get_experiment_by_name(name).tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def told(name: str, value: float) -> Metric:
+    return Metric(name=f"recall_{name}", value=value, low=0.0, high=1.0, n=2, groups=2)
+
+
+def test_every_name_of_a_class_is_a_key_of_its_own(logged: dict[str, str]) -> None:
+    run = tracking.Run(run_id=logged["brain-0001-aa"])
+    figures = [told(name, number / 1000) for number, name in enumerate(ODD, start=1)]
+    tracking.log_metrics(run, "val", figures)
+    found = tracking.client().get_run(run.run_id).data.metrics
+    assert len(found) == 3 * len(ODD)
+    assert found["val_recall_Alzheimer-x27-s"] == 0.001
+    # The lower end of "grade" is not the recall of "grade_low".
+    assert found["val_recall_grade_low"] == 0.0
+    assert found["val_recall_grade-x5f-low"] == (ODD.index("grade_low") + 1) / 1000
+
+
+def test_as_many_classes_as_there_are_get_their_figures(logged: dict[str, str]) -> None:
+    run = tracking.Run(run_id=logged["brain-0001-aa"])
+    tracking.log_metrics(run, "val", [told(f"class {n}", 0.5) for n in range(700)])
+    assert len(tracking.client().get_run(run.run_id).data.metrics) == 2100
+
+
+def test_a_class_that_is_not_there_is_a_tag_beside_the_figures(logged: dict[str, str]) -> None:
+    run = tracking.Run(run_id=logged["brain-0001-aa"])
+    over = "1 of 2 classes, none of Alzheimer's"
+    tracking.log_metrics(run, "val", [replace(told("healthy", 1.0), classes=over)])
+    assert tracking.client().get_run(run.run_id).data.tags["val_classes"] == over
+    tracking.log_metrics(run, "test", [told("healthy", 1.0)])
+    assert "test_classes" not in tracking.client().get_run(run.run_id).data.tags

@@ -1,0 +1,119 @@
+"""The graph of a package, opened and compared with what the package's card says of it."""
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+from neuro.errors import PackageError
+from neuro.models.package import CARD, ONNX, Card, Package
+
+Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+INPUT, LOGITS, EMBEDDING = "pixels", "logits", "embedding"
+# ONNX Runtime's errors have no base of their own.
+_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(e for e in vars(states).values() if isinstance(e, type) and issubclass(e, Exception)),
+)
+_AGAIN = "fetch the package again, or train again"
+
+
+def open_graph(package: Package, threads: int) -> onnxruntime.InferenceSession:
+    """A session of the graph in a package's verified bytes. threads: used inside one batch.
+
+    Raises PackageError for what is no graph, has other inputs and outputs than the card says, or
+    does not answer two black images with finite numbers.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # it would write to stderr what the error says
+    where = package.folder / ONNX
+    try:
+        session = onnxruntime.InferenceSession(
+            package.read(ONNX), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except _ERRORS as error:
+        raise PackageError(
+            f"{where} is no graph that can be run: {_brief(error)}; {_AGAIN}"
+        ) from error
+    spec = package.card.preprocess
+    shape = (spec.channels, spec.size_px, spec.size_px)
+    _check_input(session, shape, str(where))
+    _check_outputs(session, str(where))
+    run(session, np.zeros((2, *shape), np.float32), package)
+    return session
+
+
+def run(
+    session: onnxruntime.InferenceSession, pixels: NDArray[np.float32], package: Package
+) -> Outputs:
+    """Logits (n, k) and embeddings (n, d) of pixels, (n, c, side, side); all of them finite.
+
+    k and d are those of the card. Raises PackageError for anything else: no answer is better than
+    NaN.
+    """
+    where = package.folder / ONNX
+    try:
+        logits, embeddings = session.run([LOGITS, EMBEDDING], {INPUT: pixels})
+    except _ERRORS as error:
+        raise PackageError(f"{where} cannot be run: {_brief(error)}; {_AGAIN}") from error
+    for name, found, width, of in (
+        (LOGITS, logits, *_classes(package.card)),
+        (EMBEDDING, embeddings, *_mean(package.card)),
+    ):
+        if found.shape != (len(pixels), width):
+            raise PackageError(
+                f"{where}: {name} of {len(pixels)} images are {found.shape}, but {CARD} has {of}; "
+                f"{_AGAIN}"
+            )
+        broken = np.count_nonzero(~np.isfinite(found).all(axis=1))
+        if broken:
+            raise PackageError(
+                f"{where}: {name} hold NaN or infinity for {broken} of {len(pixels)} images; "
+                f"nothing is written. Do not use the package: {_AGAIN}"
+            )
+    return logits, embeddings
+
+
+def _classes(card: Card) -> tuple[int, str]:
+    return len(card.classes), f"{len(card.classes)} classes"
+
+
+def _mean(card: Card) -> tuple[int, str]:
+    n = len(card.calibration.ood_mean)
+    return n, f"calibration.ood_mean of {n} numbers"
+
+
+def _check_input(session: onnxruntime.InferenceSession, shape: tuple[int, ...], where: str) -> None:
+    inputs = session.get_inputs()
+    names = [each.name for each in inputs]
+    if names != [INPUT] or inputs[0].type != "tensor(float)":
+        types = [f"{each.name} {each.type}" for each in inputs]
+        raise PackageError(
+            f"{where} takes {', '.join(types)[:200] or 'nothing'}, expected {INPUT} tensor(float); "
+            f"{_AGAIN}"
+        )
+    found = inputs[0].shape
+    is_any = [not isinstance(side, int) for side in found]
+    fits = [free or side == n for free, side, n in zip(is_any[1:], found[1:], shape, strict=False)]
+    if len(found) != 4 or not is_any[0] or not all(fits):
+        raise PackageError(
+            f"{where} takes {INPUT} of shape {found}, but preprocess in {CARD} makes (n, "
+            f"{', '.join(map(str, shape))}) for any n; {_AGAIN}"
+        )
+
+
+def _check_outputs(session: onnxruntime.InferenceSession, where: str) -> None:
+    types = {each.name: each.type for each in session.get_outputs()}
+    for name in (LOGITS, EMBEDDING):
+        if types.get(name) != "tensor(float)":
+            raise PackageError(
+                f"{where} has the outputs {', '.join(types)[:200] or 'none'}, expected {LOGITS} "
+                f"and {EMBEDDING} as tensor(float); {_AGAIN}"
+            )
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
