@@ -1,10 +1,14 @@
 """Whether what a person wrote is within what is allowed; errors name the field and the remedy."""
 
+import errno
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, FileAccessError, NeuroError
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def within(record: Any, limits: Mapping[str, tuple[float, float]], where: str = "") -> None:
@@ -28,3 +32,56 @@ def among(record: Any, choices: Mapping[str, Collection[str]], where: str = "") 
             raise ConfigError(
                 f"{where}{name} must be one of {', '.join(allowed)}, got {getattr(record, name)!r}"
             )
+
+
+def bytes_of(path: Path, what: str) -> bytes:
+    """The bytes of a file that a person names. what: what it is, for messages.
+
+    Raises ConfigError if there is no such file, FileAccessError if it may not or cannot be read.
+    """
+    try:
+        if not path.exists():
+            raise ConfigError(f"{what}: there is no file {path}; check the path")
+        if not path.is_file():
+            raise ConfigError(f"{what}: {path} is no file; give a file")
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(error, path, what) from error
+
+
+def text_of(path: Path, what: str, remedy: str = "save it as UTF-8") -> str:
+    """The text of a UTF-8 file that a person names, with or without a byte order mark.
+
+    Raises as ``bytes_of``, and ConfigError with the line for any other encoding.
+    """
+    raw = bytes_of(path, what)
+    if raw.startswith(_UTF16) or raw[:64].count(0) > len(raw[:64]) // 4:
+        raise ConfigError(f"{what} cannot be read: it is UTF-16, not UTF-8; {remedy}")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{what} cannot be read: line {line} is not UTF-8 (it may be Latin-1 or "
+            f"Windows-1252); {remedy}"
+        ) from error
+    if "\0" in text:
+        raise ConfigError(f"{what} cannot be read: it holds zero bytes, so it is no text; {remedy}")
+    return text
+
+
+def unreadable(error: OSError, path: Path, what: str) -> NeuroError:
+    """What the system said of a file, with what helps."""
+    if isinstance(error, PermissionError):
+        return FileAccessError(
+            f"{what} may not be read: {error.filename or path} ({error.strerror}); give your user "
+            "the right to read it (chmod u+r, and u+x for folders), or name a copy"
+        )
+    if error.errno == errno.ELOOP:
+        return ConfigError(f"{what}: {path} is a link that leads to itself; give the file itself")
+    if error.errno == errno.ENAMETOOLONG:
+        return ConfigError(f"{what}: the path {str(path)[:80]}... is too long; check it")
+    return FileAccessError(
+        f"{what} cannot be read: {error.filename or path} ({error.strerror}); look at the disk or "
+        "the network drive it lies on, and try again"
+    )

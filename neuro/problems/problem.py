@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
@@ -185,6 +186,14 @@ class Problem:
     def class_of(self, source_label: str) -> str:
         """The class of a source label; "" for no label or one this problem leaves out."""
         return self.labels.get(source_label, "")
+
+    def source_label(self, text: str) -> str:
+        """The source label that a folder or cell holds, compared in NFC; "" if unknown."""
+        if text in self.labels:
+            return text
+        plain = unicodedata.normalize("NFC", text)
+        same = (name for name in self.labels if unicodedata.normalize("NFC", name) == plain)
+        return next(same, "")
 
     def kept_name(self, name: str) -> str:
         """What the lake keeps of a file's name."""
