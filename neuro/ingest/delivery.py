@@ -58,9 +58,10 @@ def read(place: Path | Listing, problem: Problem, *, is_whole: bool = True) -> D
     """List the images of a folder or an opened source with their labels, given splits and groups.
 
     is_whole: whether every file can be opened; else a table that names no image is no fault yet.
-    Raises ConfigError if the folder does not exist, a class folder is unknown to the problem, or
-    its table is missing, wrong, or names none of the images.
+    Raises ConfigError if the problem has open questions, the folder does not exist, a class folder
+    is unknown to the problem, or its table is missing, wrong, or names none of the images.
     """
+    problem.require_answered()
     listing = sources.folder(place) if isinstance(place, Path) else place
     files = _unwrapped(listing, problem)
     table = _read_table(listing, files, problem) if problem.layout.kind == "table" else None

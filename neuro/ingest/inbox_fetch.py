@@ -35,6 +35,7 @@ def opened(where: str, scratch: Path, endpoint: str | None = None) -> Iterator[L
 
 def read(listing: Listing, problem: Problem) -> Delivery:
     """Every file of an inbox by its name and its table; an archive is one item without a label."""
+    problem.require_answered()
     packed = [file for file in listing.files if archives.is_named_so(file.name)]
     loose = [file for file in listing.files if not archives.is_named_so(file.name)]
     archive_items = tuple(Item(path=file.path, source_name=file.name) for file in packed)

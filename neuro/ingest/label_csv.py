@@ -116,7 +116,7 @@ def _require_known(lines: Sequence[tuple[int, Mapping[str, str]]], problem: Prob
     """Refuse labels and splits that the problem does not know."""
     layout = problem.layout
     if layout.label:
-        values = {cells[layout.label] for _, cells in lines} - {""}
+        values = {cells[layout.label] for _, cells in lines} - {"", *layout.no_label}
         unknown = {value for value in values if not problem.source_label(value)}
         _refuse_unknown(unknown, layout.label, "labels", problem)
     if layout.split:

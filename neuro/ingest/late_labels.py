@@ -42,6 +42,7 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
     optionally when (ISO 8601, default now). Raises ConfigError naming the line; then nothing is
     written.
     """
+    problem.require_answered()
     release = releases.current(lake, problem.dataset)
     if release is None:
         raise ConfigError(f"dataset {problem.dataset} has no release; ingest images first")

@@ -47,7 +47,8 @@ class Layout:
     what ``file`` holds: a "name" with or without its ending, a "path" seen from the CSV, or an
     identifier of the DICOM header. ranges: lowest and highest value of a metadata column that holds
     numbers, [low, high]. names: what the lake keeps of a file's name, which may be a patient's: a
-    "digest" of it, or "keep" for all of it.
+    "digest" of it, or "keep" for all of it. no_label: values of the label that mean that there is
+    none, such as "nan".
     """
 
     kind: str = "folders"
@@ -57,6 +58,7 @@ class Layout:
     file: str = ""
     key: str = "name"
     label: str = ""
+    no_label: tuple[str, ...] = ()
     split: str = ""
     metadata: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -143,7 +145,8 @@ class Problem:
     """One question: ``classes`` in order, and how each source label answers it.
 
     recall_floors: safety-critical classes and the recall below which nothing is promoted.
-    population: whom the images show, and whom not.
+    population: whom the images show, and whom not. unanswered: what the draft of the problem asked;
+    nothing is ingested until a person has removed each of these lines.
     """
 
     name: str
@@ -159,6 +162,7 @@ class Problem:
     preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
     augment: Augmentation = field(default_factory=Augmentation)
     recall_floors: Mapping[str, float] = field(default_factory=dict)
+    unanswered: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _PLAIN_NAME.fullmatch(self.name):
@@ -170,6 +174,8 @@ class Problem:
         unknown = {*self.labels.values(), *self.recall_floors} - set(self.classes)
         if unknown:
             raise ConfigError(f"labels or recall_floors name no class of {self.name}: {unknown}")
+        if both := set(self.layout.no_label) & set(self.labels):
+            raise ConfigError(f"layout.no_label and labels both name {sorted(both)}; remove one")
         if missing := set(self.classes) - set(self.labels.values()):
             raise ConfigError(f"labels: no source label leads to {missing} in problem {self.name}")
 
@@ -182,6 +188,16 @@ class Problem:
             "intended_use": self.intended_use,
             "population": self.population,
         }
+
+    def require_answered(self) -> None:
+        """Raise ConfigError while questions of its draft are open."""
+        if self.unanswered:
+            questions = "".join(f"\n- {question}" for question in self.unanswered)
+            raise ConfigError(
+                f"problem {self.name} asks what no program can tell, and nothing is ingested until "
+                f"it is answered:{questions}\nCorrect the problem file where it is wrong, and "
+                "remove each answered line from its list `unanswered`"
+            )
 
     def class_of(self, source_label: str) -> str:
         """The class of a source label; "" for no label or one this problem leaves out."""
