@@ -35,18 +35,20 @@ def among(record: Any, choices: Mapping[str, Collection[str]], where: str = "") 
 
 
 def bytes_of(path: Path, what: str) -> bytes:
-    """The bytes of a file that a person names. what: what it is, for messages.
+    """The bytes of a file that a person names. what: what it is and its name, for messages.
 
     Raises ConfigError if there is no such file, FileAccessError if it may not or cannot be read.
     """
     try:
         if not path.exists():
-            raise ConfigError(f"{what}: there is no file {path}; check the path")
+            raise ConfigError(f"{what} does not exist; check the path")
         if not path.is_file():
-            raise ConfigError(f"{what}: {path} is no file; give a file")
+            raise ConfigError(f"{what} is no file; give the file itself")
         return path.read_bytes()
-    except OSError as error:
-        raise unreadable(error, path, what) from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise unreadable(error, what) from error
 
 
 def text_of(path: Path, what: str, remedy: str = "save it as UTF-8") -> str:
@@ -70,18 +72,36 @@ def text_of(path: Path, what: str, remedy: str = "save it as UTF-8") -> str:
     return text
 
 
-def unreadable(error: OSError, path: Path, what: str) -> NeuroError:
+def unreadable(error: OSError | ValueError, what: str) -> NeuroError:
     """What the system said of a file, with what helps."""
+    if not isinstance(error, OSError):  # such as a zero byte in a path
+        return ConfigError(f"{what} is no path that can be opened ({error}); check it")
     if isinstance(error, PermissionError):
         return FileAccessError(
-            f"{what} may not be read: {error.filename or path} ({error.strerror}); give your user "
-            "the right to read it (chmod u+r, and u+x for folders), or name a copy"
+            f"{what} may not be read ({error.strerror}); give your user the right to (chmod u+r, "
+            "for folders u+rx), or name a copy"
         )
     if error.errno == errno.ELOOP:
-        return ConfigError(f"{what}: {path} is a link that leads to itself; give the file itself")
+        return ConfigError(f"{what} is a link that leads to itself; give the file itself")
     if error.errno == errno.ENAMETOOLONG:
-        return ConfigError(f"{what}: the path {str(path)[:80]}... is too long; check it")
+        return ConfigError(f"{what[:80]}... has too long a path; check it")
     return FileAccessError(
-        f"{what} cannot be read: {error.filename or path} ({error.strerror}); look at the disk or "
-        "the network drive it lies on, and try again"
+        f"{what} cannot be read ({error.strerror}); look at the disk or network drive it lies on, "
+        "and try again"
+    )
+
+
+_REFUSALS = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR),
+    *(errno.EISDIR, errno.EIO, errno.ESTALE),
+}
+
+
+def refusal(error: OSError) -> FileAccessError | None:
+    """What to say where the system refuses a file by its name; None for any other error."""
+    if error.errno not in _REFUSALS or not error.filename:
+        return None
+    return FileAccessError(
+        f"{error.filename} cannot be read or written ({error.strerror}); give your user the right "
+        "to (chmod u+rwX), look at the disk it lies on, or name another place"
     )

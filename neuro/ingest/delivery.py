@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
+from neuro import limits
 from neuro.errors import ConfigError
 from neuro.images import dicom_header
 from neuro.images.dicom_header import IDENTIFIERS
@@ -225,8 +226,8 @@ def _read_note(files: Sequence[SourceFile]) -> dict[str, object]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(limits.text_of(path, NOTE))
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{NOTE} is not valid TOML: {error}") from error
 
 
@@ -236,7 +237,12 @@ def _read_table(listing: Listing, files: Sequence[SourceFile], problem: Problem)
         return label_csv.read(path, problem)
     if listing.kind == "file":  # one image comes without its table, and so without a label
         return {}
+    wanted = table_match.without_zeros(PurePosixPath(problem.layout.table).stem)
+    near = [
+        f.name for f in files if table_match.without_zeros(PurePosixPath(f.name).stem) == wanted
+    ]
+    nearest = f" (near it lies {near[0]!r})" if near else ""
     raise ConfigError(
-        f"problem {problem.name} needs the table {problem.layout.table} in {listing.where}; put it "
-        "there, or name another under [layout] in a problem file of your own"
+        f"problem {problem.name} needs the table {problem.layout.table} in {listing.where}{nearest}"
+        "; put it there as CSV, or name another in layout.table of a problem file of your own"
     )

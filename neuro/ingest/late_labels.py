@@ -46,7 +46,7 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
     release = releases.current(lake, problem.dataset)
     if release is None:
         raise ConfigError(f"dataset {problem.dataset} has no release; ingest images first")
-    digested = f"labels/{problem.dataset}/".encode() + limits.bytes_of(path, "label file")
+    digested = f"labels/{problem.dataset}/".encode() + limits.bytes_of(path, f"label file {path}")
     run_id = hashlib.sha256(digested).hexdigest()[:16]
     said, who, when = _read(releases.samples(lake, release), problem, path)
     left_out = releases.left_out(lake, problem.dataset, run_id).showing(run_id)

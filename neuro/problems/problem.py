@@ -6,7 +6,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_origin
@@ -239,9 +239,7 @@ def load(name_or_file: str) -> Problem:
     """Read a built-in problem by name, or any other from its TOML file."""
     path = Path(name_or_file)
     if path.suffix == ".toml":
-        if not path.is_file():
-            raise ConfigError(f"problem file {path} does not exist")
-        return parse(path.read_text(encoding="utf-8"), where=str(path))
+        return parse(allowed.text_of(path, f"problem file {path}"), where=str(path))
     names = builtin_names()
     if name_or_file not in names:
         near = difflib.get_close_matches(name_or_file, names, n=1)
@@ -262,7 +260,7 @@ def parse(text: str, *, where: str) -> Problem:
     """Build a problem from TOML text; ``where`` names it in errors."""
     try:
         facts = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"problem {where} is not valid TOML: {error}") from error
     if isinstance(facts.get("classes"), list):  # without a table of labels, they are the classes
         facts.setdefault("labels", {str(name): name for name in facts["classes"]})
@@ -285,10 +283,19 @@ def _build(kind: type[Any], values: Any, where: str) -> Any:
     for entry in fields(kind):
         if entry.name in values:
             _check_shape(entry.type, values[entry.name], f"problem {where}: {entry.name}")
+    if missing := [e.name for e in fields(kind) if _is_required(e) and e.name not in values]:
+        raise ConfigError(
+            f"problem {where}: it has no {', '.join(missing)}; add a line for each, such as "
+            f"{missing[0]} = ... (see `neuro problem init` and docs/problems.md)"
+        )
     try:
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    except (TypeError, ConfigError) as error:  # a field is missing, or its value refused
+    except (TypeError, AttributeError, ConfigError) as error:  # a value of another type
         raise ConfigError(f"problem {where}: {error}") from error
+
+
+def _is_required(entry: Field[Any]) -> bool:
+    return entry.default is MISSING and entry.default_factory is MISSING
 
 
 def _check_shape(kind: Any, value: Any, where: str) -> None:

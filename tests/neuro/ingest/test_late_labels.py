@@ -152,7 +152,7 @@ def test_a_missing_column_is_named(held: Lake, brain: Problem, tmp_path: Path) -
 
 
 def test_a_missing_file_is_named(held: Lake, brain: Problem, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"label file: there is no file .*gone\.csv"):
+    with pytest.raises(ConfigError, match=r"label file .*gone\.csv does not exist"):
         late_labels.import_file(held, brain, tmp_path / "gone.csv", LATER)
 
 
