@@ -43,7 +43,7 @@ def look(counts: Mapping[str, int], ordered: Sequence[str], *, is_table: bool) -
     by_spelling: dict[str, list[str]] = {}
     for label in kept:
         by_spelling.setdefault(spelling(label), []).append(label)
-    classes = {}
+    classes: dict[str, str] = {}
     for same in by_spelling.values():
         chosen = max(same, key=lambda label: counts[label])
         classes |= dict.fromkeys(same, chosen)

@@ -60,6 +60,14 @@ def infer(values: Mapping[str, Sequence[str]], file: str, group: str = "") -> Co
     label = min(candidates, key=_rank)
     unused = tuple(name for name in left if name != label)
     questions = _doubtful_label(label, candidates)
+    if _rank(label) >= 2 * _N:
+        questions += [
+            f"whether {label!r} is the label: {name!r} is not taken, {why_no_label(values[name])}"
+            for name in left
+            if _rank(name) < 2 * _N and name not in candidates
+        ]
+    if _rank(label) >= _N and _looks_like_ids(label, values[label]):
+        questions.append(f"whether {label!r} is the label; its values look like ids")
     if not group:
         questions += _doubtful_group(unused, values)
     return Columns(label=label, split=split, group=group, questions=tuple(questions), unused=unused)
@@ -85,6 +93,16 @@ def why_no_label(values: Sequence[str]) -> str:
 def is_attribute(column: str) -> bool:
     """Whether a column's name says that it notes something of the patient or the picture."""
     return bool(set(_words(column)) & _ATTRIBUTES)
+
+
+def _looks_like_ids(column: str, values: Sequence[str]) -> bool:
+    """Whether a column is named like an id, or holds many or long numbers of one shape."""
+    names = set(values) - {""}
+    shapes = {re.sub("[0-9]+", "0", name) for name in names}
+    is_numbered = len(shapes) == 1 and shapes != names
+    is_long = all(re.search("[0-9]{3}", name) for name in names)
+    is_named = bool(set(_words(column)) & {"id", "uid", "study", "exam", "series", "accession"})
+    return is_named or (is_numbered and (is_long or len(names) > _FEW_IDS))
 
 
 def _words(column: str) -> list[str]:

@@ -15,6 +15,7 @@ from neuro.ingest.table_match import nfc, without_ending
 from neuro.problems.problem import Problem
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_NO_ID = {"nan", "na", "n/a", "#n/a", "<na>", "none", "null", "unknown", "-", "?"}  # no one's id
 _SHOWN_LINES = 8
 _FEW_LINES = 3  # below, a likeness of the first line to the others says nothing
 
@@ -129,7 +130,7 @@ def _refuse_unknown(unknown: Collection[str], column: str, what: str, problem: P
         raise ConfigError(
             f"column {column!r} of {problem.layout.table} holds {what} unknown to problem "
             f"{problem.name}: {sorted(unknown)[:5]}; add them under {what} in a problem file "
-            "of your own"
+            f"of your own{', or to layout.no_label those that mean none' * (what == 'labels')}"
         )
 
 
@@ -176,7 +177,7 @@ def _row(values: Mapping[str, str], problem: Problem) -> Row:
     layout, column = problem.layout, problem.groups.column
     return Row(
         label=problem.source_label(values[layout.label]),
-        group=values[column] if column else "",
+        group=values[column] if column and values[column].casefold() not in _NO_ID else "",
         given_split=layout.splits.get(values[layout.split], "") if layout.split else "",
         metadata=tuple((name, values[name]) for name in layout.metadata),
     )

@@ -222,6 +222,12 @@ def lines(head: str, line: Callable[[int], str], n: int = 12) -> str:
             lines("f,dx,use_case", lambda i: f"{i:02},{i % 2},{i // 4}"),
             "whether use_case names the patient",
         ),
+        (lines("f,study_id", lambda i: f"{i:02},S{i // 3}"), "'study_id' is the label; its values"),
+        (lines("f,result", lambda i: f"{i:02},10{i // 3}"), "'result' is the label; its values"),
+        (
+            lines("f,label,side", lambda i: f"{i:02},0.{i + 1},{'lr'[i % 2]}"),
+            "'label' is not taken, it holds measured numbers",
+        ),
         (lines("f,dx,patient", lambda i: f"{i:02},{i % 2},{i % 2}"), "patient names the patient"),
         (lines("f,dx", lambda i: f"{i:02},{['Yes', 'yes', 'No'][i % 3]}"), "'Yes', 'yes' are one"),
         (lines("f,dx", lambda i: f"{i:02},{['a b', 'A_b', 'c'][i % 3]}"), "'A_b', 'a b' are one"),

@@ -437,3 +437,21 @@ def test_broken_lines_of_a_table_are_refused_with_their_numbers(
 def test_what_loses_nothing_is_read(deliver: Deliver, table: str) -> None:
     read = with_table(deliver, table, ["a.png"])
     assert [(item.label, read.remarks) for item in read.items] == [("nævus", ())]
+
+
+@pytest.mark.parametrize("nobody", ["", "nan", "NaN", "N/A", "none", "-"])
+def test_an_id_that_is_none_joins_no_images(deliver: Deliver, nobody: str) -> None:
+    table = f"file,label,patient\na,nævus,{nobody}\nb,nævus,{nobody}\nc,nævus,P1\n"
+    files = {"a.png": b"1", "b.png": b"2", "c.png": b"3", "labels.csv": table.encode()}
+    asked = problem.parse(NAMES + '[groups]\ncolumn = "patient"', where="wrist")
+    keys = [item.group_key for item in delivery.read(deliver("in", files), asked).items]
+    assert keys == ["", "", hashlib.sha256(b"wrist/P1").hexdigest()]
+
+
+def test_a_value_that_means_no_label_is_none(deliver: Deliver) -> None:
+    table = b"file,label\na.png,n\xc3\xa6vus\nb.png,NA\n"
+    folder = deliver("in", {"a.png": b"1", "b.png": b"2", "labels.csv": table})
+    with pytest.raises(ConfigError, match=r"\['NA'\].*layout\.no_label those that mean none"):
+        delivery.read(folder, problem.parse(NAMES, where="wrist"))
+    asked = problem.parse(NAMES + 'no_label = ["NA"]', where="wrist")
+    assert [item.label for item in delivery.read(folder, asked).items] == ["nævus", ""]
