@@ -26,9 +26,11 @@ def is_denied(error: Exception) -> bool:
 
 def denied(place: str, error: Exception) -> StorageError:
     """What to say of a lake or folder that the system keeps this user from."""
+    reason = str(error).partition(", /")[0][:200]  # without where in Lance's source it came up
     return StorageError(
-        f"{place} may not be read or written by your user ({str(error)[:200]}): give it the right "
-        "to (chmod -R u+rwX), look whether the disk is mounted for reading only, or name another"
+        f"{place} may not be read or written by your user ({reason}): give it the right "
+        "to (chmod -R u+rwX), look whether the disk is mounted for reading only, or name another "
+        "place"
     )
 
 
