@@ -60,6 +60,12 @@ def infer(values: Mapping[str, Sequence[str]], file: str, group: str = "") -> Co
     label = min(candidates, key=_rank)
     unused = tuple(name for name in left if name != label)
     questions = _doubtful_label(label, candidates)
+    flags = [name for name in left if set(values[name]) <= {"", "0", "1", "0.0", "1.0"}]
+    if label in flags and len(flags) > 1 and _rank(label) >= _N:
+        questions = [
+            f"whether {label!r} is the label: {', '.join(flags)} hold 0 and 1, as where each class "
+            "has a column of its own. If so, join them into one column of names"
+        ]
     if _rank(label) >= 2 * _N:
         questions += [
             f"whether {label!r} is the label: {name!r} is not taken, {why_no_label(values[name])}"

@@ -222,6 +222,10 @@ def lines(head: str, line: Callable[[int], str], n: int = 12) -> str:
             lines("f,dx,use_case", lambda i: f"{i:02},{i % 2},{i // 4}"),
             "whether use_case names the patient",
         ),
+        (
+            lines("f,MEL,NV", lambda i: f"{i:02},{i % 2},{1 - i % 2}"),
+            "MEL, NV hold 0 and 1, as where each class has a column of its own",
+        ),
         (lines("f,study_id", lambda i: f"{i:02},S{i // 3}"), "'study_id' is the label; its values"),
         (lines("f,result", lambda i: f"{i:02},10{i // 3}"), "'result' is the label; its values"),
         (
