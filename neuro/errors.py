@@ -15,6 +15,10 @@ class ConfigError(NeuroError, ValueError):
     exit_code = 2
 
 
+class FileAccessError(NeuroError):
+    """This machine does not let a file be read or written; the message names it and the remedy."""
+
+
 class UnknownNameError(ConfigError):
     """A problem, model, release or flag nobody has heard of; near misses are suggested."""
 

@@ -1,10 +1,14 @@
 """Whether what a person wrote is within what is allowed; errors name the field and the remedy."""
 
+import errno
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, FileAccessError, NeuroError
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def within(record: Any, limits: Mapping[str, tuple[float, float]], where: str = "") -> None:
@@ -28,3 +32,76 @@ def among(record: Any, choices: Mapping[str, Collection[str]], where: str = "") 
             raise ConfigError(
                 f"{where}{name} must be one of {', '.join(allowed)}, got {getattr(record, name)!r}"
             )
+
+
+def bytes_of(path: Path, what: str) -> bytes:
+    """The bytes of a file that a person names. what: what it is and its name, for messages.
+
+    Raises ConfigError if there is no such file, FileAccessError if it may not or cannot be read.
+    """
+    try:
+        if not path.exists():
+            raise ConfigError(f"{what} does not exist; check the path")
+        if not path.is_file():
+            raise ConfigError(f"{what} is no file; give the file itself")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise unreadable(error, what) from error
+
+
+def text_of(path: Path, what: str, remedy: str = "save it as UTF-8") -> str:
+    """The text of a UTF-8 file that a person names, with or without a byte order mark.
+
+    Raises as ``bytes_of``, and ConfigError with the line for any other encoding.
+    """
+    raw = bytes_of(path, what)
+    if raw.startswith(_UTF16) or raw[:64].count(0) > len(raw[:64]) // 4:
+        raise ConfigError(f"{what} cannot be read: it is UTF-16, not UTF-8; {remedy}")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{what} cannot be read: line {line} is not UTF-8 (it may be Latin-1 or "
+            f"Windows-1252); {remedy}"
+        ) from error
+    if "\0" in text:
+        raise ConfigError(f"{what} cannot be read: it holds zero bytes, so it is no text; {remedy}")
+    return text
+
+
+def unreadable(error: OSError | ValueError, what: str) -> NeuroError:
+    """What the system said of a file, with what helps."""
+    if not isinstance(error, OSError):  # such as a zero byte in a path
+        return ConfigError(f"{what} is no path that can be opened ({error}); check it")
+    if isinstance(error, PermissionError):
+        return FileAccessError(
+            f"{what} may not be read ({error.strerror}); give your user the right to (chmod u+r, "
+            "for folders u+rx), or name a copy"
+        )
+    if error.errno == errno.ELOOP:
+        return ConfigError(f"{what} is a link that leads to itself; give the file itself")
+    if error.errno == errno.ENAMETOOLONG:
+        return ConfigError(f"{what[:80]}... has too long a path; check it")
+    return FileAccessError(
+        f"{what} cannot be read ({error.strerror}); look at the disk or network drive it lies on, "
+        "and try again"
+    )
+
+
+_REFUSALS = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR),
+    *(errno.EISDIR, errno.EIO, errno.ESTALE),
+}
+
+
+def refusal(error: OSError) -> FileAccessError | None:
+    """What to say where the system refuses a file by its name; None for any other error."""
+    if error.errno not in _REFUSALS or not error.filename:
+        return None
+    return FileAccessError(
+        f"{error.filename} cannot be read or written ({error.strerror}); give your user the right "
+        "to (chmod u+rwX), look at the disk it lies on, or name another place"
+    )

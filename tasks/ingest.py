@@ -66,6 +66,8 @@ def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> 
 @step(name="check manifest")
 def check_manifest(problem: Problem, found: Delivery) -> ManifestReport:
     """Check names, labels, groups and metadata before anything is written; show what is broken."""
+    for remark in found.remarks:
+        _log.warning("%s", remark)
     report = schemas.check_manifest(found.items, problem)
     show_checks("manifest", problem, {**report.refused, **report.noted}, "Manifest: files by check")
     _log.info("manifest of %d files, by broken check: %s", report.files, dict(report.refused))
@@ -161,11 +163,14 @@ def nothing(lake: Lake, problem: Problem, scan: InboxScan, started: float) -> di
         "run_id": "",
         "release": release.name if release else None,
         "content_hash": release.content_hash if release else None,
-        **dict.fromkeys(("seen", "accepted", "repeated", "quarantined", "conflicts"), 0),
+        **dict.fromkeys(("seen", "accepted", "repeated", "quarantined"), 0),
+        "unlabelled": 0,
+        "conflicts": 0,
         "reasons": {},
         "findings": 0,
         "found": {},
         "verified": 0,
+        "remarks": [],
         "waiting": scan.waiting,
         "seconds": round(perf_counter() - started, 2),
     }

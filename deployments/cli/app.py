@@ -12,6 +12,7 @@ from deployments import console
 from deployments.cli import data as data_verbs
 from deployments.cli import features, models, passport, quarantine, releases, storage, train
 from deployments.cli import lake as lake_verbs
+from neuro import limits
 from neuro.errors import NeuroError
 from neuro.storage import disk_full
 from tasks.runtime import settings
@@ -169,6 +170,10 @@ def main() -> None:
     except NeuroError as error:
         console.fail(str(error), error.exit_code)
     except OSError as error:  # of what lies beside the lake: unpacked archives, frames, packages
+        if refused := limits.refusal(error):
+            console.fail(str(refused), refused.exit_code)
+        if disk_full.is_denied(error):
+            console.fail(str(disk_full.denied("a folder of this command", error)), 1)
         if not disk_full.is_full(error):
             raise
         message = f"no space is left on the disk: {error}. Make room and run the same command again"

@@ -16,6 +16,7 @@ import yaml
 from deployments.stack import guard, processes
 from deployments.stack.guarded_servers import MLFLOW_CREDENTIALS, MLFLOW_PORT_VARIABLE
 from deployments.stack.processes import HOST, MARK, Program
+from neuro import limits
 from neuro.errors import ConfigError, ServerError
 from tasks.runtime import settings
 
@@ -145,8 +146,15 @@ def deployments_of(project: Path, pools: Collection[str]) -> list[str]:
     path = project / "prefect.yaml"
     if not path.is_file():
         raise ConfigError(f"project {project} holds no prefect.yaml; it lies beside flows/")
-    described = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return [each["name"] for each in described["deployments"] if each["work_pool"]["name"] in pools]
+    text = limits.text_of(path, str(path))
+    try:
+        each_of = yaml.safe_load(text)["deployments"]
+        return [each["name"] for each in each_of if each["work_pool"]["name"] in pools]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} lists no deployments with a name and a work pool ({error}); mend it, or take "
+            "that of the program"
+        ) from error
 
 
 def deploying(names: Sequence[str]) -> list[str]:

@@ -3,8 +3,8 @@
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,10 @@ _ALWAYS_OPEN = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """A problem that reads the folder it was drafted from. inferred: what, and from what."""
+    """A problem that reads the folder it was drafted from. inferred: what, and from what.
+
+    not_inferred: what a person should look at; the problem's ``unanswered`` are among them.
+    """
 
     text: str
     problem: Problem
@@ -67,10 +70,11 @@ def draft(folder: Path) -> Draft:
     look = _look(images)
     spec = _preprocess(look)
     name = _name(folder)
-    open_points = (*_ALWAYS_OPEN, *_open_points(shape, look))
+    questions = tuple(_one_line(question) for question in shape.questions)
+    open_points = (*_ALWAYS_OPEN, *questions, *_open_points(shape, look))
     text = _text(name, shape, spec, open_points)
     question = problem.parse(text, where=f"drafted from {folder}")
-    read = delivery.read(folder, question)
+    read = delivery.read(folder, replace(question, unanswered=()))
     return Draft(
         text=text,
         problem=question,
@@ -158,12 +162,15 @@ def _inferred(shape: Shape, spec: PreprocessSpec, look: _Look, read: Delivery) -
     rule = {"column": shape.column, "DICOM tag": shape.tag, "pattern": shape.pattern}
     source = next((f"{kind} {value}" for kind, value in rule.items() if value), "twins only")
     table = f"{layout.table}: {layout.file} holds the {layout.key}, {layout.label} the label"
-    n_classes = len(shape.labels)
+    classes = _distinct(shape.classes.values())
     grey = f"{look.n_grey} of {len(look.sizes)} sampled images are grey"
     return {
         "layout": "class folders" if layout.kind == "folders" else table,
-        "classes": ", ".join(shape.labels),
-        "question": "two classes" if n_classes == 2 else f"{n_classes} classes",
+        "classes": ", ".join(classes),
+        "question": "two classes" if len(classes) == 2 else f"{len(classes)} classes",
+        "to answer": f"{len(shape.questions)}, see `unanswered` in the file"
+        if shape.questions
+        else "nothing",
         "labelled": f"{n_labelled} of {n} images",
         "splits": ", ".join(f"{name} = {split}" for name, split in layout.splits.items()) or "none",
         "groups": f"{source}: {len(set(keys))} for {len(keys)} of {n} images",
@@ -174,8 +181,10 @@ def _inferred(shape: Shape, spec: PreprocessSpec, look: _Look, read: Delivery) -
 def _text(name: str, shape: Shape, spec: PreprocessSpec, open_points: Sequence[str]) -> str:
     """The problem as a TOML file, with what is open as a comment above."""
     layout = shape.layout
-    of_table = ("table", "file", "key", "label", "split") if layout.kind == "table" else ()
-    classes = ", ".join(_quoted(label) for label in shape.labels)
+    of_table = (
+        ("table", "file", "key", "label", "no_label", "split") if layout.kind == "table" else ()
+    )
+    classes = ", ".join(_quoted(label) for label in _distinct(shape.classes.values()))
     splits = ", ".join(f"{_quoted(key)} = {_quoted(to)}" for key, to in layout.splits.items())
     lines = [
         "# Drafted by `neuro problem init`. It could not tell, and you should:",
@@ -184,9 +193,10 @@ def _text(name: str, shape: Shape, spec: PreprocessSpec, open_points: Sequence[s
         f"dataset = {_quoted(name)}",
         f"classes = [{classes}] # in the order of the probabilities",
         *(f"{field} = {_quoted(_NOT_STATED)} # yours to write" for field in _TERMS),
+        *_asked(shape.questions),
         "",
         "[labels] # source label = class; two labels may lead to one class",
-        *(f"{_quoted(label)} = {_quoted(label)}" for label in shape.labels),
+        *(f"{_quoted(label)} = {_quoted(name)}" for label, name in shape.classes.items()),
         "",
         "[layout]",
         *_stated(layout, ("kind", *of_table)),
@@ -204,10 +214,32 @@ def _text(name: str, shape: Shape, spec: PreprocessSpec, open_points: Sequence[s
     return "\n".join(lines) + "\n"
 
 
+def _asked(questions: Sequence[str]) -> list[str]:
+    """The field that keeps the problem from being ingested until each question is answered."""
+    if not questions:
+        return []
+    return [
+        "# Nothing is ingested until each is answered: correct what is wrong, remove the line.",
+        "unanswered = [",
+        *(f"  {_quoted(_one_line(question))}," for question in questions),
+        "]",
+    ]
+
+
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
 def _stated(record: Layout | Shape, names: Sequence[str]) -> list[str]:
     """A line for each of these fields that is not empty."""
     values = {name: getattr(record, name) for name in names}
-    return [f"{name} = {_quoted(value)}" for name, value in values.items() if value]
+    return [f"{name} = {_toml(value)}" for name, value in values.items() if value]
+
+
+def _toml(value: str | tuple[str, ...]) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_quoted, value))}]"
+    return _quoted(value)
 
 
 def _quoted(text: str) -> str:

@@ -40,6 +40,12 @@ def pattern_of(names: Sequence[str], parts: int) -> str:
     return f"^({'|'.join(rules)})" if is_first else f"({'|'.join(rules)})"
 
 
+def names_patient(name: str) -> bool:
+    """Whether a name is a word like "patient" and a number, and nothing more."""
+    match = _WORD.match(name)
+    return match is not None and match.end() == len(name)
+
+
 def _values(rules: Sequence[str], names: Sequence[str]) -> list[str]:
     rule = re.compile("|".join(rules))
     return [match.group() for name in names if (match := rule.search(name))]

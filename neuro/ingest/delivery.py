@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
+from neuro import limits
 from neuro.errors import ConfigError
 from neuro.images import dicom_header
-from neuro.ingest import label_csv, sources
+from neuro.images.dicom_header import IDENTIFIERS
+from neuro.ingest import label_csv, sources, table_match
 from neuro.ingest.label_csv import Row
 from neuro.ingest.sources import Listing, SourceFile
 from neuro.problems.problem import NO_TAG, Problem
@@ -42,30 +44,43 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """What a folder holds. source: where it comes from; is_synthetic: drawn, not measured."""
+    """What a folder holds. source: where it comes from; is_synthetic: drawn, not measured.
+
+    remarks: what a person should know of how its table fits the images, in sentences.
+    """
 
     items: tuple[Item, ...]
     source: str
     is_synthetic: bool
+    remarks: tuple[str, ...] = ()
 
 
-def read(place: Path | Listing, problem: Problem) -> Delivery:
+def read(place: Path | Listing, problem: Problem, *, is_whole: bool = True) -> Delivery:
     """List the images of a folder or an opened source with their labels, given splits and groups.
 
-    Raises ConfigError if the folder does not exist, a class folder is unknown to the problem, or
-    its table is missing or wrong.
+    is_whole: whether every file can be opened; else a table that names no image is no fault yet.
+    Raises ConfigError if the problem has open questions, the folder does not exist, a class folder
+    is unknown to the problem, or its table is missing, wrong, or names none of the images.
     """
+    problem.require_answered()
     listing = sources.folder(place) if isinstance(place, Path) else place
     files = _unwrapped(listing, problem)
     table = _read_table(listing, files, problem) if problem.layout.kind == "table" else None
     images = [found for found in files if is_image(found.name)]
+    needs_header = problem.groups.tag not in ("", NO_TAG) or problem.layout.key in IDENTIFIERS
+    headers = {f.name: dicom_header.read(f.path) if needs_header else {} for f in images}
+    remarks: tuple[str, ...] = ()
+    rows: dict[str, Row] | None = None
     if table is not None:
-        _check_one_file_per_name(images, table, problem)
+        rows, remarks = _rows_of_images(headers, table, problem)
+        if table and images and not rows and is_whole:
+            raise ConfigError(_fits_nothing(len(images), problem))
     note = _read_note(files)
     return Delivery(
-        items=tuple(_items(images, problem, table)),
+        items=tuple(_items(images, problem, rows, headers)),
         source=str(note.get("source", listing.kind)),
         is_synthetic=bool(note.get("synthetic", False)),
+        remarks=remarks,
     )
 
 
@@ -107,25 +122,24 @@ def _unwrapped(listing: Listing, problem: Problem) -> tuple[SourceFile, ...]:
         is_wrapped = layout.table in {found.name for found in inner}
     else:
         folders = [f.name.split("/")[:-1] for f in inner if is_image(f.name)]
-        known = {*layout.splits, *problem.labels}
-        is_wrapped = tops.isdisjoint(known) and all(f and f[0] in known for f in folders)
+        is_known = partial(_is_known_folder, problem=problem)
+        is_wrapped = not any(map(is_known, tops)) and all(f and is_known(f[0]) for f in folders)
     return inner if is_wrapped else listing.files
 
 
 def _items(
-    images: Sequence[SourceFile], problem: Problem, table: Mapping[str, Row] | None
+    images: Sequence[SourceFile],
+    problem: Problem,
+    rows: Mapping[str, Row] | None,
+    headers: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Item]:
-    has_tag = problem.groups.tag not in ("", NO_TAG)
-    needs_header = has_tag or problem.layout.key in dicom_header.IDENTIFIERS
     of_folder = cache(partial(_of_folder, problem=problem))
     for found in images:
-        header = dicom_header.read(found.path) if needs_header else {}
-        if table is None:
+        if rows is None:
             row = of_folder(found.name.rpartition("/")[0])
         else:
-            keys = _keys(PurePosixPath(found.name), header, problem.layout.key)
-            row = next((table[key] for key in keys if key in table), Row())
-        yield _item(found, problem, row, header.get(problem.groups.tag, ""))
+            row = rows.get(found.name, Row())
+        yield _item(found, problem, row, headers[found.name].get(problem.groups.tag, ""))
 
 
 def _item(found: SourceFile, problem: Problem, row: Row, patient: str) -> Item:
@@ -143,11 +157,43 @@ def _item(found: SourceFile, problem: Problem, row: Row, patient: str) -> Item:
     )
 
 
-def _keys(name: PurePosixPath, header: Mapping[str, str], key: str) -> tuple[str, ...]:
-    """What a file may be called in the table, the surest first."""
-    if key == "name":
-        return (name.name, name.stem)
-    return (name.as_posix(),) if key == "path" else (header.get(key, ""),)
+def _rows_of_images(
+    headers: Mapping[str, Mapping[str, str]], table: Mapping[str, Row], problem: Problem
+) -> tuple[dict[str, Row], tuple[str, ...]]:
+    """What the table says of each image that it names, and what to remark. headers: by image."""
+    layout = problem.layout
+    alike: Mapping[str, int] = {}
+    if layout.key in IDENTIFIERS:
+        ids = {name: header.get(layout.key, "") for name, header in headers.items()}
+        keys: Mapping[str, str] = {name: value for name, value in ids.items() if value in table}
+    else:
+        matches = table_match.match(list(headers), table, key=layout.key, table=layout.table)
+        keys, alike = matches.keys, matches.alike
+    rows = {name: table[key] for name, key in keys.items()}
+    remarks = [
+        f"images that {layout.table} names with another spelling ({difference}): {n}; no other "
+        "line or image comes near"
+        for difference, n in alike.items()
+    ]
+    if unnamed := len(headers) - len(rows):
+        n_lines = len(table) - len(set(keys.values()))
+        remarks.append(
+            f"images that {layout.table} does not name, and so without a label: {unnamed} of "
+            f"{len(headers)}; names in it that belong to no image here: {n_lines}"
+        )
+    if n_empty := sum(not row.label for row in rows.values()):
+        remarks.append(f"images whose label is empty in {layout.table}: {n_empty}")
+    return rows, tuple(remarks)
+
+
+def _fits_nothing(n_images: int, problem: Problem) -> str:
+    layout = problem.layout
+    return (
+        f"table {layout.table} names none of the {n_images} images, so all would be without a "
+        f"label: what its column {layout.file!r} holds is no {layout.key} of any of them. Correct "
+        "the column, name another in layout.file, or say in layout.key what it holds (name, path, "
+        f"{', '.join(IDENTIFIERS)})"
+    )
 
 
 def _of_folder(folder: str, problem: Problem) -> Row:
@@ -156,8 +202,8 @@ def _of_folder(folder: str, problem: Problem) -> Row:
     for part in PurePosixPath(folder).parts:
         if part in problem.layout.splits:
             given = problem.layout.splits[part]
-        elif part in problem.labels:
-            label = part
+        elif known := problem.source_label(part):
+            label = known
         else:
             raise ConfigError(
                 f"folder {part!r} is no class of problem {problem.name}; known are "
@@ -165,6 +211,10 @@ def _of_folder(folder: str, problem: Problem) -> Row:
                 "[labels] in a problem file of your own"
             )
     return Row(label=label, given_split=given)
+
+
+def _is_known_folder(name: str, problem: Problem) -> bool:
+    return name in problem.layout.splits or bool(problem.source_label(name))
 
 
 def _digest(dataset: str, group: str) -> str:
@@ -176,8 +226,8 @@ def _read_note(files: Sequence[SourceFile]) -> dict[str, object]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(limits.text_of(path, NOTE))
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{NOTE} is not valid TOML: {error}") from error
 
 
@@ -187,25 +237,12 @@ def _read_table(listing: Listing, files: Sequence[SourceFile], problem: Problem)
         return label_csv.read(path, problem)
     if listing.kind == "file":  # one image comes without its table, and so without a label
         return {}
+    wanted = table_match.without_zeros(PurePosixPath(problem.layout.table).stem)
+    near = [
+        f.name for f in files if table_match.without_zeros(PurePosixPath(f.name).stem) == wanted
+    ]
+    nearest = f" (near it lies {near[0]!r})" if near else ""
     raise ConfigError(
-        f"problem {problem.name} needs the table {problem.layout.table} in {listing.where}; put it "
-        "there, or name another under [layout] in a problem file of your own"
+        f"problem {problem.name} needs the table {problem.layout.table} in {listing.where}{nearest}"
+        "; put it there as CSV, or name another in layout.table of a problem file of your own"
     )
-
-
-def _check_one_file_per_name(
-    images: Sequence[SourceFile], table: Mapping[str, Row], problem: Problem
-) -> None:
-    """A name that two folders hold would give both files one label."""
-    if problem.layout.key != "name":
-        return
-    found: dict[str, str] = {}
-    for image in images:
-        name = PurePosixPath(image.name)
-        key = next((key for key in _keys(name, {}, "name") if key in table), None)
-        if key is not None and (other := found.setdefault(key, image.name)) != image.name:
-            raise ConfigError(
-                f"table {problem.layout.table} names one file where there are two, {other!r} and "
-                f"{image.name!r}; rename one, or give paths in the table and set layout.key = "
-                '"path"'
-            )

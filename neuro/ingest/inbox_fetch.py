@@ -35,12 +35,15 @@ def opened(where: str, scratch: Path, endpoint: str | None = None) -> Iterator[L
 
 def read(listing: Listing, problem: Problem) -> Delivery:
     """Every file of an inbox by its name and its table; an archive is one item without a label."""
+    problem.require_answered()
     packed = [file for file in listing.files if archives.is_named_so(file.name)]
     loose = [file for file in listing.files if not archives.is_named_so(file.name)]
     archive_items = tuple(Item(path=file.path, source_name=file.name) for file in packed)
     if packed and not any(delivery.is_image(file.name) for file in loose):
         return Delivery(items=archive_items, source=listing.kind, is_synthetic=False)
-    images = delivery.read(replace(listing, files=tuple(loose)), problem)
+    # The headers of objects are not here yet, and so not what their table may name them by.
+    is_whole = listing.kind != "bucket" or problem.layout.key not in IDENTIFIERS
+    images = delivery.read(replace(listing, files=tuple(loose)), problem, is_whole=is_whole)
     return replace(images, items=(*images.items, *archive_items))
 
 
@@ -65,8 +68,11 @@ def fetch(scan: InboxScan, listing: Listing, problem: Problem) -> InboxScan:
     fresh = scan.fresh
     if listing.kind == "bucket":
         files = list(sources.fetch(listing, files))
-        # Read again: only now can the headers tell group and label.
-        fresh = read(replace(listing, files=(*_tables(listing), *files)), problem)
+        # Read again: only now can the headers tell group and label. The others are read along, so
+        # that no line of the table is taken from an image that has it.
+        fetched = {file.name for file in files}
+        again = read(listing, problem)
+        fresh = replace(again, items=tuple(i for i in again.items if i.source_name in fetched))
     packed = [file for file in files if archives.is_named_so(file.name)]
     images = [item for item in fresh.items if not archives.is_named_so(item.source_name)]
     deliveries = [_unpack(file, listing, problem) for file in packed]
@@ -124,4 +130,5 @@ def _joined(parts: Sequence[Delivery]) -> Delivery:
         items=tuple(item for part in parts for item in part.items),
         source=", ".join(sorted({part.source for part in parts})),
         is_synthetic=any(part.is_synthetic for part in parts),
+        remarks=tuple(remark for part in parts for remark in part.remarks),
     )

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
+from neuro import limits
 from neuro.dataset import contents
 from neuro.errors import ConfigError
 from neuro.ingest import label_csv
@@ -18,6 +21,7 @@ from neuro.lake.staging import Branch
 from neuro.problems.problem import Problem
 from neuro.sample import Sample
 
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 COLUMNS = ("sample", "label", "who", "when")
 
 
@@ -38,12 +42,11 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
     optionally when (ISO 8601, default now). Raises ConfigError naming the line; then nothing is
     written.
     """
+    problem.require_answered()
     release = releases.current(lake, problem.dataset)
     if release is None:
         raise ConfigError(f"dataset {problem.dataset} has no release; ingest images first")
-    if not path.is_file():
-        raise ConfigError(f"label file {path} does not exist")
-    digested = f"labels/{problem.dataset}/".encode() + path.read_bytes()
+    digested = f"labels/{problem.dataset}/".encode() + limits.bytes_of(path, f"label file {path}")
     run_id = hashlib.sha256(digested).hexdigest()[:16]
     said, who, when = _read(releases.samples(lake, release), problem, path)
     left_out = releases.left_out(lake, problem.dataset, run_id).showing(run_id)
@@ -95,10 +98,11 @@ def _read(
     for number, row in lines:
         where = f"{path}, line {number}"
         sample_id = _resolve(row["sample"], names, problem, where)
-        if row["label"] not in problem.labels:
+        label = problem.source_label(row["label"])
+        if not label:
             known = ", ".join(sorted(problem.labels))
             raise ConfigError(f"{where}: label {row['label']!r} is unknown; known are {known}")
-        if said.setdefault(sample_id, row["label"]) != row["label"]:
+        if said.setdefault(sample_id, label) != label:
             raise ConfigError(f"{where}: {row['sample']} has two labels in this file")
         if not row["who"]:
             raise ConfigError(f"{where}: it says not who gave the label; fill in column who")
@@ -109,7 +113,9 @@ def _read(
 
 
 def _resolve(name: str, names: Mapping[str, list[str]], problem: Problem, where: str) -> str:
-    found = names.get(name) or names.get(problem.name_digest(name), [])
+    spellings = dict.fromkeys((name, *(normalize(form, name) for form in _FORMS)))
+    called = [key for spelling in spellings for key in (spelling, problem.name_digest(spelling))]
+    found = next((names[key] for key in called if key in names), [])
     if not found:
         raise ConfigError(f"{where}: no sample {name!r}; give its digest or its source name")
     if len(found) > 1:

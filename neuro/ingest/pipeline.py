@@ -213,7 +213,10 @@ def verification_sample(staged: Staged) -> dict[str, str]:
 
 
 def receipt(staged: Staged, release: Release) -> dict[str, Any]:
-    """What an ingest did; seen = accepted + repeated + quarantined."""
+    """What an ingest did; seen = accepted + repeated + quarantined.
+
+    unlabelled: how many of the accepted came without a label. remarks: how the table fits.
+    """
     files = staged.files
     return {
         "run_id": staged.branch.run_id,
@@ -223,11 +226,13 @@ def receipt(staged: Staged, release: Release) -> dict[str, Any]:
         "accepted": len(files.accepted),
         "repeated": len(files.repeated),
         "quarantined": len(files.quarantined),
+        "unlabelled": sum(not file.item.label for file in files.accepted),
         "conflicts": files.reasons.get(CONFLICT, 0),
         "reasons": files.reasons,
         "findings": len(staged.findings),
         "found": dict(Counter(finding.code for finding in staged.findings)),
         "verified": min(len(staged.delivered_images), staged.run.n_verified),
+        "remarks": list(staged.run.delivery.remarks),
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from neuro import limits as allowed
 from neuro.errors import ConfigError
 from neuro.ingest import archives
 from neuro.ingest.archives import ArchiveError, Limits
@@ -68,12 +69,19 @@ def opened(
             yield replace(listing, files=fetch(listing, listing.files))
     elif not path.is_file():
         yield folder(path)
-    elif archives.form_of(path):
+    elif _is_archive(path):
         with scratch_folder(scratch) as room:
             yield unpacked(path, room, limits)
     else:
         image = SourceFile(name=_printable(path.name), path=path)
         yield Listing(where=source, kind="file", files=(image,))
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return bool(archives.form_of(path))
+    except OSError as error:
+        raise allowed.unreadable(error, f"source {path}") from error
 
 
 def unpacked(path: Path, room: Path, limits: Limits | None = None) -> Listing:
@@ -134,7 +142,11 @@ def _is_visible(name: str) -> bool:
 
 
 def _files_below(root: Path, above: str = "") -> Iterator[SourceFile]:
-    with os.scandir(root) as entries:
+    try:
+        opened = os.scandir(root)
+    except OSError as error:
+        raise allowed.unreadable(error, f"folder {root} of the source") from error
+    with opened as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _files_below(Path(entry.path), f"{above}{entry.name}/")

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
+from neuro import limits
 from neuro.errors import ConfigError, TrainingError
 
 SHORTEST = 8  # of a digest that is given by its beginning
@@ -136,10 +137,14 @@ def _require_fit(path: Path, stored: Tensors, wanted: Tensors, skipped: Collecti
         )
 
 
+_DAMAGED = (  # whatever torch meets in a file that is none of its own
+    *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError),
+    *(AttributeError, OSError),
+)
+
+
 def _read(path: Path) -> tuple[Tensors, str]:
-    if not path.is_file():
-        raise ConfigError(f"weights {path} is no file; give a local .safetensors or .pth file")
-    raw = path.read_bytes()
+    raw = limits.bytes_of(path, f"weights {path}")
     is_torch = raw.startswith(_OF_TORCH)
     content = _unwrapped(_of_torch(path) if is_torch else _safetensors(path, raw))
     tensors = {str(name): t for name, t in content.items() if isinstance(t, torch.Tensor)}
@@ -177,7 +182,7 @@ def _safetensors(path: Path, raw: bytes) -> dict[str, Any]:
 def _of_torch(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except _DAMAGED as error:
         raise TrainingError(
             f"weights {path} hold more than weights, or are damaged ({str(error)[:120]}); save "
             "them with torch.save(network.state_dict(), FILE) or as safetensors"

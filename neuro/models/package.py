@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import nn
 
+from neuro import limits
 from neuro.errors import ConfigError, PackageError
 from neuro.images.preprocess import PreprocessSpec
 from neuro.models import backbone, typed_json
@@ -127,6 +128,8 @@ def digest(folder: Path) -> str:
     """SHA-256 of the manifest: the name of these exact weights, card and graph."""
     try:
         return _sha256((folder / MANIFEST).read_bytes())
+    except PermissionError as error:
+        raise limits.unreadable(error, f"model package {folder}") from error
     except OSError as error:
         raise PackageError(f"{folder} is no model package: {MANIFEST} cannot be read") from error
 
@@ -141,7 +144,10 @@ def open_verified(folder: Path, *, expected: str | None = None) -> Package:
     if expected is not None and sha256 != expected:
         raise PackageError(f"{folder} is package {sha256[:12]}, expected {expected[:12]}")
     files = _manifest((folder / MANIFEST).read_bytes(), folder)
-    present = {entry.name for entry in folder.iterdir()} - {MANIFEST}
+    try:
+        present = {entry.name for entry in folder.iterdir()} - {MANIFEST}
+    except OSError as error:
+        raise limits.unreadable(error, f"model package {folder}") from error
     if missing := sorted(set(files) - present):
         raise PackageError(f"{folder / missing[0]} is missing; fetch the package again")
     if extra := sorted(present - set(files)):
@@ -307,7 +313,7 @@ def _manifest(raw: bytes, folder: Path) -> dict[str, str]:
 def _read_verified(path: Path, sha256: str) -> bytes:
     if path.is_symlink() or not path.is_file():
         raise PackageError(f"{path} is missing or no plain file; fetch the package again")
-    raw = path.read_bytes()
+    raw = limits.bytes_of(path, f"file {path} of a model package")
     if _sha256(raw) != sha256:
         raise PackageError(f"{path} does not match {MANIFEST}; do not use it, fetch it again")
     return raw

@@ -4,8 +4,9 @@ import difflib
 import hashlib
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_origin
@@ -46,7 +47,8 @@ class Layout:
     what ``file`` holds: a "name" with or without its ending, a "path" seen from the CSV, or an
     identifier of the DICOM header. ranges: lowest and highest value of a metadata column that holds
     numbers, [low, high]. names: what the lake keeps of a file's name, which may be a patient's: a
-    "digest" of it, or "keep" for all of it.
+    "digest" of it, or "keep" for all of it. no_label: values of the label that mean that there is
+    none, such as "nan".
     """
 
     kind: str = "folders"
@@ -56,6 +58,7 @@ class Layout:
     file: str = ""
     key: str = "name"
     label: str = ""
+    no_label: tuple[str, ...] = ()
     split: str = ""
     metadata: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -142,7 +145,8 @@ class Problem:
     """One question: ``classes`` in order, and how each source label answers it.
 
     recall_floors: safety-critical classes and the recall below which nothing is promoted.
-    population: whom the images show, and whom not.
+    population: whom the images show, and whom not. unanswered: what the draft of the problem asked;
+    nothing is ingested until a person has removed each of these lines.
     """
 
     name: str
@@ -158,6 +162,7 @@ class Problem:
     preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
     augment: Augmentation = field(default_factory=Augmentation)
     recall_floors: Mapping[str, float] = field(default_factory=dict)
+    unanswered: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _PLAIN_NAME.fullmatch(self.name):
@@ -174,6 +179,8 @@ class Problem:
         for name, floor in self.recall_floors.items():
             if not isinstance(floor, int | float) or not 0 <= floor <= 1:
                 raise ConfigError(f"recall_floors.{name} must be a number 0 to 1, got {floor!r}")
+        if both := set(self.layout.no_label) & set(self.labels):
+            raise ConfigError(f"layout.no_label and labels both name {sorted(both)}; remove one")
         if missing := set(self.classes) - set(self.labels.values()):
             raise ConfigError(f"labels: no source label leads to {missing} in problem {self.name}")
 
@@ -187,9 +194,27 @@ class Problem:
             "population": self.population,
         }
 
+    def require_answered(self) -> None:
+        """Raise ConfigError while questions of its draft are open."""
+        if self.unanswered:
+            questions = "".join(f"\n- {question}" for question in self.unanswered)
+            raise ConfigError(
+                f"problem {self.name} asks what no program can tell, and nothing is ingested until "
+                f"it is answered:{questions}\nCorrect the problem file where it is wrong, and "
+                "remove each answered line from its list `unanswered`"
+            )
+
     def class_of(self, source_label: str) -> str:
         """The class of a source label; "" for no label or one this problem leaves out."""
         return self.labels.get(source_label, "")
+
+    def source_label(self, text: str) -> str:
+        """The source label that a folder or cell holds, compared in NFC; "" if unknown."""
+        if text in self.labels:
+            return text
+        plain = unicodedata.normalize("NFC", text)
+        same = (name for name in self.labels if unicodedata.normalize("NFC", name) == plain)
+        return next(same, "")
 
     def kept_name(self, name: str) -> str:
         """What the lake keeps of a file's name."""
@@ -219,9 +244,7 @@ def load(name_or_file: str) -> Problem:
     """Read a built-in problem by name, or any other from its TOML file."""
     path = Path(name_or_file)
     if path.suffix == ".toml":
-        if not path.is_file():
-            raise ConfigError(f"problem file {path} does not exist")
-        return parse(path.read_text(encoding="utf-8"), where=str(path))
+        return parse(allowed.text_of(path, f"problem file {path}"), where=str(path))
     names = builtin_names()
     if name_or_file not in names:
         near = difflib.get_close_matches(name_or_file, names, n=1)
@@ -242,7 +265,7 @@ def parse(text: str, *, where: str) -> Problem:
     """Build a problem from TOML text; ``where`` names it in errors."""
     try:
         facts = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"problem {where} is not valid TOML: {error}") from error
     if isinstance(facts.get("classes"), list):  # without a table of labels, they are the classes
         facts.setdefault("labels", {str(name): name for name in facts["classes"]})
@@ -265,10 +288,19 @@ def _build(kind: type[Any], values: Any, where: str) -> Any:
     for entry in fields(kind):
         if entry.name in values:
             _check_shape(entry.type, values[entry.name], f"problem {where}: {entry.name}")
+    if missing := [e.name for e in fields(kind) if _is_required(e) and e.name not in values]:
+        raise ConfigError(
+            f"problem {where}: it has no {', '.join(missing)}; add a line for each, such as "
+            f"{missing[0]} = ... (see `neuro problem init` and docs/problems.md)"
+        )
     try:
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    except (TypeError, ConfigError) as error:  # a field is missing, or its value refused
+    except (TypeError, AttributeError, ConfigError) as error:  # a value of another type
         raise ConfigError(f"problem {where}: {error}") from error
+
+
+def _is_required(entry: Field[Any]) -> bool:
+    return entry.default is MISSING and entry.default_factory is MISSING
 
 
 def _check_shape(kind: Any, value: Any, where: str) -> None:

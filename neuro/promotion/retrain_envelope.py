@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from neuro import limits
 from neuro.errors import ConfigError, TrainingError
 from neuro.promotion.gates import PromotionConfig
 
@@ -61,8 +62,8 @@ class RetrainRequest:
 def load(path: Path) -> Envelope:
     """Read an envelope from TOML; what the file leaves out has the default."""
     try:
-        facts = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        facts = tomllib.loads(limits.text_of(path, f"envelope {path}"))
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"envelope {path} cannot be read: {error}") from error
     known = {entry.name for entry in fields(Envelope)}
     if unknown := set(facts) - known:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from deployments.stack import worker
+from deployments.stack import servers, worker
 from deployments.stack.worker import WorkerConfig
 from neuro.errors import ConfigError
 
@@ -28,3 +28,22 @@ def test_a_gpu_that_is_not_there_is_named_with_the_remedy() -> None:
 def test_a_lake_without_a_release_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=rf"lake {tmp_path} holds no release; give --lake"):
         worker.run(WorkerConfig(device="cpu", lake=str(tmp_path)), silent)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"deployments: [", "lists no deployments with a name"),
+        (b"", "lists no deployments with a name"),
+        (b"deployments:\n- name: a\n", "lists no deployments with a name"),
+        (b"deployments:\n- work_pool: gpu\n", "lists no deployments with a name"),
+        ("# größer\n".encode("latin-1"), "line 1 is not UTF-8"),
+        ("deployments: []\n".encode("utf-16"), "is UTF-16, not UTF-8"),
+    ],
+)
+def test_a_prefect_yaml_that_cannot_be_used_is_named(
+    tmp_path: Path, raw: bytes, message: str
+) -> None:
+    (tmp_path / "prefect.yaml").write_bytes(raw)
+    with pytest.raises(ConfigError, match=rf"prefect\.yaml .*{message}"):
+        servers.deployments_of(tmp_path, ["gpu"])

@@ -4,6 +4,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ Deliver = Callable[[str, Mapping[str, bytes]], Path]
 Dicom = Callable[..., bytes]
 Png = Callable[[int], bytes]
 
+NFC, NFD = "\u00e9", "e\u0301"
 REAL = os.environ.get("NEURO_REAL_DATA", "")
 needs_real = pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no real folders here")
 
@@ -197,6 +199,198 @@ def test_a_folder_that_shows_no_classes_names_the_remedy(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         draft_problem.draft(deliver("in", files))
+
+
+def flat(deliver: Deliver, png: Png, table: str, n: int = 12, **files: bytes) -> Path:
+    """Images 00.png to 11.png beside a table."""
+    images = {f"{i:02}.png": png(i) for i in range(n)}
+    return deliver("in", images | {"x.csv": table.encode()} | files)
+
+
+def lines(head: str, line: Callable[[int], str], n: int = 12) -> str:
+    return "\n".join([head, *(line(i) for i in range(n))]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "question"),
+    [
+        (lines("f,sex", lambda i: f"{i:02},{'MF'[i % 2]}"), "whether 'sex' is the label"),
+        (lines("f,Scanner Site", lambda i: f"{i:02},{'ab'[i % 2]}"), "whether 'Scanner Site' is"),
+        (lines("f,case,sex", lambda i: f"{i:02},{i % 2},{'MF'[i // 6]}"), "'case' is the label;"),
+        (lines("f,label,target", lambda i: f"{i:02},{i % 2},{i // 6}"), "it may be target"),
+        (
+            lines("f,dx,use_case", lambda i: f"{i:02},{i % 2},{i // 4}"),
+            "whether use_case names the patient",
+        ),
+        (
+            lines("f,MEL,NV", lambda i: f"{i:02},{i % 2},{1 - i % 2}"),
+            "MEL, NV hold 0 and 1, as where each class has a column of its own",
+        ),
+        (lines("f,study_id", lambda i: f"{i:02},S{i // 3}"), "'study_id' is the label; its values"),
+        (lines("f,result", lambda i: f"{i:02},10{i // 3}"), "'result' is the label; its values"),
+        (
+            lines("f,label,side", lambda i: f"{i:02},0.{i + 1},{'lr'[i % 2]}"),
+            "'label' is not taken, it holds measured numbers",
+        ),
+        (lines("f,dx,patient", lambda i: f"{i:02},{i % 2},{i % 2}"), "patient names the patient"),
+        (lines("f,dx", lambda i: f"{i:02},{['Yes', 'yes', 'No'][i % 3]}"), "'Yes', 'yes' are one"),
+        (lines("f,dx", lambda i: f"{i:02},{['a b', 'A_b', 'c'][i % 3]}"), "'A_b', 'a b' are one"),
+        (lines("f,dx", lambda i: f"{i:02},{['1', '1.0', '0'][i % 3]}"), "'1', '1.0' are one"),
+        (lines("f,dx", lambda i: f"{i:02},{[NFC, NFD, 'c'][i % 3]}"), "are one class"),
+        (lines("f,dx", lambda i: f"{i:02},{['A|B', 'B|A', 'c'][i % 3]}"), "'A|B', 'B|A' are one"),
+        (lines("f,dx", lambda i: f"{i:02},{['A|B', 'A', 'c'][i % 3]}"), "name several findings"),
+        (lines("f,dx", lambda i: f"{i:02},{['a', 'b', 'NaN'][i % 3]}"), "'NaN' is a class or"),
+        (lines("f,dx", lambda i: f"{i:02},{['tumour', 'none'][i % 2]}"), "drafted as a class"),
+        (
+            lines("f,dx", lambda i: f"{i:02},{['benign', 'x'][i % 2] if i < 11 else 'begnin'}", 12)
+            + "".join(f"o{i},benign\n" for i in range(9)),
+            "whether 'begnin' (1 images) is a class; it may mean 'benign'",
+        ),
+    ],
+)
+def test_what_is_doubtful_is_asked_and_keeps_the_delivery_out(
+    deliver: Deliver, png: Png, table: str, question: str
+) -> None:
+    folder = flat(deliver, png, table)
+    drafted = draft_problem.draft(folder)
+    assert any(question in asked for asked in drafted.problem.unanswered)
+    assert set(drafted.problem.unanswered) <= set(drafted.not_inferred)
+    with pytest.raises(ConfigError, match="asks what no program can tell") as caught:
+        delivery.read(folder, drafted.problem)
+    assert question in str(caught.value)
+    answered = replace(drafted.problem, unanswered=())
+    assert len(delivery.read(folder, answered).items) == 12
+
+
+@pytest.mark.parametrize(
+    ("table", "group"),
+    [
+        (
+            lines("f,patient_sex,patient_age,dx", lambda i: f"{i:02},{'MF'[i // 6]},4{i},{i % 2}"),
+            "",
+        ),
+        (
+            lines("f,Patient ID,lesion_id,dx", lambda i: f"{i:02},{i // 3},L{i // 2},{i % 2}"),
+            "Patient ID",
+        ),
+        (lines("f,lesionId,dx", lambda i: f"{i:02},L{i // 2},{i % 2}"), "lesionId"),
+        (lines("f,subject,dx", lambda i: f"{i:02},S{i // 2},{i % 2}"), "subject"),
+    ],
+)
+def test_a_patient_is_a_column_whose_whole_name_and_values_say_so(
+    deliver: Deliver, png: Png, table: str, group: str
+) -> None:
+    drafted = draft_problem.draft(flat(deliver, png, table)).problem
+    assert drafted.groups.column == group
+    assert drafted.layout.label == "dx"
+    assert drafted.unanswered == ()
+
+
+def test_spellings_lead_to_one_class_and_nan_to_none(deliver: Deliver, png: Png) -> None:
+    names = ["Yes", "yes", "yes", "no", "nan", ""]
+    table = lines("f,dx", lambda i: f"{i:02},{names[i % 6]}")
+    folder = flat(deliver, png, table)
+    drafted = draft_problem.draft(folder).problem
+    assert drafted.classes == ("yes", "no") or drafted.classes == ("no", "yes")
+    assert drafted.labels == {"Yes": "yes", "yes": "yes", "no": "no"}
+    assert drafted.layout.no_label == ("nan",)
+    read = delivery.read(folder, replace(drafted, unanswered=())).items
+    assert [item.label for item in read] == ["Yes", "yes", "yes", "no", "", ""] * 2
+
+
+@pytest.mark.parametrize(
+    ("other", "question"),
+    [
+        (lines("f,label", lambda i: f"{i:02},{'ba'[i % 2]}"), "contradict each other in 12"),
+        (lines("f,label", lambda i: f"{i:02},{'cd'[i % 2]}"), "the two ask different things"),
+        ("f,label\n20,a\n11,b\n11,b\n", ""),
+        (lines("f,label", lambda i: f"{i:02},{'AB'[i % 2]}"), ""),
+    ],
+    ids=["contradiction", "another question", "no more images", "the same"],
+)
+def test_two_tables_that_contradict_are_asked_about(
+    deliver: Deliver, png: Png, other: str, question: str
+) -> None:
+    table = lines("f,label", lambda i: f"{i:02},{'ab'[i % 2]}")
+    drafted = draft_problem.draft(flat(deliver, png, table, **{"z.csv": other.encode()})).problem
+    assert bool(drafted.unanswered) == bool(question)
+    assert all(question in asked for asked in drafted.unanswered)
+
+
+def test_images_that_only_a_second_table_names_are_asked_about(deliver: Deliver, png: Png) -> None:
+    table = lines("f,label", lambda i: f"{i:02},{'ab'[i % 2]}", 8)
+    rest = "f,label\n" + "".join(f"{i:02},{'ab'[i % 2]}\n" for i in range(8, 12))
+    drafted = draft_problem.draft(flat(deliver, png, table, **{"z.csv": rest.encode()})).problem
+    (asked,) = drafted.unanswered
+    assert "that z.csv names and x.csv does not (4)" in asked
+
+
+def test_folders_that_contradict_the_table_are_asked_about(deliver: Deliver, png: Png) -> None:
+    files = {f"{'ab'[i % 2]}/{i:02}.png": png(i) for i in range(6)}
+    table = lines("f,label", lambda i: f"{i:02},{'ab'[i // 3]}", 6).encode()
+    (asked,) = draft_problem.draft(deliver("in", files | {"x.csv": table})).problem.unanswered
+    assert "or the folders are: they differ in 2 images" in asked
+
+
+@pytest.mark.parametrize(
+    ("names", "table", "is_asked"),
+    [
+        ([f"{n:05}" for n in range(4)], "BraTS21ID,v\n0,a\n1,b\n2,a\n3,b\n", True),
+        ([f"{n:05}" for n in range(4)], "", True),
+        ([f"patient {n}" for n in range(4)], "", True),
+        ([f"P{n}" for n in range(12)], "", True),
+        (["A7", "B9", "Cx"], "who,v\nA7,a\nB9,b\nCx,a\nD,b\n", True),
+        (["0", "1", "2", "3", "4"], "", False),
+        (["grade1", "grade2"], "class,meaning\ngrade1,mild\ngrade2,severe\n", False),
+    ],
+)
+def test_folders_that_look_like_patients_are_asked_about(
+    deliver: Deliver, png: Png, names: list[str], table: str, is_asked: bool
+) -> None:
+    files = {f"{name}/{n}.png": png(10 * m + n) for m, name in enumerate(names) for n in range(2)}
+    folder = deliver("in", files | ({"x.csv": table.encode()} if table else {}))
+    asked = draft_problem.draft(folder).problem.unanswered
+    assert [("they look like patients" in question) for question in asked] == [True] * is_asked
+
+
+def test_over_fifty_folders_are_no_classes(deliver: Deliver) -> None:
+    folder = deliver("in", {f"P{n}/1.png": b"1" for n in range(51)})
+    with pytest.raises(
+        ConfigError, match=r"51 folders would be as many classes.* each is a patient"
+    ):
+        draft_problem.draft(folder)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("f;label\n00;a\n01;b\n", "separated by semicolons; save it as CSV with commas"),
+        ("f\tlabel\n00\ta\n01\tb\n", "separated by tabs"),
+        (lines("f,score", lambda i: f"{i:02},0.{i + 1}"), "'score': it holds measured numbers"),
+        (lines("f,score", lambda i: f"{i:02},1.{i // 3 + 1}e-05"), "'score': it holds measured"),
+        (lines("f,dx", lambda i: f"{i:02},c{i}"), "'dx': almost each of its values stands there o"),
+        (lines("f,dx", lambda i: f"{i:02},a"), "'dx': it has one value only"),
+        (lines("f,dx", lambda i: f"/data/{i:02}.png,{i % 2}"), "absolute paths in column 'f'"),
+        (lines("f,dx", lambda i: f"C:\\x\\{i:02}.png,{i % 2}"), "absolute paths in column 'f'"),
+        (lines("f,dx", lambda i: f"x{i:02},{i % 2}"), "x.csv names none of the images"),
+        (lines("f,dx", lambda i: f"{i:02},{i % 2}", 3), "x.csv names 25% of the images"),
+        (lines("f", lambda i: f"{i:02}"), "it has no other column"),
+    ],
+)
+def test_the_cause_is_named_where_a_table_shows_no_classes(
+    deliver: Deliver, png: Png, table: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match="no two classes are told apart") as caught:
+        draft_problem.draft(flat(deliver, png, table))
+    assert message in str(caught.value)
+
+
+def test_over_fifty_labels_and_a_spreadsheet_are_named(deliver: Deliver) -> None:
+    images = {f"{n:03}.png": b"1" for n in range(110)}
+    table = lines("f,dx", lambda n: f"{n:03},c{n % 52}", 110).encode()
+    with pytest.raises(ConfigError, match=r"52 values, and over 50 classes") as caught:
+        draft_problem.draft(deliver("in", images | {"x.csv": table, "labels.xlsx": b"PK"}))
+    assert "labels.xlsx is no CSV and is not read: save it as CSV" in str(caught.value)
 
 
 @needs_real

@@ -3,12 +3,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
 from neuro.errors import ConfigError
 from neuro.ingest import delivery
-from neuro.ingest.delivery import Item
+from neuro.ingest.delivery import Delivery, Item
 from neuro.problems import problem
 
 Deliver = Callable[..., Path]
@@ -95,17 +96,17 @@ def test_a_table_gives_label_group_and_metadata(deliver: Deliver) -> None:
     }
 
 
-def test_a_file_the_table_does_not_name_has_no_label(deliver: Deliver) -> None:
-    folder = deliver("in", {"HAM10000_metadata.csv": TABLE.encode(), "ISIC_1.jpg": b"1"})
-    (item,) = items(folder, "skin").values()
+def test_a_file_the_table_does_not_name_has_no_label_and_is_counted(deliver: Deliver) -> None:
+    files = {"ISIC_0027419.jpg": b"1", "ISIC_1.jpg": b"2"}
+    folder = deliver("in", {"HAM10000_metadata.csv": TABLE.encode(), **files})
+    read = delivery.read(folder, problem.load("skin"))
+    item = read.items[1]
     assert (item.label, item.group_key, item.metadata) == ("", "", "{}")
-
-
-def test_a_row_cut_short_has_no_label(deliver: Deliver) -> None:
-    table = TABLE + "HAM_0000002,ISIC_0000002\n"
-    folder = deliver("in", {"HAM10000_metadata.csv": table.encode(), "ISIC_0000002.jpg": b"1"})
-    (item,) = items(folder, "skin").values()
-    assert item.label == ""
+    (remark,) = read.remarks
+    assert remark == (
+        "images that HAM10000_metadata.csv does not name, and so without a label: 1 of 2; "
+        "names in it that belong to no image here: 1"
+    )
 
 
 def test_a_missing_table_is_named(deliver: Deliver) -> None:
@@ -207,7 +208,9 @@ def test_a_table_of_paths_gives_label_split_and_group(deliver: Deliver) -> None:
 def test_a_path_that_leaves_the_delivery_is_named_by_its_line(deliver: Deliver, path: str) -> None:
     table = paths_table("a/x.png,fracture,1,P1", f"{path},normal,2,P2")
     folder = deliver("in", {"lists/all.csv": table})
-    with pytest.raises(ConfigError, match=r"all\.csv, line 3: the path leaves") as caught:
+    with pytest.raises(
+        ConfigError, match=r"all\.csv, line 3: the path (leaves|is absolute)"
+    ) as caught:
         delivery.read(folder, problem.parse(PATHS, where="wrist"))
     assert "P2" not in str(caught.value)
 
@@ -235,11 +238,11 @@ def test_two_files_that_one_name_may_mean_are_refused(deliver: Deliver) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (TABLE.encode("utf-16"), "cannot be read .* UTF-8"),
+        (TABLE.encode("utf-16"), "cannot be read: .* UTF-8"),
         (TABLE.replace("scalp", '"scalp').encode(), "cannot be read"),
         (TABLE.replace("dx_type", "dx").encode(), "has the column 'dx' twice"),
-        (TABLE.replace(",", ";").encode(), "it has lesion_id;image_id.*with commas"),
-        (b"", "has no column"),
+        (TABLE.replace(",", ";").encode(), "separated by semicolons; save it as CSV with commas"),
+        (b"", "is empty"),
     ],
     ids=["another encoding", "an open quote", "a column twice", "semicolons", "empty"],
 )
@@ -297,3 +300,158 @@ def test_a_patient_in_the_header_groups_class_folders_too(deliver: Deliver, dico
     asked = replace(chest, groups=replace(chest.groups, tag="PatientID"))
     keys = [item.group_key for item in delivery.read(folder, asked).items]
     assert keys == [hashlib.sha256(b"chest/P7").hexdigest(), ""]
+
+
+NAMES = """
+name = "wrist"
+dataset = "wrist"
+classes = ["Mélanome", "nævus"]
+intended_use = "tests"
+licence = "none"
+citation = "none"
+[layout]
+kind = "table"
+table = "labels.csv"
+file = "file"
+label = "label"
+"""
+
+
+def with_table(
+    deliver: Deliver, lines: str | bytes, names: list[str], key: str = "name"
+) -> Delivery:
+    """Read these files beside a table of file and label."""
+    raw = lines.encode() if isinstance(lines, str) else lines
+    files = {name: str(n).encode() for n, name in enumerate(names)}
+    asked = problem.parse(NAMES + f'key = "{key}"', where="wrist")
+    return delivery.read(deliver("in", files | {"labels.csv": raw}), asked)
+
+
+@pytest.mark.parametrize(
+    ("named", "file", "key", "difference"),
+    [
+        ("a.jpg", "a.JPG", "name", "upper and lower case"),
+        ("IMG_1", "img_1.png", "name", "upper and lower case"),
+        ("X/a.JPG", "x/A.jpg", "path", "upper and lower case"),
+        ("a.dcm", "a.png", "name", "the ending"),
+        ("scan.nii.gz", "scan", "name", "the ending"),
+        ("x/a", "x/a.tiff", "path", "the ending"),
+        ("1", "00001.png", "name", "leading zeros"),
+        ("7.0", "007.png", "name", "leading zeros"),
+        ("0012.PNG", "12.png", "name", "leading zeros"),
+        ("x/7.png", "x/007.png", "path", "leading zeros"),
+        (normalize("NFC", "Müller.png"), normalize("NFD", "Müller.png"), "name", ""),
+        (normalize("NFD", "é/1.png"), normalize("NFC", "é/1.png"), "path", ""),
+    ],
+)
+def test_a_name_written_another_way_is_matched_and_said(
+    deliver: Deliver, named: str, file: str, key: str, difference: str
+) -> None:
+    read = with_table(deliver, f"file,label\n{named},nævus\nother,Mélanome\n", [file], key)
+    assert [item.label for item in read.items] == ["nævus"]
+    expected = [f"images that labels.csv names with another spelling ({difference}): 1"]
+    said = [remark.partition(";")[0] for remark in read.remarks]
+    assert said == (expected if difference else [])
+
+
+def test_an_exact_name_goes_before_a_like_one(deliver: Deliver) -> None:
+    table = "file,label\na.jpg,nævus\nA.jpg,Mélanome\n1,nævus\n01,Mélanome\n"
+    read = with_table(deliver, table, ["a.jpg", "A.jpg", "1.png", "01.png"])
+    labels = {item.source_name: item.label for item in read.items}
+    assert labels == {"a.jpg": "nævus", "A.jpg": "Mélanome", "1.png": "nævus", "01.png": "Mélanome"}
+    assert read.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "names", "message"),
+    [
+        ("file,label\nA.jpg,nævus\n", ["a.jpg", "a.JPG"], "one file where there are two"),
+        ("file,label\n001,nævus\n", ["1.png", "01.png"], "one file where there are two"),
+        ("file,label\n01,nævus\n001,Mélanome\n", ["1.png"], "two lines .* leading zeros"),
+        ("file,label\nA.JPG,nævus\na.jpg,Mélanome\n", ["a.Jpg"], "two lines .* lower case"),
+    ],
+)
+def test_a_name_that_may_mean_two_is_refused(
+    deliver: Deliver, table: str, names: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        with_table(deliver, table, names)
+
+
+def test_a_table_that_names_none_of_the_images_is_refused(deliver: Deliver) -> None:
+    with pytest.raises(ConfigError, match=r"none of the 2 images.*'file'.*layout\.key"):
+        with_table(deliver, "file,label\nx7,nævus\nx8,Mélanome\n", ["a.png", "b.png"])
+
+
+def test_a_label_and_a_class_folder_are_compared_in_nfc(deliver: Deliver) -> None:
+    asked = problem.parse(NAMES.partition("[layout]")[0], where="wrist")
+    folder = deliver("folders", {normalize("NFD", "Mélanome/a.png"): b"1"})
+    assert [item.label for item in delivery.read(folder, asked).items] == ["Mélanome"]
+    read = with_table(deliver, f"file,label\na,{normalize('NFD', 'Mélanome')}\n", ["a.png"])
+    assert [item.label for item in read.items] == ["Mélanome"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("file,label\na,nævus\nb,nævus, in situ\nc,x, y\n", "not the 2 cells of line 1: 3, 4"),
+        ("file,who,label\na,x,nævus\nb\nc,x\n", "not the 3 cells of line 1: 3, 4"),
+        ("file,label\n" + "a,b,c\n" * 20, "2, 3, 4, 5, 6, 7, 8, 9 and 12 more"),
+        ("\n\nfile,label\na,nævus\n\nb\n", "not the 2 cells of line 3: 6"),
+        ("file,label\na,nævus\nfile,label\nb,nævus\n", "repeat the column names of line 1: 3"),
+        ("file,label\n,nævus\nb,nævus\n", "name no file in column 'file': 2"),
+        ("file,label,label\na,nævus,nævus\n", "the column 'label' twice"),
+        ("a.png,nævus\nb.png,nævus\n", "no column names: its line 1 holds data"),
+        ("i1,nævus\ni2,nævus\ni3,nævus\ni4,Mélanome\n", "no column names: its line 1"),
+        ("1,nævus\n2,nævus\n3,nævus\n4,Mélanome\n", "no column names: its line 1"),
+        ("file;label\na;nævus\n", "separated by semicolons; save it as CSV with commas"),
+        ("sep=;\nfile;label\na;nævus\n", "separated by semicolons"),
+        ("file\tlabel\na\tnævus\n", "separated by tabs"),
+        ('file,label\na,nævus\nb,"nævus\n', "cannot be read \\(line 3"),
+        ("", "is empty"),
+        ("\n , \n", "is empty"),
+        ("file,label\na,nævus\n".encode("utf-16"), "is UTF-16, not UTF-8"),
+        ("file,label\na,nævus\n".encode("utf-16-le"), "is UTF-16, not UTF-8"),
+        ("file,label\na,x\nb,nævus\n".encode("latin-1"), "line 3 is not UTF-8 .*Latin-1"),
+        (b"file,label\n" + b"x" * 90 + b"\0,y\n", "zero bytes"),
+    ],
+)
+def test_broken_lines_of_a_table_are_refused_with_their_numbers(
+    deliver: Deliver, table: str | bytes, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        with_table(deliver, table, ["a.png", "b.png"])
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "\ufefffile,label\r\na,nævus\r\n\r\n",
+        "file,label\na,nævus,,\n",
+        "file,label,,\na,nævus,,\n , \n",
+        ",file,label\n0,a,nævus\n",
+        'file,label\n"a","nævus"\n',
+    ],
+    ids=["BOM and CRLF", "commas after", "empty columns", "an index", "quotes"],
+)
+def test_what_loses_nothing_is_read(deliver: Deliver, table: str) -> None:
+    read = with_table(deliver, table, ["a.png"])
+    assert [(item.label, read.remarks) for item in read.items] == [("nævus", ())]
+
+
+@pytest.mark.parametrize("nobody", ["", "nan", "NaN", "N/A", "none", "-"])
+def test_an_id_that_is_none_joins_no_images(deliver: Deliver, nobody: str) -> None:
+    table = f"file,label,patient\na,nævus,{nobody}\nb,nævus,{nobody}\nc,nævus,P1\n"
+    files = {"a.png": b"1", "b.png": b"2", "c.png": b"3", "labels.csv": table.encode()}
+    asked = problem.parse(NAMES + '[groups]\ncolumn = "patient"', where="wrist")
+    keys = [item.group_key for item in delivery.read(deliver("in", files), asked).items]
+    assert keys == ["", "", hashlib.sha256(b"wrist/P1").hexdigest()]
+
+
+def test_a_value_that_means_no_label_is_none(deliver: Deliver) -> None:
+    table = b"file,label\na.png,n\xc3\xa6vus\nb.png,NA\n"
+    folder = deliver("in", {"a.png": b"1", "b.png": b"2", "labels.csv": table})
+    with pytest.raises(ConfigError, match=r"\['NA'\].*layout\.no_label those that mean none"):
+        delivery.read(folder, problem.parse(NAMES, where="wrist"))
+    asked = problem.parse(NAMES + 'no_label = ["NA"]', where="wrist")
+    assert [item.label for item in delivery.read(folder, asked).items] == ["nævus", ""]

@@ -98,7 +98,6 @@ WRONG = {
     "time": ("b.png,glioma,Dr. A,yesterday", "no ISO 8601 time"),
     "time zone": ("b.png,glioma,Dr. A,2026-11-25T10:30:00", "no time zone"),
     "person": ("b.png,glioma,,", "says not who"),
-    "row cut short": ("b.png,glioma", "says not who"),
     "second label": ("a.png,notumor,Dr. A,", "two labels in this file"),
 }
 
@@ -112,6 +111,25 @@ def test_a_wrong_line_is_named_and_nothing_is_written(held: Lake, bring: Bring, 
     assert len(held.read("labels")) == 0
     assert releases.current(held, "brain") == before
     assert held.open("labels").branches.list() == {}
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"sample,label,who\nb.png,glioma\n", "not the 3 cells of line 1: 2"),
+        ("sample,label,who\nb.png,glioma,Dr. Müller\n".encode("latin-1"), "line 2 is not UTF-8"),
+        ("sample,label,who\nb.png,glioma,A\n".encode("utf-16"), "is UTF-16"),
+        (b"sample;label;who\nb.png;glioma;A\n", "separated by semicolons"),
+        (b"", "is empty"),
+    ],
+)
+def test_a_label_file_that_cannot_be_read_names_cause_and_remedy(
+    held: Lake, brain: Problem, tmp_path: Path, raw: bytes, message: str
+) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError, match=message):
+        late_labels.import_file(held, brain, path, LATER)
 
 
 def test_a_name_that_two_samples_have_needs_the_digest(
@@ -134,7 +152,7 @@ def test_a_missing_column_is_named(held: Lake, brain: Problem, tmp_path: Path) -
 
 
 def test_a_missing_file_is_named(held: Lake, brain: Problem, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"gone\.csv does not exist"):
+    with pytest.raises(ConfigError, match=r"label file .*gone\.csv does not exist"):
         late_labels.import_file(held, brain, tmp_path / "gone.csv", LATER)
 
 

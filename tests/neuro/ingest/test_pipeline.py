@@ -21,7 +21,7 @@ from neuro.lake import content_hash, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems import problem
-from neuro.problems.problem import Problem
+from neuro.problems.problem import Layout, Problem
 from neuro.sample import Sample
 from tests.neuro.conftest import vet_here
 
@@ -305,3 +305,19 @@ def test_an_empty_inbox_is_a_release_of_nothing(lake: Lake, stage: Stage, tmp_pa
     staged = stage(lake, tmp_path / "inbox")
     release = pipeline.publish(staged, pipeline.audit_branch(staged))
     assert (pipeline.receipt(staged, release)["seen"], release.n) == (0, 0)
+
+
+def test_a_receipt_counts_the_images_without_a_label_and_says_why(
+    lake: Lake, brain: Problem, stage: Stage, deliver: Deliver, png: Png
+) -> None:
+    layout = Layout(kind="table", table="l.csv", file="file", label="label")
+    asked = replace(brain, layout=layout)
+    table = b"file,label\na.jpg,glioma\nb.png,\n"
+    folder = deliver("in", {"a.png": png(1), "b.png": png(2), "c.png": png(3), "l.csv": table})
+    staged = stage(lake, folder, asked)
+    receipt = pipeline.receipt(staged, pipeline.publish(staged, pipeline.audit_branch(staged)))
+    assert (receipt["accepted"], receipt["unlabelled"]) == (3, 2)
+    spelling, unnamed, empty = receipt["remarks"]
+    assert spelling.startswith("images that l.csv names with another spelling (the ending): 1")
+    assert unnamed.startswith("images that l.csv does not name, and so without a label: 1 of 3")
+    assert empty == "images whose label is empty in l.csv: 1"

@@ -146,7 +146,7 @@ def test_a_file_of_torch_without_a_tensor_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_weights_file_is_a_bad_request(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no file"):
+    with pytest.raises(ConfigError, match="does not exist"):
         small(tmp_path / "none.safetensors")
 
 

@@ -107,7 +107,16 @@ WRONG = {
     ),
     "a name with a space": (OWN.replace('name = "lung"', 'name = "my lung"'), "name must be"),
     "a dataset with a slash": (OWN.replace('dataset = "lung"', 'dataset = "a/b"'), "dataset must"),
-    "a missing field": (OWN.replace("licence", "# licence"), "licence"),
+    "a missing field": (OWN.replace("licence", "# licence"), "has no licence; add a line for each"),
+    "an empty file": (
+        "",
+        "has no name, dataset, classes, labels, intended_use, licence, citation;",
+    ),
+    "no end of brackets": ("classes = " + "[" * 5000, "not valid TOML"),
+    "a class that is no label": (
+        OWN + '[layout]\nno_label = ["benign"]',
+        r"no_label and labels both name \['benign'\]",
+    ),
     "a table that is a value": (OWN + "layout = 3", "expected a table, got 3"),
     "no TOML": (OWN + "[", "not valid TOML"),
     "an unknown way with names": (OWN + '[layout]\nnames = "hash"', "layout.names must be one of"),

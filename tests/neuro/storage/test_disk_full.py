@@ -25,6 +25,18 @@ def test_a_full_disk_is_known_by_what_lance_says_of_it() -> None:
         disk_full.guard("here", "add", fail_like_lance)
 
 
+@pytest.mark.parametrize("number", [13, 30])
+def test_a_lake_that_may_only_be_read_is_named_with_the_remedy(number: int) -> None:
+    def fail() -> None:
+        raise OSError(f"LanceError(IO): Read-only file system (os error {number}), src/a.rs:25:9")
+
+    with pytest.raises(
+        StorageError, match=r"the lake here \(add\) may not be .*chmod -R"
+    ) as caught:
+        disk_full.guard("here", "add", fail)
+    assert caught.value.exit_code == 1
+
+
 def test_any_other_failure_stays_what_it_was(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         disk_full.guard("here", "add", lambda: write_to(f"{tmp_path}/gone/x"))
