@@ -16,7 +16,7 @@ from neuro.errors import ConfigError
 from neuro.images import dicom_header, sandbox
 from neuro.images.preprocess import PreprocessSpec
 from neuro.images.sanitize import CleanImage
-from neuro.ingest import delivery, sources
+from neuro.ingest import delivery, file_kinds, sources
 from neuro.ingest.delivery import Delivery
 from neuro.ingest.sources import SourceFile
 from neuro.problems import problem
@@ -54,15 +54,17 @@ class _Look:
     n_grey: int
 
 
-def draft(folder: Path) -> Draft:
+def draft(folder: Path, follow: Sequence[str] = ()) -> Draft:
     """Look at a folder, write its problem, and read the folder with it.
 
-    Raises ConfigError if there is no image, or no two classes are told apart.
+    follow: folders outside it that links may lead to. Raises ConfigError if there is no image, or
+    no two classes are told apart.
     """
-    files = sources.folder(folder).files
-    images = [found for found in files if delivery.is_image(found.name)]
+    listing = sources.whole_folder(folder, follow)
+    files = listing.files
+    images, others = file_kinds.sort_files(files)
     if not images:
-        raise ConfigError(f"source {folder} holds no images; give the folder that holds them")
+        raise file_kinds.no_images(folder, (*listing.skipped, *others))
     shape = infer_layout.guess(files, images)
     look = _look(images)
     spec = _preprocess(look)
@@ -70,7 +72,7 @@ def draft(folder: Path) -> Draft:
     open_points = (*_ALWAYS_OPEN, *_open_points(shape, look))
     text = _text(name, shape, spec, open_points)
     question = problem.parse(text, where=f"drafted from {folder}")
-    read = delivery.read(folder, question)
+    read = delivery.read(listing, question)
     return Draft(
         text=text,
         problem=question,
@@ -159,6 +161,11 @@ def _inferred(shape: Shape, spec: PreprocessSpec, look: _Look, read: Delivery) -
     source = next((f"{kind} {value}" for kind, value in rule.items() if value), "twins only")
     table = f"{layout.table}: {layout.file} holds the {layout.key}, {layout.label} the label"
     n_classes = len(shape.labels)
+    counted = file_kinds.skipped_counts(read.skipped)
+    skipped = [
+        f"{n} x {reason}: {', '.join(counted['skipped_names'][reason])}"
+        for reason, n in counted["skipped"].items()
+    ]
     grey = f"{look.n_grey} of {len(look.sizes)} sampled images are grey"
     return {
         "layout": "class folders" if layout.kind == "folders" else table,
@@ -168,6 +175,7 @@ def _inferred(shape: Shape, spec: PreprocessSpec, look: _Look, read: Delivery) -
         "splits": ", ".join(f"{name} = {split}" for name, split in layout.splits.items()) or "none",
         "groups": f"{source}: {len(set(keys))} for {len(keys)} of {n} images",
         "preprocess": f"{spec.mode}, {spec.size_px} px, {spec.fit}: {grey}",
+        "skipped": "; ".join(skipped) or "nothing",
     }
 
 

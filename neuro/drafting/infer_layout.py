@@ -57,14 +57,15 @@ def guess(files: Sequence[SourceFile], images: Sequence[SourceFile]) -> Shape:
     """The shape of a folder. Raises ConfigError if it shows no two classes."""
     sample = images[:: max(1, len(images) // _SAMPLE)]
     ids = {found.name: dicom_header.read(found.path) for found in sample}
-    table = _best_table(files, images, ids)
+    tables, unread = _tables(files)
+    table = _best_table(tables, images, ids)
     class_folders = _class_folders(images)
     if table is not None and (table.share >= 0.95 or not class_folders):
         shape = _table_shape(table)
         if shape is not None:
             return _grouped(shape, images, ids)
     if not class_folders:
-        raise ConfigError(_no_classes(images, files))
+        raise unread[0] if unread else ConfigError(_no_classes(images, files))
     folders = {part for found in images for part in PurePosixPath(found.name).parts[:-1]}
     splits = {name: SPLITS[name.lower()] for name in sorted(folders) if name.lower() in SPLITS}
     unused = [f"what {table.name} says of the images: class folders go before it"] if table else []
@@ -94,29 +95,46 @@ def _class_folders(images: Sequence[SourceFile]) -> tuple[str, ...]:
     return _ordered(names) if len(names) > 1 and max(map(len, inner)) == 1 else ()
 
 
+def _tables(
+    files: Sequence[SourceFile],
+) -> tuple[dict[str, Mapping[str, Sequence[str]]], list[ConfigError]]:
+    """The columns of each CSV, by its name, and what is wrong with those that cannot be read.
+
+    A stray one decides nothing: it may be no table of the images at all.
+    """
+    tables: dict[str, Mapping[str, Sequence[str]]] = {}
+    unread: list[ConfigError] = []
+    for found in files:
+        if not found.name.lower().endswith(".csv"):
+            continue
+        try:
+            columns, lines = label_csv.lines_of(found.path, found.name)
+        except ConfigError as error:
+            unread.append(error)
+            continue
+        tables[found.name] = {column: [line[column] for _, line in lines] for column in columns}
+    return tables, unread
+
+
 def _best_table(
-    files: Sequence[SourceFile], images: Sequence[SourceFile], ids: Headers
+    tables: Mapping[str, Mapping[str, Sequence[str]]], images: Sequence[SourceFile], ids: Headers
 ) -> _Table | None:
     """The CSV that names the most images, and how; None if none names half of them.
 
     Of two that are as good it is the first, and so of two ways in one table.
     """
     best: _Table | None = None
-    for found in files:
-        if not found.name.lower().endswith(".csv"):
-            continue
-        columns, lines = label_csv.lines_of(found.path, found.name)
-        values = {column: [line[column] for _, line in lines] for column in columns}
+    for name, values in tables.items():
         for key in KEYS:
             names_of_images = _names(key, images, ids)
             if not any(names_of_images):
                 continue
-            for column in columns:
-                listed = {_as_key(value, key, found.name) for value in values[column]}
+            for column in values:
+                listed = {_as_key(value, key, name) for value in values[column]}
                 n_listed = sum(not listed.isdisjoint(names) for names in names_of_images)
                 share = n_listed / len(names_of_images)
                 if share >= 0.5 and (best is None or share > best.share):
-                    best = _Table(name=found.name, values=values, key=key, file=column, share=share)
+                    best = _Table(name=name, values=values, key=key, file=column, share=share)
     return best
 
 

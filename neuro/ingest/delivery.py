@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -11,13 +12,13 @@ from pathlib import Path, PurePosixPath
 
 from neuro.errors import ConfigError
 from neuro.images import dicom_header
-from neuro.ingest import label_csv, sources
+from neuro.ingest import file_kinds, folder_walk, label_csv, sources
+from neuro.ingest.folder_walk import Skipped
 from neuro.ingest.label_csv import Row
 from neuro.ingest.sources import Listing, SourceFile
 from neuro.problems.problem import NO_TAG, Problem
+from neuro.storage import plain_file
 
-SIDECARS = (".csv", ".toml", ".json", ".txt", ".md")
-DICOM_INDEX = "DICOMDIR"
 NOTE = "delivery.toml"
 
 
@@ -42,11 +43,15 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """What a folder holds. source: where it comes from; is_synthetic: drawn, not measured."""
+    """What a folder holds. source: where it comes from; is_synthetic: drawn, not measured.
+
+    skipped: what lies there and is neither an image nor of use to this problem.
+    """
 
     items: tuple[Item, ...]
     source: str
     is_synthetic: bool
+    skipped: tuple[Skipped, ...] = ()
 
 
 def read(place: Path | Listing, problem: Problem) -> Delivery:
@@ -55,10 +60,11 @@ def read(place: Path | Listing, problem: Problem) -> Delivery:
     Raises ConfigError if the folder does not exist, a class folder is unknown to the problem, or
     its table is missing or wrong.
     """
-    listing = sources.folder(place) if isinstance(place, Path) else place
+    listing = sources.whole_folder(place) if isinstance(place, Path) else place
+    refuse_lost_links(listing, problem)
     files = _unwrapped(listing, problem)
     table = _read_table(listing, files, problem) if problem.layout.kind == "table" else None
-    images = [found for found in files if is_image(found.name)]
+    images, others = file_kinds.sort_files(files)
     if table is not None:
         _check_one_file_per_name(images, table, problem)
     note = _read_note(files)
@@ -66,6 +72,10 @@ def read(place: Path | Listing, problem: Problem) -> Delivery:
         items=tuple(_items(images, problem, table)),
         source=str(note.get("source", listing.kind)),
         is_synthetic=bool(note.get("synthetic", False)),
+        skipped=(
+            *listing.skipped,
+            *(found for found in others if found.name not in (problem.layout.table, NOTE)),
+        ),
     )
 
 
@@ -90,10 +100,21 @@ def write_note(folder: Path, *, source: str, is_synthetic: bool) -> None:
     (folder / NOTE).write_text(text, encoding="utf-8")
 
 
-def is_image(name: str) -> bool:
-    """Whether a file is meant to be one; vetting decides whether it is."""
-    base = name.rpartition("/")[2]
-    return not base.lower().endswith(SIDECARS) and base.upper() != DICOM_INDEX
+def refuse_lost_links(listing: Listing, problem: Problem) -> None:
+    """A link that is not followed may not stand for a class, the table or the note."""
+    layout = problem.layout
+    needed = {layout.table, NOTE}
+    folders = {*problem.labels, *layout.splits} if layout.kind == "folders" else set()
+    classes = {unicodedata.normalize("NFC", name) for name in folders}  # as names of files are
+    for link in listing.skipped:
+        if link.reason not in folder_walk.LINKS:
+            continue
+        if link.name in needed or link.name.rpartition("/")[2] in classes:
+            raise ConfigError(
+                f"{link.name!r} in {listing.where} is a {link.reason}, and problem {problem.name} "
+                "needs what is behind it; name the folder that it leads to with --follow, or put "
+                "there what is meant"
+            )
 
 
 def _unwrapped(listing: Listing, problem: Problem) -> tuple[SourceFile, ...]:
@@ -106,7 +127,7 @@ def _unwrapped(listing: Listing, problem: Problem) -> tuple[SourceFile, ...]:
     if layout.kind == "table":
         is_wrapped = layout.table in {found.name for found in inner}
     else:
-        folders = [f.name.split("/")[:-1] for f in inner if is_image(f.name)]
+        folders = [f.name.split("/")[:-1] for f in inner if file_kinds.is_image(f)]
         known = {*layout.splits, *problem.labels}
         is_wrapped = tops.isdisjoint(known) and all(f and f[0] in known for f in folders)
     return inner if is_wrapped else listing.files
@@ -176,9 +197,13 @@ def _read_note(files: Sequence[SourceFile]) -> dict[str, object]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(plain_file.read_bytes(path).decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{NOTE} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(
+            f"{NOTE} cannot be read: {error.strerror}; give yourself the right to read it"
+        ) from error
 
 
 def _read_table(listing: Listing, files: Sequence[SourceFile], problem: Problem) -> dict[str, Row]:

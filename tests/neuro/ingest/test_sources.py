@@ -222,10 +222,14 @@ def test_a_single_file_is_a_source_of_one(tmp_path: Path, scratch: Path) -> None
     assert not scratch.exists()
 
 
-def test_a_name_that_is_no_utf8_can_still_be_stored(tmp_path: Path, scratch: Path) -> None:
+def test_names_that_are_no_utf8_are_stored_and_kept_apart(tmp_path: Path, scratch: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / os.fsdecode(b"M\xfcller.jpg")).write_bytes(b"x")
-    assert list(contents(tmp_path / "in", scratch)) == ["M\N{REPLACEMENT CHARACTER}ller.jpg"]
+    for raw in (b"M\xfcller.jpg", b"M\xf6ller.jpg"):
+        (tmp_path / "in" / os.fsdecode(raw)).write_bytes(raw)
+    assert contents(tmp_path / "in", scratch) == {
+        r"M\xfcller.jpg": b"M\xfcller.jpg",
+        r"M\xf6ller.jpg": b"M\xf6ller.jpg",
+    }
 
 
 def test_an_address_that_is_no_bucket_is_refused(scratch: Path) -> None:
