@@ -119,7 +119,9 @@ def refuse_lost_links(listing: Listing, problem: Problem) -> None:
 
 def _unwrapped(listing: Listing, problem: Problem) -> tuple[SourceFile, ...]:
     """The files; those of an archive that wraps everything into one folder, without that folder."""
-    tops = {name for name, slash, _ in (found.name.partition("/") for found in listing.files)}
+    tops = {found.name.partition("/")[0] for found in listing.files}
+    if any("/" not in found.name for found in listing.files):
+        return listing.files
     if listing.kind != "archive" or len(tops) != 1:
         return listing.files
     inner = tuple(replace(f, name=f.name.partition("/")[2]) for f in listing.files)

@@ -90,9 +90,13 @@ def _is_archive(path: Path) -> bool:
     try:
         return path.is_file() and archives.form_of(Path(os.path.realpath(path))) != ""
     except OSError as error:
-        raise NeuroError(
-            f"source {path} cannot be read: {error.strerror}; give yourself the right to read it"
-        ) from error
+        raise _not_readable(path, error) from error
+
+
+def _not_readable(path: Path, error: OSError) -> NeuroError:
+    return NeuroError(
+        f"source {path} cannot be read: {error.strerror}; give yourself the right to read it"
+    )
 
 
 def unpacked(path: Path, room: Path, limits: Limits | None = None) -> Listing:
@@ -153,7 +157,15 @@ def folder(path: Path, follow: Sequence[str] = ()) -> Listing:
     for place in follow:
         if not Path(place).is_dir():
             raise ConfigError(f"--follow {place} is no folder; give the folder that links lead to")
-    if not path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise _not_readable(path, error) from error
+    if is_file:
+        raise ConfigError(
+            f"{path} is no folder; give the folder that holds the images (unpack an archive first)"
+        )
+    if not is_folder:
         raise ConfigError(
             f"source {path} is no folder, archive or image; give what holds the images "
             f"(archives end in {', '.join(archives.ENDINGS)})"
