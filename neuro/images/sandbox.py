@@ -199,7 +199,7 @@ def _rejected(path: Path, status: int) -> Rejected:
     """The result of a file that ended its child. status: how the child ended."""
     try:
         with plain_file.open_plain(path) as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         sha256 = ""
     code = "decoder_timeout" if status in _LATE else "decoder_died"

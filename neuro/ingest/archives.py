@@ -182,7 +182,7 @@ def _tar(archive: Path, form: str, meter: "_Meter") -> Iterator[tuple[str, "_Rea
 
 
 def _opened(archive: Path) -> BinaryIO:
-    return io.BufferedReader(cast("io.RawIOBase", plain_file.open_plain(archive)))
+    return io.BufferedReader(plain_file.open_plain(archive))
 
 
 class _Readable(Protocol):
