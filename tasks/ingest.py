@@ -52,6 +52,7 @@ def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> 
         if not found.items:
             raise file_kinds.no_images(source, found.skipped)
         _log.info("%d files in %s", len(found.items), source)
+        _log_skipped(found)
         return InboxScan(fresh=found, waiting=0, known=frozenset(), marks={})
     names = [release.name for release in releases.history(lake, problem.dataset)]
     marks = inbox.load_marks(_state(lake, problem), names)
@@ -60,7 +61,15 @@ def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> 
     scan = inbox.scan(found, marks, datetime.now(UTC), settle_s, versions)
     counts = (len(scan.fresh.items), len(scan.known), scan.waiting)
     _log.info("inbox %s: %d new, %d read before, waiting %d", listing.where, *counts)
+    _log_skipped(found)
     return inbox_fetch.fetch(scan, listing, problem)
+
+
+def _log_skipped(found: Delivery) -> None:
+    """Say how much was skipped; the names are for the receipt alone, as they may name patients."""
+    counts = file_kinds.skipped_counts(found.skipped)["skipped"]
+    if counts:
+        _log.info("skipped: %s", ", ".join(f"{n} x {reason}" for reason, n in counts.items()))
 
 
 @step(name="check manifest")

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -16,9 +16,9 @@ from neuro.errors import ConfigError
 from neuro.images import dicom_header, sandbox
 from neuro.images.preprocess import PreprocessSpec
 from neuro.images.sanitize import CleanImage
-from neuro.ingest import delivery, file_kinds, sources
+from neuro.ingest import delivery, file_kinds, folder_walk, sources
 from neuro.ingest.delivery import Delivery
-from neuro.ingest.sources import SourceFile
+from neuro.ingest.sources import Listing, SourceFile
 from neuro.problems import problem
 from neuro.problems.problem import Layout, Problem
 
@@ -61,6 +61,7 @@ def draft(folder: Path, follow: Sequence[str] = ()) -> Draft:
     no two classes are told apart.
     """
     listing = sources.whole_folder(folder, follow)
+    _refuse_lost_classes(listing)
     files = listing.files
     images, others = file_kinds.sort_files(files)
     if not images:
@@ -79,6 +80,16 @@ def draft(folder: Path, follow: Sequence[str] = ()) -> Draft:
         inferred=_inferred(shape, spec, look, read),
         not_inferred=open_points,
     )
+
+
+def _refuse_lost_classes(listing: Listing) -> None:
+    """A link to nothing that is called like a folder may be a class whose disk is not there."""
+    for link in listing.skipped:
+        if link.reason == folder_walk.BROKEN and not PurePosixPath(link.name).suffix:
+            raise ConfigError(
+                f"link {link.name!r} in {listing.where} leads to nothing and may be a class: "
+                "mount what it leads to and name that with --follow, or take the link out"
+            )
 
 
 def write(drafted: Draft, path: Path) -> None:

@@ -20,6 +20,11 @@ from neuro.problems.problem import NO_TAG, Problem
 from neuro.storage import plain_file
 
 NOTE = "delivery.toml"
+_LINK_REMEDIES = {
+    folder_walk.OUTSIDE: "name the folder that it leads to with --follow, or copy it there",
+    folder_walk.BROKEN: "mount what it leads to and name that with --follow, or copy it there",
+    folder_walk.CIRCLE: "put there what is meant, or take the link out",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,8 +117,7 @@ def refuse_lost_links(listing: Listing, problem: Problem) -> None:
         if link.name in needed or link.name.rpartition("/")[2] in classes:
             raise ConfigError(
                 f"{link.name!r} in {listing.where} is a {link.reason}, and problem {problem.name} "
-                "needs what is behind it; name the folder that it leads to with --follow, or put "
-                "there what is meant"
+                f"needs what is behind it; {_LINK_REMEDIES[link.reason]}"
             )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from neuro.errors import ConfigError
 from neuro.images import image_names
 from neuro.ingest import archives
-from neuro.ingest.folder_walk import Skipped
+from neuro.ingest.folder_walk import OUTSIDE, Skipped
 from neuro.ingest.sources import SourceFile
 from neuro.storage import plain_file
 
@@ -72,6 +72,8 @@ def no_images(where: str | Path, skipped: Iterable[Skipped]) -> ConfigError:
         for reason, n in counted["skipped"].items()
     ]
     packed = f" (those that work end in {', '.join(archives.ENDINGS)})"
+    if OUTSIDE in counted["skipped"]:
+        packed += ", or --follow the folder that the links lead to"
     return ConfigError(
         f"source {where} holds no images{': ' if there else ''}{'; '.join(there)}; give the folder "
         f"that holds them, or one archive of it{packed}"

@@ -105,7 +105,9 @@ def test_a_class_folder_behind_a_link_ends_before_any_work(
     (tmp_path / "pituitary").mkdir()
     places = {"pituitary": tmp_path / "pituitary", "nowhere": tmp_path / "x", "meningioma": "."}
     (door / "meningioma").symlink_to(places[target])
-    with pytest.raises(ConfigError, match=r"'meningioma' .* --follow") as refused:
+    with pytest.raises(
+        ConfigError, match=r"'meningioma' .* (--follow|take the link out)"
+    ) as refused:
         enter(door)
     assert refused.value.exit_code == 2
     assert not (home / "lake" / "images.lance").exists() or not releases.history(
@@ -172,3 +174,16 @@ def test_classes_whose_accents_are_written_in_two_ways_are_one(
     folder = draw(["a", "b"], 2)
     (folder / "a").rename(folder / unicodedata.normalize("NFD", "Mélanome"))
     assert counts(ingest.fn(source=str(folder), problem=str(tmp_path / "p.toml"))) == [4, 4, 0, 0]
+
+
+def test_a_folder_of_links_says_that_they_can_be_followed(
+    home: Path, draw: Draw, tmp_path: Path
+) -> None:
+    store = draw(["glioma"], 2, name="store")
+    (tmp_path / "in" / "glioma").mkdir(parents=True)
+    for path in (store / "glioma").iterdir():
+        (tmp_path / "in" / "glioma" / path.name).symlink_to(path)
+    with pytest.raises(ConfigError, match=r"2 x link out of the source .* --follow the folder"):
+        ingest.fn(source=str(tmp_path / "in"))
+    receipt = ingest.fn(source=str(tmp_path / "in"), follow=[str(store)])
+    assert counts(receipt) == [2, 2, 0, 0]

@@ -82,6 +82,10 @@ def test_a_class_folder_behind_a_link_is_drafted_only_where_it_is_followed(
 ) -> None:
     folder = deliver("wrist", {"a/1.png": png(1), "b/2.png": png(2)})
     away = deliver("away", {"3.png": png(3)})
+    (folder / "cyst").symlink_to(folder / "unmounted")
+    with pytest.raises(ConfigError, match=r"'cyst' .* leads to nothing"):
+        draft_problem.draft(folder)
+    (folder / "cyst").unlink()
     (folder / "cyst").symlink_to(away)
     with pytest.raises(ConfigError, match=r"'cyst' .* --follow"):
         draft_problem.draft(folder)
