@@ -83,10 +83,11 @@ def fetch(scan: InboxScan, listing: Listing, problem: Problem) -> InboxScan:
     if images or not packed:
         deliveries.insert(0, replace(fresh, items=tuple(images), skipped=()))
     joined = _joined(deliveries)
+    skipped = (*scan.fresh.skipped, *fresh.skipped, *joined.skipped)
     names = {file.name for file in files}
     return replace(
         scan,
-        fresh=replace(joined, skipped=(*fresh.skipped, *joined.skipped)),
+        fresh=replace(joined, skipped=tuple(dict.fromkeys(skipped))),
         marks={name: mark for name, mark in scan.marks.items() if name in names},
     )
 

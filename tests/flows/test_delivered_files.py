@@ -1,5 +1,6 @@
 """What lies in a delivery beside its images, through the whole flow and by both ways in."""
 
+import hashlib
 import os
 import shutil
 import unicodedata
@@ -96,6 +97,8 @@ def test_a_file_that_becomes_a_link_while_it_waits_is_not_read(
     assert counts(receipt) == [6, 5, 0, 1]
     assert receipt["reasons"] == {"unreadable": 1}
     assert SECRET not in everything_written(home)
+    digests = Lake(str(home / "lake")).read("quarantine")["sha256"].to_pylist()
+    assert hashlib.sha256(SECRET).hexdigest() not in digests
 
 
 @pytest.mark.parametrize("target", ["pituitary", "nowhere", "meningioma"])
