@@ -191,8 +191,8 @@ def _report_lost(here: settings.Settings) -> None:
     try:
         settings.require_servers(here)
         message = "a server had stopped and is there again; give the same command again"
-    except ServerError as error:
-        message = f"{error}. What was done is kept: give the same command again"
+    except ServerError as lost:
+        message = f"{lost}. What was done is kept: give the same command again"
     error(message)
 
 

@@ -1,7 +1,7 @@
 """Whether what a person wrote is within what is allowed; errors name the field and the remedy."""
 
 import errno
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,10 @@ def among(record: Any, choices: Mapping[str, Collection[str]], where: str = "") 
             )
 
 
-def bytes_of(path: Path, what: str) -> bytes:
+def bytes_of(path: Path, what: str, read: Callable[[Path], bytes] = Path.read_bytes) -> bytes:
     """The bytes of a file that a person names. what: what it is and its name, for messages.
+
+    read: how it is opened, where others may replace it meanwhile.
 
     Raises ConfigError if there is no such file, FileAccessError if it may not or cannot be read.
     """
@@ -44,19 +46,24 @@ def bytes_of(path: Path, what: str) -> bytes:
             raise ConfigError(f"{what} does not exist; check the path")
         if not path.is_file():
             raise ConfigError(f"{what} is no file; give the file itself")
-        return path.read_bytes()
+        return read(path)
     except (OSError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
         raise unreadable(error, what) from error
 
 
-def text_of(path: Path, what: str, remedy: str = "save it as UTF-8") -> str:
+def text_of(
+    path: Path,
+    what: str,
+    remedy: str = "save it as UTF-8",
+    read: Callable[[Path], bytes] = Path.read_bytes,
+) -> str:
     """The text of a UTF-8 file that a person names, with or without a byte order mark.
 
     Raises as ``bytes_of``, and ConfigError with the line for any other encoding.
     """
-    raw = bytes_of(path, what)
+    raw = bytes_of(path, what, read)
     if raw.startswith(_UTF16) or raw[:64].count(0) > len(raw[:64]) // 4:
         raise ConfigError(f"{what} cannot be read: it is UTF-16, not UTF-8; {remedy}")
     try:

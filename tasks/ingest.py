@@ -1,7 +1,7 @@
 """Steps of ingestion: check the manifest, vet and stage on a branch, audit, publish."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from logging import getLogger
@@ -9,9 +9,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from neuro.errors import AuditError, ConfigError
+from neuro.errors import AuditError
 from neuro.images import sandbox
-from neuro.ingest import delivery, inbox, inbox_fetch, pipeline, schemas, sources
+from neuro.ingest import delivery, file_kinds, inbox, inbox_fetch, pipeline, schemas, sources
 from neuro.ingest import originals as landings
 from neuro.ingest.delivery import Delivery
 from neuro.ingest.inbox import InboxScan
@@ -32,15 +32,15 @@ _log = getLogger(__name__)
 
 
 @contextmanager
-def opened(problem: Problem, source: str | None) -> Iterator[Listing]:
+def opened(problem: Problem, source: str | None, follow: Sequence[str] = ()) -> Iterator[Listing]:
     """The files of a source, or of the inbox; what had to be unpacked is removed afterwards."""
-    here = settings.load()
+    here, scratch = settings.load(), settings.load().home / "scratch"
     if source is None:
         where = f"{here.inbox}/{problem.dataset}"
-        with inbox_fetch.opened(where, here.home / "scratch", here.s3_endpoint) as listing:
+        with inbox_fetch.opened(where, scratch, here.s3_endpoint, follow) as listing:
             yield listing
     else:
-        with sources.opened(source, here.home / "scratch", endpoint=here.s3_endpoint) as listing:
+        with sources.opened(source, scratch, endpoint=here.s3_endpoint, follow=follow) as listing:
             yield listing
 
 
@@ -50,8 +50,9 @@ def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> 
     if source is not None:
         found = delivery.read(listing, problem)
         if not found.items:
-            raise ConfigError(f"source {source} holds no images; give the folder that holds them")
+            raise file_kinds.no_images(source, found.skipped)
         _log.info("%d files in %s", len(found.items), source)
+        _log_skipped(found)
         return InboxScan(fresh=found, waiting=0, known=frozenset(), marks={})
     names = [release.name for release in releases.history(lake, problem.dataset)]
     marks = inbox.load_marks(_state(lake, problem), names)
@@ -60,7 +61,15 @@ def read(lake: Lake, problem: Problem, listing: Listing, source: str | None) -> 
     scan = inbox.scan(found, marks, datetime.now(UTC), settle_s, versions)
     counts = (len(scan.fresh.items), len(scan.known), scan.waiting)
     _log.info("inbox %s: %d new, %d read before, waiting %d", listing.where, *counts)
+    _log_skipped(found)
     return inbox_fetch.fetch(scan, listing, problem)
+
+
+def _log_skipped(found: Delivery) -> None:
+    """Say how much was skipped; the names are for the receipt alone, as they may name patients."""
+    counts = file_kinds.skipped_counts(found.skipped)["skipped"]
+    if counts:
+        _log.info("skipped: %s", ", ".join(f"{n} x {reason}" for reason, n in counts.items()))
 
 
 @step(name="check manifest")
@@ -130,26 +139,34 @@ def land(staged: Staged, landing: str | None) -> None:
 def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict[str, Any]:
     """Make the branch the current release, and show what came in. started: by perf_counter."""
     lake = staged.branch.lake
-    release = lake.insist("publish", lambda: pipeline.publish(staged, passport))
+    release = None
+    if pipeline.holds_nothing(staged):
+        staged.branch.drop()
+    else:
+        release = lake.insist("publish", lambda: pipeline.publish(staged, passport))
+        passport_pages.show(lake, staged.problem, release)
     receipt = pipeline.receipt(staged, release)
-    passport_pages.show(lake, staged.problem, release)
     if receipt["reasons"]:
         rows = [{"reason": code, "files": n} for code, n in receipt["reasons"].items()]
         artifacts.table(f"quarantine-{staged.problem.name}", rows, "Quarantined files by reason")
     if staged.findings:
         rows = [{"finding": code, "samples": n} for code, n in receipt["found"].items()]
         artifacts.table(f"findings-{staged.problem.name}", rows, "Findings by code")
-    _log.info("release %s: %d accepted", release.name, receipt["accepted"])
+    if receipt["skipped"]:
+        rows = [{"what": reason, "files": n} for reason, n in receipt["skipped"].items()]
+        artifacts.table(f"skipped-{staged.problem.name}", rows, "Skipped, by reason")
+    name = release.name if release else "none, as nothing was accepted"
+    _log.info("release %s: %d accepted", name, receipt["accepted"])
     return receipt | {"seconds": round(perf_counter() - started, 2)}
 
 
 @step(name="remember")
-def remember(staged: Staged, scan: InboxScan, release: str) -> None:
+def remember(staged: Staged, scan: InboxScan, release: str | None) -> None:
     """Note which files of the inbox need not be read again: all whose bytes could be read."""
     quarantined = staged.files.quarantined
     unread = {f.item.source_name for f in quarantined if f.rejected.code == "unreadable"}
     done = [mark for name, mark in scan.marks.items() if name not in unread]
-    if scan.marks:
+    if scan.marks and release:
         state = _state(staged.branch.lake, staged.problem)
         inbox.save_marks(state, release, scan.known.union(done))
 
@@ -171,6 +188,7 @@ def nothing(lake: Lake, problem: Problem, scan: InboxScan, started: float) -> di
         "found": {},
         "verified": 0,
         "remarks": [],
+        **file_kinds.skipped_counts(scan.fresh.skipped),
         "waiting": scan.waiting,
         "seconds": round(perf_counter() - started, 2),
     }

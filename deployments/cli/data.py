@@ -1,5 +1,6 @@
 """Verbs about data: problem, ingest, labels."""
 
+import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,11 @@ import typer
 from deployments import console
 from deployments.console import BranchName, Json, LakeUri, Local, Problem
 from neuro.problems import problem as problems
+
+Follow = Annotated[
+    list[str] | None,
+    typer.Option(metavar="DIR", help="Follow links that lead into this folder, too; repeatable."),
+]
 
 app = typer.Typer()
 problem_app = typer.Typer(no_args_is_help=True, help="The questions neuro can be asked.")
@@ -44,6 +50,7 @@ def problem_show(name: str, as_json: Json = False) -> None:
 def problem_init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds the images.")],
     out: Annotated[Path | None, typer.Option(help="File to write (default: NAME.toml).")] = None,
+    follow: Follow = None,
     as_json: Json = False,
 ) -> None:
     """Draft the problem file of your own folder, and say what could not be told from it.
@@ -52,7 +59,7 @@ def problem_init(
     """
     from neuro.drafting import draft_problem
 
-    drafted = draft_problem.draft(folder)
+    drafted = draft_problem.draft(folder, follow or ())
     path = out or Path(f"{drafted.problem.name}.toml")
     draft_problem.write(drafted, path)
     facts = {"path": str(path), "problem": asdict(drafted.problem), "inferred": drafted.inferred}
@@ -78,6 +85,7 @@ def ingest(
         str | None,
         typer.Option(help="Copy originals to this folder or s3:// (default: NEURO_LANDING)."),
     ] = None,
+    follow: Follow = None,
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,
@@ -87,12 +95,13 @@ def ingest(
     Example: neuro ingest ~/scans/2026-11 --problem brain
     """
     places = {"source": _absolute(source), "landing": _absolute(landing)}
-    console.run_flow(context, as_json=as_json, is_local=local, **places)
+    followed = [os.path.realpath(place) for place in follow or ()]
+    console.run_flow(context, as_json=as_json, is_local=local, follow=followed, **places)
 
 
 def _absolute(place: str | None) -> str | None:
     """A path made absolute, as a flow may run in another folder; an address is no path."""
-    return str(Path(place).resolve()) if place and "://" not in place else place
+    return os.path.realpath(place) if place and "://" not in place else place
 
 
 @labels_app.command("import")

@@ -164,7 +164,7 @@ def _copy(groups: Sequence[_Group], folder: Path, *, keeps_folders: bool) -> lis
         copies.append([])
         for picture in group:
             item = picture.item
-            path = folder / (item.source_name if keeps_folders else item.path.name)
+            path = folder / (item.source_name if keeps_folders else Path(item.source_name).name)
             while path.with_suffix("") in taken:  # the new scanner makes a PNG of every image
                 path = path.with_stem(f"{path.stem}_")
             taken.add(path.with_suffix(""))

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -16,9 +16,9 @@ from neuro.errors import ConfigError
 from neuro.images import dicom_header, sandbox
 from neuro.images.preprocess import PreprocessSpec
 from neuro.images.sanitize import CleanImage
-from neuro.ingest import delivery, sources
+from neuro.ingest import delivery, file_kinds, folder_walk, sources
 from neuro.ingest.delivery import Delivery
-from neuro.ingest.sources import SourceFile
+from neuro.ingest.sources import Listing, SourceFile
 from neuro.problems import problem
 from neuro.problems.problem import Layout, Problem
 
@@ -57,15 +57,18 @@ class _Look:
     n_grey: int
 
 
-def draft(folder: Path) -> Draft:
+def draft(folder: Path, follow: Sequence[str] = ()) -> Draft:
     """Look at a folder, write its problem, and read the folder with it.
 
-    Raises ConfigError if there is no image, or no two classes are told apart.
+    follow: folders outside it that links may lead to. Raises ConfigError if there is no image, or
+    no two classes are told apart.
     """
-    files = sources.folder(folder).files
-    images = [found for found in files if delivery.is_image(found.name)]
+    listing = sources.whole_folder(folder, follow)
+    _refuse_lost_classes(listing)
+    files = listing.files
+    images, others = file_kinds.sort_files(files)
     if not images:
-        raise ConfigError(f"source {folder} holds no images; give the folder that holds them")
+        raise file_kinds.no_images(folder, (*listing.skipped, *others))
     shape = infer_layout.guess(files, images)
     look = _look(images)
     spec = _preprocess(look)
@@ -74,13 +77,23 @@ def draft(folder: Path) -> Draft:
     open_points = (*_ALWAYS_OPEN, *questions, *_open_points(shape, look))
     text = _text(name, shape, spec, open_points)
     question = problem.parse(text, where=f"drafted from {folder}")
-    read = delivery.read(folder, replace(question, unanswered=()))
+    read = delivery.read(listing, replace(question, unanswered=()))
     return Draft(
         text=text,
         problem=question,
         inferred=_inferred(shape, spec, look, read),
         not_inferred=open_points,
     )
+
+
+def _refuse_lost_classes(listing: Listing) -> None:
+    """A link to nothing that is called like a folder may be a class whose disk is not there."""
+    for link in listing.skipped:
+        if link.reason == folder_walk.BROKEN and not PurePosixPath(link.name).suffix:
+            raise ConfigError(
+                f"link {link.name!r} in {listing.where} leads to nothing and may be a class: "
+                "mount what it leads to and name that with --follow, or take the link out"
+            )
 
 
 def write(drafted: Draft, path: Path) -> None:
@@ -163,6 +176,11 @@ def _inferred(shape: Shape, spec: PreprocessSpec, look: _Look, read: Delivery) -
     source = next((f"{kind} {value}" for kind, value in rule.items() if value), "twins only")
     table = f"{layout.table}: {layout.file} holds the {layout.key}, {layout.label} the label"
     classes = _distinct(shape.classes.values())
+    counted = file_kinds.skipped_counts(read.skipped)
+    skipped = [
+        f"{n} x {reason}: {', '.join(counted['skipped_names'][reason])}"
+        for reason, n in counted["skipped"].items()
+    ]
     grey = f"{look.n_grey} of {len(look.sizes)} sampled images are grey"
     return {
         "layout": "class folders" if layout.kind == "folders" else table,
@@ -175,6 +193,7 @@ def _inferred(shape: Shape, spec: PreprocessSpec, look: _Look, read: Delivery) -
         "splits": ", ".join(f"{name} = {split}" for name, split in layout.splits.items()) or "none",
         "groups": f"{source}: {len(set(keys))} for {len(keys)} of {n} images",
         "preprocess": f"{spec.mode}, {spec.size_px} px, {spec.fit}: {grey}",
+        "skipped": "; ".join(skipped) or "nothing",
     }
 
 

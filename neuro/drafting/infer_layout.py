@@ -13,6 +13,7 @@ from neuro.images import dicom_header
 from neuro.ingest import label_csv, table_match
 from neuro.ingest.sources import SourceFile
 from neuro.problems.problem import KEYS, Layout
+from neuro.storage import plain_file
 
 Headers = Mapping[str, Mapping[str, str]]  # identifiers of each sampled image
 _SAMPLE = 200
@@ -181,7 +182,7 @@ def _tables(
         if not found.name.lower().endswith(".csv"):
             continue
         try:
-            columns, lines = label_csv.lines_of(found.path, found.name)
+            columns, lines = label_csv.lines_of(found.path, found.name, plain_file.read_bytes)
         except ConfigError as error:
             unread[found.name] = str(error)
             continue

@@ -3,6 +3,7 @@
 Thumbnails are compared in the best of eight poses, whatever pose they are kept in.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ def vetted(path: Path) -> CleanImage:
     """
     if not path.is_file():
         raise ConfigError(f"{path} is no file; give an image, or a sample of the release")
-    (result,) = sandbox.check_files([path], VetConfig(workers=1))
+    (result,) = sandbox.check_files([Path(os.path.realpath(path))], VetConfig(workers=1))
     if isinstance(result, CleanImage):
         return result
     raise BadImageError(result.code, f"{path.name} is refused ({result.code}): {result.message}")

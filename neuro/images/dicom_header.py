@@ -14,6 +14,7 @@ from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
 
 from neuro.images.dicom import DECODE_ERRORS
+from neuro.storage import plain_file
 
 IDENTIFIERS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID")
 # A hostile header costs what this many bytes can cost: about a second.
@@ -30,7 +31,7 @@ _UNREADABLE: tuple[type[Exception], ...] = (
 def is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM files do; False if it cannot be read."""
     try:
-        with path.open("rb") as stream:
+        with plain_file.open_plain(path) as stream:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
         return False
@@ -39,7 +40,7 @@ def is_dicom(path: Path) -> bool:
 def read(path: Path, keywords: Sequence[str] = IDENTIFIERS) -> dict[str, str]:
     """Values of the keywords that the file has, as text; empty if it is no readable DICOM file."""
     try:
-        with path.open("rb") as stream:
+        with plain_file.open_plain(path) as stream:
             head = stream.read(_HEAD_BYTES)
     except OSError:
         return {}

@@ -29,6 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from neuro.errors import BadImageError, ConfigError
 from neuro.images.sanitize import CleanImage, clean
+from neuro.storage import plain_file
 
 _LENGTH, _LENGTHS = struct.Struct(">Q"), struct.Struct(">QQQ")
 _BATCH, _AHEAD = 32, 2  # files of a batch, and batches that a child is sent ahead
@@ -197,7 +198,7 @@ class Child:
 def _rejected(path: Path, status: int) -> Rejected:
     """The result of a file that ended its child. status: how the child ended."""
     try:
-        with path.open("rb") as stream:
+        with plain_file.open_plain(path) as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         sha256 = ""
@@ -226,7 +227,7 @@ def _exactly(stream: IO[bytes], length: int) -> bytes:
 def _vet(name: bytes, file_bytes: int) -> tuple[bytes, bytes, bytes]:
     raw = None
     try:
-        with open(name, "rb", buffering=0) as stream:  # noqa: PTH123 - a Path costs as much again
+        with os.fdopen(plain_file.descriptor(name), "rb", buffering=0) as stream:
             if os.fstat(stream.fileno()).st_size > file_bytes:
                 raise BadImageError("too_large", "the file is over the size limit")
             raw = stream.read()

@@ -1,6 +1,7 @@
 """Unpack an archive that nobody vouches for: under numbers, within limits, plain files only."""
 
 import gzip
+import io
 import lzma
 import re
 import stat
@@ -8,13 +9,32 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, BinaryIO, Protocol, cast
 
 from neuro.errors import ConfigError, NeuroError
+from neuro.storage import plain_file
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz")
+# Archives that nobody here unpacks.
+_OTHER_ENDINGS = (
+    *(".7z", ".rar", ".bz2", ".tbz", ".tbz2", ".tb2", ".zst", ".tzst", ".lz4", ".lz", ".lzma"),
+    *(".z", ".cab", ".arj", ".lzh", ".iso", ".dmg", ".cpio", ".xar", ".ace", ".zipx"),
+    *(".7z.001", ".zip.001", ".r00", ".z01"),
+)
+_OTHER_MAGIC = {
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "RAR",
+    b"BZh": "bzip2",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"\x04\x22\x4d\x18": "LZ4",
+    b"LZIP": "lzip",
+    b"MSCF": "CAB",
+    b"xar!": "XAR",
+    b"\x1f\x9d": "compress",
+}
 _MAGIC = {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"\x1f\x8b": "gz", b"\xfd7zXZ\x00": "xz"}
 _CHUNK_BYTES = 1 << 20
 _SLACK_BYTES = 1 << 16  # what a tar reader reads ahead, headers and padding included
@@ -57,18 +77,29 @@ class ArchiveError(ConfigError):
 
 def is_named_so(name: str) -> bool:
     """Whether a file is called like an archive; ``form_of`` tells whether it is one."""
-    return name.lower().endswith(ENDINGS)
+    return name.lower().endswith((*ENDINGS, *_OTHER_ENDINGS))
 
 
 def form_of(path: Path) -> str:
-    """Tell by the first bytes: zip, tar, gz or xz; empty for a file that is no archive."""
-    with path.open("rb") as stream:
+    """Tell by the first bytes: zip, tar, gz or xz; empty for a file that is no archive.
+
+    path: without links. Raises ArchiveError for an archive of another kind.
+    """
+    with plain_file.open_plain(path) as stream:
         head = stream.read(512)
     for magic, form in _MAGIC.items():
         if head.startswith(magic):
             return form
     if head[257:262] == b"ustar":
         return "tar"
+    others = [kind for magic, kind in _OTHER_MAGIC.items() if head.startswith(magic)]
+    if others or path.name.lower().endswith(_OTHER_ENDINGS):
+        reason = f"it is of a kind ({(others or [path.suffix])[0]}) that is not unpacked here"
+        raise ArchiveError(
+            f"archive {path} is not taken in: {reason}. Unpack it, and give the folder, or pack it "
+            f"again: archives that work end in {', '.join(ENDINGS)}",
+            f"{reason}; those that work end in {', '.join(ENDINGS)}",
+        )
     if is_named_so(path.name):
         reason = "it does not begin like a zip or tar file"
         raise ArchiveError(f"archive {path} is damaged: {reason}", reason)
@@ -117,7 +148,7 @@ def _write(stream: "_Readable", path: Path) -> None:
 
 
 def _zip(archive: Path, meter: "_Meter") -> Iterator[tuple[str, "_Readable"]]:
-    with zipfile.ZipFile(archive) as opened_zip:
+    with _opened(archive) as raw, zipfile.ZipFile(raw) as opened_zip:
         for member in opened_zip.infolist():
             meter.begin(member.filename)
             kind = stat.S_IFMT(member.external_attr >> 16)
@@ -132,9 +163,10 @@ def _zip(archive: Path, meter: "_Meter") -> Iterator[tuple[str, "_Readable"]]:
 
 
 def _tar(archive: Path, form: str, meter: "_Meter") -> Iterator[tuple[str, "_Readable"]]:
-    openers: dict[str, Any] = {"tar": open, "gz": gzip.open, "xz": lzma.open}
+    openers: dict[str, Any] = {"tar": nullcontext, "gz": gzip.open, "xz": lzma.open}
     with (
-        openers[form](archive, "rb") as raw,
+        _opened(archive) as packed,
+        openers[form](packed) as raw,
         tarfile.open(
             fileobj=cast("IO[bytes]", _Metered(raw, meter)), mode="r|", tarinfo=_StrictHeader
         ) as opened_tar,
@@ -147,6 +179,10 @@ def _tar(archive: Path, form: str, meter: "_Meter") -> Iterator[tuple[str, "_Rea
             if not member.isreg() or member.issparse():
                 raise _no_plain_file(archive, member.name)
             yield member.name, cast("_Readable", opened_tar.extractfile(member))
+
+
+def _opened(archive: Path) -> BinaryIO:
+    return io.BufferedReader(plain_file.open_plain(archive))
 
 
 class _Readable(Protocol):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -13,14 +14,19 @@ from neuro import limits
 from neuro.errors import ConfigError
 from neuro.images import dicom_header
 from neuro.images.dicom_header import IDENTIFIERS
-from neuro.ingest import label_csv, sources, table_match
+from neuro.ingest import file_kinds, folder_walk, label_csv, sources, table_match
+from neuro.ingest.folder_walk import Skipped
 from neuro.ingest.label_csv import Row
 from neuro.ingest.sources import Listing, SourceFile
 from neuro.problems.problem import NO_TAG, Problem
+from neuro.storage import plain_file
 
-SIDECARS = (".csv", ".toml", ".json", ".txt", ".md")
-DICOM_INDEX = "DICOMDIR"
 NOTE = "delivery.toml"
+_LINK_REMEDIES = {
+    folder_walk.OUTSIDE: "name the folder that it leads to with --follow, or copy it there",
+    folder_walk.BROKEN: "mount what it leads to and name that with --follow, or copy it there",
+    folder_walk.CIRCLE: "put there what is meant, or take the link out",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,12 +53,14 @@ class Delivery:
     """What a folder holds. source: where it comes from; is_synthetic: drawn, not measured.
 
     remarks: what a person should know of how its table fits the images, in sentences.
+    skipped: what lies there and is neither an image nor of use to this problem.
     """
 
     items: tuple[Item, ...]
     source: str
     is_synthetic: bool
     remarks: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 def read(place: Path | Listing, problem: Problem, *, is_whole: bool = True) -> Delivery:
@@ -63,10 +71,11 @@ def read(place: Path | Listing, problem: Problem, *, is_whole: bool = True) -> D
     is unknown to the problem, or its table is missing, wrong, or names none of the images.
     """
     problem.require_answered()
-    listing = sources.folder(place) if isinstance(place, Path) else place
+    listing = sources.whole_folder(place) if isinstance(place, Path) else place
+    refuse_lost_links(listing, problem)
     files = _unwrapped(listing, problem)
     table = _read_table(listing, files, problem) if problem.layout.kind == "table" else None
-    images = [found for found in files if is_image(found.name)]
+    images, others = file_kinds.sort_files(files)
     needs_header = problem.groups.tag not in ("", NO_TAG) or problem.layout.key in IDENTIFIERS
     headers = {f.name: dicom_header.read(f.path) if needs_header else {} for f in images}
     remarks: tuple[str, ...] = ()
@@ -81,6 +90,10 @@ def read(place: Path | Listing, problem: Problem, *, is_whole: bool = True) -> D
         source=str(note.get("source", listing.kind)),
         is_synthetic=bool(note.get("synthetic", False)),
         remarks=remarks,
+        skipped=(
+            *listing.skipped,
+            *(found for found in others if found.name not in (problem.layout.table, NOTE)),
+        ),
     )
 
 
@@ -105,15 +118,27 @@ def write_note(folder: Path, *, source: str, is_synthetic: bool) -> None:
     (folder / NOTE).write_text(text, encoding="utf-8")
 
 
-def is_image(name: str) -> bool:
-    """Whether a file is meant to be one; vetting decides whether it is."""
-    base = name.rpartition("/")[2]
-    return not base.lower().endswith(SIDECARS) and base.upper() != DICOM_INDEX
+def refuse_lost_links(listing: Listing, problem: Problem) -> None:
+    """A link that is not followed may not stand for a class, the table or the note."""
+    layout = problem.layout
+    needed = {layout.table, NOTE}
+    folders = {*problem.labels, *layout.splits} if layout.kind == "folders" else set()
+    classes = {unicodedata.normalize("NFC", name) for name in folders}  # as names of files are
+    for link in listing.skipped:
+        if link.reason not in folder_walk.LINKS:
+            continue
+        if link.name in needed or link.name.rpartition("/")[2] in classes:
+            raise ConfigError(
+                f"{link.name!r} in {listing.where} is a {link.reason}, and problem {problem.name} "
+                f"needs what is behind it; {_LINK_REMEDIES[link.reason]}"
+            )
 
 
 def _unwrapped(listing: Listing, problem: Problem) -> tuple[SourceFile, ...]:
     """The files; those of an archive that wraps everything into one folder, without that folder."""
-    tops = {name for name, slash, _ in (found.name.partition("/") for found in listing.files)}
+    tops = {found.name.partition("/")[0] for found in listing.files}
+    if any("/" not in found.name for found in listing.files):
+        return listing.files
     if listing.kind != "archive" or len(tops) != 1:
         return listing.files
     inner = tuple(replace(f, name=f.name.partition("/")[2]) for f in listing.files)
@@ -121,7 +146,7 @@ def _unwrapped(listing: Listing, problem: Problem) -> tuple[SourceFile, ...]:
     if layout.kind == "table":
         is_wrapped = layout.table in {found.name for found in inner}
     else:
-        folders = [f.name.split("/")[:-1] for f in inner if is_image(f.name)]
+        folders = [f.name.split("/")[:-1] for f in inner if file_kinds.is_image(f)]
         is_known = partial(_is_known_folder, problem=problem)
         is_wrapped = not any(map(is_known, tops)) and all(f and is_known(f[0]) for f in folders)
     return inner if is_wrapped else listing.files
@@ -226,7 +251,7 @@ def _read_note(files: Sequence[SourceFile]) -> dict[str, object]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(limits.text_of(path, NOTE))
+        return tomllib.loads(limits.text_of(path, NOTE, read=plain_file.read_bytes))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{NOTE} is not valid TOML: {error}") from error
 

@@ -45,7 +45,7 @@ def scan(
     for item in listed.items:
         try:
             version, changed_at = _version(item, versions or {})
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         mark = _mark(item, version)
         if mark in read_before:
@@ -90,7 +90,7 @@ def _version(item: Item, versions: Mapping[str, str]) -> tuple[list[object], flo
     """What changes with a file's content, and when that was last (0: long ago)."""
     if item.source_name in versions:
         return [versions[item.source_name]], 0.0
-    facts = item.path.stat()
+    facts = item.path.lstat()
     return [facts.st_size, facts.st_mtime_ns], max(facts.st_mtime, facts.st_ctime)
 
 

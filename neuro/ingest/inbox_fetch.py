@@ -9,24 +9,29 @@ from pathlib import Path
 
 from neuro.errors import ConfigError, ManifestError
 from neuro.images.dicom_header import IDENTIFIERS
-from neuro.ingest import archives, delivery, schemas, sources
+from neuro.ingest import archives, delivery, file_kinds, schemas, sources
 from neuro.ingest.archives import ArchiveError
 from neuro.ingest.delivery import Delivery, Item
 from neuro.ingest.inbox import InboxScan
 from neuro.ingest.sources import Listing, SourceFile
 from neuro.problems.problem import Problem
 
+_EMPTY = "it holds no images; archives inside an archive are not opened"
+
 
 @contextmanager
-def opened(where: str, scratch: Path, endpoint: str | None = None) -> Iterator[Listing]:
+def opened(
+    where: str, scratch: Path, endpoint: str | None = None, follow: Sequence[str] = ()
+) -> Iterator[Listing]:
     """The files of an inbox for as long as the context lasts; a folder is made if it is missing.
 
     where: a folder or an s3://bucket/prefix, of which only tables and the like are fetched yet.
+    follow: folders outside that links may lead to.
     """
     with sources.scratch_folder(scratch) as room:
         if "://" not in where:
             Path(where).mkdir(parents=True, exist_ok=True)
-            yield replace(sources.folder(Path(where)), room=room)
+            yield replace(sources.folder(Path(where), follow), room=room)
             return
         listing = sources.objects(where, room, endpoint)
         sources.fetch(listing, _tables(listing))
@@ -39,8 +44,13 @@ def read(listing: Listing, problem: Problem) -> Delivery:
     packed = [file for file in listing.files if archives.is_named_so(file.name)]
     loose = [file for file in listing.files if not archives.is_named_so(file.name)]
     archive_items = tuple(Item(path=file.path, source_name=file.name) for file in packed)
-    if packed and not any(delivery.is_image(file.name) for file in loose):
-        return Delivery(items=archive_items, source=listing.kind, is_synthetic=False)
+    images_there, others = file_kinds.sort_files(loose)
+    if packed and not images_there:
+        delivery.refuse_lost_links(listing, problem)
+        skipped = (*listing.skipped, *others)
+        return Delivery(
+            items=archive_items, source=listing.kind, is_synthetic=False, skipped=skipped
+        )
     # The headers of objects are not here yet, and so not what their table may name them by.
     is_whole = listing.kind != "bucket" or problem.layout.key not in IDENTIFIERS
     images = delivery.read(replace(listing, files=tuple(loose)), problem, is_whole=is_whole)
@@ -77,18 +87,20 @@ def fetch(scan: InboxScan, listing: Listing, problem: Problem) -> InboxScan:
     images = [item for item in fresh.items if not archives.is_named_so(item.source_name)]
     deliveries = [_unpack(file, listing, problem) for file in packed]
     if images or not packed:
-        deliveries.insert(0, replace(fresh, items=tuple(images)))
+        deliveries.insert(0, replace(fresh, items=tuple(images), skipped=()))
+    joined = _joined(deliveries)
+    skipped = (*scan.fresh.skipped, *fresh.skipped, *joined.skipped)
     names = {file.name for file in files}
     return replace(
         scan,
-        fresh=_joined(deliveries),
+        fresh=replace(joined, skipped=tuple(dict.fromkeys(skipped))),
         marks={name: mark for name, mark in scan.marks.items() if name in names},
     )
 
 
 def _tables(listing: Listing) -> list[SourceFile]:
     """Files that say something of images: tables and notes."""
-    return [file for file in listing.files if not delivery.is_image(file.name)]
+    return [file for file in listing.files if file.name.lower().endswith(file_kinds.SIDECARS)]
 
 
 def _unpack(archive: SourceFile, listing: Listing, problem: Problem) -> Delivery:
@@ -99,7 +111,7 @@ def _unpack(archive: SourceFile, listing: Listing, problem: Problem) -> Delivery
     try:
         inside = delivery.read(sources.unpacked(archive.path, room), problem)
         if not inside.items:
-            raise ArchiveError(f"archive {archive.name} holds no images", "it holds no images")
+            raise ArchiveError(str(file_kinds.no_images(archive.name, inside.skipped)), _EMPTY)
         schemas.check_manifest(inside.items, problem).require()
     except ConfigError as error:
         shutil.rmtree(room)
@@ -110,7 +122,8 @@ def _unpack(archive: SourceFile, listing: Listing, problem: Problem) -> Delivery
     except OSError:  # it cannot be read, and waits like any such file
         return replace(unread, items=(archive_item,))
     items = [replace(i, source_name=f"{archive.name}/{i.source_name}") for i in inside.items]
-    return replace(inside, items=tuple(items))
+    skipped = [replace(s, name=f"{archive.name}/{s.name}") for s in inside.skipped]
+    return replace(inside, items=tuple(items), skipped=tuple(skipped))
 
 
 def _refusal(error: ConfigError, problem: Problem) -> str:
@@ -131,4 +144,5 @@ def _joined(parts: Sequence[Delivery]) -> Delivery:
         source=", ".join(sorted({part.source for part in parts})),
         is_synthetic=any(part.is_synthetic for part in parts),
         remarks=tuple(remark for part in parts for remark in part.remarks),
+        skipped=tuple(one for part in parts for one in part.skipped),
     )

@@ -5,7 +5,7 @@ import io
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from neuro import limits
 from neuro.errors import ConfigError
 from neuro.ingest.table_match import nfc, without_ending
 from neuro.problems.problem import Problem
+from neuro.storage import plain_file
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _NO_ID = {"nan", "na", "n/a", "#n/a", "<na>", "none", "null", "unknown", "-", "?"}  # no one's id
@@ -37,7 +38,7 @@ def read(path: Path, problem: Problem) -> dict[str, Row]:
     that cannot be read, lacks a column, says two things of one file, or holds an unknown value.
     """
     layout = problem.layout
-    columns, lines = lines_of(path, layout.table)
+    columns, lines = lines_of(path, layout.table, plain_file.read_bytes)
     needed = {layout.file, layout.label, layout.split, problem.groups.column, *layout.metadata}
     if missing := needed - {"", *columns}:
         raise ConfigError(
@@ -66,14 +67,17 @@ def read(path: Path, problem: Problem) -> dict[str, Row]:
     return {key: row for key, (_, row) in rows.items()}
 
 
-def lines_of(path: Path, name: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+def lines_of(
+    path: Path, name: str, read: Callable[[Path], bytes] = Path.read_bytes
+) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Column names, and each line's number with its values, stripped of blanks.
 
     name: what the table is called, for messages. Columns and lines that are wholly empty are left
-    out. Raises ConfigError, with the numbers of the lines, if this is no UTF-8 CSV with distinct
-    column names and as many cells in each line; FileAccessError if it may not be read.
+    out. read: how the file is opened, where others may replace it. Raises ConfigError, with the
+    numbers of the lines, if this is no UTF-8 CSV with distinct column names and as many cells in
+    each line; FileAccessError if it may not be read.
     """
-    text = limits.text_of(path, f"table {name}", "save it as CSV, UTF-8, with commas")
+    text = limits.text_of(path, f"table {name}", "save it as CSV, UTF-8, with commas", read)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]

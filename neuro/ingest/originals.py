@@ -15,6 +15,7 @@ from neuro.errors import ConfigError, NeuroError, StaleError
 from neuro.ingest.delivery import Item
 from neuro.lake import journal
 from neuro.lake.lake import Lake
+from neuro.storage import plain_file
 from neuro.storage import store as stores
 from neuro.storage.store import Store
 
@@ -99,11 +100,11 @@ def _read_if_among(item: Item, digests: Collection[str]) -> tuple[str, bytes] | 
     Hashed as a stream first: a file that is not meant may be of any size.
     """
     try:
-        with item.path.open("rb") as stream:
+        with plain_file.open_plain(item.path) as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         if sha256 not in digests:
             return None
-        raw = item.path.read_bytes()
+        raw = plain_file.read_bytes(item.path)
     except OSError:  # it waits in quarantine, or the digest is missed afterwards
         return None
     return (sha256, raw) if hashlib.sha256(raw).hexdigest() == sha256 else None

@@ -13,7 +13,7 @@ from neuro.duplicates import twins as twin_search
 from neuro.duplicates.twins import NOBODY, Newcomers
 from neuro.errors import AuditError, NeuroError
 from neuro.images import thumbnail
-from neuro.ingest import schemas, stage_rows, triage, vet_new
+from neuro.ingest import file_kinds, schemas, stage_rows, triage, vet_new
 from neuro.ingest.triage import CONFLICT, DeliveredFile, SortedFiles
 from neuro.ingest.vet_new import IngestRun, NewImage
 from neuro.lake import releases, verify_images
@@ -212,16 +212,23 @@ def verification_sample(staged: Staged) -> dict[str, str]:
     return digests
 
 
-def receipt(staged: Staged, release: Release) -> dict[str, Any]:
+def holds_nothing(staged: Staged) -> bool:
+    """Whether there is nothing to release: no image was delivered, and the dataset had none."""
+    dataset = staged.problem.dataset
+    return not staged.delivered_images and releases.current(staged.branch.lake, dataset) is None
+
+
+def receipt(staged: Staged, release: Release | None) -> dict[str, Any]:
     """What an ingest did; seen = accepted + repeated + quarantined.
 
+    release: None where nothing could be released. What was skipped is not among what was seen.
     unlabelled: how many of the accepted came without a label. remarks: how the table fits.
     """
     files = staged.files
     return {
         "run_id": staged.branch.run_id,
-        "release": release.name,
-        "content_hash": release.content_hash,
+        "release": release.name if release else None,
+        "content_hash": release.content_hash if release else None,
         "seen": len(staged.run.delivery.items),
         "accepted": len(files.accepted),
         "repeated": len(files.repeated),
@@ -233,6 +240,7 @@ def receipt(staged: Staged, release: Release) -> dict[str, Any]:
         "found": dict(Counter(finding.code for finding in staged.findings)),
         "verified": min(len(staged.delivered_images), staged.run.n_verified),
         "remarks": list(staged.run.delivery.remarks),
+        **file_kinds.skipped_counts(staged.run.delivery.skipped),
     }
 
 

@@ -1,6 +1,7 @@
 """A person's decision on quarantined files: let them in, or let them go."""
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ def release(
     all_rows = [row for rows in rows_by_file.values() for row in rows]
     decision_key = "\n".join(sorted(row.key for row in all_rows))
     with tempfile.TemporaryDirectory(prefix="neuro-quarantine-") as folder:
-        items = [_item(lake, rows[0], labels[s], Path(folder)) for s, rows in rows_by_file.items()]
+        place = Path(os.path.realpath(folder))
+        items = [_item(lake, rows[0], labels[s], place) for s, rows in rows_by_file.items()]
         vetted = _vetted(items, check)
         run = IngestRun(
             problem=problem,

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from neuro import limits as allowed
 from neuro.errors import ConfigError
-from neuro.ingest import archives
+from neuro.ingest import archives, folder_walk
 from neuro.ingest.archives import ArchiveError, Limits
+from neuro.ingest.folder_walk import Skipped, Walk
 
 if TYPE_CHECKING:  # imported when the first bucket is read
     from neuro.storage.bucket_store import BucketStore
@@ -22,10 +24,10 @@ if TYPE_CHECKING:  # imported when the first bucket is read
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFile:
-    """One file. name: relative POSIX path in its source; data, never a path to open.
+    """One file. name: relative POSIX path in its source, in NFC; data, never a path to open.
 
-    path: where it lies on this machine; of an object, where it will once it is fetched. entry: the
-    object as it was listed, None for a file.
+    path: where it lies on this machine, without links; of an object, where it will once it is
+    fetched. entry: the object as it was listed, None for a file.
     """
 
     name: str
@@ -42,44 +44,52 @@ class SourceFile:
 class Listing:
     """Every visible file of a source, sorted by name. where: the source as it was given.
 
+    skipped: what else lies there: hidden files, links that are not followed, pipes and devices.
     bucket: what objects are fetched from. room: a folder where more may be put while it is open.
     """
 
     where: str
     kind: Literal["folder", "archive", "file", "bucket"]
     files: tuple[SourceFile, ...]
+    skipped: tuple[Skipped, ...] = ()
     bucket: "BucketStore | None" = None
     room: Path | None = None
 
 
 @contextmanager
 def opened(
-    source: str, scratch: Path, limits: Limits | None = None, endpoint: str | None = None
+    source: str,
+    scratch: Path,
+    limits: Limits | None = None,
+    endpoint: str | None = None,
+    follow: Sequence[str] = (),
 ) -> Iterator[Listing]:
     """The files of a source, for as long as the context lasts.
 
     scratch: where archives and buckets are unpacked, in a folder that is removed afterwards.
-    endpoint: address of the S3 server, None for AWS. Raises ConfigError if the source does not
-    exist, or is an archive that is broken, over a limit or not confined to itself.
+    endpoint: address of the S3 server, None for AWS. follow: folders outside the source that links
+    may lead to. Raises ConfigError if the source does not exist, is an archive that is broken,
+    over a limit or not confined to itself, or is a folder with a link to a folder elsewhere.
     """
     path = Path(source)
     if "://" in source:
         with scratch_folder(scratch) as room:
             listing = objects(source, room, endpoint)
             yield replace(listing, files=fetch(listing, listing.files))
-    elif not path.is_file():
-        yield folder(path)
-    elif _is_archive(path):
-        with scratch_folder(scratch) as room:
-            yield unpacked(path, room, limits)
-    else:
-        image = SourceFile(name=_printable(path.name), path=path)
+    elif not _is_archive(path):
+        if not path.is_file():
+            yield whole_folder(path, follow)
+            return
+        image = SourceFile(name=_stored_name(path.name), path=Path(os.path.realpath(path)))
         yield Listing(where=source, kind="file", files=(image,))
+    else:
+        with scratch_folder(scratch) as room:
+            yield unpacked(Path(os.path.realpath(path)), room, limits)
 
 
 def _is_archive(path: Path) -> bool:
     try:
-        return bool(archives.form_of(path))
+        return path.is_file() and archives.form_of(Path(os.path.realpath(path))) != ""
     except OSError as error:
         raise allowed.unreadable(error, f"source {path}") from error
 
@@ -90,8 +100,7 @@ def unpacked(path: Path, room: Path, limits: Limits | None = None) -> Listing:
         reason = "it does not begin like a zip or tar file"
         raise ArchiveError(f"archive {path} is damaged: {reason}", reason)
     members = archives.unpack(path, form, room, limits or Limits())
-    files = [SourceFile(name=_printable(name), path=file) for name, file in members]
-    return _listing(str(path), "archive", files)
+    return _listing(str(path), "archive", [SourceFile(name=n, path=file) for n, file in members])
 
 
 def objects(uri: str, room: Path, endpoint: str | None = None) -> Listing:
@@ -120,45 +129,81 @@ def fetch(listing: Listing, files: Sequence[SourceFile]) -> tuple[SourceFile, ..
     return tuple(file for file in files if file.path.exists())
 
 
-def folder(path: Path) -> Listing:
-    """The visible files below a folder. Raises ConfigError if there is no such folder."""
-    if not path.is_dir():
+def whole_folder(path: Path, follow: Sequence[str] = ()) -> Listing:
+    """The same as ``folder``; raises ConfigError, too, for a link that hides a folder elsewhere."""
+    listing = folder(path, follow)
+    lost = [link for link in listing.skipped if link.target]
+    if lost:
+        more = f" (and {len(lost) - 1} more such links)" if len(lost) > 1 else ""
+        raise ConfigError(
+            f"link {lost[0].name!r} in {path} leads out of it, to the folder {lost[0].target}"
+            f"{more}, and what lies there would be missing; give --follow {lost[0].target}, or "
+            "take the link out"
+        )
+    return listing
+
+
+def folder(path: Path, follow: Sequence[str] = ()) -> Listing:
+    """The visible files below a folder, and what is skipped there.
+
+    A link is followed where it leads into the folder, or into one of ``follow``. Raises ConfigError
+    if there is no such folder.
+    """
+    for place in follow:
+        if not Path(place).is_dir():
+            raise ConfigError(f"--follow {place} is no folder; give the folder that links lead to")
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise allowed.unreadable(error, f"source {path}") from error
+    if is_file:
+        raise ConfigError(
+            f"{path} is no folder; give the folder that holds the images (unpack an archive first)"
+        )
+    if not is_folder:
         raise ConfigError(
             f"source {path} is no folder, archive or image; give what holds the images "
             f"(archives end in {', '.join(archives.ENDINGS)})"
         )
-    return _listing(str(path), "folder", _files_below(path))
+    walk = Walk(os.path.realpath(path), [os.path.realpath(place) for place in follow]).run()
+    files = [SourceFile(name=name, path=file) for name, file in walk.files]
+    return _listing(str(path), "folder", files, walk.skipped)
 
 
 def _listing(
-    where: str, kind: Literal["folder", "archive", "bucket"], files: Iterable[SourceFile]
+    where: str,
+    kind: Literal["folder", "archive", "bucket"],
+    files: Iterable[SourceFile],
+    skipped: Iterable[Skipped] = (),
 ) -> Listing:
-    visible = [file for file in files if _is_visible(file.name)]
-    return Listing(where=where, kind=kind, files=tuple(sorted(visible, key=lambda file: file.name)))
+    left_out = [replace(one, name=_stored_name(one.name)) for one in skipped]
+    by_name: dict[str, SourceFile] = {}
+    for file in files:
+        name = _stored_name(file.name)
+        if any(map(folder_walk.is_hidden, name.split("/"))):
+            left_out.append(Skipped(name=name, reason=folder_walk.HIDDEN))
+        elif by_name.setdefault(name, stored := replace(file, name=name)) is not stored:
+            raise ConfigError(
+                f"two files in {where} are called {name!r}: their names differ only in how accents "
+                "are written (as one sign or as two); rename one of them"
+            )
+    return Listing(
+        where=where,
+        kind=kind,
+        files=tuple(by_name[name] for name in sorted(by_name)),
+        skipped=tuple(sorted(left_out, key=lambda one: one.name)),
+    )
 
 
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and "/." not in name
+def _stored_name(name: str) -> str:
+    r"""A name that can be stored and compared: accents in one way (NFC).
 
-
-def _files_below(root: Path, above: str = "") -> Iterator[SourceFile]:
-    try:
-        opened = os.scandir(root)
-    except OSError as error:
-        raise allowed.unreadable(error, f"folder {root} of the source") from error
-    with opened as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files_below(Path(entry.path), f"{above}{entry.name}/")
-            elif entry.is_file():
-                yield SourceFile(name=_printable(above + entry.name), path=Path(entry.path))
-
-
-def _printable(name: str) -> str:
-    """A name that can be stored: bytes that are no UTF-8 become question marks in diamonds."""
+    Bytes that are no UTF-8 are written as \\xfc, so that names that differ stay different.
+    """
     if name.isascii():
         return name
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return unicodedata.normalize("NFC", readable)
 
 
 @contextmanager
@@ -171,7 +216,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     with _locked(parent):
         for left in parent.iterdir():
             _remove_unless_in_use(left)
-        room = Path(tempfile.mkdtemp(dir=parent))
+        room = Path(os.path.realpath(tempfile.mkdtemp(dir=parent)))
         using = os.open(room, os.O_RDONLY)
         fcntl.flock(using, fcntl.LOCK_EX)
     try:

@@ -14,6 +14,7 @@ from neuro.lake.quarantine import Waiting
 from neuro.lake.staging import Branch
 from neuro.lake.table_schemas import SCHEMAS
 from neuro.splits.draw_splits import Assigned
+from neuro.storage import plain_file
 
 
 def write_samples(
@@ -96,7 +97,7 @@ def _raw_bytes(file: QuarantinedFile) -> bytes:
     if not file.rejected.sha256:
         return b""
     try:
-        raw = file.item.path.read_bytes()
+        raw = plain_file.read_bytes(file.item.path)
     except OSError:
         return b""
     return raw if hashlib.sha256(raw).hexdigest() == file.sha256 else b""

@@ -23,6 +23,7 @@ from neuro.lake.lake import Lake
 from neuro.lake.staging import Branch
 from neuro.lake.table_schemas import SCHEMAS
 from neuro.problems.problem import Problem
+from neuro.storage import plain_file
 
 Check = Callable[[Sequence[Path]], Iterable[CleanImage | Rejected]]
 
@@ -174,17 +175,17 @@ def _with_result(
 
 def _hash_file(item: Item, pool: ThreadPoolExecutor) -> DeliveredFile | Future[DeliveredFile]:
     try:
-        with open(item.path, "rb", buffering=0) as stream:  # noqa: PTH123 - twice as fast
+        with plain_file.open_plain(item.path) as stream:
             if os.fstat(stream.fileno()).st_size > _SMALL_BYTES:
                 return pool.submit(_hash_large, item)
-            return _hashed(item, hashlib.sha256(stream.readall()).hexdigest())
+            return _hashed(item, hashlib.sha256(stream.read()).hexdigest())
     except OSError as error:
         return _unreadable(item, error)
 
 
 def _hash_large(item: Item) -> DeliveredFile:
     try:
-        with item.path.open("rb", buffering=0) as stream:
+        with plain_file.open_plain(item.path) as stream:
             return _hashed(item, hashlib.file_digest(stream, "sha256").hexdigest())
     except OSError as error:
         return _unreadable(item, error)

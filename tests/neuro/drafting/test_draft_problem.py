@@ -53,6 +53,47 @@ def test_class_folders(deliver: Deliver, png: Png, tmp_path: Path) -> None:
     assert any("only twins are joined" in point for point in drafted.not_inferred)
 
 
+STRAY = {
+    "Thumbs.db": b"\xd0\xcf\x11\xe0" + bytes(600),
+    "a.xml": b"<a/>",
+    "desktop.ini": b"[x]",
+    "README": b"P1 is a patient",
+    "__MACOSX/a/._a.png": b"\0",
+    ".DS_Store": b"x",
+    "notes.csv": "jour;médecin\n3;José\n".encode("latin-1"),
+}
+
+
+def test_stray_files_change_nothing_of_a_draft_and_are_named(deliver: Deliver, png: Png) -> None:
+    folders = {f"{'ab'[n % 2]}/{n}.png": png(n) for n in range(4)}
+    flat = {f"p{n % 2}/{n}.png": png(n) for n in range(4)}
+    flat["labels.csv"] = csv("name,label", *(f"{n},{'xy'[n // 2]}" for n in range(4)))
+    for number, files in enumerate((folders, flat)):
+        own, both = f"bare{number}/wrist", f"both{number}/wrist"
+        beside = {f"{part}/{name}": raw for part in ("a", "b") for name, raw in STRAY.items()}
+        bare = draft_problem.draft(deliver(own, files))
+        stray = draft_problem.draft(deliver(both, files | STRAY | beside))
+        assert stray.text == bare.text
+        assert bare.inferred["skipped"] == "nothing"
+        assert stray.inferred["skipped"].startswith("6 x hidden: .DS_Store, __MACOSX, a/.DS_Store")
+        assert "15 x no image: README, Thumbs.db, a.xml" in stray.inferred["skipped"]
+
+
+def test_a_class_folder_behind_a_link_is_drafted_only_where_it_is_followed(
+    deliver: Deliver, png: Png
+) -> None:
+    folder = deliver("wrist", {"a/1.png": png(1), "b/2.png": png(2)})
+    away = deliver("away", {"3.png": png(3)})
+    (folder / "cyst").symlink_to(folder / "unmounted")
+    with pytest.raises(ConfigError, match=r"'cyst' .* leads to nothing"):
+        draft_problem.draft(folder)
+    (folder / "cyst").unlink()
+    (folder / "cyst").symlink_to(away)
+    with pytest.raises(ConfigError, match=r"'cyst' .* --follow"):
+        draft_problem.draft(folder)
+    assert draft_problem.draft(folder, [str(away)]).problem.classes == ("a", "b", "cyst")
+
+
 def test_split_and_class_folders_with_the_patient_in_the_name(
     deliver: Deliver, png: Png, tmp_path: Path
 ) -> None:

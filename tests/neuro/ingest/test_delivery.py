@@ -1,5 +1,6 @@
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from unicodedata import normalize
 import pytest
 
 from neuro.errors import ConfigError
-from neuro.ingest import delivery
+from neuro.ingest import delivery, sources
 from neuro.ingest.delivery import Delivery, Item
 from neuro.problems import problem
 
@@ -66,6 +67,46 @@ def test_an_unknown_class_folder_is_named_with_those_that_are_known(
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no folder"):
         delivery.read(tmp_path / "gone", problem.load("brain"))
+
+
+def test_a_file_in_the_place_of_a_folder_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "in.zip").write_bytes(b"x")
+    with pytest.raises(ConfigError, match=r"in\.zip is no folder; .*unpack an archive first"):
+        delivery.read(tmp_path / "in.zip", problem.load("brain"))
+
+
+@pytest.mark.parametrize("part", ["a.png", "a", "Thumbs.db"])
+def test_what_decodes_or_is_named_like_an_image_is_one(
+    deliver: Deliver, png: Callable[[int], bytes], part: str
+) -> None:
+    folder = deliver("in", {f"glioma/{part}": png(0), "glioma/b.png": b"broken"})
+    assert list(items(folder, "brain")) == sorted([f"glioma/{part}", "glioma/b.png"])
+
+
+def test_stray_files_stand_in_no_folder_that_must_be_a_class(deliver: Deliver) -> None:
+    stray = ["docs/readme.pdf", "docs/sub/x.xml", "Thumbs.db", "y/desktop.ini", "README"]
+    folder = deliver("in", dict.fromkeys(stray, b"1") | {"glioma/c.jpg": b"2"})
+    read = delivery.read(folder, problem.load("brain"))
+    assert [item.source_name for item in read.items] == ["glioma/c.jpg"]
+    assert {one.name: one.reason for one in read.skipped} == dict.fromkeys(stray, "no image")
+
+
+def test_one_file_that_is_alone_in_an_archive_keeps_its_name(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.writestr("x.7z", b"1")
+    with sources.opened(str(tmp_path / "in.zip"), tmp_path / "scratch") as listing:
+        (one,) = delivery.read(listing, problem.load("brain")).skipped
+    assert (one.name, one.reason) == ("x.7z", "archive inside")
+
+
+def test_a_table_behind_a_link_that_is_not_followed_is_named(
+    deliver: Deliver, tmp_path: Path
+) -> None:
+    folder = deliver("in", {"ISIC_0027419.jpg": b"1"})
+    (tmp_path / "table.csv").write_text(TABLE)
+    (folder / "HAM10000_metadata.csv").symlink_to(tmp_path / "table.csv")
+    with pytest.raises(ConfigError, match=r"'HAM10000_metadata\.csv' .* link out of the source"):
+        delivery.read(folder, problem.load("skin"))
 
 
 def test_hidden_files_and_sidecars_are_no_items(deliver: Deliver) -> None:

@@ -1,3 +1,4 @@
+import bz2
 import gzip
 import io
 import os
@@ -5,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -222,10 +224,14 @@ def test_a_single_file_is_a_source_of_one(tmp_path: Path, scratch: Path) -> None
     assert not scratch.exists()
 
 
-def test_a_name_that_is_no_utf8_can_still_be_stored(tmp_path: Path, scratch: Path) -> None:
+def test_names_that_are_no_utf8_are_stored_and_kept_apart(tmp_path: Path, scratch: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / os.fsdecode(b"M\xfcller.jpg")).write_bytes(b"x")
-    assert list(contents(tmp_path / "in", scratch)) == ["M\N{REPLACEMENT CHARACTER}ller.jpg"]
+    for raw in (b"M\xfcller.jpg", b"M\xf6ller.jpg"):
+        (tmp_path / "in" / os.fsdecode(raw)).write_bytes(raw)
+    assert contents(tmp_path / "in", scratch) == {
+        r"M\xfcller.jpg": b"M\xfcller.jpg",
+        r"M\xf6ller.jpg": b"M\xf6ller.jpg",
+    }
 
 
 def test_an_address_that_is_no_bucket_is_refused(scratch: Path) -> None:
@@ -311,3 +317,81 @@ def test_one_image_needs_no_table(tmp_path: Path, scratch: Path) -> None:
     with sources.opened(str(tmp_path / "I1.jpg"), scratch) as listing:
         (item,) = delivery.read(listing, problem.load("skin")).items
     assert item.label == ""
+
+
+OTHER_KINDS = {
+    "in.7z": b"7z\xbc\xaf\x27\x1c\0\4",
+    "in.rar": b"Rar!\x1a\7\0",
+    "in.tar.bz2": bz2.compress(b"x"),
+    "in.tar.zst": b"\x28\xb5\x2f\xfd",
+    "in.iso": b"\0",
+    "in": b"7z\xbc\xaf\x27\x1c",
+    "in.png": b"Rar!\x1a\7\1\0",
+    "IN.RAR": b"",
+}
+
+
+@pytest.mark.parametrize("name", OTHER_KINDS)
+def test_an_archive_of_another_kind_is_refused_with_those_that_work(
+    tmp_path: Path, scratch: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(OTHER_KINDS[name] + bytes(50))
+    with pytest.raises(ConfigError, match=r"not unpacked here.*\.zip, \.tar, \.tar\.gz") as refused:
+        contents(tmp_path / name, scratch)
+    assert refused.value.exit_code == 2
+
+
+def test_names_are_compared_with_accents_in_one_way(tmp_path: Path, scratch: Path) -> None:
+    name = unicodedata.normalize("NFD", "Mélanome/é.png")
+    (tmp_path / "in" / name).parent.mkdir(parents=True)
+    (tmp_path / "in" / name).write_bytes(b"x")
+    zip_of(tmp_path / "in.zip", {name: b"x"})
+    for source in ("in", "in.zip"):
+        assert list(contents(tmp_path / source, scratch)) == [
+            "M\N{LATIN SMALL LETTER E WITH ACUTE}lanome/\N{LATIN SMALL LETTER E WITH ACUTE}.png"
+        ]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_two_names_that_differ_only_in_how_accents_are_written_are_refused(
+    tmp_path: Path, scratch: Path, packed: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    names = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
+    for name in names:
+        (tmp_path / "in" / name).write_bytes(b"x")
+    zip_of(tmp_path / "in.zip", dict.fromkeys(names, b"x"))
+    with pytest.raises(ConfigError, match="differ only in how accents are written"):
+        contents(tmp_path / ("in.zip" if packed else "in"), scratch)
+
+
+def test_what_is_hidden_is_counted_by_both_doors(tmp_path: Path, scratch: Path) -> None:
+    files = {"a/x.png": b"x", "a/.DS_Store": b"x", "__MACOSX/y.png": b"y"}
+    zip_of(tmp_path / "in.zip", files)
+    for name, raw in files.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(raw)
+    for source in ("in", "in.zip"):
+        with sources.opened(str(tmp_path / source), scratch) as listing:
+            assert [file.name for file in listing.files] == ["a/x.png"]
+            assert [one.reason for one in listing.skipped] == ["hidden", "hidden"]
+
+
+def test_a_link_to_a_folder_elsewhere_ends_before_any_work_unless_it_is_followed(
+    tmp_path: Path, scratch: Path
+) -> None:
+    for name in ("in/a", "away"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "x.png").write_bytes(b"x")
+    (tmp_path / "in" / "cyst").symlink_to(tmp_path / "away")
+    with pytest.raises(ConfigError, match=r"'cyst' .* --follow .*/away") as refused:
+        contents(tmp_path / "in", scratch)
+    assert refused.value.exit_code == 2
+    away = str(tmp_path / "away")
+    with sources.opened(str(tmp_path / "in"), scratch, follow=[away]) as listing:
+        assert [file.name for file in listing.files] == ["a/x.png", "cyst/x.png"]
+    with (
+        pytest.raises(ConfigError, match=r"--follow .*gone is no folder"),
+        sources.opened(str(tmp_path / "in"), scratch, follow=[str(tmp_path / "gone")]),
+    ):
+        pass
