@@ -14,10 +14,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from neuro.errors import ConfigError
+from neuro.images.image_names import ENDINGS
 
-_ENDING = re.compile(
-    r"(?<=.)\.(jpe?g|jpe|jfif|png|tiff?|bmp|gif|webp|jp2|j2k|pgm|ppm|pnm|dcm|dicom|ima|nii(\.gz)?)$"
-)
+# The longest first, so that .nii.gz goes as a whole.
+_ENDING = re.compile(f"(?<=.)({'|'.join(map(re.escape, sorted(ENDINGS, key=len)[::-1]))})$")
 _NUMBER = re.compile(r"(^|.*/)0*(\d+)(\.0+)?")  # 00001, 1, and the 1.0 of a column of floats
 
 
