@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
-from monitoring import evidently_report, verdicts
+from monitoring import verdicts, weekly_report
 from monitoring.verdicts import DriftConfig
 from monitoring.windows import Observed
 from neuro.features import descriptors
@@ -129,7 +129,7 @@ def _evidently(reference: Observed, window: Observed) -> dict[str, bool]:
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import DriftedColumnsCount
 
-    before, now = (evidently_report.table(side, CLASSES) for side in (reference, window))
+    before, now = (weekly_report.table(side, CLASSES) for side in (reference, window))
     definition = DataDefinition(numerical_columns=list(before.columns))
     # The preset's own count with its own defaults, without the pictures: they take seconds.
     snapshot = Report([DriftedColumnsCount()]).run(
@@ -141,6 +141,6 @@ def _evidently(reference: Observed, window: Observed) -> dict[str, bool]:
 
 
 def _naive(reference: Observed, window: Observed) -> dict[str, bool]:
-    before, now = (evidently_report.table(side, CLASSES) for side in (reference, window))
+    before, now = (weekly_report.table(side, CLASSES) for side in (reference, window))
     p_values = [ks_2samp(before[name], now[name]).pvalue for name in before.columns]
     return {"any, Bonferroni at 0.02": min(p_values) < 0.02 / len(p_values)}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring import evidently_report, verdicts, windows
+from monitoring import verdicts, weekly_report, windows
 from monitoring.verdicts import DriftConfig, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
@@ -80,9 +80,9 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
     page = tracking.drift_page(problem.name, compared.window_name)
     path = settings.load().home / "reports" / page
     path.parent.mkdir(parents=True, exist_ok=True)
-    evidently_report.build(
-        evidently_report.table(compared.reference, problem.classes),
-        evidently_report.table(compared.window, problem.classes),
+    weekly_report.build(
+        weekly_report.table(compared.reference, problem.classes),
+        weekly_report.table(compared.window, problem.classes),
         verdict,
         path=path,
         synthetic=loaded.release.is_synthetic,

@@ -67,11 +67,11 @@ def quarantine_show(
 
     Example: neuro quarantine show 3f9a01c2 --out look.jpg
     """
-    from neuro.ingest import quarantine_review
+    from neuro.ingest import quarantine_decisions
     from neuro.lake import quarantine
 
     where = console.open_lake(lake)
-    facts = quarantine_review.facts(where, problems.load(problem).dataset, digest)
+    facts = quarantine_decisions.facts(where, problems.load(problem).dataset, digest)
     if out is not None:
         rows = quarantine.find(where, facts["dataset"], digest)
         with out.open("xb") as stream:  # never over a file that is there
@@ -93,13 +93,13 @@ def quarantine_release(
     Example: neuro quarantine release 3f9a01c2 --label glioma --who "A. Reader"
     """
     from neuro.images import sandbox
-    from neuro.ingest import quarantine_review
+    from neuro.ingest import quarantine_decisions
 
     where, question = console.open_lake(lake), problems.load(problem)
-    asked = quarantine_review.Admission(digests=tuple(digests), who=who, label=label)
+    asked = quarantine_decisions.Admission(digests=tuple(digests), who=who, label=label)
     vet, now = partial(sandbox.check_files, config=sandbox.VetConfig()), datetime.now(UTC)
     made, done = where.insist(
-        "release", lambda: quarantine_review.release(where, question, asked, vet, now)
+        "release", lambda: quarantine_decisions.release(where, question, asked, vet, now)
     )
     facts = {"release": made.name, "content_hash": made.content_hash, "released": list(done)}
     console.show(facts, as_json=as_json, title="released")
@@ -118,13 +118,13 @@ def quarantine_discard(
 
     Example: neuro quarantine discard 3f9a01c2 --who "A. Reader" --reason "a scanned letter"
     """
-    from neuro.ingest import quarantine_review
+    from neuro.ingest import quarantine_decisions
     from neuro.lake.quarantine import Decision
 
     where, dataset = console.open_lake(lake), problems.load(problem).dataset
     decision, now = Decision(action="discard", who=who, label="", why=reason), datetime.now(UTC)
     done = where.insist(
-        "discard", lambda: quarantine_review.discard(where, dataset, digests, decision, now)
+        "discard", lambda: quarantine_decisions.discard(where, dataset, digests, decision, now)
     )
     console.show({"discarded": list(done)}, as_json=as_json, title="discarded")
 

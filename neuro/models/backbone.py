@@ -10,7 +10,7 @@ from torch import nn
 
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import load_weights, small_networks
+from neuro.models import load_weights, own_networks
 from neuro.models.adapt_stem import Stem
 from neuro.models.load_weights import Change, Report, Tensors
 
@@ -52,15 +52,15 @@ class Network(nn.Module):
 
 def check(name: str) -> None:
     """Raise UnknownNameError, with near misses, for a model nobody knows; none is built."""
-    if name in small_networks.OURS:
+    if name in own_networks.OURS:
         return
     import timm  # seconds to import, and our own models do not need it
 
     if timm.is_model(name):
         return
-    near = difflib.get_close_matches(name, [*small_networks.OURS, *timm.list_models()], n=3)
+    near = difflib.get_close_matches(name, [*own_networks.OURS, *timm.list_models()], n=3)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    ours = ", ".join(map(repr, small_networks.OURS))
+    ours = ", ".join(map(repr, own_networks.OURS))
     raise UnknownNameError(f"no model {name!r}: {hint}Give {ours} or any name timm knows")
 
 
@@ -106,7 +106,7 @@ def hub_weights(name: str) -> Path:
     Raises ConfigError for a model without any, and where the hub cannot be reached.
     """
     check(name)
-    if name in small_networks.OURS:
+    if name in own_networks.OURS:
         raise ConfigError(f"nobody has pretrained {name!r}; leave --pretrained out, or use timm's")
     import timm
     from huggingface_hub import hf_hub_download
@@ -180,9 +180,9 @@ def _backbone(
 
     size_px: for what is built for one side; by default the one that timm's file is of.
     """
-    if name in small_networks.OURS:
+    if name in own_networks.OURS:
         outer = _Outer(stem=Stem(convolutions=("0",)), classifier=("head",))
-        return small_networks.OURS[name](channels), small_networks.WIDTH, outer
+        return own_networks.OURS[name](channels), own_networks.WIDTH, outer
     import timm
 
     pretrained = timm.get_pretrained_cfg(name)

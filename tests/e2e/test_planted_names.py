@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuro.ingest import quarantine_review
+from neuro.ingest import quarantine_decisions
 from neuro.lake import quarantine
 from neuro.lake.lake import Lake
 from neuro.lake.quarantine import Decision
@@ -103,7 +103,7 @@ def test_no_name_in_a_file_is_kept_but_with_what_waits_until_a_person_discards_i
     assert all(place.startswith("lake/quarantine.lance") for place in found)
     lake, now = Lake(str(home / "lake")), datetime.now(UTC)
     waiting = [row.sha256 for row in quarantine.waiting(lake, "brain")]
-    quarantine_review.discard(
+    quarantine_decisions.discard(
         lake, "brain", waiting, Decision(action="discard", who="A", label="", why="-"), now
     )
     assert places(home, INSIDE) == set()

@@ -54,11 +54,11 @@ def test_weights_that_are_not_the_ones_asked_for_train_nothing(ready: Path) -> N
 @pytest.mark.parametrize(
     ("asked", "error", "told"),
     [
-        ({"start": StartWeights(file=Path("none.pth"))}, ConfigError, "none.pth is no file"),
+        ({"start": StartWeights(file=Path("none.pth"))}, ConfigError, "none.pth does not exist"),
         (
             {"start": StartWeights(file=Path("none.pth")), "tune": 2},
             ConfigError,
-            "none.pth is no file",
+            "none.pth does not exist",
         ),
         (
             {"start": StartWeights(file=Path(__file__))},

@@ -13,7 +13,7 @@ from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images.sandbox import Rejected
 from neuro.images.sanitize import CleanImage
-from neuro.ingest import pipeline, quarantine_review
+from neuro.ingest import pipeline, quarantine_decisions
 from neuro.ingest.delivery import read as read_delivery
 from neuro.ingest.vet_new import IngestRun
 from neuro.lake import journal, quarantine, releases, tombstones
@@ -123,9 +123,9 @@ def test_an_erasure_after_it_is_proven_as_before(
 def test_releasing_it_from_quarantine_names_the_way_back(
     lake: Lake, again: pipeline.Staged, brain: Problem, png: Png
 ) -> None:
-    asked = quarantine_review.Admission(digests=(digest(png(0)),), who="Dr. B")
+    asked = quarantine_decisions.Admission(digests=(digest(png(0)),), who="Dr. B")
     with pytest.raises(ConfigError, match="neuro erase --lift"):
-        quarantine_review.release(lake, brain, asked, vet_here, NOW)
+        quarantine_decisions.release(lake, brain, asked, vet_here, NOW)
 
 
 def test_a_person_may_let_it_in_again(

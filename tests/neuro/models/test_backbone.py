@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import backbone, small_networks
+from neuro.models import backbone, own_networks
 from neuro.training.config import DEFAULT_MODEL
 
 NAMED = (
@@ -25,7 +25,7 @@ def small(weights: Path | None = None) -> backbone.Network:
     return backbone.build(DEFAULT_MODEL, PreprocessSpec(), n_classes=3, weights=weights)
 
 
-@pytest.mark.parametrize("name", small_networks.OURS)
+@pytest.mark.parametrize("name", own_networks.OURS)
 @pytest.mark.parametrize("side", [17, 96])
 def test_our_own_models_answer_with_logits_and_embedding(name: str, side: int) -> None:
     network = backbone.build(name, PreprocessSpec(), n_classes=3).eval()

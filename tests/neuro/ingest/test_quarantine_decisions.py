@@ -9,9 +9,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from neuro.errors import AuditError, ConfigError, StaleError, UnknownNameError
 from neuro.images import sanitize
-from neuro.ingest import pipeline, quarantine_review
+from neuro.ingest import pipeline, quarantine_decisions
 from neuro.ingest.pipeline import Staged
-from neuro.ingest.quarantine_review import Admission
+from neuro.ingest.quarantine_decisions import Admission
 from neuro.lake import branches, quarantine, releases
 from neuro.lake.lake import Lake
 from neuro.lake.quarantine import Decision
@@ -56,7 +56,7 @@ def on_disk(lake: Lake, secret: bytes) -> list[Path]:
 def decide(lake: Lake, brain: Problem, now: datetime) -> Decide:
     def run(*digests: str, label: str = "", who: str = "A") -> Release:
         asked = Admission(digests=digests, who=who, label=label)
-        return quarantine_review.release(lake, brain, asked, vet_here, now)[0]
+        return quarantine_decisions.release(lake, brain, asked, vet_here, now)[0]
 
     return run
 
@@ -70,7 +70,7 @@ def clash(lake: Lake, ingest: Ingest, deliver: Deliver, png: Png) -> str:
 
 
 def test_a_conflict_shows_both_labels_and_both_samples(lake: Lake, clash: str) -> None:
-    facts = quarantine_review.facts(lake, "brain", clash[:8])
+    facts = quarantine_decisions.facts(lake, "brain", clash[:8])
     assert [row["label"] for row in facts["arrived"]] == ["pituitary"]
     assert [(row["sha256"], row["label"]) for row in facts["held"]] == [(clash, "glioma")]
 
@@ -79,7 +79,7 @@ def test_both_labels_of_one_delivery_are_shown(
     lake: Lake, ingest: Ingest, deliver: Deliver, png: Png
 ) -> None:
     ingest(lake, deliver("in", {"glioma/0.png": png(0), "pituitary/again.png": png(0)}))
-    facts = quarantine_review.facts(lake, "brain", digest(png(0)))
+    facts = quarantine_decisions.facts(lake, "brain", digest(png(0)))
     shown = {(row["label"], row["source_name"]) for row in facts["arrived"]}
     assert shown == {("glioma", "glioma/0.png"), ("pituitary", "pituitary/again.png")}
     assert facts["held"] == []
@@ -182,7 +182,7 @@ def test_a_discarded_file_leaves_no_byte_and_a_decision(
     secret = LETTER[:40]
     assert on_disk(lake, secret)
     for _ in range(2):  # running twice is harmless
-        assert quarantine_review.discard(lake, "brain", [digest(LETTER)], DISCARD, now) == (
+        assert quarantine_decisions.discard(lake, "brain", [digest(LETTER)], DISCARD, now) == (
             digest(LETTER),
         )
     assert on_disk(lake, secret) == []
@@ -198,7 +198,7 @@ def test_a_discarded_file_leaves_no_byte_beside_a_branch_that_was_begun_meanwhil
 ) -> None:
     ingest(lake, deliver("in", {"letter.png": LETTER, "glioma/0.png": png(0)}))
     mine = branches.create(lake, "brain", "mine")
-    quarantine_review.discard(lake, "brain", [digest(LETTER)], DISCARD, now)
+    quarantine_decisions.discard(lake, "brain", [digest(LETTER)], DISCARD, now)
     assert on_disk(lake, LETTER[:40]) == []
     ingest(mine.lake, deliver("more", {"glioma/1.png": png(1), "note.png": b"another text"}))
     assert [row.sha256 for row in quarantine.waiting(mine.lake, "brain")] == [
@@ -211,7 +211,7 @@ def test_a_discard_cut_short_is_made_good_by_the_same_command(
 ) -> None:
     ingest(lake, deliver("in", {"letter.png": LETTER}))
     quarantine.record(lake, quarantine.waiting(lake, "brain"), DISCARD, now)
-    quarantine_review.discard(lake, "brain", [digest(LETTER)], DISCARD, now)
+    quarantine_decisions.discard(lake, "brain", [digest(LETTER)], DISCARD, now)
     assert on_disk(lake, LETTER[:40]) == []
 
 

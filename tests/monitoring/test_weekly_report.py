@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring import evidently_report
+from monitoring import weekly_report
 from monitoring.verdicts import Signal, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
@@ -46,14 +46,14 @@ def observed(shift: float) -> Observed:
 
 
 def columns(shift: float) -> pd.DataFrame:
-    return evidently_report.table(observed(shift), ("sick", "well"))
+    return weekly_report.table(observed(shift), ("sick", "well"))
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("reports") / "deep" / "week.html"
     # The gap of two equal draws, one moved by 0.5, is about 0.2 to 0.3.
-    written = evidently_report.build(columns(0), columns(0.5), VERDICT, path=path, synthetic=True)
+    written = weekly_report.build(columns(0), columns(0.5), VERDICT, path=path, synthetic=True)
     assert [entry.name for entry in written.parent.iterdir()] == ["week.html"]
     return written.read_text(encoding="utf-8")
 
@@ -101,7 +101,7 @@ def test_the_page_loads_nothing_from_outside(page: str) -> None:
 def test_a_page_without_signals_says_why(tmp_path: Path) -> None:
     verdict = Verdict(window="w", reference="r", signals=(), verdict="inconclusive", reason="few")
     path = tmp_path / "w.html"
-    text = evidently_report.build(
+    text = weekly_report.build(
         columns(0), columns(9), verdict, path=path, synthetic=False
     ).read_text()
     assert "Too few groups to compute a signal" in text
@@ -110,7 +110,7 @@ def test_a_page_without_signals_says_why(tmp_path: Path) -> None:
 
 def test_an_empty_window_leaves_no_page(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least one image"):
-        evidently_report.build(
+        weekly_report.build(
             columns(0), columns(0)[:0], VERDICT, path=tmp_path / "w.html", synthetic=False
         )
     assert list(tmp_path.iterdir()) == []
@@ -118,5 +118,5 @@ def test_an_empty_window_leaves_no_page(tmp_path: Path) -> None:
 
 def test_a_classs_name_writes_nothing_into_the_page() -> None:
     odd = "</script><img src=x onerror=alert(1)>"
-    names = list(evidently_report.table(observed(0), (odd, "well")).columns)
+    names = list(weekly_report.table(observed(0), (odd, "well")).columns)
     assert not set("<>/=()") & set("".join(names[-2:]))
