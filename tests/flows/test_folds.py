@@ -15,7 +15,7 @@ def test_folds_answer_each_sample_but_those_of_the_test_split_once(delivered: De
     lake = Lake(str(home / "lake"))
     samples = releases.samples(lake, releases.find(lake, "brain"))
     asked = [sample for sample in samples if sample.split != "test"]
-    found = train.fn(config=TrainConfig(epochs=1, batch_size=8), folds=3)
+    found = train.fn(config=TrainConfig(epochs=1, batch_size=8, model="cnn"), folds=3)
     pooled = {metric["name"]: metric for metric in found["pooled"]}
     assert pooled["accuracy"]["n"] == len(asked)
     each = [fold["accuracy"] for fold in found["each"]]
@@ -29,7 +29,7 @@ def test_folds_that_were_stopped_go_on_with_the_fold_that_was_under_way(
     delivered: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = delivered(15)
-    config = TrainConfig(epochs=1, batch_size=8)
+    config = TrainConfig(epochs=1, batch_size=8, model="cnn")
     expected = train.fn(config=config, folds=3)
     fitted: list[int] = []
     fit = trainer.Trainer._epoch

@@ -193,7 +193,7 @@ def test_parameters_as_a_deployment_gives_them_are_read_and_checked() -> None:
 
 
 def test_a_profile_is_written_and_leaves_the_package_as_it_is(ready: Path) -> None:
-    config = TrainConfig(epochs=2)
+    config = TrainConfig(epochs=2, model="cnn")
     plain = train.fn(config=config)
     told = train.fn(config=config, profile=True)
     assert told["package"] == plain["package"]
