@@ -153,7 +153,7 @@ def call(flow: str, *, is_local: bool, **parameters: Any) -> Any:
             loaded = load_flow(flow)
             return loaded.fn(**validated(loaded, parameters))
     settings.require_servers(here)
-    os.environ.update(settings.flow_environment_of(here))
+    os.environ.update(settings.flow_environment_of(here) | settings.around_proxy())
     loaded = load_flow(flow)
     parameters = validated(loaded, parameters)
     urls = [url for url in (here.prefect_api_url, here.mlflow_tracking_uri) if url]

@@ -41,12 +41,14 @@ def missing(environment: Mapping[str, str], stack: Mapping[str, Any]) -> dict[st
     is_known = all(isinstance(stack.get(key), str) for key in STACK_KEYS)
     if is_known and "PREFECT_API_URL" not in environment:
         secret = f"{settings.USER}:{stack['secret']}" if stack.get("secret") else ""
+        is_asked = any(name.startswith("MLFLOW_TRACKING_") for name in environment)
         wanted |= settings.flow_environment(
             **{key: stack[key] for key in STACK_KEYS},
             credentials=secret,
-            mlflow_credentials=secret,
+            mlflow_credentials="" if is_asked else secret,  # another server is not told it
         )
-    return {name: value for name, value in wanted.items() if name not in environment}
+    added = {name: value for name, value in wanted.items() if name not in environment}
+    return added | settings.around_proxy()
 
 
 def names_unknown_gpu_deployment(argv: list[str], environment: Mapping[str, str]) -> bool:
@@ -62,6 +64,7 @@ def names_unknown_gpu_deployment(argv: list[str], environment: Mapping[str, str]
     user, _, secret = environment.get("PREFECT_API_AUTH_STRING", "").partition(":")
     auth = httpx.BasicAuth(user, secret) if secret else None
     try:
+        os.environ.update(settings.around_proxy())
         answer = httpx.get(f"{api_url}/deployments/name/{argv[3]}", auth=auth, timeout=5.0)
     except (httpx.HTTPError, httpx.InvalidURL):
         return False  # Prefect says itself that its server is not reached

@@ -34,7 +34,7 @@ def retrain(
     if reason:
         return steps.refused(cause, reason)
     if not steps.claim(store, question, cause):
-        return steps.refused(cause, "already claimed")
+        return steps.refused(cause, "already claimed or decided")
     try:
         loaded = release_data.load(store, question)
         beside = baselines.later(loaded, ("val", "test"))

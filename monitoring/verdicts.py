@@ -16,6 +16,7 @@ from neuro.features import descriptors
 
 Outcome = Literal["steady", "look", "label", "retrain", "inconclusive"]
 
+_TAIL = 0.025  # on either side of a 95 % interval
 _N_SIGNALS = 4  # the false-alarm budget is shared evenly, whether or not there are labels
 
 
@@ -238,8 +239,13 @@ def _labelled_accuracy(
     pairs = permutation.deal(reference.groups, labelled.groups, trials=config.trials, rng=rng)
     null = np.concatenate([permutation.share_lost(correct, pair) for pair in pairs])
     before, now = (_redrawn_accuracy(side, config, rng) for side in (reference, labelled))
-    low, high = np.quantile(before - now, (0.025, 0.975))
-    drop = Drop(value=real, low=float(low), high=float(high))
+    low, high = np.quantile(before - now, (_TAIL, 1 - _TAIL))
+    (before_below, before_above), (now_below, now_above) = map(_unseen, (reference, labelled))
+    drop = Drop(
+        value=real,
+        low=float(low) - before_below - now_above,
+        high=float(high) + before_above + now_below,
+    )
     explanation = (
         f"accuracy went from {reference.correct.mean():.1%} to {labelled.correct.mean():.1%} on "
         f"{labelled.n} labelled images of {labelled.n_groups} groups, a drop of {100 * real:.1f} "
@@ -247,6 +253,15 @@ def _labelled_accuracy(
     )
     signal = _signal("labelled_accuracy", real, null, explanation, config)
     return replace(signal, alarm=signal.alarm and drop.low > 0), drop
+
+
+def _unseen(side: Observed) -> tuple[float, float]:
+    """How far below and above its figure the accuracy may lie where every answer was alike.
+
+    Redrawing such groups gives the same figure each time; Clopper and Pearson's interval does not.
+    """
+    width = 1 - _TAIL ** (1 / side.n_groups)
+    return (width if side.correct.all() else 0.0, 0.0 if side.correct.any() else width)
 
 
 def _redrawn_accuracy(side: Observed, config: DriftConfig, rng: Generator) -> NDArray[np.float64]:

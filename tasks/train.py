@@ -233,7 +233,8 @@ def _record_epochs(
             epochs.append(epoch)
             seconds = sum(each.seconds for each in epochs)
             progress = f"{epoch.number} of {epoch.epochs}"
-            retrain_envelope.require_time(seconds, max_seconds, epochs=progress)
+            if epoch.number < epoch.epochs:  # else there is nothing left to stop
+                retrain_envelope.require_time(seconds, max_seconds, epochs=progress)
     return epochs
 
 

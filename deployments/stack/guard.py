@@ -7,7 +7,6 @@ stands in the stack's file that only its owner may read.
 """
 
 import base64
-import binascii
 import hmac
 
 from starlette.datastructures import Headers
@@ -52,6 +51,8 @@ class Guard:
             answer = _refuse(403, f"this server is {self._names()} and nothing else")
         elif not set(self.origins).issuperset(headers.getlist("origin")):
             answer = _refuse(403, f"only pages of {self._names()} may ask this server")
+        elif _is_of_another_site(headers):
+            answer = _refuse(403, "a page of another site may lead here, and not ask")
         elif not self._is_known(headers) and scope["path"] not in OPEN:
             answer = _refuse(401, "`neuro status`, in the folder of the stack, says the password")
             answer.headers["WWW-Authenticate"] = f'Basic realm="neuro, user {settings.USER}"'
@@ -66,12 +67,21 @@ class Guard:
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
         try:
             given = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
+        except ValueError:  # binascii.Error, or a letter that is none of base64
             return False
         return scheme.lower() == "basic" and hmac.compare_digest(given, self.credentials.encode())
 
     def _names(self) -> str:
         return " and ".join(self.hosts)
+
+
+def _is_of_another_site(headers: Headers) -> bool:
+    """Whether a page elsewhere asks, such as for a picture, which comes without an origin.
+
+    A link that a person follows is no such question (Fetch Metadata).
+    """
+    is_elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    return is_elsewhere and headers.get("sec-fetch-mode") != "navigate"
 
 
 def _refuse(status: int, why: str) -> PlainTextResponse:

@@ -30,8 +30,7 @@ def close(stack: Stack, api: httpx.Client) -> int:
         made_by = dict(_running(mlflow))
         is_open = servers.open_flow_runs(api, sorted(set(made_by.values())))
         for run_id, flow_run_id in made_by.items():
-            # Read again: a run whose flow has just ended well is finished by now.
-            if flow_run_id not in is_open and _is_running(mlflow, run_id):
+            if flow_run_id not in is_open and _is_left(mlflow, run_id, flow_run_id):
                 ended = {"status": "KILLED", "end_time": int(time.time() * 1000)}
                 _send(mlflow, "POST", "/runs/update", {"run_id": run_id, **ended})
                 n_closed += 1
@@ -52,9 +51,12 @@ def _running(mlflow: httpx.Client) -> Iterator[tuple[str, str]]:
                     yield run["info"]["run_id"], tags[settings.FLOW_RUN_TAG]
 
 
-def _is_running(mlflow: httpx.Client, run_id: str) -> bool:
+def _is_left(mlflow: httpx.Client, run_id: str, flow_run_id: str) -> bool:
+    """Whether a run is still that flow run's, and running: it may have ended or gone on since."""
     run = _send(mlflow, "GET", f"/runs/get?run_id={run_id}")["run"]
-    return bool(run["info"]["status"] == "RUNNING")
+    tags = {tag["key"]: tag["value"] for tag in run["data"].get("tags", ())}
+    is_running = run["info"]["status"] == "RUNNING"
+    return bool(is_running and tags.get(settings.FLOW_RUN_TAG) == flow_run_id)
 
 
 def _pages(

@@ -43,8 +43,8 @@ class StackConfig:
             )
         for name in ("prefect_port", "mlflow_port"):
             port = getattr(self, name)
-            if port is not None and not 1 <= port <= 65535:
-                raise ConfigError(f"{name} must be within 1..65535, got {port}")
+            if port is not None and not 1024 <= port <= 65535:
+                raise ConfigError(f"{name} must be within 1024..65535, got {port}")
         if self.prefect_port is not None and self.prefect_port == self.mlflow_port:
             raise ConfigError(f"mlflow_port must differ from prefect_port {self.prefect_port}")
 

@@ -52,7 +52,10 @@ def look(counts: Mapping[str, int], ordered: Sequence[str], *, is_table: bool) -
                 f"whether {_listed(same)} are one class; drafted as one, {chosen!r}, under labels"
             )
     classes = {label: classes[label] for label in kept}
-    questions += _misspelt(counts, sorted(set(classes.values())))
+    total: Counter[str] = Counter()
+    for label, name in classes.items():
+        total[name] += counts[label]
+    questions += _misspelt(total)
     several = [label for label in kept if re.search(r"\w\s*[|;]\s*\w", label)]
     if several:
         questions.append(
@@ -85,9 +88,9 @@ def _plain(label: str) -> str:
     return number.group(1) if number else text
 
 
-def _misspelt(counts: Mapping[str, int], classes: Sequence[str]) -> list[str]:
-    questions = []
-    total: Counter[str] = Counter({name: counts[name] for name in classes})
+def _misspelt(total: Mapping[str, int]) -> list[str]:
+    """Questions about classes of few images that are called almost like one of many."""
+    questions, classes = [], sorted(total)
     for name in classes:
         words = [
             other

@@ -252,7 +252,7 @@ def _read_note(files: Sequence[SourceFile]) -> dict[str, object]:
         return {}
     try:
         return tomllib.loads(limits.text_of(path, NOTE, read=plain_file.read_bytes))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # too long a number, too deep a list
         raise ConfigError(f"{NOTE} is not valid TOML: {error}") from error
 
 

@@ -193,7 +193,7 @@ def confined(value: str, table: str, line: int) -> str:
         return ""
     given = value.replace("\\", "/")
     name = posixpath.normpath(posixpath.join(posixpath.dirname(table), given))
-    is_absolute = given.startswith("/") or re.match("[A-Za-z]+:", given) is not None
+    is_absolute = re.match("/|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*:/", given) is not None
     if is_absolute or name.startswith("../") or name == "..":
         why = "is absolute" if is_absolute else "leaves the folder of the delivery"
         raise ConfigError(

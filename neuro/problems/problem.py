@@ -265,7 +265,7 @@ def parse(text: str, *, where: str) -> Problem:
     """Build a problem from TOML text; ``where`` names it in errors."""
     try:
         facts = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # too long a number, too deep a list
         raise ConfigError(f"problem {where} is not valid TOML: {error}") from error
     if isinstance(facts.get("classes"), list):  # without a table of labels, they are the classes
         facts.setdefault("labels", {str(name): name for name in facts["classes"]})

@@ -10,6 +10,7 @@ from pathlib import Path
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 # O_NONBLOCK: opening a pipe would wait for a writer, and opening a device for its line.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+MOST_BYTES = 512 << 20  # of a table or a note; a file with holes costs nobody that much
 
 
 def open_plain(path: Path) -> FileIO:
@@ -22,9 +23,11 @@ def open_plain(path: Path) -> FileIO:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole file, opened as by ``open_plain``."""
+    """The whole of a small file, opened as by ``open_plain``. Raises OSError for a larger one."""
     with open_plain(path) as stream:
-        return stream.read()
+        if os.fstat(stream.fileno()).st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"over {MOST_BYTES >> 20} MB", str(path))
+        return stream.read(MOST_BYTES)
 
 
 def descriptor(path: bytes) -> int:

@@ -88,7 +88,7 @@ def load(folder: Path = Path()) -> Settings:
         revision=code_revision(),
         lock_hash=lock_hash(),
         credentials=_credentials(stack),
-        mlflow_credentials=_mlflow_credentials() or _credentials(stack),
+        mlflow_credentials=_mlflow_credentials(stack),
         s3_endpoint=next(filter(None, map(os.environ.get, ENDPOINTS)), stack.get("s3_endpoint")),
         s3_deadline_s=_seconds("NEURO_S3_DEADLINE_S", DEADLINE_S),
         is_alone=os.environ.get("NEURO_S3_ALONE", "") not in ("", "0"),
@@ -104,10 +104,16 @@ def _credentials(stack: Mapping[str, Any]) -> str:
     return f"{USER}:{stack['secret']}" if stack.get("secret") else ""
 
 
-def _mlflow_credentials() -> str:
-    """Those that a person has given for a server of its own."""
+def _mlflow_credentials(stack: Mapping[str, Any]) -> str:
+    """Those that a person has given, or Prefect's where both servers are on one host."""
     given = [os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD")]
-    return ":".join(given) if os.environ.get("MLFLOW_TRACKING_URI") and all(given) else ""
+    if address := os.environ.get("MLFLOW_TRACKING_URI"):
+        if any((*given, os.environ.get("MLFLOW_TRACKING_TOKEN"))):
+            return ":".join(given) if all(given) else ""
+        beside = os.environ.get("PREFECT_API_URL") or str(stack.get("prefect_api_url", ""))
+        if urlsplit(address).hostname != urlsplit(beside).hostname:
+            return ""
+    return _credentials(stack)
 
 
 def _runner() -> str:
@@ -167,12 +173,23 @@ def user() -> str:
 
 
 def read_stack_file(path: Path) -> dict[str, Any]:
-    """What the running stack wrote down; empty when there is none or it is unreadable."""
+    """What the running stack wrote down; empty when there is none or it is unreadable.
+
+    A file of another account, for another folder or of servers elsewhere is none: it came with
+    somebody's delivery, or lies in a folder that all may write to.
+    """
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError):
+        owner = path.stat().st_uid
+    except (OSError, ValueError, RecursionError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict) or owner != os.getuid():
+        return {}
+    addresses = [content.get(name) for name in ("prefect_api_url", "mlflow_tracking_uri")]
+    is_here = all(isinstance(url, str) and urlsplit(url).hostname in LOOPBACK for url in addresses)
+    project = content.get("project")
+    is_own = isinstance(project, str) and Path(project) == path.resolve().parent.parent
+    return content if is_here and is_own else {}
 
 
 @cache
@@ -252,8 +269,14 @@ def inherited(changes: Mapping[str, str]) -> dict[str, str]:
 
     A proxy, if any, is not used for loopback addresses.
     """
-    no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY"), *LOOPBACK]))
-    return {**os.environ, "NO_PROXY": no_proxy, "no_proxy": no_proxy, **changes}
+    return {**os.environ, **around_proxy(), **changes}
+
+
+def around_proxy() -> dict[str, str]:
+    """The variables by which no client asks a proxy for this machine, and tells it our secret."""
+    names = [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), *LOOPBACK]
+    no_proxy = ",".join(filter(None, names))
+    return {"NO_PROXY": no_proxy, "no_proxy": no_proxy}
 
 
 def reachable(url: str) -> bool:

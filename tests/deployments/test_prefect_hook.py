@@ -61,4 +61,5 @@ def test_without_a_usable_stack_only_the_logs_are_set(stack: dict[str, object]) 
     assert set(prefect_hook.missing({}, stack)) == {
         "PREFECT_LOGGING_EXTRA_LOGGERS",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW",
+        *("NO_PROXY", "no_proxy"),
     }

@@ -12,6 +12,7 @@ from neuro.errors import TrainingError
 from neuro.lake import journal
 from neuro.problems import problem as problems
 from neuro.promotion.retrain_envelope import Envelope
+from neuro.training.config import TrainConfig
 from tasks import evaluate as evaluation
 from tasks import promote, retrain
 from tasks.load import models, release_data
@@ -56,8 +57,8 @@ def test_a_training_by_itself_ends_when_its_time_is_used_up_and_gives_its_cause_
 ) -> None:
     delivered(12)
     (home / "envelope.toml").write_text("max_seconds = 0.001")
-    with pytest.raises(TrainingError, match=r"after epoch 1 of 1: .* max_seconds 0.001 of the env"):
-        retrain_flow.fn(cause="monthly", config=QUICK)
+    with pytest.raises(TrainingError, match=r"after epoch 1 of 2: .* max_seconds 0.001 of the env"):
+        retrain_flow.fn(cause="monthly", config=TrainConfig(epochs=2))
     lake = release_data.open_lake(None)
     (failed,) = journal.entries(lake, "failed")
     assert failed.body["cause"] == journal.entries(lake, "claim")[0].body["cause"]

@@ -36,6 +36,10 @@ def answer(guard: Guard, headers: dict[str, str], path: str = "/") -> httpx.Resp
         (OWN | {"Origin": "http://evil.example"}, 403),
         (OWN | {"Origin": "http://127.0.0.1:8000"}, 403),
         (OWN | {"Origin": "https://127.0.0.1:5000"}, 403),
+        (OWN | {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+        (OWN | {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
+        (OWN | {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+        (OWN | {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
     ],
 )
 def test_only_its_own_name_and_its_own_pages_get_through(
@@ -59,6 +63,16 @@ def test_only_its_own_name_and_its_own_pages_get_through(
 )
 def test_the_secret_is_asked_for(authorization: str, status: int) -> None:
     assert answer(ASKING, OWN | {"Authorization": authorization}).status_code == status
+
+
+def test_letters_of_no_code_are_no_secret() -> None:
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(ASKING)
+        async with httpx.AsyncClient(transport=transport, base_url="http://any") as client:
+            headers = [(b"Host", b"127.0.0.1:5000"), (b"Authorization", b"Basic \xe9")]
+            return await client.get("/", headers=headers)
+
+    assert asyncio.run(ask()).status_code == 401
 
 
 def test_a_browser_is_told_to_ask_its_user() -> None:

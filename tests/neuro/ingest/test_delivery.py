@@ -496,3 +496,10 @@ def test_a_value_that_means_no_label_is_none(deliver: Deliver) -> None:
         delivery.read(folder, problem.parse(NAMES, where="wrist"))
     asked = problem.parse(NAMES + 'no_label = ["NA"]', where="wrist")
     assert [item.label for item in delivery.read(folder, asked).items] == ["nævus", ""]
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "9" * 5000, "a = ["])
+def test_a_note_that_no_reader_bears_is_one_message(deliver: Deliver, text: str) -> None:
+    folder = deliver("in", {"nævus/1.png": b"\x89PNG\r\n", "delivery.toml": text.encode()})
+    with pytest.raises(ConfigError, match=r"delivery\.toml is not valid TOML"):
+        delivery.read(folder, problem.load("brain"))

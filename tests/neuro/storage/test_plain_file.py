@@ -53,3 +53,11 @@ def test_no_descriptor_is_left_open(place: Path) -> None:
         except OSError:
             continue
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+
+
+def test_a_file_with_holes_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path.resolve() / "delivery.toml"
+    path.touch()
+    os.truncate(path, plain_file.MOST_BYTES + 1)
+    with pytest.raises(OSError, match="over 512 MB"):
+        plain_file.read_bytes(path)

@@ -1,6 +1,8 @@
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -27,6 +29,39 @@ def write_stack(project: Path, text: str) -> None:
     (project / settings.STACK_FILE).write_text(text)
 
 
+def stack_of(folder: Path, changed: Mapping[str, str] = MappingProxyType({})) -> str:
+    return json.dumps({**STACK, "project": str(folder.resolve()), **changed})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"project": "/somebody/else"},
+        {"prefect_api_url": "http://evil.example/api"},
+        {"mlflow_tracking_uri": "http://10.0.0.1:5000"},
+    ],
+)
+def test_a_state_file_that_came_with_a_delivery_is_not_believed(
+    project: Path, changed: dict[str, str]
+) -> None:
+    write_stack(project, stack_of(project, changed))
+    loaded = settings.load()
+    assert (loaded.home, loaded.prefect_api_url) == (project / ".neuro", None)
+
+
+def test_the_secret_of_the_stack_is_not_told_to_another_mlflow_server(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stack(project, stack_of(project, {"secret": "s"}))
+    assert settings.load().mlflow_credentials == "neuro:s"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
+    assert settings.load().mlflow_credentials == ""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5999")
+    assert settings.load().mlflow_credentials == "neuro:s"
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "own")
+    assert settings.load().mlflow_credentials == ""
+
+
 def test_without_environment_and_stack_everything_is_under_the_current_folder(
     project: Path,
 ) -> None:
@@ -38,7 +73,7 @@ def test_without_environment_and_stack_everything_is_under_the_current_folder(
 
 
 def test_the_running_stack_beats_the_defaults(project: Path) -> None:
-    write_stack(project, json.dumps(STACK))
+    write_stack(project, stack_of(project))
     loaded = settings.load()
     assert str(loaded.home) == STACK["home"]
     assert loaded.lake == STACK["lake"]
@@ -49,7 +84,7 @@ def test_the_running_stack_beats_the_defaults(project: Path) -> None:
 def test_the_environment_beats_the_running_stack(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_stack(project, json.dumps(STACK))
+    write_stack(project, stack_of(project))
     monkeypatch.setenv("NEURO_LAKE", "s3://other/lake")
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere:4200/api")
     loaded = settings.load()
@@ -59,7 +94,7 @@ def test_the_environment_beats_the_running_stack(
 def test_a_home_that_is_not_the_stack_s_has_its_own_lake(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_stack(project, json.dumps(STACK))
+    write_stack(project, stack_of(project))
     monkeypatch.setenv("NEURO_HOME", "demo/state")
     loaded = settings.load()
     assert (loaded.home, loaded.lake) == (
@@ -88,7 +123,7 @@ DOCUMENTED = {
 def test_each_documented_variable_is_obeyed(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    write_stack(project, json.dumps(STACK))
+    write_stack(project, stack_of(project))
     text, field, value = DOCUMENTED[name]
     monkeypatch.setenv(name, text)
     assert getattr(settings.load(), field) == value
