@@ -367,12 +367,14 @@ def test_down_without_a_stack_says_so(tmp_path: Path) -> None:
 
 
 def test_a_dead_stack_is_all_dead(tmp_path: Path) -> None:
-    path = tmp_path / "stack.json"
-    record = dict.fromkeys(
-        ("project", "home", "lake", "prefect_api_url", "mlflow_tracking_uri"), "x"
-    )
+    path = stack.state_file(tmp_path)
+    path.parent.mkdir()
+    address = "http://127.0.0.1:4999"
+    record = {"project": str(tmp_path.resolve()), "home": "x", "lake": "x"}
+    servers_of = {"prefect_api_url": f"{address}/api", "mlflow_tracking_uri": address}
     # The number is this living process: without the mark it is not the stack's.
-    path.write_text(json.dumps({**record, "mark": "gone", "pids": {"worker": os.getpid()}}))
+    dead = {"mark": "gone", "pids": {"worker": os.getpid()}}
+    path.write_text(json.dumps(record | servers_of | dead))
     found = stack.read(path)
     assert isinstance(found, Stack)
     assert stack.status(found) == {"worker": False}
