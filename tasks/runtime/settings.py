@@ -188,7 +188,9 @@ def read_stack_file(path: Path) -> dict[str, Any]:
     addresses = [content.get(name) for name in ("prefect_api_url", "mlflow_tracking_uri")]
     is_here = all(isinstance(url, str) and urlsplit(url).hostname in LOOPBACK for url in addresses)
     project = content.get("project")
-    is_own = isinstance(project, str) and Path(project) == path.resolve().parent.parent
+    # Not resolved as a whole: .neuro may be a link to a larger disk.
+    folder = path.absolute().parent.parent.resolve()
+    is_own = isinstance(project, str) and Path(project) == folder
     return content if is_here and is_own else {}
 
 

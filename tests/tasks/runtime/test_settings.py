@@ -49,6 +49,14 @@ def test_a_state_file_that_came_with_a_delivery_is_not_believed(
     assert (loaded.home, loaded.prefect_api_url) == (project / ".neuro", None)
 
 
+def test_a_stack_whose_folder_is_a_link_to_another_disk_is_known(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (project / ".neuro").symlink_to(tmp_path_factory.mktemp("disk"))
+    (project / settings.STACK_FILE).write_text(stack_of(project))
+    assert settings.load().lake == STACK["lake"]
+
+
 def test_the_secret_of_the_stack_is_not_told_to_another_mlflow_server(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
