@@ -76,12 +76,14 @@ class Guard:
 
 
 def _is_of_another_site(headers: Headers) -> bool:
-    """Whether a page elsewhere asks, such as for a picture, which comes without an origin.
+    """Whether a page elsewhere asks in a way that names no origin, such as for a picture.
 
-    A link that a person follows is no such question (Fetch Metadata).
+    A link that a person follows is no such question (Fetch Metadata). Where there is an origin it
+    has been compared: the page at localhost asks the API at 127.0.0.1, which is another site.
     """
     is_elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
-    return is_elsewhere and headers.get("sec-fetch-mode") != "navigate"
+    is_followed = headers.get("sec-fetch-mode") == "navigate"
+    return is_elsewhere and not is_followed and "origin" not in headers
 
 
 def _refuse(status: int, why: str) -> PlainTextResponse:

@@ -38,6 +38,12 @@ def answer(guard: Guard, headers: dict[str, str], path: str = "/") -> httpx.Resp
         (OWN | {"Origin": "https://127.0.0.1:5000"}, 403),
         (OWN | {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
         (OWN | {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
+        (
+            OWN
+            | {"Origin": "http://localhost:5000"}
+            | {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+            200,
+        ),
         (OWN | {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
         (OWN | {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
     ],
