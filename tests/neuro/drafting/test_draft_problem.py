@@ -288,6 +288,11 @@ def lines(head: str, line: Callable[[int], str], n: int = 12) -> str:
             + "".join(f"o{i},benign\n" for i in range(9)),
             "whether 'begnin' (1 images) is a class; it may mean 'benign'",
         ),
+        (
+            lines("f,dx", lambda i: f"{i:02},{'benign' if i < 6 else 'Benign'}", 11)
+            + "11,begnin\n",
+            "whether 'begnin' (1 images) is a class; it may mean",
+        ),
     ],
 )
 def test_what_is_doubtful_is_asked_and_keeps_the_delivery_out(

@@ -256,6 +256,18 @@ def test_a_path_that_leaves_the_delivery_is_named_by_its_line(deliver: Deliver, 
     assert "P2" not in str(caught.value)
 
 
+def test_a_colon_in_a_name_makes_no_path_absolute(deliver: Deliver) -> None:
+    folder = deliver(
+        "in",
+        {
+            "lists/all.csv": paths_table("axial:01.png,fracture,1,P1"),
+            "lists/axial:01.png": b"\x89PNG\r\n",
+        },
+    )
+    (item,) = delivery.read(folder, problem.parse(PATHS, where="wrist")).items
+    assert item.label == "fracture"
+
+
 def test_an_unknown_split_in_the_table_is_named(deliver: Deliver) -> None:
     folder = deliver("in", {"lists/all.csv": paths_table("a/x.png,fracture,3,P1")})
     with pytest.raises(ConfigError, match=r"'fold'.*splits unknown to problem wrist: \['3'\]"):
