@@ -9,7 +9,7 @@ from neuro.training.config import TrainConfig
 from tasks import baselines, promote
 from tasks import retrain as steps
 from tasks import train as training
-from tasks.load import models, release_data
+from tasks.load import models, release_data, unseen
 from tasks.runtime import runners
 
 
@@ -36,10 +36,10 @@ def retrain(
     if not steps.claim(store, question, cause):
         return steps.refused(cause, "already claimed or decided")
     try:
-        loaded = release_data.load(store, question)
-        beside = baselines.later(loaded, ("val", "test"))
         limit = steps.seconds_allowed(question, envelope, cause)
         setup = steps.setup(champion, recipe, limit)
+        loaded = unseen.for_weights(release_data.load(store, question), setup.weights)
+        beside = baselines.later(loaded, ("val", "test"))
         trained = training.train(loaded, recipe, setup, beside)
         trained.checkpoint.remove()
         challenger = models.load(question, trained.version)

@@ -13,7 +13,7 @@ from neuro.training.device import Machine
 from tasks import baselines, cross_validate, profile_training
 from tasks import train as steps
 from tasks import tune as recipe_search
-from tasks.load import release_data, start_weights
+from tasks.load import release_data, start_weights, unseen
 from tasks.load.start_weights import StartWeights
 from tasks.runtime import runners
 
@@ -55,6 +55,7 @@ def train(
     trained = []
     for splitting in split_choice.several(split, folds):
         loaded = release_data.load(store, question, release, splitting)
+        loaded = unseen.for_weights(loaded, weights)
         release = loaded.release.name  # of every fold the same
         recipe = config or steps.recipe(
             loaded, preset, changes, machine, is_tuning=weights is not None

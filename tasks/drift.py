@@ -19,6 +19,7 @@ from neuro.prediction import stored as predictions
 from neuro.promotion import claims
 from neuro.uncertainty import calibration
 from tasks import featurize
+from tasks.load import unseen
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, events, tracking
@@ -41,8 +42,11 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
     """Collect descriptors, probabilities and known labels of reference and window.
 
     The reference is the validation and calibration samples of the model's own release. The window
-    is what entered with the release ``window``, or what was predicted in the last ``days``.
+    is what entered with the release ``window``, or what was predicted in the last ``days``. What
+    the model was trained on in another lake is in neither.
     """
+    seen = unseen.by(loaded, model)
+    loaded = unseen.without(loaded, seen)
     predict.require_same_preprocess(model.engine, loaded.frames)
     card = model.package.card
     evaluate.require_same_splitting(card, loaded.frames)
@@ -52,7 +56,7 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
     logits, embeddings = predict.outputs(model.engine, loaded.frames.pixels, rows=known)
     honest = calibration.apply(card.calibration, logits, embeddings)
     now = datetime.now(UTC)
-    rows, probabilities, name = _window(loaded, model, window, days, now)
+    rows, probabilities, name = _window(loaded, model, seen, window, days, now)
     return Compared(
         reference=_observed(loaded, known, honest.probabilities),
         window=_observed(loaded, rows, probabilities),
@@ -117,9 +121,14 @@ def remember(
 
 
 def _window(
-    loaded: Loaded, model: Model, window: str | None, days: float, now: datetime
+    loaded: Loaded,
+    model: Model,
+    seen: NDArray[np.bool_],
+    window: str | None,
+    days: float,
+    now: datetime,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
-    """Rows of the window, their stored probabilities, and the window's name."""
+    """Rows of the window that were not seen, their stored probabilities, and the window's name."""
     columns = ["sha256", "probabilities", "predicted_at", "window"]
     stored = predictions.rows(loaded.lake, loaded.problem, model.version, columns).to_pandas()
     if window is not None:
@@ -133,11 +142,16 @@ def _window(
         known = loaded.frames.sample_ids[loaded.known_at(str(model.package.card.pin["release"]))]
         chosen = chosen[~chosen["sha256"].isin(known.tolist())]
         name = f"{days:g} days to {now:%Y-%m-%d}".replace(" ", "-")
-    row_of = {sample_id: row for row, sample_id in enumerate(loaded.frames.sample_ids.tolist())}
+    row_of = {
+        sample_id: row
+        for row, sample_id in enumerate(loaded.frames.sample_ids.tolist())
+        if not seen[row]
+    }
     chosen = chosen[chosen["sha256"].isin(row_of)]
     if chosen.empty:
         raise ConfigError(
-            f"window {name} has no prediction by model {model.version[:12]}; run `neuro predict`"
+            f"window {name} has no prediction by model {model.version[:12]}, less what it was "
+            "trained on; run `neuro predict`"
         )
     rows = np.array([row_of[sample_id] for sample_id in chosen["sha256"]], dtype=np.int64)
     return rows, np.stack(chosen["probabilities"].to_list()).astype(np.float64), name

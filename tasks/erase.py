@@ -1,19 +1,25 @@
 """Steps of an erasure: erase and prove it, and name the models that learned from the images."""
 
+import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 from neuro.erasure import erase as erasing
 from neuro.erasure.erase import ErasureRequest, ErasureResult
 from neuro.erasure.proof import Installation
+from neuro.errors import NeuroError
 from neuro.ingest import originals as originals_place
 from neuro.ingest.originals import LandingZone
 from neuro.lake.lake import Lake
+from neuro.models import load_weights, package
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
+from tasks.load import start_weights
 from tasks.record import artifacts, registry, tracking
 from tasks.runtime import settings
 from tasks.runtime.steps import step
@@ -44,20 +50,26 @@ def erase(lake: Lake, request: ErasureRequest) -> ErasureResult:
 
 @step(name="name models")
 def models(done: ErasureResult) -> dict[str, Any]:
-    """The result, with the packages and MLflow runs whose release held one of the images.
+    """The result, with the packages, files of weights and MLflow runs that learned from an image.
 
     They are named, not deleted: weights are not the images, and whether they may stay is for a
-    person to decide. Named is each package whose data cannot be read any more: of a branch that
-    was dropped nobody can tell what it held.
+    person to decide. Named is what was trained on a release that held an image, and what holds the
+    hash of one, also from another lake; and of packages that hold no hashes each whose data cannot
+    be read any more: of a branch that was dropped nobody can tell what it held.
     """
     packages = []
     for path in sorted(registry.packages().glob("*/model.json")):
         pin = json.loads(path.read_text(encoding="utf-8"))["pin"]
-        if pin["content_hash"] not in done.readable:
+        told = _learned_from(path.parent / package.WEIGHTS, done.sample_ids)
+        is_of_it = pin["content_hash"] not in done.readable if told is None else told
+        if is_of_it or pin["content_hash"] in done.contents:
             packages.append(str(path.parent))
+    kept = sorted(path for path in start_weights.folder().glob("*") if path.is_file())
+    weights = [str(path) for path in kept if _learned_from(path, done.sample_ids)]
     runs = tracking.runs_on(done.contents)
     facts = {k: v for k, v in asdict(done).items() if k not in ("contents", "readable")}
-    facts |= {"is_proven": not done.found, "packages": packages, "mlflow_runs": runs}
+    facts |= {"is_proven": not done.found, "packages": packages}
+    facts |= {"weights": weights, "mlflow_runs": runs}
     # Counts alone: what was erased shall not be named in Prefect, which forgets nothing.
     shown = {**facts, **done.removed}
     del shown["removed"]
@@ -71,6 +83,14 @@ def readers(problem: Problem) -> dict[str, Problem]:
     """A problem for each dataset: the given one, and the built-in ones for the others."""
     known = [problems.load(name) for name in problems.builtin_names()]
     return {each.dataset: each for each in known} | {problem.dataset: problem}
+
+
+def _learned_from(path: Path, sample_ids: Sequence[str]) -> bool | None:
+    """Whether a file of weights holds the hash of one of the images; None where it holds none."""
+    trainings = None
+    with contextlib.suppress(NeuroError):  # damaged: then it cannot be asked
+        trainings = load_weights.trainings(path)
+    return any(each.holds([sample_ids]).any() for each in trainings) if trainings else None
 
 
 def _count(value: Any) -> Any:

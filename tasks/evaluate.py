@@ -12,6 +12,7 @@ from neuro.evaluation.evaluate import Evaluation
 from neuro.lake import journal
 from tasks import baselines
 from tasks.baselines import Beside
+from tasks.load import unseen
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, tracking
@@ -67,6 +68,7 @@ class Looked:
 
 def check(loaded: Loaded, model: Model, split: str) -> None:
     """Refuse what cannot be scored honestly, before anything is computed."""
+    unseen.require(loaded, split)
     evaluation.check(model.package.card, loaded.frames, split)
 
 
@@ -78,6 +80,7 @@ def evaluate(
 
     Train and validation are scored beside it. beside: baselines by split.
     """
+    check(loaded, model, split)
     release, frames = loaded.release, loaded.frames
     engine, version = model.engine, model.version
     evaluated = evaluation.evaluate(engine, frames, split, model_version=version)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.errors import ConfigError
 from neuro.lake import journal
 from neuro.promotion import gates
 from neuro.promotion.retrain_envelope import Envelope
 from tasks import evaluate as evaluation
 from tasks.baselines import Beside
 from tasks.evaluate import Looked
-from tasks.load import release_data
+from tasks.load import release_data, unseen
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, registry
@@ -29,7 +30,17 @@ def check(model: Model) -> Model:
 def evaluate(
     loaded: Loaded, challenger: Model, champion: Model | None, beside: Beside
 ) -> tuple[Looked, Looked | None]:
-    """Both models on the test split, each one counted look. beside: baselines by split."""
+    """Both models on the test split, each one counted look. beside: baselines by split.
+
+    What either was trained on elsewhere is left out for both. Raises ConfigError for a challenger
+    of which that cannot be told.
+    """
+    if unseen.is_untold(loaded, challenger):
+        raise ConfigError(
+            f"model {challenger.version[:12]} was trained elsewhere, and its package is too old to "
+            "say on what: the test split may be among it; train it again, there or here"
+        )
+    loaded = unseen.for_models(loaded, *filter(None, (challenger, champion)))
     scored = evaluation.evaluate(loaded, challenger, beside=beside)
     if champion is None:
         return scored, None
@@ -72,6 +83,7 @@ def promote(
         },
         **asdict(decision),
         "is_promoted": is_promoted,
+        "leak": challenger.leak,
         "flow_run_id": artifacts.flow_run_id() or "",
     }
     key = f"{loaded.problem.name}/{challenger.model.version}/{cause}"

@@ -24,6 +24,7 @@ from neuro.training.profiling import Pace
 from neuro.training.trainer import Epoch, Trainer
 from tasks import baselines, profile_training
 from tasks.baselines import Later
+from tasks.load import unseen
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, registry, tracking
 from tasks.record.registry import ModelVersion
@@ -120,6 +121,7 @@ def recipe(
 
 def check(loaded: Loaded, config: TrainConfig) -> None:
     """Refuse data that cannot be trained on, before anything is computed."""
+    unseen.require(loaded, "val", "calibration")
     preconditions.check(loaded.frames, loaded.problem, config)
     for warning in preconditions.absent_classes(loaded.frames, loaded.problem):
         _log.warning(warning)
@@ -251,7 +253,13 @@ def _build_package(
         trials=setup.trials,
     )
     return build_package.build(
-        trainer.network, loaded.frames, loaded.problem, config, origin, registry.packages()
+        trainer.network,
+        loaded.frames,
+        loaded.problem,
+        config,
+        origin,
+        registry.packages(),
+        unseen.trainings(loaded, setup.weights),
     )
 
 

@@ -13,7 +13,9 @@ from safetensors.torch import load
 from torch import nn
 
 from neuro import limits
-from neuro.errors import ConfigError, TrainingError
+from neuro.errors import ConfigError, PackageError, TrainingError
+from neuro.models import trained_on
+from neuro.models.trained_on import TrainedOn
 
 SHORTEST = 8  # of a digest that is given by its beginning
 _SHOWN = 5
@@ -71,16 +73,21 @@ def read(path: Path, backbone: nn.Module) -> WeightsFile:
     path: a safetensors file, or one of torch, which is read as weights only: nothing in it is run.
     Raises ConfigError for no such file, TrainingError for one that cannot be read.
     """
-    stored, sha256 = _read(path)
+    stored, sha256, _ = _read(path)
     names = backbone.state_dict().keys()
     stored = _bare(stored, names, _AROUND)
-    heads = {"head.weight", "head.bias"}
-    is_ours = heads <= set(stored) and all(
-        name in heads or name.startswith(_OURS) for name in stored
-    )
     return WeightsFile(
-        path=path, sha256=sha256, tensors=_bare(stored, names, (_OURS,)), is_ours=is_ours
+        path=path, sha256=sha256, tensors=_bare(stored, names, (_OURS,)), is_ours=_is_ours(stored)
     )
+
+
+def trainings(path: Path) -> tuple[TrainedOn, ...] | None:
+    """What the network of a file was trained on; None where it is one of neuro's and does not say.
+
+    Raises what ``read`` raises.
+    """
+    stored, _, told = _read(path)
+    return None if not told and _is_ours(_bare(stored, (), _AROUND)) else told
 
 
 def fill(backbone: nn.Module, file: WeightsFile, classifier: Collection[str]) -> Report:
@@ -143,14 +150,23 @@ _DAMAGED = (  # whatever torch meets in a file that is none of its own
 )
 
 
-def _read(path: Path) -> tuple[Tensors, str]:
+def _is_ours(stored: Collection[str]) -> bool:
+    heads = {"head.weight", "head.bias"}
+    return heads <= set(stored) and all(name in heads or name.startswith(_OURS) for name in stored)
+
+
+def _read(path: Path) -> tuple[Tensors, str, tuple[TrainedOn, ...]]:
     raw = limits.bytes_of(path, f"weights {path}")
     is_torch = raw.startswith(_OF_TORCH)
     content = _unwrapped(_of_torch(path) if is_torch else _safetensors(path, raw))
     tensors = {str(name): t for name, t in content.items() if isinstance(t, torch.Tensor)}
+    try:
+        tensors, told = trained_on.split(tensors)
+    except PackageError as error:
+        raise TrainingError(f"weights {path}: {error}") from error
     if not tensors:
         raise TrainingError(f"weights {path} hold no tensor; give the state_dict of a network")
-    return tensors, hashlib.sha256(raw).hexdigest()
+    return tensors, hashlib.sha256(raw).hexdigest(), told
 
 
 def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:

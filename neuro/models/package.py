@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,16 @@ from torch import nn
 from neuro import limits
 from neuro.errors import ConfigError, PackageError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import backbone, typed_json
+from neuro.models import backbone, trained_on, typed_json
+from neuro.models.trained_on import TrainedOn
 from neuro.sample import Metric
 from neuro.splits import split_choice
 from neuro.uncertainty import calibration
 from neuro.uncertainty.calibration import Calibration
 
-FORMAT_VERSION = 2
-READABLE = (1, FORMAT_VERSION)  # 1 knew no other splitting than the lake's own
+FORMAT_VERSION = 3
+# 1 knew no other splitting than the lake's own; 2 did not say what the network was trained on.
+READABLE = (1, 2, FORMAT_VERSION)
 WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"
 FILES = (ONNX, CARD, WEIGHTS)
 NOTICE = "Research use only. Not a medical device."
@@ -94,13 +96,18 @@ class Package:
         """Bytes of one file, checked again as they are read: it may have changed meanwhile."""
         return _read_verified(self.folder / name, self.files[name])
 
+    def trained_on(self) -> tuple[TrainedOn, ...]:
+        """What it was trained on, and then what its start was; nothing where it does not say."""
+        return trained_on.split(_tensors(self.read(WEIGHTS), self.folder / WEIGHTS))[1]
 
-def save(folder: Path, network: nn.Module, card: Card) -> Path:
+
+def save(folder: Path, network: nn.Module, card: Card, trainings: Sequence[TrainedOn] = ()) -> Path:
     """Write the package whole or not at all; saving the same package twice changes nothing.
 
     network: forward of (n, c, size, size) float32 gives logits (n, k) and embedding (n, d). It is
-    exported in evaluation mode, from a copy. Raises PackageError where the folder holds another
-    package or the ONNX graph does not repeat the network's answers.
+    exported in evaluation mode, from a copy. trainings: its own and those of its start. Raises
+    PackageError where the folder holds another package or the ONNX graph does not repeat the
+    network's answers.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     frozen = copy.deepcopy(network).cpu().float().eval()
@@ -110,7 +117,7 @@ def save(folder: Path, network: nn.Module, card: Card) -> Path:
         built.mkdir()
         (built / CARD).write_text(_card_text(card), encoding="utf-8")
         tensors = {name: value.contiguous().clone() for name, value in frozen.state_dict().items()}
-        safetensors.save_file(tensors, built / WEIGHTS)
+        safetensors.save_file(tensors | trained_on.as_tensors(trainings), built / WEIGHTS)
         _export(frozen, card.preprocess, built / ONNX)
         lines = [f"{_sha256((built / name).read_bytes())}  {name}\n" for name in sorted(FILES)]
         (built / MANIFEST).write_text("".join(lines), encoding="utf-8")
@@ -171,7 +178,7 @@ def restore(package: Package) -> nn.Module:
         raise PackageError(f"{package.folder / CARD}: architecture: {error}") from error
     network.averages_mirror = card.averages_mirror
     network.averages_flip = card.averages_flip
-    tensors = _tensors(package.read(WEIGHTS), package.folder / WEIGHTS)
+    tensors, _ = trained_on.split(_tensors(package.read(WEIGHTS), package.folder / WEIGHTS))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -191,7 +198,11 @@ def _tensors(raw: bytes, path: Path) -> dict[str, torch.Tensor]:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise PackageError(f"{path}: {name[:80]} holds NaN or infinity; train again")
-    if not tensors:
+    try:
+        own, _ = trained_on.split(tensors)
+    except PackageError as error:
+        raise PackageError(f"{path}: {error}") from error
+    if not own:
         raise PackageError(f"{path} holds no tensor; fetch the package again")
     return tensors
 

@@ -1,7 +1,7 @@
 """From a trained network to a package: calibrate, score on validation, write and verify."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from neuro.images import preprocess
 from neuro.models import package
 from neuro.models.backbone import Network
 from neuro.models.package import Card, Package
+from neuro.models.trained_on import TrainedOn
 from neuro.problems.problem import Problem
 from neuro.training.config import TrainConfig
 from neuro.uncertainty import calibration
@@ -43,11 +44,13 @@ def build(
     config: TrainConfig,
     origin: Origin,
     packages: Path,
+    trainings: Sequence[TrainedOn] = (),
 ) -> tuple[Package, Evaluation]:
     """Write the package of a network below ``packages``, in a folder named by its digest.
 
     Temperature, conformal quantile and scope come from the calibration split, metrics from
-    validation; neither the training nor the test split is scored. Returns the validation too.
+    validation; neither the training nor the test split is scored. trainings: what this one and its
+    start saw. Returns the validation too.
     """
     spec = problem.preprocess
     rows = {split: frames.labelled(split) for split in ("train", "calibration", "val")}
@@ -84,13 +87,13 @@ def build(
         splitting=str(frames.splitting),
         **asdict(origin),
     )
-    return _save(network, card, packages), validation
+    return _save(network, card, packages, trainings), validation
 
 
-def _save(network: Network, card: Card, packages: Path) -> Package:
+def _save(network: Network, card: Card, packages: Path, trainings: Sequence[TrainedOn]) -> Package:
     packages.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=packages, prefix=".new-") as scratch:
-        written = package.save(Path(scratch) / "package", network, card)
+        written = package.save(Path(scratch) / "package", network, card, trainings)
         folder = packages / package.digest(written)[:16]
         if not folder.exists():
             written.rename(folder)

@@ -25,19 +25,24 @@ from tasks.runtime.steps import step
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """A release with its samples, in the row order of its frames."""
+    """A release with its samples, in the row order of its frames.
+
+    left_out: what its frames show in no split though its lake has it in one, and why.
+    """
 
     lake: Lake
     problem: Problem
     release: Release
     samples: Sequence[Sample]
     frames: Frames
+    left_out: str = ""
 
     @property
     def leak(self) -> str:
         """What must be said beside every figure from these splits, "" for nothing."""
         shared = split_choice.shared(self.samples, self.frames.groups.tolist())
-        return split_choice.leak(self.frames.splitting, self.release.passport, shared)
+        leak = split_choice.leak(self.frames.splitting, self.release.passport, shared)
+        return "; ".join(filter(None, (leak, self.left_out)))
 
     def entered(self) -> NDArray[np.str_]:
         """The release each sample came with, (n,) str."""
@@ -104,7 +109,9 @@ def decoded_for(loaded: Loaded, problem: Problem) -> Loaded:
     """The same release and splitting with this problem's decoder; itself where it has that."""
     if loaded.problem.preprocess == problem.preprocess:
         return loaded
-    return load(loaded.lake, problem, loaded.release.name, loaded.frames.splitting)
+    decoded = load(loaded.lake, problem, loaded.release.name, loaded.frames.splitting)
+    frames = replace(decoded.frames, splits=loaded.frames.splits)
+    return replace(decoded, frames=frames, left_out=loaded.left_out)
 
 
 def _groups(

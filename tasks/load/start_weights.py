@@ -90,5 +90,10 @@ def _keep(path: Path, sha256: str) -> Path:
     return kept
 
 
+def folder() -> Path:
+    """Where the files that trainings started from are kept."""
+    return settings.load().home / "weights"
+
+
 def _place(sha256: str) -> Path:
-    return settings.load().home / "weights" / sha256
+    return folder() / sha256

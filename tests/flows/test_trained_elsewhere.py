@@ -1,0 +1,210 @@
+"""What a model or its start was trained on in another lake is not scored on in this one."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from flows.erase import erase
+from flows.evaluate import evaluate
+from flows.ingest import ingest
+from flows.predict import predict
+from flows.train import train
+from neuro.errors import ConfigError
+from neuro.models import load_weights, package
+from neuro.problems import problem as problems
+from tasks import drift, featurize
+from tasks import promote as promotion
+from tasks.load import models, release_data, unseen
+from tasks.load.release_data import Loaded
+from tasks.load.start_weights import StartWeights
+from tests.flows.conftest import LABELS, QUICK, Draw, at_home, draw_phantoms
+
+BRAIN = problems.load("brain")
+OPENED = ("val", "calibration", "test")
+
+
+def loaded() -> Loaded:
+    return release_data.load(release_data.open_lake(None), BRAIN)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, set[str]]:
+    """A package trained in another lake, what that was delivered, and the names it trained on."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    source = draw_phantoms(folder / "theirs", LABELS, 20, seed=3)
+    with at_home(folder / "home"):
+        ingest.fn(source=str(source))
+        made = train.fn(config=QUICK)["package"]
+        there = loaded()
+    names = {Path(there.samples[row].source_name).stem for row in there.frames.labelled("train")}
+    return made, source, names
+
+
+def deliver(source: Path, draw: Draw, save: Callable[[Path, Path], None]) -> None:
+    """Their pictures in another form, between as many of our own."""
+    ours = draw(LABELS, 30, name="ours", seed=4)
+    for path in source.rglob("*.png"):
+        save(path, ours / path.parent.name / path.name)
+    ingest.fn(source=str(ours))
+
+
+def as_they_are(path: Path, copy: Path) -> None:
+    shutil.copy(path, copy)
+
+
+def in_another_format(path: Path, copy: Path) -> None:
+    Image.open(path).save(copy.with_suffix(".tif"))
+
+
+def mirrored(path: Path, copy: Path) -> None:
+    """Copies of themselves beside their mirror images: a twin in this lake is among them."""
+    shutil.copy(path, copy)
+    Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(copy.with_suffix(".tif"))
+
+
+@pytest.mark.parametrize("save", [as_they_are, in_another_format, mirrored])
+def test_what_a_foreign_model_was_trained_on_is_not_scored_by_any_way_it_came(
+    home: Path,
+    draw: Draw,
+    elsewhere: tuple[str, Path, set[str]],
+    save: Callable[[Path, Path], None],
+) -> None:
+    made, source, names = elsewhere
+    deliver(source, draw, save)
+    here = loaded()
+    test = here.frames.labelled("test").tolist()
+    seen = [row for row in test if Path(here.samples[row].source_name).stem in names]
+    assert 0 < len(seen) < len(test)
+    got = evaluate.fn(model=made)
+    assert got["metrics"][0]["n"] == len(test) - len(seen)
+    assert f"{len(seen)} of {len(test)} test images" in got["leak"]
+
+
+def test_the_samples_of_a_group_that_was_trained_on_go_together(
+    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]]
+) -> None:
+    made, source, _ = elsewhere
+    deliver(source, draw, mirrored)
+    here = loaded()
+    left = unseen.for_models(here, models.load(BRAIN, made))
+    changed = left.frames.splits != here.frames.splits
+    assert changed.any()
+    groups = set(here.frames.groups[changed])
+    assert not groups & set(left.frames.groups[np.isin(left.frames.splits, OPENED)])
+
+
+def test_its_own_lake_scores_a_model_on_every_sample(home: Path, model: str) -> None:
+    here = loaded()
+    got = evaluate.fn(model=model)
+    assert got["metrics"][0]["n"] == len(here.frames.labelled("test"))
+    assert got["leak"] == ""
+
+
+def test_where_nothing_is_left_to_score_on_that_is_said(
+    home: Path, elsewhere: tuple[str, Path, set[str]], tmp_path: Path
+) -> None:
+    made, theirs, names = elsewhere
+    source = shutil.copytree(theirs, tmp_path / "seen")
+    for path in source.rglob("*.png"):
+        if path.stem not in names:
+            path.unlink()
+    ingest.fn(source=str(source))
+    with pytest.raises(ConfigError, match="nothing of test is left to score on: left out"):
+        evaluate.fn(model=made)
+
+
+def test_weights_keep_what_they_were_trained_on_also_as_a_file_alone(
+    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]], tmp_path: Path
+) -> None:
+    made, source, names = elsewhere
+    torch.save(load_file(Path(made) / package.WEIGHTS), tmp_path / "copied.pt")
+    deliver(source, draw, as_they_are)
+    here = loaded()
+    val = here.frames.labelled("val").tolist()
+    seen = [row for row in val if Path(here.samples[row].source_name).stem in names]
+    assert 0 < len(seen) < len(val)
+    again = train.fn(config=QUICK, start=StartWeights(file=tmp_path / "copied.pt"))
+    assert again["validation"][0]["n"] == len(val) - len(seen)
+    assert f"{len(seen)} of {len(val)} val images" in again["leak"]
+    kept = package.open_verified(Path(again["package"])).trained_on()
+    assert kept[1:] == package.open_verified(Path(made)).trained_on()
+    assert "test images" in evaluate.fn(model=again["package"])["leak"]
+
+
+def test_a_file_that_does_not_say_what_it_was_trained_on_is_told_of(
+    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]], tmp_path: Path
+) -> None:
+    made, source, _ = elsewhere
+    tensors = load_file(Path(made) / package.WEIGHTS)
+    older = {name: rows for name, rows in tensors.items() if not name.startswith("trained_on")}
+    save_file(older, tmp_path / "older.safetensors")
+    assert load_weights.trainings(tmp_path / "older.safetensors") is None
+    deliver(source, draw, as_they_are)
+    again = train.fn(config=QUICK, start=StartWeights(file=tmp_path / "older.safetensors"))
+    assert "does not say what it was trained on" in again["leak"]
+
+
+def test_the_gate_takes_no_foreign_model_that_does_not_say_what_it_was_trained_on(
+    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]], tmp_path: Path
+) -> None:
+    made, source, _ = elsewhere
+    opened = models.load(BRAIN, made)
+    network = package.restore(opened.package)
+    folder = package.save(tmp_path / "older", network, opened.package.card)
+    deliver(source, draw, as_they_are)
+    older = models.load(BRAIN, str(folder))
+    with pytest.raises(ConfigError, match="too old to say on what"):
+        promotion.evaluate(loaded(), older, None, {})
+    assert "does not say what it was trained on" in evaluate.fn(model=str(folder))["leak"]
+
+
+def test_the_gate_compares_two_models_on_what_neither_was_trained_on(
+    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]]
+) -> None:
+    made, source, _ = elsewhere
+    deliver(source, draw, as_they_are)
+    challenger = models.load(BRAIN, train.fn(config=QUICK)["package"])
+    foreign = models.load(BRAIN, made)
+    scored, beside = promotion.evaluate(loaded(), challenger, foreign, {})
+    assert beside is not None
+    n_test = len(loaded().frames.labelled("test"))
+    assert len(scored.evaluation.targets) == len(beside.evaluation.targets) < n_test
+
+
+def test_an_erasure_names_what_was_trained_on_the_image_elsewhere(
+    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]]
+) -> None:
+    made, source, names = elsewhere
+    deliver(source, draw, as_they_are)
+    again = train.fn(config=QUICK, start=StartWeights(file=Path(made) / package.WEIGHTS))["package"]
+    foreign = shutil.copytree(made, home / "packages" / Path(made).name)
+    (start,) = (home / "weights").iterdir()
+    here = loaded()
+    (one,) = [each for each in here.samples if Path(each.source_name).stem == min(names)]
+    other = next(each for each in here.samples if "ours" in each.source_name)
+    got = erase.fn(sample=other.sample_id, reason="consent withdrawn")
+    assert (got["packages"], got["weights"]) == ([again], [])  # its release held the image
+    got = erase.fn(sample=one.sample_id, reason="consent withdrawn")
+    assert set(got["packages"]) == {again, str(foreign)}
+    assert got["weights"] == [str(start)]
+
+
+def test_drift_is_measured_on_what_the_model_was_not_trained_on(
+    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]]
+) -> None:
+    made, source, names = elsewhere
+    deliver(source, draw, as_they_are)
+    here, foreign = loaded(), models.load(BRAIN, made)
+    featurize.describe(here)
+    predict.fn(model=made)
+    compared = drift.observe(here, foreign, here.release.name, 7)
+    unseen_rows = [Path(each.source_name).stem not in names for each in here.samples]
+    assert len(compared.window.correct) == sum(unseen_rows)
+    held_out = np.isin(here.frames.splits, ("val", "calibration"))
+    assert len(compared.reference.correct) == int((held_out & unseen_rows).sum())
