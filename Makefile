@@ -64,24 +64,26 @@ test-all: test test-servers test-s3 test-ray faults-short
 
 # Against a real S3 server on loopback; without its packages every test is skipped, and says why.
 test-s3: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m s3 -n 2 --dist loadfile -rs --cov --cov-append --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m s3 -n 2 --dist loadfile -rfEs --cov --cov-append --cov-report=term
 
 # On a CUDA device; without one every test is skipped, and says so.
 test-gpu: setup
-	$(BIN)/pytest -m gpu -rs
+	$(BIN)/pytest -m gpu -rfEs
 
-# On a real Ray cluster on loopback, whose worker is killed.
+# On a real Ray cluster on loopback, whose worker is killed. Ray gives up on a program of its own that
+# starts slowly, so on a busy machine a test may fail by that alone: it is tried twice, and both are shown.
+RAY := $(BIN)/pytest -m ray -rfEs --cov --cov-append --cov-report=term --durations=5
 test-ray: setup
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements/cluster.lock
-	$(BIN)/pytest -m ray -rs --cov --cov-append --cov-report=term --durations=5
+	$(RAY) || { echo "== once more: what failed may have waited for a core"; $(RAY) --last-failed; }
 
 # kill -9, flipped bits, races, a full disk and failing storage: hundreds of each, half an hour.
 # The seed stands at the end; make faults SEED=N replays it.
 faults: setup
-	NEURO_FAULTS=long $(BIN)/pytest tests/faults -rs $(if $(SEED),--seed $(SEED))
+	NEURO_FAULTS=long $(BIN)/pytest tests/faults -rfEs $(if $(SEED),--seed $(SEED))
 
 faults-short: setup
-	$(BIN)/pytest tests/faults -m "not s3" -rs $(if $(SEED),--seed $(SEED))
+	$(BIN)/pytest tests/faults -m "not s3" -rfEs $(if $(SEED),--seed $(SEED))
 
 # make test test-servers with loopback alone: whatever asks for another address fails.
 test-offline: setup

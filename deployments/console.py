@@ -1,5 +1,6 @@
 """The terminal: one JSON object on stdout with --json, everything else on stderr."""
 
+import copy
 import functools
 import importlib
 import inspect
@@ -20,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deployments.stack import server_watch
-from neuro.errors import ConfigError, ServerError
+from neuro.errors import ConfigError, NeuroError, ServerError
 from neuro.storage import lance_retry
 from tasks.runtime import settings
 
@@ -70,9 +71,32 @@ def start_logging() -> None:
         logger.propagate = False
 
 
+def start_recorded_logging() -> None:
+    """Progress on stderr as Prefect prints it, for a run that a server records.
+
+    A refusal is its message: where it was raised in our code helps nobody to mend a request.
+    """
+    from prefect.logging.configuration import setup_logging
+
+    setup_logging()
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _PrintableFormatter):
+            continue  # of an earlier run of this process
+        handler.setFormatter(_PrintableFormatter(around=handler.formatter))
+
+
 class _PrintableFormatter(logging.Formatter):
+    """What a terminal may be given, in the form of another formatter if there is one."""
+
+    def __init__(self, form: str | None = None, around: logging.Formatter | None = None) -> None:
+        super().__init__(form)
+        self.around = around
+
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        if record.exc_info and isinstance(record.exc_info[1], NeuroError):
+            record = copy.copy(record)
+            record.exc_info = record.exc_text = None
+        return printable(self.around.format(record) if self.around else super().format(record))
 
 
 def printable(text: object) -> str:
@@ -156,6 +180,7 @@ def call(flow: str, *, is_local: bool, **parameters: Any) -> Any:
     os.environ.update(settings.flow_environment_of(here) | settings.around_proxy())
     loaded = load_flow(flow)
     parameters = validated(loaded, parameters)
+    start_recorded_logging()
     urls = [url for url in (here.prefect_api_url, here.mlflow_tracking_uri) if url]
     with server_watch.end_without(urls, lambda: _report_lost(here)), only_results_on_stdout():
         return loaded(**parameters)

@@ -53,7 +53,7 @@ def train(
     weights = start_weights.find(model, question, start or StartWeights())
     setup = steps.Setup(weights=weights, machine=machine, preset="" if config else preset)
     trained = []
-    for splitting in split_choice.several(split, folds):
+    for splitting in split_choice.splittings(split, folds):
         loaded = release_data.load(store, question, release, splitting)
         loaded = unseen.for_weights(loaded, weights)
         release = loaded.release.name  # of every fold the same

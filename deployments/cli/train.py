@@ -95,7 +95,7 @@ def train(
     from tasks.load.start_weights import StartWeights
 
     problems.load(problem)
-    split_choice.several(split, folds)
+    split_choice.splittings(split, folds)
     tuning.check(tune, folds)
     models.check(model)
     # Every field of a recipe is a flag of its name.

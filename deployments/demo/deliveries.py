@@ -76,7 +76,7 @@ def cut(
     """Cut a folder of labelled images into 60, 15 and 25 % of its groups, seeded.
 
     images: use only so many, one of a group. shift: strength of the new scanner, which changes the
-    third delivery image by image.
+    third delivery image by image. Half of its labels are written down, the other half is held out.
     """
     whole = delivery.read(source, problem)
     pictures = _labelled_pictures(whole.items)
@@ -89,14 +89,15 @@ def cut(
     edges = np.round(np.cumsum((0.0, *SHARES)) * len(groups)).astype(int).tolist()
     first, second, third = (groups[low:high] for low, high in pairwise(edges))
     folders = [out / name for name in ("first", "second", "third")]
+    paths_of = {}  # by delivery, the files of each group
     for folder, part in zip(folders, (first, second, third), strict=True):
         has_labels = part is first
-        copies = _copy(part, folder, keeps_folders=has_labels)
+        paths_of[folder] = _copy(part, folder, keeps_folders=has_labels)
         _copy_table(source, folder, problem, keeps_labels=has_labels)
         delivery.write_note(folder, source=whole.source, is_synthetic=whole.is_synthetic)
     scanner = scanner_shift.DEFAULT.scaled(shift)
     labels = []  # by group, of each shifted image
-    for paths, group in zip(copies, third, strict=True):
+    for paths, group in zip(paths_of[folders[2]], third, strict=True):
         digests = [_shift(path, scanner, rng) for path in paths]
         labels.append(dict(zip(digests, (one.item.label for one in group), strict=True)))
     half = len(labels) // 2

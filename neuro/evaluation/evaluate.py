@@ -14,7 +14,7 @@ from neuro.evaluation import metrics
 from neuro.models.package import Card
 from neuro.prediction import predict
 from neuro.prediction.predict import Engine
-from neuro.sample import SPLITS, Metric
+from neuro.sample import NO_SPLIT, SPLITS, Metric
 from neuro.uncertainty import calibration
 
 FOLDS = "folds"  # what pooled answers are named, in place of a split
@@ -114,7 +114,7 @@ def evaluate(
 
 def check(card: Card, frames: Frames, split: str) -> None:
     """Raise ConfigError for an unknown, an empty, or another splitting's split."""
-    if split not in SPLITS and split not in frames.splits:
+    if split == NO_SPLIT or (split not in SPLITS and split not in frames.splits):
         raise ConfigError(
             f"no split {split!r}: a model is scored on one of {', '.join(SPLITS)}, under the "
             f"splitting it was trained with ({card.splitting})"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neuro.dataset import digests
 from neuro.dataset.frames import Frames
 from neuro.duplicates import twins
-from neuro.lake import images, releases
+from neuro.lake import images
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.models import trained_on
@@ -22,15 +22,10 @@ from neuro.sample import NO_SPLIT, SPLITS, Sample
 TRAIN = "train"
 
 
-def salt(frames: Frames) -> bytes:
-    """The salt of a training on these frames."""
-    return trained_on.salt(frames.content_hash, str(frames.splitting))
-
-
 def training(lake: Lake, release: Release, samples: Sequence[Sample], frames: Frames) -> TrainedOn:
     """What a training on the frames of these samples sees: its labelled images and their groups."""
     chosen = [samples[row] for row in frames.labelled(TRAIN).tolist()]
-    return trained_on.of_training(digests.of_samples(lake, release, chosen), salt(frames))
+    return trained_on.of_training(digests.of_samples(lake, release, chosen), _salt(frames))
 
 
 def rows(
@@ -43,59 +38,55 @@ def rows(
 ) -> NDArray[np.bool_]:
     """Which samples some training saw, or a twin or a member of the group of, (n,) bool.
 
-    What was trained on this lake's own splits is compared image by image, and not counted where it
-    is in training here, too: its twins are, by the splits. What was trained on these very frames is
-    not counted at all: a fold holds no leak, and that of the given split is said beside each
-    figure.
+    A training on these very frames is left aside: with the given split it has seen twins of what
+    is tested, which is said beside each figure. Between training and the rest of a lake's own
+    splits no twins are looked for, since there are none.
     """
+    others = [one for one in trainings if one.hashes and one.salt != _salt(frames)]
     seen = np.zeros(len(frames.sample_ids), dtype=bool)
-    view = releases.view_of(lake, release)
-    own = {
-        trained_on.salt(each.content_hash, "own")
-        for each in releases.history(view, release.dataset)
-    }
-    others = [one for one in trainings if one.salt in own or one.salt != salt(frames)]
     if not others:
         return seen
     found = digests.of_samples(lake, release, samples)
-    elsewhere = np.zeros_like(seen)
     for one in others:
-        if one.salt in own:
-            seen |= one.holds(found) & (frames.splits != TRAIN)
-        else:
-            elsewhere |= one.holds(found)
-    if elsewhere.any():
-        elsewhere |= _twins_of(lake, release, frames, elsewhere, twin_cosine)
-        elsewhere = np.isin(frames.groups, frames.groups[elsewhere])
-    return seen | elsewhere
+        seen |= one.holds(found)
+    seen |= _twins_of(lake, release, frames, seen, twin_cosine)
+    return np.isin(frames.groups, frames.groups[seen])
 
 
-def left_out(frames: Frames, seen: NDArray[np.bool_]) -> tuple[NDArray[np.str_], str]:
-    """The splits, (n,) str, with what was seen in none of them unless it trains; and a note of it.
-
-    The note names how many of the labelled images of each split are left out, "" for none.
-    """
-    dropped = seen & (frames.splits != TRAIN)
+def left_out(frames: Frames, seen: NDArray[np.bool_]) -> str:
+    """How many labelled images of each split are not scored, as they were seen; "" for none."""
     counts = []
     for split in SPLITS:
         labelled = frames.labelled(split)
-        if n := int(dropped[labelled].sum()):
+        if split != TRAIN and (n := int(seen[labelled].sum())):
             counts.append(f"{n:,} of {len(labelled):,} {split} images")
-    note = ""
-    if counts:
-        note = f"left out, trained on as they are, as a twin or by their group: {', '.join(counts)}"
-    return np.where(dropped, NO_SPLIT, frames.splits), note
+    told = "left out, trained on as they are, as a twin or by their group"
+    return f"{told}: {', '.join(counts)}" if counts else ""
+
+
+def splits_without(frames: Frames, seen: NDArray[np.bool_]) -> NDArray[np.str_]:
+    """The splits, (n,) str, with what was seen in none of them, unless it trains."""
+    return np.where(seen & (frames.splits != TRAIN), NO_SPLIT, frames.splits)
+
+
+def _salt(frames: Frames) -> bytes:
+    """Of a training on these frames, and of no other."""
+    trained = frames.sample_ids[frames.labelled(TRAIN)].tolist()
+    return trained_on.salt([frames.content_hash, str(frames.splitting), *trained])
 
 
 def _twins_of(
-    lake: Lake, release: Release, frames: Frames, chosen: NDArray[np.bool_], cosine: float
+    lake: Lake, release: Release, frames: Frames, seen: NDArray[np.bool_], cosine: float
 ) -> NDArray[np.bool_]:
-    """Which of the other samples are a twin of a chosen one, (n,) bool."""
-    order = np.concatenate([np.flatnonzero(chosen), np.flatnonzero(~chosen)])
-    thumbnails = images.thumbnails(lake, release, frames.sample_ids[order].tolist())
-    looks = twins.vectors([bytes(row) for row in thumbnails])
-    n_chosen = int(chosen.sum())
-    pairs = twins.find(looks, n_chosen, cosine)
-    found = np.zeros_like(chosen)
-    found[order[pairs[pairs[:, 0] < n_chosen, 1]]] = True
+    """Which samples that do not train are a twin of a seen one that does not either, (n,) bool."""
+    found = np.zeros_like(seen)
+    others = np.flatnonzero(~seen & (frames.splits != TRAIN))
+    chosen = np.flatnonzero(seen & (frames.splits != TRAIN))
+    if len(chosen) and len(others):
+        order = np.concatenate([others, chosen])
+        thumbnails = images.thumbnails(lake, release, frames.sample_ids[order].tolist())
+        looks = twins.vectors([bytes(row) for row in thumbnails])
+        pairs = twins.find(looks, len(others), cosine)
+        of_another = pairs[pairs[:, 0] < len(others), 0]
+        found[order[of_another]] = True
     return found

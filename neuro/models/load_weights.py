@@ -81,13 +81,15 @@ def read(path: Path, backbone: nn.Module) -> WeightsFile:
     )
 
 
-def trainings(path: Path) -> tuple[TrainedOn, ...] | None:
-    """What the network of a file was trained on; None where it is one of neuro's and does not say.
+def trainings(path: Path) -> tuple[TrainedOn, ...]:
+    """What the network of a file was trained on: of other programs' files nothing is known to be.
 
-    Raises what ``read`` raises.
+    That of a file of neuro's that does not say is UNKNOWN. Raises what ``read`` raises.
     """
     stored, _, told = _read(path)
-    return None if not told and _is_ours(_bare(stored, (), _AROUND)) else told
+    if not told and _is_ours(_bare(stored, (), _AROUND)):
+        return (trained_on.UNKNOWN,)
+    return told
 
 
 def fill(backbone: nn.Module, file: WeightsFile, classifier: Collection[str]) -> Report:

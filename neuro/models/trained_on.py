@@ -20,7 +20,10 @@ _NAME = "trained_on."  # of the tensors in a file of weights, numbered from 0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedOn:
-    """What one training saw. salt: of the release and the splits it used, 16 bytes."""
+    """What one training saw. salt: names the training, 16 bytes. hashes: none where nobody knows.
+
+    ``UNKNOWN`` stands for the training of weights that do not say what it saw.
+    """
 
     salt: bytes
     hashes: frozenset[bytes]
@@ -31,14 +34,17 @@ class TrainedOn:
         return np.array(found, dtype=bool)
 
 
+UNKNOWN = TrainedOn(salt=bytes(WIDTH), hashes=frozenset())
+
+
 def hashed(digest: str, salt: bytes) -> bytes:
     """BLAKE2b of a digest, keyed with the salt (RFC 7693)."""
     return hashlib.blake2b(digest.encode(), key=salt, digest_size=WIDTH).digest()
 
 
-def salt(content_hash: str, splitting: str) -> bytes:
-    """The salt of trainings on these splits of a release, so that its own lake knows them again."""
-    return hashlib.blake2b(f"{content_hash}/{splitting}".encode(), digest_size=WIDTH).digest()
+def salt(names: Iterable[str]) -> bytes:
+    """The salt of the training that is named so."""
+    return hashlib.blake2b("\n".join(names).encode(), digest_size=WIDTH).digest()
 
 
 def of_training(digests: Iterable[Collection[str]], salt: bytes) -> TrainedOn:
@@ -49,14 +55,11 @@ def of_training(digests: Iterable[Collection[str]], salt: bytes) -> TrainedOn:
 
 def as_tensors(trainings: Sequence[TrainedOn]) -> dict[str, torch.Tensor]:
     """One uint8 tensor for each training, (1 + n, 16): the salt, then the hashes in order."""
-    return {
-        f"{_NAME}{number}": torch.from_numpy(
-            np.frombuffer(b"".join((one.salt, *sorted(one.hashes))), np.uint8)
-            .reshape(-1, WIDTH)
-            .copy()
-        )
-        for number, one in enumerate(trainings)
-    }
+    tensors = {}
+    for number, one in enumerate(trainings):
+        rows = np.frombuffer(b"".join((one.salt, *sorted(one.hashes))), np.uint8)
+        tensors[f"{_NAME}{number}"] = torch.from_numpy(rows.reshape(-1, WIDTH).copy())
+    return tensors
 
 
 def split(
@@ -64,18 +67,22 @@ def split(
 ) -> tuple[dict[str, torch.Tensor], tuple[TrainedOn, ...]]:
     """The network's own tensors, and what it was trained on; nothing where the file does not say.
 
-    Raises PackageError for hashes of another shape.
+    Wrappers may stand before a name, such as "module.". Raises PackageError for hashes of another
+    shape.
     """
-    told = {name: tensor for name, tensor in tensors.items() if name.startswith(_NAME)}
+    told = {
+        name[name.index(_NAME) :]: tensor for name, tensor in tensors.items() if _NAME in name
+    }
     trainings = []
     for number in range(len(told)):
         rows = told.get(f"{_NAME}{number}")
         is_right = rows is not None and rows.dtype == torch.uint8 and rows.ndim == 2
-        if rows is None or not is_right or rows.shape[0] < 2 or rows.shape[1] != WIDTH:
+        if rows is None or not is_right or not rows.shape[0] or rows.shape[1] != WIDTH:
             raise PackageError(
-                f"{_NAME}{number} must be a uint8 tensor of a salt and at least one hash, "
-                f"{WIDTH} bytes each; fetch the file again"
+                f"{_NAME}{number} must be a uint8 tensor of a salt and hashes, {WIDTH} bytes "
+                "each; fetch the file again"
             )
         first, *others = (bytes(row) for row in rows.numpy())
         trainings.append(TrainedOn(salt=first, hashes=frozenset(others)))
-    return {name: tensors[name] for name in tensors if name not in told}, tuple(trainings)
+    own = {name: tensor for name, tensor in tensors.items() if _NAME not in name}
+    return own, tuple(trainings)

@@ -123,18 +123,22 @@ def _no_worse(challenger: Evaluation, champion: Evaluation, margin: float) -> Ga
 
 
 def _recent(challenger: Evaluation, champion: Evaluation, config: PromotionConfig) -> Gate:
+    """On the newly labelled samples: no worse than by the margin or, where asked for, better.
+
+    Either way its explanation says whether the challenger was shown to be better.
+    """
+    name, threshold = "no_worse_on_recent", -config.margin
+    if config.recent_must_improve:
+        name, threshold = "better_on_recent", 0.0
     difference = _difference(challenger, champion)
+    remark = ": shown better" if difference.low > 0 else ": not shown better"
     return _difference_gate(
-        "better_on_recent" if config.recent_must_improve else "no_worse_on_recent",
-        difference,
-        threshold=0.0 if config.recent_must_improve else -config.margin,
-        samples="newly labelled",
-        standing=": shown better" if difference.low > 0 else ": not shown better",
+        name, difference, threshold=threshold, samples="newly labelled", remark=remark
     )
 
 
 def _difference_gate(
-    name: str, difference: Metric, *, threshold: float, samples: str, standing: str = ""
+    name: str, difference: Metric, *, threshold: float, samples: str, remark: str = ""
 ) -> Gate:
     over = f", over {difference.classes}" if difference.classes else ""
     return _gate(
@@ -143,7 +147,7 @@ def _difference_gate(
         threshold=threshold,
         passed=difference.low > threshold,
         explanation=f"macro-F1 challenger minus champion on the same {difference.n} {samples} "
-        f"samples, {difference.groups} groups{over}{standing}; the interval must lie above "
+        f"samples, {difference.groups} groups{over}{remark}; the interval must lie above "
         f"{threshold:g}",
     )
 

@@ -73,7 +73,7 @@ def parse(text: str) -> Splitting:
     raise UnknownNameError(f"no splitting {text!r}: {hint}Give own, given, or such as fold-2-of-5")
 
 
-def several(text: str, folds: int) -> list[Splitting]:
+def splittings(text: str, folds: int) -> list[Splitting]:
     """What is trained on, one after another: one splitting, or each of so many folds.
 
     Raises what ``parse`` raises, and ConfigError for too few folds, or a splitting beside them.
@@ -92,8 +92,7 @@ def several(text: str, folds: int) -> list[Splitting]:
 def redrawn(samples: Sequence[Sample], splitting: Splitting) -> NDArray[np.bool_]:
     """Which samples get another split than their own, (n,) bool.
 
-    Given: those with a split of the source. Own: none. A fold: all but those of the test split, and
-    those in no split.
+    Given: those with a split of the source. Own: none. A fold: all that are in a split but test.
 
     Raises ConfigError where "given" is asked for and no sample has a given split.
     """

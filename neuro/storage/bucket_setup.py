@@ -16,7 +16,6 @@ from neuro.storage.location import Place
 
 _GONE = {"NoSuchBucketPolicy", "NoSuchBucket"}
 _THERE = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
-_EXPIRES = "neuro-expires-"
 _AES256 = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
 _ENCRYPTED = {"ServerSideEncryptionConfiguration": {"Rules": [_AES256]}}
 _VERSIONED = {"VersioningConfiguration": {"Status": "Enabled"}}
@@ -47,8 +46,9 @@ def create(
 
     keep_versions_days: how long replaced and deleted objects stay; 0 keeps no versions.
     retention_days: after which objects below the prefix go by themselves; 0 keeps them. Running it
-    twice changes nothing; statements of others in the policy stay, and so does the retention of
-    other prefixes. Raises ConfigError for a retention where a lake lies or no prefix is given.
+    twice changes nothing; what others have written into policy and lifecycle stays, and so do the
+    retention of other prefixes and an earlier lifetime of versions. Raises ConfigError for a
+    retention where a lake lies or no prefix is given.
     """
     client = location.client(where)
     bucket = {"Bucket": where.bucket}
@@ -142,32 +142,37 @@ def _require_no_lake(client: Any, where: Place) -> None:
 
 
 def _set_lifecycle(client: Any, where: Place, keep_versions_days: int, retention_days: int) -> None:
-    def rule(name: str, prefix: str, **what: Mapping[str, int]) -> Mapping[str, Any]:
+    """Put our rules beside those that are there: a bucket's rules are replaced as a whole."""
+
+    def enabled(name: str, prefix: str, **what: Mapping[str, int]) -> Mapping[str, Any]:
         return {"ID": name, "Filter": {"Prefix": prefix}, "Status": "Enabled", **what}
 
     uploads = {"DaysAfterInitiation": 7}
-    rules = [rule("neuro-uploads", "", AbortIncompleteMultipartUpload=uploads)]
+    ours = [enabled("neuro-uploads", "", AbortIncompleteMultipartUpload=uploads)]
     if keep_versions_days:
         replaced = {"NoncurrentDays": keep_versions_days}
-        rules.append(rule("neuro-versions", "", NoncurrentVersionExpiration=replaced))
-    own = f"{_EXPIRES}{_prefix_id(where)}"
+        ours.append(enabled("neuro-versions", "", NoncurrentVersionExpiration=replaced))
+    retention = f"neuro-expires-{_prefix_id(where)}"
     if retention_days:
-        rules.append(rule(own, f"{where.prefix}/", Expiration={"Days": retention_days}))
-    rules += [rule for rule in _retentions(client, where) if rule["ID"] != own]
+        ours.append(enabled(retention, f"{where.prefix}/", Expiration={"Days": retention_days}))
+    superseded = {retention, *(rule["ID"] for rule in ours)}
+    others = [rule for rule in _lifecycle(client, where) if rule.get("ID") not in superseded]
     client.put_bucket_lifecycle_configuration(
-        Bucket=where.bucket, LifecycleConfiguration={"Rules": rules}
+        Bucket=where.bucket, LifecycleConfiguration={"Rules": [*ours, *others]}
     )
 
 
-def _retentions(client: Any, where: Place) -> list[Mapping[str, Any]]:
-    """The rules of this bucket by which objects below some prefix go."""
+def _lifecycle(client: Any, where: Place) -> list[Mapping[str, Any]]:
+    """The rules that a bucket has."""
     try:
-        rules = client.get_bucket_lifecycle_configuration(Bucket=where.bucket)["Rules"]
+        rules: list[Mapping[str, Any]] = client.get_bucket_lifecycle_configuration(
+            Bucket=where.bucket
+        )["Rules"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchLifecycleConfiguration":
             raise
         return []
-    return [rule for rule in rules if str(rule.get("ID", "")).startswith(_EXPIRES)]
+    return rules
 
 
 def _set_policy(client: Any, where: Place, rules: list[Rule]) -> None:

@@ -79,7 +79,7 @@ def _watched(where: Place, what: str, call: Callable[[], T]) -> T:
     thread.start()
     thread.join(where.deadline_s / 2)
     while thread.is_alive():
-        _check_alive(where, what)
+        _require_sign_of_life(where, what)
         thread.join(where.deadline_s / 2)
     value, error = outcome[0]
     if error is not None:
@@ -87,10 +87,14 @@ def _watched(where: Place, what: str, call: Callable[[], T]) -> T:
     return value  # type: ignore[no-any-return]
 
 
-def _check_alive(where: Place, what: str) -> None:
-    shorter = replace(where, deadline_s=where.deadline_s / 2)
+def _require_sign_of_life(where: Place, what: str) -> None:
+    """Raise StorageError where the store does not answer a listing within half the deadline.
+
+    The other half is what the caller has waited for its work before it asked.
+    """
+    half = replace(where, deadline_s=where.deadline_s / 2)
     try:
-        next(iter(bucket_store.BucketStore(shorter).entries()), None)
+        next(iter(bucket_store.BucketStore(half).entries()), None)
     except StorageError as error:
         raise StorageError(
             f"{what} in {where.full_address}: the store fell silent for {where.deadline_s:g} s; "

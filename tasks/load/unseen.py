@@ -1,5 +1,6 @@
 """A release without what a model, or the weights it starts from, was trained on already."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from logging import getLogger
 from pathlib import Path
@@ -12,75 +13,91 @@ from neuro.evaluation import seen
 from neuro.lake import releases
 from neuro.models import load_weights
 from neuro.models.trained_on import TrainedOn
+from neuro.sample import SPLITS
+from tasks.load import start_weights
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 
-_UNKNOWN = "does not say what it was trained on, so that images it is scored on may be among it"
+_UNTOLD = "its weights do not say what they were trained on, which may be what is scored here"
 
 _log = getLogger(__name__)
 
 
-def by(loaded: Loaded, model: Model) -> NDArray[np.bool_]:
-    """Which samples a model or its start was trained on elsewhere, (n,) bool."""
-    return _rows(loaded, model.package.trained_on())
-
-
-def is_untold(loaded: Loaded, model: Model) -> bool:
-    """Whether a model is of another lake, and made before packages said what they learned from."""
-    view = releases.view_of(loaded.lake, loaded.release)
-    here = {each.content_hash for each in releases.history(view, loaded.problem.dataset)}
-    return model.package.card.pin["content_hash"] not in here and not model.package.trained_on()
+def by(loaded: Loaded, trainings: Sequence[TrainedOn]) -> NDArray[np.bool_]:
+    """Which samples these trainings saw, or a twin or a member of the group of, (n,) bool."""
+    return seen.rows(
+        loaded.lake,
+        loaded.release,
+        loaded.samples,
+        loaded.frames,
+        trainings,
+        loaded.problem.groups.twin_cosine,
+    )
 
 
 def for_models(loaded: Loaded, *models: Model) -> Loaded:
     """The release without what any of the models saw of its val, calibration and test parts."""
-    dropped = np.any([by(loaded, model) for model in models], axis=0)
-    untold = [model for model in models if is_untold(loaded, model)]
-    note = "; ".join(f"model {model.version[:12]} {_UNKNOWN}" for model in untold)
-    return without(loaded, dropped, note)
+    names = {f"model {model.version[:12]}": model for model in models}
+    trainings = {name: model.package.trained_on() for name, model in names.items()}
+    untold = [name for name, model in names.items() if is_untold(loaded, model)]
+    return _without(loaded, trainings, untold)
 
 
 def for_weights(loaded: Loaded, weights: Path | None) -> Loaded:
     """The same for a file of weights that a training is to start from."""
     if weights is None:
         return loaded
-    earlier = load_weights.trainings(weights)
-    note = f"the network started from weights whose file {_UNKNOWN}" if earlier is None else ""
-    return without(loaded, _rows(loaded, earlier or ()), note)
+    name, trainings = "its start", load_weights.trainings(weights)
+    return _without(loaded, {name: trainings}, [name] if _has_unknown(trainings) else [])
+
+
+def is_untold(loaded: Loaded, model: Model) -> bool:
+    """Whether nobody knows what a model or its start was trained on.
+
+    A package that is too old to say is known by its release, if that is one of this lake, and by
+    the file that it started from, if that is still kept.
+    """
+    trainings, card = model.package.trained_on(), model.package.card
+    if trainings:
+        return _has_unknown(trainings)
+    view = releases.view_of(loaded.lake, loaded.release)
+    here = {each.content_hash for each in releases.history(view, loaded.problem.dataset)}
+    if card.pin["content_hash"] not in here:
+        return True
+    start = start_weights.folder() / card.weights_sha256
+    return bool(card.weights_sha256) and not (
+        start.is_file() and not _has_unknown(load_weights.trainings(start))
+    )
 
 
 def trainings(loaded: Loaded, weights: Path | None) -> tuple[TrainedOn, ...]:
-    """What a training on this release sees, and what the weights it starts from saw."""
-    earlier = load_weights.trainings(weights) if weights else None
-    now = seen.training(loaded.lake, loaded.release, loaded.samples, loaded.frames)
-    return (now, *(earlier or ()))
-
-
-def without(loaded: Loaded, dropped: NDArray[np.bool_], note: str = "") -> Loaded:
-    """The release with the dropped samples in no split unless they train, and what to say of it."""
-    splits, left_out = seen.left_out(loaded.frames, dropped)
-    notes = "; ".join(filter(None, (loaded.left_out, left_out, note)))
-    if left_out or note:
-        _log.warning(notes)
-    return replace(loaded, frames=replace(loaded.frames, splits=splits), left_out=notes)
+    """What a training on this release sees, and then what the weights it starts from saw."""
+    earlier = load_weights.trainings(weights) if weights else ()
+    return (
+        seen.training(loaded.lake, loaded.release, loaded.samples, loaded.frames),
+        *earlier,
+    )
 
 
 def require(loaded: Loaded, *splits: str) -> None:
-    """Raise ConfigError where of a split nothing is left."""
+    """Raise ConfigError for a split of which nothing is left."""
     for split in splits:
-        if loaded.left_out and not len(loaded.frames.labelled(split)):
+        if split in loaded.emptied:
             raise ConfigError(
                 f"nothing of {split} is left to score on: {loaded.left_out}; deliver images that "
                 "were not trained on, or take another model to score, or to start from"
             )
 
 
-def _rows(loaded: Loaded, among: tuple[TrainedOn, ...]) -> NDArray[np.bool_]:
-    return seen.rows(
-        loaded.lake,
-        loaded.release,
-        loaded.samples,
-        loaded.frames,
-        among,
-        loaded.problem.groups.twin_cosine,
-    )
+def _without(
+    loaded: Loaded, trainings: Mapping[str, Sequence[TrainedOn]], untold: Sequence[str]
+) -> Loaded:
+    """The release without what was seen, and what is to be said of it. trainings: by name."""
+    frames, notes = loaded.frames, [loaded.left_out] if loaded.left_out else []
+    splits = frames.splits
+    for name, those in trainings.items():
+        rows = by(loaded, those)
+        if left_out := seen.left_out(frames, rows):
+            notes.append(f"{name}: {left_out}")
+        splits = np.where(seen.splits_without(frames, rows) == frames.splits, splits, "none")
+    return loaded

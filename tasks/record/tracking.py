@@ -60,6 +60,7 @@ def client() -> Any:
 def run(experiment: str, name: str, tags: Mapping[str, str], again: str = "") -> Iterator[Run]:
     """Open a run of an experiment; it ends FINISHED, or FAILED if the body raises.
 
+    Outside a flow run nothing is recorded, and the run's id is "".
     again: id of a run that goes on, where it is still known; else a new one is opened.
     """
     flow_run = artifacts.flow_run_id()
@@ -94,7 +95,7 @@ def _experiment(name: str) -> str:
 
 
 def _reopened(run_id: str, name: str, flow_run: str) -> str:
-    """The id, where that run is running again; "" where it is not known."""
+    """Set a run RUNNING again; its id, or "" where MLflow does not know it."""
     from mlflow.exceptions import MlflowException
 
     if not run_id:

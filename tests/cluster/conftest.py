@@ -28,6 +28,9 @@ def token() -> Iterator[None]:
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback alone
+        # On a busy machine a worker needs longer than Ray waits for it, and is started for ever.
+        "RAY_worker_register_timeout_seconds": "300",
+        "RAY_health_check_timeout_ms": "60000",
     }
     os.environ |= told
     yield

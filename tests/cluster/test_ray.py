@@ -98,14 +98,12 @@ def version(name: str) -> int:
     return int(lake()[0].open(f"features_{name}").version)
 
 
-def kill_who_waits(trace: Path) -> None:
-    end = time.monotonic() + 100
-    while time.monotonic() < end:
+def kill_who_waits(trace: Path, is_over: threading.Event) -> None:
+    while not is_over.wait(0.1):
         told = (trace / "waiting").read_text() if (trace / "waiting").exists() else ""
         if told:
             os.kill(int(told), signal.SIGKILL)
             return
-        time.sleep(0.1)
 
 
 def states(state: State[Any], wanted: list[str]) -> list[str]:
@@ -127,10 +125,14 @@ def test_a_killed_worker_costs_its_shard_and_nothing_else(
     order = images.in_order(there, release, list(expected[0]))
     stuck = images.facts(there, release)[order[2 * SHARD]]["stored_sha256"]
     encoder = replace(traced(home, cluster, "b"), stuck=stuck)
-    watcher = threading.Thread(target=kill_who_waits, args=(encoder.trace,))
+    is_over = threading.Event()
+    watcher = threading.Thread(target=kill_who_waits, args=(encoder.trace, is_over))
     watcher.start()
-    state = fill(encoder, return_state=True)
-    watcher.join()
+    try:
+        state = fill(encoder, return_state=True)
+    finally:
+        is_over.set()
+        watcher.join()
     vectors = state.result()
     calls = [path.name.split(".") for path in encoder.trace.glob("*.*.*")]
     times = Counter(first for first, _, _ in calls)

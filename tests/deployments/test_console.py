@@ -1,10 +1,14 @@
 """Tables that a person reads in a terminal; programs take --json."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from deployments import console
+from tasks.runtime import settings
 
 ROW = {"sha256": "ab" * 32, "at": "2026-11-25T20:35:44+00:00", "branch": "", "n": 0}
 
@@ -54,3 +58,30 @@ def test_a_name_cannot_move_the_cursor_or_colour_the_screen(
     """What a name of bytes that are no text, or of control codes, shows is how it is written."""
     console.error("a\x1b[2Jb\rc\udce9d\ne")
     assert r"a\x1b[2Jb\rc\udce9d" in capsys.readouterr().err
+
+
+RECORDED = """
+import logging
+from deployments import console
+from neuro.errors import ConfigError
+
+console.start_recorded_logging()
+console.start_recorded_logging()
+log = logging.getLogger("tasks.ingest")
+for error in (ConfigError("name the remedy"), KeyError("a fault of ours")):
+    try:
+        raise error
+    except type(error):
+        log.exception("of %s \\x1b[2J", type(error).__name__)
+"""
+
+
+def test_a_recorded_run_prints_a_refusal_as_one_line_and_a_fault_of_ours_whole() -> None:
+    quiet = os.environ | settings.LOGGING_ENVIRONMENT
+    command = [sys.executable, "-c", RECORDED]
+    done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith(r"of ConfigError \x1b[2J")
+    assert lines[1].endswith(r"of KeyError \x1b[2J")
+    assert lines[2].startswith("Traceback")
+    assert "KeyError: 'a fault of ours'" in lines[-1]

@@ -80,6 +80,19 @@ def test_a_retention_is_of_its_prefix_and_stays_when_another_prefix_is_made(
     assert [r["Expiration"]["Days"] for r in rules if "Expiration" in r] == [7]
 
 
+def test_rules_of_others_stay_in_the_lifecycle_of_a_bucket(bucket: Bucket, place: str) -> None:
+    client = location.client(location.parse(place, bucket.endpoint))
+    theirs = {"ID": "logs", "Filter": {"Prefix": "logs/"}, "Status": "Enabled"}
+    client.put_bucket_lifecycle_configuration(
+        Bucket=bucket.name,
+        LifecycleConfiguration={"Rules": [{**theirs, "Expiration": {"Days": 5}}]},
+    )
+    create(place, "--keep-versions-days=30")
+    create(bucket.uri)
+    rules = client.get_bucket_lifecycle_configuration(Bucket=bucket.name)["Rules"]
+    assert sorted(rule["ID"] for rule in rules) == ["logs", "neuro-uploads", "neuro-versions"]
+
+
 def test_a_lake_is_given_no_retention(bucket: Bucket, place: str, tmp_path: Path) -> None:
     deliveries.ingest(deliveries.drawn(tmp_path / "in", 2), bucket.uri)
     for uri, match in ((bucket.uri, "holds a lake"), (f"s3://{bucket.name}", "prefix of its own")):

@@ -271,12 +271,12 @@ def test_later_arrivals_move_nothing_that_is_held(keys: list[str], first: int, s
 
 
 def test_folds_are_named_one_by_one() -> None:
-    assert [str(one) for one in split_choice.several("own", 3)] == [
+    assert [str(one) for one in split_choice.splittings("own", 3)] == [
         "fold-1-of-3",
         "fold-2-of-3",
         "fold-3-of-3",
     ]
-    assert split_choice.several("given", 0) == [split_choice.parse("given")]
+    assert split_choice.splittings("given", 0) == [split_choice.parse("given")]
 
 
 @pytest.mark.parametrize(
@@ -285,4 +285,4 @@ def test_folds_are_named_one_by_one() -> None:
 )
 def test_folds_that_cannot_be_are_refused(text: str, folds: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        split_choice.several(text, folds)
+        split_choice.splittings(text, folds)
