@@ -1,5 +1,6 @@
 """What README and docs say of commands, targets, problems and files is so."""
 
+import ast
 import re
 import shlex
 import tomllib
@@ -15,12 +16,14 @@ from typer.core import TyperGroup
 from deployments.cli.app import app
 from neuro.features import descriptors
 from neuro.images.preprocess import PreprocessSpec
+from neuro.ingest.archives import Limits
 from neuro.problems import problem
 from neuro.problems.problem import Augmentation, GroupRule, Layout, Problem
+from tasks.runtime import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 EVERY_PAGE = pytest.mark.parametrize(
     "page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES]
 )
@@ -173,6 +176,81 @@ def test_the_drift_page_names_every_descriptor_and_their_number() -> None:
     assert f"of {('ten', 'eleven', 'twelve')[len(descriptors.NAMES) - 10]} figures" in row
     for name in descriptors.NAMES:
         assert name.replace("_", " ") in row
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {first for first, _ in LINK.findall((ROOT / "README.md").read_text("utf-8"))}
+    pages = {f"docs/{page.name}" for page in DOCS.glob("*.md")} - {"docs/index.md"}
+    assert pages - linked == set()
+
+
+def test_the_commands_page_says_which_verbs_take_local() -> None:
+    text = (DOCS / "commands.md").read_text("utf-8")
+    rows = re.findall(r"^\| `[a-z ]+` \| `neuro ([^`]+)` \| ([^|]*)\|", text, re.MULTILINE)
+    assert len(rows) > 40
+    for example, cell in rows:
+        command, _ = command_of(shlex.split(example))
+        assert ("--local" in options_of(command)) == cell.startswith("yes"), example
+
+
+def settings_rows() -> dict[str, str]:
+    """The default that the page of the settings gives, by variable."""
+    text = (DOCS / "settings.md").read_text("utf-8")
+    return dict(re.findall(r"^\| `([A-Z0-9_]+)` \| .* \| ([^|]+) \|$", text, re.MULTILINE))
+
+
+def test_the_settings_page_has_every_variable_that_is_read() -> None:
+    read = re.findall(r'"(NEURO_\w+)"', Path(settings.__file__).read_text("utf-8"))
+    assert {name for name in settings_rows() if name.startswith("NEURO_")} == set(read)
+
+
+def test_the_defaults_of_the_settings_are_those_of_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = settings_rows()
+    for name in said:
+        monkeypatch.delenv(name, raising=False)
+    here = settings.load(tmp_path)
+    assert float(said["NEURO_INBOX_SETTLE_S"]) == here.inbox_settle_s
+    assert float(said["NEURO_S3_DEADLINE_S"]) == here.s3_deadline_s
+    assert int(said["NEURO_SHARD"]) == here.shard
+    assert said["NEURO_RUNNER"] == f"`{here.runner}`"
+
+
+def test_the_limits_of_an_archive_are_those_of_the_code() -> None:
+    limits = Limits()
+    said = (
+        f"{limits.files:,} files, {limits.file_bytes / 1e9:g} GB a file, "
+        f"{limits.total_bytes / 1e9:g} GB in all, {limits.ratio} times its\npacked size once "
+        f"{limits.ratio_from_bytes / 1e6:g} MB are unpacked"
+    )
+    assert said in (DOCS / "your-data.md").read_text("utf-8")
+
+
+def messages() -> str:
+    """Every text in the library's code, a line each, with a gap where a value is filled in."""
+    texts = []
+    for path in (ROOT / "neuro").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (v.value if isinstance(v, ast.Constant) else "\0" for v in node.values)
+                texts.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+def test_every_refusal_that_a_page_explains_is_one_of_the_code() -> None:
+    _, _, after = (DOCS / "your-data.md").read_text("utf-8").partition("## When it says no\n")
+    cells = re.findall(r"^\| (`.*?) \| ", after.partition("\n## ")[0], re.MULTILINE)
+    said = messages()
+    assert len(cells) > 30
+    for quoted in INLINE.findall("\n".join(cells)):
+        for words in map(str.split, re.split(r"\['X'\]|'\w'|\b[A-Z]\b|\d\w*|\.\.\.", quoted)):
+            # What fills a gap may be a text of the code as well.
+            halves = ((" ".join(words[:n]), " ".join(words[n:])) for n in range(1, len(words) - 1))
+            is_filled = any(f"{one} \0" in said and f"\n{two}" in said for one, two in halves)
+            assert " ".join(words) in said or is_filled, quoted
 
 
 @EVERY_PAGE
