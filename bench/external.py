@@ -18,7 +18,7 @@ from neuro.lake.lake import Lake
 from neuro.models import package
 from neuro.prediction import predict
 from neuro.problems import problem
-from tasks.load import release_data
+from tasks.load import release_data, unseen
 from tasks.load.release_data import Loaded
 from tasks.runtime import settings
 
@@ -54,11 +54,12 @@ def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
     pairs = twins.find(np.concatenate(looks), first, came.problem.groups.twin_cosine)
     known = np.unique(pairs[pairs[:, 0] < first, 1]) - first
     frames = came.frames
+    known = np.union1d(known, np.flatnonzero(unseen.by(came, found.trained_on())))
     rows = np.setdiff1d(np.flatnonzero(frames.targets >= 0), known)
     print(
         f"{len(frames.sample_ids)} images, {len(known)} of them twins of the {first} that the lake "
-        f"holds and left out; {len(rows)} are asked, in {len(np.unique(frames.groups[rows]))} "
-        "groups.\n"
+        f"holds, or trained on, and left out; {len(rows)} are asked, in "
+        f"{len(np.unique(frames.groups[rows]))} groups.\n"
     )
     answers = predict.predict_frames(predict.load(found), frames, rows, model_version=found.digest)
     classes = came.problem.classes

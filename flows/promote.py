@@ -28,9 +28,11 @@ def promote(
     """
     question = problems.load(problem)
     challenger = steps.check(models.load(question, model))
+    champion = models.champion(question)
     store = release_data.open_lake(lake)
     loaded = release_data.load(store, challenger.problem_as_trained(question), release)
+    loaded = steps.without_seen(loaded, challenger, champion)
     featurize.describe(loaded)
     beside = baselines.score(loaded, ("test",))
-    scores = steps.evaluate(loaded, challenger, models.champion(question), beside)
+    scores = steps.evaluate(loaded, challenger, champion, beside)
     return steps.promote(loaded, *scores, retrain.envelope(), cause="by hand")

@@ -39,6 +39,8 @@ def retrain(
         limit = steps.seconds_allowed(question, envelope, cause)
         setup = steps.setup(champion, recipe, limit)
         loaded = unseen.for_weights(release_data.load(store, question), setup.weights)
+        loaded = promote.without_seen(loaded, None, champion)
+        training.check(loaded, recipe)
         beside = baselines.later(loaded, ("val", "test"))
         trained = training.train(loaded, recipe, setup, beside)
         trained.checkpoint.remove()

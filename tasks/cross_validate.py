@@ -17,10 +17,12 @@ from tasks.train import Trained
 def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dict[str, Any]:
     """Pooled metrics with intervals by group, the mean and deviation over folds, and each fold."""
     release, n_folds = loaded.release, len(trained)
+    leaky = [fold for fold in trained if fold.package.card.leak]
     pooled = evaluate.pool([fold.validation for fold in trained])
     spread = evaluate.over_folds([fold.validation.metrics for fold in trained])
     title = f"{n_folds} folds of {release.name}"
-    tags = {**run_tags(loaded), "splitting": f"{n_folds} folds"}
+    leak = "; ".join(f"{fold.package.card.splitting}: {fold.package.card.leak}" for fold in leaky)
+    tags = {**run_tags(loaded), "splitting": f"{n_folds} folds"} | ({"leak": leak} if leak else {})
     with tracking.run(loaded.problem.name, f"{config.model}, {title}", tags) as run:
         tracking.log_data(run, release)
         tracking.log_params(run, asdict(config) | {"folds": n_folds})
@@ -28,7 +30,8 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
         for name, values in spread.items():
             named = {f"{name}_{kind}": value for kind, value in values.items()}
             tracking.log_values(run, named, step=0)
-        show(run, pooled, Shown(title=title, is_synthetic=release.is_synthetic))
+        shown = Shown(title=title, is_synthetic=release.is_synthetic, note=leak)
+        show(run, pooled, shown)
     names = [baseline.name for baseline in trained[0].beside]
     return {
         "run_id": run.run_id,
@@ -38,6 +41,7 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
         "seconds": round(sum(fold.seconds for fold in trained), 2),
         "pooled": [asdict(metric) for metric in pooled.metrics],
         "absent": list(pooled.absent),
+        "leak": leak,
         "over_folds": spread,
         "baselines": {
             name: evaluate.over_folds([fold.baseline(name) for fold in trained]) for name in names

@@ -1,6 +1,6 @@
 """Steps of drift monitoring: observe reference and window, judge, report, remember, tell."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,13 @@ from tasks.runtime.steps import step
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compared:
-    """Reference and window of one drift check, with their names."""
+    """Reference and window of one drift check, with their names; note: what was left out."""
 
     reference: Observed
     window: Observed
     reference_name: str
     window_name: str
+    note: str
 
 
 @step(name="observe")
@@ -45,8 +46,8 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
     is what entered with the release ``window``, or what was predicted in the last ``days``. What
     the model was trained on in another lake is in neither.
     """
-    seen = unseen.by(loaded, model)
-    loaded = unseen.without(loaded, seen)
+    seen = unseen.by(loaded, model.package.trained_on())
+    loaded = unseen.for_models(loaded, model)
     predict.require_same_preprocess(model.engine, loaded.frames)
     card = model.package.card
     evaluate.require_same_splitting(card, loaded.frames)
@@ -62,19 +63,23 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
         window=_observed(loaded, rows, probabilities),
         reference_name=f"validation and calibration of {born}",
         window_name=name,
+        note=loaded.left_out,
     )
 
 
 @step(name="judge")
 def judge(compared: Compared, config: DriftConfig) -> Verdict:
     """Compare with thresholds calibrated on resampled groups of the reference."""
-    return verdicts.judge(
+    verdict = verdicts.judge(
         compared.reference,
         compared.window,
         window=compared.window_name,
         reference_name=compared.reference_name,
         config=config,
     )
+    if compared.note:
+        verdict = replace(verdict, reason=f"{verdict.reason} ({compared.note})")
+    return verdict
 
 
 @step(name="report")
@@ -142,16 +147,18 @@ def _window(
         known = loaded.frames.sample_ids[loaded.known_at(str(model.package.card.pin["release"]))]
         chosen = chosen[~chosen["sha256"].isin(known.tolist())]
         name = f"{days:g} days to {now:%Y-%m-%d}".replace(" ", "-")
-    row_of = {
-        sample_id: row
-        for row, sample_id in enumerate(loaded.frames.sample_ids.tolist())
-        if not seen[row]
-    }
+    row_of = {sample_id: row for row, sample_id in enumerate(loaded.frames.sample_ids.tolist())}
     chosen = chosen[chosen["sha256"].isin(row_of)]
+    was_predicted = not chosen.empty
+    chosen = chosen[~chosen["sha256"].isin(loaded.frames.sample_ids[seen].tolist())]
+    if chosen.empty and was_predicted:
+        raise ConfigError(
+            f"of window {name} model {model.version[:12]} was trained on everything; take a window "
+            "that it has not seen"
+        )
     if chosen.empty:
         raise ConfigError(
-            f"window {name} has no prediction by model {model.version[:12]}, less what it was "
-            "trained on; run `neuro predict`"
+            f"window {name} has no prediction by model {model.version[:12]}; run `neuro predict`"
         )
     rows = np.array([row_of[sample_id] for sample_id in chosen["sha256"]], dtype=np.int64)
     return rows, np.stack(chosen["probabilities"].to_list()).astype(np.float64), name

@@ -17,12 +17,15 @@ from neuro.ingest import originals as originals_place
 from neuro.ingest.originals import LandingZone
 from neuro.lake.lake import Lake
 from neuro.models import load_weights, package
+from neuro.models.trained_on import UNKNOWN, TrainedOn
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
 from tasks.load import start_weights
 from tasks.record import artifacts, registry, tracking
 from tasks.runtime import settings
 from tasks.runtime.steps import step
+
+_INTERNAL = ("digests", "contents", "readable")  # of a result: not told
 
 _log = getLogger(__name__)
 
@@ -60,14 +63,14 @@ def models(done: ErasureResult) -> dict[str, Any]:
     packages = []
     for path in sorted(registry.packages().glob("*/model.json")):
         pin = json.loads(path.read_text(encoding="utf-8"))["pin"]
-        told = _learned_from(path.parent / package.WEIGHTS, done.sample_ids)
+        told = _learned_from(path.parent / package.WEIGHTS, done.digests)
         is_of_it = pin["content_hash"] not in done.readable if told is None else told
         if is_of_it or pin["content_hash"] in done.contents:
             packages.append(str(path.parent))
     kept = sorted(path for path in start_weights.folder().glob("*") if path.is_file())
-    weights = [str(path) for path in kept if _learned_from(path, done.sample_ids)]
+    weights = [str(path) for path in kept if _learned_from(path, done.digests)]
     runs = tracking.runs_on(done.contents)
-    facts = {k: v for k, v in asdict(done).items() if k not in ("contents", "readable")}
+    facts = {k: v for k, v in asdict(done).items() if k not in _INTERNAL}
     facts |= {"is_proven": not done.found, "packages": packages}
     facts |= {"weights": weights, "mlflow_runs": runs}
     # Counts alone: what was erased shall not be named in Prefect, which forgets nothing.
@@ -85,12 +88,14 @@ def readers(problem: Problem) -> dict[str, Problem]:
     return {each.dataset: each for each in known} | {problem.dataset: problem}
 
 
-def _learned_from(path: Path, sample_ids: Sequence[str]) -> bool | None:
-    """Whether a file of weights holds the hash of one of the images; None where it holds none."""
-    trainings = None
+def _learned_from(path: Path, digests: Sequence[str]) -> bool | None:
+    """Whether a file of weights holds the hash of one of these; None where nobody knows."""
+    trainings: Sequence[TrainedOn] = ()
     with contextlib.suppress(NeuroError):  # damaged: then it cannot be asked
         trainings = load_weights.trainings(path)
-    return any(each.holds([sample_ids]).any() for each in trainings) if trainings else None
+    if any(each.holds([digests]).any() for each in trainings):
+        return True
+    return None if not trainings or UNKNOWN in trainings else False
 
 
 def _count(value: Any) -> Any:

@@ -27,20 +27,26 @@ def check(model: Model) -> Model:
     return model
 
 
+def without_seen(loaded: Loaded, challenger: Model | None, champion: Model | None) -> Loaded:
+    """The release without what either model was trained on elsewhere: it is left out for both.
+
+    Raises ConfigError for a challenger of which that cannot be told, and where nothing is left.
+    """
+    if challenger is not None and unseen.is_untold(loaded, challenger):
+        raise ConfigError(
+            f"model {challenger.version[:12]}, or what it started from, is too old to say on what "
+            "it was trained: the test split may be among it; train it again, without --weights or "
+            "from newer ones"
+        )
+    left = unseen.for_models(loaded, *filter(None, (challenger, champion)))
+    unseen.require(left, "test")
+    return left
+
+
 def evaluate(
     loaded: Loaded, challenger: Model, champion: Model | None, beside: Beside
 ) -> tuple[Looked, Looked | None]:
-    """Both models on the test split, each one counted look. beside: baselines by split.
-
-    What either was trained on elsewhere is left out for both. Raises ConfigError for a challenger
-    of which that cannot be told.
-    """
-    if unseen.is_untold(loaded, challenger):
-        raise ConfigError(
-            f"model {challenger.version[:12]} was trained elsewhere, and its package is too old to "
-            "say on what: the test split may be among it; train it again, there or here"
-        )
-    loaded = unseen.for_models(loaded, *filter(None, (challenger, champion)))
+    """Both models on the test split, each one counted look. beside: baselines by split."""
     scored = evaluation.evaluate(loaded, challenger, beside=beside)
     if champion is None:
         return scored, None

@@ -48,12 +48,14 @@ class ErasurePlan:
     """An erasure under way, kept in the home folder until it is done, so that it can be repeated.
 
     needles: what to search for afterwards, in base64. They are pieces of the images, so the plan is
-    removed in the end. superseded, contents: names and content hashes of the releases that held
-    one. n_lifts: how often these images were let in again before.
+    removed in the end. digests: of all that was kept of the images. superseded, contents: names and
+    content hashes of the releases that held one. n_lifts: how often these images were let in again
+    before.
     """
 
     sample_ids: Sequence[str]
     needles: Sequence[str]
+    digests: Sequence[str] = field(default=())
     superseded: Sequence[str] = field(default=())
     contents: Sequence[str] = field(default=())
     n_lifts: int = 0
@@ -70,13 +72,15 @@ class ErasurePlan:
 class ErasureResult:
     """What was done. found: files that still hold some of it; empty is the proof.
 
-    contents, readable: content hashes of the superseded releases, and of all that can be read.
+    digests: of the images, and of what was kept of them. contents, readable: content hashes of the
+    superseded releases, and of all that can be read.
     kept_as_group: digests that go on naming a group with other members. searched: how many byte
     strings.
     """
 
     run: str
     sample_ids: Sequence[str]
+    digests: Sequence[str]
     superseded: Sequence[str]
     contents: Sequence[str]
     readable: Sequence[str]
@@ -112,11 +116,14 @@ def make_plan(lake: Lake, request: ErasureRequest, home: Path) -> ErasurePlan:
             f"the same picture is held as {copies[0][:12]} too, {len(copies)} in all; erase its "
             "group, or erase those first"
         )
-    windows = search_terms.needles(erasure.payload(lake, sample_ids))
+    payload = erasure.payload(lake, sample_ids)
+    windows = search_terms.needles(payload)
+    kept = {hashlib.sha256(content).hexdigest() for content in payload.stored | payload.others}
     own_windows = erasure.not_in_others(lake, sample_ids, windows)
     return ErasurePlan(
         sample_ids=sample_ids,
         needles=[base64.b64encode(window).decode() for window in own_windows],
+        digests=sorted(kept.union(sample_ids)),
         n_lifts=tombstones.n_lifts(lake, set(sample_ids)),
     )
 
@@ -284,6 +291,7 @@ def _prove(
     return ErasureResult(
         run=plan.run,
         sample_ids=plan.sample_ids,
+        digests=plan.digests,
         superseded=plan.superseded,
         contents=plan.contents,
         readable=sorted(erasure.readable(lake)),

@@ -38,16 +38,17 @@ def rows(
 ) -> NDArray[np.bool_]:
     """Which samples some training saw, or a twin or a member of the group of, (n,) bool.
 
-    A training on these very frames is left aside: with the given split it has seen twins of what
-    is tested, which is said beside each figure. Between training and the rest of a lake's own
-    splits no twins are looked for, since there are none.
+    A training on these very frames is left aside where they are of the given split: it has seen
+    twins of what is tested, which is said beside each figure. Between training and the rest no
+    twins are looked for, since a lake's own splits and folds have none.
     """
-    others = [one for one in trainings if one.hashes and one.salt != _salt(frames)]
+    is_known = frames.splitting.kind == "given"
+    asked = [one for one in trainings if not (is_known and one.salt == _salt(frames))]
     seen = np.zeros(len(frames.sample_ids), dtype=bool)
-    if not others:
+    if not any(one.hashes for one in asked):
         return seen
     found = digests.of_samples(lake, release, samples)
-    for one in others:
+    for one in asked:
         seen |= one.holds(found)
     seen |= _twins_of(lake, release, frames, seen, twin_cosine)
     return np.isin(frames.groups, frames.groups[seen])

@@ -70,9 +70,7 @@ def split(
     Wrappers may stand before a name, such as "module.". Raises PackageError for hashes of another
     shape.
     """
-    told = {
-        name[name.index(_NAME) :]: tensor for name, tensor in tensors.items() if _NAME in name
-    }
+    told = {name[name.index(_NAME) :]: tensor for name, tensor in tensors.items() if _NAME in name}
     trainings = []
     for number in range(len(told)):
         rows = told.get(f"{_NAME}{number}")

@@ -100,6 +100,7 @@ def of_training(
     key = key_of(
         content=frames.content_hash,
         splitting=str(frames.splitting),
+        splits=hashlib.sha256("\n".join(frames.splits.tolist()).encode()).hexdigest(),
         problem=asdict(problem),
         config=asdict(config),
         weights=hashlib.sha256(weights.read_bytes()).hexdigest() if weights else "",

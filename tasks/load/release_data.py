@@ -27,7 +27,8 @@ from tasks.runtime.steps import step
 class Loaded:
     """A release with its samples, in the row order of its frames.
 
-    left_out: what its frames show in no split though its lake has it in one, and why.
+    left_out: what its frames show in no split though its lake has it in one, and why. emptied: the
+    splits of which nothing labelled is left by that.
     """
 
     lake: Lake
@@ -36,6 +37,7 @@ class Loaded:
     samples: Sequence[Sample]
     frames: Frames
     left_out: str = ""
+    emptied: tuple[str, ...] = ()
 
     @property
     def leak(self) -> str:
@@ -111,7 +113,7 @@ def decoded_for(loaded: Loaded, problem: Problem) -> Loaded:
         return loaded
     decoded = load(loaded.lake, problem, loaded.release.name, loaded.frames.splitting)
     frames = replace(decoded.frames, splits=loaded.frames.splits)
-    return replace(decoded, frames=frames, left_out=loaded.left_out)
+    return replace(decoded, frames=frames, left_out=loaded.left_out, emptied=loaded.emptied)
 
 
 def _groups(

@@ -12,7 +12,7 @@ from neuro.errors import ConfigError
 from neuro.evaluation import seen
 from neuro.lake import releases
 from neuro.models import load_weights
-from neuro.models.trained_on import TrainedOn
+from neuro.models.trained_on import UNKNOWN, TrainedOn
 from neuro.sample import SPLITS
 from tasks.load import start_weights
 from tasks.load.models import Model
@@ -93,11 +93,28 @@ def _without(
     loaded: Loaded, trainings: Mapping[str, Sequence[TrainedOn]], untold: Sequence[str]
 ) -> Loaded:
     """The release without what was seen, and what is to be said of it. trainings: by name."""
-    frames, notes = loaded.frames, [loaded.left_out] if loaded.left_out else []
-    splits = frames.splits
-    for name, those in trainings.items():
-        rows = by(loaded, those)
-        if left_out := seen.left_out(frames, rows):
-            notes.append(f"{name}: {left_out}")
-        splits = np.where(seen.splits_without(frames, rows) == frames.splits, splits, "none")
-    return loaded
+    frames = loaded.frames
+    dropped = {name: by(loaded, those) for name, those in trainings.items()}
+    notes = [
+        f"{name}: {left_out}"
+        for name, rows in dropped.items()
+        if (left_out := seen.left_out(frames, rows))
+    ]
+    notes += [f"{name}: {_UNTOLD}" for name in untold]
+    if not notes:
+        return loaded
+    _log.warning("; ".join(notes))
+    left = replace(frames, splits=seen.splits_without(frames, np.any([*dropped.values()], axis=0)))
+    emptied = [
+        split for split in SPLITS if len(frames.labelled(split)) and not len(left.labelled(split))
+    ]
+    return replace(
+        loaded,
+        frames=left,
+        left_out="; ".join(filter(None, (loaded.left_out, *notes))),
+        emptied=(*loaded.emptied, *emptied),
+    )
+
+
+def _has_unknown(trainings: Sequence[TrainedOn]) -> bool:
+    return UNKNOWN in trainings

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.predict import predict
 from flows.train import train
+from monitoring.verdicts import DriftConfig
 from neuro.errors import ConfigError
-from neuro.models import load_weights, package
+from neuro.models import package
 from neuro.problems import problem as problems
 from tasks import drift, featurize
 from tasks import promote as promotion
@@ -115,7 +117,7 @@ def test_where_nothing_is_left_to_score_on_that_is_said(
         if path.stem not in names:
             path.unlink()
     ingest.fn(source=str(source))
-    with pytest.raises(ConfigError, match="nothing of test is left to score on: left out"):
+    with pytest.raises(ConfigError, match="nothing of test is left to score on: model .*left out"):
         evaluate.fn(model=made)
 
 
@@ -137,17 +139,27 @@ def test_weights_keep_what_they_were_trained_on_also_as_a_file_alone(
     assert "test images" in evaluate.fn(model=again["package"])["leak"]
 
 
-def test_a_file_that_does_not_say_what_it_was_trained_on_is_told_of(
+def without_hashes(made: str, path: Path) -> Path:
+    """The weights of a package as an older version wrote them."""
+    tensors = load_file(Path(made) / package.WEIGHTS)
+    save_file({name: rows for name, rows in tensors.items() if "trained_on" not in name}, path)
+    return path
+
+
+def test_weights_that_do_not_say_what_they_were_trained_on_are_told_of_ever_after(
     home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]], tmp_path: Path
 ) -> None:
     made, source, _ = elsewhere
-    tensors = load_file(Path(made) / package.WEIGHTS)
-    older = {name: rows for name, rows in tensors.items() if not name.startswith("trained_on")}
-    save_file(older, tmp_path / "older.safetensors")
-    assert load_weights.trainings(tmp_path / "older.safetensors") is None
+    older = without_hashes(made, tmp_path / "older.safetensors")
     deliver(source, draw, as_they_are)
-    again = train.fn(config=QUICK, start=StartWeights(file=tmp_path / "older.safetensors"))
-    assert "does not say what it was trained on" in again["leak"]
+    again = train.fn(config=QUICK, start=StartWeights(file=older))
+    third = train.fn(
+        config=QUICK, start=StartWeights(file=Path(again["package"]) / package.WEIGHTS)
+    )
+    for figures in (again, third, evaluate.fn(model=again["package"])):
+        assert "do not say what they were trained on" in figures["leak"]
+    with pytest.raises(ConfigError, match="too old to say on what"):
+        promotion.without_seen(loaded(), models.load(BRAIN, third["package"]), None)
 
 
 def test_the_gate_takes_no_foreign_model_that_does_not_say_what_it_was_trained_on(
@@ -158,10 +170,52 @@ def test_the_gate_takes_no_foreign_model_that_does_not_say_what_it_was_trained_o
     network = package.restore(opened.package)
     folder = package.save(tmp_path / "older", network, opened.package.card)
     deliver(source, draw, as_they_are)
-    older = models.load(BRAIN, str(folder))
     with pytest.raises(ConfigError, match="too old to say on what"):
-        promotion.evaluate(loaded(), older, None, {})
-    assert "does not say what it was trained on" in evaluate.fn(model=str(folder))["leak"]
+        promotion.without_seen(loaded(), models.load(BRAIN, str(folder)), None)
+    assert "do not say what they were trained on" in evaluate.fn(model=str(folder))["leak"]
+
+
+def test_an_older_package_of_this_lake_is_known_by_its_release(
+    home: Path, model: str, tmp_path: Path
+) -> None:
+    opened = models.load(BRAIN, model)
+    card = replace(opened.package.card, weights_sha256="")
+    older = models.load(BRAIN, str(saved(tmp_path / "random", opened, card)))
+    assert not unseen.is_untold(loaded(), older)
+    card = replace(card, weights_sha256="0" * 64)
+    started = models.load(BRAIN, str(saved(tmp_path / "started", opened, card)))
+    assert unseen.is_untold(loaded(), started)
+
+
+def saved(folder: Path, opened: models.Model, card: package.Card) -> Path:
+    """The package with another card, and without hashes."""
+    return package.save(folder, package.restore(opened.package), card)
+
+
+def test_what_was_left_out_cannot_be_asked_for(home: Path, model: str) -> None:
+    with pytest.raises(ConfigError, match="no split 'none'"):
+        evaluate.fn(model=model, split="none")
+
+
+def test_a_given_split_of_another_lake_is_not_taken_for_the_same(
+    home: Path, draw: Draw, tmp_path: Path
+) -> None:
+    """Both lakes hold the same samples, labels and groups; the source's folders are swapped."""
+    made = []
+    for place, folders in (("a", ("Training", "Testing")), ("b", ("Testing", "Training"))):
+        source = draw(LABELS, 24, name=f"half-{place}", seed=5)
+        for number, path in enumerate(sorted(source.rglob("*.png"))):
+            moved = source / folders[number % 2] / path.parent.name / path.name.split("_", 1)[1]
+            moved.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(moved)
+        with at_home(tmp_path / place):
+            ingest.fn(source=str(source))
+            made.append(train.fn(config=QUICK, split="given"))
+    with at_home(tmp_path / "b"):
+        whole, foreign = (evaluate.fn(model=each["package"]) for each in reversed(made))
+    assert "left out" not in whole["leak"]
+    assert f"{48 - foreign['metrics'][0]['n']} of 48 test images" in foreign["leak"]
+    assert foreign["metrics"][0]["n"] < whole["metrics"][0]["n"] == 48
 
 
 def test_the_gate_compares_two_models_on_what_neither_was_trained_on(
@@ -171,7 +225,9 @@ def test_the_gate_compares_two_models_on_what_neither_was_trained_on(
     deliver(source, draw, as_they_are)
     challenger = models.load(BRAIN, train.fn(config=QUICK)["package"])
     foreign = models.load(BRAIN, made)
-    scored, beside = promotion.evaluate(loaded(), challenger, foreign, {})
+    left = promotion.without_seen(loaded(), challenger, foreign)
+    scored, beside = promotion.evaluate(left, challenger, foreign, {})
+    assert f"model {foreign.version[:12]}: left out" in scored.leak
     assert beside is not None
     n_test = len(loaded().frames.labelled("test"))
     assert len(scored.evaluation.targets) == len(beside.evaluation.targets) < n_test
@@ -208,3 +264,14 @@ def test_drift_is_measured_on_what_the_model_was_not_trained_on(
     assert len(compared.window.correct) == sum(unseen_rows)
     held_out = np.isin(here.frames.splits, ("val", "calibration"))
     assert len(compared.reference.correct) == int((held_out & unseen_rows).sum())
+    assert "left out" in drift.judge(compared, DriftConfig()).reason
+
+
+def test_folds_say_what_their_start_had_seen(
+    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]]
+) -> None:
+    made, source, _ = elsewhere
+    deliver(source, draw, as_they_are)
+    start = StartWeights(file=Path(made) / package.WEIGHTS)
+    got = train.fn(config=QUICK, folds=3, start=start)
+    assert got["leak"].count("val images") == 3

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from neuro.errors import PackageError, TrainingError
 from neuro.models import load_weights, trained_on
 
-SALT = trained_on.salt("content", "own")
+SALT = trained_on.salt(["content", "own"])
 ONE = trained_on.of_training([{"a", "group"}, {"b", "group"}], SALT)
 
 
@@ -20,18 +20,21 @@ def test_a_sample_is_held_by_any_of_its_digests() -> None:
     ]
 
 
-def test_two_releases_or_splits_hash_the_same_image_differently() -> None:
-    salts = {trained_on.salt(*each) for each in (("content", "own"), ("c", "own"), ("c", "given"))}
+def test_two_trainings_hash_the_same_image_differently() -> None:
+    salts = {trained_on.salt(each) for each in (["c", "own"], ["c", "given"], ["c", "own", "a"])}
     assert len(salts | {trained_on.hashed("a", salt) for salt in salts}) == 6
 
 
 def test_hashes_come_back_from_tensors_in_their_order() -> None:
-    other = trained_on.of_training([{"c"}], trained_on.salt("elsewhere", "own"))
-    stored = {"head.bias": torch.zeros(2)} | trained_on.as_tensors([ONE, other])
-    assert [tensor.shape for tensor in stored.values()][1:] == [(4, 16), (2, 16)]
-    network, trainings = trained_on.split(stored)
-    assert list(network) == ["head.bias"]
-    assert trainings == (ONE, other)
+    other = trained_on.of_training([{"c"}], trained_on.salt(["elsewhere", "own"]))
+    told = [ONE, other, trained_on.UNKNOWN]
+    stored = {"head.bias": torch.zeros(2)} | trained_on.as_tensors(told)
+    assert [tensor.shape for tensor in stored.values()][1:] == [(4, 16), (2, 16), (1, 16)]
+    wrapped = {f"module.{name}": tensor for name, tensor in stored.items()}
+    for tensors, name in ((stored, "head.bias"), (wrapped, "module.head.bias")):
+        network, trainings = trained_on.split(tensors)
+        assert list(network) == [name]
+        assert trainings == tuple(told)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +43,7 @@ def test_hashes_come_back_from_tensors_in_their_order() -> None:
         {"trained_on.0": torch.zeros(3, 16)},
         {"trained_on.0": torch.zeros(3, 15, dtype=torch.uint8)},
         {"trained_on.0": torch.zeros(16, dtype=torch.uint8)},
-        {"trained_on.0": torch.zeros(1, 16, dtype=torch.uint8)},
+        {"trained_on.0": torch.zeros(0, 16, dtype=torch.uint8)},
         {"trained_on.1": torch.zeros(3, 16, dtype=torch.uint8)},
         {"trained_on.x": torch.zeros(3, 16, dtype=torch.uint8)},
     ],
