@@ -1,6 +1,5 @@
 """The terminal: one JSON object on stdout with --json, everything else on stderr."""
 
-import copy
 import functools
 import importlib
 import inspect
@@ -74,7 +73,8 @@ def start_logging() -> None:
 def start_recorded_logging() -> None:
     """Progress on stderr as Prefect prints it, for a run that a server records.
 
-    A refusal is its message: where it was raised in our code helps nobody to mend a request.
+    The traceback of a refusal is left to the run's page: it helps nobody to mend a request, whose
+    message is printed in the end.
     """
     from prefect.logging.configuration import setup_logging
 
@@ -82,6 +82,7 @@ def start_recorded_logging() -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, _PrintableFormatter):
             continue  # of an earlier run of this process
+        handler.addFilter(lambda record: not _is_refusal(record))
         handler.setFormatter(_PrintableFormatter(around=handler.formatter))
 
 
@@ -93,10 +94,11 @@ class _PrintableFormatter(logging.Formatter):
         self.around = around
 
     def format(self, record: logging.LogRecord) -> str:
-        if record.exc_info and isinstance(record.exc_info[1], NeuroError):
-            record = copy.copy(record)
-            record.exc_info = record.exc_text = None
         return printable(self.around.format(record) if self.around else super().format(record))
+
+
+def _is_refusal(record: logging.LogRecord) -> bool:
+    return record.exc_info is not None and isinstance(record.exc_info[1], NeuroError)
 
 
 def printable(text: object) -> str:
