@@ -47,6 +47,13 @@ def test_the_secret_of_the_running_stack_is_known_to_its_clients() -> None:
     )
 
 
+@pytest.mark.parametrize("url", ["http://[", "http://127.0.0.1:1", "nonsense"])
+def test_an_address_that_leads_nowhere_is_left_to_prefect_to_tell(url: str) -> None:
+    argv = ["prefect", "deployment", "run", "retrain/retrain-gpu"]
+    told = {"PREFECT_API_URL": url}
+    assert not prefect_hook.names_unknown_gpu_deployment(argv, told)
+
+
 def test_a_variable_of_the_user_stays() -> None:
     assert "NEURO_LAKE" not in prefect_hook.missing({"NEURO_LAKE": "s3://mine"}, STACK)
 

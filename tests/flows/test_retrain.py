@@ -15,6 +15,7 @@ from neuro.promotion.retrain_envelope import Envelope
 from neuro.training.config import TrainConfig
 from tasks import evaluate as evaluation
 from tasks import promote, retrain
+from tasks import train as training
 from tasks.load import models, release_data
 from tests.flows.conftest import QUICK, Deliver, Draw
 
@@ -63,6 +64,15 @@ def test_a_training_by_itself_ends_when_its_time_is_used_up_and_gives_its_cause_
     (failed,) = journal.entries(lake, "failed")
     assert failed.body["cause"] == journal.entries(lake, "claim")[0].body["cause"]
     assert failed.body["cause"].startswith("brain/month/")
+
+
+def test_a_training_that_has_ended_is_kept_however_long_its_last_epoch_took(
+    home: Path, delivered: Deliver
+) -> None:
+    delivered(12)
+    loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
+    trained = training.train(loaded, QUICK, training.Setup(max_seconds=0.001))
+    assert trained.package.folder.is_dir()
 
 
 @pytest.mark.parametrize(

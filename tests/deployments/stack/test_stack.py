@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -263,6 +264,15 @@ def record_run(up: Stack, name: str, tags: dict[str, str]) -> None:
     ask_mlflow(up, "/runs/create", body)
 
 
+def tomorrows_run(up: Stack) -> str:
+    """A flow run that waits, as one does between two tries."""
+    (deployment,) = ask(up, "/deployments/filter", {})
+    at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at}}
+    made = ask(up, f"/deployments/{deployment['id']}/create_flow_run", {"state": state})
+    return str(made["id"])
+
+
 @pytest.mark.server
 @pytest.mark.slow
 def test_up_clears_a_killed_stack_and_closes_its_run(tmp_path: Path) -> None:
@@ -273,18 +283,22 @@ def test_up_clears_a_killed_stack_and_closes_its_run(tmp_path: Path) -> None:
     record_run(first, "killed", {"prefect.flow_run_id": run["id"]})
     record_run(first, "of a server before", {"prefect.flow_run_id": str(uuid4())})
     record_run(first, "of another program", {})
+    record_run(first, "to go on", {"prefect.flow_run_id": tomorrows_run(first)})
     for name in ("prefect", "worker"):
         os.kill(first.pids[name], signal.SIGKILL)
+    assert wait_for(lambda: not any(map(stack.status(first).get, ("prefect", "worker"))))
     said: list[str] = []
     second = stack.up(config, said.append)
     try:
         assert processes.marked(first.mark) == set()
-        assert [run["state_type"] for run in ask(second, "/flow_runs/filter", {})] == ["CRASHED"]
+        states = sorted(run["state_type"] for run in ask(second, "/flow_runs/filter", {}))
+        assert states == ["CRASHED", "SCHEDULED"]
         recorded = ask_mlflow(second, "/runs/search", {"experiment_ids": ["0"]})["runs"]
         assert {run["info"]["run_name"]: run["info"]["status"] for run in recorded} == {
             "killed": "KILLED",
             "of a server before": "KILLED",
             "of another program": "RUNNING",
+            "to go on": "RUNNING",
         }
         assert "closed 2 runs in MLflow whose flow run has ended" in said
     finally:

@@ -35,6 +35,23 @@ def test_the_page_of_a_window_is_removed_and_no_other(logged: dict[str, str]) ->
     assert tracking.drop_page("brain", "brain-0001-aa") == 0
 
 
+def test_a_release_was_read_by_runs_that_somebody_has_deleted_since_too(
+    logged: dict[str, str],
+) -> None:
+    client = tracking.client()
+    there, deleted = logged.values()
+    for run_id in logged.values():
+        client.log_param(run_id, "content_hash", "a" * 64)
+    client.delete_run(deleted)
+    gone = client.create_experiment("gone")
+    within = client.create_run(gone).info.run_id
+    client.log_param(within, "content_hash", "a" * 64)
+    client.log_param(client.create_run(gone).info.run_id, "content_hash", "b" * 64)
+    client.delete_experiment(gone)
+    found = tracking.runs_on(["a" * 64])
+    assert {run["run_id"] for run in found} == {there, deleted, within}
+
+
 def test_without_a_server_nothing_is_looked_for() -> None:
     assert tracking.drop_page("brain", "brain-0001-aa") == 0
 
