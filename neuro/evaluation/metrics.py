@@ -60,10 +60,9 @@ def score(
     for weights in _weights(len(tables), len(targets), resamples):
         resampled = np.tensordot(weights, tables, axes=1)
         chunk = _figures(probabilities, targets, resampled, weights[:, group_of])
-        has_one_class = (resampled.sum(axis=2) > 0).sum(axis=1) < 2
         for name, of_name in draws.items():
             if name in MACRO:
-                chunk[name][has_one_class] = np.nan
+                chunk[name][_has_one_class(resampled)] = np.nan
             of_name.append(chunk[name])
     metrics = []
     for name, point in points.items():
@@ -112,11 +111,14 @@ def difference(
         raise ConfigError(f"two shapes to compare: {challenger.shape} and {champion.shape}")
     targets, groups, _ = _checked(challenger, targets, groups)
     ours, theirs = (_per_group(p, targets, groups)[0] for p in probabilities)
-    draws = [
-        _scores(np.tensordot(weights, ours, axes=1))[name]
-        - _scores(np.tensordot(weights, theirs, axes=1))[name]
-        for weights in _weights(len(ours), len(targets), RESAMPLES)
-    ]
+    is_macro = name in MACRO and len(np.unique(targets)) > 1
+    draws = []
+    for weights in _weights(len(ours), len(targets), RESAMPLES):
+        tables = [np.tensordot(weights, each, axes=1) for each in (ours, theirs)]
+        chunk = _scores(tables[0])[name] - _scores(tables[1])[name]
+        if is_macro:
+            chunk[_has_one_class(tables[0])] = np.nan
+        draws.append(chunk)
     point = _scores(ours.sum(axis=0)[None])[name] - _scores(theirs.sum(axis=0)[None])[name]
     spread = np.concatenate(draws)[:, 0]
     return _metric(name, point[0, 0], spread, len(targets), len(ours), lowest=-1.0)
@@ -167,6 +169,11 @@ def _per_group(
     cells = (group_of * k + targets) * k + probabilities.argmax(axis=1)
     counts = np.bincount(cells, minlength=len(names) * k * k).astype(np.float64)
     return counts.reshape(len(names), k, k), group_of
+
+
+def _has_one_class(tables: Floats) -> NDArray[np.bool_]:
+    """Which resamples, (m, k, k), drew samples of one class alone: nothing is told apart there."""
+    return np.asarray((tables.sum(axis=2) > 0).sum(axis=1) < 2)
 
 
 def _weights(n_groups: int, n_samples: int, resamples: int) -> Iterator[Floats]:

@@ -173,6 +173,14 @@ def test_a_better_challenger_has_a_positive_lower_bound() -> None:
     assert metrics.difference("macro_f1", (ours, theirs), targets, groups).low > 0.3
 
 
+def test_a_resample_of_one_class_does_not_hide_what_a_challenger_gained() -> None:
+    """Of seven samples one is ill: only the challenger finds it, and every draw that has it."""
+    targets = [0] * 6 + [1]
+    both = (np.eye(2)[targets], np.eye(2)[[0] * 7])
+    found = metrics.difference("macro_f1", both, targets, [str(i) for i in range(7)])
+    assert found.low > 0.4
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
     case = simulated(90, 3, skill=1.0, seed=6)
     assert metrics.score(*case, "abc", FEW) == metrics.score(*case, "abc", FEW)
