@@ -1,10 +1,10 @@
 """The two servers behind the guard: Prefect's as a program, MLflow's as an app that it loads."""
 
 import os
+import socket
 import sys
 
 from deployments.stack.guard import Guard
-from deployments.stack.processes import HOST
 
 MLFLOW_PORT_VARIABLE, MLFLOW_CREDENTIALS = "NEURO_MLFLOW_PORT", "NEURO_MLFLOW_CREDENTIALS"
 
@@ -18,12 +18,16 @@ def mlflow() -> Guard:
 
 
 def serve_prefect(port: int) -> None:
-    """Serve Prefect's API, services and pages; it asks for the secret itself, as its page does."""
+    """Serve Prefect's API, services and pages, on the socket that is the standard input.
+
+    It asks for the secret itself, as its page does.
+    """
     import uvicorn
     from prefect.server.api.server import create_app
 
     app = Guard(create_app(final=True), port=port)
-    uvicorn.run(app, host=HOST, port=port, log_level="warning")
+    listener = socket.socket(fileno=sys.stdin.fileno())
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -41,16 +41,25 @@ class Program:
 
 
 def start(
-    name: str, command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, log: Path
+    name: str,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    cwd: Path,
+    log: Path,
+    listener: socket.socket | None = None,
 ) -> Program:
-    """Start in a session of its own: a worker in the shell's session ignores SIGTERM for ever."""
+    """Start in a session of its own: a worker in the shell's session ignores SIGTERM for ever.
+
+    listener: becomes its standard input, as inetd does it.
+    """
     log.touch(mode=0o600)
     with log.open("ab") as stream:
         process = subprocess.Popen(
             list(command),
             cwd=cwd,
             env=dict(environment),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if listener is None else listener.fileno(),
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -66,17 +75,20 @@ def last_lines(log: Path) -> str:
 
 
 @contextlib.contextmanager
-def claimed_port(wanted: int | None, usual: int) -> Iterator[int]:
-    """A free port that no other stack takes while the block runs.
+def listening(wanted: int | None, usual: int) -> Iterator[socket.socket]:
+    """A socket that listens on a free port, to be handed to the server that answers there.
 
+    So nobody else, another account of this machine either, gets the port while the server starts.
     It is the wanted one, or without one the first that is free from ``usual`` on. Raises
     ServerError if the wanted one is taken.
     """
-    # The claim is a datagram socket of the same number: a server's stream socket is another.
-    with socket.socket(type=socket.SOCK_DGRAM) as claim:
-        for port in range(usual, 65536) if wanted is None else [wanted]:
-            if _is_free(port) and _binds(claim, port):
-                yield port
+    for port in range(usual, 65536) if wanted is None else [wanted]:
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Inherited by its connections; a server that is handed a socket does not set it.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if _listens(listener, port):
+                yield listener
                 return
     raise ServerError(
         f"port {wanted or usual} on {HOST} cannot be used; give another one, or none to take the "
@@ -84,15 +96,15 @@ def claimed_port(wanted: int | None, usual: int) -> Iterator[int]:
     )
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return _binds(listener, port)
+def port_of(listener: socket.socket) -> int:
+    """Where it listens."""
+    return int(listener.getsockname()[1])
 
 
-def _binds(listener: socket.socket, port: int) -> bool:
+def _listens(listener: socket.socket, port: int) -> bool:
     try:
         listener.bind((HOST, port))
+        listener.listen()  # refused where two have bound at once
     except OSError:
         return False
     return True
@@ -124,10 +136,24 @@ def stop(mark: str, pids: Iterable[int], *, patience_s: float) -> None:
             return
 
 
+def _is_ending(pid: int) -> bool:
+    """Whether a process has given its memory back, and its mark with it, but not yet its ports."""
+    folder, environ = PROC / str(pid), b""
+    try:
+        state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        if state in "ZX" and len(list((folder / "task").iterdir())) == 1:
+            return False  # nothing but its number; before that its threads hold what is open
+    except OSError:
+        return False
+    with contextlib.suppress(OSError):
+        environ = (folder / "environ").read_bytes()
+    return not environ
+
+
 def _all_ended(mark: str, pids: set[int], wait_s: float) -> bool:
     end = time.monotonic() + wait_s
     while True:
-        alive = pids & marked(mark)
+        alive = pids & marked(mark) | {pid for pid in pids if _is_ending(pid)}
         if not alive:
             return True
         if time.monotonic() > end:

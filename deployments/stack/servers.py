@@ -1,5 +1,6 @@
 """The programs of the local stack: how each is called, and when it is ready."""
 
+import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -76,7 +77,7 @@ def environment(stack: Stack) -> dict[str, str]:
     ) | {"NEURO_PROJECT": stack.project, "PREFECT_PLUGINS_ENABLED": "true"}
 
 
-def start_prefect(stack: Stack) -> Program:
+def start_prefect(stack: Stack, listener: socket.socket) -> Program:
     """The API and its page, with a SQLite file in PREFECT_HOME."""
     port = str(httpx.URL(stack.prefect_api_url).port)
     command = ["deployments.stack.guarded_servers", port]
@@ -89,13 +90,14 @@ def start_prefect(stack: Stack) -> Program:
     }
     # The default of 10 s ends in "database is locked" when training holds every core.
     here |= {"PREFECT_SERVER_DATABASE_TIMEOUT": "60", "PREFECT_PLUGINS_ENABLED": "false"}
-    return _start(stack, "Prefect server", command, here)
+    return _start(stack, "Prefect server", command, here, listener)
 
 
-def start_mlflow(stack: Stack) -> Program:
+def start_mlflow(stack: Stack, listener: socket.socket) -> Program:
     """Tracking, registry and artifacts, the last served by it and never read from disk."""
     port, store = str(httpx.URL(stack.mlflow_tracking_uri).port), Path(stack.home) / "mlflow"
     command = ["mlflow", "server", "--host", HOST, "--port", port, "--workers", "1"]
+    command += ["--uvicorn-opts", "--fd 0"]
     command += ["--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}"]
     command += ["--serve-artifacts", "--artifacts-destination", str(store / "artifacts")]
     command += ["--allowed-hosts", ",".join(guard.hosts(int(port))), "--app-name", "neuro"]
@@ -103,7 +105,7 @@ def start_mlflow(stack: Stack) -> Program:
     # Jobs are for scoring language models, and take half of the server's memory.
     here = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     here |= {MLFLOW_PORT_VARIABLE: port, MLFLOW_CREDENTIALS: stack.credentials}
-    return _start(stack, "MLflow server", command, here)
+    return _start(stack, "MLflow server", command, here, listener)
 
 
 def start_worker(stack: Stack) -> Program:
@@ -122,7 +124,13 @@ def start_deploy(stack: Stack, names: Sequence[str]) -> Program:
     )
 
 
-def _start(stack: Stack, name: str, command: list[str], more: Mapping[str, str]) -> Program:
+def _start(
+    stack: Stack,
+    name: str,
+    command: list[str],
+    more: Mapping[str, str],
+    listener: socket.socket | None = None,
+) -> Program:
     home = Path(stack.home)
     return processes.start(
         name,
@@ -130,6 +138,7 @@ def _start(stack: Stack, name: str, command: list[str], more: Mapping[str, str])
         environment=_program_environment(stack, more),
         cwd=home,  # a server leaves its stray files there
         log=home / "logs" / f"{name.split()[0].lower()}.log",
+        listener=listener,
     )
 
 

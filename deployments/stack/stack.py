@@ -7,6 +7,7 @@ import contextlib
 import json
 import secrets
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -77,9 +78,10 @@ def up(config: StackConfig, report: Report) -> Stack:
     path = state_file(config.project)
     _clear(path, report)
     with (
-        processes.claimed_port(config.prefect_port, servers.PREFECT_PORT) as prefect_port,
-        processes.claimed_port(config.mlflow_port, servers.MLFLOW_PORT) as mlflow_port,
+        processes.listening(config.prefect_port, servers.PREFECT_PORT) as prefect,
+        processes.listening(config.mlflow_port, servers.MLFLOW_PORT) as mlflow,
     ):
+        prefect_port, mlflow_port = processes.port_of(prefect), processes.port_of(mlflow)
         if config.prefect_port is None and prefect_port != servers.PREFECT_PORT:
             report(f"port {servers.PREFECT_PORT} is taken: Prefect gets {prefect_port}")
         if config.mlflow_port is None and mlflow_port != servers.MLFLOW_PORT:
@@ -87,7 +89,7 @@ def up(config: StackConfig, report: Report) -> Stack:
         stack = plan(config, prefect_port, mlflow_port)
         try:
             _write(path, stack)  # before the first start: `down` finds the programs after a kill
-            stack = _start(stack, report)
+            stack = _start(stack, prefect, mlflow, report)
             _write(path, stack)
         except BaseException:  # Ctrl-C too: nothing started here may stay
             _stop(stack)
@@ -152,8 +154,10 @@ def plan(config: StackConfig, prefect_port: int, mlflow_port: int) -> Stack:
     )
 
 
-def _start(stack: Stack, report: Report) -> Stack:
-    """The stack with its process numbers, once all of it answers."""
+def _start(
+    stack: Stack, at_prefect: socket.socket, at_mlflow: socket.socket, report: Report
+) -> Stack:
+    """The stack with its process numbers, once all of it answers on these sockets."""
     home = Path(stack.home)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ("prefect", "mlflow", "logs", "inbox"):
@@ -161,7 +165,10 @@ def _start(stack: Stack, report: Report) -> Stack:
     if home.stat().st_mode & settings.PRIVATE:
         report(f"other accounts may look into {home}; `chmod -R go= {home}` ends that")
     report(f"starting the servers; their logs are in {home / 'logs'}")
-    prefect, mlflow = servers.start_prefect(stack), servers.start_mlflow(stack)
+    prefect = servers.start_prefect(stack, at_prefect)
+    mlflow = servers.start_mlflow(stack, at_mlflow)
+    for listener in (at_prefect, at_mlflow):
+        listener.close()  # theirs alone: where one ends, its callers are refused
     servers.wait_until(lambda: settings.reachable(stack.prefect_api_url), prefect)
     with servers.client(stack) as api:
         if n_closed := servers.prepare(api):

@@ -47,11 +47,9 @@ def server() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def cluster(token: None) -> Iterator[str]:
     """The address of a Ray cluster of two workers that knows nothing of this process."""
-    with (
-        processes.claimed_port(None, 6379) as port,
-        processes.claimed_port(None, 10001) as door,
-    ):
-        yield from started(port, door)
+    with processes.listening(None, 6379) as head, processes.listening(None, 10001) as clients:
+        ports = [processes.port_of(each) for each in (head, clients)]
+    yield from started(*ports)
 
 
 def started(port: int, door: int) -> Iterator[str]:

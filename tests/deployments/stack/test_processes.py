@@ -69,35 +69,50 @@ def test_a_program_that_ended_at_start_is_reported_with_its_last_words(tmp_path:
 
 def test_the_usual_port_is_taken_where_it_is_free() -> None:
     with socket.create_server((processes.HOST, 0)) as holder:
-        port = int(holder.getsockname()[1])
-    with processes.claimed_port(None, port) as chosen:
-        assert chosen == port
+        port = processes.port_of(holder)
+    with processes.listening(None, port) as listener:
+        assert processes.port_of(listener) == port
 
 
 def test_a_usual_port_in_use_is_passed_over() -> None:
     with socket.create_server((processes.HOST, 0)) as holder:
-        port = int(holder.getsockname()[1])
-        with processes.claimed_port(None, port) as chosen:
-            assert chosen > port
-            with socket.socket() as caller:
-                assert caller.connect_ex((processes.HOST, chosen)) != 0
+        port = processes.port_of(holder)
+        with processes.listening(None, port) as listener:
+            assert processes.port_of(listener) > port
 
 
-def test_two_that_start_at_once_get_different_ports() -> None:
-    """Neither listens yet when the other chooses."""
-    with (
-        processes.claimed_port(None, 42000) as one,
-        processes.claimed_port(None, 42000) as other,
-    ):
-        assert one != other
+def test_nobody_gets_the_port_before_the_server_that_is_started_for_it() -> None:
+    """Another stack takes the next one, and a program that insists on it is refused."""
+    with processes.listening(None, 42000) as one, processes.listening(None, 42000) as other:
+        ports = [processes.port_of(each) for each in (one, other)]
+        assert ports[0] != ports[1]
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server((processes.HOST, ports[0]))
+
+
+def test_a_program_answers_on_the_socket_it_is_handed(tmp_path: Path) -> None:
+    answer = "import socket; socket.socket(fileno=0).accept()[0].sendall(b'here')"
+    with processes.listening(None, 42000) as listener:
+        port = processes.port_of(listener)
+        program = processes.start(
+            "answering",
+            [sys.executable, "-c", answer],
+            environment={},
+            cwd=tmp_path,
+            log=tmp_path / "log",
+            listener=listener,
+        )
+    with socket.create_connection((processes.HOST, port), timeout=20) as caller:
+        assert caller.recv(4) == b"here"
+    assert program.process.wait(20) == 0
 
 
 def test_a_port_in_use_is_named() -> None:
     with socket.create_server((processes.HOST, 0)) as holder:
-        port = int(holder.getsockname()[1])
+        port = processes.port_of(holder)
         with (
             pytest.raises(ServerError, match=f"port {port} on 127.0.0.1 cannot be used"),
-            processes.claimed_port(port, 4200),
+            processes.listening(port, 4200),
         ):
             pass
 
