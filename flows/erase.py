@@ -19,12 +19,14 @@ def erase(
     sample: str = "",
     reason: str = "",
     who: str = "",
+    also: list[str] | None = None,
     lake: str | None = None,
 ) -> dict[str, Any]:
     """Erase a group (its digest, or a patient's id) or a sample (its digest or source name).
 
-    Prefect keeps these parameters: rather give digests than ids and names. Returns run,
-    sample_ids, superseded, current, verified, searched, found, is_proven and what was removed.
+    Prefect keeps these parameters: rather give digests than ids and names. also: problem files of
+    other datasets that hold one of the images. Returns run, sample_ids, copies, superseded,
+    current, verified, searched, found, is_proven and what was removed.
     """
     request = ErasureRequest(
         problem=problems.load(problem),
@@ -33,5 +35,5 @@ def erase(
         reason=reason,
         who=who or settings.user(),
     )
-    store = release_data.open_lake(lake)
-    return steps.models(redraw_pages.pages(store, steps.erase(store, request)))
+    store, others = release_data.open_lake(lake), [problems.load(name) for name in also or ()]
+    return steps.models(redraw_pages.pages(store, steps.erase(store, request, others)))

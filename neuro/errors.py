@@ -76,7 +76,7 @@ class StorageError(NeuroError):
 
 
 class DeniedError(StorageError):
-    """An object store refused, because the credentials or the role's policy do not allow it."""
+    """A store refused, because the credentials or the role's policy do not allow it."""
 
 
 class ServerError(NeuroError):

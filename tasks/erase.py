@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from logging import getLogger
 from pathlib import Path
@@ -13,8 +13,6 @@ from neuro.erasure import erase as erasing
 from neuro.erasure.erase import ErasureRequest, ErasureResult
 from neuro.erasure.proof import Installation
 from neuro.errors import NeuroError
-from neuro.ingest import originals as originals_place
-from neuro.ingest.originals import LandingZone
 from neuro.lake.lake import Lake
 from neuro.models import load_weights, package
 from neuro.models.trained_on import UNKNOWN, TrainedOn
@@ -31,22 +29,21 @@ _log = getLogger(__name__)
 
 
 @step(name="erase")
-def erase(lake: Lake, request: ErasureRequest) -> ErasureResult:
-    """Erase the images everywhere neuro keeps them, and search for them afterwards."""
+def erase(lake: Lake, request: ErasureRequest, also: Sequence[Problem] = ()) -> ErasureResult:
+    """Erase the images everywhere neuro keeps them, and search for them afterwards.
+
+    also: problems of other datasets that hold one of them, where no built-in one reads these.
+    """
     here = settings.load()
     installation = Installation(
         home=here.home,
         inbox=here.inbox,
+        landing=here.landing,
         endpoint=here.s3_endpoint,
         drop_page=tracking.drop_page,
     )
-    erasing.require_rights(lake, installation)
-    # First, while the request still names them: cut short, the same request does it again.
-    plan = erasing.make_plan(lake, request, here.home)
-    zone = LandingZone(where=here.landing, endpoint=here.s3_endpoint)
-    originals = originals_place.remove(lake, zone, plan.sample_ids)
-    done = erasing.erase(lake, request, installation, readers(request.problem), datetime.now(UTC))
-    done = replace(done, removed={**done.removed, "originals": originals})
+    by_dataset = readers([*also, request.problem])
+    done = erasing.erase(lake, request, installation, by_dataset, datetime.now(UTC))
     _log.info("%d images erased, %d files still hold some", len(done.sample_ids), len(done.found))
     return done
 
@@ -82,10 +79,10 @@ def models(done: ErasureResult) -> dict[str, Any]:
     return facts
 
 
-def readers(problem: Problem) -> dict[str, Problem]:
-    """A problem for each dataset: the given one, and the built-in ones for the others."""
+def readers(given: Sequence[Problem]) -> dict[str, Problem]:
+    """A problem for each dataset: the last given one, and the built-in ones for the others."""
     known = [problems.load(name) for name in problems.builtin_names()]
-    return {each.dataset: each for each in known} | {problem.dataset: problem}
+    return {each.dataset: each for each in [*known, *given]}
 
 
 def _learned_from(path: Path, digests: Sequence[str]) -> bool | None:

@@ -23,8 +23,8 @@ from tasks.runtime.steps import step
 def predict(loaded: Loaded, model: Model, window: str | None = None) -> dict[str, Any]:
     """Predict every sample (of one delivery, or of all) that this model has not predicted yet.
 
-    A prediction is keyed by sample and model: running twice adds nothing. All predictions of the
-    wanted samples are written to a Parquet file.
+    A prediction is keyed by sample, problem and model: running twice adds nothing. All predictions
+    of the wanted samples are written to a Parquet file.
     """
     lake, problem, frames = loaded.lake, loaded.problem, loaded.frames
     entered = loaded.entered()

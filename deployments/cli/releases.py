@@ -259,6 +259,10 @@ def erase(
     group: Annotated[str, typer.Option(help="A group's digest, or a patient's id.")] = "",
     sample: Annotated[str, typer.Option(help="A sample's digest or source name.")] = "",
     who: Annotated[str, typer.Option(help="Who decided it (default: your account).")] = "",
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Problem file of another dataset that holds one of the images."),
+    ] = None,
     lift: Annotated[
         str, typer.Option(help="Digest of an erased image that may be delivered again.")
     ] = "",
@@ -287,12 +291,16 @@ def erase(
     if not yes:
         asked = erasing.ErasureRequest(problem=problems.load(problem), **named)
         plan = erasing.preview(console.open_lake(lake), asked, settings.load().home)
-        facts = {"samples": list(plan.sample_ids), "superseded": list(plan.superseded)}
+        facts = {
+            "samples": list(plan.sample_ids),
+            "copies": list(plan.copies),
+            "superseded": list(plan.superseded),
+        }
         console.show(facts, as_json=as_json, title="would be erased")
         console.say("nothing was erased; add --yes to do it")
         raise typer.Exit(3)
 
-    result = console.call("erase", is_local=local, problem=problem, lake=lake, **named)
+    result = console.call("erase", is_local=local, problem=problem, lake=lake, also=also, **named)
     console.show(result, as_json=as_json, title="erase")
     if not result["is_proven"]:
         raise typer.Exit(1)

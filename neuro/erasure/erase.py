@@ -14,6 +14,7 @@ from neuro.dataset import contents as dataset_contents
 from neuro.erasure import derived_files, file_search, proof, search_terms
 from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, UnknownNameError
+from neuro.ingest import originals
 from neuro.ingest.pipeline import inspect
 from neuro.lake import branches, erasure, journal, releases, tombstones
 from neuro.lake.lake import Lake
@@ -48,13 +49,15 @@ class ErasurePlan:
     """An erasure under way, kept in the home folder until it is done, so that it can be repeated.
 
     needles: what to search for afterwards, in base64. They are pieces of the images, so the plan is
-    removed in the end. digests: of all that was kept of the images. superseded, contents: names and
+    removed in the end. copies: those of the samples that were not asked for, but hold the picture
+    of one that was. digests: of all that was kept of the images. superseded, contents: names and
     content hashes of the releases that held one. n_lifts: how often these images were let in again
     before.
     """
 
     sample_ids: Sequence[str]
     needles: Sequence[str]
+    copies: Sequence[str] = field(default=())
     digests: Sequence[str] = field(default=())
     superseded: Sequence[str] = field(default=())
     contents: Sequence[str] = field(default=())
@@ -72,14 +75,15 @@ class ErasurePlan:
 class ErasureResult:
     """What was done. found: files that still hold some of it; empty is the proof.
 
-    digests: of the images, and of what was kept of them. contents, readable: content hashes of the
-    superseded releases, and of all that can be read.
+    copies: as in the plan. digests: of the images, and of what was kept of them. contents,
+    readable: content hashes of the superseded releases, and of all that can be read.
     kept_as_group: digests that go on naming a group with other members. searched: how many byte
     strings.
     """
 
     run: str
     sample_ids: Sequence[str]
+    copies: Sequence[str]
     digests: Sequence[str]
     superseded: Sequence[str]
     contents: Sequence[str]
@@ -92,12 +96,6 @@ class ErasureResult:
     removed: Mapping[str, Any]
 
 
-def require_rights(lake: Lake, installation: Installation) -> None:
-    """Before anything is removed. Raises DeniedError where a bucket would refuse to forget."""
-    for place in (lake.store, *installation.inboxes()):
-        place.require_removal_rights()
-
-
 def plan_path(home: Path, request: ErasureRequest) -> Path:
     """Where the plan of a request lies while it is under way; the name tells nobody who it is."""
     subject = f"{request.problem.dataset}/{request.group}/{request.sample}"
@@ -105,23 +103,23 @@ def plan_path(home: Path, request: ErasureRequest) -> Path:
 
 
 def make_plan(lake: Lake, request: ErasureRequest, home: Path) -> ErasurePlan:
-    """Whom the request means, or the plan that a crash left. Raises UnknownNameError."""
+    """Whom the request means, or the plan that a crash left. Raises UnknownNameError.
+
+    The same picture is erased under every digest: what is left of it would be the picture itself.
+    """
     path = plan_path(home, request)
     if path.is_file():
         return ErasurePlan(**json.loads(path.read_text(encoding="utf-8")))
-    sample_ids = _resolve(lake, request)
-    copies = erasure.copies(lake, sample_ids)
-    if copies:
-        raise ConfigError(
-            f"the same picture is held as {copies[0][:12]} too, {len(copies)} in all; erase its "
-            "group, or erase those first"
-        )
+    requested = _resolve(lake, request)
+    copies = erasure.copies(lake, requested)
+    sample_ids = sorted([*requested, *copies])
     payload = erasure.payload(lake, sample_ids)
     windows = search_terms.needles(payload)
     kept = {hashlib.sha256(content).hexdigest() for content in payload.stored | payload.others}
     own_windows = erasure.not_in_others(lake, sample_ids, windows)
     return ErasurePlan(
         sample_ids=sample_ids,
+        copies=copies,
         needles=[base64.b64encode(window).decode() for window in own_windows],
         digests=sorted(kept.union(sample_ids)),
         n_lifts=tombstones.n_lifts(lake, set(sample_ids)),
@@ -146,15 +144,10 @@ def erase(
     problems: one for each dataset that holds an image of it. Cut short at any point, the same
     request completes it. Nobody else should write to the lake meanwhile.
     """
-    require_rights(lake, installation)
     path = plan_path(installation.home, request)
     plan = make_plan(lake, request, installation.home)
-    unreadable = erasure.datasets_of(lake, plan.sample_ids) - problems.keys()
-    if unreadable:
-        raise ConfigError(
-            f"dataset {min(unreadable)} holds one of these images too, and no built-in problem "
-            "reads it; erase it with --problem FILE of that dataset first"
-        )
+    _require_problems(lake, plan, problems)
+    _require_rights(lake, installation, plan)
     erasure.begin(lake, plan.run)
     branches.complete_drops(lake)
     holders = erasure.holders(lake, plan.sample_ids)
@@ -168,17 +161,35 @@ def erase(
         "superseded": plan.superseded,
     }
     journal.record(lake, tombstones.KIND, plan.run, record, now)
+    n_originals = originals.remove(lake, installation.landing_zone, plan.sample_ids)
     n_rows = erasure.delete(lake, plan.sample_ids)
     for release in holders:
         lake.insist("supersede", partial(_supersede, lake, release, problems, plan.run, now))
     lake.insist("repin", lambda: erasure.repin(lake, plan.sample_ids, holders))
     erasure.purge(lake)
-    removed = {"rows": n_rows, **_remove_derived(lake, installation, plan)}
+    removed = {"rows": n_rows, "originals": n_originals}
+    removed |= _remove_derived(lake, installation, plan)
     result = _prove(lake, installation, plan, removed, path)
     erasure.end(lake)
     if not result.found:  # else the same request searches again, once a person has looked
         path.unlink()
     return result
+
+
+def _require_problems(lake: Lake, plan: ErasurePlan, problems: Mapping[str, Problem]) -> None:
+    unreadable = erasure.datasets_of(lake, plan.sample_ids) - problems.keys()
+    if unreadable:
+        raise ConfigError(
+            f"dataset {min(unreadable)} holds one of these images too, and no built-in problem "
+            "reads it; name a problem file of that dataset with --also FILE"
+        )
+
+
+def _require_rights(lake: Lake, installation: Installation, plan: ErasurePlan) -> None:
+    """Raises DeniedError where one of all places would refuse to forget."""
+    for place in (lake.store, *installation.inboxes()):
+        place.require_removal_rights()
+    originals.require_removal_rights(lake, installation.landing_zone, plan.sample_ids)
 
 
 def _superseding(plan: ErasurePlan, holders: Sequence[Release]) -> ErasurePlan:
@@ -291,6 +302,7 @@ def _prove(
     return ErasureResult(
         run=plan.run,
         sample_ids=plan.sample_ids,
+        copies=plan.copies,
         digests=plan.digests,
         superseded=plan.superseded,
         contents=plan.contents,

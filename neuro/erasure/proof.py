@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from neuro.erasure import file_search
+from neuro.ingest.originals import LandingZone
 from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
 from neuro.storage import store
@@ -18,18 +19,25 @@ class Installation:
     """Where an installation keeps copies of images beside the lake.
 
     home: caches, pages, exported predictions. inbox: "" for none, a folder or an s3://bucket/prefix
-    on the server of ``endpoint``, None for AWS. drop_page: removes what others keep of the page of
-    a problem's drift window, and returns how many did.
+    on the server of ``endpoint``, None for AWS. landing: where originals are copied to now, told
+    likewise; earlier places stand in the journal. drop_page: removes what others keep of the page
+    of a problem's drift window, and returns how many did.
     """
 
     home: Path
     inbox: str = ""
+    landing: str = ""
     endpoint: str | None = None
     drop_page: Callable[[str, str], int] = lambda _problem, _window: 0
 
     def inboxes(self) -> list[Store]:
         """The inbox, if there is one."""
         return [store.open(self.inbox, self.endpoint)] if self.inbox else []
+
+    @property
+    def landing_zone(self) -> LandingZone:
+        """Where originals are copied to now, if anywhere."""
+        return LandingZone(where=self.landing, endpoint=self.endpoint)
 
 
 def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:

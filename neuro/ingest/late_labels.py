@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 from unicodedata import normalize
@@ -15,6 +16,7 @@ from neuro.errors import ConfigError
 from neuro.ingest import label_csv
 from neuro.ingest.pipeline import inspect
 from neuro.lake import labels, releases
+from neuro.lake.labels import Annotation
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft, Release
 from neuro.lake.staging import Branch
@@ -39,8 +41,9 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
     """Append the labels of a CSV and publish a release that has them.
 
     Columns: sample (digest or source name), label (a source label of the problem), who, and
-    optionally when (ISO 8601, default now). Raises ConfigError naming the line; then nothing is
-    written.
+    optionally when (ISO 8601, default now). Each label keeps its own person and time; of lines that
+    agree on a sample, all people and the latest time. Raises ConfigError naming the line; then
+    nothing is written.
     """
     problem.require_answered()
     release = releases.current(lake, problem.dataset)
@@ -48,17 +51,15 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
         raise ConfigError(f"dataset {problem.dataset} has no release; ingest images first")
     digested = f"labels/{problem.dataset}/".encode() + limits.bytes_of(path, f"label file {path}")
     run_id = hashlib.sha256(digested).hexdigest()[:16]
-    said, who, when = _read(releases.samples(lake, release), problem, path)
+    annotations = _read(releases.samples(lake, release), problem, path, now)
     left_out = releases.left_out(lake, problem.dataset, run_id).showing(run_id)
     branch = Branch(lake, run_id)
     rows = labels.new_rows(
         lake,
         labels.NewLabels(
             dataset=problem.dataset,
-            labels=said,
-            who=who,
+            labels={sample_id: _agreed(lines) for sample_id, lines in annotations.items()},
             run_id=run_id,
-            at=when or now,
             is_reviewed=True,
         ),
         left_out,
@@ -73,25 +74,34 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
             dataset=problem.dataset,
             passport=passport.as_dict(),
             creator=run_id,
-            note=f"labels by {who}",
+            note=f"labels by {_names(chain.from_iterable(annotations.values()))}",
             is_synthetic=held.is_synthetic,
             now=now,
         ),
     )
-    n_unchanged = len(said) - rows.num_rows
-    return Imported(release=release, seen=len(said), added=rows.num_rows, unchanged=n_unchanged)
+    seen, added = len(annotations), rows.num_rows
+    return Imported(release=release, seen=seen, added=added, unchanged=seen - added)
+
+
+def _agreed(lines: Sequence[Annotation]) -> Annotation:
+    return Annotation(
+        label=lines[0].label, who=_names(lines), at=max(annotation.at for annotation in lines)
+    )
+
+
+def _names(annotations: Iterable[Annotation]) -> str:
+    return ", ".join(sorted({annotation.who for annotation in annotations}))
 
 
 def _read(
-    samples: Iterable[Sample], problem: Problem, path: Path
-) -> tuple[dict[str, str], str, datetime | None]:
+    samples: Iterable[Sample], problem: Problem, path: Path, now: datetime
+) -> dict[str, list[Annotation]]:
+    """What each line says, by sample. now: for a line without a time."""
     names: dict[str, list[str]] = defaultdict(list)
     for sample in samples:
         names[sample.sample_id].append(sample.sample_id)
         names[sample.source_name].append(sample.sample_id)
-    said: dict[str, str] = {}
-    people: set[str] = set()
-    times: set[datetime] = set()
+    annotations: dict[str, list[Annotation]] = defaultdict(list)
     columns, lines = label_csv.lines_of(path, str(path))
     if missing := set(COLUMNS[:3]) - set(columns):
         raise ConfigError(f"{path} has no column {sorted(missing)}; it needs {COLUMNS[:3]}")
@@ -102,14 +112,13 @@ def _read(
         if not label:
             known = ", ".join(sorted(problem.labels))
             raise ConfigError(f"{where}: label {row['label']!r} is unknown; known are {known}")
-        if said.setdefault(sample_id, label) != label:
+        if any(earlier.label != label for earlier in annotations[sample_id]):
             raise ConfigError(f"{where}: {row['sample']} has two labels in this file")
         if not row["who"]:
             raise ConfigError(f"{where}: it says not who gave the label; fill in column who")
-        people.add(row["who"])
-        if row.get("when"):
-            times.add(_time(row["when"], where))
-    return said, ", ".join(sorted(people)), max(times, default=None)
+        at = _time(row["when"], where) if row.get("when") else now
+        annotations[sample_id].append(Annotation(label=label, who=row["who"], at=at))
+    return annotations
 
 
 def _resolve(name: str, names: Mapping[str, list[str]], problem: Problem, where: str) -> str:

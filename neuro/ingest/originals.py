@@ -79,19 +79,28 @@ def keep(
     return n_copied
 
 
+def require_removal_rights(lake: Lake, zone: LandingZone, digests: Collection[str]) -> None:
+    """Before ``remove``. Raises DeniedError where a place would refuse it."""
+    for store in _places(lake, zone):
+        store.require_removal_rights([_key(sha256) for sha256 in digests])
+
+
 def remove(lake: Lake, zone: LandingZone, digests: Collection[str]) -> int:
     """Remove originals from every zone they were ever copied to, and from this one.
 
     Of a bucket all versions go. Returns how many originals there were.
     """
+    return sum(
+        store.remove_key(_key(sha256)) for store in _places(lake, zone) for sha256 in digests
+    )
+
+
+def _places(lake: Lake, zone: LandingZone) -> list[Store]:
+    """Every place that originals were ever copied to, and this one."""
     places = {entry.body["where"] for entry in journal.entries(lake, KIND)}
     if zone.where:
         places.add(_absolute(zone.where))
-    n_removed = 0
-    for place in sorted(places):
-        store = stores.open(place, zone.endpoint)
-        n_removed += sum(store.remove_key(_key(sha256)) for sha256 in digests)
-    return n_removed
+    return [stores.open(place, zone.endpoint) for place in sorted(places)]
 
 
 def _read_if_among(item: Item, digests: Collection[str]) -> tuple[str, bytes] | None:

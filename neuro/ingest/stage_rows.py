@@ -10,6 +10,7 @@ from neuro.ingest.triage import CONFLICT, QuarantinedFile, SortedFiles
 from neuro.ingest.vet_new import IngestRun
 from neuro.lake import labels, quarantine
 from neuro.lake.hidden_rows import LeftOut
+from neuro.lake.labels import Annotation
 from neuro.lake.quarantine import Waiting
 from neuro.lake.staging import Branch
 from neuro.lake.table_schemas import SCHEMAS
@@ -50,14 +51,16 @@ def write_labels(
 ) -> None:
     """Append the labels of new images, of images that had none, and those that a person decided."""
     of_new = {file.sha256: file.item.label for file in files.accepted if file.item.label}
+    delivered = {**of_new, **files.first_labels, **decided}
     rows = labels.new_rows(
         branch.lake,
         labels.NewLabels(
             dataset=run.problem.dataset,
-            labels={**of_new, **files.first_labels, **decided},
-            who=run.who,
+            labels={
+                sample_id: Annotation(label=label, who=run.who, at=run.now)
+                for sample_id, label in delivered.items()
+            },
             run_id=branch.run_id,
-            at=run.now,
             is_reviewed=run.who != "source",
         ),
         left_out,

@@ -91,14 +91,12 @@ def _rows(lake: Lake, table: str, columns: list[str], where: str) -> Iterator[di
 
 
 def copies(lake: Lake, sample_ids: Collection[str]) -> list[str]:
-    """Other images whose stored bytes are those of one of these; sorted."""
-    found: set[str] = set()
-    for view in views(lake):
-        rows = view.read("images", columns=["sha256", "stored_sha256"])
-        is_one = pc.is_in(rows["sha256"], pa.array(sample_ids, pa.string()))
-        is_copy = pc.is_in(rows["stored_sha256"], rows["stored_sha256"].filter(is_one))
-        found |= set(rows["sha256"].filter(is_copy).to_pylist())
-    return sorted(found - set(sample_ids))
+    """Other images whose stored bytes are those of one of these, on main or a branch; sorted."""
+    columns = ["sha256", "stored_sha256"]
+    rows = pa.concat_tables(view.read("images", columns=columns) for view in views(lake))
+    is_one = pc.is_in(rows["sha256"], pa.array(sample_ids, pa.string()))
+    is_copy = pc.is_in(rows["stored_sha256"], rows["stored_sha256"].filter(is_one))
+    return sorted(set(rows["sha256"].filter(is_copy).to_pylist()) - set(sample_ids))
 
 
 def not_in_others(lake: Lake, sample_ids: Collection[str], wanted: list[bytes]) -> list[bytes]:

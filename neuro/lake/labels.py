@@ -13,14 +13,21 @@ from neuro.lake.table_schemas import SCHEMAS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Annotation:
+    """A source label, who gave it (a person or "source") and when."""
+
+    label: str
+    who: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NewLabels:
-    """Labels that one run brings. labels: sample_id -> source label; who: a person or "source"."""
+    """Labels that one run brings, by sample_id."""
 
     dataset: str
-    labels: Mapping[str, str]
-    who: str
+    labels: Mapping[str, Annotation]
     run_id: str
-    at: datetime
     is_reviewed: bool = False
 
 
@@ -44,14 +51,14 @@ def new_rows(lake: Lake, given: NewLabels, left_out: LeftOut | None = None) -> p
                 "dataset": given.dataset,
                 "sha256": sample_id,
                 "sequence": last.get(sample_id, -1) + 1,
-                "label": label,
-                "who": given.who,
-                "labelled_at": given.at,
+                "label": new.label,
+                "who": new.who,
+                "labelled_at": new.at,
                 "is_reviewed": given.is_reviewed,
                 "run_id": given.run_id,
             }
-            for sample_id, label in given.labels.items()
-            if sample_id not in done and newest.get(sample_id) != label
+            for sample_id, new in given.labels.items()
+            if sample_id not in done and newest.get(sample_id) != new.label
         ],
         SCHEMAS["labels"],
     )

@@ -56,8 +56,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             _key("dataset", pa.string()),
             _key("sha256", pa.string()),
-            _key("model_version", pa.string()),
-            *_text("problem", "preprocess_hash", "predicted", "decision", "reason"),
+            _key("model_version", pa.string()),  # counted from 1 for each problem
+            _key("problem", pa.string()),
+            *_text("preprocess_hash", "predicted", "decision", "reason"),
             pa.field("probabilities", pa.list_(pa.float64())),
             pa.field("conformal_set", pa.list_(pa.string())),
             pa.field("ood_score", pa.float64()),

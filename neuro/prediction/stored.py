@@ -1,4 +1,4 @@
-"""Predictions in the lake: one row for each sample and model, and the table a person is given."""
+"""Predictions in the lake: one row for each sample, problem and model, and the table of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,12 +21,18 @@ _SHOWN = ("predicted", "decision", "reason", "conformal_set", "ood_score", "mode
 def rows(
     lake: Lake, problem: Problem, model_version: str, columns: list[str] | None = None
 ) -> pa.Table:
-    """What a model has predicted for a problem; of all columns, or of some."""
+    """What a model has predicted for a problem, each sample once; of all columns, or of some.
+
+    columns: with sha256. Tables of before have a key without the problem, and Lance can change no
+    key: there two processes that predict the same at once both write.
+    """
     where = (
         f"dataset = {quoted(problem.dataset)} AND problem = {quoted(problem.name)} "
         f"AND model_version = {quoted(model_version)}"
     )
-    return lake.read(TABLE, columns=columns, where=where)
+    stored = lake.read(TABLE, columns=columns, where=where)
+    _, first = np.unique(np.array(stored["sha256"].to_pylist(), dtype=np.str_), return_index=True)
+    return stored.take(first)
 
 
 def sample_ids(lake: Lake, problem: Problem, model_version: str) -> NDArray[np.str_]:

@@ -204,7 +204,7 @@ class BucketStore(Store):
             for _ in pool.map(self._fetch, entries, targets):
                 pass
 
-    def require_removal_rights(self) -> None:
+    def require_removal_rights(self, keys: Iterable[str] = ()) -> None:
         """Do once, on an object of its own, all that an erasure needs. Raises DeniedError."""
         next(self.versions())
         next(self._unfinished_uploads())

@@ -15,7 +15,7 @@ from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, DeniedError
 from neuro.storage.store import Entry, Store, Version
 
 PIECE = 8 << 20  # bytes of one read
@@ -127,8 +127,14 @@ class FolderStore(Store):
     def remove_old_versions(self) -> int:
         return 0
 
-    def require_removal_rights(self) -> None:
-        pass  # the first removal tells
+    def require_removal_rights(self, keys: Iterable[str] = ()) -> None:
+        """Of these keys; of others the first removal tells."""
+        for key in keys:
+            path = self.folder / key
+            if path.exists() and not os.access(path.parent, os.W_OK | os.X_OK):
+                raise DeniedError(
+                    f"remove {path}: you may not write to its folder. Erasing wants that right"
+                )
 
 
 def _files_below(folder: Path | str) -> Iterator["os.DirEntry[str]"]:

@@ -119,8 +119,8 @@ class Store(ABC):
         """Remove what is kept of replaced, deleted and half-written files; returns how many."""
 
     @abstractmethod
-    def require_removal_rights(self) -> None:
-        """Before versions are removed. Raises DeniedError where that would be refused."""
+    def require_removal_rights(self, keys: Iterable[str] = ()) -> None:
+        """Before files are removed, such as these. Raises DeniedError where it would be refused."""
 
 
 def open(uri: str, endpoint: str | None = None, deadline_s: float = DEADLINE_S) -> Store:

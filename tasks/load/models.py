@@ -37,7 +37,7 @@ class Model:
         return split_choice.parse(self.package.card.splitting)
 
     def problem_as_trained(self, problem: Problem) -> Problem:
-        """The problem with the decoder this model learnt from, which may be an older one."""
+        """The problem with the preprocess this model learnt from, which may be an older one."""
         return replace(problem, preprocess=self.package.card.preprocess)
 
 
@@ -67,23 +67,41 @@ def by_version(problem: Problem, name: str) -> Model:
 
 
 def champion(problem: Problem) -> Model | None:
-    """The serving model, or None before the first promotion."""
+    """The serving model to compare with, or None before the first promotion.
+
+    It may have learnt from another preprocess than the problem has now, and is compared on frames
+    of its own: see ``problem_as_trained``. Raises PackageError where it has other classes.
+    """
     serving = registry.champion(problem.name)
-    return _checked(problem, registry.fetch(serving), serving) if serving else None
+    if serving is None:
+        return None
+    found = registry.fetch(serving)
+    _require_classes(problem, found)
+    return _opened(found, serving)
 
 
 def _checked(problem: Problem, found: Package, registered: ModelVersion | None) -> Model:
-    if found.card.classes != problem.classes:
-        raise PackageError(
-            f"package {found.folder} answers {found.card.classes}, problem {problem.name} asks for "
-            f"{problem.classes}; give the model of this problem"
-        )
+    """A model that can answer the problem as it is now."""
+    _require_classes(problem, found)
     spec = replace(found.card.preprocess, decoder=problem.preprocess.decoder)
     if spec != problem.preprocess:
         raise ConfigError(
             f"package {found.folder} was trained with another preprocess than problem "
             f"{problem.name} has now; train again, or restore the problem file"
         )
+    return _opened(found, registered)
+
+
+def _require_classes(problem: Problem, found: Package) -> None:
+    if found.card.classes != problem.classes:
+        raise PackageError(
+            f"package {found.folder} answers {found.card.classes}, problem {problem.name} asks for "
+            f"{problem.classes}; give the model of this problem, or give a problem of other "
+            "classes a name of its own"
+        )
+
+
+def _opened(found: Package, registered: ModelVersion | None) -> Model:
     version = registered.version if registered else found.digest
     return Model(
         version=version, engine=predict.load(found, threads=THREADS), registered=registered

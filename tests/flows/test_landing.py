@@ -1,6 +1,7 @@
 """Originals are copied to a place of their own before the release, and go with an erasure."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 
 from flows.erase import erase
 from flows.ingest import ingest
-from neuro.errors import ConfigError, NeuroError
-from neuro.lake import releases
+from neuro.errors import ConfigError, DeniedError, NeuroError, StaleError
+from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
 from tasks import ingest as steps
 from tests.flows.conftest import Draw
@@ -99,6 +100,36 @@ def test_an_erased_image_loses_its_original_wherever_it_was_copied_to(
     assert got["removed"]["originals"] == 2
     left = {k: raw for k, raw in taken(delivery).items() if k != name}
     assert originals(tmp_path / "one") == originals(tmp_path / "two") == left
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may remove everything")
+def test_no_place_loses_an_original_where_another_place_would_keep_its_own(
+    delivery: Path, tmp_path: Path
+) -> None:
+    for place in ("one", "two"):
+        ingest.fn(source=str(delivery), landing=str(tmp_path / place))
+    name = min(taken(delivery))
+    guarded = tmp_path / "two" / name[:2]
+    guarded.chmod(0o500)
+    try:
+        with pytest.raises(DeniedError, match="two"):
+            _erased(name)
+        assert originals(tmp_path / "one") == taken(delivery)
+    finally:
+        guarded.chmod(0o700)
+    assert _erased(name)["removed"]["originals"] == 2
+
+
+def test_an_erasure_that_is_refused_leaves_the_originals(
+    delivery: Path, home: Path, tmp_path: Path
+) -> None:
+    ingest.fn(source=str(delivery), landing=str(tmp_path / "one"))
+    lake = Lake(str(home / "lake"))
+    erasure.begin(lake, "another")
+    with pytest.raises(StaleError, match="another erasure is under way"):
+        _erased(min(taken(delivery)))
+    assert originals(tmp_path / "one") == taken(delivery)
+    erasure.end(lake)
 
 
 def test_an_erased_image_that_is_delivered_again_is_not_copied(

@@ -7,8 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from deployments.cli.app import app
+from flows.erase import erase
 from flows.ingest import ingest
-from neuro.errors import ConfigError, StorageError
+from neuro.errors import ConfigError, DeniedError, StorageError
 from neuro.ingest import originals
 from neuro.ingest.originals import LandingZone
 from neuro.lake.lake import Lake
@@ -47,6 +48,24 @@ def test_the_lander_copies_and_may_not_delete(
     assert held.read(found[0]) == names[found[0][3:]].read_bytes()
     with pytest.raises(StorageError, match="access denied"):
         held.delete(found[0])
+
+
+def test_an_erasure_that_one_place_would_refuse_leaves_the_originals_in_all(
+    bucket: Bucket, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = bucket.server.add_user(f"lander-{bucket.name}")
+    create(place, f"--role=lander=lander-{bucket.name}")
+    folder, near = deliveries.drawn(tmp_path / "in", 2), tmp_path / "near"
+    for landing in (str(near), place):
+        ingest.fn(source=str(folder), landing=landing)
+    kept = sorted(path.name for path in near.rglob("*") if path.is_file())
+    with monkeypatch.context() as patch:
+        log_in(patch, keys)
+        with pytest.raises(DeniedError, match="role `admin`"):
+            erase.fn(sample=kept[0], reason="consent withdrawn", who="test")
+    assert sorted(path.name for path in near.rglob("*") if path.is_file()) == kept
+    done = erase.fn(sample=kept[0], reason="consent withdrawn", who="test")
+    assert (done["removed"]["originals"], done["is_proven"]) == (2, True)
 
 
 def test_an_original_is_removed_with_all_its_versions(

@@ -157,13 +157,89 @@ def image_of(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_picture_held_under_two_digests_is_erased_as_a_group_or_not_at_all(
+def test_a_picture_held_under_two_digests_is_erased_under_both(
     lake: Lake, ingest: Ingest, deliver: Deliver, png: Png, erase: Erase
 ) -> None:
-    ingest(lake, deliver("deliveries/t", {"glioma/a.png": png(1), "glioma/b.png": png(1) + b"\0"}))
-    with pytest.raises(ConfigError, match="the same picture is held as"):
-        erase(sample=digest(png(1)))
-    assert len(ids(lake)) == 2
+    again = png(1) + b"\0"
+    files = {"glioma/a.png": png(1), "glioma/b.png": again, "glioma/c.png": png(2)}
+    ingest(lake, deliver("deliveries/t", files))
+    done = erase(sample=digest(png(1)))
+    assert (done.copies, set(done.sample_ids)) == ([digest(again)], {digest(png(1)), digest(again)})
+    assert (done.found, done.kept_as_group) == ([], [])
+    assert ids(lake) == {digest(png(2))}
+
+
+@pytest.fixture
+def elsewhere(brain: Problem) -> Problem:
+    """A problem of another dataset, which no built-in one reads."""
+    return replace(brain, name="other", dataset="other")
+
+
+@pytest.mark.parametrize("is_group", [False, True])
+def test_a_picture_that_another_dataset_holds_under_its_own_digest_goes_there_too(
+    lake: Lake,
+    ingest: Ingest,
+    deliver: Deliver,
+    png: Png,
+    brain: Problem,
+    elsewhere: Problem,
+    tmp_path: Path,
+    *,
+    is_group: bool,
+) -> None:
+    again = png(1) + b"\0"
+    ingest(lake, deliver("here", {"glioma/a.png": png(1), "glioma/b.png": png(2)}))
+    ingest(lake, deliver("there", {"glioma/a.png": again, "glioma/b.png": png(3)}), elsewhere)
+    (group,) = {
+        sample.group_id
+        for sample in releases.samples(lake, releases.find(lake, "other"))
+        if sample.sample_id == digest(again)
+    }
+    asked = ErasureRequest(
+        problem=elsewhere,
+        group=group if is_group else "",
+        sample="" if is_group else digest(again),
+        reason="asked",
+        who="Dr. A",
+    )
+    problems = {"brain": brain, "other": elsewhere}
+    done = erasing.erase(lake, asked, Installation(home=tmp_path / "home"), problems, NOW)
+    assert (done.copies, done.found) == ([digest(png(1))], [])
+    assert ids(lake) == {digest(png(2))}
+    assert ids(lake, releases.find(lake, "other")) == {digest(png(3))}
+
+
+def test_a_picture_that_only_a_branch_holds_under_another_digest_goes_there_too(
+    lake: Lake, first: Release, ingest: Ingest, deliver: Deliver, png: Png, erase: Erase
+) -> None:
+    mine = branches.create(lake, "brain", "mine")
+    ingest(mine.lake, deliver("deliveries/3", {"glioma/9.png": png(9) + b"\0"}))
+    ingest(lake, deliver("deliveries/4", {"glioma/9.png": png(9)}))
+    done = erase(sample=digest(png(9)))
+    assert (done.copies, done.found) == ([digest(png(9) + b"\0")], [])
+    assert ids(mine.lake) == ids(lake) == ids(lake, first)
+
+
+def test_a_dataset_that_no_problem_reads_is_named_with_a_remedy_before_anything_goes(
+    lake: Lake,
+    first: Release,
+    ingest: Ingest,
+    deliver: Deliver,
+    png: Png,
+    brain: Problem,
+    elsewhere: Problem,
+    tmp_path: Path,
+) -> None:
+    ingest(lake, deliver("there", {"glioma/a.png": png(1)}), elsewhere)
+    asked = ErasureRequest(
+        problem=brain, group="", sample=digest(png(1)), reason="asked", who="Dr. A"
+    )
+    installation = Installation(home=tmp_path / "home")
+    with pytest.raises(ConfigError, match=r"dataset other holds .* --also FILE"):
+        erasing.erase(lake, asked, installation, {"brain": brain}, NOW)
+    assert digest(png(1)) in ids(lake)
+    problems = {"brain": brain, "other": elsewhere}
+    assert erasing.erase(lake, asked, installation, problems, NOW).found == []
 
 
 def test_caches_pages_predictions_quarantine_and_inbox_are_clean_too(

@@ -63,6 +63,33 @@ def test_a_label_says_by_whom_and_when(held: Lake, bring: Bring) -> None:
     assert row["labelled_at"] == datetime(2026, 11, 25, 8, 30, tzinfo=UTC)
 
 
+def test_each_label_keeps_its_own_person_and_time(held: Lake, bring: Bring) -> None:
+    done = bring(
+        "a.png,glioma,Dr. A,2026-11-20T08:00:00+00:00",
+        "b.png,notumor,Dr. B,2026-11-25T08:00:00+00:00",
+        "c.png,notumor,Dr. C,",
+    )
+    samples = releases.samples(held, done.release)
+    names = {sample.sample_id: sample.source_name for sample in samples}
+    told = {
+        names[row["sha256"]]: (row["who"], row["labelled_at"].day)
+        for row in held.read("labels").to_pylist()
+    }
+    assert told == {"a.png": ("Dr. A", 20), "b.png": ("Dr. B", 25), "c.png": ("Dr. C", 27)}
+    assert done.release.note == "labels by Dr. A, Dr. B, Dr. C"
+
+
+def test_a_label_that_two_readers_agree_on_names_both_and_the_later_time(
+    held: Lake, bring: Bring
+) -> None:
+    done = bring(
+        "a.png,glioma,Dr. B,2026-11-25T08:00:00+00:00",
+        "a.png,glioma,Dr. A,2026-11-20T08:00:00+00:00",
+    )
+    (row,) = held.read("labels").to_pylist()
+    assert (done.seen, row["who"], row["labelled_at"].day) == (1, "Dr. A, Dr. B", 25)
+
+
 def test_without_a_time_the_label_is_of_the_import(held: Lake, bring: Bring) -> None:
     bring("a.png,glioma,Dr. A,")
     assert held.read("labels").to_pylist()[0]["labelled_at"] == LATER

@@ -4,15 +4,17 @@ from datetime import datetime
 import pytest
 
 from neuro.lake import labels
-from neuro.lake.labels import NewLabels
+from neuro.lake.labels import Annotation, NewLabels
 from neuro.lake.lake import Lake
 
 
 @pytest.fixture
 def given(now: datetime) -> NewLabels:
-    return NewLabels(
-        dataset="brain", labels={"1": "a", "2": "b"}, who="source", run_id="r1", at=now
-    )
+    return NewLabels(dataset="brain", labels=by_source({"1": "a", "2": "b"}, now), run_id="r1")
+
+
+def by_source(labels: dict[str, str], at: datetime) -> dict[str, Annotation]:
+    return {name: Annotation(label=label, who="source", at=at) for name, label in labels.items()}
 
 
 def add(lake: Lake, given: NewLabels) -> list[tuple[str, int, str]]:
@@ -25,15 +27,17 @@ def test_a_first_label_has_sequence_zero(lake: Lake, given: NewLabels) -> None:
     assert add(lake, given) == [("1", 0, "a"), ("2", 0, "b")]
 
 
-def test_only_a_label_that_differs_is_added(lake: Lake, given: NewLabels) -> None:
+def test_only_a_label_that_differs_is_added(lake: Lake, given: NewLabels, now: datetime) -> None:
     add(lake, given)
-    newer = replace(given, run_id="r2", labels={"1": "a", "2": "c", "3": "a"})
+    newer = replace(given, run_id="r2", labels=by_source({"1": "a", "2": "c", "3": "a"}, now))
     assert add(lake, newer) == [("2", 1, "c"), ("3", 0, "a")]
 
 
-def test_a_repeated_run_adds_nothing_even_if_superseded(lake: Lake, given: NewLabels) -> None:
+def test_a_repeated_run_adds_nothing_even_if_superseded(
+    lake: Lake, given: NewLabels, now: datetime
+) -> None:
     add(lake, given)
-    add(lake, replace(given, run_id="r2", labels={"1": "z"}))
+    add(lake, replace(given, run_id="r2", labels=by_source({"1": "z"}, now)))
     assert add(lake, given) == []
 
 
@@ -43,5 +47,6 @@ def test_another_dataset_has_its_own_labels(lake: Lake, given: NewLabels) -> Non
 
 
 def test_every_row_says_who_and_when(lake: Lake, given: NewLabels, now: datetime) -> None:
-    (row, _) = labels.new_rows(lake, replace(given, who="Dr. A", is_reviewed=True)).to_pylist()
+    one = Annotation(label="a", who="Dr. A", at=now)
+    (row,) = labels.new_rows(lake, replace(given, labels={"1": one}, is_reviewed=True)).to_pylist()
     assert (row["who"], row["labelled_at"], row["is_reviewed"]) == ("Dr. A", now, True)
