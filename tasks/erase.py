@@ -38,12 +38,13 @@ def erase(lake: Lake, request: ErasureRequest) -> ErasureResult:
         home=here.home,
         inbox=here.inbox,
         endpoint=here.s3_endpoint,
+        deadline_s=here.s3_deadline_s,
         drop_page=tracking.drop_page,
     )
     erasing.require_rights(lake, installation)
     # First, while the request still names them: cut short, the same request does it again.
     plan = erasing.make_plan(lake, request, here.home)
-    zone = LandingZone(where=here.landing, endpoint=here.s3_endpoint)
+    zone = LandingZone(where=here.landing, endpoint=here.s3_endpoint, deadline_s=here.s3_deadline_s)
     originals = originals_place.remove(lake, zone, plan.sample_ids)
     done = erasing.erase(lake, request, installation, readers(request.problem), datetime.now(UTC))
     done = replace(done, removed={**done.removed, "originals": originals})

@@ -10,6 +10,7 @@ from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
 from neuro.storage import store
 from neuro.storage.folder_store import FolderStore
+from neuro.storage.location import DEADLINE_S
 from neuro.storage.store import Store
 
 
@@ -18,18 +19,19 @@ class Installation:
     """Where an installation keeps copies of images beside the lake.
 
     home: caches, pages, exported predictions. inbox: "" for none, a folder or an s3://bucket/prefix
-    on the server of ``endpoint``, None for AWS. drop_page: removes what others keep of the page of
-    a problem's drift window, and returns how many did.
+    on the server of ``endpoint``, None for AWS. deadline_s: of each call to it. drop_page: removes
+    what others keep of the page of a problem's drift window, and returns how many did.
     """
 
     home: Path
     inbox: str = ""
     endpoint: str | None = None
+    deadline_s: float = DEADLINE_S
     drop_page: Callable[[str, str], int] = lambda _problem, _window: 0
 
     def inboxes(self) -> list[Store]:
         """The inbox, if there is one."""
-        return [store.open(self.inbox, self.endpoint)] if self.inbox else []
+        return [store.open(self.inbox, self.endpoint, self.deadline_s)] if self.inbox else []
 
 
 def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:

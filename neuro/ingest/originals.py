@@ -17,6 +17,7 @@ from neuro.lake import journal
 from neuro.lake.lake import Lake
 from neuro.storage import plain_file
 from neuro.storage import store as stores
+from neuro.storage.location import DEADLINE_S
 from neuro.storage.store import Store
 
 KIND = "landing"
@@ -27,11 +28,12 @@ _THREADS = 4  # each holds a whole file
 class LandingZone:
     """Where originals go: a folder or an s3://bucket/prefix, "" for nowhere.
 
-    endpoint: of the S3 server, None for AWS.
+    endpoint: of the S3 server, None for AWS. deadline_s: of each call to it.
     """
 
     where: str
     endpoint: str | None = None
+    deadline_s: float = DEADLINE_S
 
 
 def check(where: str, lake: Lake) -> None:
@@ -56,7 +58,7 @@ def keep(
     """
     check(zone.where, lake)
     where = _absolute(zone.where)
-    store = stores.open(where, zone.endpoint)
+    store = stores.open(where, zone.endpoint, zone.deadline_s)
     journal.record(lake, KIND, where, {"where": where}, now)
     unchanged: set[str] = set()
 
@@ -89,7 +91,7 @@ def remove(lake: Lake, zone: LandingZone, digests: Collection[str]) -> int:
         places.add(_absolute(zone.where))
     n_removed = 0
     for place in sorted(places):
-        store = stores.open(place, zone.endpoint)
+        store = stores.open(place, zone.endpoint, zone.deadline_s)
         n_removed += sum(store.remove_key(_key(sha256)) for sha256 in digests)
     return n_removed
 

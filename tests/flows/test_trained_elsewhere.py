@@ -117,7 +117,7 @@ def test_where_nothing_is_left_to_score_on_that_is_said(
         if path.stem not in names:
             path.unlink()
     ingest.fn(source=str(source))
-    with pytest.raises(ConfigError, match="nothing of test is left to score on: model .*left out"):
+    with pytest.raises(ConfigError, match=r"nothing of test is left to score on: model .*left out"):
         evaluate.fn(model=made)
 
 
