@@ -15,6 +15,7 @@ from deployments import console
 from deployments.stack import server_watch, servers, stack
 from deployments.stack.servers import Stack
 from deployments.stack.stack import StackConfig
+from neuro import limits
 from neuro.errors import ConfigError, NeuroError
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
@@ -136,12 +137,13 @@ def _end_early(up: Stack) -> None:
 def _empty_home(home: Path) -> Path:
     """An empty folder; only one that an earlier demonstration made is emptied."""
     home = home.resolve()
-    if home.exists() and any(home.iterdir()):
-        if not (home / _MARK).exists():
-            raise ConfigError(f"home {home} holds other files; give an empty folder with --home")
-        shutil.rmtree(home)
-    home.mkdir(parents=True, exist_ok=True)
-    (home / _MARK).touch()
+    with limits.writing(home):
+        if home.exists() and any(home.iterdir()):
+            if not (home / _MARK).exists():
+                raise ConfigError(f"home {home} holds other files; give an empty folder with --home")
+            shutil.rmtree(home)
+        home.mkdir(parents=True, exist_ok=True)
+        (home / _MARK).touch()
     return home
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from neuro import limits
 from neuro.drafting import infer_layout
 from neuro.drafting.infer_layout import Shape
 from neuro.errors import ConfigError
@@ -98,13 +99,8 @@ def _refuse_lost_classes(listing: Listing) -> None:
 
 def write(drafted: Draft, path: Path) -> None:
     """Write the file. Raises ConfigError if there is one of that name, or no such folder."""
-    try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(drafted.text)
-    except FileExistsError as error:
-        raise ConfigError(f"{path} exists; move it away, or name another with --out") from error
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}; see --out") from error
+    with limits.writing(path), path.open("x", encoding="utf-8") as stream:
+        stream.write(drafted.text)
 
 
 def _name(folder: Path) -> str:

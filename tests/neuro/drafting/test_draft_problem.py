@@ -197,7 +197,7 @@ def test_a_file_that_is_there_is_not_overwritten(
 ) -> None:
     drafted = draft_problem.draft(deliver("in", {"a/1.png": png(1), "b/1.png": png(2)}))
     (tmp_path / "own.toml").write_text("mine")
-    with pytest.raises(ConfigError, match=r"own\.toml exists; .* --out"):
+    with pytest.raises(ConfigError, match=r"own\.toml exists; .* name another"):
         draft_problem.write(drafted, tmp_path / "own.toml")
     assert (tmp_path / "own.toml").read_text() == "mine"
 
