@@ -77,6 +77,9 @@ def status(as_json: console.Json = False) -> None:
 
     found = stack.read(stack.state_file(Path.cwd()))
     if found is None:
+        if as_json:
+            places = ("prefect", "mlflow", "prefect_asks_for", "mlflow_asks_for", "lake")
+            console.show({**dict.fromkeys(places), "alive": {}}, as_json=True)
         console.say("no stack is up in this folder; start it with `neuro up`")
         raise typer.Exit(3)
     alive = stack.status(found)
