@@ -113,6 +113,7 @@ def worker(
 @app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="Your own folder; default: phantoms.")] = None,
+    follow: data_verbs.Follow = None,
     problem: console.Problem = "brain",
     home: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo"),
     images: Annotated[int | None, typer.Option(help="Use so many, one of each group.")] = None,
@@ -133,6 +134,7 @@ def demo(
     config = demonstration.DemoConfig(
         problem=problem,
         data=data,
+        follow=follow or (),
         home=home,
         images=images,
         epochs=epochs,
