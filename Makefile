@@ -1,7 +1,7 @@
 # Each target starts from a bare Python 3.11 or later with venv, and needs nothing else.
 #   make demo                            the whole loop on synthetic images
 #   make demo DATA=DIR PROBLEM=brain     the same on your own folder; KEEP=1 leaves the servers up
-#   make test                            what must pass before a merge
+#   make test                            what must pass before a commit; test-all before a merge
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8

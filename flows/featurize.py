@@ -25,7 +25,9 @@ def featurize(
     release: str | None = None,
     lake: str | None = None,
 ) -> dict[str, Any]:
-    """Fill a feature set of a release; only images without a vector are read.
+    """Fill a feature set of a release; only missing vectors are computed.
+
+    Every image is read nevertheless, to compare it with its digest.
 
     features: descriptors, thumb, pixels_pca or embedding_NAME, for any timm name; embedding is the
     penultimate layer of ``model``. weights: a local safetensors file. precision: by default the

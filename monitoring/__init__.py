@@ -1,1 +1,1 @@
-"""Descriptors, windows, Evidently reports and the drift verdict."""
+"""Windows, permutation tests, drift verdicts and Evidently's weekly report."""

@@ -1,7 +1,8 @@
 """Whether what a person wrote is within what is allowed; errors name the field and the remedy."""
 
 import errno
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,39 @@ def unreadable(error: OSError | ValueError, what: str) -> NeuroError:
         f"{what} cannot be read ({error.strerror}); look at the disk or network drive it lies on, "
         "and try again"
     )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around the writing of a file or folder that a person names, and of nothing else.
+
+    Raises ConfigError where none can be by that name, FileAccessError where it may not or cannot be
+    written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(error, path) from error
+
+
+def _unwritable(error: OSError, path: Path) -> NeuroError:
+    reason = f"cannot be written ({error.strerror or error})"
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return FileAccessError(
+            f"{path} {reason}; give your user the right to write in {path.parent} (chmod u+wx), or "
+            "name another place"
+        )
+    if isinstance(error, IsADirectoryError):
+        return ConfigError(f"{path} is a folder; name a file in it")
+    if isinstance(error, FileNotFoundError):
+        return ConfigError(f"{path} {reason}; make the folder {path.parent}, or name another place")
+    if isinstance(error, FileExistsError) and path.exists():
+        return ConfigError(f"{path} exists; move it away, or name another place")
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return ConfigError(f"{path} {reason}: a file stands where a folder has to; name another")
+    if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+        return ConfigError(f"{str(path)[:80]} {reason}; name another place")
+    return FileAccessError(f"{path} {reason}; look at the disk it lies on, or name another place")
 
 
 _REFUSALS = {

@@ -40,6 +40,7 @@ def erase(lake: Lake, request: ErasureRequest, also: Sequence[Problem] = ()) -> 
         inbox=here.inbox,
         landing=here.landing,
         endpoint=here.s3_endpoint,
+        deadline_s=here.s3_deadline_s,
         drop_page=tracking.drop_page,
     )
     by_dataset = readers([*also, request.problem])

@@ -34,13 +34,16 @@ _log = getLogger(__name__)
 @contextmanager
 def opened(problem: Problem, source: str | None, follow: Sequence[str] = ()) -> Iterator[Listing]:
     """The files of a source, or of the inbox; what had to be unpacked is removed afterwards."""
-    here, scratch = settings.load(), settings.load().home / "scratch"
+    here = settings.load()
+    scratch, limit = here.home / "scratch", here.s3_deadline_s
     if source is None:
         where = f"{here.inbox}/{problem.dataset}"
-        with inbox_fetch.opened(where, scratch, here.s3_endpoint, follow) as listing:
+        with inbox_fetch.opened(where, scratch, here.s3_endpoint, limit, follow) as listing:
             yield listing
     else:
-        with sources.opened(source, scratch, endpoint=here.s3_endpoint, follow=follow) as listing:
+        with sources.opened(
+            source, scratch, endpoint=here.s3_endpoint, deadline_s=limit, follow=follow
+        ) as listing:
             yield listing
 
 
@@ -126,7 +129,9 @@ def check_landing(lake: Lake, landing: str | None) -> None:
 def land(staged: Staged, landing: str | None) -> None:
     """Copy the originals of what enters or entered before, where the site has a place for them."""
     here = settings.load()
-    zone = LandingZone(where=landing or here.landing, endpoint=here.s3_endpoint)
+    zone = LandingZone(
+        where=landing or here.landing, endpoint=here.s3_endpoint, deadline_s=here.s3_deadline_s
+    )
     if zone.where:
         run = staged.run
         made = landings.keep(

@@ -77,6 +77,9 @@ def status(as_json: console.Json = False) -> None:
 
     found = stack.read(stack.state_file(Path.cwd()))
     if found is None:
+        if as_json:
+            places = ("prefect", "mlflow", "prefect_asks_for", "mlflow_asks_for", "lake")
+            console.show({**dict.fromkeys(places), "alive": {}}, as_json=True)
         console.say("no stack is up in this folder; start it with `neuro up`")
         raise typer.Exit(3)
     alive = stack.status(found)
@@ -110,6 +113,7 @@ def worker(
 @app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="Your own folder; default: phantoms.")] = None,
+    follow: data_verbs.Follow = None,
     problem: console.Problem = "brain",
     home: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo"),
     images: Annotated[int | None, typer.Option(help="Use so many, one of each group.")] = None,
@@ -130,6 +134,7 @@ def demo(
     config = demonstration.DemoConfig(
         problem=problem,
         data=data,
+        follow=follow or (),
         home=home,
         images=images,
         epochs=epochs,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from deployments import console
-from deployments.console import Json, LakeUri, Local
+from deployments.console import Json, LakeUri
 
 app = typer.Typer()
 lake_app = typer.Typer(no_args_is_help=True, help="The lake itself: its version.")
@@ -18,7 +18,6 @@ def migrate(
         bool, typer.Option("--check", help="Say what would change, and change nothing.")
     ] = False,
     lake: LakeUri = None,
-    local: Local = False,
     as_json: Json = False,
 ) -> None:
     """Bring a lake of an older version to this one's; with --check, exit code 3 if it has to be.

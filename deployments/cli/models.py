@@ -110,7 +110,10 @@ def retrain(
 @app.command()
 def journal(
     kind: Annotated[
-        str, typer.Argument(help="claim, failed, look, verdict, decision or erasure.")
+        str,
+        typer.Argument(
+            help="claim, failed, look, verdict, decision, quarantine, landing, erasure or lift."
+        ),
     ] = "decision",
     lake: LakeUri = None,
     as_json: Json = False,

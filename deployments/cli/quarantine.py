@@ -9,6 +9,7 @@ import typer
 
 from deployments import console
 from deployments.console import Json, LakeUri, Problem
+from neuro import limits
 from neuro.problems import problem as problems
 
 app = typer.Typer()
@@ -73,9 +74,9 @@ def quarantine_show(
     where = console.open_lake(lake)
     facts = quarantine_decisions.facts(where, problems.load(problem).dataset, digest)
     if out is not None:
-        rows = quarantine.find(where, facts["dataset"], digest)
-        with out.open("xb") as stream:  # never over a file that is there
-            stream.write(quarantine.raw(where, rows[0]))
+        raw = quarantine.raw(where, quarantine.find(where, facts["dataset"], digest)[0])
+        with limits.writing(out), out.open("xb") as stream:  # never over a file that is there
+            stream.write(raw)
     console.show(facts, as_json=as_json, title="quarantine")
 
 

@@ -11,6 +11,7 @@ from deployments.console import Endpoint, Json
 from neuro.errors import ConfigError
 
 if TYPE_CHECKING:
+    from neuro.storage import location
     from neuro.storage.bucket_setup import Rule
 
 app = typer.Typer()
@@ -38,11 +39,9 @@ def check(place: Place, endpoint: Endpoint = None, as_json: Json = False) -> Non
 
     Writes below PLACE/_probe/ and removes it again. Example: neuro check s3://images/lake
     """
-    from neuro.storage import conformance, location
-    from tasks.runtime import settings
+    from neuro.storage import conformance
 
-    console.remember(endpoint)
-    where = location.parse(place, settings.load().s3_endpoint)
+    where = _located(place, endpoint)
     results = conformance.check(where)
     is_trusted = all(result.is_ok for result in results if result.is_needed)
     if as_json:
@@ -78,11 +77,9 @@ def bucket_create(
 
     Example: neuro bucket create s3://images/lake --role reader=anna --role ingester=inbox
     """
-    from neuro.storage import bucket_setup, location
-    from tasks.runtime import settings
+    from neuro.storage import bucket_setup
 
-    console.remember(endpoint)
-    where = location.parse(place, settings.load().s3_endpoint)
+    where = _located(place, endpoint)
     steps = bucket_setup.create(where, _rules(role or []), keep_versions_days, retention_days)
     rows = list(map(asdict, steps))
     if as_json:
@@ -92,6 +89,16 @@ def bucket_create(
         console.show(rows, as_json=False, title=where.full_address)
     if not all(step.is_done for step in steps):
         raise typer.Exit(3)
+
+
+def _located(place: str, endpoint: str | None) -> "location.Place":
+    """The place on the server that is named, or on the one of the settings, with their deadline."""
+    from neuro.storage import location
+    from tasks.runtime import settings
+
+    console.remember(endpoint)
+    here = settings.load()
+    return location.parse(place, here.s3_endpoint, here.s3_deadline_s)
 
 
 def _rules(given: list[str]) -> "list[Rule]":

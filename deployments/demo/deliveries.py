@@ -17,7 +17,7 @@ from neuro.duplicates import twins as twin_search
 from neuro.errors import ConfigError
 from neuro.images import sandbox
 from neuro.images.sanitize import CleanImage
-from neuro.ingest import delivery
+from neuro.ingest import delivery, sources
 from neuro.ingest.delivery import Item
 from neuro.problems.problem import Problem
 from neuro.splits import draw_splits
@@ -71,14 +71,22 @@ def draw(folder: Path, problem: Problem, *, images: int, seed: int) -> Path:
 
 
 def cut(
-    source: Path, problem: Problem, out: Path, *, images: int | None, seed: int, shift: float
+    source: Path,
+    problem: Problem,
+    out: Path,
+    *,
+    images: int | None,
+    seed: int,
+    shift: float,
+    follow: Sequence[str] = (),
 ) -> Deliveries:
     """Cut a folder of labelled images into 60, 15 and 25 % of its groups, seeded.
 
     images: use only so many, one of a group. shift: strength of the new scanner, which changes the
     third delivery image by image. Half of its labels are written down, the other half is held out.
+    follow: folders outside the source that links may lead to.
     """
-    whole = delivery.read(source, problem)
+    whole = delivery.read(sources.whole_folder(source, follow), problem)
     pictures = _labelled_pictures(whole.items)
     if not pictures:
         raise ConfigError(f"data {source} holds no labelled image; see `neuro problem show`")

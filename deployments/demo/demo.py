@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from deployments import console
 from deployments.stack import server_watch, servers, stack
 from deployments.stack.servers import Stack
 from deployments.stack.stack import StackConfig
+from neuro import limits
 from neuro.errors import ConfigError, NeuroError
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
@@ -34,13 +35,15 @@ _MARK = ".neuro-demo"
 class DemoConfig:
     """What to run the loop on.
 
-    data: a folder of labelled images, or None for phantoms. images: use so many, one of a group.
+    data: a folder of labelled images, or None for phantoms. follow: folders outside it that links
+    may lead to. images: use so many, one of a group.
     shift: how far the simulated new scanner is from the old one; small loops need a strong one to
     measure its harm on few labels.
     """
 
     problem: str = "brain"
     data: Path | None = None
+    follow: Sequence[str] = ()
     home: Path = Path("demo")
     images: int | None = None
     epochs: int | None = None
@@ -52,6 +55,8 @@ class DemoConfig:
             raise ConfigError(f"shift must be 0 to 4, got {self.shift}")
         if self.data is not None and not self.data.is_dir():
             raise ConfigError(f"data {self.data} is no folder; give the folder of the images")
+        if self.follow and self.data is None:
+            raise ConfigError("--follow needs --data; phantoms have no links")
         if self.images is not None and self.images < 200:
             raise ConfigError(
                 f"images must be at least 200 to fill three deliveries, got {self.images}"
@@ -114,6 +119,7 @@ def draw_and_cut(config: DemoConfig, problem: Problem, home: Path) -> "Deliverie
         source,
         problem,
         home / "deliveries",
+        follow=config.follow,
         images=images,
         seed=config.seed,
         shift=config.shift,
@@ -136,12 +142,13 @@ def _end_early(up: Stack) -> None:
 def _empty_home(home: Path) -> Path:
     """An empty folder; only one that an earlier demonstration made is emptied."""
     home = home.resolve()
-    if home.exists() and any(home.iterdir()):
-        if not (home / _MARK).exists():
-            raise ConfigError(f"home {home} holds other files; give an empty folder with --home")
-        shutil.rmtree(home)
-    home.mkdir(parents=True, exist_ok=True)
-    (home / _MARK).touch()
+    with limits.writing(home):
+        if home.exists() and any(home.iterdir()):
+            if not (home / _MARK).exists():
+                raise ConfigError(f"home {home} holds other files; give an empty folder with --home")
+            shutil.rmtree(home)
+        home.mkdir(parents=True, exist_ok=True)
+        (home / _MARK).touch()
     return home
 
 

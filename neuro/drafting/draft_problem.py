@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from neuro import limits
 from neuro.drafting import infer_layout
 from neuro.drafting.infer_layout import Shape
 from neuro.errors import ConfigError
@@ -29,8 +30,8 @@ _TERMS, _NOT_STATED = ("intended_use", "licence", "citation"), "not stated"
 _ALWAYS_OPEN = (
     "intended_use: who asks this question, of which images, and for what",
     "licence and citation of the images",
-    "which class is safety-critical, and the recall below which nothing may be promoted "
-    "(recall_floors)",
+    "which class is safety-critical, and its recall_floors: a model is not promoted if its whole "
+    "interval of that recall lies below it",
     "groups.twin_cosine: 0.97 is the default; raise it where pictures are alike by nature",
     "augment: whether left and right, or top and bottom, may be exchanged",
 )
@@ -98,13 +99,8 @@ def _refuse_lost_classes(listing: Listing) -> None:
 
 def write(drafted: Draft, path: Path) -> None:
     """Write the file. Raises ConfigError if there is one of that name, or no such folder."""
-    try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(drafted.text)
-    except FileExistsError as error:
-        raise ConfigError(f"{path} exists; move it away, or name another with --out") from error
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}; see --out") from error
+    with limits.writing(path), path.open("x", encoding="utf-8") as stream:
+        stream.write(drafted.text)
 
 
 def _name(folder: Path) -> str:

@@ -11,6 +11,7 @@ from neuro.lake import erasure, releases
 from neuro.lake.lake import Lake
 from neuro.storage import store
 from neuro.storage.folder_store import FolderStore
+from neuro.storage.location import DEADLINE_S
 from neuro.storage.store import Store
 
 
@@ -20,24 +21,25 @@ class Installation:
 
     home: caches, pages, exported predictions. inbox: "" for none, a folder or an s3://bucket/prefix
     on the server of ``endpoint``, None for AWS. landing: where originals are copied to now, told
-    likewise; earlier places stand in the journal. drop_page: removes what others keep of the page
-    of a problem's drift window, and returns how many did.
+    likewise; earlier places stand in the journal. deadline_s: of each call to these. drop_page:
+    removes what others keep of the page of a problem's drift window, and returns how many did.
     """
 
     home: Path
     inbox: str = ""
     landing: str = ""
     endpoint: str | None = None
+    deadline_s: float = DEADLINE_S
     drop_page: Callable[[str, str], int] = lambda _problem, _window: 0
 
     def inboxes(self) -> list[Store]:
         """The inbox, if there is one."""
-        return [store.open(self.inbox, self.endpoint)] if self.inbox else []
+        return [store.open(self.inbox, self.endpoint, self.deadline_s)] if self.inbox else []
 
     @property
     def landing_zone(self) -> LandingZone:
         """Where originals are copied to now, if anywhere."""
-        return LandingZone(where=self.landing, endpoint=self.endpoint)
+        return LandingZone(where=self.landing, endpoint=self.endpoint, deadline_s=self.deadline_s)
 
 
 def read_survivors(lake: Lake) -> tuple[int, dict[str, str]]:

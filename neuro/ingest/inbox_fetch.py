@@ -15,13 +15,18 @@ from neuro.ingest.delivery import Delivery, Item
 from neuro.ingest.inbox import InboxScan
 from neuro.ingest.sources import Listing, SourceFile
 from neuro.problems.problem import Problem
+from neuro.storage.location import DEADLINE_S
 
 _EMPTY = "it holds no images; archives inside an archive are not opened"
 
 
 @contextmanager
 def opened(
-    where: str, scratch: Path, endpoint: str | None = None, follow: Sequence[str] = ()
+    where: str,
+    scratch: Path,
+    endpoint: str | None = None,
+    deadline_s: float = DEADLINE_S,
+    follow: Sequence[str] = (),
 ) -> Iterator[Listing]:
     """The files of an inbox for as long as the context lasts; a folder is made if it is missing.
 
@@ -33,7 +38,7 @@ def opened(
             Path(where).mkdir(parents=True, exist_ok=True)
             yield replace(sources.folder(Path(where), follow), room=room)
             return
-        listing = sources.objects(where, room, endpoint)
+        listing = sources.objects(where, room, endpoint, deadline_s)
         sources.fetch(listing, _tables(listing))
         yield listing
 

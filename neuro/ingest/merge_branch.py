@@ -65,6 +65,14 @@ def publish(lake: Lake, problem: Problem, name: str, now: datetime) -> Release:
 
 def _merge(lake: Lake, problem: Problem, line: UserBranch, now: datetime) -> Release:
     """Stage what the user's branch adds to main as one run, audit it, and publish a release."""
+    # It has no files of its own: its images were vetted when they came to the branch.
+    run = IngestRun(
+        problem=problem,
+        delivery=Delivery(items=(), source="branch", is_synthetic=line.head.is_synthetic),
+        check=lambda _: (),
+        now=now,
+        note=f"branch {line.name}",
+    )
     key = f"branch/{problem.dataset}/{line.head.name}"
     run_id = hashlib.sha256(key.encode()).hexdigest()[:16]
     main = releases.find(lake, problem.dataset)
@@ -82,14 +90,7 @@ def _merge(lake: Lake, problem: Problem, line: UserBranch, now: datetime) -> Rel
     added = samples.branch.keys() - samples.base.keys() - samples.main.keys()
     staged = Staged(
         branch=branch,
-        # It has no files of its own: its images were vetted when they came to the branch.
-        run=IngestRun(
-            problem=problem,
-            delivery=Delivery(items=(), source="branch", is_synthetic=line.head.is_synthetic),
-            check=lambda _: (),
-            now=now,
-            note=f"branch {line.name}",
-        ),
+        run=run,
         files=_NO_FILES,
         new_images=_written(branch),
         findings=(),

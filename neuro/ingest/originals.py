@@ -17,6 +17,7 @@ from neuro.lake import journal
 from neuro.lake.lake import Lake
 from neuro.storage import plain_file
 from neuro.storage import store as stores
+from neuro.storage.location import DEADLINE_S
 from neuro.storage.store import Store
 
 KIND = "landing"
@@ -27,11 +28,12 @@ _THREADS = 4  # each holds a whole file
 class LandingZone:
     """Where originals go: a folder or an s3://bucket/prefix, "" for nowhere.
 
-    endpoint: of the S3 server, None for AWS.
+    endpoint: of the S3 server, None for AWS. deadline_s: of each call to it.
     """
 
     where: str
     endpoint: str | None = None
+    deadline_s: float = DEADLINE_S
 
 
 def check(where: str, lake: Lake) -> None:
@@ -56,7 +58,7 @@ def keep(
     """
     check(zone.where, lake)
     where = _absolute(zone.where)
-    store = stores.open(where, zone.endpoint)
+    store = stores.open(where, zone.endpoint, zone.deadline_s)
     journal.record(lake, KIND, where, {"where": where}, now)
     unchanged: set[str] = set()
 
@@ -100,7 +102,7 @@ def _places(lake: Lake, zone: LandingZone) -> list[Store]:
     places = {entry.body["where"] for entry in journal.entries(lake, KIND)}
     if zone.where:
         places.add(_absolute(zone.where))
-    return [stores.open(place, zone.endpoint) for place in sorted(places)]
+    return [stores.open(place, zone.endpoint, zone.deadline_s) for place in sorted(places)]
 
 
 def _read_if_among(item: Item, digests: Collection[str]) -> tuple[str, bytes] | None:

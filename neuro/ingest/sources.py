@@ -16,6 +16,7 @@ from neuro.errors import ConfigError
 from neuro.ingest import archives, folder_walk
 from neuro.ingest.archives import ArchiveError, Limits
 from neuro.ingest.folder_walk import Skipped, Walk
+from neuro.storage.location import DEADLINE_S
 
 if TYPE_CHECKING:  # imported when the first bucket is read
     from neuro.storage.bucket_store import BucketStore
@@ -62,19 +63,21 @@ def opened(
     scratch: Path,
     limits: Limits | None = None,
     endpoint: str | None = None,
+    deadline_s: float = DEADLINE_S,
     follow: Sequence[str] = (),
 ) -> Iterator[Listing]:
     """The files of a source, for as long as the context lasts.
 
     scratch: where archives and buckets are unpacked, in a folder that is removed afterwards.
-    endpoint: address of the S3 server, None for AWS. follow: folders outside the source that links
-    may lead to. Raises ConfigError if the source does not exist, is an archive that is broken,
-    over a limit or not confined to itself, or is a folder with a link to a folder elsewhere.
+    endpoint: address of the S3 server, None for AWS. deadline_s: of each call to it. follow:
+    folders outside the source that links may lead to. Raises ConfigError if the source does not
+    exist, is an archive that is broken, over a limit or not confined to itself, or is a folder with
+    a link to a folder elsewhere.
     """
     path = Path(source)
     if "://" in source:
         with scratch_folder(scratch) as room:
-            listing = objects(source, room, endpoint)
+            listing = objects(source, room, endpoint, deadline_s)
             yield replace(listing, files=fetch(listing, listing.files))
     elif not _is_archive(path):
         if not path.is_file():
@@ -103,7 +106,9 @@ def unpacked(path: Path, room: Path, limits: Limits | None = None) -> Listing:
     return _listing(str(path), "archive", [SourceFile(name=n, path=file) for n, file in members])
 
 
-def objects(uri: str, room: Path, endpoint: str | None = None) -> Listing:
+def objects(
+    uri: str, room: Path, endpoint: str | None = None, deadline_s: float = DEADLINE_S
+) -> Listing:
     """The objects below a prefix, none of them fetched yet.
 
     Each has a path in ``room`` that is a number, so that no name can lead out of it.
@@ -112,7 +117,7 @@ def objects(uri: str, room: Path, endpoint: str | None = None) -> Listing:
         raise ConfigError(f"source {uri} is no s3:// address; give s3://bucket/prefix or a folder")
     from neuro.storage import bucket_store
 
-    bucket = bucket_store.open(uri, endpoint)
+    bucket = bucket_store.open(uri, endpoint, deadline_s)
     files = [
         SourceFile(name=entry.key, path=room / f"{number:08d}", entry=entry)
         for number, entry in enumerate(bucket.entries())

@@ -40,6 +40,8 @@ class IngestRun:
     decided_labels: sample_id -> label that a person chose in a conflict; it replaces any other.
     cause: what this run is the answer to, where that is not the delivery alone. n_verified: how
     many images are read back at the end. manifest: the report of its check, if that was made.
+
+    Every way into a release makes one: it raises ConfigError where the problem has open questions.
     """
 
     problem: Problem
@@ -56,6 +58,7 @@ class IngestRun:
     def __post_init__(self) -> None:
         if self.n_verified < 1:
             raise ConfigError(f"n_verified must be at least 1, got {self.n_verified}")
+        self.problem.require_answered()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

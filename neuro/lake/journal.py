@@ -4,6 +4,7 @@ A row's key is its cause. Whoever inserts it first has won; everybody else is to
 work which must happen once happen once, without a lock.
 """
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +13,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from neuro.errors import UnknownNameError
 from neuro.lake.lake import Lake, among
 from neuro.lake.table_schemas import SCHEMAS
+
+# Of all that is recorded; `neuro journal` lists one of them.
+KINDS = (
+    *("claim", "failed", "look", "verdict", "decision"),
+    *("quarantine", "landing", "erasure", "lift"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +41,14 @@ def record(lake: Lake, kind: str, key: str, body: Mapping[str, Any], now: dateti
 
 
 def entries(lake: Lake, *kinds: str) -> list[Entry]:
-    """All rows of these kinds, oldest first."""
+    """All rows of these kinds, oldest first. Raises UnknownNameError for a kind that is none."""
+    for kind in kinds:
+        if kind not in KINDS:
+            near = difflib.get_close_matches(kind, KINDS, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UnknownNameError(
+                f"the journal has no kind {kind!r}: {hint}Its kinds are {', '.join(KINDS)}"
+            )
     return _entries(lake, among("kind", kinds))
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,8 @@ class Lake:
             raise ConfigError(f"lake {uri!r} is neither a folder nor an s3://bucket/prefix")
         self.store = store.open(self.uri, endpoint, deadline_s)
         self.place = self.store.place
+        if self.place is None:
+            _refuse_file(Path(self.uri))
         self._access: dict[str, Any] = {}  # how Lance gets there
         if self.place is not None:
             # Connections and what never changes, such as manifests, are shared by all handles.
@@ -354,6 +357,14 @@ class _Layout:
 
     version: int | None = None
     is_denied: bool = False
+
+
+def _refuse_file(folder: Path) -> None:
+    """Raises ConfigError if a file stands where the lake's folder, or one around it, has to."""
+    with suppress(PermissionError):  # said when a table is read, with what to do
+        for place in (folder, *folder.parents):
+            if place.is_file():
+                raise ConfigError(f"lake {folder}: {place} is a file; give a folder")
 
 
 def _reopened(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from neuro import limits
 from neuro.errors import ConfigError
 from neuro.lake import features, releases
 from neuro.lake.lake import Lake
@@ -64,15 +65,18 @@ def write(parts: Iterator[pa.Table], about: Mapping[str, str], path: Path) -> in
     if first is None:
         raise ConfigError("the frame has no row: no sample of the release is in these splits")
     schema = first.schema.with_metadata({"neuro": json.dumps(dict(about))})
-    path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.part")
+    with limits.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        open_frame = pq.ParquetWriter(scratch, schema)
     rows = 0
     try:
-        with pq.ParquetWriter(scratch, schema) as writer:
+        with open_frame as writer:
             for part in chain([first], parts):
                 writer.write_table(part.replace_schema_metadata(schema.metadata))
                 rows += part.num_rows
-        scratch.rename(path)
+        with limits.writing(path):
+            scratch.rename(path)
     finally:
         scratch.unlink(missing_ok=True)
     return rows

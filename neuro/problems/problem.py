@@ -144,9 +144,10 @@ class Augmentation:
 class Problem:
     """One question: ``classes`` in order, and how each source label answers it.
 
-    recall_floors: safety-critical classes and the recall below which nothing is promoted.
-    population: whom the images show, and whom not. unanswered: what the draft of the problem asked;
-    nothing is ingested until a person has removed each of these lines.
+    recall_floors: safety-critical classes and the recall each must have; a model is not promoted if
+    its whole interval of it lies below, or no test sample is of the class. population: whom the
+    images show, and whom not. unanswered: what the draft of the problem asked; nothing is ingested
+    until a person has removed each of these lines.
     """
 
     name: str

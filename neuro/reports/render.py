@@ -10,6 +10,8 @@ from typing import Any, Literal
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from neuro import limits
+
 RESEARCH_USE = "Research use only; not a medical device."
 SYNTHETIC = "Synthetic images: drawn by a program, of no patient."
 
@@ -56,11 +58,12 @@ def render(template: str, **facts: Any) -> str:
 
 def write(path: Path, content: str | bytes) -> Path:
     """Write a page or a picture, whole or not at all, and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".page-") as folder:
-        whole = Path(folder) / path.name
-        whole.write_bytes(content if isinstance(content, bytes) else content.encode())
-        whole.replace(path)
+    with limits.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".page-") as folder:
+            whole = Path(folder) / path.name
+            whole.write_bytes(content if isinstance(content, bytes) else content.encode())
+            whole.replace(path)
     return path
 
 

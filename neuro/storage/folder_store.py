@@ -15,6 +15,7 @@ from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
+from neuro import limits
 from neuro.errors import ConfigError, DeniedError
 from neuro.storage.store import Entry, Store, Version
 
@@ -83,14 +84,16 @@ class FolderStore(Store):
 
     @contextmanager
     def staged(self) -> Iterator["FolderStore"]:
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise ConfigError(f"{self.uri} is not empty; give an empty or a new folder")
         staging = FolderStore(self.folder.with_name(f".{self.folder.name}.part"))
-        shutil.rmtree(staging.folder, ignore_errors=True)  # what a killed run has staged
-        staging.folder.mkdir(parents=True)
+        with limits.writing(self.folder):
+            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+                raise ConfigError(f"{self.uri} is not empty; give an empty or a new folder")
+            shutil.rmtree(staging.folder, ignore_errors=True)  # what a killed run has staged
+            staging.folder.mkdir(parents=True)
         try:
             yield staging
-            staging.folder.rename(self.folder)
+            with limits.writing(self.folder):
+                staging.folder.rename(self.folder)
         finally:
             shutil.rmtree(staging.folder, ignore_errors=True)
 

@@ -152,7 +152,8 @@ def cores() -> int:
 def keep_ray_here() -> None:
     """A Ray cluster that this process starts reports to nobody and listens on loopback alone.
 
-    To be called before Ray is imported, which reads the second once (docs/traps.md).
+    To be called before Ray is imported: it reads RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER once, then, and
+    takes 127.0.0.1 for the address of this machine where that is 0.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

@@ -60,7 +60,7 @@ def test_an_image_is_erased_from_it_and_none_of_its_versions_holds_it(old: Lake)
 
 def test_the_verb_says_what_it_would_do_and_then_does_it(old: Lake) -> None:
     def migrate(*options: str) -> tuple[int, dict[str, object]]:
-        arguments = ["lake", "migrate", *options, "--lake", old.uri, "--local", "--json"]
+        arguments = ["lake", "migrate", *options, "--lake", old.uri, "--json"]
         done = CliRunner().invoke(app, arguments)
         return done.exit_code, json.loads(done.stdout)
 

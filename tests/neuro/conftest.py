@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +25,18 @@ from neuro.lake.releases import Release
 from neuro.problems import problem
 from neuro.problems.problem import Problem
 
+REAL = os.environ.get("NEURO_REAL_DATA", "")
 Ingest = Callable[..., Release]
 Stage = Callable[..., pipeline.Staged]
 Deliver = Callable[[str, Mapping[str, bytes]], Path]
 Png = Callable[[int], bytes]
 Dicom = Callable[..., bytes]
+
+
+def needs_real(*folders: str) -> pytest.MarkDecorator:
+    """Skip a test unless the real data hold all of these folders."""
+    missing = [folder for folder in folders if not (REAL and Path(REAL, folder).is_dir())]
+    return pytest.mark.skipif(bool(missing), reason=f"NEURO_REAL_DATA has no {', '.join(missing)}")
 
 
 def pixels(seed: int, side: int = 40) -> np.ndarray:

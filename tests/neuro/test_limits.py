@@ -6,14 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from torch import nn
 
 from neuro import limits
+from neuro.drafting import draft_problem
 from neuro.errors import ConfigError, NeuroError
+from neuro.lake import point_in_time
 from neuro.models import load_weights
 from neuro.problems import problem
 from neuro.promotion import retrain_envelope
+from neuro.reports import render
+from neuro.storage.folder_store import FolderStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +99,52 @@ def test_a_file_that_a_person_names_is_refused_by_cause_and_remedy(
     assert caught.value.exit_code == (1 if "neither" in cause else 2)
 
 
+def draft(path: Path) -> None:
+    drafted = draft_problem.Draft(
+        text="x", problem=problem.load("brain"), inferred={}, not_inferred=()
+    )
+    draft_problem.write(drafted, path)
+
+
+def export(path: Path) -> None:
+    with FolderStore(path).staged():
+        pass
+
+
+def draw(path: Path) -> None:
+    render.write(path, "x")
+
+
+def frame(path: Path) -> None:
+    point_in_time.write(iter([pa.table({"a": [1]})]), {}, path)
+
+
+NO_FOLDER = "a file stands where a folder has to"
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "told"),
+    [
+        *[(write, "file/a", NO_FOLDER) for write in (draft, export, draw, frame)],
+        *[(write, "file/a/b", NO_FOLDER) for write in (draft, export, draw, frame)],
+        *[(write, "a" * 300, "name another place") for write in (draft, export, draw, frame)],
+        (draft, "gone/a", "make the folder .*gone, or"),  # the others make it
+        (draft, "file", "exists; move it away"),
+        (export, "file", "is not empty"),
+        (draw, "folder", "is a folder; name a file in it"),
+        (frame, "folder", "is a folder; name a file in it"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_by_cause_and_remedy(
+    tmp_path: Path, write: Callable[[Path], object], name: str, told: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=told):
+        write(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbfname = 1\r\n")
     assert limits.text_of(tmp_path / "a.toml", "file a.toml") == "name = 1\r\n"
@@ -118,6 +169,7 @@ from neuro.ingest import label_csv, sources
 from neuro.lake.lake import Lake
 from neuro.models import load_weights, package
 from neuro.problems import problem
+from neuro.reports import render
 
 root = Path(sys.argv[1])
 
@@ -138,6 +190,7 @@ calls = {
     "d.zip": look,
     "shut": lambda: sources.folder(root),
     "lake": open_lake,
+    "page": lambda: render.write(root / "closed" / "page.html", "x"),
 }
 for name, call in calls.items():
     try:
@@ -169,7 +222,8 @@ def test_what_may_not_be_read_or_written_is_one_message_with_exit_code_1(tmp_pat
     (tmp_path / "package").chmod(0o700)
     said = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert done.stderr == ""
-    assert list(said) == ["p.toml", "l.csv", "w.pth", "package", "d.zip", "shut", "lake", "other"]
+    named = ["p.toml", "l.csv", "w.pth", "package", "d.zip", "shut", "lake", "page", "other"]
+    assert list(said) == named
     for line in said.values():
         assert " 1 " in line[:10]
         assert "Permission denied" in line

@@ -20,6 +20,7 @@ from PIL import Image
 
 from deployments import console
 from deployments.cli import app
+from neuro.lake import journal
 from neuro.problems import problem as problems
 from tasks.runtime import settings
 
@@ -94,6 +95,7 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
         (["train", "--preset", "fastest", "--local"], "choose one of fast, default, best"),
         (["releases", "--problem", "missing.toml"], "missing.toml does not exist"),
         (["passport"], "neuro ingest"),
+        (["journal", "decisions"], "did you mean 'decision'? Its kinds are claim, failed, look"),
         (["diff", "brain-0001-00000000"], "neuro ingest"),
         (["export", "current", "out", "--size-px", "128"], "needs --preprocessed"),
         (["branch", "create", "a/b"], "letters, digits"),
@@ -203,8 +205,18 @@ def test_without_a_server_the_message_says_how_to_start_one(tmp_path: Path) -> N
     assert "--local" in done.stderr
 
 
-def test_status_without_a_stack_is_a_no(tmp_path: Path) -> None:
+def test_status_without_a_stack_is_a_no_with_every_key(tmp_path: Path) -> None:
     assert neuro("status", cwd=tmp_path).returncode == 3
+    done = neuro("status", "--json", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "neuro up" in done.stderr
+    places = ("prefect", "mlflow", "prefect_asks_for", "mlflow_asks_for", "lake")
+    assert json.loads(done.stdout) == {**dict.fromkeys(places), "alive": {}}
+
+
+def test_the_help_of_the_journal_names_each_kind(tmp_path: Path) -> None:
+    kinds = f"{', '.join(journal.KINDS[:-1])} or {journal.KINDS[-1]}."
+    assert kinds in " ".join(neuro("journal", "--help", cwd=tmp_path).stdout.split())
 
 
 def test_nothing_is_left_behind_by_a_refused_command(tmp_path: Path) -> None:
@@ -224,6 +236,10 @@ def test_a_conflict_is_listed_shown_and_settled(tmp_path: Path) -> None:
     shown = neuro("quarantine", "show", row["sha256"], "--out", "a.bin", "--json", cwd=tmp_path)
     assert json.loads(shown.stdout)["held"][0]["label"] == "glioma"
     assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "two/pituitary/a.png").read_bytes()
+    for place, told in (("a.bin", "a.bin exists; move it"), ("gone/a.bin", "make the folder gone")):
+        refused = neuro("quarantine", "show", row["sha256"], "--out", place, cwd=tmp_path)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert told in refused.stderr
     choice = ("--label", "pituitary", "--who", "A", "--json")
     done = neuro("quarantine", "release", row["sha256"][:8], *choice, cwd=tmp_path)
     assert json.loads(done.stdout)["released"] == [row["sha256"]]

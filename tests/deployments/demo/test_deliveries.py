@@ -1,17 +1,20 @@
 """The demonstration's deliveries: cut by group, and only the first one says its labels."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.demo import deliveries
+from deployments.demo import deliveries, demo
 from deployments.demo.deliveries import Deliveries
 from neuro.duplicates import twins
+from neuro.errors import ConfigError
 from neuro.images import thumbnail
 from neuro.problems import problem as problems
+from neuro.problems.problem import Problem
 
 IMAGES = 100
 
@@ -65,3 +68,28 @@ def test_labels_are_given_for_one_half_of_the_third_and_kept_back_for_the_other(
     assert not given.keys() & cut.held_out.keys()
     assert len(given) + len(cut.held_out) == len(images_of(cut.third))
     assert abs(len(given) - len(cut.held_out)) < 8
+
+
+def test_what_a_link_leads_to_is_used_where_it_is_followed(tmp_path: Path) -> None:
+    brain = problems.load("brain")
+    away = deliveries.draw(tmp_path / "away", brain, images=IMAGES, seed=3)
+    (tmp_path / "in").mkdir()
+    for folder in filter(Path.is_dir, away.iterdir()):
+        (tmp_path / "in" / folder.name).symlink_to(folder)
+    with pytest.raises(ConfigError, match="give --follow"):
+        cut_at(tmp_path, brain)
+    made = cut_at(tmp_path, brain, follow=[str(away)])
+    copies = [path for part in (made.first, made.second, made.third) for path in images_of(part)]
+    assert len(copies) == IMAGES
+
+
+def test_only_a_folder_of_ones_own_has_links_to_follow() -> None:
+    with pytest.raises(ConfigError, match="--follow needs --data"):
+        demo.DemoConfig(follow=["away"])
+
+
+def cut_at(folder: Path, problem: Problem, follow: Sequence[str] = ()) -> Deliveries:
+    out = folder / "out"
+    return deliveries.cut(
+        folder / "in", problem, out, images=None, seed=3, shift=1.0, follow=follow
+    )

@@ -1,7 +1,6 @@
 """Each of the five shapes is drafted, and the draft reads its folder as a person would."""
 
 import hashlib
-import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,14 +14,13 @@ from neuro.errors import ConfigError
 from neuro.ingest import delivery
 from neuro.ingest.delivery import Item
 from neuro.problems import problem
+from tests.neuro.conftest import REAL, needs_real
 
 Deliver = Callable[[str, Mapping[str, bytes]], Path]
 Dicom = Callable[..., bytes]
 Png = Callable[[int], bytes]
 
 NFC, NFD = "\u00e9", "e\u0301"
-REAL = os.environ.get("NEURO_REAL_DATA", "")
-needs_real = pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no real folders here")
 
 
 def csv(*lines: str) -> bytes:
@@ -197,7 +195,7 @@ def test_a_file_that_is_there_is_not_overwritten(
 ) -> None:
     drafted = draft_problem.draft(deliver("in", {"a/1.png": png(1), "b/1.png": png(2)}))
     (tmp_path / "own.toml").write_text("mine")
-    with pytest.raises(ConfigError, match=r"own\.toml exists; .* --out"):
+    with pytest.raises(ConfigError, match=r"own\.toml exists; .* name another"):
         draft_problem.write(drafted, tmp_path / "own.toml")
     assert (tmp_path / "own.toml").read_text() == "mine"
 
@@ -440,7 +438,8 @@ def test_over_fifty_labels_and_a_spreadsheet_are_named(deliver: Deliver) -> None
     assert "labels.xlsx is no CSV and is not read: save it as CSV" in str(caught.value)
 
 
-@needs_real
+@pytest.mark.real
+@needs_real("skin")
 def test_real_skin_is_a_table_of_seven_classes_grouped_by_lesion() -> None:
     drafted = draft_problem.draft(Path(REAL) / "skin")
     expected = problem.load("skin7")
@@ -450,7 +449,8 @@ def test_real_skin_is_a_table_of_seven_classes_grouped_by_lesion() -> None:
     assert drafted.problem.preprocess.mode == "RGB"
 
 
-@needs_real
+@pytest.mark.real
+@needs_real("brain")
 def test_real_brain_is_split_and_class_folders_without_patients() -> None:
     drafted = draft_problem.draft(Path(REAL) / "brain")
     assert drafted.problem.classes == problem.load("brain").classes

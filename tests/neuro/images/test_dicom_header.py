@@ -1,5 +1,4 @@
 import io
-import os
 import random
 import warnings
 from collections.abc import Callable
@@ -10,9 +9,9 @@ from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from neuro.images import dicom_header
+from tests.neuro.conftest import REAL, needs_real
 
 Dicom = Callable[..., bytes]
-REAL = os.environ.get("NEURO_REAL_DATA", "")
 
 
 @pytest.fixture
@@ -60,7 +59,8 @@ def test_a_damaged_header_is_read_without_a_word(
     assert caplog.records == []
 
 
-@pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no DICOM files here")
+@pytest.mark.real
+@needs_real("odd/dicom")
 def test_real_files_have_identifiers() -> None:
     files = sorted((Path(REAL) / "odd" / "dicom").glob("*.dcm"))
     read = {path.name: dicom_header.read(path) for path in files}

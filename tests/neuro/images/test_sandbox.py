@@ -1,6 +1,5 @@
 import csv
 import io
-import os
 import random
 import resource
 from collections.abc import Callable
@@ -14,10 +13,9 @@ from neuro.errors import ConfigError
 from neuro.images import thumbnail
 from neuro.images.sandbox import Child, Rejected, VetConfig, check_files
 from neuro.images.sanitize import CleanImage, clean
+from tests.neuro.conftest import REAL, needs_real
 
 Png = Callable[[int], bytes]
-
-REAL = os.environ.get("NEURO_REAL_DATA", "")
 
 
 def code(result: CleanImage | Rejected) -> str:
@@ -151,8 +149,9 @@ def listed(folder: str) -> list[Path]:
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no malformed files here")
-@pytest.mark.parametrize("folder", ["malformed/files", "odd"])
+@pytest.mark.parametrize(
+    "folder", [pytest.param(f, marks=needs_real(f)) for f in ("malformed/files", "odd")]
+)
 def test_every_broken_or_odd_file_is_clean_or_rejected_with_a_reason(folder: str) -> None:
     paths = listed(folder)
     results = list(check_files(paths, VetConfig()))
@@ -166,7 +165,7 @@ LET_IN = {"024_jpg_named.png", "082_MR_small_padded.dcm"}
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no malformed files here")
+@needs_real("malformed/files")
 def test_what_the_manifest_wants_quarantined_is_but_for_two_files_that_are_whole() -> None:
     with Path(REAL, "malformed", "manifest.csv").open(newline="", encoding="utf-8") as stream:
         wanted = [row["file"] for row in csv.DictReader(stream) if row["expected"] == "quarantine"]
@@ -177,7 +176,7 @@ def test_what_the_manifest_wants_quarantined_is_but_for_two_files_that_are_whole
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not REAL, reason="NEURO_REAL_DATA is not set: no valid files here")
+@needs_real("brain", "chest", "skin")
 @pytest.mark.parametrize(
     "count", [300, pytest.param(5000, marks=pytest.mark.slow)], ids=["300", "5000"]
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,6 +88,17 @@ def test_a_published_branch_is_a_release_of_the_same_content(
     assert {s.entered for s in releases.samples(lake, release)} == {mine.base.name, release.name}
     assert branches.names(lake, "brain") == []
     assert all(lake.open(table).branches.list() == {} for table in BRANCHED)
+
+
+def test_no_branch_is_published_while_the_problem_has_open_questions(
+    lake: Lake, mine: UserBranch, ingest: Ingest, folder: Path, brain: Problem
+) -> None:
+    ingest(mine.lake, folder)
+    before = everything(lake)
+    with pytest.raises(ConfigError, match="until it is answered"):
+        merge_branch.publish(lake, replace(brain, unanswered=("is it?",)), "mine", NOW)
+    assert everything(lake) == before
+    assert branches.names(lake, "brain") == ["mine"]
 
 
 def test_what_main_took_in_meanwhile_stays_beside_the_branch(

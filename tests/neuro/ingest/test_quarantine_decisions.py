@@ -1,5 +1,6 @@
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -95,6 +96,16 @@ def test_a_conflict_is_settled_by_a_reviewed_label_in_a_new_release(
     newest = lake.read("labels", where=f"sha256 = '{clash}'").sort_by("sequence").to_pylist()[-1]
     assert (newest["who"], newest["is_reviewed"]) == ("A", True)
     assert quarantine.waiting(lake, "brain") == []
+
+
+def test_nothing_is_released_while_the_problem_has_open_questions(
+    lake: Lake, clash: str, brain: Problem, now: datetime
+) -> None:
+    asked = Admission(digests=(clash,), who="A", label="glioma")
+    doubtful = replace(brain, unanswered=("is it?",))
+    with pytest.raises(ConfigError, match="until it is answered"):
+        quarantine_decisions.release(lake, doubtful, asked, vet_here, now)
+    assert [row.sha256 for row in quarantine.waiting(lake, "brain")] == [clash]
 
 
 def test_a_conflict_without_a_chosen_label_is_refused(

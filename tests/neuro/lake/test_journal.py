@@ -1,7 +1,12 @@
 from datetime import datetime, timedelta
 
-from neuro.lake import journal
+import pytest
+
+from neuro.errors import UnknownNameError
+from neuro.ingest import originals
+from neuro.lake import journal, quarantine, tombstones
 from neuro.lake.lake import Lake
+from neuro.promotion import claims
 
 
 def test_a_cause_is_claimed_once(lake: Lake, now: datetime) -> None:
@@ -26,6 +31,17 @@ def test_entries_of_a_kind_come_oldest_first(lake: Lake, now: datetime) -> None:
         journal.record(lake, "verdict", f"{day}", {"day": day}, now + timedelta(days=day))
     journal.record(lake, "claim", "x", {}, now)
     assert [entry.body["day"] for entry in journal.entries(lake, "verdict")] == [0, 1, 2]
+
+
+def test_an_unknown_kind_is_refused_with_a_near_one(lake: Lake) -> None:
+    with pytest.raises(UnknownNameError, match="'verdicts': did you mean 'verdict'"):
+        journal.entries(lake, "claim", "verdicts")
+
+
+def test_every_kind_that_is_recorded_can_be_listed() -> None:
+    recorded = {claims.CLAIM, claims.FAILED, quarantine.KIND, originals.KIND}
+    recorded |= {tombstones.KIND, tombstones.LIFT, "look", "verdict", "decision"}
+    assert set(journal.KINDS) == recorded
 
 
 def test_each_look_at_a_subject_is_counted(lake: Lake, now: datetime) -> None:

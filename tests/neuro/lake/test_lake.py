@@ -17,6 +17,13 @@ def test_a_lake_of_another_version_is_named_and_not_written_to(tmp_path: Path) -
         releases.current(Lake(str(tmp_path)), "brain")
 
 
+@pytest.mark.parametrize("name", ["file", "file/lake", "file/a/lake"])
+def test_a_lake_where_a_file_stands_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"/file is a file; give a folder"):
+        Lake(str(tmp_path / name))
+
+
 def test_a_lake_that_travels_is_the_same_view_and_knows_its_whole_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
