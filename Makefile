@@ -75,7 +75,7 @@ test-gpu: setup
 RAY := $(BIN)/pytest -m ray -rfEs --cov --cov-append --cov-report=term --durations=5
 test-ray: setup
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements/cluster.lock
-	$(RAY) || { echo "== once more: what failed may have waited for a core"; $(RAY) --last-failed; }
+	$(RAY) || { test $$? = 1 && echo "== once more: what failed may have waited for a core" && $(RAY) --last-failed; }
 
 # kill -9, flipped bits, races, a full disk and failing storage: hundreds of each, half an hour.
 # The seed stands at the end; make faults SEED=N replays it.

@@ -7,7 +7,7 @@ from prefect import flow
 from neuro.problems import problem as problems
 from tasks import baselines, featurize
 from tasks import evaluate as steps
-from tasks.load import models, release_data, unseen
+from tasks.load import models, release_data
 from tasks.runtime import runners
 
 
@@ -32,7 +32,8 @@ def evaluate(
     scored = models.load(question, model)
     store = release_data.open_lake(lake)
     known = scored.problem_as_trained(question)
-    loaded = unseen.for_models(release_data.load(store, known, release, scored.splitting), scored)
+    loaded = release_data.load(store, known, release, scored.splitting)
+    loaded = steps.without_seen(loaded, scored)
     steps.check(loaded, scored, split)
     featurize.describe(loaded)
     return steps.evaluate(loaded, scored, split, baselines.score(loaded, (split,))).as_dict()

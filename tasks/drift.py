@@ -46,7 +46,7 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
     is what entered with the release ``window``, or what was predicted in the last ``days``. What
     the model was trained on in another lake is in neither.
     """
-    seen = unseen.by(loaded, model.package.trained_on())
+    seen = unseen.by(loaded, unseen.elsewhere(loaded, model))
     loaded = unseen.for_models(loaded, model)
     predict.require_same_preprocess(model.engine, loaded.frames)
     card = model.package.card
@@ -57,13 +57,13 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
     logits, embeddings = predict.outputs(model.engine, loaded.frames.pixels, rows=known)
     honest = calibration.apply(card.calibration, logits, embeddings)
     now = datetime.now(UTC)
-    rows, probabilities, name = _window(loaded, model, seen, window, days, now)
+    rows, probabilities, name, note = _window(loaded, model, seen, window, days, now)
     return Compared(
         reference=_observed(loaded, known, honest.probabilities),
         window=_observed(loaded, rows, probabilities),
         reference_name=f"validation and calibration of {born}",
         window_name=name,
-        note=loaded.left_out,
+        note="; ".join(filter(None, (loaded.left_out, note))),
     )
 
 
@@ -132,8 +132,8 @@ def _window(
     window: str | None,
     days: float,
     now: datetime,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
-    """Rows of the window that were not seen, their stored probabilities, and the window's name."""
+) -> tuple[NDArray[np.int64], NDArray[np.float64], str, str]:
+    """Rows of the window that were not seen, their stored probabilities, its name, and a note."""
     columns = ["sha256", "probabilities", "predicted_at", "window"]
     stored = predictions.rows(loaded.lake, loaded.problem, model.version, columns).to_pandas()
     if window is not None:
@@ -149,9 +149,11 @@ def _window(
         name = f"{days:g} days to {now:%Y-%m-%d}".replace(" ", "-")
     row_of = {sample_id: row for row, sample_id in enumerate(loaded.frames.sample_ids.tolist())}
     chosen = chosen[chosen["sha256"].isin(row_of)]
-    was_predicted = not chosen.empty
+    n_predicted = len(chosen)
     chosen = chosen[~chosen["sha256"].isin(loaded.frames.sample_ids[seen].tolist())]
-    if chosen.empty and was_predicted:
+    n_left = n_predicted - len(chosen)
+    note = f"{n_left} of {n_predicted} images of the window left out, trained on" if n_left else ""
+    if chosen.empty and n_predicted:
         raise ConfigError(
             f"of window {name} model {model.version[:12]} was trained on everything; take a window "
             "that it has not seen"
@@ -161,7 +163,7 @@ def _window(
             f"window {name} has no prediction by model {model.version[:12]}; run `neuro predict`"
         )
     rows = np.array([row_of[sample_id] for sample_id in chosen["sha256"]], dtype=np.int64)
-    return rows, np.stack(chosen["probabilities"].to_list()).astype(np.float64), name
+    return rows, np.stack(chosen["probabilities"].to_list()).astype(np.float64), name, note
 
 
 def _observed(

@@ -66,6 +66,15 @@ class Looked:
         }
 
 
+def without_seen(loaded: Loaded, model: Model) -> Loaded:
+    """The release without what a model was trained on elsewhere.
+
+    Raises ConfigError for other splits than those it was trained with.
+    """
+    evaluation.require_same_splitting(model.package.card, loaded.frames)
+    return unseen.for_models(loaded, model)
+
+
 def check(loaded: Loaded, model: Model, split: str) -> None:
     """Refuse what cannot be scored honestly, before anything is computed."""
     unseen.require(loaded, split)

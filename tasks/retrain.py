@@ -5,7 +5,10 @@ from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
 
+from neuro.errors import ConfigError
 from neuro.lake.lake import Lake
+from neuro.models import load_weights
+from neuro.models.trained_on import UNKNOWN
 from neuro.problems.problem import Problem
 from neuro.promotion import claims, retrain_envelope
 from neuro.promotion.retrain_envelope import Envelope, RetrainRequest
@@ -87,6 +90,11 @@ def setup(
         return train.Setup(max_seconds=max_seconds)
     card = champion.package.card
     weights = start_weights.of_champion(card) if recipe.model == card.architecture else None
+    if weights and UNKNOWN in load_weights.trainings(weights):
+        raise ConfigError(
+            f"the champion started from {weights}, which does not say what it was trained on, so "
+            "the gate would take no successor; train by hand with neuro train, without --weights"
+        )
     return train.Setup(weights=weights, trials=card.trials, max_seconds=max_seconds)
 
 

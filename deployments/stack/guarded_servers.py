@@ -27,7 +27,10 @@ def serve_prefect(port: int) -> None:
 
     app = Guard(create_app(final=True), port=port)
     listener = socket.socket(fileno=sys.stdin.fileno())
-    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

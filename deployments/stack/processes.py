@@ -138,16 +138,21 @@ def stop(mark: str, pids: Iterable[int], *, patience_s: float) -> None:
 
 def _is_ending(pid: int) -> bool:
     """Whether a process has given its memory back, and its mark with it, but not yet its ports."""
-    folder, environ = PROC / str(pid), b""
+    folder = PROC / str(pid)
     try:
+        if folder.stat().st_uid != os.getuid():
+            return False
         state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
         if state in "ZX" and len(list((folder / "task").iterdir())) == 1:
             return False  # nothing but its number; before that its threads hold what is open
     except OSError:
         return False
-    with contextlib.suppress(OSError):
-        environ = (folder / "environ").read_bytes()
-    return not environ
+    try:
+        return not (folder / "environ").read_bytes()
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
 
 
 def _all_ended(mark: str, pids: set[int], wait_s: float) -> bool:

@@ -303,7 +303,7 @@ def _prove(
         run=plan.run,
         sample_ids=plan.sample_ids,
         copies=plan.copies,
-        digests=plan.digests,
+        digests=plan.digests or plan.sample_ids,  # a plan of before has none
         superseded=plan.superseded,
         contents=plan.contents,
         readable=sorted(erasure.readable(lake)),

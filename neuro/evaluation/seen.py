@@ -25,7 +25,8 @@ TRAIN = "train"
 def training(lake: Lake, release: Release, samples: Sequence[Sample], frames: Frames) -> TrainedOn:
     """What a training on the frames of these samples sees: its labelled images and their groups."""
     chosen = [samples[row] for row in frames.labelled(TRAIN).tolist()]
-    return trained_on.of_training(digests.of_samples(lake, release, chosen), _salt(frames))
+    found = digests.of_samples(lake, release, chosen)
+    return trained_on.of_training([one.picture | one.group for one in found], _salt(frames))
 
 
 def rows(
@@ -44,14 +45,15 @@ def rows(
     """
     is_known = frames.splitting.kind == "given"
     asked = [one for one in trainings if not (is_known and one.salt == _salt(frames))]
-    seen = np.zeros(len(frames.sample_ids), dtype=bool)
+    of_picture = np.zeros(len(frames.sample_ids), dtype=bool)
     if not any(one.hashes for one in asked):
-        return seen
-    found = digests.of_samples(lake, release, samples)
+        return of_picture
+    found, of_group = digests.of_samples(lake, release, samples), of_picture.copy()
     for one in asked:
-        seen |= one.holds(found)
-    seen |= _twins_of(lake, release, frames, seen, twin_cosine)
-    return np.isin(frames.groups, frames.groups[seen])
+        of_picture |= one.holds([each.picture for each in found])
+        of_group |= one.holds([each.group for each in found])
+    of_picture |= _twins_of(lake, release, frames, of_picture, twin_cosine)
+    return np.isin(frames.groups, frames.groups[of_picture | of_group])
 
 
 def left_out(frames: Frames, seen: NDArray[np.bool_]) -> str:

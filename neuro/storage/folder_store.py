@@ -134,7 +134,9 @@ class FolderStore(Store):
         """Of these keys; of others the first removal tells."""
         for key in keys:
             path = self.folder / key
-            if path.exists() and not os.access(path.parent, os.W_OK | os.X_OK):
+            # Of a folder that may not be searched nobody knows what it holds.
+            is_there = os.path.lexists(path) or not os.access(self.folder, os.X_OK)
+            if is_there and not os.access(path.parent, os.W_OK | os.X_OK):
                 raise DeniedError(
                     f"remove {path}: you may not write to its folder. Erasing wants that right"
                 )

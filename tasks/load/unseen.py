@@ -35,6 +35,15 @@ def by(loaded: Loaded, trainings: Sequence[TrainedOn]) -> NDArray[np.bool_]:
     )
 
 
+def elsewhere(loaded: Loaded, model: Model) -> tuple[TrainedOn, ...]:
+    """What a model was trained on, less its own training where that was on a release of this lake.
+
+    There the splits and the releases say what it has seen.
+    """
+    trainings = model.package.trained_on()
+    return trainings[1:] if _is_of_this_lake(loaded, model) else trainings
+
+
 def for_models(loaded: Loaded, *models: Model) -> Loaded:
     """The release without what any of the models saw of its val, calibration and test parts."""
     names = {f"model {model.version[:12]}": model for model in models}
@@ -60,9 +69,7 @@ def is_untold(loaded: Loaded, model: Model) -> bool:
     trainings, card = model.package.trained_on(), model.package.card
     if trainings:
         return _has_unknown(trainings)
-    view = releases.view_of(loaded.lake, loaded.release)
-    here = {each.content_hash for each in releases.history(view, loaded.problem.dataset)}
-    if card.pin["content_hash"] not in here:
+    if not _is_of_this_lake(loaded, model):
         return True
     start = start_weights.folder() / card.weights_sha256
     return bool(card.weights_sha256) and not (
@@ -114,6 +121,12 @@ def _without(
         left_out="; ".join(filter(None, (loaded.left_out, *notes))),
         emptied=(*loaded.emptied, *emptied),
     )
+
+
+def _is_of_this_lake(loaded: Loaded, model: Model) -> bool:
+    view = releases.view_of(loaded.lake, loaded.release)
+    here = {each.content_hash for each in releases.history(view, loaded.problem.dataset)}
+    return model.package.card.pin["content_hash"] in here
 
 
 def _has_unknown(trainings: Sequence[TrainedOn]) -> bool:

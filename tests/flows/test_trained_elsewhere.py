@@ -18,6 +18,7 @@ from flows.predict import predict
 from flows.train import train
 from monitoring.verdicts import DriftConfig
 from neuro.errors import ConfigError
+from neuro.evaluation import seen
 from neuro.models import package
 from neuro.problems import problem as problems
 from tasks import drift, featurize
@@ -106,6 +107,22 @@ def test_its_own_lake_scores_a_model_on_every_sample(home: Path, model: str) -> 
     got = evaluate.fn(model=model)
     assert got["metrics"][0]["n"] == len(here.frames.labelled("test"))
     assert got["leak"] == ""
+
+
+def test_a_newcomer_between_two_splits_takes_nothing_out_of_what_its_lake_is_scored_on(
+    home: Path, model: str
+) -> None:
+    """It is in the group of what trained, a twin of what tests, and in no split itself."""
+    here, trained = loaded(), models.load(BRAIN, model).package.trained_on()
+    trains, tests = (np.flatnonzero(here.frames.splits == split) for split in ("train", "test"))
+    newcomer, group = int(tests[0]), here.samples[trains[0]].group_id
+    samples, groups = list(here.samples), here.frames.groups.copy()
+    samples[newcomer], groups[newcomer] = replace(samples[newcomer], group_id=group), group
+    splits = here.frames.splits.copy()
+    splits[newcomer] = "none"
+    frames = replace(here.frames, groups=groups, splits=splits)
+    found = seen.rows(here.lake, here.release, samples, frames, trained, twin_cosine=0.5)
+    assert set(np.flatnonzero(found)) == {newcomer, *trains}
 
 
 def test_where_nothing_is_left_to_score_on_that_is_said(
@@ -265,6 +282,22 @@ def test_drift_is_measured_on_what_the_model_was_not_trained_on(
     held_out = np.isin(here.frames.splits, ("val", "calibration"))
     assert len(compared.reference.correct) == int((held_out & unseen_rows).sum())
     assert "left out" in drift.judge(compared, DriftConfig()).reason
+
+
+def test_the_drift_of_its_own_lake_counts_new_pictures_of_those_it_was_trained_on(
+    home: Path, model: str, draw: Draw
+) -> None:
+    first = draw(LABELS, 30)  # what the model's lake was delivered
+    for path in first.rglob("*.png"):
+        Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+    later = ingest.fn(source=str(first))
+    here, opened = loaded(), models.load(BRAIN, model)
+    assert "train" in here.frames.splits[here.entered() == later["release"]]
+    featurize.describe(here)
+    predict.fn(model=model)
+    compared = drift.observe(here, opened, later["release"], 7)
+    assert len(compared.window.correct) == later["accepted"] > 0
+    assert compared.note == ""
 
 
 def test_folds_say_what_their_start_had_seen(
