@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,9 +50,30 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, set[
     return made, source, names
 
 
-def deliver(source: Path, draw: Draw, save: Callable[[Path, Path], None]) -> None:
+@pytest.fixture(scope="module")
+def started_once(
+    elsewhere: tuple[str, Path, set[str]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """A home with their pictures among ours, and a training there that started from their model."""
+    folder = tmp_path_factory.mktemp("started")
+    made, source, _ = elsewhere
+    torch.save(load_file(Path(made) / package.WEIGHTS), folder / "copied.pt")
+    with at_home(folder / "home") as home:
+        deliver(folder, source, as_they_are)
+        return home, train.fn(config=QUICK, start=StartWeights(file=folder / "copied.pt"))
+
+
+@pytest.fixture
+def started(home: Path, started_once: tuple[Path, dict[str, Any]]) -> dict[str, Any]:
+    """That training, with its home as the home of this test."""
+    source, result = started_once
+    shutil.copytree(source, home)
+    return result | {"package": str(home / "packages" / Path(result["package"]).name)}
+
+
+def deliver(folder: Path, source: Path, save: Callable[[Path, Path], None]) -> None:
     """Their pictures in another form, between as many of our own."""
-    ours = draw(LABELS, 30, name="ours", seed=4)
+    ours = draw_phantoms(folder / "ours", LABELS, 30, seed=4)
     for path in source.rglob("*.png"):
         save(path, ours / path.parent.name / path.name)
     ingest.fn(source=str(ours))
@@ -74,12 +96,12 @@ def mirrored(path: Path, copy: Path) -> None:
 @pytest.mark.parametrize("save", [as_they_are, in_another_format, mirrored])
 def test_what_a_foreign_model_was_trained_on_is_not_scored_by_any_way_it_came(
     home: Path,
-    draw: Draw,
+    tmp_path: Path,
     elsewhere: tuple[str, Path, set[str]],
     save: Callable[[Path, Path], None],
 ) -> None:
     made, source, names = elsewhere
-    deliver(source, draw, save)
+    deliver(tmp_path, source, save)
     here = loaded()
     test = here.frames.labelled("test").tolist()
     seen = [row for row in test if Path(here.samples[row].source_name).stem in names]
@@ -90,10 +112,10 @@ def test_what_a_foreign_model_was_trained_on_is_not_scored_by_any_way_it_came(
 
 
 def test_the_samples_of_a_group_that_was_trained_on_go_together(
-    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]]
+    home: Path, tmp_path: Path, elsewhere: tuple[str, Path, set[str]]
 ) -> None:
     made, source, _ = elsewhere
-    deliver(source, draw, mirrored)
+    deliver(tmp_path, source, mirrored)
     here = loaded()
     left = unseen.for_models(here, models.load(BRAIN, made))
     changed = left.frames.splits != here.frames.splits
@@ -139,21 +161,18 @@ def test_where_nothing_is_left_to_score_on_that_is_said(
 
 
 def test_weights_keep_what_they_were_trained_on_also_as_a_file_alone(
-    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]], tmp_path: Path
+    started: dict[str, Any], elsewhere: tuple[str, Path, set[str]]
 ) -> None:
-    made, source, names = elsewhere
-    torch.save(load_file(Path(made) / package.WEIGHTS), tmp_path / "copied.pt")
-    deliver(source, draw, as_they_are)
+    made, _, names = elsewhere
     here = loaded()
     val = here.frames.labelled("val").tolist()
     seen = [row for row in val if Path(here.samples[row].source_name).stem in names]
     assert 0 < len(seen) < len(val)
-    again = train.fn(config=QUICK, start=StartWeights(file=tmp_path / "copied.pt"))
-    assert again["validation"][0]["n"] == len(val) - len(seen)
-    assert f"{len(seen)} of {len(val)} val images" in again["leak"]
-    kept = package.open_verified(Path(again["package"])).trained_on()
+    assert started["validation"][0]["n"] == len(val) - len(seen)
+    assert f"{len(seen)} of {len(val)} val images" in started["leak"]
+    kept = package.open_verified(Path(started["package"])).trained_on()
     assert kept[1:] == package.open_verified(Path(made)).trained_on()
-    assert "test images" in evaluate.fn(model=again["package"])["leak"]
+    assert "test images" in evaluate.fn(model=started["package"])["leak"]
 
 
 def without_hashes(made: str, path: Path) -> Path:
@@ -164,11 +183,9 @@ def without_hashes(made: str, path: Path) -> Path:
 
 
 def test_weights_that_do_not_say_what_they_were_trained_on_are_told_of_ever_after(
-    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]], tmp_path: Path
+    started: dict[str, Any], elsewhere: tuple[str, Path, set[str]], tmp_path: Path
 ) -> None:
-    made, source, _ = elsewhere
-    older = without_hashes(made, tmp_path / "older.safetensors")
-    deliver(source, draw, as_they_are)
+    older = without_hashes(elsewhere[0], tmp_path / "older.safetensors")
     again = train.fn(config=QUICK, start=StartWeights(file=older))
     third = train.fn(
         config=QUICK, start=StartWeights(file=Path(again["package"]) / package.WEIGHTS)
@@ -180,13 +197,11 @@ def test_weights_that_do_not_say_what_they_were_trained_on_are_told_of_ever_afte
 
 
 def test_the_gate_takes_no_foreign_model_that_does_not_say_what_it_was_trained_on(
-    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]], tmp_path: Path
+    started: dict[str, Any], elsewhere: tuple[str, Path, set[str]], tmp_path: Path
 ) -> None:
-    made, source, _ = elsewhere
-    opened = models.load(BRAIN, made)
+    opened = models.load(BRAIN, elsewhere[0])
     network = package.restore(opened.package)
     folder = package.save(tmp_path / "older", network, opened.package.card)
-    deliver(source, draw, as_they_are)
     with pytest.raises(ConfigError, match="too old to say on what"):
         promotion.without_seen(loaded(), models.load(BRAIN, str(folder)), None)
     assert "do not say what they were trained on" in evaluate.fn(model=str(folder))["leak"]
@@ -236,12 +251,10 @@ def test_a_given_split_of_another_lake_is_not_taken_for_the_same(
 
 
 def test_the_gate_compares_two_models_on_what_neither_was_trained_on(
-    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]]
+    started: dict[str, Any], elsewhere: tuple[str, Path, set[str]]
 ) -> None:
-    made, source, _ = elsewhere
-    deliver(source, draw, as_they_are)
-    challenger = models.load(BRAIN, train.fn(config=QUICK)["package"])
-    foreign = models.load(BRAIN, made)
+    challenger = models.load(BRAIN, started["package"])
+    foreign = models.load(BRAIN, elsewhere[0])
     left = promotion.without_seen(loaded(), challenger, foreign)
     scored, beside = promotion.evaluate(left, challenger, foreign, {})
     assert f"model {foreign.version[:12]}: left out" in scored.leak
@@ -251,11 +264,9 @@ def test_the_gate_compares_two_models_on_what_neither_was_trained_on(
 
 
 def test_an_erasure_names_what_was_trained_on_the_image_elsewhere(
-    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]]
+    home: Path, started: dict[str, Any], elsewhere: tuple[str, Path, set[str]]
 ) -> None:
-    made, source, names = elsewhere
-    deliver(source, draw, as_they_are)
-    again = train.fn(config=QUICK, start=StartWeights(file=Path(made) / package.WEIGHTS))["package"]
+    (made, _, names), again = elsewhere, started["package"]
     foreign = shutil.copytree(made, home / "packages" / Path(made).name)
     (start,) = (home / "weights").iterdir()
     here = loaded()
@@ -269,10 +280,9 @@ def test_an_erasure_names_what_was_trained_on_the_image_elsewhere(
 
 
 def test_drift_is_measured_on_what_the_model_was_not_trained_on(
-    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]]
+    started: dict[str, Any], elsewhere: tuple[str, Path, set[str]]
 ) -> None:
-    made, source, names = elsewhere
-    deliver(source, draw, as_they_are)
+    made, _, names = elsewhere
     here, foreign = loaded(), models.load(BRAIN, made)
     featurize.describe(here)
     predict.fn(model=made)
@@ -301,10 +311,8 @@ def test_the_drift_of_its_own_lake_counts_new_pictures_of_those_it_was_trained_o
 
 
 def test_folds_say_what_their_start_had_seen(
-    home: Path, draw: Draw, elsewhere: tuple[str, Path, set[str]]
+    started: dict[str, Any], elsewhere: tuple[str, Path, set[str]]
 ) -> None:
-    made, source, _ = elsewhere
-    deliver(source, draw, as_they_are)
-    start = StartWeights(file=Path(made) / package.WEIGHTS)
+    start = StartWeights(file=Path(elsewhere[0]) / package.WEIGHTS)
     got = train.fn(config=QUICK, folds=3, start=start)
     assert got["leak"].count("val images") == 3
