@@ -23,6 +23,16 @@ Draw = Callable[..., Path]
 Deliver = Callable[[int], Path]
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
 QUICK = TrainConfig(epochs=1)
+MARKS = """
+name = "marks"
+dataset = "marks"
+classes = ["a", "b"]
+intended_use = "Tests."
+licence = "CC0"
+citation = "none"
+[preprocess]
+size_px = 32
+"""  # a problem file of a person's own
 
 
 @contextmanager

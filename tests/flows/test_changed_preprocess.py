@@ -17,26 +17,16 @@ from neuro.models import package
 from neuro.problems import problem as problems
 from tasks.load import models
 from tasks.record import registry, tracking
-from tests.flows.conftest import QUICK, Draw
+from tests.flows.conftest import MARKS, QUICK, Draw
 
 MODELS = ("champion", "challenger")
-PROBLEM = """
-name = "marks"
-dataset = "marks"
-classes = ["a", "b"]
-intended_use = "Tests."
-licence = "CC0"
-citation = "none"
-[preprocess]
-size_px = 32
-"""
 
 
 @pytest.fixture
 def changed(home: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A problem file that asks for larger frames than its champion, version 1, learnt from."""
     asked = home.parent / "marks.toml"
-    asked.write_text(PROBLEM)
+    asked.write_text(MARKS)
     ingest.fn(problem=str(asked), source=str(draw(["a", "b"], 30)))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
     monkeypatch.chdir(home)  # artifacts lie beside the database
@@ -47,7 +37,7 @@ def changed(home: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> Iterator
             trained["run_id"], "marks", package.open_verified(Path(trained["package"]))
         )
         registry.set_alias(registered, "champion")
-        asked.write_text(PROBLEM.replace("size_px = 32", "size_px = 48"))
+        asked.write_text(MARKS.replace("size_px = 32", "size_px = 48"))
         yield str(asked)
     tracking.client.cache_clear()
 

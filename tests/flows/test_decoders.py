@@ -18,24 +18,14 @@ from neuro.prediction import predict as predictor
 from neuro.problems import problem as problems
 from neuro.training.trainer import TrainConfig
 from tasks.load import models, release_data
-from tests.flows.conftest import Draw
+from tests.flows.conftest import MARKS, Draw
 
-PROBLEM = """
-name = "marks"
-dataset = "marks"
-classes = ["a", "b"]
-intended_use = "Tests."
-licence = "CC0"
-citation = "none"
-[preprocess]
-size_px = 32
-"""
 SIDE_PX = 200  # twice 1.5 times the frame and more: decoded small by the newer decoder
 
 
 def problem_file(folder: Path, more: str = "") -> str:
     path = folder / f"marks{len(more)}.toml"
-    path.write_text(PROBLEM + more)
+    path.write_text(MARKS + more)
     return str(path)
 
 

@@ -22,7 +22,7 @@ from neuro.errors import ConfigError
 from neuro.evaluation import seen
 from neuro.models import package
 from neuro.problems import problem as problems
-from tasks import drift, featurize
+from tasks import drift, featurize, retrain
 from tasks import promote as promotion
 from tasks.load import models, release_data, unseen
 from tasks.load.release_data import Loaded
@@ -194,6 +194,8 @@ def test_weights_that_do_not_say_what_they_were_trained_on_are_told_of_ever_afte
         assert "do not say what they were trained on" in figures["leak"]
     with pytest.raises(ConfigError, match="too old to say on what"):
         promotion.without_seen(loaded(), models.load(BRAIN, third["package"]), None)
+    with pytest.raises(ConfigError, match="the gate would take no successor"):
+        retrain.setup(models.load(BRAIN, again["package"]), QUICK)
 
 
 def test_the_gate_takes_no_foreign_model_that_does_not_say_what_it_was_trained_on(
