@@ -65,6 +65,19 @@ def train(
     mixup: Annotated[float | None, _recipe("Alpha; 0 for none.")] = None,
     cutmix: Annotated[float | None, _recipe("Alpha; 0 for none.")] = None,
     clip: Annotated[float | None, _recipe("Largest norm of the gradient; 0 for any.")] = None,
+    class_weight_power: Annotated[
+        float | None, _recipe("Weight of rare classes: 0 even, 1 by inverse frequency.")
+    ] = None,
+    head_epochs: Annotated[
+        int | None, _recipe("First epochs in which the head alone learns.")
+    ] = None,
+    freeze: Annotated[int | None, _recipe("First stages that never learn.")] = None,
+    layer_decay: Annotated[
+        float | None, _recipe("Learning rate of a stage as a share of the next one's.")
+    ] = None,
+    drop_path: Annotated[
+        float | None, _recipe("Chance that the last residual branch is left out.")
+    ] = None,
     ema_decay: Annotated[float | None, _recipe("Of the averaged weights.")] = None,
     grow_from: Annotated[float | None, _recipe("First side of the views, as a share.")] = None,
     augment_from: Annotated[float | None, _recipe("First strength of views, as a share.")] = None,

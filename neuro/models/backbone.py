@@ -24,6 +24,8 @@ class Network(nn.Module):
     its mirror image's, where left and right mean the same, and of theirs upside down, where top and
     bottom do. The head is linear, so the logits are too.
     start: what was read of the file that the backbone started from, if there was one.
+    held: modules of the backbone that stay as they are, their norms' statistics too.
+    learns_head_only: whether the whole backbone does, in training mode.
     """
 
     def __init__(self, backbone: nn.Module, width: int, n_classes: int) -> None:
@@ -33,6 +35,15 @@ class Network(nn.Module):
         self.averages_mirror = False
         self.averages_flip = False
         self.start: Report | None = None
+        self.held: tuple[nn.Module, ...] = ()
+        self.learns_head_only = False
+
+    def train(self, mode: bool = True) -> "Network":
+        """As torch's; what is held stays in evaluation mode."""
+        super().train(mode)
+        for module in (self.backbone,) if self.learns_head_only else self.held:
+            module.eval()
+        return self
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """images: (n, c, h, w) float32. Returns logits (n, k) and embedding (n, d)."""
@@ -41,6 +52,10 @@ class Network(nn.Module):
             poses += [pose.flip(3) for pose in poses]
         if self.averages_flip and not self.training:
             poses += [pose.flip(2) for pose in poses]
+        if self.training and self.learns_head_only:
+            with torch.no_grad():
+                embedding = self.backbone(images)
+            return self.head(embedding), embedding
         embedding = torch.stack([self.backbone(pose) for pose in poses]).mean(dim=0)
         return self.head(embedding), embedding
 
@@ -65,18 +80,25 @@ def check(name: str) -> None:
 
 
 def build(
-    name: str, spec: PreprocessSpec, *, n_classes: int, weights: Path | None = None
+    name: str,
+    spec: PreprocessSpec,
+    *,
+    n_classes: int,
+    weights: Path | None = None,
+    drop_path: float = 0.0,
 ) -> Network:
     """Build a network; without ``weights`` it starts at random, from torch's global generator.
 
     spec: of the frames that it is to read. weights: a local file, safetensors or torch's, that fits
     the backbone name by name (a timm file, or the weights of a model package); its classifier is
-    left out, everything else must fit, and its first layer is adapted to the frames.
+    left out, everything else must fit, and its first layer is adapted to the frames. drop_path:
+    chance that a residual branch of the last stage is left out in training, less in those before
+    (stochastic depth, arXiv:1603.09382).
     Raises UnknownNameError for the name, ConfigError for a model that cannot have this side, and
     what ``weights.fill`` raises.
     """
     check(name)
-    backbone, width, outer = _backbone(name, spec.channels, spec.size_px)
+    backbone, width, outer = _backbone(name, spec.channels, spec.size_px, drop_path)
     network = Network(backbone, width, n_classes)
     if weights is not None:
         network.start = _fill(backbone, weights, outer, spec)
@@ -174,13 +196,15 @@ class _Outer:
 
 
 def _backbone(
-    name: str, channels: int, size_px: int | None = None
+    name: str, channels: int, size_px: int | None = None, drop_path: float = 0.0
 ) -> tuple[nn.Module, int, _Outer]:
     """The feature extractor, its width, and its outer layers.
 
     size_px: for what is built for one side; by default the one that timm's file is of.
     """
     if name in own_networks.OURS:
+        if drop_path:
+            raise ConfigError(f"{name} has no stochastic depth; leave --drop-path at 0")
         outer = _Outer(stem=Stem(convolutions=("0",)), classifier=("head",))
         return own_networks.OURS[name](channels), own_networks.WIDTH, outer
     import timm
@@ -189,9 +213,15 @@ def _backbone(
     options: dict[str, Any] = {"in_chans": channels}
     if size_px is not None and pretrained is not None and pretrained.fixed_input_size:
         options["img_size"] = size_px
+    if drop_path:
+        options["drop_path_rate"] = drop_path
     try:
         backbone: Any = timm.create_model(name, num_classes=0, **options)
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        if "drop_path_rate" in str(error):
+            raise ConfigError(
+                f"model {name!r} has no stochastic depth; leave --drop-path at 0"
+            ) from error
         raise ConfigError(
             f"model {name!r} cannot be built for frames of {size_px} px ({str(error)[:120]}); "
             "change preprocess.size_px in the problem file or choose another model"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,8 @@ class Cnn(nn.Sequential):
     The plainest network that is worth a comparison (VGG: Simonyan, Zisserman, arXiv:1409.1556).
     """
 
+    stage_starts: ClassVar[tuple[int, ...]] = (0, 4, 8, 12, 16)
+
     def __init__(self, channels: int) -> None:
         widths = (channels, _STEM_WIDTH, *_WIDTHS)
         layers: list[nn.Module] = []
@@ -31,6 +34,8 @@ class SmallResNet(nn.Sequential):
 
     Two strides before the first stage: a CPU spends most of its time on the large, thin maps.
     """
+
+    stage_starts: ClassVar[tuple[int, ...]] = (0, 6, 7, 8, 9)
 
     def __init__(self, channels: int) -> None:
         stem = (

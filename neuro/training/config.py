@@ -26,6 +26,11 @@ _LIMITS = {
     "mixup": (0, 10),
     "cutmix": (0, 10),
     "clip": (0, 1e6),
+    "class_weight_power": (0, 1),
+    "head_epochs": (0, 1_000),
+    "freeze": (0, 100),
+    "layer_decay": (0.1, 1),
+    "drop_path": (0, 0.9),
     "ema_decay": (0, 0.99999),
     "grow_from": (0.25, 1),
     "augment_from": (0, 1),
@@ -43,7 +48,12 @@ class TrainConfig:
     as a cosine; "cosine" only falls. loss: cross-entropy with rare classes "weighted", "plain",
     "focal" (weighted; arXiv:1708.02002), or for two classes "binary". sampler: "balanced" draws
     every class equally often, and no class weighs more. mixup, cutmix: alpha of arXiv:1710.09412
-    and 1905.04899, 0 for none. clip: largest norm of the gradient, 0 for any. ema_decay: per step,
+    and 1905.04899, 0 for none. clip: largest norm of the gradient, 0 for any. class_weight_power:
+    a class that is so many times rarer than the commonest weighs that to this power, at most four.
+    head_epochs: first ones in which the head alone learns (arXiv:2202.10054). freeze: first stages
+    of the backbone that never learn. layer_decay: learning rate of a stage as a share of the next
+    one's (arXiv:2106.08254). drop_path: chance that a residual branch of the last stage is left out
+    (arXiv:1603.09382). ema_decay: per step,
     of the averaged weights that are kept. grow_from: side of the first views as a share of the
     frame's. augment_from, augment_to: strength of the random views as a share of the problem's, in
     the first epoch and in the last. Side and strength change for two thirds of the epochs
@@ -65,6 +75,11 @@ class TrainConfig:
     mixup: float = 0.0
     cutmix: float = 0.0
     clip: float = 0.0
+    class_weight_power: float = 1.0
+    head_epochs: int = 0
+    freeze: int = 0
+    layer_decay: float = 1.0
+    drop_path: float = 0.0
     ema_decay: float = 0.998
     grow_from: float = 1.0
     augment_from: float = 1.0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.autograd import profiler
 
 from neuro import limits
@@ -58,13 +59,17 @@ class Machine:
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         return has_bf16_cpu()
 
-    def fabric(self) -> Fabric:
-        """One process's or, to be launched, several processes' Fabric."""
+    def fabric(self, *, has_idle_weights: bool = False) -> Fabric:
+        """One process's or, to be launched, several processes' Fabric.
+
+        has_idle_weights: whether some of a network's do not learn in some steps.
+        """
+        spawned = DDPStrategy(start_method="spawn", find_unused_parameters=has_idle_weights)
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say what runs
         return Fabric(
             accelerator=self.kind,
             devices=self.devices,
-            strategy="ddp_spawn" if self.devices > 1 else "auto",
+            strategy=spawned if self.devices > 1 else "auto",
             precision="bf16-mixed" if self.is_bf16 else "32-true",
         )
 

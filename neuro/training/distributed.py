@@ -46,7 +46,7 @@ class ParallelTrainer:
                 f"batch_size {config.batch_size} gives {machine.devices} devices fewer than two "
                 "images each; choose a larger --batch-size or fewer --devices"
             )
-        self._machine = machine
+        self._machine, self._has_idle_weights = machine, config.head_epochs > 0
         # Checks the data before a process starts, and takes the weights when they have ended.
         alone = Machine(device="cpu", precision="f32")
         self._own = Trainer(frames, problem, config, weights, alone.fabric())
@@ -71,7 +71,7 @@ class ParallelTrainer:
         before = multiprocessing.active_children()
         work = partial(self._work, checkpoint=checkpoint, messages=messages)
         with ThreadPoolExecutor(1) as pool:
-            launched = pool.submit(self._machine.fabric().launch, work)
+            launched = pool.submit(self._fabric().launch, work)
             try:
                 while not (launched.done() and messages.empty()):
                     with suppress(queue.Empty):
@@ -87,6 +87,9 @@ class ParallelTrainer:
                     child.kill()
                 raise
             launched.result()
+
+    def _fabric(self) -> Fabric:
+        return self._machine.fabric(has_idle_weights=self._has_idle_weights)
 
     def _take(self, weights: dict[str, NDArray[Any]]) -> None:
         self.network.load_state_dict(

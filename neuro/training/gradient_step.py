@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from neuro.models import stages
 from neuro.models.backbone import Network
 from neuro.training import optimizer as optimizers
 from neuro.training.config import TrainConfig
@@ -25,10 +26,14 @@ class GradientStep:
     def __init__(
         self, network: Network, loss: Loss, config: TrainConfig, fabric: Fabric, *, n_steps: int
     ) -> None:
-        """Take the network to the device. n_steps: of the whole training."""
+        """Take the network to the device. n_steps: of the whole training.
+
+        Raises ConfigError for more frozen stages than the backbone has.
+        """
         # A second to import, so not before a training starts.
         from timm.utils.model_ema import ModelEmaV3
 
+        network.held = stages.frozen(network.backbone, config.freeze)
         self.network: Network = network.to(fabric.device).to(memory_format=torch.channels_last)
         # Its average of weights and batch statistics (arXiv:1803.05407) forgets faster while it is
         # young, or a short run would keep its random start: after n steps by at most n / (n + 10).
@@ -50,6 +55,10 @@ class GradientStep:
         """The averaged weights, in evaluation mode."""
         network: Network = self._average.module
         return network
+
+    def start_epoch(self, epoch: int) -> None:
+        """Say which epoch, from 1, the next steps are of: first, the head alone may learn."""
+        self.network.learns_head_only = epoch <= self._config.head_epochs
 
     def __call__(self, images: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         """Change the weights by one batch; returns its loss, unread, so that a GPU goes on.

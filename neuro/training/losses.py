@@ -34,7 +34,7 @@ class Loss:
                 "choose 'weighted', 'plain' or 'focal'"
             )
         is_even = config.loss == "plain" or config.sampler == "balanced"
-        weights = np.ones(len(counts), np.float32) if is_even else class_weights(counts)
+        weights = class_weights(counts, 0 if is_even else config.class_weight_power)
         return cls(
             kind=config.loss,
             smoothing=config.label_smoothing,
@@ -62,6 +62,7 @@ class Loss:
         return losses * self.weights(shares)
 
 
-def class_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
+def class_weights(counts: NDArray[np.int64], power: float = 1.0) -> NDArray[np.float32]:
     """Weight of each class, (k,): rare ones weigh more, up to a bound, so noise does not rule."""
-    return np.asarray(np.minimum(counts.max() / counts, _MAX_CLASS_WEIGHT), dtype=np.float32)
+    rarity = (counts.max() / counts) ** power
+    return np.asarray(np.minimum(rarity, _MAX_CLASS_WEIGHT), dtype=np.float32)

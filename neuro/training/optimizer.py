@@ -1,9 +1,13 @@
 """What a step does with a gradient: how fast it learns, what shrinks, which optimizer."""
 
+from collections import defaultdict
+from typing import Any
+
 import torch
-from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
+from neuro.models import stages
+from neuro.models.backbone import Network
 from neuro.training.config import TrainConfig
 
 
@@ -20,19 +24,33 @@ def schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, n_steps: int
     return SequentialLR(optimizer, [linear, fall], milestones=[rise])
 
 
-def build(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def build(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW, Adam or SGD with Nesterov's momentum, over the network's weights."""
-    groups = parameter_groups(network, config.weight_decay)
+    groups = parameter_groups(network, config)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, config.learning_rate, momentum=0.9, nesterov=True)
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, config.learning_rate, fused=True)
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Matrices shrink, biases and norms do not (arXiv:1706.05350)."""
-    weights = list(network.parameters())
+def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, Any]]:
+    """Weights that learn, by how fast and by whether they shrink.
+
+    Matrices shrink, biases and norms do not (arXiv:1706.05350). With layer_decay each stage learns
+    slower than the next one, and the head as the recipe says.
+    """
+    stage_of = stages.of_weights(network.backbone) if config.layer_decay < 1 else {}
+    n_stages = 1 + max(stage_of.values(), default=0)
+    groups: dict[tuple[int, bool], list[torch.Tensor]] = defaultdict(list)
+    for name, weight in network.named_parameters():
+        stage = stage_of.get(name.removeprefix("backbone."), n_stages)
+        if weight.requires_grad:
+            groups[stage, weight.ndim > 1].append(weight)
     return [
-        {"params": [p for p in weights if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": weights,
+            "weight_decay": config.weight_decay if shrinks else 0.0,
+            "lr": config.learning_rate * config.layer_decay ** (n_stages - stage),
+        }
+        for (stage, shrinks), weights in sorted(groups.items(), reverse=True)
     ]

@@ -81,6 +81,7 @@ class Trainer:
                 problem.preprocess,
                 n_classes=len(problem.classes),
                 weights=weights,
+                drop_path=config.drop_path,
             )
         network.averages_mirror = problem.augment.mirror
         network.averages_flip = problem.augment.flip
@@ -133,6 +134,7 @@ class Trainer:
         rank, n_processes = self._fabric.global_rank, self._fabric.world_size
         rows = self.rows(number)
         self.loader.start_epoch(number, rank)
+        self.step.start_epoch(number)
         with seeded(seed_of(config.seed, number, 1 + rank), self.device):
             loss = self._steps([batch[rank::n_processes] for batch in rows], number)
         seconds = time.perf_counter() - started

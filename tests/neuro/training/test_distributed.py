@@ -91,3 +91,8 @@ def test_the_error_of_a_process_comes_out_and_none_is_left(mapped: Frames) -> No
 def test_a_batch_too_small_for_its_devices_is_refused(mapped: Frames) -> None:
     with pytest.raises(ConfigError, match="gives 2 devices fewer than two images each"):
         in_two(mapped, 1, batch_size=3)
+
+
+def test_two_processes_let_the_head_learn_first(mapped: Frames) -> None:
+    trained = in_two(mapped, 12, head_epochs=2, freeze=1)
+    assert list(trained.epochs())[-1].accuracy > 0.8

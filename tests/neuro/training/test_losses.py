@@ -25,6 +25,11 @@ def test_rare_classes_weigh_more_up_to_a_bound() -> None:
     assert losses.class_weights(COUNTS).tolist() == [1.0, 2.0, 4.0]
 
 
+def test_a_power_evens_the_weights_of_rare_classes() -> None:
+    assert losses.class_weights(COUNTS, 0.5)[1] == pytest.approx(2**0.5)
+    assert losses.class_weights(COUNTS, 0.0).tolist() == [1.0, 1.0, 1.0]
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_plain_loss_is_cross_entropy(smoothing: float) -> None:
     found = Loss.of(replace(PLAIN, label_smoothing=smoothing), COUNTS, CPU)(LOGITS, shares())

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from neuro.models.backbone import Network
 from neuro.training import optimizer
 from neuro.training.config import TrainConfig
 
@@ -44,11 +45,12 @@ def test_the_shortest_training_has_a_rate_in_every_step(n_steps: int) -> None:
 
 
 def test_norms_and_biases_do_not_shrink() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    shrunk, left = optimizer.parameter_groups(network, 0.1)
+    network = Network(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), 2, 2)
+    shrunk, left = optimizer.parameter_groups(network, TrainConfig(weight_decay=0.1))
     assert (shrunk["weight_decay"], left["weight_decay"]) == (0.1, 0.0)
-    assert shrunk["params"] == [network[0].weight]
-    assert left["params"] == [network[0].bias, network[1].weight, network[1].bias]
+    assert {weight.ndim for weight in shrunk["params"]} == {2, 4}
+    assert {weight.ndim for weight in left["params"]} == {1}
+    assert len(shrunk["params"]) + len(left["params"]) == len(list(network.parameters()))
 
 
 @pytest.mark.parametrize(
@@ -56,4 +58,4 @@ def test_norms_and_biases_do_not_shrink() -> None:
     [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)],
 )
 def test_an_optimizer_is_the_one_named(name: str, kind: type) -> None:
-    assert type(optimizer.build(nn.Linear(2, 2), TrainConfig(optimizer=name))) is kind
+    assert type(optimizer.build(Network(nn.Identity(), 2, 2), TrainConfig(optimizer=name))) is kind
