@@ -45,10 +45,10 @@ def train(
     validation metrics beside the baselines'; of folds their answers pooled, their means, and each.
     """
     machine, changes = machine or Machine(), changes or {}
-    tuning.check(tune, folds)
-    if profile:
-        profiling.check_one_process(machine)
     model = (config or TrainConfig().changed(changes)).model
+    tuning.check(tune, folds, model)
+    if profile:
+        profiling.check_one_process(machine, model)
     store, question = release_data.open_lake(lake), problems.load(problem)
     weights = start_weights.find(model, question, start or StartWeights())
     setup = steps.Setup(weights=weights, machine=machine, preset="" if config else preset)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuro.errors import TrainingError
+from neuro.models import ensemble
 from neuro.training import profiling
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
@@ -33,6 +34,9 @@ def measure(
     """Time the step without its data, and record its share; None, and said, where it cannot be."""
     if machine.devices > 1:
         _log.info("the limit of the step is of one process, and was not measured for several")
+        return None
+    if ensemble.AND in config.model:
+        _log.info("the limit of the step is of one network, and was not measured for several")
         return None
     try:
         pace = profiling.pace(loaded.frames, loaded.problem, config, machine, epochs)

@@ -14,14 +14,14 @@ from neuro.models.load_weights import Report
 from neuro.models.package import Package
 from neuro.promotion import retrain_envelope
 from neuro.sample import Metric
-from neuro.training import build_package, checkpoint, distributed, preconditions
+from neuro.training import build_package, checkpoint, ensemble_trainer, preconditions
 from neuro.training import config as recipes
 from neuro.training.checkpoint import Checkpoint
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
-from neuro.training.distributed import ParallelTrainer
+from neuro.training.ensemble_trainer import AnyTrainer, EnsembleTrainer, Joined
 from neuro.training.profiling import Pace
-from neuro.training.trainer import Epoch, Trainer
+from neuro.training.trainer import Epoch
 from tasks import baselines, profile_training
 from tasks.baselines import Later
 from tasks.load import unseen
@@ -57,8 +57,8 @@ class Trained:
     """A package, verified, and its registered version; without a registry, None.
 
     pace: beside what the step allows, where that was measured. beside: the baselines on the
-    validation split. start: what was read of the weights' file. checkpoint: of this training, to be
-    removed when all that it is part of has ended.
+    validation split. start: what was read of the weights' file. members: of an ensemble, and what
+    each added. checkpoint: of this training, to be removed when all that it is part of has ended.
     """
 
     run_id: str
@@ -69,6 +69,7 @@ class Trained:
     validation: Evaluation
     beside: Sequence[Baseline]
     start: Report | None
+    members: Sequence[Joined]
     checkpoint: Checkpoint
 
     @property
@@ -103,7 +104,7 @@ class Trained:
             "baselines": baselines.as_dict(self.beside),
             "leak": self.package.card.leak,
             "weights": asdict(self.start) if self.start else {},
-        }
+        } | ({"members": [asdict(member) for member in self.members]} if self.members else {})
 
 
 def recipe(
@@ -160,12 +161,14 @@ def train(
     name = f"train {config.model} on {data}"
     artifacts.label_run("" if splitting.is_own else str(splitting), name=name)
     with tracking.run(loaded.problem.name, name, run_tags(loaded), again=state.noted()) as run:
-        trainer = distributed.trainer(
+        trainer = ensemble_trainer.trainer(
             loaded.frames, loaded.problem, config, setup.weights, setup.machine
         )
         _record_start(run, loaded, config, setup, state)
         _record_weights(run, trainer.network.start)
         epochs = _record_epochs(run, trainer, state, setup.max_seconds)
+        members = trainer.joined if isinstance(trainer, EnsembleTrainer) else []
+        _record_members(run, members)
         baselines_on_val = beside().get("val", ()) if beside else ()
         package, validation = _build_package(loaded, config, setup, trainer)
         shown = Shown(
@@ -191,6 +194,7 @@ def train(
         validation=validation,
         beside=baselines_on_val,
         start=trainer.network.start,
+        members=members,
         checkpoint=state,
     )
 
@@ -222,8 +226,17 @@ def _record_weights(run: tracking.Run, start: Report | None) -> None:
             _log.info("%s is %s: %s", name, kind, reason)
 
 
+def _record_members(run: tracking.Run, members: Sequence[Joined]) -> None:
+    """What each member of an ensemble added on val."""
+    for number, member in enumerate(members, 1):
+        values = {"member_macro_f1": member.alone, "ensemble_macro_f1": member.together}
+        tracking.log_values(run, values, step=number)
+    if members:
+        artifacts.table("members", [asdict(m) for m in members], "Macro-F1 on val of the members")
+
+
 def _record_epochs(
-    run: tracking.Run, trainer: Trainer | ParallelTrainer, state: Checkpoint, max_seconds: float
+    run: tracking.Run, trainer: AnyTrainer, state: Checkpoint, max_seconds: float
 ) -> list[Epoch]:
     """Train to the end; each epoch is recorded as it goes, unless it was before a kill."""
     epochs: list[Epoch] = []
@@ -241,7 +254,7 @@ def _record_epochs(
 
 
 def _build_package(
-    loaded: Loaded, config: TrainConfig, setup: Setup, trainer: Trainer | ParallelTrainer
+    loaded: Loaded, config: TrainConfig, setup: Setup, trainer: AnyTrainer
 ) -> tuple[Package, Evaluation]:
     start = trainer.network.start
     origin = build_package.Origin(

@@ -109,7 +109,7 @@ def train(
 
     problems.load(problem)
     split_choice.splittings(split, folds)
-    tuning.check(tune, folds)
+    tuning.check(tune, folds, model)
     models.check(model)
     # Every field of a recipe is a flag of its name.
     flags = {field.name: context.params[field.name] for field in fields(config.TrainConfig)}

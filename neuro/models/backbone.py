@@ -1,6 +1,7 @@
 """Backbone and head. Networks of timm are built here and nowhere else."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from torch import nn
 
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import load_weights, own_networks
+from neuro.models import ensemble, load_weights, own_networks
 from neuro.models.adapt_stem import Stem
+from neuro.models.ensemble import Member
 from neuro.models.load_weights import Change, Report, Tensors
 
 SEED = 0  # of an extractor without weights
@@ -23,15 +25,19 @@ class Network(nn.Module):
     averages_mirror, averages_flip: in evaluation mode the embedding is the mean of the image's and
     its mirror image's, where left and right mean the same, and of theirs upside down, where top and
     bottom do. The head is linear, so the logits are too.
+    side_px: of what the backbone sees, None for the pictures' own.
     start: what was read of the file that the backbone started from, if there was one.
     held: modules of the backbone that stay as they are, their norms' statistics too.
     learns_head_only: whether the whole backbone does, in training mode.
     """
 
-    def __init__(self, backbone: nn.Module, width: int, n_classes: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, width: int, n_classes: int, side_px: int | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(width, n_classes)
+        self.side_px = side_px
         self.averages_mirror = False
         self.averages_flip = False
         self.start: Report | None = None
@@ -54,19 +60,45 @@ class Network(nn.Module):
             poses += [pose.flip(2) for pose in poses]
         if self.training and self.learns_head_only:
             with torch.no_grad():
-                embedding = self.backbone(images)
+                embedding = self._embed(images)
             return self.head(embedding), embedding
-        embedding = torch.stack([self.backbone(pose) for pose in poses]).mean(dim=0)
+        embedding = torch.stack([self._embed(pose) for pose in poses]).mean(dim=0)
         return self.head(embedding), embedding
 
     def glance(self, images: torch.Tensor) -> torch.Tensor:
         """Logits, (n, k), of the images as they are: one pose, and so at once."""
-        logits: torch.Tensor = self.head(self.backbone(images))
+        logits: torch.Tensor = self.head(self._embed(images))
         return logits
+
+    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+        embedding: torch.Tensor = self.backbone(ensemble.resized(images, self.side_px))
+        return embedding
+
+
+def join(networks: Sequence[Network]) -> Network:
+    """One network that answers with the mean of their logits, and all their embeddings."""
+    head = ensemble.mean_head([network.head for network in networks])
+    side_by_side = ensemble.Members(
+        [network.backbone for network in networks], [network.side_px for network in networks]
+    )
+    joined = Network(side_by_side, head.in_features, head.out_features)
+    joined.head = head
+    joined.averages_mirror = networks[0].averages_mirror
+    joined.averages_flip = networks[0].averages_flip
+    joined.start = next((network.start for network in networks if network.start), None)
+    return joined
 
 
 def check(name: str) -> None:
-    """Raise UnknownNameError, with near misses, for a model nobody knows; none is built."""
+    """Raise UnknownNameError, with near misses, for a model nobody knows; none is built.
+
+    Of an ensemble each member is looked up; raises what ``ensemble.members`` raises.
+    """
+    for member in ensemble.members(name):
+        _check_architecture(member.architecture)
+
+
+def _check_architecture(name: str) -> None:
     if name in own_networks.OURS:
         return
     import timm  # seconds to import, and our own models do not need it
@@ -89,17 +121,26 @@ def build(
 ) -> Network:
     """Build a network; without ``weights`` it starts at random, from torch's global generator.
 
-    spec: of the frames that it is to read. weights: a local file, safetensors or torch's, that fits
-    the backbone name by name (a timm file, or the weights of a model package); its classifier is
-    left out, everything else must fit, and its first layer is adapted to the frames. drop_path:
-    chance that a residual branch of the last stage is left out in training, less in those before
-    (stochastic depth, arXiv:1603.09382).
+    name: of a model or of an ensemble. spec: of the frames that it is to read. weights: a local
+    file, safetensors or torch's, that fits the backbone name by name (a timm file, or the weights
+    of a model package); its classifier is left out, everything else must fit, and its first layer
+    is adapted to the frames. drop_path: chance that a residual branch of the last stage is left out
+    in training, less in those before (stochastic depth, arXiv:1603.09382).
     Raises UnknownNameError for the name, ConfigError for a model that cannot have this side, and
     what ``weights.fill`` raises.
     """
     check(name)
-    backbone, width, outer = _backbone(name, spec.channels, spec.size_px, drop_path)
-    network = Network(backbone, width, n_classes)
+    members = ensemble.members(name)
+    networks = [_build(member, spec, n_classes, weights, drop_path) for member in members]
+    return networks[0] if len(networks) == 1 else join(networks)
+
+
+def _build(
+    member: Member, spec: PreprocessSpec, n_classes: int, weights: Path | None, drop_path: float
+) -> Network:
+    side = member.side_px or spec.size_px
+    backbone, width, outer = _backbone(member.architecture, spec.channels, side, drop_path)
+    network = Network(backbone, width, n_classes, member.side_px)
     if weights is not None:
         network.start = _fill(backbone, weights, outer, spec)
     return network
@@ -169,9 +210,9 @@ class Extractor:
 def extractor(name: str, weights: Path | None = None) -> Extractor:
     """Build a backbone for RGB; without ``weights`` at random, from a seed of its own.
 
-    Raises what ``build`` raises.
+    name: of one model, no ensemble. Raises what ``build`` raises.
     """
-    check(name)
+    _check_architecture(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         backbone, _, outer = _backbone(name, len("RGB"))

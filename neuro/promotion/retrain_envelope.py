@@ -9,6 +9,7 @@ from typing import Any
 
 from neuro import limits
 from neuro.errors import ConfigError, TrainingError
+from neuro.models import ensemble
 from neuro.promotion.gates import PromotionConfig
 
 ANY = "*"
@@ -51,7 +52,10 @@ class Envelope:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetrainRequest:
-    """The training that something wants to start by itself. seconds: it took up to now."""
+    """The training that something wants to start by itself.
+
+    epochs: of each member of an ensemble. seconds: it took up to now.
+    """
 
     problem: str
     model: str
@@ -84,14 +88,15 @@ def check(
 
     last_started: of the problem's last automatic training; both times carry a zone.
     """
+    members = ensemble.members(request.model)
     for field_name, name, allowed in (
         ("problems", request.problem, envelope.problems),
-        ("architectures", request.model, envelope.architectures),
+        *(("architectures", each.architecture, envelope.architectures) for each in members),
     ):
         if ANY not in allowed and name not in allowed:
             return f"{name} is not among the envelope's {field_name}: {', '.join(allowed) or '-'}"
-    if request.epochs > envelope.max_epochs:
-        return f"{request.epochs} epochs exceed the envelope's {envelope.max_epochs}"
+    if (epochs := request.epochs * len(members)) > envelope.max_epochs:
+        return f"{epochs} epochs exceed the envelope's {envelope.max_epochs}"
     if request.seconds > envelope.max_seconds or envelope.max_seconds == 0:
         return f"{request.seconds:g} s exceed the envelope's {envelope.max_seconds:g} s"
     if last_started is not None:

@@ -74,9 +74,14 @@ class Checkpoint:
     def _note(self) -> Path:
         return self.path.with_name(f"{self.path.name}.note")
 
+    def part(self, number: int) -> "Checkpoint":
+        """That of one of several trainings that make up this one."""
+        path = self.path.with_name(f"{self.path.name}.{number}")
+        return Checkpoint(path=path, key=f"{self.key}/{number}")
+
     def remove(self) -> None:
-        """Forget the run: it has ended."""
-        for path in (self.path, self._note, *self.path.parent.glob(f"{self.path.name}.*.part")):
+        """Forget the run, its parts too: it has ended."""
+        for path in (self.path, *self.path.parent.glob(f"{self.path.name}.*")):
             path.unlink(missing_ok=True)
         if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
             self.path.parent.rmdir()

@@ -88,6 +88,14 @@ class ParallelTrainer:
                 raise
             launched.result()
 
+    def val_logits(self) -> NDArray[np.float32]:
+        """As Trainer.val_logits."""
+        return self._own.val_logits()
+
+    def score(self, logits: NDArray[np.float32]) -> tuple[float, float]:
+        """As Trainer.score."""
+        return self._own.score(logits)
+
     def _fabric(self) -> Fabric:
         return self._machine.fabric(has_idle_weights=self._has_idle_weights)
 

@@ -13,6 +13,7 @@ from torch.profiler import profile as recorder
 
 from neuro.dataset.frames import Frames
 from neuro.errors import ConfigError
+from neuro.models import ensemble
 from neuro.problems.problem import Problem
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine, seeded
@@ -86,8 +87,12 @@ def limit(
     return config.batch_size / median(seconds)
 
 
-def check_one_process(machine: Machine) -> None:
-    """Raise ConfigError for several processes, each of which would wait for the others."""
+def check_one_process(machine: Machine, model: str) -> None:
+    """Raise ConfigError for several processes, each of which would wait, or several networks."""
+    if ensemble.AND in model:
+        raise ConfigError(
+            f"--profile records one network, not an ensemble ({model}); give a member"
+        )
     if machine.devices > 1:
         raise ConfigError("--profile records one process; give --devices 1, or leave --profile out")
 
@@ -101,7 +106,7 @@ def profile(
     holds names and times of operators, and the machine's name; nothing of an image. Raises what a
     Trainer raises, and ConfigError for several processes.
     """
-    check_one_process(machine)
+    check_one_process(machine, config.model)
     trainer = _rehearsal(frames, problem, config, machine)
     activities = [ProfilerActivity.CPU]
     if machine.kind == "cuda":

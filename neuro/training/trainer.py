@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from neuro.dataset.frames import Frames
 from neuro.errors import TrainingError
@@ -200,16 +201,23 @@ class Trainer:
         self._epochs = [Epoch(**epoch) for epoch in state["epochs"]]
 
     @torch.no_grad()
-    def _validate(self) -> tuple[float, float]:
-        """Accuracy and macro-F1 of the averaged weights on the val split, in one pose."""
+    def val_logits(self) -> NDArray[np.float32]:
+        """Logits of the averaged weights on the val split, (m, k), in one pose."""
         n_parts = math.ceil(len(self._val) / (4 * self.step.at_once))
         with self._fabric.autocast():
             answers = [
-                self.network.glance(self.loader.images(rows)).argmax(dim=1).cpu().numpy()
+                self.network.glance(self.loader.images(rows)).float().cpu().numpy()
                 for rows in np.array_split(self._val, n_parts)
             ]
+        return np.concatenate(answers)
+
+    def score(self, logits: NDArray[np.float32]) -> tuple[float, float]:
+        """Accuracy and macro-F1 of logits on the val split, (m, k)."""
         targets = self._frames.targets[self._val]
-        scores = metrics.brief(np.concatenate(answers), targets, len(self._problem.classes))
+        return metrics.brief(logits.argmax(axis=1), targets, len(self._problem.classes))
+
+    def _validate(self) -> tuple[float, float]:
+        scores = self.score(self.val_logits())
         # Batch statistics differ by process, and all must agree on when to stop.
         agreed: tuple[float, float] = self._fabric.broadcast(scores)
         return agreed

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from neuro.dataset.frames import Frames
 from neuro.errors import ConfigError, TrainingError
 from neuro.evaluation.figures import sign
+from neuro.models import ensemble
 from neuro.problems.problem import Problem
 from neuro.training import checkpoint, distributed
 from neuro.training import config as train_config
@@ -35,10 +36,15 @@ _JUDGES = 3  # complete trials before one is stopped by their median
 Space = Mapping[str, FloatDistribution]
 
 
-def check(trials: int | None, folds: int) -> None:
+def check(trials: int | None, folds: int, model: str) -> None:
     """Raise ConfigError for a search that cannot be; None is for none."""
     if trials is None:
         return
+    if ensemble.AND in model:
+        raise ConfigError(
+            f"--tune {trials} does not go with an ensemble ({model}): tune one member, then give "
+            "what it found to all of them"
+        )
     if trials < 2:
         raise ConfigError(
             f"--tune must be at least 2 trials, got {trials}: the first is the preset's own recipe"

@@ -117,7 +117,7 @@ def test_a_space_that_leaves_the_limits_of_a_recipe_is_refused_before_the_first_
 @pytest.mark.parametrize(("trials", "folds", "told"), [(1, 0, "at least 2"), (3, 3, "--folds 3")])
 def test_a_search_that_cannot_be_is_refused(trials: int, folds: int, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        tuning.check(trials, folds)
+        tuning.check(trials, folds, "cnn")
 
 
 def test_progress_is_read_as_it_was_written_and_half_a_file_is_none(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from neuro.errors import ConfigError
+from neuro.training import ensemble_trainer, profiling, tuning
+from neuro.training.checkpoint import Checkpoint
+from neuro.training.device import Machine
+from neuro.training.ensemble_trainer import EnsembleTrainer
+from neuro.training.trainer import Trainer
+from tests.neuro.training.test_trainer import CONFIG, PROBLEM, discs
+
+CPU = Machine(device="cpu", precision="f32")
+RECIPE = replace(CONFIG, model="cnn+resnet_small@24", epochs=2)
+
+
+def trainer(**changes: object) -> EnsembleTrainer:
+    made = ensemble_trainer.trainer(discs(), PROBLEM, RECIPE.changed(changes), machine=CPU)
+    assert isinstance(made, EnsembleTrainer)
+    return made
+
+
+def test_members_are_the_networks_that_they_would_be_alone() -> None:
+    both = trainer()
+    numbers = [(epoch.number, epoch.epochs) for epoch in both.epochs()]
+    assert numbers == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    second = replace(RECIPE, model="resnet_small@24", seed=RECIPE.seed + 1)
+    alone = Trainer(discs(), PROBLEM, second, fabric=CPU.fabric())
+    list(alone.epochs())
+    whole = both.network.state_dict()
+    for name, tensor in alone.network.backbone.state_dict().items():
+        assert torch.equal(whole[f"backbone.members.1.{name}"], tensor), name
+
+
+def test_what_each_member_adds_is_told() -> None:
+    both = trainer(epochs=6)
+    list(both.epochs())
+    first, second = both.joined
+    assert (first.member, second.member) == ("cnn", "resnet_small@24")
+    assert first.alone == first.together
+    assert all(0 <= value <= 1 for value in (second.alone, second.together))
+
+
+def test_a_killed_ensemble_goes_on_with_the_member_under_way(tmp_path: Path) -> None:
+    kept = Checkpoint(path=tmp_path / "training.pt", key="k")
+    killed = trainer().epochs(kept)
+    for _ in range(3):
+        next(killed)
+    killed.close()
+    again, whole = trainer(), trainer()
+    assert [e.number for e in again.epochs(kept)] == [1, 2, 3, 4]
+    list(whole.epochs())
+    expected = whole.network.state_dict()
+    assert all(torch.equal(t, expected[name]) for name, t in again.network.state_dict().items())
+    kept.remove()
+    assert not tmp_path.exists() or not any(tmp_path.iterdir())
+
+
+def test_members_that_lose_patience_are_numbered_on() -> None:
+    epochs = list(trainer(epochs=12, patience=1).epochs())
+    assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
+    assert all(math.isfinite(epoch.loss) for epoch in epochs)
+
+
+def test_a_search_or_a_profile_of_an_ensemble_is_refused() -> None:
+    with pytest.raises(ConfigError, match="tune one member"):
+        tuning.check(4, 0, RECIPE.model)
+    with pytest.raises(ConfigError, match="give a member"):
+        profiling.check_one_process(CPU, RECIPE.model)
