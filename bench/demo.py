@@ -138,8 +138,8 @@ def run_once(request: str) -> None:
     shifted = _judge(lake, problem, champion, third)
 
     loaded = release_data.load(lake, problem)
-    recipe = retrain.recipe(lake, problem, champion)
-    retrained = training.train(loaded, recipe, retrain.setup(champion, recipe))
+    plan = retrain.plan(lake, problem, champion, None)
+    retrained = training.train(loaded, plan.recipe, retrain.setup(champion, plan))
     challenger = models.load(problem, str(retrained.package.folder))
     decision = gate(challenger, champion)
     new = {

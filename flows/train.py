@@ -10,11 +10,12 @@ from neuro.splits import split_choice
 from neuro.training import profiling, tuning
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
-from tasks import baselines, cross_validate, profile_training
+from tasks import baselines, cross_validate, plan_training, profile_training
 from tasks import train as steps
 from tasks import tune as recipe_search
-from tasks.load import release_data, start_weights, unseen
+from tasks.load import release_data, unseen
 from tasks.load.start_weights import StartWeights
+from tasks.plan_training import Request
 from tasks.runtime import runners
 
 
@@ -35,9 +36,11 @@ def train(
 ) -> dict[str, Any]:
     """Train on a pinned release (default: the current one).
 
-    preset: fast, default or best, with changes by field of TrainConfig, such as {"epochs": 5};
-    config: a whole recipe instead. start: weights for the backbone; default: at random. machine:
-    device, devices and precision; default: the best here. split: own, given, or such as
+    preset: fast, default or best, with changes by field of TrainConfig, such as {"epochs": 5}; it
+    chooses the model and whether it starts from weights, unless one of them is given. config: a
+    whole recipe instead. start: weights for the backbone; default: what the preset chooses, and at
+    random with a model of one's own. machine: device, devices and precision; default: the best
+    here. split: own, given, or such as
     fold-2-of-5. folds: train on each of so many instead. profile: record some steps of the (last)
     training again. tune: so many recipes around the given one are tried on val before the best is
     trained.
@@ -45,27 +48,26 @@ def train(
     validation metrics beside the baselines'; of folds their answers pooled, their means, and each.
     """
     machine, changes = machine or Machine(), changes or {}
-    model = (config or TrainConfig().changed(changes)).model
-    tuning.check(tune, folds, model)
-    if profile:
-        profiling.check_one_process(machine, model)
     store, question = release_data.open_lake(lake), problems.load(problem)
-    weights = start_weights.find(model, question, start or StartWeights())
-    setup = steps.Setup(weights=weights, machine=machine, preset="" if config else preset)
+    request = Request(preset=preset, changes=changes, config=config, start=start or StartWeights())
+    plan = plan_training.make(store, question, release, request, machine)
+    tuning.check(tune, folds, plan.recipe.model)
+    if profile:
+        profiling.check_one_process(machine, plan.recipe.model)
+    setup = steps.Setup(
+        weights=plan.weights, machine=machine, preset=plan.preset, why_model=plan.why
+    )
     trained = []
     for splitting in split_choice.splittings(split, folds):
-        loaded = release_data.load(store, question, release, splitting)
-        loaded = unseen.for_weights(loaded, weights)
+        loaded = release_data.load(store, plan.problem, release, splitting)
+        loaded = unseen.for_weights(loaded, plan.weights)
         release = loaded.release.name  # of every fold the same
-        recipe = config or steps.recipe(
-            loaded, preset, changes, machine, is_tuning=weights is not None
-        )
-        steps.check(loaded, recipe)
-        tuned = recipe_search.choose(loaded, recipe, setup, tune, tuple(changes))
+        steps.check(loaded, plan.recipe)
+        tuned = recipe_search.choose(loaded, plan.recipe, setup, tune, tuple(changes))
         setup = replace(setup, trials=len(tuned.trials))
         beside = baselines.later(loaded, ("val",))
         trained.append(steps.train(loaded, tuned.config, setup, beside))
-    result = cross_validate.pool(loaded, trained, recipe) if folds else trained[0].as_dict()
+    result = cross_validate.pool(loaded, trained, plan.recipe) if folds else trained[0].as_dict()
     if profile:
         folder = profile_training.profile(loaded, tuned.config, machine, trained[-1])
         result["profile"] = str(folder)

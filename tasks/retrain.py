@@ -15,9 +15,11 @@ from neuro.promotion.retrain_envelope import Envelope, RetrainRequest
 from neuro.training import config as recipes
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
-from tasks import train
-from tasks.load import release_data, start_weights
+from tasks import plan_training, train
+from tasks.load import start_weights
 from tasks.load.models import Model
+from tasks.load.start_weights import StartWeights
+from tasks.plan_training import Plan, Request
 from tasks.record import artifacts, flow_runs
 from tasks.runtime import settings
 from tasks.runtime.steps import step
@@ -74,28 +76,39 @@ def seconds_allowed(problem: Problem, envelope: Envelope, cause: str) -> float:
     return math.inf if claims.is_by_hand(problem.name, cause) else envelope.max_seconds
 
 
-def recipe(lake: Lake, problem: Problem, champion: Model | None) -> TrainConfig:
-    """The champion's own training config; before there is one, the default preset for the data."""
-    if champion is None:
-        loaded = release_data.load(lake, problem)
-        return train.recipe(loaded, "default", {}, Machine(), is_tuning=False)
-    return recipes.of_card(champion.package.card.training)
+def plan(lake: Lake, problem: Problem, champion: Model | None, config: TrainConfig | None) -> Plan:
+    """The champion's own recipe, from its file of weights where its model is trained again.
 
-
-def setup(
-    champion: Model | None, recipe: TrainConfig, max_seconds: float = math.inf
-) -> train.Setup:
-    """The champion's file of weights, where its model is trained again, and its trials."""
+    Before there is one, the default preset for the data. config: another recipe.
+    """
     if champion is None:
-        return train.Setup(max_seconds=max_seconds)
+        request = Request(changes={}, config=config, start=StartWeights())
+        return plan_training.make(lake, problem, None, request, Machine())
     card = champion.package.card
+    recipe = config or recipes.of_card(card.training)
     weights = start_weights.of_champion(card) if recipe.model == card.architecture else None
-    if weights and UNKNOWN in load_weights.trainings(weights):
+    return Plan(
+        problem=recipes.framed(problem, recipe), recipe=recipe, weights=weights, preset="", why=""
+    )
+
+
+def setup(champion: Model | None, plan: Plan, max_seconds: float = math.inf) -> train.Setup:
+    """Where the training starts from; the trials of the champion's recipe are its own, too.
+
+    Raises ConfigError for weights that do not say what they were trained on.
+    """
+    if plan.weights and UNKNOWN in load_weights.trainings(plan.weights):
         raise ConfigError(
-            f"the champion started from {weights}, which does not say what it was trained on, so "
-            "the gate would take no successor; train by hand with neuro train, without --weights"
+            f"the champion started from {plan.weights}, which does not say what it was trained on, "
+            "so the gate would take no successor; train by hand with neuro train, without --weights"
         )
-    return train.Setup(weights=weights, trials=card.trials, max_seconds=max_seconds)
+    return train.Setup(
+        weights=plan.weights,
+        trials=champion.package.card.trials if champion else 0,
+        preset=plan.preset,
+        why_model=plan.why,
+        max_seconds=max_seconds,
+    )
 
 
 def envelope() -> Envelope:

@@ -1,7 +1,7 @@
 """The step that makes a model package of a release."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from logging import getLogger
@@ -15,7 +15,6 @@ from neuro.models.package import Package
 from neuro.promotion import retrain_envelope
 from neuro.sample import Metric
 from neuro.training import build_package, checkpoint, ensemble_trainer, preconditions
-from neuro.training import config as recipes
 from neuro.training.checkpoint import Checkpoint
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
@@ -41,14 +40,15 @@ class Setup:
     """What a training starts from, and where it runs.
 
     weights: a file for the backbone. trials: recipes that were compared on val to choose this one.
-    preset: which the recipe was made from, "" where it was given whole. max_seconds: epochs
-    may take no longer together.
+    preset: which the recipe was made from, "" where it was given whole. why_model: why it was
+    chosen, "" where it was given. max_seconds: epochs may take no longer together.
     """
 
     weights: Path | None = None
     machine: Machine = field(default_factory=Machine)
     trials: int = 0
     preset: str = ""
+    why_model: str = ""
     max_seconds: float = math.inf
 
 
@@ -105,19 +105,6 @@ class Trained:
             "leak": self.package.card.leak,
             "weights": asdict(self.start) if self.start else {},
         } | ({"members": [asdict(member) for member in self.members]} if self.members else {})
-
-
-def recipe(
-    loaded: Loaded, preset: str, changes: Mapping[str, Any], machine: Machine, *, is_tuning: bool
-) -> TrainConfig:
-    """The recipe of a preset for this data and machine, and a line that says which."""
-    images = len(loaded.frames.labelled("train"))
-    config = recipes.choose(preset, changes, images=images, kind=machine.kind, tunes=is_tuning)
-    _log.info(
-        f"preset {preset} for {images} images on {machine}: {config.model}, {config.epochs} epochs "
-        f"of batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:.1e}"
-    )
-    return config
 
 
 def check(loaded: Loaded, config: TrainConfig) -> None:
@@ -210,6 +197,7 @@ def _record_start(
         "preprocess": loaded.problem.preprocess.sha256,
         "machine": str(setup.machine),
         "preset": setup.preset or "none",
+        "why_model": setup.why_model or "given",
     }
     tracking.log_params(run, asdict(config) | where | machine_facts.facts())
     state.note(run.run_id)

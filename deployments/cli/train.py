@@ -29,8 +29,9 @@ def train(
     problem: Problem = "brain",
     release: ReleaseName = None,
     model: Annotated[
-        str, typer.Option(help="resnet_small, cnn, or any timm name.")
-    ] = "resnet_small",
+        str | None,
+        typer.Option(help="resnet_small, cnn, any timm name, or several of them joined by +."),
+    ] = None,
     preset: Annotated[
         str, typer.Option(help="fast, default or best, for this many images and this device.")
     ] = "default",
@@ -38,7 +39,9 @@ def train(
         Path | None, typer.Option(help="Backbone weights, safetensors or torch's.")
     ] = None,
     weights_sha256: Annotated[str, typer.Option(help="What that file's digest must be.")] = "",
-    pretrained: Annotated[bool, typer.Option(help="Start from the hub's weights.")] = False,
+    pretrained: Annotated[
+        bool, typer.Option(help="Start from weights on this machine: see neuro weights list.")
+    ] = False,
     split: Annotated[
         str, typer.Option(help="own, given (the source's), or such as fold-2-of-5.")
     ] = "own",
@@ -48,6 +51,7 @@ def train(
     tune: Annotated[
         int | None, typer.Option(help="Search for a recipe on val by so many trials, at least 2.")
     ] = None,
+    size_px: Annotated[int | None, _recipe("Side of the frames; 0 for the problem's.")] = None,
     epochs: Annotated[int | None, _recipe("Passes over the training split.")] = None,
     batch_size: Annotated[int | None, _recipe("Images a step.")] = None,
     optimizer: Annotated[str | None, _recipe("adamw, adam or sgd.")] = None,
@@ -109,8 +113,9 @@ def train(
 
     problems.load(problem)
     split_choice.splittings(split, folds)
-    tuning.check(tune, folds, model)
-    models.check(model)
+    tuning.check(tune, folds, model or "")
+    if model is not None:
+        models.check(model)
     # Every field of a recipe is a flag of its name.
     flags = {field.name: context.params[field.name] for field in fields(config.TrainConfig)}
     changes = {name: value for name, value in flags.items() if value is not None}

