@@ -38,7 +38,9 @@ def train(
         Path | None, typer.Option(help="Backbone weights, safetensors or torch's.")
     ] = None,
     weights_sha256: Annotated[str, typer.Option(help="What that file's digest must be.")] = "",
-    pretrained: Annotated[bool, typer.Option(help="Start from the hub's weights.")] = False,
+    pretrained: Annotated[
+        bool, typer.Option(help="Start from the model's weights on this machine.")
+    ] = False,
     split: Annotated[
         str, typer.Option(help="own, given (the source's), or such as fold-2-of-5.")
     ] = "own",
