@@ -53,9 +53,10 @@ def published(name: str, endpoint: str = HUB) -> Published:
     url = config.url if config is not None and isinstance(config.url, str) else ""
     if config is None or not (config.hf_hub_id or url):
         raise ConfigError(f"timm has no pretrained weights of {name!r}; leave --pretrained out")
-    on_hub = f"{endpoint.rstrip('/')}/{config.hf_hub_id}/resolve/main/{_FILE}"
+    file = config.hf_hub_filename or _FILE
+    on_hub = f"{endpoint.rstrip('/')}/{config.hf_hub_id}/resolve/main/{file}"
     return Published(
-        architecture=f"{name.partition('.')[0]}.{config.tag}",
+        architecture=f"{name.partition('.')[0]}.{config.tag}".rstrip("."),
         url=on_hub if config.hf_hub_id else url,
         licence=config.license or "",
     )

