@@ -124,6 +124,7 @@ down: setup
 # Existing pins are kept where they still fit; remove a file first to resolve it anew.
 lock: setup
 	$(COMPILE) -o requirements/core.lock
-	$(COMPILE) --extra dev -c requirements/core.lock -o requirements/dev.lock
+	$(COMPILE) --extra pretrained -c requirements/core.lock -o requirements/pretrained.lock
+	$(COMPILE) --extra dev --extra pretrained -c requirements/core.lock -o requirements/dev.lock
 	$(COMPILE) --extra cluster -c requirements/dev.lock -o requirements/cluster.lock
 	$(COMPILE) --extra docs -c requirements/dev.lock -o requirements/docs.lock

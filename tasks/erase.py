@@ -65,7 +65,7 @@ def models(done: ErasureResult) -> dict[str, Any]:
         is_of_it = pin["content_hash"] not in done.readable if told is None else told
         if is_of_it or pin["content_hash"] in done.contents:
             packages.append(str(path.parent))
-    kept = sorted(path for path in start_weights.folder().glob("*") if path.is_file())
+    kept = sorted(path for path in start_weights.folder().rglob("*") if path.is_file())
     weights = [str(path) for path in kept if _learned_from(path, done.digests)]
     runs = tracking.runs_on(done.contents)
     facts = {k: v for k, v in asdict(done).items() if k not in _INTERNAL}

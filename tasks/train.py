@@ -10,6 +10,7 @@ from typing import Any
 
 from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.evaluate import Evaluation
+from neuro.models import weights_store
 from neuro.models.load_weights import Report
 from neuro.models.package import Package
 from neuro.promotion import retrain_envelope
@@ -23,7 +24,7 @@ from neuro.training.profiling import Pace
 from neuro.training.trainer import Epoch
 from tasks import baselines, profile_training
 from tasks.baselines import Later
-from tasks.load import unseen
+from tasks.load import start_weights, unseen
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, registry, tracking
 from tasks.record.registry import ModelVersion
@@ -245,12 +246,15 @@ def _build_package(
     loaded: Loaded, config: TrainConfig, setup: Setup, trainer: AnyTrainer
 ) -> tuple[Package, Evaluation]:
     start = trainer.network.start
+    weights = weights_store.described(start_weights.folder(), start.sha256) if start else None
     origin = build_package.Origin(
         pin=loaded.release.pin(),
         code_revision=settings.load().revision,
         synthetic=loaded.release.is_synthetic,
         leak=loaded.leak,
         weights_sha256=start.sha256 if start else "",
+        weights_licence=weights.licence if weights else "",
+        weights_source=weights.source if weights else "",
         trials=setup.trials,
     )
     return build_package.build(

@@ -10,7 +10,16 @@ import typer
 
 from deployments import console
 from deployments.cli import data as data_verbs
-from deployments.cli import features, models, passport, quarantine, releases, storage, train
+from deployments.cli import (
+    features,
+    models,
+    passport,
+    quarantine,
+    releases,
+    storage,
+    train,
+    weights,
+)
 from deployments.cli import lake as lake_verbs
 from neuro import limits
 from neuro.errors import NeuroError
@@ -27,7 +36,7 @@ app = typer.Typer(
 )
 for verbs in (
     *(data_verbs, passport, features, quarantine, releases, lake_verbs),
-    *(train, models, storage),
+    *(train, models, weights, storage),
 ):
     app.registered_commands += verbs.app.registered_commands
     app.registered_groups += verbs.app.registered_groups

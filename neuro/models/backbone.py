@@ -104,11 +104,25 @@ def _check_architecture(name: str) -> None:
     import timm  # seconds to import, and our own models do not need it
 
     if timm.is_model(name):
+        _check_tag(name)
         return
     near = difflib.get_close_matches(name, [*own_networks.OURS, *timm.list_models()], n=3)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     ours = ", ".join(map(repr, own_networks.OURS))
     raise UnknownNameError(f"no model {name!r}: {hint}Give {ours} or any name timm knows")
+
+
+def _check_tag(name: str) -> None:
+    """Raise UnknownNameError for a tag that timm has no weights of."""
+    import timm
+
+    architecture, dot, tag = name.partition(".")
+    known = timm.list_pretrained(f"{architecture}.*") if dot else [name]
+    if name not in known:
+        raise UnknownNameError(
+            f"timm has no weights {tag!r} of {architecture!r}; give {architecture!r}, or one of "
+            f"{', '.join(known) or 'no other'}"
+        )
 
 
 def build(
@@ -142,8 +156,18 @@ def _build(
     backbone, width, outer = _backbone(member.architecture, spec.channels, side, drop_path)
     network = Network(backbone, width, n_classes, member.side_px)
     if weights is not None:
-        network.start = _fill(backbone, weights, outer, spec)
+        network.start = _fill(name, backbone, weights, outer, spec)
     return network
+
+
+def check_side(name: str, size_px: int) -> None:
+    """Raise ConfigError for frames of which a network's last stage would leave nothing.
+
+    The network is built without memory, so that this is known before any work. size_px: of frames.
+    """
+    with torch.device("meta"):
+        backbone, _, _ = _backbone(name, len("RGB"), size_px)
+    _require_side(name, backbone, size_px, "preprocess.size_px in the problem file")
 
 
 @torch.no_grad()
@@ -153,44 +177,15 @@ def check_sides(name: str, network: Network, image: torch.Tensor, *, full: int, 
     full, first: sides of the frames and of the first views, in px. Raises ConfigError.
     """
     for side in dict.fromkeys((full, first)):
+        remedy = "preprocess.size_px in the problem file" if side == full else "grow_from"
+        _require_side(name, network.backbone, side, remedy)
         try:
             network.glance(nn.functional.interpolate(image, (side, side)))
         except (AssertionError, RuntimeError, ValueError) as error:
-            remedy = "preprocess.size_px in the problem file" if side == full else "grow_from"
             raise ConfigError(
                 f"model {name!r} cannot read frames of {side} px ({str(error)[:120]}); change "
                 f"{remedy} or choose another model"
             ) from error
-
-
-def hub_weights(name: str) -> Path:
-    """The file of timm's pretrained weights: as an earlier call kept it, or from the hub.
-
-    Raises ConfigError for a model without any, and where the hub cannot be reached.
-    """
-    check(name)
-    if name in own_networks.OURS:
-        raise ConfigError(f"nobody has pretrained {name!r}; leave --pretrained out, or use timm's")
-    import timm
-    from huggingface_hub import hf_hub_download
-
-    pretrained = timm.get_pretrained_cfg(name)
-    if pretrained is not None and pretrained.url and not pretrained.hf_hub_id:
-        raise ConfigError(
-            f"the weights of {name!r} are not on the hub but at {pretrained.url}; fetch them from "
-            "there, and give the file with --weights FILE"
-        )
-    if pretrained is None or not pretrained.hf_hub_id:
-        raise ConfigError(f"timm has no pretrained weights of {name!r}; leave --pretrained out")
-    file = "model.safetensors"
-    try:
-        return Path(hf_hub_download(pretrained.hf_hub_id, file))
-    except (OSError, RuntimeError, ValueError) as error:  # the hub's own errors are of these
-        raise ConfigError(
-            f"the weights of {name!r} are not on this machine, and the hub was not reached "
-            f"({type(error).__name__}). Where there is a network, fetch {file} of "
-            f"{pretrained.hf_hub_id} from the Hugging Face hub, and give it with --weights FILE"
-        ) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,13 +193,14 @@ class Extractor:
     """A backbone without its classifier, in evaluation mode, and the pictures it was made for.
 
     network: (n, 3, size, size) float32, of 0..1 less mean over deviation, to (n, width). mean,
-    deviation: of each colour.
+    deviation: of each colour. start: what was read of its file, if there was one.
     """
 
     network: nn.Module
     size_px: int
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    start: Report | None = None
 
 
 def extractor(name: str, weights: Path | None = None) -> Extractor:
@@ -216,8 +212,7 @@ def extractor(name: str, weights: Path | None = None) -> Extractor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         backbone, _, outer = _backbone(name, len("RGB"))
-    if weights is not None:
-        _fill(backbone, weights, outer)
+    start = _fill(name, backbone, weights, outer) if weights is not None else None
     made_for = getattr(backbone, "default_cfg", {})  # resnet_small has none and takes any size
     size = made_for.get("input_size", (3, 224, 224))
     return Extractor(
@@ -225,6 +220,7 @@ def extractor(name: str, weights: Path | None = None) -> Extractor:
         size_px=int(size[-1]),
         mean=tuple(made_for.get("mean", (0.0, 0.0, 0.0))),
         deviation=tuple(made_for.get("std", (1.0, 1.0, 1.0))),
+        start=start,
     )
 
 
@@ -276,18 +272,33 @@ def _backbone(
     return backbone, int(width), outer
 
 
+def _require_side(name: str, backbone: nn.Module, size_px: int, remedy: str) -> None:
+    stages = getattr(backbone, "feature_info", None)  # of timm's networks
+    stride = int(stages[-1]["reduction"]) if stages else 1
+    if size_px < stride:
+        raise ConfigError(
+            f"model {name!r} makes frames {stride} times smaller, and of {size_px} px that leaves "
+            f"nothing; change {remedy} so that they have {stride} px or more, or choose another "
+            "model"
+        )
+
+
 def _names(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 def _fill(
-    backbone: nn.Module, weights: Path, outer: _Outer, spec: PreprocessSpec | None = None
+    name: str,
+    backbone: nn.Module,
+    weights: Path,
+    outer: _Outer,
+    spec: PreprocessSpec | None = None,
 ) -> Report:
     """Fill a backbone from a file, whose tensors are changed to what goes in here.
 
     spec: of the frames it is to read; default: colour pictures as the file's network was shown.
     """
-    file = load_weights.read(weights, backbone)
+    file = load_weights.read(weights, backbone, name)
     file = file.changed(_positions(file.tensors, backbone))
     # A network of neuro's was trained on such frames; a picture's own deviation is 1 already.
     if spec and spec.intensity == "unit" and not file.is_ours:

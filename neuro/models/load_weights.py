@@ -1,6 +1,8 @@
 """Weights of a local file for a backbone: read without running code, reported layer by layer."""
 
 import hashlib
+import io
+import os
 import pickle
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,10 +16,11 @@ from torch import nn
 
 from neuro import limits
 from neuro.errors import ConfigError, PackageError, TrainingError
-from neuro.models import trained_on
+from neuro.models import trained_on, weights_packages
 from neuro.models.trained_on import TrainedOn
 
 SHORTEST = 8  # of a digest that is given by its beginning
+LARGEST_BYTES = 4_000_000_000  # of a file: it is read as a whole
 _SHOWN = 5
 _WRAPPERS = ("state_dict", "model", "model_state_dict")  # what scripts put around the tensors
 _AROUND, _OURS = ("_orig_mod.", "module.", "model."), "backbone."  # compiled, parallel, Lightning
@@ -67,14 +70,23 @@ class WeightsFile:
         return replace(self, tensors=tensors, adapted=adapted)
 
 
-def read(path: Path, backbone: nn.Module) -> WeightsFile:
+def read(path: Path, backbone: nn.Module, architecture: str = "") -> WeightsFile:
     """The tensors of a file for a backbone, by its names.
 
     path: a safetensors file, or one of torch, which is read as weights only: nothing in it is run.
-    Raises ConfigError for no such file, TrainingError for one that cannot be read.
+    architecture: the backbone's name. Raises ConfigError for no such file and for a known one of
+    another architecture, TrainingError for one that cannot be read.
     """
     stored, sha256, _ = _read(path)
     names = backbone.state_dict().keys()
+    known = weights_packages.by_digest(sha256)
+    if known is not None:
+        if not known.is_of(architecture):
+            raise ConfigError(
+                f"weights {path} are of {known.architecture}, not {architecture or 'this network'}"
+                "; train that model, or give the file of this one"
+            )
+        stored = known.renamed(_uncounted(stored), _uncounted(backbone.state_dict()))
     stored = _bare(stored, names, _AROUND)
     return WeightsFile(
         path=path, sha256=sha256, tensors=_bare(stored, names, (_OURS,)), is_ours=_is_ours(stored)
@@ -110,17 +122,29 @@ def fill(backbone: nn.Module, file: WeightsFile, classifier: Collection[str]) ->
     return Report(sha256=file.sha256, loaded=len(wanted), adapted=file.adapted, skipped=skipped)
 
 
+def beginning(sha256: str) -> str:
+    """A digest, or at least 8 characters of its beginning, in small letters; else ConfigError."""
+    expected = sha256.lower()
+    if not SHORTEST <= len(expected) <= 64 or not set(expected) <= set("0123456789abcdef"):
+        raise ConfigError(f"a SHA-256 is {SHORTEST} to 64 hexadecimal characters, got {sha256!r}")
+    return expected
+
+
 def require(path: Path, sha256: str) -> None:
     """Raises ConfigError unless a file has this SHA-256, given by at least 8 of its characters."""
-    expected = sha256.lower()
-    if len(expected) < SHORTEST or not set(expected) <= set("0123456789abcdef"):
-        raise ConfigError(f"a SHA-256 is {SHORTEST} to 64 hexadecimal characters, got {sha256!r}")
-    actual = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "of no file"
+    expected = beginning(sha256)
+    actual = digest(path) if path.is_file() else "of no file"
     if not actual.startswith(expected):
         raise ConfigError(
             f"weights {path} have SHA-256 {actual}, expected {sha256}; fetch the file again, or "
             "give the digest of this one if you trust it"
         )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require_fit(path: Path, stored: Tensors, wanted: Tensors, skipped: Collection[str]) -> None:
@@ -158,9 +182,9 @@ def _is_ours(stored: Collection[str]) -> bool:
 
 
 def _read(path: Path) -> tuple[Tensors, str, tuple[TrainedOn, ...]]:
-    raw = limits.bytes_of(path, f"weights {path}")
+    raw = limits.bytes_of(path, f"weights {path}", _within_limit)
     is_torch = raw.startswith(_OF_TORCH)
-    content = _unwrapped(_of_torch(path) if is_torch else _safetensors(path, raw))
+    content = _unwrapped(_of_torch(path, raw) if is_torch else _safetensors(path, raw))
     tensors = {str(name): t for name, t in content.items() if isinstance(t, torch.Tensor)}
     try:
         tensors, told = trained_on.split(tensors)
@@ -169,6 +193,21 @@ def _read(path: Path) -> tuple[Tensors, str, tuple[TrainedOn, ...]]:
     if not tensors:
         raise TrainingError(f"weights {path} hold no tensor; give the state_dict of a network")
     return tensors, hashlib.sha256(raw).hexdigest(), told
+
+
+def _within_limit(path: Path) -> bytes:
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_BYTES:
+            raise ConfigError(
+                f"weights {path} have {size:,} bytes, at most {LARGEST_BYTES:,} are read; give the "
+                "state_dict of the network alone"
+            )
+        return file.read(size)
+
+
+def _uncounted(tensors: Tensors) -> Tensors:
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(_COUNTER)}
 
 
 def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -197,9 +236,9 @@ def _safetensors(path: Path, raw: bytes) -> dict[str, Any]:
         ) from error
 
 
-def _of_torch(path: Path) -> dict[str, Any]:
+def _of_torch(path: Path, raw: bytes) -> dict[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except _DAMAGED as error:
         raise TrainingError(
             f"weights {path} hold more than weights, or are damaged ({str(error)[:120]}); save "

@@ -52,6 +52,7 @@ class Card:
     splitting: what train, validation and test were. leak: to be said beside every figure, "" for
     nothing. trials: recipes that were compared on validation before this one was chosen.
     weights_sha256: of the file that the backbone started from, "" for a random start.
+    weights_licence, weights_source: of that file, "" where they are not known.
     """
 
     problem: str
@@ -72,6 +73,8 @@ class Card:
     leak: str = ""
     trials: int = 0
     weights_sha256: str = ""
+    weights_licence: str = ""
+    weights_source: str = ""
     operating_points: Mapping[str, Any] = field(default_factory=OPERATING_POINTS.copy)
     format_version: int = FORMAT_VERSION
 

@@ -35,6 +35,8 @@ class Origin:
     leak: str = ""
     trials: int = 0
     weights_sha256: str = ""
+    weights_licence: str = ""
+    weights_source: str = ""
 
 
 def build(

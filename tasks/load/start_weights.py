@@ -1,26 +1,29 @@
 """What a training starts from: a file of weights, asked for by a person or by a champion."""
 
-import shutil
-import tempfile
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 
 import torch
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, NeuroError
 from neuro.models import backbone as models
 from neuro.models import load_weights as files
+from neuro.models import weights_hub, weights_packages, weights_store
 from neuro.models.load_weights import Report
 from neuro.models.package import Card
 from neuro.problems.problem import Problem
 from tasks.runtime import settings
 
+_log = getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartWeights:
-    """What a backbone starts from: a local file, the hub's file, or neither: at random.
+    """What a backbone starts from: a local file, the model's pretrained one, or none: at random.
 
-    sha256: what the file's digest must be, "" for any. pretrained: the hub's.
+    sha256: what the file's digest must be, "" for any. pretrained: from an installed package of
+    weights, or kept by ``neuro weights``; nothing is downloaded.
     """
 
     file: Path | None = None
@@ -34,23 +37,69 @@ def find(model: str, problem: Problem, start: StartWeights) -> Path | None:
     What is wrong with the request or the file is refused here, before any work.
     """
     models.check(model)
-    file = _requested_file(model, start)
+    file, sha256 = _requested_file(model, start)
+    models.check_side(model, problem.preprocess.size_px)
     if file is None:
         return None
     report = _loaded_for_trial(file, model, problem)
-    return _keep(file, report.sha256) if report else None
+    if report is None:
+        return None
+    if not report.sha256.startswith(sha256):  # it was changed since it was looked at
+        files.require(file, sha256)
+    return weights_store.keep(folder(), file, report.sha256)
 
 
-def _requested_file(model: str, start: StartWeights) -> Path | None:
-    """The hub's file or the local one, of the digest that was given with it; None for neither."""
+def at_hand(architecture: str) -> bool:
+    """Whether ``--pretrained`` would find weights of a network on this machine.
+
+    What cannot be used, such as a package of another version, is not, and a warning says why.
+    """
+    try:
+        return _on_this_machine(architecture)[0] is not None
+    except NeuroError as error:
+        _log.warning(str(error))
+        return False
+
+
+def _requested_file(model: str, start: StartWeights) -> tuple[Path | None, str]:
+    """The pretrained file or the given one, None for neither; and the digest it must have."""
     if start.pretrained and start.file:
-        raise ConfigError("--pretrained takes the hub's weights; give that or --weights FILE")
-    file = models.hub_weights(model) if start.pretrained else start.file
-    if start.sha256:
-        if file is None:
-            raise ConfigError("--weights-sha256 goes with --weights FILE")
-        files.require(file, start.sha256)
-    return file
+        raise ConfigError("--pretrained looks for weights itself; give that or --weights FILE")
+    sha256 = files.beginning(start.sha256) if start.sha256 else ""
+    if start.pretrained:
+        return _pretrained(model, sha256)
+    if sha256:
+        if start.file is None:
+            raise ConfigError("--weights-sha256 goes with --weights FILE or --pretrained")
+        files.require(start.file, sha256)
+    return start.file, sha256
+
+
+def _pretrained(model: str, sha256: str) -> tuple[Path, str]:
+    """The file of a model in an installed package, or in the home, and its digest.
+
+    Raises ConfigError naming the command that gets one, where there is none.
+    """
+    file, its_sha256 = _on_this_machine(model, sha256)
+    if file is not None:
+        return file, its_sha256
+    wanted = f"no weights of {model!r}{f' with SHA-256 {sha256}' if sha256 else ''}"
+    if weights_packages.of_architecture(model):
+        raise ConfigError(f"{wanted} are on this machine; get them by {weights_packages.INSTALL}")
+    there = weights_hub.published(model)
+    raise ConfigError(
+        f"{wanted} are on this machine; where there is a network, `neuro weights fetch {model}` "
+        f"gets them from {there.url}; without one, bring that file, and keep it with `neuro "
+        f"weights add FILE --model {model}`"
+    )
+
+
+def _on_this_machine(model: str, sha256: str = "") -> tuple[Path | None, str]:
+    known, path = weights_packages.of_architecture(model), weights_packages.find(model)
+    if known and path and known.sha256.startswith(sha256):
+        return path, known.sha256
+    entry = weights_store.find(folder(), model, sha256)
+    return (entry.path, entry.card.sha256) if entry else (None, "")
 
 
 def _loaded_for_trial(file: Path, model: str, problem: Problem) -> Report | None:
@@ -64,36 +113,28 @@ def _loaded_for_trial(file: Path, model: str, problem: Problem) -> Report | None
 
 
 def of_champion(card: Card) -> Path | None:
-    """The file that a champion started from, to start its successor; None for a random start."""
-    if not card.weights_sha256:
+    """The file that a champion started from, to start its successor; None for a random start.
+
+    Where it is not in the home, but in an installed package, it is copied from there.
+    """
+    sha256 = card.weights_sha256
+    if not sha256:
         return None
-    path = _place(card.weights_sha256)
+    path = folder() / sha256
+    known = weights_packages.by_digest(sha256)
+    if known and not path.is_file():
+        installed = weights_packages.find(known.architecture)
+        path = weights_store.keep(folder(), installed, sha256) if installed else path
     if not path.is_file():
+        again = f"get it by {weights_packages.INSTALL}, " if known else ""
         raise ConfigError(
-            f"the champion started from the weights {card.weights_sha256}, and {path} is not "
-            "here; put that file there, or train by hand with neuro train --weights FILE"
+            f"the champion started from the weights {sha256}, and {path} is not here; {again}put "
+            "that file there, or train by hand with neuro train --weights FILE"
         )
-    files.require(path, card.weights_sha256)
+    files.require(path, sha256)
     return path
 
 
-def _keep(path: Path, sha256: str) -> Path:
-    """A copy that a later training by the same recipe finds, whole or not at all."""
-    kept = _place(sha256)
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".new-") as scratch:
-            copied = Path(shutil.copy(path, scratch))
-            files.require(copied, sha256)
-            copied.replace(kept)
-    files.require(kept, sha256)
-    return kept
-
-
 def folder() -> Path:
-    """Where the files that trainings started from are kept."""
+    """Where the files that trainings started from are kept, and what ``neuro weights`` keeps."""
     return settings.load().home / "weights"
-
-
-def _place(sha256: str) -> Path:
-    return folder() / sha256

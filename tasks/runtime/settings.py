@@ -46,7 +46,8 @@ class Settings:
     Prefect, ``mlflow_credentials`` of MLflow, "" for a server that asks for none. ``revision`` is
     the git commit or "unknown"; ``lock_hash`` is empty without a lock. ``runner`` says where the
     shards of a run are worked on: threads, ray, ray://host:port, dask or dask://host:port;
-    ``shard`` is the images in each.
+    ``shard`` is the images in each. ``hub_endpoint`` is the address that weights are fetched from,
+    None for the Hugging Face hub.
     """
 
     home: Path
@@ -65,6 +66,7 @@ class Settings:
     s3_deadline_s: float = DEADLINE_S
     runner: str = "threads"
     shard: int = 512
+    hub_endpoint: str | None = None
 
 
 def load(folder: Path = Path()) -> Settings:
@@ -94,6 +96,7 @@ def load(folder: Path = Path()) -> Settings:
         is_alone=os.environ.get("NEURO_S3_ALONE", "") not in ("", "0"),
         runner=_runner(),
         shard=_count("NEURO_SHARD", 512),
+        hub_endpoint=os.environ.get("HF_ENDPOINT") or None,
     )
 
 

@@ -13,7 +13,7 @@ from flows.erase import erase
 from flows.train import train
 from neuro.errors import ConfigError, TrainingError, UnknownNameError
 from neuro.lake import releases
-from neuro.models import package
+from neuro.models import load_weights, package, weights_packages
 from neuro.problems import problem as problems
 from neuro.training import checkpoint
 from neuro.training.config import TrainConfig
@@ -23,7 +23,8 @@ from tasks.load import models, release_data, start_weights
 from tasks.load.start_weights import StartWeights
 from tests.flows.conftest import Deliver
 
-HUB = StartWeights(pretrained=True)
+PRETRAINED = StartWeights(pretrained=True)
+LITE0 = "tf_efficientnet_lite0"
 
 
 @pytest.fixture
@@ -101,6 +102,25 @@ def test_what_a_champion_started_from_starts_its_successor(ready: Path) -> None:
         start_weights.of_champion(card)
 
 
+def test_a_training_from_an_installed_package_seals_its_licence_and_its_successor_finds_it(
+    ready: Path,
+) -> None:
+    quick = TrainConfig(epochs=1, model=LITE0, grow_from=0.5)
+    trained = train.fn(config=quick, start=PRETRAINED)
+    card = package.open_verified(Path(trained["package"])).card
+    known = weights_packages.KNOWN[0]
+    assert card.weights_sha256 == known.sha256
+    assert (card.weights_licence, card.weights_source) == (known.licence, known.source)
+    assert trained["weights"]["adapted"] == {
+        "conv_stem.weight": "made for pixels of 0..1, summed over three colours"
+    }
+    (ready / "weights" / known.sha256).unlink()
+    champion = models.load(problems.load("brain"), trained["package"])
+    kept = retrain.setup(champion, quick).weights
+    assert kept == ready / "weights" / known.sha256
+    assert load_weights.digest(kept) == known.sha256
+
+
 def test_a_training_that_is_stopped_continues_and_leaves_nothing_when_it_has_ended(
     ready: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +191,7 @@ def test_two_devices_train_one_package(ready: Path) -> None:
         ({"changes": {"batch_size": 4096}}, "batch_size 4096 is more than the"),
         ({"changes": {"loss": "binary"}}, "'binary' is for two classes, the problem has 4"),
         ({"changes": {"epoch": 3}}, "did you mean epochs"),
-        ({"changes": {"model": "cnn"}, "start": HUB}, "nobody has pretrained 'cnn'"),
+        ({"changes": {"model": "cnn"}, "start": PRETRAINED}, "nobody has pretrained 'cnn'"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_any_work(

@@ -130,10 +130,13 @@ def test_the_flags_of_a_flow_are_its_parameters(verb: str) -> None:
     assert flags - console.OWN_FLAGS - {"help"} <= set(inspect.signature(flow.fn).parameters)
 
 
-def test_weights_of_the_hub_that_cannot_be_reached_are_named(tmp_path: Path) -> None:
+def test_weights_that_are_not_here_are_named_with_the_command_that_gets_them(
+    tmp_path: Path,
+) -> None:
     done = neuro_process("train", "--model", "resnet18", "--pretrained", "--local", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "timm/resnet18.a1_in1k from" in done.stderr
+    assert "`neuro weights fetch resnet18`" in done.stderr
+    assert "timm/resnet18.a1_in1k/resolve" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -57,14 +57,37 @@ def test_each_named_backbone_learns_from_frames_of_the_built_in_problems(name: s
     assert all(weight.grad is not None for weight in network.parameters())
 
 
-def test_a_network_that_is_not_on_the_hub_is_told_where_it_is() -> None:
-    with pytest.raises(ConfigError, match=r"at https://.*xception.*give the file with --weights"):
-        backbone.hub_weights("legacy_xception")
+@pytest.mark.parametrize("name", NAMED[:-1])
+def test_a_side_of_which_the_last_stage_leaves_nothing_is_refused_unbuilt(name: str) -> None:
+    backbone.check_side(name, 32)
+    with pytest.raises(ConfigError, match="32 times smaller, and of 31 px that leaves nothing"):
+        backbone.check_side(name, 31)
+
+
+def test_a_side_below_the_stride_is_refused_for_the_first_views_too() -> None:
+    network = backbone.build("resnet18", PreprocessSpec(), n_classes=2).eval()
+    image = torch.zeros(1, 1, 64, 64)
+    backbone.check_sides("resnet18", network, image, full=64, first=32)
+    with pytest.raises(ConfigError, match=r"of 31 px that leaves nothing; change grow_from "):
+        backbone.check_sides("resnet18", network, image, full=64, first=31)
+
+
+def test_our_own_networks_take_any_side() -> None:
+    for name in own_networks.OURS:
+        backbone.check_side(name, 17)
 
 
 def test_an_unknown_name_is_refused_with_near_misses() -> None:
     with pytest.raises(UnknownNameError, match=r"did you mean.*resnet18"):
         backbone.check("resnet1 8")
+
+
+def test_a_tag_that_timm_does_not_know_is_refused_with_those_it_knows() -> None:
+    backbone.check("resnet18.a1_in1k")
+    with pytest.raises(
+        UnknownNameError, match=r"no weights 'a9' of 'resnet18'; .*resnet18\.a1_in1k"
+    ):
+        backbone.check("resnet18.a9")
 
 
 def test_a_misspelt_default_is_recognised() -> None:

@@ -1,3 +1,4 @@
+import shutil
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from safetensors.torch import save_file
 
 from neuro.errors import ConfigError, TrainingError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import backbone, load_weights
+from neuro.models import backbone, load_weights, weights_packages
 from neuro.training.config import DEFAULT_MODEL
 
 SPECS = {1: PreprocessSpec(), 3: PreprocessSpec(mode="RGB")}
@@ -157,3 +158,30 @@ def test_another_file_than_the_one_that_was_asked_for_is_refused(tmp_path: Path)
         load_weights.require(tmp_path / "w", "00000000")
     with pytest.raises(ConfigError, match="8 to 64 hexadecimal characters, got 'ba78'"):
         load_weights.require(tmp_path / "w", "ba78")
+
+
+def test_a_known_file_starts_its_network_under_any_name_and_path(tmp_path: Path) -> None:
+    path = weights_packages.find("tf_efficientnet_lite0")
+    assert path is not None
+    moved = Path(shutil.copyfile(path, tmp_path / "mine.pt"))
+    for name in ("tf_efficientnet_lite0", "tf_efficientnet_lite0.in1k"):
+        start = backbone.build(name, SPECS[1], n_classes=2, weights=moved).start
+        assert start is not None
+        assert start.sha256 == load_weights.digest(path)
+        assert list(start.adapted) == ["conv_stem.weight"]
+        assert list(start.skipped) == ["classifier.bias", "classifier.weight"]
+
+
+def test_a_known_file_of_another_network_is_named(tmp_path: Path) -> None:
+    path = weights_packages.find("tf_efficientnet_lite1")
+    with pytest.raises(ConfigError, match="of tf_efficientnet_lite1, not tf_efficientnet_lite2"):
+        backbone.build("tf_efficientnet_lite2", SPECS[3], n_classes=2, weights=path)
+
+
+def test_a_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_weights, "LARGEST_BYTES", 10)
+    (tmp_path / "w").write_bytes(bytes(11))
+    with pytest.raises(ConfigError, match="have 11 bytes, at most 10 are read"):
+        small(tmp_path / "w")
