@@ -46,6 +46,7 @@ class Doubts:
             "of": self.found.n,
             "page": str(self.page),
             "list": str(self.page.with_suffix(".json")),
+            "agreement": dict(zip(self.found.judges, self.found.agreement, strict=True)),
             **by_name,
             "first": self.found.rows(self.suspects)[:TOLD],
         }
@@ -65,6 +66,7 @@ def find(loaded: Loaded, pooled: Evaluation, run: tracking.Run, folds: int, mode
         run_id=run.run_id,
         n=len(pooled.targets),
         judges=answers.judges,
+        agreement=answers.agreement,
         labels=labels_in_doubt.find(answers),
     )
     figures = labels_in_doubt.side_by_side(pooled, found.labels)

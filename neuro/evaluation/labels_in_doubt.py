@@ -11,7 +11,8 @@ label is in doubt if
   for each class, so that a class the judge is unsure of does not fill the list.
 
 The list is ranked by the mean probability of the label over the judges, lowest first. One judge
-alone is wrong too often: a hard image is contradicted by one, a wrong label by all.
+alone is wrong too often: a hard image is contradicted by one, a wrong label by all. A judge that
+has learnt nothing contradicts most labels, so the share it agrees with stands beside the list.
 """
 
 import json
@@ -62,8 +63,8 @@ class DoubtfulLabel:
 class LabelsInDoubt:
     """The labels of a release that a run of folds doubts, worst first.
 
-    n: samples that were judged. judges: their names, in the order of the opinions. run_id: of
-    MLflow, "" for none.
+    n: samples that were judged. judges: their names, in the order of the opinions. agreement: the
+    share of all labels that each agrees with. run_id: of MLflow, "" for none.
     """
 
     problem: str
@@ -74,6 +75,7 @@ class LabelsInDoubt:
     run_id: str
     n: int
     judges: tuple[str, ...]
+    agreement: tuple[float, ...]
     labels: tuple[DoubtfulLabel, ...]
 
     @property
@@ -81,17 +83,16 @@ class LabelsInDoubt:
         """Who doubts them, in words."""
         return f"the {self.folds} folds of {self.problem} ({self.model})"
 
-    def rows(self, suspects: Collection[str]) -> list[dict[str, str]]:
-        """Each label with who doubts it. suspects: samples whose label a passport doubts, too."""
+    def rows(self, suspects: Collection[str]) -> list[dict[str, Any]]:
+        """Each label with who doubts it. suspects: samples whose label the passport suspects."""
         return [
             {
                 "sample_id": each.sample_id,
                 "problem": self.problem,
                 "label": each.label,
                 "instead": each.instead,
-                "doubted by": ", ".join(
-                    [*self.judges, *(["passport"] if each.sample_id in suspects else [])]
-                ),
+                "doubted_by": ", ".join(self.judges),
+                "is_suspect": each.sample_id in suspects,
             }
             for each in self.labels
         ]
@@ -135,6 +136,12 @@ class Answers:
             )
         if not np.isfinite(self.probabilities).all():
             raise ConfigError("probabilities hold NaN or infinity; a judge's outputs are broken")
+
+    @property
+    def agreement(self) -> tuple[float, ...]:
+        """The share of the labels that each judge agrees with."""
+        shares = (self.probabilities.argmax(axis=2) == self.targets).mean(axis=1)
+        return tuple(round(float(share), 4) for share in shares)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
