@@ -35,7 +35,7 @@ from neuro.models import typed_json
 from neuro.passport import label_errors
 from neuro.sample import Metric
 
-NETWORK, SIMILAR = "network of the fold", "similar pictures"
+NETWORK, SIMILAR = "network", "similar pictures"
 
 Floats = NDArray[np.float64]
 
