@@ -6,6 +6,7 @@ from typing import Any
 
 from neuro.evaluation import evaluate
 from neuro.training.config import TrainConfig
+from tasks import labels_in_doubt
 from tasks.load.release_data import Loaded
 from tasks.record import tracking
 from tasks.record_figures import Shown, run_tags, show
@@ -32,6 +33,8 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
             tracking.log_values(run, named, step=0)
         shown = Shown(title=title, is_synthetic=release.is_synthetic, note=leak)
         show(run, pooled, shown)
+        doubts = labels_in_doubt.find(loaded, pooled, run, n_folds, config.model)
+        labels_in_doubt.show(run, doubts, shown.said)
     names = [baseline.name for baseline in trained[0].beside]
     return {
         "run_id": run.run_id,
@@ -41,6 +44,7 @@ def pool(loaded: Loaded, trained: Sequence[Trained], config: TrainConfig) -> dic
         "seconds": round(sum(fold.seconds for fold in trained), 2),
         "pooled": [asdict(metric) for metric in pooled.metrics],
         "absent": list(pooled.absent),
+        "labels_in_doubt": doubts.as_dict(),
         "leak": leak,
         "over_folds": spread,
         "baselines": {

@@ -4,10 +4,12 @@ from logging import getLogger
 from pathlib import Path
 
 from neuro.errors import NeuroError
+from neuro.evaluation import labels_in_doubt
+from neuro.evaluation.labels_in_doubt import Known
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
-from neuro.reports import passport_markdown, passport_page, passport_text, render
+from neuro.reports import page_paths, passport_markdown, passport_page, passport_text, render
 from neuro.reports.page_paths import ReleasePage
 from tasks.record import artifacts
 from tasks.runtime import settings
@@ -22,7 +24,14 @@ def draw(lake: Lake, release: Release, out: Path | None = None) -> Path:
 
     Raises ErasedError if some of its images were erased.
     """
-    return render.write(out or _path(release), passport_page.draw(lake, release))
+    page = passport_page.draw(lake, release, doubted(release))
+    return render.write(out or _path(release), page)
+
+
+def doubted(release: Release) -> Known:
+    """The labels that folds trained on this very content doubt, beside the passport's suspects."""
+    paths = page_paths.doubt_lists(settings.load().home, release.name)
+    return labels_in_doubt.known(paths, release.content_hash)
 
 
 def show(lake: Lake, problem: Problem, release: Release) -> Path | None:
@@ -39,7 +48,7 @@ def show(lake: Lake, problem: Problem, release: Release) -> Path | None:
     summary = passport_markdown.build(release.name, release.passport)
     artifacts.markdown(f"passport-summary-{problem.name}", summary, title)
     try:
-        page = passport_page.draw(lake, release)
+        page = passport_page.draw(lake, release, doubted(release))
         path = render.write(_path(release), page)
     except (NeuroError, OSError) as error:
         _log.warning("the page of %s is not drawn: %s", release.name, error)

@@ -33,6 +33,9 @@ def pages(lake: Lake, done: ErasureResult) -> ErasureResult:
         page = page_paths.named(home.resolve(), Path(path))
         if page is None:
             continue
+        if page.is_of_doubt:  # its networks had learnt from the erased image
+            left.add(page.command)
+            continue
         try:
             drawn |= {str(again) for again in _draw_heir(lake, page)}
         except (NeuroError, OSError) as error:

@@ -27,10 +27,13 @@ def passport(
 ) -> None:
     """Show a release's passport: twins, leaks, confounds, doubtful labels; and write its page.
 
+    Beside it: labels_in_doubt, the labels that folds trained on this release contradict.
+
     Example: neuro passport --problem brain --out passport.html
     """
     from neuro.errors import ErasedError
     from neuro.lake import releases as store
+    from neuro.reports import passport_text
     from tasks import passport as steps
 
     there = console.open_lake(lake)
@@ -40,8 +43,12 @@ def passport(
         page = str(steps.draw(there, found, out))
     except ErasedError as error:
         console.say(f"no page is written: {error}")
-    sealed = dict(found.passport)
-    told = {"release": found.name, **(sealed if as_json else brief(sealed)), "page": page}
+    told = dict(found.passport)
+    suspects, doubted = passport_text.suspect_ids(told), steps.doubted(found)
+    for damaged in doubted.damaged:
+        console.error(damaged)
+    told["labels_in_doubt"] = [row for each in doubted.lists for row in each.rows(suspects)]
+    told = {"release": found.name, **(told if as_json else brief(told)), "page": page}
     console.show(told, as_json=as_json, title="passport")
 
 

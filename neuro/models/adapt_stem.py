@@ -1,6 +1,6 @@
 """What changes in a file's tensors where other pictures go in than its network was made for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,11 +20,11 @@ class Stem:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
 
-    def for_unit_range(self, tensors: Tensors) -> dict[str, Change]:
+    def for_unit_range(self, tensors: Tensors, names: Sequence[str]) -> dict[str, Change]:
         """Let the stem take pixels of 0..1: what was done to its pictures becomes part of it.
 
-        Exact inside the picture where the stem has a bias. Where it has none, the mean is left to
-        the norm that follows: batch norm takes it off.
+        names: of the network's tensors, in its order. Exact inside the picture where the stem has a
+        bias, or batch norm's mean behind it; else the norm that follows must take the mean off.
         """
         if not any(self.mean) and set(self.deviation) == {1.0}:
             return {}
@@ -34,9 +34,12 @@ class Stem:
         for name, weight in self._weights(tensors, len(self.mean)):
             scaled = weight.float() / deviation
             changes[f"{name}.weight"] = Change(scaled, "made for pixels of 0..1")
+            shift, norm = (scaled * mean).sum(dim=(1, 2, 3)), _mean_behind(name, names)
             if f"{name}.bias" in tensors:
-                bias = tensors[f"{name}.bias"] - (scaled * mean).sum(dim=(1, 2, 3))
+                bias = tensors[f"{name}.bias"] - shift
                 changes[f"{name}.bias"] = Change(bias, "less the mean of its pictures")
+            elif norm in tensors and tensors[norm].shape == shift.shape:
+                changes[norm] = Change(tensors[norm] + shift, "plus the mean of its pictures")
         return changes
 
     def for_channels(self, tensors: Tensors, channels: int) -> dict[str, Change]:
@@ -56,3 +59,11 @@ class Stem:
             weight = tensors.get(f"{name}.weight")
             if weight is not None and weight.ndim == 4 and weight.shape[1] == channels:
                 yield name, weight
+
+
+def _mean_behind(convolution: str, names: Sequence[str]) -> str:
+    """Name of the running mean of the batch norm that comes next, "" for none."""
+    after = list(names)[list(names).index(f"{convolution}.weight") + 1 :]
+    norm = after[0].rpartition(".")[0] if after else ""
+    mean = f"{norm}.running_mean"
+    return mean if mean in after else ""

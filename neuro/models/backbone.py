@@ -156,18 +156,25 @@ def _build(
     backbone, width, outer = _backbone(member.architecture, spec.channels, side, drop_path)
     network = Network(backbone, width, n_classes, member.side_px)
     if weights is not None:
-        network.start = _fill(name, backbone, weights, outer, spec)
+        network.start = _fill(member.architecture, backbone, weights, outer, spec)
     return network
 
 
 def check_side(name: str, size_px: int) -> None:
     """Raise ConfigError for frames of which a network's last stage would leave nothing.
 
-    The network is built without memory, so that this is known before any work. size_px: of frames.
+    Nothing is built, so this is known before any work. size_px: of frames.
     """
+    for architecture, side_px in ensemble.members(name):
+        side = side_px or size_px
+        remedy = "what follows @" if side_px else "preprocess.size_px in the problem file"
+        _require_side(architecture, blank(architecture, side), side, remedy)
+
+
+def blank(architecture: str, size_px: int | None = None) -> nn.Module:
+    """A backbone for RGB without memory: to know what it is made of. size_px: of what it sees."""
     with torch.device("meta"):
-        backbone, _, _ = _backbone(name, len("RGB"), size_px)
-    _require_side(name, backbone, size_px, "preprocess.size_px in the problem file")
+        return _backbone(architecture, len("RGB"), size_px)[0]
 
 
 @torch.no_grad()
@@ -178,7 +185,7 @@ def check_sides(name: str, network: Network, image: torch.Tensor, *, full: int, 
     """
     for side in dict.fromkeys((full, first)):
         remedy = "preprocess.size_px in the problem file" if side == full else "grow_from"
-        _require_side(name, network.backbone, side, remedy)
+        _require_side(name, network.backbone, network.side_px or side, remedy)
         try:
             network.glance(nn.functional.interpolate(image, (side, side)))
         except (AssertionError, RuntimeError, ValueError) as error:
@@ -302,7 +309,7 @@ def _fill(
     file = file.changed(_positions(file.tensors, backbone))
     # A network of neuro's was trained on such frames; a picture's own deviation is 1 already.
     if spec and spec.intensity == "unit" and not file.is_ours:
-        file = file.changed(outer.stem.for_unit_range(file.tensors))
+        file = file.changed(outer.stem.for_unit_range(file.tensors, list(backbone.state_dict())))
     channels = spec.channels if spec else len("RGB")
     file = file.changed(outer.stem.for_channels(file.tensors, channels))
     return load_weights.fill(backbone, file, outer.classifier)

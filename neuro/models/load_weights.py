@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load
+from safetensors.torch import load, save_file
 from torch import nn
 
 from neuro import limits
@@ -22,6 +22,7 @@ from neuro.models.trained_on import TrainedOn
 SHORTEST = 8  # of a digest that is given by its beginning
 LARGEST_BYTES = 4_000_000_000  # of a file: it is read as a whole
 _SHOWN = 5
+_OF = "/"  # between an architecture and a tensor's name, in a joined file
 _WRAPPERS = ("state_dict", "model", "model_state_dict")  # what scripts put around the tensors
 _AROUND, _OURS = ("_orig_mod.", "module.", "model."), "backbone."  # compiled, parallel, Lightning
 _COUNTER = ".num_batches_tracked"  # older files have none, and nothing is computed from it
@@ -78,6 +79,7 @@ def read(path: Path, backbone: nn.Module, architecture: str = "") -> WeightsFile
     another architecture, TrainingError for one that cannot be read.
     """
     stored, sha256, _ = _read(path)
+    stored = _of_architecture(path, stored, architecture.partition(".")[0])
     names = backbone.state_dict().keys()
     known = weights_packages.by_digest(sha256)
     if known is not None:
@@ -145,6 +147,38 @@ def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def join(files: Mapping[str, tuple[Path, Collection[str]]], joined: Path) -> None:
+    """Write the tensors of files for several architectures into one, and what they were trained on.
+
+    files: by architecture, without a tag; each with the names of its backbone's tensors. Raises
+    what ``read`` raises.
+    """
+    tensors, told = dict[str, torch.Tensor](), list[TrainedOn]()
+    for architecture, (path, names) in files.items():
+        stored, sha256, _ = _read(path)
+        known = weights_packages.by_digest(sha256)
+        if known is not None:
+            counted = [name for name in names if not name.endswith(_COUNTER)]
+            stored = known.renamed(_uncounted(stored), counted)
+        tensors |= {f"{architecture}{_OF}{name}": each for name, each in stored.items()}
+        told += trainings(path)
+    save_file({k: v.contiguous() for k, v in tensors.items()} | trained_on.as_tensors(told), joined)
+
+
+def _of_architecture(path: Path, stored: Tensors, architecture: str) -> Tensors:
+    """The tensors that a joined file holds for an architecture; of any other file all."""
+    held = {name.partition(_OF)[0] for name in stored if _OF in name}
+    if not held:
+        return stored
+    if architecture not in held:
+        raise ConfigError(
+            f"weights {path} are of {', '.join(sorted(held))}, none of them {architecture}; give "
+            "the file of this model"
+        )
+    own = f"{architecture}{_OF}"
+    return {n.removeprefix(own): tensor for n, tensor in stored.items() if n.startswith(own)}
 
 
 def _require_fit(path: Path, stored: Tensors, wanted: Tensors, skipped: Collection[str]) -> None:

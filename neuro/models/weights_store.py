@@ -6,14 +6,14 @@ A file's name is its SHA-256. Beside it lies ``SHA-256.json``, its card, where i
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from logging import getLogger
 from pathlib import Path
 
 from neuro import limits
 from neuro.errors import ConfigError, NeuroError, PackageError, UnknownNameError
-from neuro.models import backbone, load_weights, typed_json, weights_packages
+from neuro.models import backbone, ensemble, load_weights, typed_json, weights_packages
 from neuro.models.weights_packages import KnownFile
 
 HOME = "home"  # the place of what lies in the folder
@@ -141,14 +141,7 @@ def add(
             deviation=made.deviation,
         )
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
-        written = Path(scratch) / "card"
-        written.write_text(json.dumps(asdict(card), indent=1) + "\n", encoding="utf-8")
-        # First the file: a card without one would say that it is here.
-        path = keep(folder, file, sha256)
-        written.replace(_card_place(path))
-    return StoredWeights(card=card, path=path, place=HOME)
+    return _keep_with(folder, file, card)
 
 
 def keep(folder: Path, file: Path, sha256: str) -> Path:
@@ -177,6 +170,46 @@ def _of_packages() -> Iterator[StoredWeights]:
         if path or fault:
             place = f"{known.distribution} {known.version}"
             yield StoredWeights(card=_card_of(known), path=path, place=place, fault=fault)
+
+
+def join(folder: Path, files: Mapping[str, StoredWeights]) -> StoredWeights:
+    """Keep the files of several architectures as one, with a card: what an ensemble starts from.
+
+    files: by architecture, each with a path. Raises what ``load_weights.join`` raises.
+    """
+    plain = {name.partition(".")[0]: entry for name, entry in files.items()}
+    parts = {
+        name: (entry.path, list(backbone.blank(name).state_dict()))
+        for name, entry in plain.items()
+        if entry.path
+    }
+    cards = [entry.card for entry in plain.values()]
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
+        joined = Path(scratch) / "joined"
+        load_weights.join(parts, joined)
+        card = WeightsCard(
+            sha256=load_weights.digest(joined),
+            architecture=ensemble.AND.join(sorted(plain)),
+            licence=_each(card.licence or "not stated" for card in cards),
+            source=_each(card.source or "not stated" for card in cards),
+        )
+        return _keep_with(folder, joined, card)
+
+
+def _each(texts: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(texts))
+
+
+def _keep_with(folder: Path, file: Path, card: WeightsCard) -> StoredWeights:
+    """A copy of a file with its card. First the file: a card alone would say that it is here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
+        written = Path(scratch) / "card"
+        written.write_text(json.dumps(asdict(card), indent=1) + "\n", encoding="utf-8")
+        path = keep(folder, file, card.sha256)
+        written.replace(_card_place(path))
+    return StoredWeights(card=card, path=path, place=HOME)
 
 
 def _kept(folder: Path) -> list[StoredWeights]:

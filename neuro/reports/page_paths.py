@@ -6,19 +6,28 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReleasePage:
-    """A page of a release: its exploration under a problem, or, with none, its passport."""
+    """A page of a release: its exploration under a problem, or, with none, its passport.
+
+    is_of_doubt: the labels that the folds of a problem doubt; the list itself lies beside the page.
+    """
 
     release: str
     problem: str = ""
+    is_of_doubt: bool = False
 
     def path(self, home: Path) -> Path:
         """Where it lies."""
-        folder = home / "reports" / "explore" / self.problem if self.problem else _passports(home)
+        if self.is_of_doubt:
+            folder = _doubts(home) / self.problem
+        else:
+            folder = _explorations(home) / self.problem if self.problem else _passports(home)
         return folder / f"{self.release}.html"
 
     @property
     def command(self) -> str:
         """What a person types to have it drawn for the current release."""
+        if self.is_of_doubt:
+            return f"neuro train --problem {self.problem} --folds 5"
         return f"neuro explore --problem {self.problem}" if self.problem else "neuro passport"
 
 
@@ -26,9 +35,25 @@ def named(home: Path, path: Path) -> ReleasePage | None:
     """Which page of a release lies at a path below the home folder; None for any other page."""
     if path.parent == _passports(home):
         return ReleasePage(release=path.stem)
-    page = ReleasePage(release=path.stem, problem=path.parent.name)
-    return page if path == page.path(home) else None
+    pages = [
+        ReleasePage(release=path.stem, problem=path.parent.name, is_of_doubt=is_of_doubt)
+        for is_of_doubt in (False, True)
+    ]
+    return next((page for page in pages if path == page.path(home)), None)
+
+
+def doubt_lists(home: Path, release: str) -> list[Path]:
+    """The lists of labels in doubt that are there for a release, one for each problem; sorted."""
+    return sorted(_doubts(home).glob(f"*/{release}.json"))
 
 
 def _passports(home: Path) -> Path:
     return home / "reports" / "passport"
+
+
+def _explorations(home: Path) -> Path:
+    return home / "reports" / "explore"
+
+
+def _doubts(home: Path) -> Path:
+    return home / "reports" / "labels-in-doubt"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from neuro.duplicates import near_pairs
 from neuro.duplicates.pose_invariants import Vectors
+from neuro.evaluation.labels_in_doubt import Known
 from neuro.images import preview
 from neuro.images.thumbnail import THUMBNAIL_PX
 from neuro.lake import images
@@ -24,6 +25,7 @@ N_CLUSTERS = 8
 N_OF_CLUSTER = 4
 N_SUSPECTS = 20
 N_NEIGHBOURS = 3
+N_DOUBTED = 20  # of what each problem's folds doubt
 MAX_PICTURES = 150
 
 # What is said of a picture in each of the eight poses of ``near_pairs.poses``, in their order.
@@ -39,9 +41,10 @@ _POSES = (
 )
 
 Pictures = Mapping[str, bytes]  # by sample_id
+_NONE_DOUBTED = Known()
 
 
-def wanted(passport: SealedPassport) -> list[str]:
+def wanted(passport: SealedPassport, doubted: Known = _NONE_DOUBTED) -> list[str]:
     """The samples whose pictures the page shows, each once, at most MAX_PICTURES."""
     sample_ids = [
         member["sample_id"] for cluster in _clusters(passport) for member in cluster[:N_OF_CLUSTER]
@@ -49,16 +52,22 @@ def wanted(passport: SealedPassport) -> list[str]:
     for suspect in _suspects(passport):
         sample_ids.append(suspect["sample_id"])
         sample_ids += [near["sample_id"] for near in suspect["neighbours"]]
+    for found in doubted.lists:
+        sample_ids += [label.sample_id for label in found.labels[:N_DOUBTED]]
     return list(dict.fromkeys(sample_ids))[:MAX_PICTURES]
 
 
-def draw(lake: Lake, release: Release) -> str:
-    """The page, with the pictures that the lake has; ErasedError if some of them were erased."""
-    undamaged = images.undamaged(lake, release, wanted(release.passport))
-    return build(release, {sample_id: preview.small(stored) for sample_id, stored in undamaged})
+def draw(lake: Lake, release: Release, doubted: Known = _NONE_DOUBTED) -> str:
+    """The page, with the pictures that the lake has; ErasedError if some of them were erased.
+
+    doubted: the labels that folds doubt, beside the passport.
+    """
+    undamaged = images.undamaged(lake, release, wanted(release.passport, doubted))
+    pictures = {sample_id: preview.small(stored) for sample_id, stored in undamaged}
+    return build(release, pictures, doubted)
 
 
-def build(release: Release, pictures: Pictures) -> str:
+def build(release: Release, pictures: Pictures, doubted: Known = _NONE_DOUBTED) -> str:
     """The page. pictures: what there is of ``wanted``."""
     passport = release.passport
     advices = passport_text.advise(passport)
@@ -78,7 +87,13 @@ def build(release: Release, pictures: Pictures) -> str:
         splits={name: splits[name] for name in sorted(splits, key=_split_order)},
         clusters=clusters,
         poses=", ".join(f"{n} {pose}" for pose, n in poses.most_common()),
-        suspects=_suspects(passport),
+        suspects=[
+            {**row, "doubted_by": _doubting(row["sample_id"], doubted)}
+            for row in _suspects(passport)
+        ],
+        doubted=doubted,
+        n_doubted=N_DOUBTED,
+        suspect_ids=passport_text.suspect_ids(passport),
         metadata=[
             (row["column"], row["missing"], row["impossible"], row.get("values", ""))
             for row in passport.get("metadata") or []
@@ -97,6 +112,16 @@ def _clusters(passport: SealedPassport) -> Sequence[Sequence[Mapping[str, str]]]
 def _suspects(passport: SealedPassport) -> list[dict[str, Any]]:
     suspects = (passport.get("label_suspects") or [])[:N_SUSPECTS]
     return [{**row, "neighbours": row.get("neighbours", [])[:N_NEIGHBOURS]} for row in suspects]
+
+
+def _doubting(sample_id: str, doubted: Known) -> str:
+    """Who doubts the label of a suspect, in words."""
+    folds = [
+        found.who
+        for found in doubted.lists
+        if sample_id in {label.sample_id for label in found.labels}
+    ]
+    return " and ".join(["the passport", *folds])
 
 
 def _cluster(members: Sequence[Mapping[str, str]], pictures: Pictures) -> dict[str, Any]:

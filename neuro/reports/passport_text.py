@@ -91,6 +91,11 @@ def figures(passport: SealedPassport) -> dict[str, float]:
     return figures
 
 
+def suspect_ids(passport: SealedPassport) -> frozenset[str]:
+    """The samples whose label the passport doubts."""
+    return frozenset(row["sample_id"] for row in passport.get("label_suspects") or ())
+
+
 def many(count: int, one: str, more: str = "") -> str:
     """A count with its noun: 1 image, 1,043 images."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"

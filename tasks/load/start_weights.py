@@ -8,10 +8,11 @@ import torch
 
 from neuro.errors import ConfigError, NeuroError
 from neuro.models import backbone as models
+from neuro.models import ensemble, weights_hub, weights_packages, weights_store
 from neuro.models import load_weights as files
-from neuro.models import weights_hub, weights_packages, weights_store
 from neuro.models.load_weights import Report
 from neuro.models.package import Card
+from neuro.models.weights_store import StoredWeights, WeightsCard
 from neuro.problems.problem import Problem
 from tasks.runtime import settings
 
@@ -78,8 +79,24 @@ def _requested_file(model: str, start: StartWeights) -> tuple[Path | None, str]:
 def _pretrained(model: str, sha256: str) -> tuple[Path, str]:
     """The file of a model in an installed package, or in the home, and its digest.
 
-    Raises ConfigError naming the command that gets one, where there is none.
+    An ensemble of several architectures starts from their files joined. Raises ConfigError naming
+    the command that gets one, where there is none.
     """
+    architectures = sorted({member.architecture for member in ensemble.members(model)})
+    if len(architectures) == 1:
+        return _pretrained_of(architectures[0], sha256)
+    found = {each: _pretrained_of(each, "")[0] for each in architectures}
+    joined = weights_store.join(folder(), {n: _described(path) for n, path in found.items()})
+    return folder() / joined.card.sha256, joined.card.sha256
+
+
+def _described(path: Path) -> StoredWeights:
+    sha256 = files.digest(path)
+    card = weights_store.described(folder(), sha256) or WeightsCard(sha256=sha256)
+    return StoredWeights(card=card, path=path, place=weights_store.HOME)
+
+
+def _pretrained_of(model: str, sha256: str) -> tuple[Path, str]:
     file, its_sha256 = _on_this_machine(model, sha256)
     if file is not None:
         return file, its_sha256

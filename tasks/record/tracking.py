@@ -269,6 +269,13 @@ def log_figure(run: Run, figure: "Figure", name: str, title: str) -> None:
         artifacts.link(name, f"{run.url}/artifacts/{name}.png", title)
 
 
+def log_table(run: Run, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of plain values as the table NAME.json; of no row, nothing."""
+    if run.run_id and rows:
+        columns = {key: [row[key] for row in rows] for key in rows[0]}
+        client().log_table(run.run_id, columns, f"{name}.json")
+
+
 def log_files(run: Run, path: Path, where: str) -> None:
     """A file or folder as artifacts below ``where``."""
     if not run.run_id:

@@ -317,6 +317,20 @@ def test_pages_of_releases_that_held_it_go_and_of_no_other(
     assert len(removed["pages"]) == 2
 
 
+def test_a_list_of_labels_in_doubt_goes_with_its_release_or_if_it_names_the_image(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    gone, kept = digest(png(5)), digest(png(1))
+    folder = home / "reports" / "labels-in-doubt" / "brain"
+    folder.mkdir(parents=True)
+    lists = {first.name: kept, second.name: kept, "copy": gone}
+    for name, sample_id in lists.items():
+        (folder / f"{name}.json").write_text(json.dumps({"labels": [{"sample_id": sample_id}]}))
+    done = erase(sample=gone)
+    assert done.found == []
+    assert [path.name for path in folder.iterdir()] == [f"{first.name}.json"]
+
+
 def test_a_page_that_shows_the_picture_goes_whatever_it_is_called(
     lake: Lake, second: Release, erase: Erase, png: Png, home: Path
 ) -> None:

@@ -44,6 +44,30 @@ def test_pixels_of_0_to_1_are_answered_as_the_files_own_pictures_were(
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("tf_efficientnet_lite0", ("conv_stem", "bn1")), ("resnet18", ("conv1", "bn1"))],
+)
+def test_a_norm_that_is_frozen_meets_what_it_was_made_for(
+    tmp_path: Path, name: str, stem: tuple[str, str]
+) -> None:
+    network = theirs(name, tmp_path / "w.safetensors")
+    ours = backbone.build(name, COLOUR, n_classes=2, weights=tmp_path / "w.safetensors").eval()
+    told = timm.get_pretrained_cfg(name)
+    mean, deviation = (torch.tensor(each)[:, None, None] for each in (told.mean, told.std))
+
+    def behind_the_stem(made: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+        for layer in stem:
+            images = made.get_submodule(layer)(images)
+        return images[..., 3:-3, 3:-3]  # what the border does not reach
+
+    with torch.no_grad():
+        expected = behind_the_stem(network, (IMAGES - mean) / deviation)
+        assert torch.allclose(behind_the_stem(ours.backbone, IMAGES), expected, atol=1e-4)
+    assert ours.start is not None
+    assert ours.start.adapted["bn1.running_mean"] == "plus the mean of its pictures"
+
+
 def test_frames_of_deviation_1_meet_the_file_as_it_is(tmp_path: Path) -> None:
     network = theirs("convnext_atto", tmp_path / "w.safetensors")
     spec = replace(COLOUR, intensity="standard")

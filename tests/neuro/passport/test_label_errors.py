@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
+import pytest
 
 from neuro.duplicates import near_pairs
-from neuro.passport import label_errors
+from neuro.passport import label_errors, nearest_neighbour_score
 from neuro.passport.label_errors import Suspect
 from tests.neuro.pictures import smooth, vectors
 
@@ -54,3 +57,32 @@ def test_the_neighbours_that_are_told_are_others() -> None:
 
 def test_of_one_label_nobody_is_suspected() -> None:
     assert ranked(np.array(["a"] * N), [str(n) for n in range(N)]) == []
+
+
+def test_a_judge_has_a_column_for_each_class_and_none_but_zero_for_one_that_is_not_there() -> None:
+    pictures = [smooth(number % 2, 32) for number in range(20)]
+    targets = np.array([0, 2] * 10)
+    groups = np.array([f"g{number}" for number in range(20)])
+    found = label_errors.judge(vectors(pictures), targets, groups, 3)
+    assert found.argmax(axis=1).tolist() == targets.tolist()
+    assert found[:, 1].tolist() == [0] * 20
+
+
+def test_more_samples_than_are_compared_at_once_are_judged_in_parts_that_no_group_crosses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[set[str]] = []
+    supported = label_errors.supported
+
+    def noted(*args: Any) -> Any:
+        seen.append(set(args[2]))
+        return supported(*args)
+
+    monkeypatch.setattr(label_errors, "supported", noted)
+    monkeypatch.setattr(nearest_neighbour_score, "MOST", 20)
+    groups = np.array([f"g{number // 4}" for number in range(40)])
+    targets = np.arange(40) // 4 % 2
+    found = label_errors.judge(vectors([smooth(k, 32) for k in targets]), targets, groups, 2)
+    assert found.argmax(axis=1).tolist() == targets.tolist()
+    assert [len(each) for each in seen] == [5, 5]
+    assert seen[0] & seen[1] == set()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neuro.evaluation.labels_in_doubt import DoubtfulLabel, Known, LabelsInDoubt, Opinion
 from neuro.lake.releases import Release
 from neuro.reports import passport_markdown, passport_page, passport_text
 from tests.monitoring.passports import HOSTILE, Reader, digest, full, member, old
@@ -35,6 +36,28 @@ def photo(seed: int = 0, *, turned: int = 0, mirrored: bool = False) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(shown).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+DOUBTED = LabelsInDoubt(
+    problem="brain",
+    release=RELEASE.name,
+    content_hash=RELEASE.content_hash,
+    folds=3,
+    model="cnn",
+    run_id="9f",
+    n=1234,
+    judges=("network of the fold",),
+    agreement=(0.9,),
+    labels=tuple(
+        DoubtfulLabel(
+            sample_id=digest(name),
+            label="glioma",
+            instead="pituitary",
+            opinions=(Opinion(judge="network of the fold", says="pituitary", of_label=0.02),),
+        )
+        for name in ("s", "t")  # s is a suspect of the passport, too
+    ),
+)
 
 
 def pictures(sealed: dict[str, Any]) -> dict[str, bytes]:
@@ -193,3 +216,27 @@ def test_a_cluster_of_which_some_are_kept_says_at_least_so_many() -> None:
     assert f"at least 6 pictures, {in_both}" in page
     assert f"5 pictures, {in_both}" in page
     assert "at least 5 pictures" not in page
+
+
+def test_labels_that_folds_doubt_stand_beside_the_suspects_and_say_by_whom() -> None:
+    known = Known(lists=(DOUBTED,))
+    given = {name: photo() for name in passport_page.wanted(full(), known)}
+    page = Reader(passport_page.build(replace(RELEASE, passport=full()), given, known))
+    assert "Doubted by the 3 folds of brain (cnn)" in page.text
+    assert "2 of 1,234 labels" in page.text
+    assert "network of the fold: pituitary (label 0.02)" in page.text
+    assert "doubted by the passport and the 3 folds of brain (cnn)" in page.text
+    assert page.text.count("a suspect of the passport") == 1
+    assert digest("t") in {image["data-sample"] for image in page.all("img")}
+
+
+def test_a_passport_from_before_suspects_shows_what_folds_doubt() -> None:
+    known = Known(lists=(DOUBTED,))
+    page = Reader(passport_page.build(replace(RELEASE, passport=old()), {}, known))
+    assert "Doubted by the 3 folds of brain (cnn)" in page.text
+
+
+def test_a_damaged_list_is_named_on_the_page() -> None:
+    known = Known(damaged=("a list of labels in doubt is damaged: x.json <b>",))
+    page = Reader(passport_page.build(replace(RELEASE, passport=full()), {}, known))
+    assert "is damaged: x.json <b>" in page.text
