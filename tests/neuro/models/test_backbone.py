@@ -72,6 +72,13 @@ def test_a_side_below_the_stride_is_refused_for_the_first_views_too() -> None:
         backbone.check_sides("resnet18", network, image, full=64, first=31)
 
 
+def test_a_side_that_a_network_of_one_side_cannot_read_is_refused() -> None:
+    network = backbone.build("levit_128s", PreprocessSpec(), n_classes=2).eval()
+    image = torch.zeros(1, 1, 96, 96)
+    with pytest.raises(ConfigError, match=r"cannot read frames of 64 px \(The .*change grow_from"):
+        backbone.check_sides("levit_128s", network, image, full=96, first=64)
+
+
 def test_our_own_networks_take_any_side() -> None:
     for name in own_networks.OURS:
         backbone.check_side(name, 17)
