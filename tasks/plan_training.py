@@ -61,30 +61,33 @@ def make(
     What is wrong with the request is refused here, before an image is read.
     """
     recipes.check_preset(request.preset)
-    start, changes, why = request.start, dict(request.changes), ""
+    known = request.config or TrainConfig().changed(request.changes)
+    is_open = request.leaves_the_model_open
+    weights = None if is_open else _weights(problem, known, request.start)
     if request.config is not None:
-        return _planned(problem, request.config, start)
-    TrainConfig().changed(changes)
-    images = _training_images(lake, problem, release)
-    if request.leaves_the_model_open:
+        framed = recipes.framed(problem, request.config)
+        return Plan(problem=framed, recipe=request.config, weights=weights, preset="", why="")
+    changes, why, images = dict(request.changes), "", _training_images(lake, problem, release)
+    if is_open:
         choice = _choice(problem, request, machine, images)
         changes = {"model": choice.model, "size_px": choice.size_px, **changes}
-        start, why = replace(start, pretrained=choice.is_pretrained), choice.why
-        _log.info("preset %s takes %s: %s", request.preset, choice, choice.why)
-    tunes = start.pretrained or start.file is not None
-    recipe = recipes.choose(request.preset, changes, images=images, kind=machine.kind, tunes=tunes)
+        start, why = replace(request.start, pretrained=choice.is_pretrained), choice.why
+        _log.info("preset %s takes %s: %s", request.preset, choice, why)
+        weights = _weights(problem, TrainConfig().changed(changes), start)
+    recipe = recipes.choose(
+        request.preset, changes, images=images, kind=machine.kind, tunes=weights is not None
+    )
     _log.info(
         f"preset {request.preset} for {images} images on {machine}: {recipe.model}, "
         f"{recipe.epochs} epochs of batches of {recipe.batch_size}, {recipe.optimizer} at "
         f"{recipe.learning_rate:.1e}"
     )
-    return replace(_planned(problem, recipe, start), preset=request.preset, why=why)
-
-
-def _planned(problem: Problem, recipe: TrainConfig, start: StartWeights) -> Plan:
     framed = recipes.framed(problem, recipe)
-    weights = start_weights.find(recipe.model, framed, start)
-    return Plan(problem=framed, recipe=recipe, weights=weights, preset="", why="")
+    return Plan(problem=framed, recipe=recipe, weights=weights, preset=request.preset, why=why)
+
+
+def _weights(problem: Problem, recipe: TrainConfig, start: StartWeights) -> Path | None:
+    return start_weights.find(recipe.model, recipes.framed(problem, recipe), start)
 
 
 def _choice(problem: Problem, request: Request, machine: Machine, images: int) -> Choice:

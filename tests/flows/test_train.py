@@ -93,10 +93,11 @@ def test_what_a_champion_started_from_starts_its_successor(ready: Path) -> None:
     shutil.rmtree(first)
     card = tuned.card
     champion = models.load(problems.load("brain"), str(tuned.folder))
-    kept = retrain.setup(champion, TrainConfig()).weights
+    lake, brain = release_data.open_lake(None), problems.load("brain")
+    kept = retrain.plan(lake, brain, champion, TrainConfig()).weights
     assert kept is not None
     assert kept.read_bytes() == expected
-    assert retrain.setup(champion, TrainConfig(model="cnn")).weights is None
+    assert retrain.plan(lake, brain, champion, TrainConfig(model="cnn")).weights is None
     kept.unlink()
     with pytest.raises(ConfigError, match=rf"{card.weights_sha256}.* put that file there"):
         start_weights.of_champion(card)
@@ -112,11 +113,13 @@ def test_a_training_from_an_installed_package_seals_its_licence_and_its_successo
     assert card.weights_sha256 == known.sha256
     assert (card.weights_licence, card.weights_source) == (known.licence, known.source)
     assert trained["weights"]["adapted"] == {
-        "conv_stem.weight": "made for pixels of 0..1, summed over three colours"
+        "conv_stem.weight": "made for pixels of 0..1, summed over three colours",
+        "bn1.running_mean": "plus the mean of its pictures",
     }
     (ready / "weights" / known.sha256).unlink()
     champion = models.load(problems.load("brain"), trained["package"])
-    kept = retrain.setup(champion, quick).weights
+    lake = release_data.open_lake(None)
+    kept = retrain.plan(lake, problems.load("brain"), champion, quick).weights
     assert kept == ready / "weights" / known.sha256
     assert load_weights.digest(kept) == known.sha256
 

@@ -195,8 +195,10 @@ def test_weights_that_do_not_say_what_they_were_trained_on_are_told_of_ever_afte
         assert "do not say what they were trained on" in figures["leak"]
     with pytest.raises(ConfigError, match="too old to say on what"):
         promotion.without_seen(loaded(), models.load(BRAIN, third["package"]), None)
+    champion = models.load(BRAIN, again["package"])
+    plan = retrain.plan(loaded().lake, BRAIN, champion, QUICK)
     with pytest.raises(ConfigError, match="the gate would take no successor"):
-        retrain.setup(models.load(BRAIN, again["package"]), QUICK)
+        retrain.setup(champion, plan)
 
 
 def test_the_gate_takes_no_foreign_model_that_does_not_say_what_it_was_trained_on(

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from neuro.errors import ConfigError, UnknownNameError
+from neuro.problems import problem
 from neuro.training import config as train_config
 from neuro.training.config import TrainConfig
 
@@ -91,12 +94,40 @@ def test_views_of_a_preset_never_grow_weaker(preset: str, model: str) -> None:
     assert chosen.augment_from <= chosen.augment_to
 
 
-def test_weights_that_are_given_are_changed_more_slowly() -> None:
+@pytest.mark.parametrize("model", ["resnet_small", "vit_small_patch16_224"])
+def test_weights_that_are_given_are_changed_more_slowly(model: str) -> None:
     slow, fast = (
-        train_config.choose("fast", {"model": "resnet18"}, images=9, kind="cpu", tunes=tunes)
+        train_config.choose("fast", {"model": model}, images=9, kind="cpu", tunes=tunes)
         for tunes in (True, False)
     )
     assert slow.learning_rate == pytest.approx(fast.learning_rate / 4)
+
+
+def test_a_convolutional_network_with_weights_is_fine_tuned() -> None:
+    model = {"model": "tf_efficientnet_lite0"}
+    cpu, gpu = (
+        train_config.choose("default", model, images=6000, kind=kind, tunes=True)
+        for kind in ("cpu", "cuda")
+    )
+    assert (cpu.head_epochs, cpu.freeze, gpu.freeze) == (1, 4, 0)
+    assert cpu.layer_decay < 1
+    assert cpu.class_weight_power == 0.5
+    assert cpu.epochs < train_config.choose("default", model, images=6000, kind="cpu").epochs
+
+
+def test_the_members_of_an_ensemble_share_the_views_of_a_preset() -> None:
+    one, three = (
+        train_config.choose("best", {"model": model}, images=6000, kind="cpu").epochs
+        for model in ("cnn", "cnn+cnn+resnet_small")
+    )
+    assert 3 * three == pytest.approx(one, abs=2)
+
+
+def test_frames_have_the_side_of_the_recipe() -> None:
+    question = problem.load("skin7")
+    assert train_config.framed(question, TrainConfig()) == question
+    framed = train_config.framed(question, TrainConfig(size_px=128))
+    assert framed.preprocess == replace(question.preprocess, size_px=128)
 
 
 def test_a_model_of_one_size_sees_views_of_one_size() -> None:
