@@ -55,7 +55,7 @@ def train(
     if profile:
         profiling.check_one_process(machine, plan.recipe.model)
     setup = steps.Setup(
-        weights=plan.weights, machine=machine, preset=plan.preset, why_model=plan.why
+        weights=plan.weights, machine=plan.machine, preset=plan.preset, why_model=plan.why
     )
     trained = []
     for splitting in split_choice.splittings(split, folds):
@@ -69,7 +69,7 @@ def train(
         trained.append(steps.train(loaded, tuned.config, setup, beside))
     result = cross_validate.pool(loaded, trained, plan.recipe) if folds else trained[0].as_dict()
     if profile:
-        folder = profile_training.profile(loaded, tuned.config, machine, trained[-1])
+        folder = profile_training.profile(loaded, tuned.config, plan.machine, trained[-1])
         result["profile"] = str(folder)
     for training in trained:
         training.checkpoint.remove()  # no earlier, so that no fold is trained twice

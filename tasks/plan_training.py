@@ -1,5 +1,6 @@
 """What a training will be: the model, what it starts from, the side of its frames, the recipe."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from logging import getLogger
@@ -7,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from neuro.dataset import frames
 from neuro.lake import releases
 from neuro.lake.lake import Lake
 from neuro.problems.problem import Problem
-from neuro.training import choose_model
+from neuro.training import checkpoint, choose_model, precision
 from neuro.training import config as recipes
 from neuro.training.choose_model import Choice
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
 from tasks.load import start_weights
 from tasks.load.start_weights import StartWeights
+from tasks.runtime import machine_facts, settings
 
 _log = getLogger(__name__)
 
@@ -42,15 +45,17 @@ class Request:
 class Plan:
     """What will be trained.
 
-    problem: with the side of its frames. weights: the file it starts from. preset: that the recipe
-    was made from, "" where it was given whole. why: the model was chosen, "" where it was given.
+    problem: with the side of its frames. weights: the file it starts from. machine: with the
+    precision that is faster for this network. preset: that the recipe was made from, "" where it
+    was given whole. why: the model was chosen, "" where it was given.
     """
 
     problem: Problem
     recipe: TrainConfig
     weights: Path | None
-    preset: str
-    why: str
+    machine: Machine
+    preset: str = ""
+    why: str = ""
 
 
 def make(
@@ -65,8 +70,7 @@ def make(
     is_open = request.leaves_the_model_open
     weights = None if is_open else _weights(problem, known, request.start)
     if request.config is not None:
-        framed = recipes.framed(problem, request.config)
-        return Plan(problem=framed, recipe=request.config, weights=weights, preset="", why="")
+        return planned(problem, request.config, weights, machine)
     changes, why, images = dict(request.changes), "", _training_images(lake, problem, release)
     if is_open:
         choice = _choice(problem, request, machine, images)
@@ -82,8 +86,41 @@ def make(
         f"{recipe.epochs} epochs of batches of {recipe.batch_size}, {recipe.optimizer} at "
         f"{recipe.learning_rate:.1e}"
     )
+    plan = planned(problem, recipe, weights, machine)
+    return replace(plan, preset=request.preset, why=why)
+
+
+def planned(problem: Problem, recipe: TrainConfig, weights: Path | None, machine: Machine) -> Plan:
+    """The plan of a whole recipe; the precision is measured where the machine leaves it open."""
     framed = recipes.framed(problem, recipe)
-    return Plan(problem=framed, recipe=recipe, weights=weights, preset=request.preset, why=why)
+    return Plan(
+        problem=framed, recipe=recipe, weights=weights, machine=_settled(machine, recipe, framed)
+    )
+
+
+def _settled(machine: Machine, recipe: TrainConfig, problem: Problem) -> Machine:
+    """What was measured once is kept: a killed training goes on in the precision it had."""
+    path = settings.load().home / "precision.json"
+    facts = machine_facts.facts()
+    side = problem.preprocess.size_px
+    key = f"{recipe.model}, {side} px, torch {torch.__version__}, {facts['env.processor']}"
+    kept = _kept(path)
+    if kept.get(key) in precision.TRIED and machine.precision == "auto" and machine.is_bf16:
+        return replace(machine, precision=kept[key])
+    settled = precision.settled(machine, recipe, problem)
+    if settled is not machine:
+        _log.info("a step of %s is fastest in %s here", recipe.model, settled.precision)
+        with checkpoint.replacing(path) as stream:
+            stream.write(json.dumps({**kept, key: settled.precision}, indent=1).encode())
+    return settled
+
+
+def _kept(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # it is measured again
+    return content if isinstance(content, dict) else {}
 
 
 def _weights(problem: Problem, recipe: TrainConfig, start: StartWeights) -> Path | None:

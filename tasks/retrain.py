@@ -87,9 +87,7 @@ def plan(lake: Lake, problem: Problem, champion: Model | None, config: TrainConf
     card = champion.package.card
     recipe = config or recipes.of_card(card.training)
     weights = start_weights.of_champion(card) if recipe.model == card.architecture else None
-    return Plan(
-        problem=recipes.framed(problem, recipe), recipe=recipe, weights=weights, preset="", why=""
-    )
+    return plan_training.planned(problem, recipe, weights, Machine())
 
 
 def setup(champion: Model | None, plan: Plan, max_seconds: float = math.inf) -> train.Setup:
@@ -104,6 +102,7 @@ def setup(champion: Model | None, plan: Plan, max_seconds: float = math.inf) -> 
         )
     return train.Setup(
         weights=plan.weights,
+        machine=plan.machine,
         trials=champion.package.card.trials if champion else 0,
         preset=plan.preset,
         why_model=plan.why,
