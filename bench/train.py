@@ -23,8 +23,9 @@ from bench.rivals import timm_script
 from bench.rivals.timm_script import Script
 from neuro.lake import images
 from neuro.lake.lake import Lake
-from neuro.models import backbone
+from neuro.models import backbone, weights_packages
 from neuro.problems import problem
+from neuro.training import config as recipes
 from neuro.training import profiling
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
@@ -47,6 +48,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--size", type=int, default=224, help="px of a side")
     parser.add_argument("--model", default="resnet18", help="any that neuro trains")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument(
+        "--pretrained",
+        action="store_true",
+        help="colour frames; all start from the model's weights, neuro as the preset fine-tunes",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda, of all")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved; medians are shown")
     parser.add_argument("--seed", type=int, default=0)
@@ -61,7 +67,8 @@ def main(argv: list[str]) -> None:
         os.environ["NEURO_HOME"] = scratch
         folder = Path(scratch) / "delivery"
         ingest.draw(Path(source), folder, options.files, options.seed)
-        text = f'{ingest.PROBLEM}[preprocess]\nmode = "L"\nsize_px = {options.size}\n'
+        mode = "RGB" if options.pretrained else "L"
+        text = f'{ingest.PROBLEM}[preprocess]\nmode = "{mode}"\nsize_px = {options.size}\n'
         question = problem.parse(text, where="bench")
         lake = Lake(str(Path(scratch) / "lake"))
         ingest.whole(lake, question, folder, settings.cores())
@@ -70,7 +77,7 @@ def main(argv: list[str]) -> None:
         decoded = len(loaded.samples) / (perf_counter() - started)
         n = len(loaded.frames.labelled("train"))
         print(
-            f"{n} real images of a train split, {options.model} at {options.size} px, grey, "
+            f"{n} real images of a train split, {options.model} at {options.size} px, {mode}, "
             f"batches of {options.batch}, {Machine(device=options.device)}.\n"
             f"Decoded into frames once, every digest checked: {decoded:.0f} images/s.\n"
         )
@@ -78,12 +85,15 @@ def main(argv: list[str]) -> None:
 
 
 def _measure(loaded: Loaded, folder: Path, options: argparse.Namespace) -> None:
-    config = TrainConfig(model=options.model, epochs=1 + options.rounds, batch_size=options.batch)
-    machine = Machine(device=options.device)
+    machine, weights = Machine(device=options.device), _weights(options)
+    config = _recipe(loaded, machine, options)
+    print(f"neuro: {config.freeze} stages frozen, layer decay {config.layer_decay}\n")
     calls: dict[str, Callable[[], float]] = {
         LOOP: _loop(loaded, folder, options),
         **_scripts(timm_script.find(options.peers), folder, options),
-        OURS: _ours(Trainer(loaded.frames, loaded.problem, config, fabric=machine.fabric())),
+        OURS: _ours(
+            Trainer(loaded.frames, loaded.problem, config, weights, fabric=machine.fabric())
+        ),
         MEMORY: partial(
             profiling.limit,
             loaded.frames,
@@ -144,6 +154,25 @@ def _scripts(
     return {name: partial(rate, more) for name, more in SCRIPTS.items()}
 
 
+def _recipe(loaded: Loaded, machine: Machine, options: argparse.Namespace) -> TrainConfig:
+    """What neuro trains by; fine-tuned without the epochs in which the head alone learns."""
+    given = {"model": options.model, "epochs": 1 + options.rounds, "batch_size": options.batch}
+    if not options.pretrained:
+        return TrainConfig(**given)
+    n = len(loaded.frames.labelled("train"))
+    changes = {**given, "head_epochs": 0}
+    return recipes.choose("default", changes, images=n, kind=machine.kind, tunes=True)
+
+
+def _weights(options: argparse.Namespace) -> Path | None:
+    if not options.pretrained:
+        return None
+    found = weights_packages.find(options.model)
+    if found is None:
+        raise SystemExit(f"no package has weights of {options.model}: {weights_packages.INSTALL}")
+    return found
+
+
 def _ours(trainer: Trainer) -> Callable[[], float]:
     epochs = trainer.epochs()
     return lambda: next(epochs).images_per_s
@@ -154,7 +183,7 @@ def _loop(loaded: Loaded, folder: Path, options: argparse.Namespace) -> Callable
     _write(loaded, folder)
     size, spec = options.size, loaded.problem.augment
     steps = [
-        transforms.Grayscale(),
+        *([] if options.pretrained else [transforms.Grayscale()]),
         transforms.Resize((size, size)),
         transforms.RandomHorizontalFlip(),
         transforms.RandomAffine(
@@ -170,7 +199,10 @@ def _loop(loaded: Loaded, folder: Path, options: argparse.Namespace) -> Callable
     torch.manual_seed(options.seed)
     device = torch.device(Machine(device=options.device).kind)
     network = backbone.build(
-        options.model, loaded.problem.preprocess, n_classes=len(pictures.classes)
+        options.model,
+        loaded.problem.preprocess,
+        n_classes=len(pictures.classes),
+        weights=_weights(options),
     )
     network = network.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)

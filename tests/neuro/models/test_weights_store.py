@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from neuro.errors import ConfigError, NeuroError, TrainingError, UnknownNameError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import backbone, load_weights, weights_packages, weights_store
+from neuro.models import backbone, load_weights, trained_on, weights_packages, weights_store
 
 SMALL = "mobilenetv3_small_050"
 
@@ -167,3 +167,47 @@ def test_where_the_disk_is_full_nothing_is_kept(
 def test_a_name_nobody_has_is_no_path(folder: Path, name: str) -> None:
     with pytest.raises(UnknownNameError, match="see `neuro weights list`"):
         weights_store.choose(folder, name)
+
+
+@pytest.fixture
+def joined(tmp_path: Path, folder: Path) -> weights_store.StoredWeights:
+    """Files of two networks in one; only the licence of the first is known."""
+    parts = {
+        name: weights_store.add(
+            folder, made(tmp_path / name, architecture=name), name, licence=licence
+        )
+        for name, licence in ((SMALL, "apache-2.0"), ("test_resnet", ""))
+    }
+    return weights_store.join(folder, parts)
+
+
+def test_each_network_finds_its_own_in_a_joined_file(
+    tmp_path: Path, joined: weights_store.StoredWeights
+) -> None:
+    spec = PreprocessSpec(mode="RGB", intensity="standard")
+    name = f"{SMALL}+test_resnet"
+    both = backbone.build(name, spec, n_classes=2, weights=joined.path)
+    second = load_file(tmp_path / "test_resnet")
+    found = both.backbone.members[1].state_dict()
+    assert all(torch.equal(found[each], tensor) for each, tensor in second.items())
+    with pytest.raises(ConfigError, match=rf"of {SMALL}, test_resnet, none of them resnet18"):
+        backbone.build("resnet18", spec, n_classes=2, weights=joined.path)
+
+
+def test_a_joined_file_says_what_it_is_joined_of(
+    folder: Path, joined: weights_store.StoredWeights
+) -> None:
+    assert joined.card.architecture == f"{SMALL}+test_resnet"
+    assert joined.card.licence == "apache-2.0, not stated"
+    assert weights_store.described(folder, joined.card.sha256) == joined.card
+
+
+def test_a_joined_file_says_what_each_part_was_trained_on(tmp_path: Path) -> None:
+    seen = trained_on.of_training([["digest of an image"]], salt=bytes(16))
+    files = {}
+    for name in (SMALL, "test_resnet"):
+        tensors = load_file(made(tmp_path / name, architecture=name))
+        save_file(tensors | trained_on.as_tensors([seen]), tmp_path / name)
+        files[name] = (tmp_path / name, list(tensors))
+    load_weights.join(files, tmp_path / "joined")
+    assert load_weights.trainings(tmp_path / "joined") == (seen, seen)

@@ -188,3 +188,19 @@ def test_a_champions_start_is_taken_from_its_package_where_the_home_has_lost_it(
 def test_no_code_of_a_package_is_run_by_a_start() -> None:
     start_weights.find(LITE0, BRAIN, PRETRAINED)
     assert weights_packages.KNOWN[0].module not in sys.modules
+
+
+def test_an_ensemble_of_several_networks_starts_from_their_files_joined(home: Path) -> None:
+    model = "tf_efficientnet_lite0+tf_efficientnet_lite1@64"
+    kept = start_weights.find(model, BRAIN, PRETRAINED)
+    assert kept is not None
+    assert start_weights.find(model, BRAIN, PRETRAINED) == kept  # the same file to the byte
+    card = weights_store.described(home / "weights", kept.name)
+    assert card is not None
+    assert card.architecture == "tf_efficientnet_lite0+tf_efficientnet_lite1"
+    assert weights_packages.KNOWN[1].source in card.source
+
+
+def test_members_of_one_network_start_from_its_own_file(home: Path) -> None:
+    kept = start_weights.find(f"{LITE0}+{LITE0}@64", BRAIN, PRETRAINED)
+    assert kept == home / "weights" / weights_packages.KNOWN[0].sha256
