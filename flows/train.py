@@ -48,6 +48,9 @@ def train(
     validation metrics beside the baselines'; of folds their answers pooled, their means, and each.
     """
     machine, changes = machine or Machine(), changes or {}
+    tuning.check(tune, folds, changes.get("model", ""))
+    if profile:
+        profiling.check_one_process(machine, changes.get("model", ""))
     store, question = release_data.open_lake(lake), problems.load(problem)
     request = Request(preset=preset, changes=changes, config=config, start=start or StartWeights())
     plan = plan_training.make(store, question, release, request, machine)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from neuro.dataset import frames
 from neuro.lake import releases
@@ -81,12 +80,12 @@ def make(
     recipe = recipes.choose(
         request.preset, changes, images=images, kind=machine.kind, tunes=weights is not None
     )
+    plan = planned(problem, recipe, weights, machine)
     _log.info(
-        f"preset {request.preset} for {images} images on {machine}: {recipe.model}, "
+        f"preset {request.preset} for {images} images on {plan.machine}: {recipe.model}, "
         f"{recipe.epochs} epochs of batches of {recipe.batch_size}, {recipe.optimizer} at "
         f"{recipe.learning_rate:.1e}"
     )
-    plan = planned(problem, recipe, weights, machine)
     return replace(plan, preset=request.preset, why=why)
 
 
@@ -100,18 +99,21 @@ def planned(problem: Problem, recipe: TrainConfig, weights: Path | None, machine
 
 def _settled(machine: Machine, recipe: TrainConfig, problem: Problem) -> Machine:
     """What was measured once is kept: a killed training goes on in the precision it had."""
+    if not precision.is_open(machine):
+        return machine
     path = settings.load().home / "precision.json"
-    facts = machine_facts.facts()
-    side = problem.preprocess.size_px
-    key = f"{recipe.model}, {side} px, torch {torch.__version__}, {facts['env.processor']}"
+    facts, side = machine_facts.facts(), problem.preprocess.size_px
+    key = (
+        f"{recipe.model}, {side} px, {recipe.freeze} stages frozen, {facts['env.threads']} threads "
+        f"of {facts['env.processor']}, torch {facts['env.torch']}"
+    )
     kept = _kept(path)
-    if kept.get(key) in precision.TRIED and machine.precision == "auto" and machine.is_bf16:
+    if kept.get(key) in precision.TRIED:
         return replace(machine, precision=kept[key])
     settled = precision.settled(machine, recipe, problem)
-    if settled is not machine:
-        _log.info("a step of %s is fastest in %s here", recipe.model, settled.precision)
-        with checkpoint.replacing(path) as stream:
-            stream.write(json.dumps({**kept, key: settled.precision}, indent=1).encode())
+    _log.info("steps of %s are taken in %s here", recipe.model, settled.precision)
+    with checkpoint.replacing(path) as stream:
+        stream.write(json.dumps({**kept, key: settled.precision}, indent=1).encode())
     return settled
 
 
@@ -139,7 +141,7 @@ def _choice(problem: Problem, request: Request, machine: Machine, images: int) -
 
 
 def _training_images(lake: Lake, problem: Problem, release: str | None) -> int:
-    """Labelled images of the train split, before a frame is made."""
+    """Labelled images of the lake's own train split, before a frame is made."""
     samples = releases.samples(lake, releases.find(lake, problem.dataset, release))
     is_train = np.array([sample.split == "train" for sample in samples], dtype=bool)
     return int((frames.targets(samples, problem)[is_train] >= 0).sum())

@@ -35,7 +35,7 @@ def measure(
     if machine.devices > 1:
         _log.info("the limit of the step is of one process, and was not measured for several")
         return None
-    if ensemble.AND in config.model:
+    if ensemble.is_ensemble(config.model):
         _log.info("the limit of the step is of one network, and was not measured for several")
         return None
     try:

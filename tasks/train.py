@@ -19,7 +19,7 @@ from neuro.training import build_package, checkpoint, ensemble_trainer, precondi
 from neuro.training.checkpoint import Checkpoint
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
-from neuro.training.ensemble_trainer import AnyTrainer, EnsembleTrainer, Joined
+from neuro.training.ensemble_trainer import AnyTrainer, EnsembleTrainer, MemberScore
 from neuro.training.profiling import Pace
 from neuro.training.trainer import Epoch
 from tasks import baselines, profile_training
@@ -70,7 +70,7 @@ class Trained:
     validation: Evaluation
     beside: Sequence[Baseline]
     start: Report | None
-    members: Sequence[Joined]
+    members: Sequence[MemberScore]
     checkpoint: Checkpoint
 
     @property
@@ -215,7 +215,7 @@ def _record_weights(run: tracking.Run, start: Report | None) -> None:
             _log.info("%s is %s: %s", name, kind, reason)
 
 
-def _record_members(run: tracking.Run, members: Sequence[Joined]) -> None:
+def _record_members(run: tracking.Run, members: Sequence[MemberScore]) -> None:
     """What each member of an ensemble added on val."""
     for number, member in enumerate(members, 1):
         values = {"member_macro_f1": member.alone, "ensemble_macro_f1": member.together}

@@ -30,7 +30,10 @@ def train(
     release: ReleaseName = None,
     model: Annotated[
         str | None,
-        typer.Option(help="resnet_small, cnn, any timm name, or several of them joined by +."),
+        typer.Option(
+            help="resnet_small, cnn, any timm name, or several joined by +; NAME@96 sees 96 px "
+            "(default: what the preset chooses)."
+        ),
     ] = None,
     preset: Annotated[
         str, typer.Option(help="fast, default or best, for this many images and this device.")
@@ -38,7 +41,9 @@ def train(
     weights: Annotated[
         Path | None, typer.Option(help="Backbone weights, safetensors or torch's.")
     ] = None,
-    weights_sha256: Annotated[str, typer.Option(help="What that file's digest must be.")] = "",
+    weights_sha256: Annotated[
+        str, typer.Option(help="Digest of the file, 8 or more characters.")
+    ] = "",
     pretrained: Annotated[
         bool, typer.Option(help="Start from weights on this machine: see neuro weights list.")
     ] = False,

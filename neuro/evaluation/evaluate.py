@@ -26,7 +26,8 @@ class Evaluation:
     """A model's score on labelled samples, and the rows it was computed from.
 
     confusion: (k, k) int64, a row per true class. sample_ids, groups: (n,) str. targets: (n,)
-    class index. probabilities: (n, k) calibrated, in the order of ``classes``.
+    class index. probabilities: (n, k) calibrated, in the order of ``classes``. members: those of
+    each member of an ensemble, (m, n, k); None for one network.
     """
 
     split: str
@@ -38,6 +39,7 @@ class Evaluation:
     groups: NDArray[np.str_]
     targets: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+    members: NDArray[np.float64] | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name; None where these samples do not give it."""
@@ -74,6 +76,7 @@ class Evaluation:
             groups=self.groups[keep],
             targets=self.targets[keep],
             probabilities=self.probabilities[keep],
+            members=None if self.members is None else self.members[:, keep],
         )
 
 
@@ -151,6 +154,7 @@ def of_answers(
     groups: NDArray[np.str_],
     targets: NDArray[np.int64],
     probabilities: NDArray[np.float64],
+    members: NDArray[np.float64] | None = None,
 ) -> Evaluation:
     """The evaluation of calibrated answers to labelled samples; the fields are its own."""
     predicted = probabilities.argmax(axis=1)
@@ -164,6 +168,7 @@ def of_answers(
         groups=groups,
         targets=targets,
         probabilities=probabilities,
+        members=members,
     )
 
 
@@ -186,6 +191,7 @@ def pool(folds: Sequence[Evaluation]) -> Evaluation:
     sample_ids = np.concatenate([fold.sample_ids for fold in folds])
     if len(np.unique(sample_ids)) < len(sample_ids):
         raise ConfigError("a sample is in two of the folds; give folds of one release and number")
+    members = [fold.members for fold in folds if fold.members is not None]
     return of_answers(
         split=FOLDS,
         model_version="",
@@ -194,4 +200,5 @@ def pool(folds: Sequence[Evaluation]) -> Evaluation:
         groups=np.concatenate([fold.groups for fold in folds]),
         targets=np.concatenate([fold.targets for fold in folds]),
         probabilities=np.concatenate([fold.probabilities for fold in folds]),
+        members=np.concatenate(members, axis=1) if len(members) == len(folds) else None,
     )

@@ -1,7 +1,7 @@
 """Labels that every judge contradicts: a list for a reader, who settles them.
 
-A judge gives probabilities for samples that it has not learnt from: the network of a fold, the
-pictures that look similar (the judge behind a passport's suspects), a member of an ensemble. A
+A judge gives probabilities for samples whose labels it has not learnt from: the network of a fold,
+the pictures that look similar (the judge behind a passport's suspects), a member of an ensemble. A
 label is in doubt if
 
 * the most probable class of *every* judge is another one, and
@@ -116,7 +116,7 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Answers:
-    """What judges say of labelled samples that none of them has learnt from.
+    """What judges say of samples whose own labels none of them has learnt from.
 
     targets: (n,) class index. probabilities: (m, n, k), of each judge, in the order of ``classes``.
     """
@@ -166,6 +166,7 @@ def find(answers: Answers) -> tuple[DoubtfulLabel, ...]:
     is_confident = first[np.arange(n), says[0]] >= _confident(first, answers.targets)[says[0]]
     rows = np.flatnonzero(is_contradicted & is_confident)
     support = answers.probabilities.mean(axis=0)
+    support[np.arange(n), answers.targets] = -1  # never the label itself, which none of them says
     worst = rows[np.lexsort((rows, of_label.mean(axis=0)[rows]))]
     return tuple(
         DoubtfulLabel(
@@ -186,16 +187,17 @@ def find(answers: Answers) -> tuple[DoubtfulLabel, ...]:
 
 
 def judged(lake: Lake, release: Release, pooled: Evaluation) -> Answers:
-    """The answers of the folds' networks, and of the similar pictures among the same samples."""
+    """The answers of the folds' networks, of their members, and of the similar pictures."""
     ids = pooled.sample_ids.tolist()
     looks = twins.vectors([bytes(row) for row in images.thumbnails(lake, release, ids)])
     similar = label_errors.judge(looks, pooled.targets, pooled.groups, len(pooled.classes))
+    members = () if pooled.members is None else tuple(pooled.members)
     return Answers(
-        judges=(NETWORK, SIMILAR),
+        judges=(NETWORK, *(f"member {n}" for n, _ in enumerate(members, 1)), SIMILAR),
         classes=pooled.classes,
         sample_ids=pooled.sample_ids,
         targets=pooled.targets,
-        probabilities=np.stack([pooled.probabilities, similar]),
+        probabilities=np.stack([pooled.probabilities, *members, similar]),
     )
 
 
@@ -250,7 +252,7 @@ def read(path: Path) -> LabelsInDoubt:
 
 
 def _confident(probabilities: Floats, targets: NDArray[np.int64]) -> Floats:
-    """Mean probability of each class among the samples labelled so, (k,); 1 where there are none.
+    """Mean probability of each class among the samples labelled so, (k,); inf where there are none.
 
     probabilities: (n, k) of one judge.
     """
@@ -258,5 +260,5 @@ def _confident(probabilities: Floats, targets: NDArray[np.int64]) -> Floats:
     own = probabilities[np.arange(len(targets)), targets]
     n_labelled = np.bincount(targets, minlength=k)
     sums = np.bincount(targets, weights=own, minlength=k)
-    thresholds: Floats = np.divide(sums, n_labelled, out=np.ones(k), where=n_labelled > 0)
+    thresholds: Floats = np.divide(sums, n_labelled, out=np.full(k, np.inf), where=n_labelled > 0)
     return thresholds

@@ -17,6 +17,8 @@ from neuro.models.ensemble import Member
 from neuro.models.load_weights import Change, Report, Tensors
 
 SEED = 0  # of an extractor without weights
+# What says the side that a network sees.
+_SIDE, _AFTER_NAME = "--size-px, or preprocess.size_px in the problem file", "what follows @"
 
 
 class Network(nn.Module):
@@ -27,7 +29,8 @@ class Network(nn.Module):
     bottom do. The head is linear, so the logits are too.
     side_px: of what the backbone sees, None for the pictures' own.
     start: what was read of the file that the backbone started from, if there was one.
-    held: modules of the backbone that stay as they are, their norms' statistics too.
+    members: of an ensemble, as each was trained.
+    frozen: modules of the backbone that stay as they are, their norms' statistics too.
     learns_head_only: whether the whole backbone does, in training mode.
     """
 
@@ -41,13 +44,14 @@ class Network(nn.Module):
         self.averages_mirror = False
         self.averages_flip = False
         self.start: Report | None = None
-        self.held: tuple[nn.Module, ...] = ()
+        self.members: tuple[Network, ...] = ()
+        self.frozen: tuple[nn.Module, ...] = ()
         self.learns_head_only = False
 
     def train(self, mode: bool = True) -> "Network":
-        """As torch's; what is held stays in evaluation mode."""
+        """As torch's; what is frozen stays in evaluation mode."""
         super().train(mode)
-        for module in (self.backbone,) if self.learns_head_only else self.held:
+        for module in (self.backbone,) if self.learns_head_only else self.frozen:
             module.eval()
         return self
 
@@ -70,6 +74,16 @@ class Network(nn.Module):
         logits: torch.Tensor = self.head(self._embed(images))
         return logits
 
+    @torch.no_grad()
+    def member_logits(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """What each member says of embeddings of the whole, (n, d): (m, n, k), m 0 without any."""
+        widths = [member.head.in_features for member in self.members]
+        parts = torch.split(embeddings, widths, dim=1) if widths else ()
+        logits = [
+            m.head(part.to(m.head.weight)) for m, part in zip(self.members, parts, strict=True)
+        ]
+        return torch.stack(logits) if logits else embeddings.new_empty(0, len(embeddings), 0)
+
     def _embed(self, images: torch.Tensor) -> torch.Tensor:
         embedding: torch.Tensor = self.backbone(ensemble.resized(images, self.side_px))
         return embedding
@@ -83,10 +97,32 @@ def join(networks: Sequence[Network]) -> Network:
     )
     joined = Network(side_by_side, head.in_features, head.out_features)
     joined.head = head
+    joined.members = tuple(networks)
     joined.averages_mirror = networks[0].averages_mirror
     joined.averages_flip = networks[0].averages_flip
-    joined.start = next((network.start for network in networks if network.start), None)
+    joined.start = _starts([network.start for network in networks])
     return joined
+
+
+def _starts(starts: Sequence[Report | None]) -> Report | None:
+    """What was read of a file for all members, by their places; None where no member has a file."""
+    by_place = {number: start for number, start in enumerate(starts) if start is not None}
+    if not by_place:
+        return None
+
+    def named(kind: str) -> dict[str, str]:
+        return {
+            f"members.{number}.{name}": how
+            for number, start in by_place.items()
+            for name, how in getattr(start, kind).items()
+        }
+
+    return Report(
+        sha256=next(iter(by_place.values())).sha256,
+        loaded=sum(start.loaded for start in by_place.values()),
+        adapted=named("adapted"),
+        skipped=named("skipped"),
+    )
 
 
 def check(name: str) -> None:
@@ -163,11 +199,11 @@ def _build(
 def check_side(name: str, size_px: int) -> None:
     """Raise ConfigError for frames of which a network's last stage would leave nothing.
 
-    Nothing is built, so this is known before any work. size_px: of frames.
+    The network is built without memory, so this is known before any work. size_px: of frames.
     """
     for architecture, side_px in ensemble.members(name):
         side = side_px or size_px
-        remedy = "what follows @" if side_px else "preprocess.size_px in the problem file"
+        remedy = _AFTER_NAME if side_px else _SIDE
         _require_side(architecture, blank(architecture, side), side, remedy)
 
 
@@ -184,7 +220,9 @@ def check_sides(name: str, network: Network, image: torch.Tensor, *, full: int, 
     full, first: sides of the frames and of the first views, in px. Raises ConfigError.
     """
     for side in dict.fromkeys((full, first)):
-        remedy = "preprocess.size_px in the problem file" if side == full else "grow_from"
+        remedy = _SIDE if side == full else "grow_from"
+        if network.side_px:
+            remedy = _AFTER_NAME
         _require_side(name, network.backbone, network.side_px or side, remedy)
         try:
             network.glance(nn.functional.interpolate(image, (side, side)))

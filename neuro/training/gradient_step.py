@@ -33,7 +33,7 @@ class GradientStep:
         # A second to import, so not before a training starts.
         from timm.utils.model_ema import ModelEmaV3
 
-        network.held = stages.frozen(network.backbone, config.freeze)
+        network.frozen = stages.frozen(network.backbone, config.freeze)
         self.network: Network = network.to(fabric.device).to(memory_format=torch.channels_last)
         # Its average of weights and batch statistics (arXiv:1803.05407) forgets faster while it is
         # young, or a short run would keep its random start: after n steps by at most n / (n + 10).

@@ -31,10 +31,15 @@ def settled(machine: Machine, config: TrainConfig, problem: Problem) -> Machine:
     That is on a CPU with bf16, in one process. Of an ensemble the first member is measured. Raises
     what ``backbone.build`` raises.
     """
-    is_open = machine.precision == "auto" and machine.kind == "cpu" and machine.devices == 1
-    if not is_open or not machine.is_bf16:
+    if not is_open(machine):
         return machine
     return replace(machine, precision=faster(seconds(machine, config, problem)))
+
+
+def is_open(machine: Machine) -> bool:
+    """Whether it is to be found out: nobody said it, one process, and a CPU that has bf16."""
+    is_asked = machine.precision == "auto" and machine.kind == "cpu" and machine.devices == 1
+    return is_asked and machine.is_bf16
 
 
 def faster(measured: Mapping[str, Sequence[float]]) -> str:

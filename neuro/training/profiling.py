@@ -89,7 +89,7 @@ def limit(
 
 def check_one_process(machine: Machine, model: str) -> None:
     """Raise ConfigError for several processes, each of which would wait, or several networks."""
-    if ensemble.AND in model:
+    if ensemble.is_ensemble(model):
         raise ConfigError(
             f"--profile records one network, not an ensemble ({model}); give a member"
         )

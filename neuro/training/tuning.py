@@ -40,10 +40,10 @@ def check(trials: int | None, folds: int, model: str) -> None:
     """Raise ConfigError for a search that cannot be; None is for none."""
     if trials is None:
         return
-    if ensemble.AND in model:
+    if ensemble.is_ensemble(model):
         raise ConfigError(
-            f"--tune {trials} does not go with an ensemble ({model}): tune one member, then give "
-            "what it found to all of them"
+            f"--tune {trials} does not go with an ensemble ({model}): tune one member by --model, "
+            "then give what it found to all of them"
         )
     if trials < 2:
         raise ConfigError(

@@ -1,5 +1,6 @@
 """What a training starts from: a file of weights, asked for by a person or by a champion."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -44,7 +45,7 @@ def find(model: str, problem: Problem, start: StartWeights) -> Path | None:
         return None
     report = _loaded_for_trial(file, model, problem)
     if report is None:
-        return None
+        raise ConfigError(f"nothing was read of weights {file}; check the path")
     if not report.sha256.startswith(sha256):  # it was changed since it was looked at
         files.require(file, sha256)
     return weights_store.keep(folder(), file, report.sha256)
@@ -85,6 +86,14 @@ def _pretrained(model: str, sha256: str) -> tuple[Path, str]:
     architectures = sorted({member.architecture for member in ensemble.members(model)})
     if len(architectures) == 1:
         return _pretrained_of(architectures[0], sha256)
+    if sha256:
+        raise ConfigError(
+            f"--weights-sha256 names one file, and {model} starts from several; leave it out"
+        )
+    if len({name.partition(".")[0] for name in architectures}) < len(architectures):
+        raise ConfigError(
+            f"two members of {model} are one network with other weights; give both the same tag"
+        )
     found = {each: _pretrained_of(each, "")[0] for each in architectures}
     joined = weights_store.join(folder(), {n: _described(path) for n, path in found.items()})
     return folder() / joined.card.sha256, joined.card.sha256
@@ -139,6 +148,8 @@ def of_champion(card: Card) -> Path | None:
         return None
     path = folder() / sha256
     known = weights_packages.by_digest(sha256)
+    if not path.is_file():
+        _join_again(card)
     if known and not path.is_file():
         installed = weights_packages.find(known.architecture)
         path = weights_store.keep(folder(), installed, sha256) if installed else path
@@ -150,6 +161,13 @@ def of_champion(card: Card) -> Path | None:
         )
     files.require(path, sha256)
     return path
+
+
+def _join_again(card: Card) -> None:
+    """Join the files of an ensemble's members anew, where they are here; else it is as it was."""
+    if ensemble.is_ensemble(card.architecture):
+        with suppress(ConfigError):
+            _pretrained(card.architecture, "")
 
 
 def folder() -> Path:

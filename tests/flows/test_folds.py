@@ -24,7 +24,7 @@ def test_folds_answer_each_sample_but_those_of_the_test_split_once(delivered: De
     lake = Lake(str(home / "lake"))
     samples = releases.samples(lake, releases.find(lake, "brain"))
     asked = [sample for sample in samples if sample.split != "test"]
-    found = train.fn(config=TrainConfig(epochs=1, batch_size=8, model="cnn"), folds=3)
+    found = train.fn(config=TrainConfig(epochs=1, batch_size=8, model="cnn+cnn@48"), folds=3)
     pooled = {metric["name"]: metric for metric in found["pooled"]}
     assert pooled["accuracy"]["n"] == len(asked)
     each = [fold["accuracy"] for fold in found["each"]]
@@ -43,6 +43,7 @@ def _doubts_are_listed_and_shown(home: Path, told: dict[str, Any], n_asked: int)
     assert page.parent == home / "reports" / "labels-in-doubt" / "brain"
     assert (told["n"], told["of"]) == (len(listed.labels), n_asked)
     assert told["n"] > len(told["first"]) == 5
+    assert list(told["agreement"]) == ["network", "member 1", "member 2", "similar pictures"]
     assert told["accuracy"]["all"]["n"] == n_asked
     assert told["accuracy"]["without"]["n"] == n_asked - told["n"]
     shown = {image["data-sample"] for image in Reader(page.read_text()).all("img")}

@@ -28,6 +28,15 @@ def test_an_ensemble_answers_with_the_mean_of_its_members_logits() -> None:
 
 
 @torch.no_grad()
+def test_what_each_member_says_is_known_from_the_embeddings_of_all() -> None:
+    members = networks("resnet_small", "cnn")
+    whole = backbone.join(members).eval()
+    said = whole.member_logits(whole(IMAGES)[1])
+    torch.testing.assert_close(said, torch.stack([member(IMAGES)[0] for member in members]))
+    assert len(members[0].member_logits(members[0](IMAGES)[1])) == 0
+
+
+@torch.no_grad()
 def test_a_member_sees_pictures_of_its_own_side() -> None:
     (small,) = networks("cnn@32")
     seen = torch.nn.functional.interpolate(IMAGES, (32, 32), mode="bilinear")

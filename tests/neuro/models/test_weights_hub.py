@@ -121,11 +121,11 @@ def test_a_hub_that_is_not_reached_is_named_with_what_helps(tmp_path: Path, addr
 @pytest.mark.parametrize(
     ("name", "error", "told"),
     [
-        ("cnn", ConfigError, "nobody has pretrained 'cnn'"),
+        ("cnn", ConfigError, "nobody has published weights of 'cnn'"),
         ("resnet18.bogus", UnknownNameError, "no weights 'bogus' of 'resnet18'.*resnet18.a1_in1k"),
         ("../resnet18", UnknownNameError, "no model '../resnet18'"),
         ("hf-hub:a/b", UnknownNameError, "no model 'hf-hub:a/b'"),
-        ("efficientnet_b6", ConfigError, "timm has no pretrained weights of 'efficientnet_b6'"),
+        ("efficientnet_b6", ConfigError, "timm knows no published weights of 'efficientnet_b6'"),
     ],
 )
 def test_a_network_without_weights_is_refused_before_anything_is_asked(

@@ -18,7 +18,7 @@ def test_images_in_colour_start_from_weights_that_are_at_hand() -> None:
     ("facts", "why"),
     [
         ({"channels": 1}, "grey"),
-        ({"is_at_hand": lambda _: False}, "pip install 'neuro"),
+        ({"is_at_hand": lambda _: False}, "get them by"),
         ({"preset": "fast"}, "a fast training on a CPU"),
     ],
 )

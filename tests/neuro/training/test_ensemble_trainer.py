@@ -1,7 +1,7 @@
-import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,7 +41,10 @@ def test_what_each_member_adds_is_told() -> None:
     first, second = both.joined
     assert (first.member, second.member) == ("cnn", "resnet_small@24")
     assert first.alone == first.together
-    assert all(0 <= value <= 1 for value in (second.alone, second.together))
+    val = both._first.loader.images(np.flatnonzero(discs().splits == "val"))
+    with torch.no_grad():
+        logits = both.network.glance(val).numpy()
+    assert second.together == both._first.score(logits)[1]
 
 
 def test_a_killed_ensemble_goes_on_with_the_member_under_way(tmp_path: Path) -> None:
@@ -62,7 +65,7 @@ def test_a_killed_ensemble_goes_on_with_the_member_under_way(tmp_path: Path) -> 
 def test_members_that_lose_patience_are_numbered_on() -> None:
     epochs = list(trainer(epochs=12, patience=1).epochs())
     assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
-    assert all(math.isfinite(epoch.loss) for epoch in epochs)
+    assert len(epochs) < 24
 
 
 def test_a_search_or_a_profile_of_an_ensemble_is_refused() -> None:

