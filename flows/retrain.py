@@ -29,13 +29,14 @@ def retrain(
     store, question = release_data.open_lake(lake), problems.load(problem)
     cause = steps.full_cause(question, cause)
     envelope, champion = steps.envelope(), models.champion(question)
-    plan = steps.plan(store, question, champion, config)
-    reason = steps.refusal(store, question, plan.recipe, envelope, cause)
+    recipe = steps.recipe(store, question, champion, config)
+    reason = steps.refusal(store, question, recipe, envelope, cause)
     if reason:
         return steps.refused(cause, reason)
     if not steps.claim(store, question, cause):
         return steps.refused(cause, "already claimed or decided")
     try:
+        plan = steps.plan(store, question, champion, config)
         limit = steps.seconds_allowed(question, envelope, cause)
         setup = steps.setup(champion, plan, limit)
         loaded = unseen.for_weights(release_data.load(store, plan.problem), setup.weights)

@@ -40,23 +40,26 @@ def train(
     chooses the model and whether it starts from weights, unless one of them is given. config: a
     whole recipe instead. start: weights for the backbone; default: what the preset chooses, and at
     random with a model of one's own. machine: device, devices and precision; default: the best
-    here. split: own, given, or such as
-    fold-2-of-5. folds: train on each of so many instead. profile: record some steps of the (last)
-    training again. tune: so many recipes around the given one are tried on val before the best is
-    trained.
+    here. split: own, given, or such as fold-2-of-5. folds: train on each of so many instead.
+    profile: record some steps of the (last) training again. tune: so many recipes around the given
+    one are tried on val before the best is trained; of both, the preset chooses one network.
     Returns run_id, model, package, epochs, seconds, images_per_s, what was read of the weights, and
     validation metrics beside the baselines'; of folds their answers pooled, their means, and each.
     """
     machine, changes = machine or Machine(), changes or {}
-    tuning.check(tune, folds, changes.get("model", ""))
+    named = config.model if config else str(changes.get("model", ""))
+    tuning.check(tune, folds, named)
     if profile:
-        profiling.check_one_process(machine, changes.get("model", ""))
+        profiling.check_one_process(machine, named)
     store, question = release_data.open_lake(lake), problems.load(problem)
-    request = Request(preset=preset, changes=changes, config=config, start=start or StartWeights())
+    request = Request(
+        preset=preset,
+        changes=changes,
+        config=config,
+        start=start or StartWeights(),
+        is_of_one_network=profile or tune is not None,
+    )
     plan = plan_training.make(store, question, release, request, machine)
-    tuning.check(tune, folds, plan.recipe.model)
-    if profile:
-        profiling.check_one_process(machine, plan.recipe.model)
     setup = steps.Setup(
         weights=plan.weights, machine=plan.machine, preset=plan.preset, why_model=plan.why
     )

@@ -27,12 +27,17 @@ _log = getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What a person asks for. changes: by field of TrainConfig. config: a whole recipe instead."""
+    """What a person asks for.
+
+    changes: by field of TrainConfig. config: a whole recipe instead. is_of_one_network: whether an
+    ensemble would be refused, as by a search or a profile.
+    """
 
     preset: str = "default"
     changes: Mapping[str, Any]
     config: TrainConfig | None = None
     start: StartWeights
+    is_of_one_network: bool = False
 
     @property
     def leaves_the_model_open(self) -> bool:
@@ -57,10 +62,38 @@ class Plan:
     why: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What is decided before anything is looked up or measured; the fields are a plan's."""
+
+    recipe: TrainConfig
+    start: StartWeights
+    preset: str = ""
+    why: str = ""
+
+
+def decide(
+    lake: Lake, problem: Problem, release: str | None, request: Request, machine: Machine
+) -> Decision:
+    """The recipe for a release (default: the current one), and what it starts from."""
+    recipes.check_preset(request.preset)
+    if request.config is not None:
+        return Decision(recipe=request.config, start=request.start)
+    start, changes, why = request.start, dict(request.changes), ""
+    images = _training_images(lake, problem, release)
+    if request.leaves_the_model_open:
+        choice = _choice(problem, request, machine, images)
+        changes = {"model": choice.model, "size_px": choice.size_px, **changes}
+        start, why = replace(start, pretrained=choice.is_pretrained), choice.why
+    tunes = start.pretrained or start.file is not None
+    recipe = recipes.choose(request.preset, changes, images=images, kind=machine.kind, tunes=tunes)
+    return Decision(recipe=recipe, start=start, preset=request.preset, why=why)
+
+
 def make(
     lake: Lake, problem: Problem, release: str | None, request: Request, machine: Machine
 ) -> Plan:
-    """Decide it for a release (default: the current one); what was chosen, and why, is told.
+    """Plan a training on a release (default: the current one); what was chosen, and why, is told.
 
     What is wrong with the request is refused here, before an image is read.
     """
@@ -68,25 +101,22 @@ def make(
     known = request.config or TrainConfig().changed(request.changes)
     is_open = request.leaves_the_model_open
     weights = None if is_open else _weights(problem, known, request.start)
-    if request.config is not None:
-        return planned(problem, request.config, weights, machine)
-    changes, why, images = dict(request.changes), "", _training_images(lake, problem, release)
+    decision = decide(lake, problem, release, request, machine)
     if is_open:
-        choice = _choice(problem, request, machine, images)
-        changes = {"model": choice.model, "size_px": choice.size_px, **changes}
-        start, why = replace(request.start, pretrained=choice.is_pretrained), choice.why
-        _log.info("preset %s takes %s: %s", request.preset, choice, why)
-        weights = _weights(problem, TrainConfig().changed(changes), start)
-    recipe = recipes.choose(
-        request.preset, changes, images=images, kind=machine.kind, tunes=weights is not None
-    )
-    plan = planned(problem, recipe, weights, machine)
-    _log.info(
-        f"preset {request.preset} for {images} images on {plan.machine}: {recipe.model}, "
-        f"{recipe.epochs} epochs of batches of {recipe.batch_size}, {recipe.optimizer} at "
-        f"{recipe.learning_rate:.1e}"
-    )
-    return replace(plan, preset=request.preset, why=why)
+        weights = _weights(problem, decision.recipe, decision.start)
+    plan = planned(problem, decision.recipe, weights, machine)
+    recipe, why = decision.recipe, f" ({decision.why})" if decision.why else ""
+    if decision.preset:
+        _log.info(
+            f"preset {decision.preset} on {plan.machine}: {recipe.model}"
+            f"{' from weights' if weights else ''}{why}, {recipe.epochs} epochs of batches of "
+            f"{recipe.batch_size}, {recipe.optimizer} at {recipe.learning_rate:.1e}"
+        )
+    return replace(plan, preset=decision.preset, why=decision.why)
+
+
+def _weights(problem: Problem, recipe: TrainConfig, start: StartWeights) -> Path | None:
+    return start_weights.find(recipe.model, recipes.framed(problem, recipe), start)
 
 
 def planned(problem: Problem, recipe: TrainConfig, weights: Path | None, machine: Machine) -> Plan:
@@ -113,7 +143,7 @@ def _settled(machine: Machine, recipe: TrainConfig, problem: Problem) -> Machine
     settled = precision.settled(machine, recipe, problem)
     _log.info("steps of %s are taken in %s here", recipe.model, settled.precision)
     with checkpoint.replacing(path) as stream:
-        stream.write(json.dumps({**kept, key: settled.precision}, indent=1).encode())
+        stream.write(json.dumps({**_kept(path), key: settled.precision}, indent=1).encode())
     return settled
 
 
@@ -125,10 +155,6 @@ def _kept(path: Path) -> dict[str, str]:
     return content if isinstance(content, dict) else {}
 
 
-def _weights(problem: Problem, recipe: TrainConfig, start: StartWeights) -> Path | None:
-    return start_weights.find(recipe.model, recipes.framed(problem, recipe), start)
-
-
 def _choice(problem: Problem, request: Request, machine: Machine, images: int) -> Choice:
     return choose_model.choose(
         request.preset,
@@ -137,6 +163,7 @@ def _choice(problem: Problem, request: Request, machine: Machine, images: int) -
         kind=machine.kind,
         is_at_hand=start_weights.at_hand,
         must_be_pretrained=request.start.pretrained,
+        is_of_one_network=request.is_of_one_network,
     )
 
 

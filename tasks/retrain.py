@@ -1,6 +1,7 @@
 """Steps around a retraining: claim its cause, stay inside the envelope, start from the champion."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
@@ -25,6 +26,7 @@ from tasks.runtime import settings
 from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
+_OF_PRESET = Request(changes={}, start=StartWeights())
 
 
 @step(name="claim cause")
@@ -76,18 +78,29 @@ def seconds_allowed(problem: Problem, envelope: Envelope, cause: str) -> float:
     return math.inf if claims.is_by_hand(problem.name, cause) else envelope.max_seconds
 
 
-def plan(lake: Lake, problem: Problem, champion: Model | None, config: TrainConfig | None) -> Plan:
-    """The champion's own recipe, from its file of weights where its model is trained again.
+def recipe(
+    lake: Lake, problem: Problem, champion: Model | None, config: TrainConfig | None
+) -> TrainConfig:
+    """The champion's own recipe; before there is one, the default preset for the data.
 
-    Before there is one, the default preset for the data. config: another recipe.
+    config: another recipe.
     """
+    if config is not None:
+        return config
     if champion is None:
-        request = Request(changes={}, config=config, start=StartWeights())
-        return plan_training.make(lake, problem, None, request, Machine())
-    card = champion.package.card
-    recipe = config or recipes.of_card(card.training)
-    weights = start_weights.of_champion(card) if recipe.model == card.architecture else None
-    return plan_training.planned(problem, recipe, weights, Machine())
+        return plan_training.decide(lake, problem, None, _OF_PRESET, Machine()).recipe
+    return recipes.of_card(champion.package.card.training)
+
+
+def plan(lake: Lake, problem: Problem, champion: Model | None, config: TrainConfig | None) -> Plan:
+    """The recipe, and the champion's file of weights where its model is trained again."""
+    if champion is None:
+        return plan_training.make(
+            lake, problem, None, replace(_OF_PRESET, config=config), Machine()
+        )
+    card, chosen = champion.package.card, recipe(lake, problem, champion, config)
+    weights = start_weights.of_champion(card) if chosen.model == card.architecture else None
+    return plan_training.planned(problem, chosen, weights, Machine())
 
 
 def setup(champion: Model | None, plan: Plan, max_seconds: float = math.inf) -> train.Setup:

@@ -153,8 +153,8 @@ def train(
             loaded.frames, loaded.problem, config, setup.weights, setup.machine
         )
         _record_start(run, loaded, config, setup, state)
-        _record_weights(run, trainer.network.start)
         epochs = _record_epochs(run, trainer, state, setup.max_seconds)
+        _record_weights(run, trainer.network.start)
         members = trainer.joined if isinstance(trainer, EnsembleTrainer) else []
         _record_members(run, members)
         baselines_on_val = beside().get("val", ()) if beside else ()
@@ -171,7 +171,7 @@ def train(
         show_learning(run, epochs, replace(shown, title=name))
         pace = profile_training.measure(run, loaded, config, setup.machine, epochs)
         tracking.log_files(run, package.folder, "package")
-        tracking.log_checkpoint(run, state.path)
+        tracking.log_checkpoint(run, state.last)
         model = _register(run, loaded, package)
     return Trained(
         run_id=run.run_id,

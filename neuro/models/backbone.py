@@ -173,9 +173,9 @@ def build(
 
     name: of a model or of an ensemble. spec: of the frames that it is to read. weights: a local
     file, safetensors or torch's, that fits the backbone name by name (a timm file, or the weights
-    of a model package); its classifier is left out, everything else must fit, and its first layer
-    is adapted to the frames. drop_path: chance that a residual branch of the last stage is left out
-    in training, less in those before (stochastic depth, arXiv:1603.09382).
+    of a package of one network); its classifier is left out, everything else must fit, and its
+    first layer is adapted to the frames. drop_path: chance that a residual branch of the last stage
+    is left out in training, less in those before (stochastic depth, arXiv:1603.09382).
     Raises UnknownNameError for the name, ConfigError for a model that cannot have this side, and
     what ``weights.fill`` raises.
     """
@@ -186,7 +186,11 @@ def build(
 
 
 def _build(
-    member: Member, spec: PreprocessSpec, n_classes: int, weights: Path | None, drop_path: float
+    member: Member,
+    spec: PreprocessSpec,
+    n_classes: int,
+    weights: Path | None,
+    drop_path: float,
 ) -> Network:
     side = member.side_px or spec.size_px
     backbone, width, outer = _backbone(member.architecture, spec.channels, side, drop_path)

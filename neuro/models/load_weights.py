@@ -25,6 +25,7 @@ _SHOWN = 5
 _OF = "/"  # between an architecture and a tensor's name, in a joined file
 _WRAPPERS = ("state_dict", "model", "model_state_dict")  # what scripts put around the tensors
 _AROUND, _OURS = ("_orig_mod.", "module.", "model."), "backbone."  # compiled, parallel, Lightning
+_MEMBERS = "backbone.members."  # before a number, in a package of an ensemble
 _COUNTER = ".num_batches_tracked"  # older files have none, and nothing is computed from it
 
 _OF_TORCH = (b"PK\x03\x04", b"\x80\x02")  # a zip, or a bare pickle as before 1.6
@@ -80,6 +81,7 @@ def read(path: Path, backbone: nn.Module, architecture: str = "") -> WeightsFile
     """
     stored, sha256, _ = _read(path)
     stored = _of_architecture(path, stored, architecture.partition(".")[0])
+    _refuse_ensemble(path, stored)
     names = backbone.state_dict().keys()
     known = weights_packages.by_digest(sha256)
     if known is not None:
@@ -179,6 +181,19 @@ def _of_architecture(path: Path, stored: Tensors, architecture: str) -> Tensors:
         )
     own = f"{architecture}{_OF}"
     return {n.removeprefix(own): tensor for n, tensor in stored.items() if n.startswith(own)}
+
+
+def is_joined(path: Path) -> bool:
+    """Whether a file holds weights of several architectures; raises what ``read`` raises."""
+    return any(_OF in name for name in _read(path)[0])
+
+
+def _refuse_ensemble(path: Path, stored: Tensors) -> None:
+    if any(name.startswith(_MEMBERS) for name in stored):
+        raise ConfigError(
+            f"weights {path} are of a package of an ensemble, from which no training starts; give "
+            "the file that its members started from, or that of a package of one network"
+        )
 
 
 def _require_fit(path: Path, stored: Tensors, wanted: Tensors, skipped: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -20,16 +21,18 @@ def of_weights(backbone: nn.Module) -> Mapping[str, int]:
             name: bisect_right(backbone.stage_starts, int(name.partition(".")[0])) - 1
             for name in names
         }
-    matcher = getattr(backbone, "group_matcher", None)
-    if matcher is None:
+    matcher: Any = getattr(backbone, "group_matcher", None)
+    from timm.models._manipulate import group_parameters
+
+    try:
+        groups = matcher(coarse=True)
+        stages: dict[str, int] = group_parameters(backbone, groups, reverse=True)
+        return {name: stages[name] for name in names}
+    except (AssertionError, NotImplementedError, TypeError, KeyError) as error:
         raise ConfigError(
             f"{type(backbone).__name__} does not say which stages it has; leave --freeze at 0 and "
             "--layer-decay at 1, or choose another model"
-        )
-    from timm.models._manipulate import group_parameters
-
-    stages: dict[str, int] = group_parameters(backbone, matcher(coarse=True), reverse=True)
-    return {name: stages[name] for name in names}
+        ) from error
 
 
 def frozen(backbone: nn.Module, n_stages: int) -> tuple[nn.Module, ...]:

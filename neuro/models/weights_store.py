@@ -132,6 +132,8 @@ def add(
     of a known file are known. Adding it again replaces its card. Raises what ``backbone.extractor``
     raises.
     """
+    if load_weights.is_joined(file):
+        raise ConfigError(f"weights {file} are of several networks; add the file of one")
     made = backbone.extractor(architecture, file)
     if made.start is None:
         raise ConfigError(f"nothing was read of weights {file}; check the path")

@@ -79,6 +79,12 @@ class Checkpoint:
         path = self.path.with_name(f"{self.path.name}.{number}")
         return Checkpoint(path=path, key=f"{self.key}/{number}")
 
+    @property
+    def last(self) -> Path:
+        """The file of the newest state: of the last part, where there are parts."""
+        parts = [p for p in self.path.parent.glob(f"{self.path.name}.*") if p.suffix[1:].isdigit()]
+        return max(parts, key=lambda part: int(part.suffix[1:]), default=self.path)
+
     def remove(self) -> None:
         """Forget the run, its parts too: it has ended."""
         for path in (self.path, *self.path.parent.glob(f"{self.path.name}.*")):

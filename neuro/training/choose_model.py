@@ -39,13 +39,15 @@ def choose(
     kind: str,
     is_at_hand: Callable[[str], bool],
     must_be_pretrained: bool = False,
+    is_of_one_network: bool = False,
 ) -> Choice:
     """The model of a preset for so many training images of so many channels.
 
     kind: of the device. is_at_hand: whether the weights of a model are on this machine.
-    must_be_pretrained: that was asked for. What the rule rests on is in docs/results.md.
+    must_be_pretrained, is_of_one_network: that was asked for. What the rule rests on is in
+    docs/results.md.
     """
-    n_members = _MEMBERS if preset == "best" else 1
+    n_members = _MEMBERS if preset == "best" and not is_of_one_network else 1
     if must_be_pretrained:
         found = [model for model in PRETRAINED if is_at_hand(model)]
         return _pretrained(found or [PRETRAINED[0]], n_members, "weights were asked for")

@@ -1,16 +1,18 @@
 """How a network is trained: every number that decides the weights, and presets of them."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from neuro import limits
 from neuro.errors import ConfigError, PackageError, UnknownNameError
-from neuro.models import ensemble
+from neuro.models import ensemble, own_networks
 from neuro.problems.problem import Problem
 
 DEFAULT_MODEL = "resnet_small"
+_LEAST_PX = 16  # of a frame's side
 
 _CHOICES = {
     "optimizer": ("adamw", "adam", "sgd"),
@@ -95,6 +97,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         limits.within(self, _LIMITS)
         limits.among(self, _CHOICES)
+        if not isinstance(self.model, str):
+            raise ConfigError(f"model must be the name of a network, got {self.model!r}")
+        if 0 < self.size_px < _LEAST_PX:
+            raise ConfigError(
+                f"size_px must be 0, for the problem's own, or {_LEAST_PX} to 1024, got "
+                f"{self.size_px}"
+            )
 
     def changed(self, changes: Mapping[str, Any]) -> "TrainConfig":
         """The same with some fields changed; raises UnknownNameError with near misses."""
@@ -162,7 +171,6 @@ _FAMILIES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
     # Of one fixed size, or trained as such.
     (("vit", "deit", "swin"), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1.0}),
-    (("beit", "cait", "xcit", "levit", "mixer"), {"learning_rate": 5e-4, "weight_decay": 0.05}),
     (("convnext",), {"learning_rate": 5e-4, "weight_decay": 0.05, "clip": 1.0, "grow_from": 0.5}),
     (("",), {"learning_rate": 2e-3, "weight_decay": 0.05, "grow_from": 0.5}),
 )
@@ -182,6 +190,10 @@ _FROZEN = (
     (("resnet", "resnext", "convnext", "densenet"), 2),
 )
 _HAVE_DROP_PATH = ("tf_efficientnet", "efficientnet", "mobilenetv", "resnet", "convnext")
+_FINE_TUNED = (
+    *(*_HAVE_DROP_PATH, "resnext", "wide_resnet", "densenet", "regnet", "mnasnet", "vgg"),
+    *("xception", "legacy_xception"),
+)
 
 
 def choose(
@@ -198,7 +210,9 @@ def choose(
     members = ensemble.members(TrainConfig().changed(changes).model)
     model = members[0].architecture
     usual = TrainConfig().changed(_of_family(model, kind, tunes=tunes))
-    least, most = _EPOCHS[preset]
+    if not all(_is_of(each.architecture, _HAVE_DROP_PATH) for each in members):
+        usual = usual.changed({"drop_path": 0.0})
+    least, most = (math.ceil(epochs / len(members)) for epochs in _EPOCHS[preset])
     views = round(_VIEWS[preset][kind] / len(members))
     batch = changes.get("batch_size", max(2, min(_BATCH[kind], images // _STEPS_AN_EPOCH)))
     rate = usual.learning_rate
@@ -214,6 +228,8 @@ def choose(
         "batch_size": batch,
         "learning_rate": rate * (batch / usual.batch_size) ** 0.5,
     }
+    if changes.get("epochs") == 1:
+        chosen["head_epochs"] = 0  # or nothing but the head would learn
     return usual.changed({**chosen, **changes})
 
 
@@ -226,13 +242,18 @@ def check_preset(preset: str) -> None:
 def _of_family(model: str, kind: str, *, tunes: bool) -> dict[str, Any]:
     """What a family of models asks for, from a random start or from weights."""
     usual = next(values for names, values in _FAMILIES if model.startswith(names))
-    if not tunes or usual.get("grow_from") is None:  # convolutional ones, whose views may grow
+    if not tunes or not _is_of(model, _FINE_TUNED):
         return usual
     frozen = next((n for names, n in _FROZEN if model.startswith(names)), 0)
-    drop_path = 0.1 if model.startswith(_HAVE_DROP_PATH) else 0.0
+    drop_path = 0.1 if _is_of(model, _HAVE_DROP_PATH) else 0.0
     changed = {
         "learning_rate": usual["learning_rate"] / 2,  # of the head; layer_decay does the rest
         "drop_path": drop_path,
         "freeze": frozen if kind == "cpu" else 0,
     }
     return usual | _TUNED | changed
+
+
+def _is_of(model: str, families: tuple[str, ...]) -> bool:
+    """Whether a network of timm's is of one of these families."""
+    return model not in own_networks.OURS and model.startswith(families)

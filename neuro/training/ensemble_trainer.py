@@ -45,21 +45,23 @@ class EnsembleTrainer:
         weights: Path | None,
         machine: Machine,
     ) -> None:
-        """Build the first member, which checks the data; raises what its trainer raises."""
+        """Check the data, and every member by building it; raises what a trainer raises."""
         names = [str(member) for member in ensemble.members(config.model)]
         self._recipes = [
-            replace(config, model=name, seed=config.seed + number)
+            replace(config, model=name, seed=(config.seed + number) % 2**31)
             for number, name in enumerate(names)
         ]
         self._given = (frames, problem, weights, machine)
-        self._first = self._trainer(self._recipes[0])
+        alone = Machine(device="cpu", precision="f32")
+        for recipe in {recipe.model: recipe for recipe in self._recipes}.values():
+            Trainer(frames, problem, recipe, weights, alone.fabric())
         self._networks: list[Network] = []
         self.joined: list[MemberScore] = []
 
     @property
     def network(self) -> Network:
-        """All members that have ended as one, in evaluation mode."""
-        return backbone.join(self._networks).eval() if self._networks else self._first.network
+        """The members that have ended as one, in evaluation mode; one must have."""
+        return backbone.join(self._networks).eval()
 
     def epochs(self, checkpoint: Checkpoint | None = None) -> Generator[Epoch]:
         """As Trainer.epochs, numbered through all members; each has a checkpoint of its own."""
@@ -67,13 +69,14 @@ class EnsembleTrainer:
         self._networks, self.joined = [], []
         done, planned = 0, sum(recipe.epochs for recipe in self._recipes)
         for number, recipe in enumerate(self._recipes):
-            trainer = self._trainer(recipe) if number else self._first
+            trainer = self._trainer(recipe)
             for epoch in trainer.epochs(checkpoint.part(number) if checkpoint else None):
                 done += 1
                 yield replace(epoch, number=done, epochs=planned)
             self._networks.append(trainer.network)
             logits.append(trainer.val_logits())
             self._join(trainer, recipe, logits)
+            del trainer  # before the next is built: a GPU holds the frames of each
 
     def _join(
         self,

@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, record_function, schedule
 from torch.profiler import profile as recorder
 
 from neuro.dataset.frames import Frames
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, TrainingError
 from neuro.models import ensemble
 from neuro.problems.problem import Problem
 from neuro.training.config import TrainConfig
@@ -46,10 +46,16 @@ def pace(
     machine: Machine,
     epochs: Sequence[Epoch],
 ) -> Pace:
-    """How fast a training of one process was, beside the limit; raises what ``limit`` raises."""
+    """How fast a training of one process was, beside the limit; raises what ``limit`` raises.
+
+    Epochs of the head alone do not count; raises TrainingError where there are no others.
+    """
+    whole = [epoch for epoch in epochs if epoch.number > config.head_epochs]
+    if not whole:
+        raise TrainingError("in every epoch the head alone learned, and the limit is of all")
     step_limit = limit(frames, problem, config, machine, epochs[-1])
     size_px = epochs[-1].size_px  # views grow: the last are the largest
-    rate = median(epoch.images_per_s for epoch in epochs if epoch.size_px == size_px)
+    rate = median(epoch.images_per_s for epoch in whole if epoch.size_px == size_px)
     return Pace(
         full_images_per_s=rate, limit_images_per_s=step_limit, share_of_limit=rate / step_limit
     )

@@ -4,6 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images.preprocess import PreprocessSpec
@@ -77,3 +78,10 @@ def test_an_ensemble_is_one_graph(tmp_path: Path) -> None:
     answer = session.run(None, {"pixels": IMAGES.numpy()})[0]
     with torch.no_grad():
         np.testing.assert_allclose(answer, whole(IMAGES)[0].numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_nothing_starts_from_the_package_of_an_ensemble(tmp_path: Path) -> None:
+    whole = backbone.join(networks("cnn", "resnet_small"))
+    save_file({k: v.contiguous() for k, v in whole.state_dict().items()}, tmp_path / "w")
+    with pytest.raises(ConfigError, match="package of an ensemble"):
+        backbone.build("cnn+resnet_small", SPEC, n_classes=3, weights=tmp_path / "w")

@@ -115,6 +115,33 @@ def test_a_convolutional_network_with_weights_is_fine_tuned() -> None:
     assert cpu.epochs < train_config.choose("default", model, images=6000, kind="cpu").epochs
 
 
+def test_a_member_without_branches_takes_them_from_all() -> None:
+    both = {"model": "tf_efficientnet_lite0+resnet_small"}
+    assert train_config.choose("best", both, images=99, kind="cpu", tunes=True).drop_path == 0
+
+
+@pytest.mark.parametrize("model", ["beit_base_patch16_224", "caformer_s18", "rdnet_tiny"])
+def test_what_is_no_known_convolutional_network_is_not_given_stages(model: str) -> None:
+    chosen = train_config.choose("fast", {"model": model}, images=99, kind="cpu", tunes=True)
+    assert (chosen.layer_decay, chosen.freeze) == (1, 0)
+
+
+def test_a_single_epoch_is_not_of_the_head_alone() -> None:
+    asked = {"model": "resnet18", "epochs": 1}
+    assert train_config.choose("fast", asked, images=99, kind="cpu", tunes=True).head_epochs == 0
+
+
+def test_an_ensemble_of_few_images_stays_in_the_epochs_of_one_network() -> None:
+    three = train_config.choose("best", {"model": "cnn+cnn+cnn"}, images=300, kind="cpu")
+    assert 3 * three.epochs <= train_config.choose("best", {}, images=300, kind="cpu").epochs
+
+
+@pytest.mark.parametrize("changes", [{"model": 5}, {"size_px": 8}])
+def test_a_model_is_a_name_and_a_side_can_hold_a_picture(changes: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"the name of a network|16 to 1024"):
+        TrainConfig().changed(changes)
+
+
 def test_the_members_of_an_ensemble_share_the_views_of_a_preset() -> None:
     one, three = (
         train_config.choose("best", {"model": model}, images=6000, kind="cpu").epochs

@@ -1,7 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -41,10 +40,10 @@ def test_what_each_member_adds_is_told() -> None:
     first, second = both.joined
     assert (first.member, second.member) == ("cnn", "resnet_small@24")
     assert first.alone == first.together
-    val = both._first.loader.images(np.flatnonzero(discs().splits == "val"))
+    judge = Trainer(discs(), PROBLEM, CONFIG, fabric=CPU.fabric())
     with torch.no_grad():
-        logits = both.network.glance(val).numpy()
-    assert second.together == both._first.score(logits)[1]
+        val = judge.loader.images(discs().labelled("val"))
+        assert second.together == judge.score(both.network.glance(val).numpy())[1]
 
 
 def test_a_killed_ensemble_goes_on_with_the_member_under_way(tmp_path: Path) -> None:
@@ -73,3 +72,19 @@ def test_a_search_or_a_profile_of_an_ensemble_is_refused() -> None:
         tuning.check(4, 0, RECIPE.model)
     with pytest.raises(ConfigError, match="give a member"):
         profiling.check_one_process(CPU, RECIPE.model)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"model": "resnet18+cnn", "drop_path": 0.1}, "cnn has no stochastic depth"),
+        ({"model": "cnn+tf_efficientnet_lite0@16"}, "what follows @"),
+        ({"model": "cnn+pit_ti_224", "layer_decay": 0.8}, "does not say which stages"),
+        ({"model": "resnet_small+cnn", "freeze": 5}, "give at most 4"),
+    ],
+)
+def test_what_is_wrong_with_any_member_is_said_before_the_first_is_trained(
+    changes: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        trainer(**changes)
