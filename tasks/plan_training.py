@@ -64,12 +64,16 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """What is decided before anything is looked up or measured; the fields are a plan's."""
+    """What is decided before anything is looked up or measured; the fields are a plan's.
+
+    images: labelled ones of the lake's own train split, 0 where nobody counted.
+    """
 
     recipe: TrainConfig
     start: StartWeights
     preset: str = ""
     why: str = ""
+    images: int = 0
 
 
 def decide(
@@ -87,7 +91,7 @@ def decide(
         start, why = replace(start, pretrained=choice.is_pretrained), choice.why
     tunes = start.pretrained or start.file is not None
     recipe = recipes.choose(request.preset, changes, images=images, kind=machine.kind, tunes=tunes)
-    return Decision(recipe=recipe, start=start, preset=request.preset, why=why)
+    return Decision(recipe=recipe, start=start, preset=request.preset, why=why, images=images)
 
 
 def make(
@@ -105,14 +109,19 @@ def make(
     if is_open:
         weights = _weights(problem, decision.recipe, decision.start)
     plan = planned(problem, decision.recipe, weights, machine)
-    recipe, why = decision.recipe, f" ({decision.why})" if decision.why else ""
     if decision.preset:
-        _log.info(
-            f"preset {decision.preset} on {plan.machine}: {recipe.model}"
-            f"{' from weights' if weights else ''}{why}, {recipe.epochs} epochs of batches of "
-            f"{recipe.batch_size}, {recipe.optimizer} at {recipe.learning_rate:.1e}"
-        )
+        _log.info(_told(decision, plan))
     return replace(plan, preset=decision.preset, why=decision.why)
+
+
+def _told(decision: Decision, plan: Plan) -> str:
+    recipe, why = plan.recipe, f" ({decision.why})" if decision.why else ""
+    start = " from weights" if plan.weights else ""
+    return (
+        f"preset {decision.preset} for {decision.images} images on {plan.machine}: {recipe.model}"
+        f"{start}{why}, {recipe.epochs} epochs of batches of {recipe.batch_size}, "
+        f"{recipe.optimizer} at {recipe.learning_rate:.1e}"
+    )
 
 
 def _weights(problem: Problem, recipe: TrainConfig, start: StartWeights) -> Path | None:

@@ -194,7 +194,10 @@ def test_two_devices_train_one_package(ready: Path) -> None:
         ({"changes": {"batch_size": 4096}}, "batch_size 4096 is more than the"),
         ({"changes": {"loss": "binary"}}, "'binary' is for two classes, the problem has 4"),
         ({"changes": {"epoch": 3}}, "did you mean epochs"),
-        ({"changes": {"model": "cnn"}, "start": PRETRAINED}, "nobody has pretrained 'cnn'"),
+        (
+            {"changes": {"model": "cnn"}, "start": PRETRAINED},
+            "nobody has published weights of 'cnn'",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_any_work(
