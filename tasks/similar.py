@@ -58,6 +58,7 @@ class SimilarCases:
             "release": self.release.name,
             "set": self.encoder.name,
             "encoder_hash": self.encoder.digest,
+            **encoders.weights_of(self.encoder),
             "asked": {
                 "sha256": self.sha256,
                 **(_facts(self.sample, problem) if self.sample else {}),
