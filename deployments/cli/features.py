@@ -134,12 +134,52 @@ def features_show(
     console.show(facts["made_by"], as_json=False, columns=short)
 
 
+@features_app.command("suspects")
+def features_suspects(
+    features: Annotated[str, typer.Argument(metavar="SET", help="An embedding that is stored.")],
+    problem: Problem = "brain",
+    model: ModelName = "",
+    weights: Weights = None,
+    pretrained: Pretrained = False,
+    precision: Precision = None,
+    release: ReleaseName = None,
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """List the labels of a release that an embedding does not bear out; nothing is changed.
+
+    Example: neuro features suspects embedding --model tf_efficientnet_lite0 --pretrained
+    """
+    from neuro.lake import releases
+    from tasks import label_suspects
+
+    choice = _choice(features, model, weights, precision, pretrained=pretrained)
+    there, question = console.open_lake(lake), problems.load(problem)
+    with console.only_results_on_stdout():
+        pinned = releases.find(there, question.dataset, release)
+        facts = label_suspects.find(there, question, pinned, choice)
+    if as_json:
+        console.show(facts, as_json=True)
+        return
+    console.say(f"{facts['set']} of {facts['release']}: {len(facts['suspects'])} labels to look at")
+    _say_weights(facts)
+    short = ("sample_id", "score", "label", "suggested", "source_name")
+    console.show(facts["suspects"], as_json=False, columns=short)
+
+
 @app.command()
 def similar(
     asked: Annotated[
         str, typer.Argument(metavar="SAMPLE|FILE", help="A digest, a source name or an image file.")
     ],
-    features: SetName = "thumb",
+    features: Annotated[
+        str,
+        typer.Option(
+            "--set",
+            help="As of featurize (default: embedding_tf_efficientnet_lite0, pretrained, where the "
+            "whole release has it, else thumb).",
+        ),
+    ] = "",
     n: Annotated[int, typer.Option("-n", help="How many cases.")] = 8,
     problem: Problem = "brain",
     model: ModelName = "",

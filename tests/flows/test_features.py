@@ -19,7 +19,7 @@ from neuro.lake.lake import Lake
 from neuro.models import weights_packages
 from neuro.problems import problem as problems
 from neuro.training.config import TrainConfig
-from tasks import similar, training_frame
+from tasks import label_suspects, similar, training_frame
 from tasks.load import encoders
 from tasks.similar import SearchConfig
 from tests.flows.conftest import LABELS, Deliver, Draw
@@ -258,3 +258,46 @@ def test_a_search_and_a_set_say_whose_weights_they_have(lake: Lake) -> None:
     shown = training_frame.show(lake, BRAIN, releases.find(lake, "brain"), PRETRAINED)
     assert shown["weights_sha256"] == LITE0.sha256
     assert [made["is_current"] for made in shown["made_by"]] == [True]
+
+
+def test_suspects_by_an_embedding_are_samples_of_the_release_and_change_no_passport(
+    lake: Lake,
+) -> None:
+    featurize.fn(features="embedding", model=LITE0.architecture, pretrained=True)
+    release = releases.find(lake, "brain")
+    found = label_suspects.find(lake, BRAIN, release, PRETRAINED)
+    assert (found["samples"], found["weights_sha256"]) == (48, LITE0.sha256)
+    assert {suspect["sample_id"] for suspect in found["suspects"]} <= set(ids(lake))
+    assert releases.find(lake, "brain") == release
+
+
+def test_suspects_by_anything_but_an_embedding_lead_to_the_passport(lake: Lake) -> None:
+    release = releases.find(lake, "brain")
+    with pytest.raises(ConfigError, match="`neuro passport` ranks them by thumbnails"):
+        label_suspects.find(lake, BRAIN, release, Choice(features="thumb"))
+
+
+def test_a_search_by_no_named_set_takes_the_pretrained_embedding_once_all_have_it(
+    lake: Lake, draw: Draw
+) -> None:
+    featurize.fn(features="thumb")
+    asked = ids(lake)[0]
+    assert search(lake, asked, name="").encoder.name == "thumb"
+    featurize.fn(features=PRETRAINED.features)  # random weights are no reason
+    assert search(lake, asked, name="").encoder.name == "thumb"
+    featurize.fn(features=PRETRAINED.features, pretrained=True)
+    assert (
+        search(lake, asked, name="").encoder.digest == encoders.chosen(BRAIN, (), PRETRAINED).digest
+    )
+    ingest.fn(source=str(draw(["glioma"], 5, name="later", seed=1)))
+    featurize.fn(features="thumb")
+    assert search(lake, asked, name="").encoder.name == "thumb"
+
+
+def test_a_search_by_no_named_set_needs_no_weights(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    featurize.fn(features="thumb")
+    featurize.fn(features=PRETRAINED.features, pretrained=True)
+    monkeypatch.setattr(weights_packages, "find", lambda architecture: None)
+    assert search(lake, ids(lake)[0], name="").encoder.name == "thumb"
