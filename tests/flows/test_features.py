@@ -301,3 +301,8 @@ def test_a_search_by_no_named_set_needs_no_weights(
     featurize.fn(features=PRETRAINED.features, pretrained=True)
     monkeypatch.setattr(weights_packages, "find", lambda architecture: None)
     assert search(lake, ids(lake)[0], name="").encoder.name == "thumb"
+
+
+def test_the_remedy_for_a_pretrained_set_does_not_lead_to_random_weights(lake: Lake) -> None:
+    with pytest.raises(ConfigError, match=r"lite0` with the same .*--pretrained"):
+        similar.search(lake, BRAIN, ids(lake)[0], SearchConfig(choice=PRETRAINED))
