@@ -21,7 +21,12 @@ SETS = ("brain", "chest", "skin7")
 KINDS = ("mirror", "rotate", "re-encode", "crop", "crop, area", "gamma")
 MIXED = "mixed"  # a mirrored or rotated crop, with a gamma, encoded again: no figure was asked
 QUALITY = 95  # of whatever is saved, but for what was to be encoded worse
-_CROP = {"crop": 0.95, "crop, area": 0.95**0.5}  # kept of each side
+_CROP = {
+    "crop": 0.95,
+    "crop, area": 0.95**0.5,
+    "crop 80 %": 0.8,
+    "crop 60 %": 0.6,
+}  # kept of a side
 _TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 _FLIPS = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM)
 

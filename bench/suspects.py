@@ -89,7 +89,7 @@ def _ranked(
         data = Labelled(
             thumbnails=planted.thumbnails,
             labels=np.array([classes.index(label) for label in labels]),
-            groups=judging.clustered(np.concatenate([pairs, _of_one_id(planted)]), len(labels)),
+            groups=judging.clustered(np.concatenate([pairs, of_one_id(planted)]), len(labels)),
         )
         found = {}
         for ranking, is_grouped in (("neuro", True), ("neuro, groups unknown", False)):
@@ -116,7 +116,7 @@ def rank(data: Labelled, *, is_grouped: bool = True) -> Scores:
     return 1 - shares[np.arange(len(rows)), np.unique(labels, return_inverse=True)[1]]
 
 
-def _of_one_id(planted: Planted) -> NDArray[np.int64]:
+def of_one_id(planted: Planted) -> NDArray[np.int64]:
     first: dict[str, int] = {}
     rows = [
         (first.setdefault(real.group, row), row)

@@ -22,6 +22,7 @@ def featurize(
     model: str = "",
     weights: str = "",
     precision: Literal["", "bf16", "f32"] = "",
+    pretrained: bool = False,
     release: str | None = None,
     lake: str | None = None,
 ) -> dict[str, Any]:
@@ -30,10 +31,17 @@ def featurize(
     Every image is read nevertheless, to compare it with its digest.
 
     features: descriptors, thumb, pixels_pca or embedding_NAME, for any timm name; embedding is the
-    penultimate layer of ``model``. weights: a local safetensors file. precision: by default the
-    fastest here. Returns set, images, computed, encoder_hash and release.
+    penultimate layer of ``model``. weights: a local safetensors file. pretrained: the weights that
+    this machine has of the network. precision: by default the fastest here. Returns set, images,
+    computed, encoder_hash and release; of an architecture also whose weights it has.
     """
     question = problems.load(problem)
     loaded = release_data.load(release_data.open_lake(lake), question, release)
-    choice = Choice(features=features, model=model, weights=weights, precision=precision)
+    choice = Choice(
+        features=features,
+        model=model,
+        weights=weights,
+        precision=precision,
+        pretrained=pretrained,
+    )
     return steps.compute(loaded, choice)

@@ -16,7 +16,6 @@ from tasks.runtime.steps import step
 
 DESCRIPTORS = Descriptors().name
 DESCRIPTORS_HASH = Descriptors().digest
-RANDOM = "random weights, seeded, never trained"
 
 _log = getLogger(__name__)
 
@@ -35,9 +34,10 @@ def compute(loaded: Loaded, choice: Choice) -> dict[str, Any]:
         return _pixels(loaded, encoder, lacking)
     facts = _encode(loaded, encoder, lacking)
     if isinstance(encoder, Backbone):
-        facts |= {"weights": str(encoder.weights or RANDOM), "precision": encoder.precision}
+        facts |= encoders.weights_of(encoder) | {"precision": encoder.precision}
         if encoder.weights is None:
-            _log.warning("%s has %s; give --weights FILE for others", encoder.name, RANDOM)
+            remedy = "give --pretrained or --weights FILE for others"
+            _log.warning("%s has %s; %s", encoder.name, encoders.RANDOM, remedy)
     return facts
 
 

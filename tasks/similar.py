@@ -1,7 +1,7 @@
 """What `neuro similar` does: a case or a file, and the nearest cases of a release."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from neuro.errors import ConfigError
 from neuro.features import similar_cases
-from neuro.features.encoders import Encoder, Fitting
+from neuro.features.encoders import EMBEDDING, THUMB, Encoder, Fitting
 from neuro.features.feature_set import Choice
 from neuro.features.similar_cases import Case
 from neuro.images import preview
@@ -20,14 +20,18 @@ from neuro.problems.problem import Problem
 from neuro.reports import render, similar_cases_page
 from neuro.reports.similar_cases_page import Query
 from neuro.sample import Sample
-from tasks.load import encoders, release_data
+from tasks.load import encoders, release_data, start_weights
 
 MOST = 100
+PREFERRED = "tf_efficientnet_lite0"  # the one that was measured: docs/features.md
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
-    """How many cases, of which release (None for the current one), and by which set."""
+    """How many cases, of which release (None for the current one), and by which set.
+
+    choice: of no set for the pretrained embedding where the whole release has it, else thumbnails.
+    """
 
     choice: Choice
     release: str | None = None
@@ -58,6 +62,7 @@ class SimilarCases:
             "release": self.release.name,
             "set": self.encoder.name,
             "encoder_hash": self.encoder.digest,
+            **encoders.weights_of(self.encoder),
             "asked": {
                 "sha256": self.sha256,
                 **(_facts(self.sample, problem) if self.sample else {}),
@@ -79,7 +84,10 @@ def search(lake: Lake, problem: Problem, query: str, config: SearchConfig) -> Si
     pinned = releases.find(lake, problem.dataset, config.release)
     samples = {sample.sample_id: sample for sample in releases.samples(lake, pinned)}
     sha256, stored = _image(lake, problem, pinned, samples, query)
-    choice = encoders.settled(lake, problem, config.choice)
+    choice = config.choice
+    if not choice.features:
+        choice = _default(lake, problem, choice, list(samples))
+    choice = encoders.settled(lake, problem, choice)
     encoder = encoders.chosen(problem, list(samples.values()), choice)
     features.require(lake, encoder.name, encoder.digest, list(samples))
     if sha256 in samples:
@@ -98,6 +106,22 @@ def search(lake: Lake, problem: Problem, query: str, config: SearchConfig) -> Si
             lake, encoder, list(samples.values()), vector, sha256, config.n
         ),
     )
+
+
+def _default(lake: Lake, problem: Problem, choice: Choice, sample_ids: list[str]) -> Choice:
+    """The set to compare by where none was named; options without a set are thumbnails' to refuse.
+
+    Nothing is computed and nothing is needed for it: without the weights, thumbnails answer.
+    """
+    thumbnails = replace(choice, features=THUMB)
+    name = f"{EMBEDDING}_{PREFERRED}"
+    is_stored = bool(features.encoders(lake, name))
+    if choice != Choice(features="") or not is_stored or not start_weights.at_hand(PREFERRED):
+        return thumbnails
+    pretrained = encoders.settled(lake, problem, Choice(features=name, pretrained=True))
+    encoder = encoders.chosen(problem, (), pretrained)
+    lacking = features.missing(lake, encoder.name, encoder.digest, sample_ids)
+    return thumbnails if lacking else pretrained
 
 
 def _image(

@@ -21,15 +21,18 @@ def show(lake: Lake, problem: Problem, release: Release, choice: Choice) -> dict
     not named. Raises UnknownNameError with near misses.
     """
     samples = releases.samples(lake, release)
-    current = None
-    is_model_named = bool(choice.model or choice.weights or choice.precision)
+    current, weights = None, {}
+    options = (choice.model, choice.weights, choice.precision, choice.pretrained)
+    is_model_named = any(options)
     if is_model_named or not choice.features.startswith(EMBEDDING):
         settled = encoders.settled(lake, problem, choice)
-        current = encoders.chosen(problem, samples, settled).digest
+        encoder = encoders.chosen(problem, samples, settled)
+        current, weights = encoder.digest, encoders.weights_of(encoder)
     ids = [sample.sample_id for sample in samples]
     name = feature_set.full_name(problem, choice)
     made_by = training_frame.coverage(lake, ids, name, current)
-    return {"set": name, "release": release.name, "samples": len(ids), "made_by": made_by}
+    facts = {"set": name, "release": release.name, "samples": len(ids), "made_by": made_by}
+    return facts | weights
 
 
 def write(

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,10 @@ ModelName = Annotated[
     ),
 ]
 Weights = Annotated[Path | None, typer.Option(help="A local safetensors file for an architecture.")]
+Pretrained = Annotated[
+    bool,
+    typer.Option("--pretrained", help="The weights on this machine: see neuro weights list."),
+]
 Precision = Annotated[
     Literal["bf16", "f32"] | None, typer.Option(help="Of an embedding (default: the fastest).")
 ]
@@ -40,6 +44,7 @@ def featurize(
     problem: Problem = "brain",
     model: ModelName = "",
     weights: Weights = None,
+    pretrained: Pretrained = False,
     precision: Precision = None,
     release: ReleaseName = None,
     lake: LakeUri = None,
@@ -48,7 +53,7 @@ def featurize(
 ) -> None:
     """Compute what is missing of a feature set.
 
-    Example: neuro featurize --set embedding_resnet18 --weights resnet18.safetensors
+    Example: neuro featurize --set embedding --model tf_efficientnet_lite0 --pretrained
     """
     if model and Path(model).is_dir():  # a flow may run in another folder
         model = str(Path(model).resolve())
@@ -60,6 +65,7 @@ def featurize(
         model=model,
         weights=str(weights.resolve()) if weights else "",
         precision=precision or "",
+        pretrained=pretrained,
         release=release,
         lake=lake,
     )
@@ -88,6 +94,7 @@ def features_show(
     problem: Problem = "brain",
     model: ModelName = "",
     weights: Weights = None,
+    pretrained: Pretrained = False,
     precision: Precision = None,
     release: ReleaseName = None,
     out: Annotated[
@@ -108,7 +115,7 @@ def features_show(
     from neuro.sample import SPLITS
     from tasks import training_frame
 
-    choice = _choice(features, model, weights, precision)
+    choice = _choice(features, model, weights, precision, pretrained=pretrained)
     there, question = console.open_lake(lake), problems.load(problem)
     with console.only_results_on_stdout():
         pinned = releases.find(there, question.dataset, release)
@@ -120,10 +127,44 @@ def features_show(
         console.show(facts, as_json=True)
         return
     console.say(f"{facts['set']} of {facts['release']}, {facts['samples']} samples")
+    _say_weights(facts)
     if out is not None:
         console.say(f"{facts['rows']} rows of {facts['splits']} in {facts['frame']}")
     short = ("encoder_hash", "preprocess_hash", "width", "images", "covered", "is_current")
     console.show(facts["made_by"], as_json=False, columns=short)
+
+
+@features_app.command("suspects")
+def features_suspects(
+    features: Annotated[str, typer.Argument(metavar="SET", help="An embedding that is stored.")],
+    problem: Problem = "brain",
+    model: ModelName = "",
+    weights: Weights = None,
+    pretrained: Pretrained = False,
+    precision: Precision = None,
+    release: ReleaseName = None,
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """List the labels of a release that an embedding does not bear out; nothing is changed.
+
+    Example: neuro features suspects embedding --model tf_efficientnet_lite0 --pretrained
+    """
+    from neuro.lake import releases
+    from tasks import label_suspects
+
+    choice = _choice(features, model, weights, precision, pretrained=pretrained)
+    there, question = console.open_lake(lake), problems.load(problem)
+    with console.only_results_on_stdout():
+        pinned = releases.find(there, question.dataset, release)
+        facts = label_suspects.find(there, question, pinned, choice)
+    if as_json:
+        console.show(facts, as_json=True)
+        return
+    console.say(f"{facts['set']} of {facts['release']}: {len(facts['suspects'])} labels to look at")
+    _say_weights(facts)
+    short = ("sample_id", "score", "label", "suggested", "source_name")
+    console.show(facts["suspects"], as_json=False, columns=short)
 
 
 @app.command()
@@ -131,11 +172,19 @@ def similar(
     asked: Annotated[
         str, typer.Argument(metavar="SAMPLE|FILE", help="A digest, a source name or an image file.")
     ],
-    features: SetName = "thumb",
+    features: Annotated[
+        str,
+        typer.Option(
+            "--set",
+            help="As of featurize (default: embedding_tf_efficientnet_lite0, pretrained, where the "
+            "whole release has it, else thumb).",
+        ),
+    ] = "",
     n: Annotated[int, typer.Option("-n", help="How many cases.")] = 8,
     problem: Problem = "brain",
     model: ModelName = "",
     weights: Weights = None,
+    pretrained: Pretrained = False,
     precision: Precision = None,
     release: ReleaseName = None,
     out: Annotated[Path | None, typer.Option(help="Page to write, with the pictures.")] = None,
@@ -148,7 +197,7 @@ def similar(
     """
     from tasks import similar as steps
 
-    choice = _choice(features, model, weights, precision)
+    choice = _choice(features, model, weights, precision, pretrained=pretrained)
     there, question = console.open_lake(lake), problems.load(problem)
     with console.only_results_on_stdout():
         wanted = steps.SearchConfig(choice=choice, release=release, n=n)
@@ -159,13 +208,27 @@ def similar(
         console.show(facts, as_json=True)
         return
     console.say(f"{facts['set']} of {facts['release']}{f', page {page}' if page else ''}")
+    _say_weights(facts)
     short = ("sample_id", "cosine", "label", "split", "group_id")
     console.show(facts["cases"], as_json=False, columns=short)
 
 
-def _choice(features: str, model: str, weights: Path | None, precision: str | None) -> "Choice":
+def _say_weights(facts: dict[str, Any]) -> None:
+    if "weights" in facts:
+        licence = facts.get("weights_licence")
+        of = f", SHA-256 {facts['weights_sha256']}, licence {licence}" if licence else ""
+        console.say(f"weights: {facts['weights']}{of}")
+
+
+def _choice(
+    features: str, model: str, weights: Path | None, precision: str | None, *, pretrained: bool
+) -> "Choice":
     from neuro.features.feature_set import Choice
 
     return Choice(
-        features=features, model=model, weights=str(weights or ""), precision=precision or ""
+        features=features,
+        model=model,
+        weights=str(weights or ""),
+        precision=precision or "",
+        pretrained=pretrained,
     )

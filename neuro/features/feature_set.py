@@ -27,8 +27,10 @@ from neuro.training import config
 DESCRIPTORS = descriptors.Descriptors().name
 CHAMPION = "champion"
 _REGISTERED = (CHAMPION, "challenger")
+_OPTIONS = "--weights, --pretrained and --precision"
 
 OpenPackage = Callable[[str], Package]  # of a folder, or of a name or number in the registry
+FindWeights = Callable[[str], Path]  # the file of pretrained weights of an architecture
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,12 +38,14 @@ class Choice:
     """What a person asks for. model, weights, precision: of an embedding; "" for the default.
 
     model: a timm name, ``champion``, ``challenger``, a version number or a package folder.
+    pretrained: the weights that this machine has of an architecture, instead of a file.
     """
 
     features: str
     model: str = ""
     weights: str = ""
     precision: str = ""
+    pretrained: bool = False
 
 
 def full_name(problem: Problem, choice: Choice) -> str:
@@ -59,19 +63,24 @@ def column_names(features: str) -> tuple[str, ...]:
 
 
 def encoder_of(
-    problem: Problem, samples: Sequence[Sample], choice: Choice, open_package: OpenPackage
+    problem: Problem,
+    samples: Sequence[Sample],
+    choice: Choice,
+    open_package: OpenPackage,
+    find_weights: FindWeights,
 ) -> Encoder | Fitting:
     """The encoder of a choice, or what its principal components have to be fitted on first.
 
     samples: of the release, whose train split that is. Raises UnknownNameError with near misses,
-    ConfigError for options that do not go together, and what opening a package or building a
-    backbone raises.
+    ConfigError for options that do not go together, and what opening a package, finding weights or
+    building a backbone raises.
     """
     name, of_problem = choice.features, f"{EMBEDDING}_{problem.name}"
     if name not in (EMBEDDING, of_problem) and choice.model:
         raise ConfigError(f"--model goes with --set {EMBEDDING}, not with --set {name}")
-    if not name.startswith(EMBEDDING) and (choice.weights or choice.precision):
-        raise ConfigError(f"--weights and --precision go with an embedding, not with --set {name}")
+    options = choice.weights or choice.precision or choice.pretrained
+    if not name.startswith(EMBEDDING) and options:
+        raise ConfigError(f"{_OPTIONS} go with an embedding, not with --set {name}")
     if name == DESCRIPTORS:
         return descriptors.Descriptors()
     if name == THUMB:
@@ -86,9 +95,9 @@ def encoder_of(
         if prefix != EMBEDDING or not model:
             raise UnknownNameError(_unknown(problem, name))
     if not _is_package(model):
-        return _of_architecture(choice, model)
-    if choice.weights or choice.precision:
-        raise ConfigError(f"--weights and --precision go with an architecture, not with {model}")
+        return _of_architecture(choice, model, find_weights)
+    if options:
+        raise ConfigError(f"{_OPTIONS} go with an architecture, not with {model}")
     package = open_package(model)
     return OfPackage(
         name=of_problem,
@@ -98,11 +107,17 @@ def encoder_of(
     )
 
 
-def settled(lake: Lake, problem: Problem, choice: Choice, open_package: OpenPackage) -> Choice:
+def settled(
+    lake: Lake,
+    problem: Problem,
+    choice: Choice,
+    open_package: OpenPackage,
+    find_weights: FindWeights,
+) -> Choice:
     """The choice with the precision that a set has been made in, where none was asked for."""
     if choice.precision or not choice.features.startswith(EMBEDDING):
         return choice
-    encoder = encoder_of(problem, (), choice, open_package)
+    encoder = encoder_of(problem, (), choice, open_package, find_weights)
     if not isinstance(encoder, Backbone):
         return choice
     made = {one.encoder_hash for one in features.find(lake, encoder.name)}
@@ -114,11 +129,15 @@ def settled(lake: Lake, problem: Problem, choice: Choice, open_package: OpenPack
     return choice
 
 
-def _of_architecture(choice: Choice, architecture: str) -> Backbone:
+def _of_architecture(choice: Choice, architecture: str, find_weights: FindWeights) -> Backbone:
     precision = next((known for known in PRECISIONS if known == choice.precision), None)
     if choice.precision and precision is None:
         raise ConfigError(f"precision must be one of {PRECISIONS}, got {choice.precision!r}")
+    if choice.pretrained and choice.weights:
+        raise ConfigError("--pretrained looks for weights itself; give that or --weights FILE")
     weights = Path(choice.weights).resolve() if choice.weights else None
+    if choice.pretrained:
+        weights = find_weights(architecture)
     return embedding.backbone(architecture, weights, precision)
 
 

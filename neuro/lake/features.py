@@ -56,7 +56,7 @@ def find(lake: Lake, name: str) -> list[FeatureSet]:
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UnknownNameError(
         f"no feature set {name!r} in {lake.uri}: {hint}`neuro features list` lists all; "
-        f"`neuro featurize --set {name}` makes one"
+        f"{_command(name)} makes one"
     )
 
 
@@ -118,7 +118,7 @@ def require(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> 
     if not lacking:
         return
     made = _made(lake, name)
-    remedy = f"run `neuro featurize --set {name}`"
+    remedy = f"run {_command(name)}"
     if made and not any(one.encoder_hash == encoder_hash for one in made):
         others = ", ".join(one.encoder_hash[:12] for one in made)
         raise ConfigError(
@@ -127,6 +127,12 @@ def require(lake: Lake, name: str, encoder_hash: str, wanted: Sequence[str]) -> 
             "made it"
         )
     raise ConfigError(f"feature set {name} lacks {lacking} images; {remedy}")
+
+
+def _command(name: str) -> str:
+    """What makes a set; the name of an embedding alone would make it of random weights."""
+    options = " with the same --model, --pretrained or --weights"
+    return f"`neuro featurize --set {name}`{options if name.startswith('embedding_') else ''}"
 
 
 def _made(lake: Lake, name: str) -> list[FeatureSet]:

@@ -44,14 +44,18 @@ def rank(
     vectors: Vectors, labels: NDArray[np.str_], groups: Sequence[str], near: Rows
 ) -> list[Suspect]:
     """The most suspicious labels, worst first, at most 100. near: (n, m) rows, nearest first."""
-    classes = np.unique(labels)
-    if len(classes) < 2:
+    if len(np.unique(labels)) < 2:
         return []
-    shares = supported(vectors, labels, groups, near)
+    return worst(supported(vectors, labels, groups, near), labels, near)
+
+
+def worst(shares: NDArray[np.float64], labels: NDArray[np.str_], near: Rows) -> list[Suspect]:
+    """See ``rank``. shares: (n, k), the probability of each label for each sample."""
+    classes = np.unique(labels)
     own = np.searchsorted(classes, labels)
     score = 1 - shares[np.arange(len(labels)), own]
     best = shares.argmax(axis=1)
-    worst = np.lexsort((np.arange(len(labels)), -score))[:MOST]
+    worst_rows = np.lexsort((np.arange(len(labels)), -score))[:MOST]
     return [
         Suspect(
             row=int(row),
@@ -59,7 +63,7 @@ def rank(
             suggested=str(classes[best[row]]),
             neighbours=tuple(int(n) for n in near[row][near[row] != row][:_SHOWN]),
         )
-        for row in worst
+        for row in worst_rows
         if score[row] > _SUSPICIOUS and best[row] != own[row]
     ]
 
@@ -87,12 +91,20 @@ def supported(
     vectors: Vectors, labels: NDArray[np.str_] | Rows, groups: Sequence[str], near: Rows
 ) -> NDArray[np.float64]:
     """Probability of each label for each sample from all but its own, (n, k), labels sorted."""
+    poseless = pose_invariants.invariants(pose_invariants.split(vectors, _RADIUS))
+    return supported_by(poseless, labels, groups, near)
+
+
+def supported_by(
+    features: Vectors, labels: NDArray[np.str_] | Rows, groups: Sequence[str], near: Rows
+) -> NDArray[np.float64]:
+    """As ``supported``, with a probe of any features, (n, d), and neighbours found by anything."""
     _, targets = np.unique(labels, return_inverse=True)
     _, group = np.unique(np.array(groups, np.str_), return_inverse=True)
     votes = _votes(targets, group, near)
     probe = out_of_fold.probabilities(
         confounds.discriminant,
-        pose_invariants.invariants(pose_invariants.split(vectors, _RADIUS)),
+        features,
         targets,
         groups,
         otherwise=np.bincount(targets) / len(targets),

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from neuro.features import encoders, feature_set, pca
+from neuro.features.embedding import Backbone
 from neuro.features.encoders import PIXELS, Encoder, Fitting, Pixels
 from neuro.features.feature_set import Choice, OpenPackage
 from neuro.lake.lake import Lake
@@ -13,21 +15,41 @@ from neuro.models.package import Package
 from neuro.problems.problem import Problem
 from neuro.reports import render
 from neuro.sample import Sample
-from tasks.load import models
+from tasks.load import models, start_weights
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts
 from tasks.runtime import settings
 from tasks.runtime.steps import step
 
+RANDOM = "random weights, seeded, never trained"
+NOT_STATED = "not stated"
+
 
 def chosen(problem: Problem, samples: Sequence[Sample], choice: Choice) -> Encoder | Fitting:
     """See ``feature_set.encoder_of``."""
-    return feature_set.encoder_of(problem, samples, choice, _packages(problem))
+    return feature_set.encoder_of(
+        problem, samples, choice, _packages(problem), start_weights.pretrained
+    )
 
 
 def settled(lake: Lake, problem: Problem, choice: Choice) -> Choice:
     """See ``feature_set.settled``."""
-    return feature_set.settled(lake, problem, choice, _packages(problem))
+    return feature_set.settled(lake, problem, choice, _packages(problem), start_weights.pretrained)
+
+
+def weights_of(encoder: Encoder | Fitting) -> dict[str, Any]:
+    """Whose weights an architecture has, for people: {} for any other encoder."""
+    if not isinstance(encoder, Backbone):
+        return {}
+    if encoder.weights is None:
+        return {"weights": RANDOM}
+    card = start_weights.described(encoder.weights)
+    return {
+        "weights": str(encoder.weights),
+        "weights_sha256": card.sha256,
+        "weights_licence": card.licence or NOT_STATED,
+        "weights_source": card.source or NOT_STATED,
+    }
 
 
 def _packages(problem: Problem) -> OpenPackage:

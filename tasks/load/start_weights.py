@@ -63,6 +63,21 @@ def at_hand(architecture: str) -> bool:
         return False
 
 
+def pretrained(architecture: str) -> Path:
+    """The file that ``--pretrained`` means for one architecture, where it lies on this machine.
+
+    Raises ConfigError naming the command that gets one, where there is none.
+    """
+    models.check(architecture)
+    return _pretrained_of(architecture, "")[0]
+
+
+def described(file: Path) -> WeightsCard:
+    """What is known of a file of weights by its digest: licence and source are "" for unknown."""
+    sha256 = files.digest(file)
+    return weights_store.described(folder(), sha256) or WeightsCard(sha256=sha256)
+
+
 def _requested_file(model: str, start: StartWeights) -> tuple[Path | None, str]:
     """The pretrained file or the given one, None for neither; and the digest it must have."""
     if start.pretrained and start.file:
@@ -95,14 +110,12 @@ def _pretrained(model: str, sha256: str) -> tuple[Path, str]:
             f"two members of {model} are one network with other weights; give both the same tag"
         )
     found = {each: _pretrained_of(each, "")[0] for each in architectures}
-    joined = weights_store.join(folder(), {n: _described(path) for n, path in found.items()})
+    joined = weights_store.join(folder(), {n: _stored(path) for n, path in found.items()})
     return folder() / joined.card.sha256, joined.card.sha256
 
 
-def _described(path: Path) -> StoredWeights:
-    sha256 = files.digest(path)
-    card = weights_store.described(folder(), sha256) or WeightsCard(sha256=sha256)
-    return StoredWeights(card=card, path=path, place=weights_store.HOME)
+def _stored(path: Path) -> StoredWeights:
+    return StoredWeights(card=described(path), path=path, place=weights_store.HOME)
 
 
 def _pretrained_of(model: str, sha256: str) -> tuple[Path, str]:

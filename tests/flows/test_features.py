@@ -1,6 +1,7 @@
 """Feature sets through the flow and the verbs' steps, without any server."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,16 @@ from neuro.errors import ConfigError, UnknownNameError
 from neuro.features.feature_set import Choice
 from neuro.lake import features, releases
 from neuro.lake.lake import Lake
+from neuro.models import weights_packages
 from neuro.problems import problem as problems
 from neuro.training.config import TrainConfig
-from tasks import similar, training_frame
+from tasks import label_suspects, similar, training_frame
 from tasks.load import encoders
 from tasks.similar import SearchConfig
 from tests.flows.conftest import LABELS, Deliver, Draw
 
 BRAIN = problems.load("brain")
+LITE0 = weights_packages.KNOWN[0]
 
 
 @pytest.fixture
@@ -110,7 +113,10 @@ def test_the_embedding_of_a_package_is_its_own_and_another_model_s_is_refused(
         (Choice(features="tumb"), "no feature set 'tumb': did you mean 'thumb'"),
         (Choice(features="embedding_resnet19"), "did you mean resnet18"),
         (Choice(features="thumb", model="resnet18"), "--model goes with --set embedding"),
-        (Choice(features="thumb", weights="w"), "--weights and --precision go with an embedding"),
+        (
+            Choice(features="thumb", weights="w"),
+            "--weights, --pretrained and --precision go with an embedding",
+        ),
         (Choice(features="embedding_resnet_small", precision="f16"), "precision must be one of"),
         (Choice(features="embedding"), "no package folder 'champion'"),
     ],
@@ -218,3 +224,85 @@ def test_an_erasure_takes_the_vectors_and_the_fit_along(lake: Lake, home: Path) 
     assert list((home / "frames").glob("*/fit.safetensors")) == []
     left = releases.samples(lake, releases.find(lake, "brain"))
     assert encoders.chosen(BRAIN, left, Choice(features="pixels_pca")).digest != fit.digest
+
+
+PRETRAINED = Choice(features="embedding_tf_efficientnet_lite0", pretrained=True)
+
+
+def test_pretrained_weights_are_found_and_their_owner_is_named(lake: Lake) -> None:
+    facts = featurize.fn(features="embedding", model=LITE0.architecture, pretrained=True)
+    assert facts["weights_sha256"] == LITE0.sha256
+    assert (facts["weights_licence"], facts["weights_source"]) == (LITE0.licence, LITE0.source)
+    assert facts["encoder_hash"] == encoders.chosen(BRAIN, (), PRETRAINED).digest
+
+
+def test_nothing_but_pretrained_asks_for_pretrained_weights() -> None:
+    at_random = encoders.chosen(BRAIN, (), Choice(features=PRETRAINED.features))
+    assert encoders.weights_of(at_random) == {"weights": "random weights, seeded, never trained"}
+    assert at_random.digest != encoders.chosen(BRAIN, (), PRETRAINED).digest
+
+
+def test_pretrained_is_refused_where_it_has_nothing_to_choose() -> None:
+    with pytest.raises(ConfigError, match="no weights of 'resnet18' are on this machine"):
+        encoders.chosen(BRAIN, (), Choice(features="embedding_resnet18", pretrained=True))
+    with pytest.raises(ConfigError, match="go with an embedding, not with --set thumb"):
+        encoders.chosen(BRAIN, (), Choice(features="thumb", pretrained=True))
+    with pytest.raises(ConfigError, match="give that or --weights FILE"):
+        encoders.chosen(BRAIN, (), replace(PRETRAINED, weights="w"))
+
+
+def test_a_search_and_a_set_say_whose_weights_they_have(lake: Lake) -> None:
+    featurize.fn(features="embedding", model=LITE0.architecture, pretrained=True)
+    found = similar.search(lake, BRAIN, ids(lake)[0], SearchConfig(choice=PRETRAINED, n=1))
+    assert found.as_dict(BRAIN)["weights_sha256"] == LITE0.sha256
+    shown = training_frame.show(lake, BRAIN, releases.find(lake, "brain"), PRETRAINED)
+    assert shown["weights_sha256"] == LITE0.sha256
+    assert [made["is_current"] for made in shown["made_by"]] == [True]
+
+
+def test_suspects_by_an_embedding_are_samples_of_the_release_and_change_no_passport(
+    lake: Lake,
+) -> None:
+    featurize.fn(features="embedding", model=LITE0.architecture, pretrained=True)
+    release = releases.find(lake, "brain")
+    found = label_suspects.find(lake, BRAIN, release, PRETRAINED)
+    assert (found["samples"], found["weights_sha256"]) == (48, LITE0.sha256)
+    assert {suspect["sample_id"] for suspect in found["suspects"]} <= set(ids(lake))
+    assert releases.find(lake, "brain") == release
+
+
+def test_suspects_by_anything_but_an_embedding_lead_to_the_passport(lake: Lake) -> None:
+    release = releases.find(lake, "brain")
+    with pytest.raises(ConfigError, match="`neuro passport` ranks them by thumbnails"):
+        label_suspects.find(lake, BRAIN, release, Choice(features="thumb"))
+
+
+def test_a_search_by_no_named_set_takes_the_pretrained_embedding_once_all_have_it(
+    lake: Lake, draw: Draw
+) -> None:
+    featurize.fn(features="thumb")
+    asked = ids(lake)[0]
+    assert search(lake, asked, name="").encoder.name == "thumb"
+    featurize.fn(features=PRETRAINED.features)  # random weights are no reason
+    assert search(lake, asked, name="").encoder.name == "thumb"
+    featurize.fn(features=PRETRAINED.features, pretrained=True)
+    assert (
+        search(lake, asked, name="").encoder.digest == encoders.chosen(BRAIN, (), PRETRAINED).digest
+    )
+    ingest.fn(source=str(draw(["glioma"], 5, name="later", seed=1)))
+    featurize.fn(features="thumb")
+    assert search(lake, asked, name="").encoder.name == "thumb"
+
+
+def test_a_search_by_no_named_set_needs_no_weights(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    featurize.fn(features="thumb")
+    featurize.fn(features=PRETRAINED.features, pretrained=True)
+    monkeypatch.setattr(weights_packages, "find", lambda architecture: None)
+    assert search(lake, ids(lake)[0], name="").encoder.name == "thumb"
+
+
+def test_the_remedy_for_a_pretrained_set_does_not_lead_to_random_weights(lake: Lake) -> None:
+    with pytest.raises(ConfigError, match=r"lite0` with the same .*--pretrained"):
+        similar.search(lake, BRAIN, ids(lake)[0], SearchConfig(choice=PRETRAINED))
