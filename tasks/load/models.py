@@ -84,8 +84,9 @@ def _checked(problem: Problem, found: Package, registered: ModelVersion | None) 
     """A model that can answer the problem as it is now."""
     _require_classes(problem, found)
     now = problem.preprocess
-    # Decoder and side are a model's own; what a picture shows is the problem's.
-    spec = replace(found.card.preprocess, decoder=now.decoder, size_px=now.size_px)
+    spec = replace(found.card.preprocess, decoder=now.decoder)
+    if found.card.training.get("size_px"):  # by its recipe, the side is the model's own
+        spec = replace(spec, size_px=now.size_px)
     if spec != problem.preprocess:
         raise ConfigError(
             f"package {found.folder} was trained with another preprocess than problem "

@@ -14,6 +14,7 @@ from flows.predict import predict
 from flows.train import train
 from neuro.errors import ConfigError
 from neuro.lake import images
+from neuro.models import package
 from neuro.prediction import predict as predictor
 from neuro.problems import problem as problems
 from neuro.training.trainer import TrainConfig
@@ -82,6 +83,17 @@ def test_a_release_is_decoded_again_only_for_another_decoder(old: str, tmp_path:
     assert release_data.decoded_for(loaded, question) is loaded
     again = release_data.decoded_for(loaded, asked).frames
     assert again.preprocess_hash == asked.preprocess.sha256 != loaded.frames.preprocess_hash
+
+
+def test_a_side_that_a_recipe_asked_for_is_the_models_own(old: str, tmp_path: Path) -> None:
+    trained = train.fn(
+        problem=problem_file(tmp_path), config=TrainConfig(epochs=1, model="cnn", size_px=40)
+    )
+    card = package.open_verified(Path(trained["package"])).card
+    assert card.preprocess.size_px == 40
+    answered = predict.fn(problem=problem_file(tmp_path), model=trained["package"])
+    assert answered["n"] > 0
+    assert evaluate.fn(problem=problem_file(tmp_path), model=trained["package"])["looks"] == 1
 
 
 def test_another_size_is_still_refused(old: str, tmp_path: Path) -> None:

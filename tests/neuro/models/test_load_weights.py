@@ -168,7 +168,7 @@ def test_a_known_file_starts_its_network_under_any_name_and_path(tmp_path: Path)
         start = backbone.build(name, SPECS[1], n_classes=2, weights=moved).start
         assert start is not None
         assert start.sha256 == load_weights.digest(path)
-        assert list(start.adapted) == ["conv_stem.weight"]
+        assert list(start.adapted) == ["conv_stem.weight", "bn1.running_mean"]
         assert list(start.skipped) == ["classifier.bias", "classifier.weight"]
 
 
