@@ -308,7 +308,7 @@ def only_so_much_memory(more: int) -> Iterator[None]:
     [
         (
             "levit_128s",
-            r".levit_128s. makes frames 64 times smaller, and of 40 px .*change --size-px, or preprocess",
+            r".levit_128s. makes frames 64 times smaller, and of 40 px .*--size-px, or",
         ),
         ("xcit_nano_12_p16_224", r"cannot be built for frames of 40 px \(.patch_size. should"),
     ],
