@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neuro.evaluation import labels_in_doubt
-from neuro.evaluation.evaluate import Evaluation
+from neuro.evaluation.evaluate import SHOWN_OF_FOLDS, Evaluation
 from neuro.evaluation.labels_in_doubt import LabelsInDoubt, SideBySide
 from neuro.reports import labels_in_doubt_page, passport_text, render
 from neuro.reports.page_paths import ReleasePage
@@ -69,7 +69,7 @@ def find(loaded: Loaded, pooled: Evaluation, run: tracking.Run, folds: int, mode
         agreement=answers.agreement,
         labels=labels_in_doubt.find(answers),
     )
-    figures = labels_in_doubt.side_by_side(pooled, found.labels)
+    figures = labels_in_doubt.side_by_side(pooled, found.labels, SHOWN_OF_FOLDS)
     place = ReleasePage(release=release.name, problem=found.problem, is_of_doubt=True)
     path = place.path(settings.load().home)
     render.write(path.with_suffix(".json"), labels_in_doubt.to_json(found))

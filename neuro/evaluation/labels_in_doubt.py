@@ -20,20 +20,22 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuro.duplicates import twins
 from neuro.errors import ConfigError, DamagedError, PackageError
-from neuro.evaluation.evaluate import SHOWN_OF_FOLDS, Evaluation
 from neuro.lake import images
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.models import typed_json
 from neuro.passport import label_errors
 from neuro.sample import Metric
+
+if TYPE_CHECKING:  # it opens graphs, and an ingest reads lists alone
+    from neuro.evaluation.evaluate import Evaluation
 
 NETWORK, SIMILAR = "network", "similar pictures"
 
@@ -186,7 +188,7 @@ def find(answers: Answers) -> tuple[DoubtfulLabel, ...]:
     )
 
 
-def judged(lake: Lake, release: Release, pooled: Evaluation) -> Answers:
+def judged(lake: Lake, release: Release, pooled: "Evaluation") -> Answers:
     """The answers of the folds' networks, of their members, and of the similar pictures."""
     ids = pooled.sample_ids.tolist()
     looks = twins.vectors([bytes(row) for row in images.thumbnails(lake, release, ids)])
@@ -202,7 +204,7 @@ def judged(lake: Lake, release: Release, pooled: Evaluation) -> Answers:
 
 
 def side_by_side(
-    pooled: Evaluation, labels: Sequence[DoubtfulLabel], names: Sequence[str] = SHOWN_OF_FOLDS
+    pooled: "Evaluation", labels: Sequence[DoubtfulLabel], names: Sequence[str]
 ) -> list[SideBySide]:
     """Figures with and without the samples whose label is in doubt."""
     keep = ~np.isin(pooled.sample_ids, [label.sample_id for label in labels])
