@@ -153,8 +153,9 @@ def train(
             loaded.frames, loaded.problem, config, setup.weights, setup.machine
         )
         _record_start(run, loaded, config, setup, state)
+        start = trainer.start if isinstance(trainer, EnsembleTrainer) else trainer.network.start
+        _record_weights(run, start)
         epochs = _record_epochs(run, trainer, state, setup.max_seconds)
-        _record_weights(run, trainer.network.start)
         members = trainer.joined if isinstance(trainer, EnsembleTrainer) else []
         _record_members(run, members)
         baselines_on_val = beside().get("val", ()) if beside else ()

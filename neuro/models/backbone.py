@@ -100,11 +100,11 @@ def join(networks: Sequence[Network]) -> Network:
     joined.members = tuple(networks)
     joined.averages_mirror = networks[0].averages_mirror
     joined.averages_flip = networks[0].averages_flip
-    joined.start = _starts([network.start for network in networks])
+    joined.start = start_of([network.start for network in networks])
     return joined
 
 
-def _starts(starts: Sequence[Report | None]) -> Report | None:
+def start_of(starts: Sequence[Report | None]) -> Report | None:
     """What was read of a file for all members, by their places; None where no member has a file."""
     by_place = {number: start for number, start in enumerate(starts) if start is not None}
     if not by_place:

@@ -26,10 +26,6 @@ class Choice:
     size_px: int
     why: str
 
-    def __str__(self) -> str:
-        side = f", frames of {self.size_px} px" if self.size_px else ""
-        return f"{self.model}{' from weights' if self.is_pretrained else ''}{side}"
-
 
 def choose(
     preset: str,
@@ -54,7 +50,9 @@ def choose(
     if preset == "fast" and kind == "cpu":
         return _small(n_members, "a fast training on a CPU")
     if channels != _COLOURS:
-        return _small(n_members, "the images are grey, where weights of colour photographs lose")
+        return _small(
+            n_members, "the images are grey, where weights of colour photographs did not help"
+        )
     found = [model for model in PRETRAINED if is_at_hand(model)]
     if not found:
         return _small(

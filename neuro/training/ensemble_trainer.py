@@ -34,7 +34,7 @@ class MemberScore:
 class EnsembleTrainer:
     """What a Trainer is to its caller, for a model of several members.
 
-    joined: what each that has ended added.
+    start: what was read of the weights' file. joined: what each that has ended added.
     """
 
     def __init__(
@@ -53,8 +53,11 @@ class EnsembleTrainer:
         ]
         self._given = (frames, problem, weights, machine)
         alone = Machine(device="cpu", precision="f32")
-        for recipe in {recipe.model: recipe for recipe in self._recipes}.values():
-            Trainer(frames, problem, recipe, weights, alone.fabric())
+        starts = {
+            recipe.model: Trainer(frames, problem, recipe, weights, alone.fabric()).network.start
+            for recipe in {recipe.model: recipe for recipe in self._recipes}.values()
+        }
+        self.start = backbone.start_of([starts[recipe.model] for recipe in self._recipes])
         self._networks: list[Network] = []
         self.joined: list[MemberScore] = []
 

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from neuro.errors import ConfigError
+from neuro.models import backbone
 from neuro.training import ensemble_trainer, profiling, tuning
 from neuro.training.checkpoint import Checkpoint
 from neuro.training.device import Machine
@@ -44,6 +46,17 @@ def test_what_each_member_adds_is_told() -> None:
     with torch.no_grad():
         val = judge.loader.images(discs().labelled("val"))
         assert second.together == judge.score(both.network.glance(val).numpy())[1]
+
+
+def test_what_is_read_of_a_file_for_all_members_is_known_before_they_train(tmp_path: Path) -> None:
+    cnn = backbone.build("cnn", PROBLEM.preprocess, n_classes=2).backbone
+    save_file(cnn.state_dict(), tmp_path / "w")
+    config = RECIPE.changed({"model": "cnn+cnn@24", "epochs": 1})
+    both = EnsembleTrainer(discs(), PROBLEM, config, tmp_path / "w", CPU)
+    assert both.start is not None
+    assert both.start.loaded == 2 * len(cnn.state_dict())
+    list(both.epochs())
+    assert both.network.start == both.start
 
 
 def test_a_killed_ensemble_goes_on_with_the_member_under_way(tmp_path: Path) -> None:
