@@ -19,6 +19,7 @@ from typing import Any
 
 MOMENTS = 20  # at which weights are kept, the last among them
 LOOP_PX, TIMM_PX, MONAI_PX = 96, 96, 64  # MONAI's: of the tutorial's own images
+PRETRAINED, PRETRAINED_PX = "tf_efficientnet_lite0", 128  # where there are weights to start from
 _ASKED_AT_ONCE = 128
 
 
@@ -27,6 +28,7 @@ class Request:
     """What is learnt from. train: folder of class folders; asked: files.
 
     started: when the process was, by time.time(). made: folder of checkpoints that are there.
+    weights: file of PRETRAINED's, by timm's names, "" to start at random.
     """
 
     train: str
@@ -35,6 +37,7 @@ class Request:
     minutes: float
     seed: int
     made: str = ""
+    weights: str = ""
 
     @property
     def seconds(self) -> float:
@@ -58,9 +61,10 @@ def plain_loop(request: Request) -> Curve:
     torch, timm = _module("torch"), _module("timm")
     data, folders = _module("torch.utils.data"), _module("torchvision.datasets")
     views, image = _module("torchvision.transforms"), _module("PIL.Image")
+    px = PRETRAINED_PX if request.weights else LOOP_PX
     seen = [
         views.Grayscale(),
-        views.Resize((LOOP_PX, LOOP_PX)),
+        views.Resize((px, px)),
         views.ToTensor(),
         views.Normalize(0.5, 0.5),
     ]
@@ -75,9 +79,12 @@ def plain_loop(request: Request) -> Curve:
         pictures, 32, shuffle=True, drop_last=True, num_workers=_cores(), persistent_workers=True
     )
     k = len(pictures.classes)
-    model = timm.create_model("mobilenetv3_small_050", in_chans=1, num_classes=k)
+    if request.weights:
+        model, peak = _pretrained(timm, request.weights, k), 5e-4
+    else:
+        model, peak = timm.create_model("mobilenetv3_small_050", in_chans=1, num_classes=k), 2e-3
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
-    kept = _learn(model, batches, optimizer, request, _cosine(2e-3))
+    kept = _learn(model, batches, optimizer, request, _cosine(peak))
     look = views.Compose(seen)
     return _answers(model, kept, request.asked, lambda file: look(image.open(file)))
 
@@ -141,9 +148,10 @@ def timm_script(request: Request) -> Curve:
             state = torch.load(path, map_location="cpu", weights_only=False)
             kept.append((seconds, state["state_dict"]))
     k = len(list(Path(request.train).iterdir()))
-    model = timm.create_model("resnet18", in_chans=1, num_classes=k)
+    name, px = (PRETRAINED, PRETRAINED_PX) if request.weights else ("resnet18", TIMM_PX)
+    model = timm.create_model(name, in_chans=1, num_classes=k)
     look = transforms.create_transform(
-        (1, TIMM_PX, TIMM_PX), mean=(0.5,), std=(0.5,), crop_pct=1.0, interpolation="bilinear"
+        (1, px, px), mean=(0.5,), std=(0.5,), crop_pct=1.0, interpolation="bilinear"
     )
     asked = request.asked
     return _answers(
@@ -151,6 +159,14 @@ def timm_script(request: Request) -> Curve:
         sorted(kept, key=lambda one: one[0]),
         asked,
         lambda file: look(image.open(file).convert("L")),
+    )
+
+
+def _pretrained(timm: Any, weights: str, k: int) -> Any:
+    """As a user asks timm for it: a grey stem, a classifier at random."""
+    file = {"file": weights, "num_classes": -1}
+    return timm.create_model(
+        PRETRAINED, pretrained=True, in_chans=1, num_classes=k, pretrained_cfg_overlay=file
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from neuro.dataset.frames import Frames
 from neuro.duplicates import twins
@@ -25,8 +26,9 @@ from neuro.lake import images
 from neuro.lake.lake import Lake
 from neuro.problems import problem
 from neuro.training import config as train_config
+from neuro.training import ensemble_trainer
 from neuro.training.device import Machine
-from neuro.training.trainer import Trainer
+from neuro.training.ensemble_trainer import AnyTrainer
 from tasks.load import release_data
 from tasks.load.release_data import Loaded
 
@@ -39,7 +41,10 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is learnt from. splits: of each sample_id; asked: sample_ids; home: for the frames."""
+    """What is learnt from. splits: of each sample_id; asked: sample_ids; home: for the frames.
+
+    model: "" for the preset's.
+    """
 
     lake: str
     problem: str
@@ -50,6 +55,7 @@ class Request:
     minutes: float
     seed: int
     epochs: int = PILOT_EPOCHS
+    model: str = ""
 
     @property
     def seconds(self) -> float:
@@ -67,13 +73,24 @@ def train(request: Request) -> Curve:
             break
         kept.append((seconds, deepcopy(trainer.network.state_dict())))
     rows = _rows(loaded.frames, request.asked)
-    curve = []
+    curve, network = [], trainer.network
     with torch.inference_mode():
         for seconds, state in kept:
-            trainer.network.load_state_dict(state)
-            parts = np.array_split(rows, -(-len(rows) // _AT_ONCE))
-            curve.append((seconds, [n for some in parts for n in _answers(trainer, loaded, some)]))
+            network.load_state_dict(state)
+            curve.append((seconds, _all_answers(network, loaded, rows)))
     return curve
+
+
+def members(request: Request) -> Curve:
+    """The same of an ensemble, by ``epochs`` each: one point, where all have ended in time."""
+    loaded = _load(request)
+    trainer = _trainer(loaded, request)
+    for seconds in _epochs(trainer, request):
+        if seconds > 60 * request.minutes:
+            return []
+    rows = _rows(loaded.frames, request.asked)
+    with torch.inference_mode():
+        return [(request.seconds, _all_answers(trainer.network, loaded, rows))]
 
 
 def pilot(request: Request) -> tuple[float, float]:
@@ -115,14 +132,16 @@ def _load(request: Request) -> Loaded:
     )
 
 
-def _trainer(loaded: Loaded, request: Request) -> Trainer:
+def _trainer(loaded: Loaded, request: Request) -> AnyTrainer:
     changes = {"epochs": request.epochs, "seed": request.seed}
+    if request.model:
+        changes |= {"model": request.model}
     images = len(loaded.frames.labelled("train"))
     config = train_config.choose("default", changes, images=images, kind=Machine().kind)
-    return Trainer(loaded.frames, loaded.problem, config)
+    return ensemble_trainer.trainer(loaded.frames, loaded.problem, config)
 
 
-def _epochs(trainer: Trainer, request: Request) -> Iterator[float]:
+def _epochs(trainer: AnyTrainer, request: Request) -> Iterator[float]:
     """Train; the seconds at the end of each epoch."""
     for _ in trainer.epochs():
         yield request.seconds
@@ -133,14 +152,19 @@ def _rows(frames: Frames, asked: list[str]) -> Rows:
     return np.array([row[name] for name in asked], np.int64)
 
 
-def _answers(trainer: Trainer, loaded: Loaded, rows: Rows) -> list[int]:
+def _all_answers(network: nn.Module, loaded: Loaded, rows: Rows) -> list[int]:
+    parts = np.array_split(rows, -(-len(rows) // _AT_ONCE))
+    return [number for some in parts for number in _answers(network, loaded, some)]
+
+
+def _answers(network: nn.Module, loaded: Loaded, rows: Rows) -> list[int]:
     pixels = preprocess.to_tensor(loaded.frames.pixels[rows], loaded.problem.preprocess)
-    device = next(trainer.network.parameters()).device
-    logits, _ = trainer.network(torch.from_numpy(pixels).to(device))
+    device = next(network.parameters()).device
+    logits, _ = network(torch.from_numpy(pixels).to(device))
     return [int(number) for number in logits.argmax(dim=1)]
 
 
-LEARNERS = {"neuro": train, "neuro_pilot": pilot, "lookup": lookup}
+LEARNERS = {"neuro": train, "neuro_members": members, "neuro_pilot": pilot, "lookup": lookup}
 
 
 def main(name: str, asked: Path, answer: Path) -> None:

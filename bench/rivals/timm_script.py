@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bench.rivals.learners import TIMM_PX
+from bench.rivals.learners import PRETRAINED, PRETRAINED_PX, TIMM_PX
 from bench.rivals.running import ROOT, environment
 
 LOCK = ROOT / "requirements" / "peers-training.txt"
@@ -86,26 +86,35 @@ def plain(
     return given.split()
 
 
-def fitted(folder: Path, out: Path, epochs: int, seed: int) -> list[str]:
-    """Settings for small grey pictures from scratch: AdamW, mild views, bf16 where it is native."""
+def fitted(folder: Path, out: Path, epochs: int, seed: int, weights: str = "") -> list[str]:
+    """Settings for small grey pictures: AdamW, mild views, bf16 where it is native.
+
+    weights: file of PRETRAINED's to start from, "" for resnet18 from scratch.
+    """
+    rate = "5e-4" if weights else "2e-3"
     recipe = f"""
-        --opt adamw --lr 2e-3 --weight-decay 0.05 --epochs {epochs} --sched cosine
+        --opt adamw --lr {rate} --weight-decay 0.05 --epochs {epochs} --sched cosine
         --sched-on-updates --warmup-epochs {min(1, epochs - 1)} --scale 0.7 1.0 --ratio 0.9 1.1
         --color-jitter 0.15 --seed {seed}
     """
     able = torch.cpu.get_capabilities()
     fast = BF16 if able.get("avx512_bf16") or able.get("amx_bf16") else ()
-    model = plain(folder, out, model="resnet18", px=TIMM_PX, batch=64)
+    if weights:
+        model = plain(folder, out, model=PRETRAINED, px=PRETRAINED_PX, batch=64)
+        model += ["--pretrained", "--pretrained-path", weights]
+    else:
+        model = plain(folder, out, model="resnet18", px=TIMM_PX, batch=64)
     return [*model, *recipe.split(), *fast]
 
 
-def epochs_in(seconds: float, script: Script, folder: Path, out: Path) -> int:
+def epochs_in(seconds: float, script: Script, folder: Path, out: Path, weights: str = "") -> int:
     """How many epochs fit, one at least, by a pilot: when it began to train, and how fast.
 
     Raises ValueError where it did not come to train.
     """
     launched = time.time()
-    done = run(script, [*fitted(folder, out, 2, seed=0), "--log-interval", "1"], PILOT_S)
+    arguments = fitted(folder, out, 2, seed=0, weights=weights)
+    done = run(script, [*arguments, "--log-interval", "1"], PILOT_S)
     begun = out / "run" / "args.yaml"
     if done.failed or not _LOGGED.search(done.log):
         raise ValueError(done.failed or f"train.py did not train within {PILOT_S:.0f} s")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.reports import charts, render
+from neuro.reports.given_splits import Difference
 from neuro.reports.mean_images import Average
 from neuro.reports.pca_map import Map, some
 from neuro.sample import SPLITS
@@ -26,9 +27,10 @@ class Exploration:
     """A release as columns, one row an image.
 
     classes: (n,) str, the class or NO_CLASS. splits, given_splits, sources, groups, modes: (n,)
-    str, "" for none. sizes: (n, 2) width and height in px. ages: (n,) years, NaN where unknown.
-    sexes: (n,) str, "" where unknown. averages, examples: by class; an example is a sample_id with
-    its picture. maps: those that could be drawn. missing_maps: why others could not, with remedy.
+    str, "" for none. given_differences: between the source's own train and test. sizes: (n, 2)
+    width and height in px. ages: (n,) years, NaN where unknown. sexes: (n,) str, "" where unknown.
+    averages, examples: by class; an example is a sample_id with its picture. maps: those that could
+    be drawn. missing_maps: why others could not, with remedy.
     """
 
     release: str
@@ -37,6 +39,7 @@ class Exploration:
     classes: NDArray[np.str_]
     splits: NDArray[np.str_]
     given_splits: NDArray[np.str_]
+    given_differences: Sequence[Difference]
     sources: NDArray[np.str_]
     groups: NDArray[np.str_]
     modes: NDArray[np.str_]
@@ -89,6 +92,15 @@ def build(exploration: Exploration) -> str:
         n_without_class=int((classes == NO_CLASS).sum()),
         balance=[(name, sum(row), n_groups[name], *row) for name, row in by_split.rows.items()],
         by_split=by_split,
+        given=[
+            (
+                each.name,
+                *each.n,
+                str(each.told_apart),
+                *(f"{level:.0f}" for level in each.brightness),
+            )
+            for each in exploration.given_differences
+        ],
         by_given_split=_count(classes, exploration.given_splits),
         sizes=[
             (f"{width} x {height}", n, f"{100 * n / n_images:.1f} %")

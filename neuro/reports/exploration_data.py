@@ -13,7 +13,7 @@ from neuro.lake import features, images, sample_metadata
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.problems.problem import Problem
-from neuro.reports import exploration, mean_images, pca_map
+from neuro.reports import exploration, given_splits, mean_images, pca_map
 from neuro.reports.exploration import N_POINTS, NO_CLASS, SEED, Exploration
 from neuro.reports.pca_map import Map
 from neuro.sample import Sample
@@ -41,13 +41,18 @@ def read(
     rows_of_class = {name: np.flatnonzero(classes == name) for name in exploration.names(classes)}
     sizes = [[file["width"], file["height"]] for file in files]
     maps, missing_maps = _maps(lake, release, problem.name, frames)
+    given = np.array([sample.given_split for sample in samples], dtype=np.str_)
+    thumbnails = images.thumbnails(lake, release, sample_ids)
     return Exploration(
         release=release.name,
         problem=problem.name,
         is_synthetic=release.is_synthetic,
         classes=classes,
         splits=frames.splits,
-        given_splits=np.array([sample.given_split for sample in samples], dtype=np.str_),
+        given_splits=given,
+        given_differences=given_splits.compare(
+            classes, given, frames.groups, frames.pixels, thumbnails
+        ),
         sources=np.array(sources, dtype=np.str_),
         groups=frames.groups,
         modes=np.array([file["mode"] for file in files], dtype=np.str_),

@@ -31,7 +31,10 @@ def by_class(
     return {name: _average(pixels, chosen) for name, chosen in rows.items() if len(chosen)}
 
 
-def _average(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> Average:
+def moments(
+    pixels: NDArray[np.uint8], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation of each pixel over some rows, one at least: (side, side, channels)."""
     total = np.zeros(pixels.shape[1:])
     squares = np.zeros(pixels.shape[1:])
     for start in range(0, len(rows), _AT_ONCE):
@@ -39,17 +42,23 @@ def _average(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> Average:
         total += some.sum(axis=0)
         squares += (some * some).sum(axis=0)
     mean = total / len(rows)
-    deviation = np.sqrt(np.maximum(squares / len(rows) - mean * mean, 0)).mean(axis=2)
+    return mean, np.sqrt(np.maximum(squares / len(rows) - mean * mean, 0))
+
+
+def _average(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> Average:
+    mean, deviations = moments(pixels, rows)
+    deviation = deviations.mean(axis=2)
     largest = float(deviation.max())
     return Average(
         n=len(rows),
-        mean=_png(mean),
-        deviation=_png(deviation[..., None] * (255 / largest if largest else 1)),
+        mean=png(mean),
+        deviation=png(deviation[..., None] * (255 / largest if largest else 1)),
         largest=largest,
     )
 
 
-def _png(levels: NDArray[np.float64]) -> bytes:
+def png(levels: NDArray[np.float64]) -> bytes:
+    """Grey levels or colours of 0..255, (side, side, channels), as a picture."""
     whole = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(whole[..., 0] if whole.shape[2] == 1 else whole).save(buffer, "PNG")

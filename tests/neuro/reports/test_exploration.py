@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuro.reports import exploration, exploration_data, mean_images, pca_map
+from neuro.reports import exploration, exploration_data, given_splits, mean_images, pca_map
 from neuro.reports.exploration import NO_CLASS, Exploration
 from tests.monitoring.passports import HOSTILE, Reader, digest
 
@@ -37,6 +37,7 @@ def explored(kinds: list[str] | None = None) -> Exploration:
         classes=named,
         splits=splits,
         given_splits=np.array(["train", "test"] * 30),
+        given_differences=[],
         sources=np.array([""] * 60),
         groups=np.array([f"g{n // 2}" for n in range(60)]),
         modes=np.array(["L"] * 45 + ["RGB"] * 15),
@@ -84,6 +85,21 @@ def test_every_picture_of_the_page_has_a_text() -> None:
     assert len(images) == 2 * (8 + 2) + 3
     assert all(image["alt"] for image in images)
     assert page.is_whole
+
+
+def test_the_source_s_train_and_test_stand_side_by_side() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (60, 32, 32, 1), dtype=np.uint8)
+    few = explored(["glioma"] * 60)
+    differences = given_splits.compare(
+        few.classes, few.given_splits, few.groups, pixels, pixels.reshape(60, -1)
+    )
+    page = Reader(exploration.build(replace(few, given_differences=differences)))
+    told = differences[0].told_apart
+    assert f"glioma 30 30 {told} 128 127" in page.text
+    texts = [image["alt"] for image in page.all("img")]
+    assert "mean image of glioma in the source's train" in texts
+    assert "difference of the mean images of glioma" in texts
 
 
 def test_the_page_points_to_nothing_outside() -> None:
