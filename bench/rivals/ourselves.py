@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,7 +134,7 @@ def _load(request: Request) -> Loaded:
 
 
 def _trainer(loaded: Loaded, request: Request) -> AnyTrainer:
-    changes = {"epochs": request.epochs, "seed": request.seed}
+    changes: dict[str, Any] = {"epochs": request.epochs, "seed": request.seed}
     if request.model:
         changes |= {"model": request.model}
     images = len(loaded.frames.labelled("train"))
