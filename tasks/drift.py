@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ from neuro.prediction import predict
 from neuro.prediction import stored as predictions
 from neuro.promotion import claims
 from neuro.uncertainty import calibration
-from tasks import featurize
+from tasks import count_look, featurize
 from tasks.load import unseen
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, events, tracking
 from tasks.runtime import settings
 from tasks.runtime.steps import step
+
+_log = getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +47,8 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
 
     The reference is the validation and calibration samples of the model's own release. The window
     is what entered with the release ``window``, or what was predicted in the last ``days``. What
-    the model was trained on in another lake is in neither.
+    the model was trained on in another lake is in neither. Labels of the test split in the window
+    are a counted look.
     """
     seen = unseen.by(loaded, unseen.elsewhere(loaded, model))
     loaded = unseen.for_models(loaded, model)
@@ -58,6 +62,12 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
     honest = calibration.apply(card.calibration, logits, embeddings)
     now = datetime.now(UTC)
     rows, probabilities, name, note = _window(loaded, model, seen, window, days, now)
+    n_test = int(
+        ((loaded.frames.splits[rows] == "test") & (loaded.frames.targets[rows] >= 0)).sum()
+    )
+    if n_test:
+        looks = count_look.count(loaded, model, read_by="drift", n=n_test)
+        _log.info("window %s has %d labels of the test split: %s", name, n_test, looks)
     return Compared(
         reference=_observed(loaded, known, honest.probabilities),
         window=_observed(loaded, rows, probabilities),

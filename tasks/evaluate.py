@@ -1,16 +1,15 @@
-"""The only reading of the test split for a model; every look is counted."""
+"""Score a model on a split; every look at the test split is counted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
 
 from neuro.evaluation import evaluate as evaluation
 from neuro.evaluation.baselines import SHOWN, Baseline
 from neuro.evaluation.evaluate import Evaluation
-from neuro.lake import journal
-from tasks import baselines
+from neuro.evaluation.looks import Looks
+from tasks import baselines, count_look
 from tasks.baselines import Beside
 from tasks.load import unseen
 from tasks.load.models import Model
@@ -26,13 +25,13 @@ SIDE_BY_SIDE = ("train", "val", "test")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Looked:
-    """An evaluation on a split. looks: how often this package was shown this release's split.
+    """An evaluation on a split. looks: at the test set so far, none at another split.
 
     others: on the splits beside it; test only where it was looked at. beside: the baselines.
     """
 
     evaluation: Evaluation
-    looks: int
+    looks: Looks | None
     lookup: Mapping[str, Any]
     model: Model
     url: str
@@ -52,7 +51,8 @@ class Looked:
             "model": self.model.version,
             "split": self.evaluation.split,
             "splitting": self.model.package.card.splitting,
-            "looks": self.looks,
+            "looks": self.looks.of_test_set if self.looks else 0,
+            "looks_of_model": self.looks.of_model if self.looks else 0,
             "metrics": [asdict(metric) for metric in self.evaluation.metrics],
             "absent": list(self.evaluation.absent),
             "side_by_side": {
@@ -93,7 +93,10 @@ def evaluate(
     release, frames = loaded.release, loaded.frames
     engine, version = model.engine, model.version
     evaluated = evaluation.evaluate(engine, frames, split, model_version=version)
-    looks = _count(loaded, model) if split == "test" else 0
+    looks = None
+    if split == "test":
+        n = len(evaluated.targets)
+        looks = count_look.count(loaded, model, read_by="evaluation", n=n)
     others = [
         evaluation.evaluate(engine, frames, other, model_version=version)
         for other in ("train", "val")
@@ -116,7 +119,7 @@ def evaluate(
         beside=baselines_of_split,
         leak=loaded.leak,
     )
-    title = f"Model {version[:12]} on {split} of {release.name}, look {looks}"
+    title = f"Model {version[:12]} on {split} of {release.name}" + (f", {looks}" if looks else "")
     shown = Shown(
         title=title,
         is_synthetic=release.is_synthetic,
@@ -130,13 +133,6 @@ def evaluate(
         show(run, evaluated, shown)
         _show_side_by_side(looked, title="; ".join(filter(None, (title, card.note("val")))))
         return replace(looked, url=run.url)
-
-
-def _count(loaded: Loaded, model: Model) -> int:
-    """Count a look at the test split; returns how many there were."""
-    subject = f"{model.package.digest[:16]}/{loaded.release.name}"
-    facts = {"model": model.version, "problem": loaded.problem.name}
-    return journal.count_look(loaded.lake, subject, facts, datetime.now(UTC))
 
 
 def _show_side_by_side(looked: Looked, *, title: str) -> None:

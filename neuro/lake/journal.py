@@ -60,11 +60,3 @@ def get(lake: Lake, kind: str, key: str) -> Entry | None:
 def _entries(lake: Lake, where: str) -> list[Entry]:
     rows = lake.read("journal", where=where).sort_by("at").to_pylist()
     return [Entry(**{**row, "body": json.loads(row["body"])}) for row in rows]
-
-
-def count_look(lake: Lake, subject: str, body: Mapping[str, Any], now: datetime) -> int:
-    """Record one more look at a test split; returns how many there have been of this subject."""
-    looks = 1 + len([look for look in entries(lake, "look") if look.body["subject"] == subject])
-    while not record(lake, "look", f"{subject}/{looks}", {**body, "subject": subject}, now):
-        looks += 1
-    return looks

@@ -133,6 +133,19 @@ def test_a_drift_check_leaves_a_stored_verdict_and_a_page(home: Path, draw: Draw
 
 
 @pytest.mark.slow
+def test_a_window_with_labels_of_the_test_split_is_a_look(home: Path, draw: Draw) -> None:
+    ingest.fn(source=str(draw(LABELS, 60)))
+    model = train.fn(config=QUICK)["package"]
+    window = ingest.fn(source=str(draw(LABELS, 20, name="later", seed=1)))["release"]
+    predict.fn(model=model)
+    drift.fn(model=model, window=window)
+    (look,) = journal.entries(Lake(str(home / "lake")), "look")
+    assert look.body["read_by"] == "drift"
+    assert 0 < look.body["n"] < 80
+    assert evaluate.fn(model=model)["looks"] == 2
+
+
+@pytest.mark.slow
 def test_an_erasure_draws_the_page_again_without_the_image_and_tells_nobody(
     home: Path, draw: Draw
 ) -> None:

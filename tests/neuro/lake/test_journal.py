@@ -42,10 +42,3 @@ def test_every_kind_that_is_recorded_can_be_listed() -> None:
     recorded = {claims.CLAIM, claims.FAILED, quarantine.KIND, originals.KIND}
     recorded |= {tombstones.KIND, tombstones.LIFT, "look", "verdict", "decision"}
     assert set(journal.KINDS) == recorded
-
-
-def test_each_look_at_a_subject_is_counted(lake: Lake, now: datetime) -> None:
-    looks = [journal.count_look(lake, "brain-0001", {"n": n}, now) for n in range(3)]
-    assert looks == [1, 2, 3]
-    assert journal.count_look(lake, "brain-0002", {}, now) == 1
-    assert [e.body["n"] for e in journal.entries(lake, "look") if "n" in e.body] == [0, 1, 2]
