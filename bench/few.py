@@ -112,5 +112,6 @@ def _trained(
 def _scores(trainer: Trainer, frames: Frames, question: problem.Problem) -> list[Metric]:
     rows = frames.labelled("val")
     answers: NDArray[np.float64] = softmax(trainer.val_logits().astype(np.float64), axis=1)
-    scores = metrics.score(answers, frames.targets[rows], frames.groups[rows], question.classes)
+    targets, groups = frames.targets[rows], frames.groups[rows]
+    scores = metrics.score(answers, targets, groups, question.classes, SHOWN)
     return [metric for metric in scores if metric.name in SHOWN]

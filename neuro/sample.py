@@ -42,11 +42,15 @@ class Finding:
     message: str
 
 
+FEW_GROUPS = "too few groups for an interval"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """A figure with its 95 % interval, resampled by group. n: samples; groups: distinct groups.
+    """A figure with its 95 % interval by group. n: samples; groups: distinct groups.
 
     classes: which it is over where these samples lack one, such as "1 of 2 classes, none of b".
+    mark: why its interval says little, "" where it can be believed.
     """
 
     name: str
@@ -56,10 +60,14 @@ class Metric:
     n: int
     groups: int
     classes: str = ""
+    mark: str = ""
 
     def __str__(self) -> str:
         over = f" over {self.classes}" if self.classes else ""
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{over}"
+        if self.mark == FEW_GROUPS:
+            return f"{self.value:.3f}{over} (n {self.n}, {self.mark})"
+        mark = f" ({self.mark})" if self.mark else ""
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{over}{mark}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

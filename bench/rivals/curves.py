@@ -52,7 +52,7 @@ def judge(name: str, answers: Answers, truth: Truth) -> Scored:
     """The macro-F1 of each moment; at least one."""
     found = [(seconds, _macro_f1(given, truth)) for seconds, given in answers]
     hard = np.eye(len(truth.classes))[np.array(answers[-1][1])]
-    scores = metrics.score(hard, truth.targets, truth.groups, truth.classes)
+    scores = metrics.score(hard, truth.targets, truth.groups, truth.classes, ("macro_f1",))
     last = next(metric for metric in scores if metric.name == "macro_f1")
     return Scored(name=name, points=np.array(found), last=last)
 

@@ -145,9 +145,8 @@ def score(
                 baselines[split].append(Baseline(name=name, reason=why))
                 continue
             hard = np.eye(k)[of_split.argmax(axis=1)]
-            found = metrics.score(hard, frames.targets[rows], frames.groups[rows], classes)
-            shown = tuple(metric for metric in found if metric.name in SHOWN)
-            baselines[split].append(Baseline(name=name, metrics=shown))
+            found = metrics.score(hard, frames.targets[rows], frames.groups[rows], classes, SHOWN)
+            baselines[split].append(Baseline(name=name, metrics=tuple(found)))
     return {split: tuple(found) for split, found in baselines.items()}
 
 

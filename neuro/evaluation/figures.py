@@ -9,9 +9,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from neuro import escaped_names
-from neuro.evaluation import metrics
 from neuro.evaluation.evaluate import Evaluation
-from neuro.sample import Metric
 
 _AT_MOST = 20  # classes of one figure
 
@@ -48,7 +46,7 @@ def draw_curves(evaluation: Evaluation, *, title: str, synthetic: bool, note: st
     A class without samples, or that is all there is, has none; of more than 20 classes, those of
     the lowest AUROC.
     """
-    of_classes = {name: auroc(evaluation, name) for name in evaluation.classes}
+    of_classes = {name: evaluation.metric(f"auroc_{name}") for name in evaluation.classes}
     aurocs = {name: metric for name, metric in of_classes.items() if metric is not None}
     shown = sorted(aurocs, key=lambda name: aurocs[name].value)[:_AT_MOST]
     figure = Figure(figsize=(11.0, 5.4 + 0.19 * len(shown)), layout="constrained")
@@ -73,19 +71,6 @@ def draw_curves(evaluation: Evaluation, *, title: str, synthetic: bool, note: st
     facts = f"{evaluation.split}: n {len(evaluation.targets)}, each class against the others{few}"
     sign(figure, facts, synthetic=synthetic, note=_notes(evaluation, note))
     return figure
-
-
-def auroc(evaluation: Evaluation, name: str) -> Metric | None:
-    """One class's AUROC against the others, resampled by group; None where it has none."""
-    column = evaluation.classes.index(name)
-    score = evaluation.probabilities[:, column]
-    scores = metrics.score(
-        np.stack([1 - score, score], axis=1),
-        (evaluation.targets == column).astype(np.int64),
-        evaluation.groups,
-        ("others", name),
-    )
-    return next((metric for metric in scores if metric.name == "auroc"), None)
 
 
 def sign(figure: Figure, facts: str, *, synthetic: bool, note: str = "") -> None:

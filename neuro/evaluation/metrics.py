@@ -1,31 +1,33 @@
-"""Scores with honest intervals: whole groups (patients, lesions) are resampled, not images.
-
-Percentile cluster bootstrap: Efron and Tibshirani (1993), chapter 13; resampling clusters whole:
-Field and Welsh (2007), doi:10.1111/j.1467-9868.2007.00593.x. Where every resample agrees (one
-group, or not one error in the set) resampling cannot show what it has not seen; the interval is
-then as wide as the exact binomial bound of Clopper and Pearson (1934) for that many groups.
+"""Scores with honest intervals: whole groups (patients, lesions) are left out, not images.
 
 Classes without a sample have no recall and no F1: macro figures are means over the classes
-*present among the targets*, and every figure of all classes names those that are not. The
-``recall_<class>`` of an absent class is left out; so are, where a single class is there and nothing
-is told apart, ``balanced_accuracy``, ``macro_f1``, ``auroc`` and ``sensitivity80_<class>``. A
-resample without the class does not count for that figure's interval.
+*present among the targets*, and every figure of all classes names those that are not. Figures of an
+absent class are left out; so are, where a single class is there and nothing is told apart, macro
+figures and areas under curves. A draw without the class does not count for that figure's interval.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuro.errors import ConfigError
-from neuro.sample import Metric
+from neuro.evaluation import estimates, intervals
+from neuro.sample import FEW_GROUPS, Metric
 
-TAIL = 0.025  # each side of a 95 % interval
-SPECIFICITY = 0.80  # at which a sensitivity is told
-OF_A_CLASS = ("recall", "sensitivity80")  # one figure for each class; the others are of all
-MACRO = ("balanced_accuracy", "macro_f1", "auroc")  # means over classes: of two at least
-RESAMPLES, SEED = 1000, 0
+# Means over classes, of two at least: nothing is told apart where there is one.
+MACRO = (
+    *("balanced_accuracy", "macro_precision", "macro_specificity", "macro_f1"),
+    *("auroc", "auprc"),
+)
+OVERALL = ("accuracy", *MACRO, "brier", "log_loss", "ece", "classwise_ece")
+OF_A_CLASS = ("recall", "precision", "specificity", "f1", "auroc", "auprc", "sensitivity80")
+LOSSES = ("brier", "log_loss", "ece", "classwise_ece")  # 0 at best
+FEWEST_GROUPS = 10  # of the rarest class: with fewer an interval is too wide to say anything
+NARROW_FROM, NARROW_GROUPS = 0.97, 40  # of an area: with fewer groups it covers less than 93 %
+NARROW = "interval may be too narrow"
+RESAMPLES = 1000  # of a sensitivity, which no jackknife knows
 CHUNK_CELLS = 4_000_000  # weights held at once: 32 MB of float64
 
 Floats = NDArray[np.float64]
@@ -37,45 +39,39 @@ def score(
     targets: ArrayLike,
     groups: ArrayLike,
     classes: Sequence[str],
-    resamples: int = RESAMPLES,
+    only: Collection[str] = (),
 ) -> list[Metric]:
-    """Accuracy, macro-F1, AUROC and each class's recall and sensitivity, with 95 % intervals.
+    """Every figure of all classes (OVERALL) and of each (OF_A_CLASS), with 95 % intervals.
+
+    only: some of them, which takes less time; () for all.
 
     balanced_accuracy: the mean recall of the classes that are there. sensitivity80_<class>: share
-    of the class above the lowest threshold that at least 80 % of all others stay below, found anew
-    in each resample. probabilities: (n, k). targets: (n,) class index. groups: (n,) str. AUROC is
-    that of class 1 for two classes, else the macro one-versus-rest mean. n and groups of a figure
-    of a class count that class.
-    Raises ConfigError for empty, misshapen or unlabelled input.
+    of the class above the lowest threshold that at least 80 % of all others stay below.
+    probabilities: (n, k). targets: (n,) class index. groups: (n,) str. n and groups of a figure of
+    a class count that class. Raises ConfigError for empty, misshapen or unlabelled input.
     """
     targets, groups, k = _checked(probabilities, targets, groups)
     if len(classes) != k:
         raise ConfigError(f"{k} columns of probabilities, but classes are {tuple(classes)}")
-    tables, group_of = _per_group(probabilities, targets, groups)
-    points = _figures(probabilities, targets, tables.sum(axis=0)[None], np.ones((1, len(targets))))
-    over = over_classes(targets, classes)
-    if len(np.unique(targets)) < 2:
-        points = {name: point for name, point in points.items() if name not in MACRO}
-    draws: dict[str, list[Floats]] = {name: [] for name in points}
-    for weights in _weights(len(tables), len(targets), resamples):
-        resampled = np.tensordot(weights, tables, axes=1)
-        chunk = _figures(probabilities, targets, resampled, weights[:, group_of])
-        for name, of_name in draws.items():
-            if name in MACRO:
-                chunk[name][_has_one_class(resampled)] = np.nan
-            of_name.append(chunk[name])
-    metrics = []
+    answers = _Answers.of(probabilities, targets, groups)
+    wanted = set(only or (*OVERALL, *OF_A_CLASS))
+    if len(answers.present) < 2:
+        wanted &= {"accuracy", "recall", *LOSSES}
+    points = answers.figures(np.ones((1, len(targets))), wanted)
+    spreads = answers.spreads(points)
+    over, metrics = over_classes(targets, classes), []
     for name, point in points.items():
-        spread = np.concatenate(draws[name])
         for column, value in enumerate(point[0]):
             if not np.isfinite(value):
                 continue
-            label, counted, about = name, np.ones(len(targets), dtype=bool), over
-            if name in OF_A_CLASS:
-                label, counted, about = f"{name}_{classes[column]}", targets == column, ""
-            n, n_groups = int(counted.sum()), len(np.unique(groups[counted]))
-            metric = _metric(label, value, spread[:, column], n, n_groups)
-            metrics.append(replace(metric, classes=about))
+            spread = spreads[name][column]
+            if name in OVERALL:
+                metric = answers.metric(name, value, spread)
+                metrics.append(replace(metric, classes=over))
+            else:
+                of_class = name.removesuffix(_OF)
+                metric = answers.metric(of_class, value, spread, of=column)
+                metrics.append(replace(metric, name=f"{of_class}_{classes[column]}"))
     return metrics
 
 
@@ -100,7 +96,7 @@ def difference(
     targets: ArrayLike,
     groups: ArrayLike,
 ) -> Metric:
-    """``name`` of the challenger minus that of the champion, on the same resampled groups.
+    """``name`` of the challenger minus that of the champion, without the same groups each time.
 
     name: "accuracy" or "macro_f1". probabilities: (challenger, champion), each (n, k).
     """
@@ -110,18 +106,27 @@ def difference(
     if challenger.shape != champion.shape:
         raise ConfigError(f"two shapes to compare: {challenger.shape} and {champion.shape}")
     targets, groups, _ = _checked(challenger, targets, groups)
-    ours, theirs = (_per_group(p, targets, groups)[0] for p in probabilities)
-    is_macro = name in MACRO and len(np.unique(targets)) > 1
-    draws = []
-    for weights in _weights(len(ours), len(targets), RESAMPLES):
-        tables = [np.tensordot(weights, each, axes=1) for each in (ours, theirs)]
-        chunk = _scores(tables[0])[name] - _scores(tables[1])[name]
-        if is_macro:
-            chunk[_has_one_class(tables[0])] = np.nan
-        draws.append(chunk)
-    point = _scores(ours.sum(axis=0)[None])[name] - _scores(theirs.sum(axis=0)[None])[name]
-    spread = np.concatenate(draws)[:, 0]
-    return _metric(name, point[0, 0], spread, len(targets), len(ours), lowest=-1.0)
+    ours, theirs = (_Answers.of(each, targets, groups) for each in probabilities)
+
+    def gained(weights: Floats) -> Floats:
+        first, second = (
+            estimates.of_tables(each.tables(weights))[name][:, 0] for each in (ours, theirs)
+        )
+        return np.asarray(first - second)
+
+    value = float(gained(np.ones((1, len(targets))))[0])
+    without = [gained(weights) for weights in ours.without_each()]
+    spread = intervals.jackknife_spread(np.concatenate(without)) if without else 0.0
+    stands_on = ours.rarest if name in MACRO else ours.n_groups
+    interval = intervals.of_difference(value, spread, stands_on)
+    return Metric(
+        name=name,
+        value=value,
+        low=interval.low,
+        high=interval.high,
+        n=len(targets),
+        groups=ours.n_groups,
+    )
 
 
 def confusion(targets: Ints, predicted: Ints, k: int) -> Ints:
@@ -160,131 +165,130 @@ def _checked(
     return numbers, names, k
 
 
-def _per_group(
-    probabilities: Floats, targets: Ints, groups: NDArray[np.str_]
-) -> tuple[Floats, Ints]:
-    """Confusion counts of each group, (g, k, k), and the group number of each sample, (n,)."""
-    names, group_of = np.unique(groups, return_inverse=True)
-    k = probabilities.shape[1]
-    cells = (group_of * k + targets) * k + probabilities.argmax(axis=1)
-    counts = np.bincount(cells, minlength=len(names) * k * k).astype(np.float64)
-    return counts.reshape(len(names), k, k), group_of
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Answers:
+    """Checked answers, and which group each belongs to. group_of: (n,) numbers below n_groups."""
+
+    probabilities: Floats
+    targets: Ints
+    group_of: Ints
+    n_groups: int
+
+    @classmethod
+    def of(cls, probabilities: Floats, targets: Ints, groups: NDArray[np.str_]) -> "_Answers":
+        names, group_of = np.unique(groups, return_inverse=True)
+        return cls(
+            probabilities=probabilities, targets=targets, group_of=group_of, n_groups=len(names)
+        )
+
+    @property
+    def present(self) -> Ints:
+        """Classes that are there."""
+        return np.unique(self.targets)
+
+    def groups_with(self, column: int) -> int:
+        """Groups with a sample of a class."""
+        return len(np.unique(self.group_of[self.targets == column]))
+
+    @property
+    def rarest(self) -> int:
+        """Groups of the class that has fewest."""
+        return min(self.groups_with(int(column)) for column in self.present)
+
+    def tables(self, weights: Floats) -> Floats:
+        """Confusion counts of each draw, (b, k, k), of weights of samples, (b, n)."""
+        k = self.probabilities.shape[1]
+        cells = np.zeros((len(self.targets), k * k))
+        cell_of = self.targets * k + self.probabilities.argmax(axis=1)
+        cells[np.arange(len(self.targets)), cell_of] = 1
+        return (weights @ cells).reshape(len(weights), k, k)
+
+    def figures(self, weights: Floats, wanted: Set[str]) -> dict[str, Floats]:
+        """The wanted figures of b draws, (b, 1) or (b, k)."""
+        given = (self.probabilities, self.targets, weights)
+        found: dict[str, Floats] = {}
+        if not _OF_RANKS.union(LOSSES).issuperset(wanted):
+            found |= estimates.of_tables(self.tables(weights))
+        if not _OF_RANKS.isdisjoint(wanted):
+            found |= estimates.of_ranks(*given)
+        if not wanted.isdisjoint(LOSSES):
+            found |= estimates.of_probabilities(*given)
+        if "sensitivity80" in wanted:
+            found["sensitivity80"] = estimates.sensitivity(*given)
+        names = (*OVERALL, *(f"{n}{_OF}" if n in OVERALL else n for n in OF_A_CLASS))
+        return {name: found[name] for name in names if name.removesuffix(_OF) in wanted}
+
+    def without_each(self) -> Iterator[Floats]:
+        """Weights of the samples with each block of groups left out, some blocks at a time."""
+        block_of = intervals.blocks(self.n_groups)[self.group_of]
+        n_blocks = min(self.n_groups, intervals.BLOCKS)
+        step = max(1, CHUNK_CELLS // len(self.targets))
+        for start in range(0, n_blocks if self.n_groups > 1 else 0, step):
+            left_out = np.arange(start, min(start + step, n_blocks))
+            yield (block_of != left_out[:, None]).astype(np.float64)
+
+    def drawn(self) -> Iterator[Floats]:
+        """Weights of the samples as whole groups are drawn with replacement, some at a time."""
+        rng = np.random.default_rng(intervals.SEED)
+        step = max(1, CHUNK_CELLS // len(self.targets))
+        for start in range(0, RESAMPLES, step):
+            size = min(step, RESAMPLES - start)
+            drawn = rng.integers(self.n_groups, size=(size, self.n_groups))
+            drawn += np.arange(size)[:, None] * self.n_groups
+            counts = np.bincount(drawn.ravel(), minlength=size * self.n_groups)
+            yield counts.reshape(size, self.n_groups)[:, self.group_of].astype(np.float64)
+
+    def spreads(self, points: dict[str, Floats]) -> dict[str, list[float]]:
+        """Standard error of each column of each figure."""
+        wanted = {name.removesuffix(_OF) for name in points} - {"sensitivity80"}
+        without = [self.figures(weights, wanted) for weights in self.without_each()]
+        found = {}
+        for name, point in points.items():
+            if name == "sensitivity80":  # the jackknife is no measure of a quantile
+                sampled = np.concatenate([self._sensitivity(weights) for weights in self.drawn()])
+                found[name] = [_deviation(column) for column in sampled.T]
+            else:
+                columns = np.concatenate([each[name] for each in without] or [point[:0]])
+                found[name] = [intervals.jackknife_spread(column) for column in columns.T]
+        return found
+
+    def _sensitivity(self, weights: Floats) -> Floats:
+        return estimates.sensitivity(self.probabilities, self.targets, weights)
+
+    def metric(self, name: str, value: float, spread: float, of: int | None = None) -> Metric:
+        """A figure with its interval. of: the class that it is of."""
+        if of is None:
+            n, groups = len(self.targets), self.n_groups
+            stands_on = self.rarest if name in MACRO else groups
+        else:
+            n, groups = int((self.targets == of).sum()), self.groups_with(of)
+            stands_on = groups
+            if name in ("specificity", "auroc", "auprc"):
+                others = len(np.unique(self.group_of[self.targets != of]))
+                stands_on = others if name == "specificity" else min(groups, others)
+        if name in LOSSES:
+            largest = {"log_loss": np.inf, "brier": 1 if self.probabilities.shape[1] == 2 else 2}
+            most = largest.get(name, 1)
+            interval = intervals.of_loss(value, spread, stands_on, most=most)
+        else:
+            interval = intervals.of_share(value, spread, stands_on)
+        is_area = name in ("auroc", "auprc") and value >= NARROW_FROM
+        mark = NARROW if is_area and stands_on < NARROW_GROUPS else ""
+        return Metric(
+            name=name,
+            value=float(value),
+            low=interval.low,
+            high=interval.high,
+            n=n,
+            groups=groups,
+            mark=FEW_GROUPS if stands_on < FEWEST_GROUPS else mark,
+        )
 
 
-def _has_one_class(tables: Floats) -> NDArray[np.bool_]:
-    """Which resamples, (m, k, k), drew samples of one class alone: nothing is told apart there."""
-    return np.asarray((tables.sum(axis=2) > 0).sum(axis=1) < 2)
+_OF = "_of"  # after a figure of each class that is one of all classes, too
+_OF_RANKS = frozenset({"auroc", "auprc", "sensitivity80"})
 
 
-def _weights(n_groups: int, n_samples: int, resamples: int) -> Iterator[Floats]:
-    """How often each group was drawn, (some resamples, g), a chunk at a time."""
-    rng = np.random.default_rng(SEED)
-    step = max(1, CHUNK_CELLS // n_samples)
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        drawn = rng.integers(n_groups, size=(size, n_groups))
-        drawn += np.arange(size)[:, None] * n_groups
-        counts = np.bincount(drawn.ravel(), minlength=size * n_groups)
-        yield counts.reshape(size, n_groups).astype(np.float64)
-
-
-def _figures(
-    probabilities: Floats, targets: Ints, tables: Floats, weights: Floats
-) -> dict[str, Floats]:
-    """Every figure of b resamples, (b, 1) or (b, k).
-
-    tables: (b, k, k) confusion counts of each. weights: (b, n), how often each sample was drawn.
-    """
-    return _scores(tables) | {
-        "auroc": _auroc(probabilities, targets, weights),
-        "sensitivity80": _sensitivity(probabilities, targets, weights),
-    }
-
-
-def _scores(tables: Floats) -> dict[str, Floats]:
-    """Both accuracies and macro-F1, (b, 1), and recalls, (b, k), of confusions, (b, k, k)."""
-    hits = np.diagonal(tables, axis1=1, axis2=2)
-    support, called = tables.sum(axis=2), tables.sum(axis=1)
-    present = support > 0
-    recall = np.divide(hits, support, out=np.full_like(hits, np.nan), where=present)
-    f1 = np.divide(2 * hits, support + called, out=np.zeros_like(hits), where=present)
-    return {
-        "accuracy": (hits.sum(axis=1) / support.sum(axis=1))[:, None],
-        "balanced_accuracy": np.nanmean(recall, axis=1, keepdims=True),
-        "macro_f1": (f1.sum(axis=1) / present.sum(axis=1))[:, None],
-        "recall": recall,
-    }
-
-
-def _sensitivity(probabilities: Floats, targets: Ints, weights: Floats) -> Floats:
-    """Weighted sensitivity of each class at SPECIFICITY among the others, (b, k)."""
-    classes = range(probabilities.shape[1])
-    columns = [_sensitivity_of(probabilities[:, k], targets == k, weights) for k in classes]
-    return np.stack(columns, axis=1)
-
-
-def _sensitivity_of(scores: Floats, is_class: NDArray[np.bool_], weights: Floats) -> Floats:
-    """Sensitivity of one class, (b,); NaN where the class or all others have no weight.
-
-    A threshold is a score: samples up to it are not called the class, those above it are. Taken is
-    the lowest one that enough of the others do not exceed.
-    """
-    order = np.argsort(scores, kind="stable")
-    # A threshold never parts equal scores, so it stands at the last sample of each score.
-    thresholds = np.flatnonzero(np.diff(scores[order], append=np.inf) > 0)
-    weights, is_class = weights[:, order], is_class[order]
-    others_up_to = np.cumsum(weights * ~is_class, axis=1)[:, thresholds]
-    class_up_to = np.cumsum(weights * is_class, axis=1)[:, thresholds]
-    others, members = others_up_to[:, -1], class_up_to[:, -1]
-    is_enough = others_up_to >= (SPECIFICITY - 1e-12) * others[:, None]
-    lowest = is_enough.argmax(axis=1)
-    missed = class_up_to[np.arange(len(weights)), lowest]
-    return 1 - _ratio(missed, members, where=(members > 0) & (others > 0))
-
-
-def _auroc(probabilities: Floats, targets: Ints, weights: Floats) -> Floats:
-    """Weighted AUROC, (b, 1), mean over the classes that have positives and negatives."""
-    k = probabilities.shape[1]
-    classes = [1] if k == 2 else range(k)
-    of_classes = [_auroc_of(probabilities[:, k], targets == k, weights) for k in classes]
-    values = np.stack(of_classes, axis=1)
-    n_known = np.isfinite(values).sum(axis=1)
-    return _ratio(np.nansum(values, axis=1), n_known, where=n_known > 0)[:, None]
-
-
-def _auroc_of(scores: Floats, is_class: NDArray[np.bool_], weights: Floats) -> Floats:
-    """AUROC of one class against the others, (b,), NaN where either has no weight.
-
-    Mann and Whitney's U: the weight of all pairs whose member of the class has the higher score,
-    ties counted half, as a share of the weight of all pairs.
-    """
-    order = np.argsort(scores, kind="stable")
-    scores, is_class, weights = scores[order], is_class[order], weights[:, order]
-    others_before = np.zeros((len(weights), len(scores) + 1))  # the first so many samples
-    np.cumsum(weights * ~is_class, axis=1, out=others_before[:, 1:])
-    lower = others_before[:, np.searchsorted(scores, scores[is_class], side="left")]
-    lower_or_equal = others_before[:, np.searchsorted(scores, scores[is_class], side="right")]
-    members = weights[:, is_class]
-    won = (members * (lower + lower_or_equal)).sum(axis=1) / 2
-    pairs = members.sum(axis=1) * others_before[:, -1]
-    return _ratio(won, pairs, where=pairs > 0)
-
-
-def _ratio(part: Floats, whole: Floats | Ints, where: NDArray[np.bool_]) -> Floats:
-    """Part by whole, NaN elsewhere."""
-    ratio: Floats = np.divide(part, whole, out=np.full(len(part), np.nan), where=where)
-    return ratio
-
-
-def _metric(
-    name: str, value: float, draws: Floats, n: int, groups: int, *, lowest: float = 0.0
-) -> Metric:
-    """A figure with its 95 % interval from the draws of it, (b,)."""
-    spread = draws[np.isfinite(draws)]
-    low, high = np.quantile(spread, [TAIL, 1 - TAIL])
-    if np.ptp(spread) < 1e-12:
-        slack = 1 - TAIL ** (1 / groups)
-        low, high = max(lowest, value - slack), min(1.0, value + slack)
-    return Metric(
-        name=name, value=float(value), low=float(low), high=float(high), n=n, groups=groups
-    )
+def _deviation(column: Floats) -> float:
+    known = column[np.isfinite(column)]
+    return float(known.std()) if len(known) > 1 else 0.0

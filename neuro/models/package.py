@@ -39,6 +39,7 @@ WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json
 FILES = (ONNX, CARD, WEIGHTS)
 NOTICE = "Research use only. Not a medical device."
 _LEAST = 1e-30  # of what is divided by
+_LARGEST = {"log_loss": 100, "brier": 2}  # of a figure, of all others 1
 TOLERANCE = 1e-4  # between torch and ONNX, on outputs of the order of 1
 OPERATING_POINTS = {"predicted": "argmax", "answer_set_size": 1, "ood_limit": 1.0}
 
@@ -282,8 +283,10 @@ def _ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
         yield f"pin.{key}", isinstance(pin.get(key), str) and bool(pin[key]), "a text"
     for number, metric in enumerate(card.metrics):
         where = f"metrics[{number}]"
-        yield f"{where}.value", -1 <= metric.value <= 1, "-1 to 1"
-        yield f"{where}.low", -1 <= metric.low <= metric.high <= 1, "-1 to 1, and at most high"
+        most = _LARGEST.get(metric.name, 1)
+        yield f"{where}.value", -1 <= metric.value <= most, f"-1 to {most}"
+        is_ordered = -1 <= metric.low <= metric.high and (most > 1 or metric.high <= 1)
+        yield f"{where}.low", is_ordered, f"-1 to {most}, and at most high"
         yield f"{where}.groups", 0 <= metric.groups <= metric.n, "0 to n"
 
 

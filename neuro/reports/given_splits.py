@@ -79,7 +79,7 @@ def _told_apart(thumbnails: NDArray[np.uint8], targets: Rows, groups: NDArray[np
         otherwise=np.full(2, 0.5),
         fewest=2,
     )
-    scores = metrics.score(shares, targets, groups, _TWO)
+    scores = metrics.score(shares, targets, groups, _TWO, ("auroc",))
     return next(metric for metric in scores if metric.name == "auroc")
 
 

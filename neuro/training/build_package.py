@@ -23,6 +23,7 @@ from neuro.training.config import TrainConfig
 from neuro.uncertainty import calibration
 
 _BATCH = 64  # small: no gradient, but several poses in float32
+REFERENCE = 2000  # training images that say what is in scope: a mean and some directions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +58,7 @@ def build(
     spec = problem.preprocess
     rows = {split: frames.labelled(split) for split in ("train", "calibration", "val")}
     logits, embeddings = _outputs(network, frames, rows["calibration"], spec)
-    _, train_embeddings = _outputs(network, frames, rows["train"], spec)
+    _, train_embeddings = _outputs(network, frames, _some(rows["train"], config.seed), spec)
     fitted = calibration.fit(
         logits,
         embeddings,
@@ -105,6 +106,13 @@ def _save(network: Network, card: Card, packages: Path, trainings: Sequence[Trai
         if not folder.exists():
             written.rename(folder)
     return package.open_verified(folder)
+
+
+def _some(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """REFERENCE of the rows at most, drawn by seed, ascending."""
+    if len(rows) <= REFERENCE:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, REFERENCE, replace=False))
 
 
 def _outputs(

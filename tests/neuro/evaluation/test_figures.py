@@ -1,5 +1,4 @@
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +60,10 @@ def test_curves_name_each_class_with_its_auroc_and_its_interval() -> None:
 
 def test_a_class_is_drawn_against_the_others() -> None:
     found = answers(("a", "b", "c"), [0, 1, 2] * 10)
-    sure = replace(found, probabilities=np.eye(3)[found.targets])
+    sure = evaluation(("a", "b", "c"), [0, 1, 2] * 10, np.eye(3)[found.targets])
     roc = figures.draw_curves(sure, title="t", synthetic=False).axes[0]
     assert [line.get_label() for line in roc.lines[:3]] == [
-        f"{name}: AUROC {figures.auroc(sure, name)}, n 10" for name in "abc"
+        f"{name}: AUROC {sure.metric(f'auroc_{name}')}, n 10" for name in "abc"
     ]
     assert all(max(line.get_ydata()[line.get_xdata() == 0]) == 1 for line in roc.lines[:3])
 
@@ -82,7 +81,8 @@ def test_a_class_that_is_not_there_has_no_curve() -> None:
 def test_of_many_classes_those_of_the_lowest_auroc_are_drawn() -> None:
     found = answers([f"c{i}" for i in range(22)], list(range(22)) * 4)
     words = text_of(figures.draw_curves(found, title="t", synthetic=False))
-    every = {name: metric.value for name in found.classes if (metric := figures.auroc(found, name))}
+    areas = {name: found.metric(f"auroc_{name}") for name in found.classes}
+    every = {name: metric.value for name, metric in areas.items() if metric}
     worst = sorted(every, key=lambda name: every[name])
     assert "20 of 22 classes" in words
     assert f"{worst[0]}: AUROC" in words

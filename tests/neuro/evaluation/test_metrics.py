@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, recall_score, roc_auc_score, roc_curve
+from scipy.special import expit, logit
+from scipy.stats import t as student
+from sklearn.metrics import f1_score, log_loss, recall_score, roc_auc_score, roc_curve
 
 from neuro.errors import ConfigError
-from neuro.evaluation import metrics
-from neuro.sample import Metric
-
-FEW = 100  # resamples
+from neuro.evaluation import intervals, metrics
+from neuro.sample import FEW_GROUPS, Metric
 
 
 def simulated(
@@ -36,7 +36,7 @@ def test_four_samples_score_what_was_counted_by_hand() -> None:
     # Truth a a b b, called a b b b: accuracy 3/4, F1 of a 2/3, of b 4/5. Pairs (b above a):
     # .9>.1, .9>.6, .8>.1, .8>.6: all four.
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
-    found = named(metrics.score(probabilities, [0, 0, 1, 1], ["p", "q", "r", "s"], ("a", "b"), FEW))
+    found = named(metrics.score(probabilities, [0, 0, 1, 1], ["p", "q", "r", "s"], ("a", "b")))
     assert found["accuracy"].value == pytest.approx(0.75)
     assert found["macro_f1"].value == pytest.approx((2 / 3 + 4 / 5) / 2)
     assert found["auroc"].value == pytest.approx(1.0)
@@ -49,7 +49,7 @@ def test_values_agree_with_scikit_learn(k: int) -> None:
     probabilities, targets, groups = simulated(200, k, skill=1.0, seed=k)
     probabilities = probabilities.round(1) + 1e-9  # many ties
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    found = named(metrics.score(probabilities, targets, groups, "abcd"[:k], FEW))
+    found = named(metrics.score(probabilities, targets, groups, "abcd"[:k]))
     called = probabilities.argmax(axis=1)
     one_hot = np.eye(k)[targets]
     auroc = roc_auc_score(
@@ -65,24 +65,46 @@ def test_values_agree_with_scikit_learn(k: int) -> None:
     )
 
 
-def test_intervals_are_those_of_repeated_samples() -> None:
-    probabilities, targets, groups = simulated(60, 3, skill=1.0, seed=5)
-    found = {m.name: m for m in metrics.score(probabilities, targets, groups, "abc", FEW)}
+def test_an_interval_is_the_jackknife_s_spread_on_the_logit_with_t_of_the_rarest_class() -> None:
+    probabilities, targets, groups = simulated(90, 3, skill=1.0, seed=5)
+    found = named(metrics.score(probabilities, targets, groups, "abc"))
     names = np.unique(groups)
-    draws = []
-    for drawn in np.random.default_rng(metrics.SEED).integers(len(names), size=(100, len(names))):
-        rows = np.concatenate([np.flatnonzero(groups == names[number]) for number in drawn])
-        truth, chances = targets[rows], probabilities[rows]
-        draws.append(
-            {
-                "macro_f1": f1_score(truth, chances.argmax(axis=1), average="macro"),
-                "auroc": roc_auc_score(np.eye(3)[truth], chances),
-                "sensitivity80_b": sensitivity(truth == 1, chances[:, 1]),
-            }
+    rarest = min(len(np.unique(groups[targets == c])) for c in range(3))
+    for name, figure in (
+        ("macro_f1", lambda y, p: f1_score(y, p.argmax(axis=1), average="macro")),
+        ("auroc", lambda y, p: roc_auc_score(np.eye(3)[y], p)),
+    ):
+        without = np.array(
+            [figure(targets[g], probabilities[g]) for g in (groups != n for n in names)]
         )
-    for name in draws[0]:
-        low, high = np.quantile([draw[name] for draw in draws], [0.025, 0.975])
-        assert (found[name].low, found[name].high) == pytest.approx((low, high))
+        error = np.sqrt((len(names) - 1) * without.var())
+        value = figure(targets, probabilities)
+        half = student.ppf(0.975, rarest - 1) * error / (value * (1 - value))
+        wanted = expit(logit(value) + np.array([-half, half]))
+        assert (found[name].low, found[name].high) == pytest.approx(tuple(wanted))
+
+
+def test_a_loss_has_an_interval_on_its_logarithm() -> None:
+    probabilities, targets, groups = simulated(90, 3, skill=1.0, seed=5)
+    loss = named(metrics.score(probabilities, targets, groups, "abc"))["log_loss"]
+    assert loss.high / loss.value == pytest.approx(loss.value / loss.low)
+    assert loss.value == pytest.approx(log_loss(targets, probabilities))
+
+
+def test_a_sensitivity_s_interval_is_that_of_a_bootstrap() -> None:
+    """The jackknife is no measure of a quantile."""
+    probabilities, targets, groups = simulated(60, 3, skill=1.0, seed=5)
+    found = named(metrics.score(probabilities, targets, groups, "abc"))["sensitivity80_b"]
+    names, rng = np.unique(groups), np.random.default_rng(0)
+    draws = []
+    for drawn in rng.integers(len(names), size=(metrics.RESAMPLES, len(names))):
+        rows = np.concatenate([np.flatnonzero(groups == names[number]) for number in drawn])
+        draws.append(sensitivity(targets[rows] == 1, probabilities[rows, 1]))
+    n_groups = len(np.unique(groups[targets == 1]))
+    value = found.value
+    half = student.ppf(0.975, n_groups - 1) * np.std(draws) / (value * (1 - value))
+    wanted = expit(logit(value) + np.array([-half, half]))
+    assert (found.low, found.high) == pytest.approx(tuple(wanted))
 
 
 def test_the_interval_of_independent_samples_has_the_binomial_width() -> None:
@@ -105,7 +127,7 @@ def test_groups_widen_the_interval_by_the_root_of_their_size() -> None:
 
 def test_a_faultless_set_of_ten_groups_is_not_called_certain() -> None:
     probabilities = np.eye(2)[[0, 1] * 5]
-    found = metrics.score(probabilities, [0, 1] * 5, [str(i) for i in range(10)], "ab", FEW)[0]
+    found = metrics.score(probabilities, [0, 1] * 5, [str(i) for i in range(10)], "ab")[0]
     assert (found.value, found.high) == (1.0, 1.0)
     assert found.low == pytest.approx(0.6915, abs=1e-4)  # Clopper-Pearson table, 10 of 10
 
@@ -113,10 +135,9 @@ def test_a_faultless_set_of_ten_groups_is_not_called_certain() -> None:
 def test_a_class_without_samples_is_left_out_and_nothing_is_nan() -> None:
     probabilities, targets, groups = simulated(60, 2, skill=1.0, seed=1)
     padded = np.column_stack([probabilities, np.zeros(60)])
-    found = named(metrics.score(padded, targets, groups, "abc", FEW))
-    overall = {"accuracy", "balanced_accuracy", "macro_f1", "auroc"}
-    of_class = {f"{name}_{c}" for name in ("recall", "sensitivity80") for c in "ab"}
-    assert set(found) == overall | of_class
+    found = named(metrics.score(padded, targets, groups, "abc"))
+    of_class = {f"{name}_{c}" for name in metrics.OF_A_CLASS for c in "ab"}
+    assert set(found) == set(metrics.OVERALL) | of_class
     recalls = [found["recall_a"].value, found["recall_b"].value]
     assert found["balanced_accuracy"].value == pytest.approx(np.mean(recalls))
     assert all(np.isfinite([m.value, m.low, m.high]).all() for m in found.values())
@@ -125,29 +146,21 @@ def test_a_class_without_samples_is_left_out_and_nothing_is_nan() -> None:
 
 
 def test_a_set_of_one_class_has_no_auroc() -> None:
-    found = named(metrics.score(np.array([[0.9, 0.1]] * 3), [0, 0, 0], list("pqr"), "ab", FEW))
-    assert set(found) == {"accuracy", "recall_a"}  # nothing is told apart
+    found = named(metrics.score(np.array([[0.9, 0.1]] * 3), [0, 0, 0], list("pqr"), "ab"))
+    assert set(found) == {"accuracy", "recall_a", *metrics.LOSSES}  # nothing is told apart
     assert found["accuracy"].classes == "1 of 2 classes, none of b"
 
 
 def test_figures_of_all_classes_say_which_are_not_there() -> None:
     answers = np.eye(4)[[0, 0, 2, 2]]
-    found = named(metrics.score(answers, [0, 0, 2, 2], list("pqrs"), ["a", "b", "c", "d'"], FEW))
+    found = named(metrics.score(answers, [0, 0, 2, 2], list("pqrs"), ["a", "b", "c", "d'"]))
     over = "2 of 4 classes, none of b, d'"
     assert {m.name: m.classes for m in found.values() if m.classes} == dict.fromkeys(
-        ("accuracy", "balanced_accuracy", "macro_f1", "auroc"), over
+        metrics.OVERALL, over
     )
-    assert str(found["macro_f1"]).endswith(f"1.000] over {over}")
-    whole = named(metrics.score(answers, [0, 0, 2, 2], list("pqrs"), "abcd", FEW))["recall_a"]
+    assert f"1.000 over {over}" in str(found["macro_f1"])
+    whole = named(metrics.score(answers, [0, 0, 2, 2], list("pqrs"), "abcd"))["recall_a"]
     assert whole.classes == ""
-
-
-def test_a_resample_of_one_class_does_not_widen_a_macro_figure() -> None:
-    """Seven samples called healthy, one of them ill: no draw that has both reaches 0.5."""
-    answers, targets = np.eye(2)[[0] * 7], [0] * 6 + [1]
-    found = named(metrics.score(answers, targets, [str(i) for i in range(7)], "ab"))
-    assert found["macro_f1"].high < 0.5
-    assert found["balanced_accuracy"].high == pytest.approx(0.5 + 1 - 0.025 ** (1 / 7))
 
 
 def test_a_network_that_names_one_class_is_not_faultless_where_there_is_no_other() -> None:
@@ -173,24 +186,17 @@ def test_a_better_challenger_has_a_positive_lower_bound() -> None:
     assert metrics.difference("macro_f1", (ours, theirs), targets, groups).low > 0.3
 
 
-def test_a_resample_of_one_class_does_not_hide_what_a_challenger_gained() -> None:
-    """Of seven samples one is ill: only the challenger finds it, and every draw that has it."""
-    targets = [0] * 6 + [1]
-    both = (np.eye(2)[targets], np.eye(2)[[0] * 7])
-    found = metrics.difference("macro_f1", both, targets, [str(i) for i in range(7)])
-    assert found.low > 0.4
-
-
 def test_the_same_seed_gives_the_same_interval() -> None:
     case = simulated(90, 3, skill=1.0, seed=6)
-    assert metrics.score(*case, "abc", FEW) == metrics.score(*case, "abc", FEW)
+    assert metrics.score(*case, "abc") == metrics.score(*case, "abc")
 
 
 def test_chunks_do_not_change_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     case = simulated(90, 3, skill=1.0, seed=6)
-    whole = metrics.score(*case, "abc", FEW)
+    whole = metrics.score(*case, "abc")
     monkeypatch.setattr(metrics, "CHUNK_CELLS", 90 * 7)
-    assert metrics.score(*case, "abc", FEW) == whole
+    for metric, other in zip(metrics.score(*case, "abc"), whole, strict=True):
+        assert (metric.low, metric.high) == pytest.approx((other.low, other.high), rel=1e-9)
 
 
 def test_confusion_counts_rows_of_truth() -> None:
@@ -218,6 +224,44 @@ def test_unusable_input_is_refused_by_name(
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 30), st.integers(2, 4), st.integers(0, 10_000))
 def test_every_interval_is_ordered_finite_and_inside_its_range(n: int, k: int, seed: int) -> None:
-    for metric in metrics.score(*simulated(n, k, skill=1.0, seed=seed), "abcd"[:k], FEW):
-        assert 0 <= metric.low <= metric.high <= 1
-        assert 0 <= metric.value <= 1
+    for metric in metrics.score(*simulated(n, k, skill=1.0, seed=seed), "abcd"[:k]):
+        assert 0 <= metric.low <= metric.value <= metric.high
+        assert np.isfinite(metric.high)
+        most = {"log_loss": np.inf, "brier": 2 if k > 2 else 1}
+        assert metric.high <= most.get(metric.name, 1)
+
+
+def test_under_ten_groups_of_the_rarest_class_a_figure_has_a_count_and_no_interval() -> None:
+    probabilities, targets, groups = simulated(120, 2, skill=1.0, seed=8)
+    targets[:] = 0
+    targets[:15:3] = 1  # in five groups of forty
+    found = named(metrics.score(probabilities, targets, groups, "ab"))
+    few = len(np.unique(groups[targets == 1]))
+    assert few < metrics.FEWEST_GROUPS < len(np.unique(groups))
+    marked = {name for name, metric in found.items() if metric.mark == FEW_GROUPS}
+    assert {"macro_f1", "auroc", "recall_b"} <= marked
+    assert {"accuracy", "recall_a", "log_loss"}.isdisjoint(marked)
+    recall = found["recall_b"]
+    assert str(recall) == f"{recall.value:.3f} (n {recall.n}, {FEW_GROUPS})"
+
+
+@pytest.mark.parametrize(("skill", "is_narrow"), [(6.0, True), (1.0, False)])
+def test_an_area_near_one_of_few_groups_says_that_its_interval_may_be_too_narrow(
+    skill: float, is_narrow: bool
+) -> None:
+    case = simulated(90, 2, skill=skill, seed=9)
+    area = named(metrics.score(*case, "ab"))["auroc"]
+    assert (area.mark == metrics.NARROW) is is_narrow
+    assert str(area).endswith(f"({metrics.NARROW})") is is_narrow
+
+
+def test_more_groups_than_blocks_are_left_out_several_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = simulated(3000, 2, skill=1.0, seed=7)
+    each = named(metrics.score(*case, "ab"))["accuracy"]
+    monkeypatch.setattr(intervals, "BLOCKS", 100)
+    dealt = named(metrics.score(*case, "ab"))["accuracy"]
+    width = each.high - each.low
+    assert dealt.high - dealt.low == pytest.approx(width, rel=0.2)
+    assert dealt.high - dealt.low != width

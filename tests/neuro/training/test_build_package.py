@@ -93,3 +93,19 @@ def test_the_card_says_which_splits_it_was_trained_on_and_what_leaks(tmp_path: P
     said = replace(origin(), leak="given split: 9 of 10 test images have a twin")
     made, _ = build_package.build(trained(data).network, data, BRAIN, CONFIG, said, tmp_path)
     assert (made.card.splitting, made.card.leak) == ("given", said.leak)
+
+
+def test_what_is_in_scope_is_said_by_some_training_images_where_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = frames("train", "val", "calibration")
+    network = trained(data).network
+    asked: list[int] = []
+    network.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
+    whole, _ = build_package.build(network, data, BRAIN, CONFIG, origin(), tmp_path)
+    of_all = sum(asked)
+    monkeypatch.setattr(build_package, "REFERENCE", 8)
+    some, _ = build_package.build(network, data, BRAIN, CONFIG, origin(), tmp_path)
+    again, _ = build_package.build(network, data, BRAIN, CONFIG, origin(), tmp_path)
+    assert some.digest == again.digest != whole.digest
+    assert sum(asked) - of_all == 2 * (of_all - 4)  # of twelve
