@@ -3,13 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from logging import getLogger
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.evaluation import conformal_coverage, reliability
 from neuro.evaluation import evaluate as evaluation
 from neuro.evaluation.baselines import SHOWN, Baseline
 from neuro.evaluation.evaluate import Evaluation
 from neuro.evaluation.looks import Looks
+from neuro.evaluation.subgroups import Subgroups
+from neuro.reports import evaluation_page
 from tasks import baselines, count_look
+from tasks import evaluation_page as pages
 from tasks.baselines import Beside
 from tasks.load import unseen
 from tasks.load.models import Model
@@ -21,13 +29,16 @@ from tasks.runtime.steps import step
 _log = getLogger(__name__)
 
 SIDE_BY_SIDE = ("train", "val", "test")
+BESIDE = 2000  # images of another split that are scored beside the one that was asked for
+NO_SUBGROUPS = Subgroups(shown=(), hidden=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Looked:
     """An evaluation on a split. looks: at the test set so far, none at another split.
 
-    others: on the splits beside it; test only where it was looked at. beside: the baselines.
+    others: on the splits beside it; test only where it was looked at. beside: the baselines. page:
+    where a person reads it. url: of the MLflow run, "" for none.
     """
 
     evaluation: Evaluation
@@ -38,6 +49,8 @@ class Looked:
     others: Sequence[Evaluation] = ()
     beside: Sequence[Baseline] = ()
     leak: str = ""
+    page: Path | None = None
+    subgroups: Subgroups = NO_SUBGROUPS
 
     def side_by_side(self) -> dict[str, Evaluation | None]:
         """The evaluations on train, val and test; None for what was not looked at or is empty."""
@@ -62,7 +75,16 @@ class Looked:
             "lookup": dict(self.lookup),
             "baselines": baselines.as_dict(self.beside),
             "leak": self.leak,
-            "report": self.url,
+            "decisions": evaluation_page.decisions(self.evaluation),
+            "coverage": [asdict(each) for each in conformal_coverage.by_class(self.evaluation)],
+            "answered_at_risk": {
+                f"{most:g}": share
+                for most, share in reliability.answered_at(self.evaluation).items()
+            },
+            "reliability": [asdict(each) for each in reliability.diagram(self.evaluation)],
+            "subgroups": pages.as_dict(self.subgroups),
+            "report": str(self.page or ""),
+            "run": self.url,
         }
 
 
@@ -87,7 +109,7 @@ def evaluate(
 ) -> Looked:
     """Score a model on a split of a release, and count the look where it is the test split.
 
-    Train and validation are scored beside it. beside: baselines by split.
+    Train and validation are scored beside it, on BESIDE images each. beside: baselines by split.
     """
     check(loaded, model, split)
     release, frames = loaded.release, loaded.frames
@@ -98,7 +120,9 @@ def evaluate(
         n = len(evaluated.targets)
         looks = count_look.count(loaded, model, read_by="evaluation", n=n)
     others = [
-        evaluation.evaluate(engine, frames, other, model_version=version)
+        evaluation.evaluate(
+            engine, frames, other, model_version=version, rows=_some(frames.labelled(other))
+        )
         for other in ("train", "val")
         if other != split and len(frames.labelled(other))
     ]
@@ -132,7 +156,24 @@ def evaluate(
             tracking.log_metrics(run, one.split, one.metrics)
         show(run, evaluated, shown)
         _show_side_by_side(looked, title="; ".join(filter(None, (title, card.note("val")))))
-        return replace(looked, url=run.url)
+        found = pages.compare_subgroups(loaded, evaluated)
+        page = pages.draw(
+            loaded,
+            model,
+            evaluated,
+            looks=str(looks or ""),
+            baselines=baselines_of_split,
+            found=found,
+        )
+        artifacts.link("evaluation-page", page.resolve().as_uri(), title)
+        return replace(looked, url=run.url, page=page, subgroups=found)
+
+
+def _some(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """BESIDE of the rows at most, drawn by seed."""
+    if len(rows) <= BESIDE:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, BESIDE, replace=False))
 
 
 def _show_side_by_side(looked: Looked, *, title: str) -> None:

@@ -33,7 +33,8 @@ def pages(lake: Lake, done: ErasureResult) -> ErasureResult:
         page = page_paths.named(home.resolve(), Path(path))
         if page is None:
             continue
-        if page.is_of_doubt:  # its networks had learnt from the erased image
+        # Networks in doubt had learnt from the erased image, and an evaluation is a counted look.
+        if page.is_of_doubt or page.evaluated:
             left.add(page.command)
             continue
         try:

@@ -55,16 +55,18 @@ def remove_pages(
     """Remove the files below a folder that counted an erased image in, or hold a byte string of it.
 
     A drift page holds the figures of each image by itself; a page that is named after a release
-    shows pictures and means of it, and a list of that name its labels in doubt. superseded: the
-    releases that held one. Returns the pages' paths, and the journal's verdicts on what these
-    releases held.
+    shows pictures and means of it, a list of that name its labels in doubt, and a folder of that
+    name its evaluations. superseded: the releases that held one. Returns the pages' paths, and the
+    journal's verdicts on what these releases held.
     """
     verdicts: list[VerdictBody] = [entry.body for entry in journal.entries(lake, "verdict")]
     # A cause ends with the release that it is about.
     concerned = [body for body in verdicts if body["cause"].rpartition("/")[2] in superseded]
     pages = set(file_search.search(FolderStore(folder), lambda _: forbidden))
     of_releases = [*folder.rglob("*.html"), *folder.rglob("*.json")]
-    pages |= {str(path) for path in of_releases if path.stem in superseded}
+    for path in of_releases:
+        if path.stem in superseded or path.parent.name in superseded:
+            pages.add(str(path))
     for body in concerned:
         path = Path(body["report"])
         if path.is_relative_to(folder) and path.is_file():

@@ -27,7 +27,8 @@ class Evaluation:
 
     confusion: (k, k) int64, a row per true class. sample_ids, groups: (n,) str. targets: (n,)
     class index. probabilities: (n, k) calibrated, in the order of ``classes``. members: those of
-    each member of an ensemble, (m, n, k); None for one network.
+    each member of an ensemble, (m, n, k); None for one network. conformal_sets: (n, k) bool.
+    ood_scores: (n,), above 1 out of scope. Both None where they were not asked for.
     """
 
     split: str
@@ -40,6 +41,8 @@ class Evaluation:
     targets: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     members: NDArray[np.float64] | None = None
+    conformal_sets: NDArray[np.bool_] | None = None
+    ood_scores: NDArray[np.float64] | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name; None where these samples do not give it."""
@@ -77,6 +80,8 @@ class Evaluation:
             targets=self.targets[keep],
             probabilities=self.probabilities[keep],
             members=None if self.members is None else self.members[:, keep],
+            conformal_sets=None if self.conformal_sets is None else self.conformal_sets[keep],
+            ood_scores=None if self.ood_scores is None else self.ood_scores[keep],
         )
 
 
@@ -112,6 +117,8 @@ def evaluate(
         groups=frames.groups[chosen],
         targets=frames.targets[chosen],
         probabilities=calibrated.probabilities,
+        conformal_sets=calibrated.conformal_sets,
+        ood_scores=calibrated.ood_scores,
     )
 
 
@@ -155,6 +162,8 @@ def of_answers(
     targets: NDArray[np.int64],
     probabilities: NDArray[np.float64],
     members: NDArray[np.float64] | None = None,
+    conformal_sets: NDArray[np.bool_] | None = None,
+    ood_scores: NDArray[np.float64] | None = None,
 ) -> Evaluation:
     """The evaluation of calibrated answers to labelled samples; the fields are its own."""
     predicted = probabilities.argmax(axis=1)
@@ -169,6 +178,8 @@ def of_answers(
         targets=targets,
         probabilities=probabilities,
         members=members,
+        conformal_sets=conformal_sets,
+        ood_scores=ood_scores,
     )
 
 

@@ -9,14 +9,18 @@ class ReleasePage:
     """A page of a release: its exploration under a problem, or, with none, its passport.
 
     is_of_doubt: the labels that the folds of a problem doubt; the list itself lies beside the page.
+    evaluated: model and split of an evaluation, as in the page's name, "" for another page.
     """
 
     release: str
     problem: str = ""
     is_of_doubt: bool = False
+    evaluated: str = ""
 
     def path(self, home: Path) -> Path:
         """Where it lies."""
+        if self.evaluated:
+            return _evaluations(home) / self.problem / self.release / f"{self.evaluated}.html"
         if self.is_of_doubt:
             folder = _doubts(home) / self.problem
         else:
@@ -26,6 +30,8 @@ class ReleasePage:
     @property
     def command(self) -> str:
         """What a person types to have it drawn for the current release."""
+        if self.evaluated:
+            return f"neuro evaluate --problem {self.problem}"
         if self.is_of_doubt:
             return f"neuro train --problem {self.problem} --folds 5"
         return f"neuro explore --problem {self.problem}" if self.problem else "neuro passport"
@@ -35,9 +41,11 @@ def named(home: Path, path: Path) -> ReleasePage | None:
     """Which page of a release lies at a path below the home folder; None for any other page."""
     if path.parent == _passports(home):
         return ReleasePage(release=path.stem)
+    folder = path.parent
     pages = [
-        ReleasePage(release=path.stem, problem=path.parent.name, is_of_doubt=is_of_doubt)
-        for is_of_doubt in (False, True)
+        ReleasePage(release=folder.name, problem=folder.parent.name, evaluated=path.stem),
+        ReleasePage(release=path.stem, problem=folder.name, is_of_doubt=True),
+        ReleasePage(release=path.stem, problem=folder.name),
     ]
     return next((page for page in pages if path == page.path(home)), None)
 
@@ -53,6 +61,10 @@ def _passports(home: Path) -> Path:
 
 def _explorations(home: Path) -> Path:
     return home / "reports" / "explore"
+
+
+def _evaluations(home: Path) -> Path:
+    return home / "reports" / "evaluation"
 
 
 def _doubts(home: Path) -> Path:

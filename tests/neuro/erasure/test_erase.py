@@ -308,13 +308,18 @@ def test_pages_of_releases_that_held_it_go_and_of_no_other(
         (home / "reports" / folder).mkdir(parents=True)
         for release in (first, second):
             (home / "reports" / folder / f"{release.name}.html").write_text("means of many")
+    for release in (first, second):
+        evaluations = home / "reports" / "evaluation" / "brain" / release.name
+        evaluations.mkdir(parents=True)
+        (evaluations / "3-test.html").write_text("figures of many")
     removed = erase(sample=digest(png(5))).removed
     left = sorted(path.relative_to(home / "reports") for path in (home / "reports").rglob("*.html"))
     assert [str(path) for path in left] == [
+        f"evaluation/brain/{first.name}/3-test.html",
         f"explore/brain/{first.name}.html",
         f"passport/{first.name}.html",
     ]
-    assert len(removed["pages"]) == 2
+    assert len(removed["pages"]) == 3
 
 
 def test_a_list_of_labels_in_doubt_goes_with_its_release_or_if_it_names_the_image(

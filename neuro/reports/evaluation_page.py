@@ -1,0 +1,176 @@
+"""What an evaluation found, as one page: in plain words, with figures, curves and the worst errors.
+
+Nothing on it is computed here but the pictures; every number is one that ``--json`` prints.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.evaluation import conformal_coverage, figures, metrics, reliability
+from neuro.evaluation.baselines import Baseline
+from neuro.evaluation.conformal_coverage import Coverage
+from neuro.evaluation.evaluate import Evaluation
+from neuro.evaluation.subgroups import Subgroup, Subgroups
+from neuro.models.package import Card
+from neuro.reports import charts, evaluation_charts, render
+from neuro.sample import Metric
+
+WORST, DOUBTFUL = 24, 12  # pictures of errors, and of right answers
+SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "auprc")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What stands beside the figures. looks: at the test set, "" for another split."""
+
+    release: str
+    is_synthetic: bool
+    looks: str
+    leak: str
+    missing: str
+
+
+def shown_samples(evaluation: Evaluation) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the errors that it is surest of, and of the right answers that it doubts most."""
+    sure = evaluation.probabilities.max(axis=1)
+    is_right = evaluation.probabilities.argmax(axis=1) == evaluation.targets
+    wrong, right = np.flatnonzero(~is_right), np.flatnonzero(is_right)
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:WORST]
+    doubtful = right[np.argsort(sure[right], kind="stable")][:DOUBTFUL]
+    return worst, doubtful
+
+
+def build(
+    evaluation: Evaluation,
+    card: Card,
+    told: Told,
+    *,
+    baselines: Sequence[Baseline],
+    subgroups: Subgroups,
+    pictures: Mapping[str, bytes],
+) -> str:
+    """The page. pictures: small, by sample_id; what is lacking is damaged in the lake."""
+    worst, doubtful = shown_samples(evaluation)
+    answered, risk = reliability.risk_coverage(evaluation)
+    coverage = conformal_coverage.by_class(evaluation)
+    by_name = {metric.name: metric for metric in evaluation.metrics}
+    drawn = told.is_synthetic
+    return render.render(
+        "evaluation.html",
+        evaluation=evaluation,
+        card=card,
+        told=told,
+        is_synthetic=told.is_synthetic,
+        n_groups=len(np.unique(evaluation.groups)),
+        accuracy=by_name["accuracy"],
+        scores=[(name, str(by_name[name])) for name in SHOWN if name in by_name],
+        losses=[(name, str(by_name[name])) for name in metrics.LOSSES if name in by_name],
+        of_classes=_of_classes(evaluation, by_name),
+        baselines=[_baseline_row(baseline) for baseline in baselines],
+        is_beaten=_is_beaten(by_name["accuracy"], baselines),
+        decisions=decisions(evaluation),
+        coverage=[_coverage_row(each) for each in coverage],
+        answered_at=[
+            (f"{most:.0%}", f"{share:.0%}")
+            for most, share in reliability.answered_at(evaluation).items()
+        ],
+        few_to_calibrate=card.calibration.n < reliability.FEW_TO_CALIBRATE,
+        least_to_calibrate=reliability.FEW_TO_CALIBRATE,
+        reliability=evaluation_charts.reliability(reliability.diagram(evaluation)),
+        risk=evaluation_charts.risk_coverage(answered, risk),
+        confusion=charts.png(figures.draw_confusion(evaluation, title="", synthetic=drawn)),
+        curves=charts.png(figures.draw_curves(evaluation, title="", synthetic=drawn)),
+        subgroups=subgroups,
+        subgroup_rows=[_subgroup_row(each) for each in subgroups.shown],
+        forest=(
+            evaluation_charts.forest(by_name["accuracy"], subgroups.shown)
+            if subgroups.shown
+            else None
+        ),
+        worst=[_case(evaluation, int(row)) for row in worst],
+        doubtful=[_case(evaluation, int(row)) for row in doubtful],
+        n_wrong=int((evaluation.probabilities.argmax(axis=1) != evaluation.targets).sum()),
+        pictures=pictures,
+    )
+
+
+def decisions(evaluation: Evaluation) -> dict[str, Any] | None:
+    """How often the model answers, abstains or finds an image out of scope, and is then right.
+
+    None where no sets were made. right: share of the answered; null where none is.
+    """
+    sets, odd = evaluation.conformal_sets, evaluation.ood_scores
+    if sets is None or odd is None:
+        return None
+    n = len(evaluation.targets)
+    out, one = odd > 1, sets.sum(axis=1) == 1
+    answered = ~out & one
+    right = evaluation.probabilities.argmax(axis=1)[answered] == evaluation.targets[answered]
+    return {
+        "answered": float(answered.mean()),
+        "abstained": float((~out & ~one).mean()),
+        "out_of_scope": float(out.mean()),
+        "right_of_answered": float(right.mean()) if len(right) else None,
+        "n": n,
+    }
+
+
+def _of_classes(
+    evaluation: Evaluation, by_name: Mapping[str, Metric]
+) -> list[tuple[str | int, ...]]:
+    """A row for each class: n, groups, and its figures."""
+    rows: list[tuple[str | int, ...]] = []
+    for name in evaluation.classes:
+        recall = by_name.get(f"recall_{name}")
+        if recall is not None:
+            found = [by_name.get(f"{figure}_{name}") for figure in metrics.OF_A_CLASS]
+            rows.append((name, recall.n, recall.groups, *(str(each or "none") for each in found)))
+    return rows
+
+
+def _baseline_row(baseline: Baseline) -> tuple[str, ...]:
+    by_name = {metric.name: str(metric) for metric in baseline.metrics}
+    figures = [by_name.get(name, "none") for name in ("accuracy", "macro_f1")]
+    return (baseline.name, *figures, baseline.reason)
+
+
+def _is_beaten(accuracy: Metric, baselines: Sequence[Baseline]) -> str:
+    """The name of a baseline that is as good, "" for none."""
+    for baseline in baselines:
+        for metric in baseline.metrics:
+            if metric.name == "accuracy" and metric.value >= accuracy.value:
+                return baseline.name
+    return ""
+
+
+def _coverage_row(each: Coverage) -> tuple[str | int, ...]:
+    shares = [f"{share:.1%}" for share in (each.single, each.empty)]
+    return (each.name or "all", each.n, f"{each.covered:.1%}", f"{each.size:.2f}", *shares)
+
+
+def _subgroup_row(each: Subgroup) -> tuple[str | int, ...]:
+    recalls = "; ".join(f"{m.name.removeprefix('recall_')} {m}" for m in each.recalls)
+    difference = "none" if each.difference is None else f"{each.difference:+.3f}"
+    chance = "none" if each.chance is None else f"{each.chance:.3f}"
+    if each.chance is not None and each.chance < 0.001:
+        chance = "under 0.001"
+    known = (each.column, each.value, each.accuracy.n, str(each.accuracy))
+    return (*known, recalls or "none", difference, chance)
+
+
+def _case(evaluation: Evaluation, row: int) -> dict[str, Any]:
+    """One answer, as the page shows it."""
+    probabilities, sets = evaluation.probabilities[row], evaluation.conformal_sets
+    chosen = [] if sets is None else np.array(evaluation.classes)[sets[row]].tolist()
+    return {
+        "sample_id": str(evaluation.sample_ids[row]),
+        "label": evaluation.classes[int(evaluation.targets[row])],
+        "says": evaluation.classes[int(probabilities.argmax())],
+        "sure": float(probabilities.max()),
+        "of_label": float(probabilities[evaluation.targets[row]]),
+        "set": chosen,
+    }

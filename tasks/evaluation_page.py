@@ -1,0 +1,111 @@
+"""The page of an evaluation: what is known of its samples, their pictures, and where it lies."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.evaluation import subgroups
+from neuro.evaluation.baselines import Baseline
+from neuro.evaluation.evaluate import Evaluation
+from neuro.evaluation.subgroups import Subgroups
+from neuro.images import preview
+from neuro.lake import images, sample_metadata
+from neuro.reports import evaluation_page, exploration_data, render
+from neuro.reports.evaluation_page import Told
+from neuro.reports.page_paths import ReleasePage
+from tasks.load.models import Model
+from tasks.load.release_data import Loaded
+from tasks.runtime import settings
+
+_BANDS = (18, 40, 60, 80)  # years
+_IDS = ("patient_id", "lesion_id", "subject", "id")
+
+
+def compare_subgroups(loaded: Loaded, evaluation: Evaluation) -> Subgroups:
+    """The evaluation by every column that is known of its samples."""
+    return subgroups.compare(evaluation, known_of(loaded, evaluation.sample_ids.tolist()))
+
+
+def known_of(loaded: Loaded, sample_ids: Sequence[str]) -> dict[str, NDArray[np.str_]]:
+    """What may divide samples into subgroups, (n,) str each, "" where it is not known."""
+    described = sample_metadata.described(loaded.lake, loaded.release)
+    facts = images.facts(loaded.lake, loaded.release, sample_ids)
+    rows = [described[sample_id].metadata for sample_id in sample_ids]
+    years = exploration_data.ages(rows)
+    given = {sample.sample_id: sample.given_split for sample in loaded.samples}
+    found = {
+        "source": [described[sample_id].source for sample_id in sample_ids],
+        "given split": [given[sample_id] for sample_id in sample_ids],
+        "colour mode": [str(facts[sample_id]["mode"]) for sample_id in sample_ids],
+        "age": [_band(age) for age in years.tolist()],
+        "sex": exploration_data.sexes(rows).tolist(),
+    }
+    taken = {*exploration_data.AGES, *exploration_data.SEXES, *_IDS}
+    columns = sorted({key for row in rows for key in row if key.lower() not in taken})
+    for column in columns:
+        found.setdefault(column, [_text(row.get(column)) for row in rows])
+    return {name: np.array(values, dtype=np.str_) for name, values in found.items()}
+
+
+def draw(
+    loaded: Loaded,
+    model: Model,
+    evaluation: Evaluation,
+    *,
+    looks: str,
+    baselines: Sequence[Baseline],
+    found: Subgroups,
+) -> Path:
+    """Write the page of an evaluation below the home folder; returns its path."""
+    release, card = loaded.release, model.package.card
+    shown = np.concatenate(evaluation_page.shown_samples(evaluation))
+    wanted = evaluation.sample_ids[shown].tolist()
+    undamaged = images.undamaged(loaded.lake, release, wanted)
+    page = evaluation_page.build(
+        evaluation,
+        card,
+        Told(
+            release=release.name,
+            is_synthetic=release.is_synthetic,
+            looks=looks,
+            leak=loaded.leak,
+            missing=evaluation.missing,
+        ),
+        baselines=baselines,
+        subgroups=found,
+        pictures={sample_id: preview.small(raw) for sample_id, raw in undamaged},
+    )
+    place = ReleasePage(
+        release=release.name,
+        problem=loaded.problem.name,
+        evaluated=f"{model.version[:16]}-{evaluation.split}",
+    )
+    return render.write(place.path(settings.load().home), page)
+
+
+def as_dict(found: Subgroups) -> dict[str, Any]:
+    """Subgroups as plain values."""
+    return {
+        "shown": [_plain(each) for each in found.shown],
+        "hidden": found.hidden,
+    }
+
+
+def _plain(each: subgroups.Subgroup) -> Mapping[str, Any]:
+    return asdict(each) | {"differs": each.differs}
+
+
+def _band(age: float) -> str:
+    if np.isnan(age):
+        return ""
+    lowest = max((years for years in _BANDS if age >= years), default=0)
+    highest = min((years for years in _BANDS if age < years), default=None)
+    return f"{lowest} to {highest - 1}" if highest else f"{lowest} or older"
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()

@@ -1,0 +1,176 @@
+"""The page of an evaluation: what it says, shows and warns of; nothing from outside."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neuro.evaluation import subgroups
+from neuro.evaluation.baselines import Baseline
+from neuro.evaluation.evaluate import Evaluation
+from neuro.evaluation.subgroups import Subgroups
+from neuro.images.preprocess import PreprocessSpec
+from neuro.models.package import Card
+from neuro.reports import evaluation_page, page_paths
+from neuro.reports.evaluation_page import Told
+from neuro.reports.page_paths import ReleasePage
+from neuro.sample import Metric
+from neuro.uncertainty import calibration
+from tests.monitoring.passports import HOSTILE, Reader
+from tests.neuro.evaluation.answers import evaluation
+from tests.neuro.reports.test_passport_page import photo
+
+TOLD = Told(
+    release="brain-0001-c7f7c6a0",
+    is_synthetic=False,
+    looks="look 7 at this test set, 2 by this model",
+    leak="",
+    missing="",
+)
+NO_SUBGROUPS = Subgroups(shown=(), hidden=0)
+N = 200
+
+
+def found(n_wrong: int = 50) -> Evaluation:
+    """Of classes a and b, the last ones wrong; the first ten out of scope, the next undecided."""
+    targets = np.arange(N) % 2
+    confidence = np.linspace(0.99, 0.6, N)
+    called = np.where(np.arange(N) < N - n_wrong, targets, 1 - targets)
+    probabilities = np.empty((N, 2))
+    probabilities[np.arange(N), called] = confidence
+    probabilities[np.arange(N), 1 - called] = 1 - confidence
+    sets = np.eye(2, dtype=bool)[called]
+    sets[10:30] = True
+    return evaluation(
+        probabilities, targets.tolist(), sets=sets, ood_scores=[2.0] * 10 + [0.5] * (N - 10)
+    )
+
+
+def card(n_calibrated: int = 40) -> Card:
+    rng = np.random.default_rng(0)
+    logits, embeddings = rng.normal(size=(n_calibrated, 2)), rng.normal(size=(n_calibrated, 3))
+    return Card(
+        problem="brain",
+        dataset="brain",
+        architecture="resnet_small",
+        classes=("a", "b"),
+        preprocess=PreprocessSpec(size_px=32),
+        calibration=calibration.fit(logits, embeddings, logits.argmax(axis=1)),
+        pin={"release": "brain-0001", "content_hash": "0" * 64},
+        code_revision="abc",
+        training={},
+        metrics=(),
+        synthetic=False,
+        intended_use="Teaching about magnets.",
+    )
+
+
+def read(
+    answers: Evaluation | None = None,
+    told: Told = TOLD,
+    *,
+    of: Card | None = None,
+    baselines: tuple[Baseline, ...] = (),
+    known: Subgroups = NO_SUBGROUPS,
+) -> Reader:
+    answers = answers or found()
+    pictures = {str(name): photo() for name in answers.sample_ids}
+    return Reader(
+        evaluation_page.build(
+            answers, of or card(), told, baselines=baselines, subgroups=known, pictures=pictures
+        )
+    )
+
+
+def baseline(accuracy: float) -> Baseline:
+    return Baseline(
+        name="lookup",
+        metrics=(Metric(name="accuracy", value=accuracy, low=0.1, high=0.9, n=N, groups=N),),
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "200 labelled images",
+        "50 of the images called wrong",
+        "The model answers 85 % of these images and is right in 70.6 % of its answers",
+        "of 10 % it says that it cannot decide, and of 5 % that they are unlike",
+        "Teaching about magnets.",
+        "look 7 at this test set, 2 by this model",
+        "all 200 75.0%",  # sets that hold the true class
+        "Shown are 24 of 50 errors.",
+        "Nothing is known of these images",
+        "Calibrated on few images",
+    ],
+)
+def test_the_page_says_what_was_found(said: str) -> None:
+    assert said in read().text
+
+
+def test_every_figure_of_the_page_is_one_of_the_evaluation() -> None:
+    answers, text = found(), read().text
+    for name in (*evaluation_page.SHOWN, "recall_a", "log_loss", "classwise_ece"):
+        assert str(answers.metric(name)) in text
+
+
+def test_the_surest_errors_and_the_most_doubtful_right_answers_are_shown() -> None:
+    answers = found()
+    shown = [image["data-sample"] for image in read().all("img") if "data-sample" in image]
+    ids = answers.sample_ids.tolist()
+    assert shown[:24] == ids[150:174]
+    assert shown[24:] == ids[149:137:-1]
+
+
+def test_every_picture_has_a_text_and_nothing_is_fetched() -> None:
+    page = read()
+    assert all(image["alt"] for image in page.all("img"))
+    assert (page.outside(), page.is_whole) == ([], True)
+
+
+@pytest.mark.parametrize(("accuracy", "is_warned"), [(0.75, True), (0.74, False)])
+def test_a_model_that_beats_no_baseline_is_to_be_used_for_nothing(
+    accuracy: float, is_warned: bool
+) -> None:
+    text = read(baselines=(baseline(accuracy),)).text
+    assert ("lookup is right as often. Use it for nothing." in text) is is_warned
+
+
+def test_a_leak_stands_in_the_summary() -> None:
+    assert (
+        "The figures flatter: 9 of 10 have a twin."
+        in read(told=replace(TOLD, leak="9 of 10 have a twin")).text
+    )
+
+
+def test_enough_calibration_images_are_not_warned_of() -> None:
+    assert "Calibrated on few images" not in read(of=card(200)).text
+
+
+def test_a_faultless_model_has_no_error_to_show() -> None:
+    assert "No error." in read(found(0)).text
+
+
+def test_a_damaged_picture_is_said_to_be_lacking() -> None:
+    page = evaluation_page.build(
+        found(), card(), TOLD, baselines=(), subgroups=NO_SUBGROUPS, pictures={}
+    )
+    assert "(not shown)" in Reader(page).text
+
+
+def test_subgroups_are_drawn_and_listed_with_their_chance() -> None:
+    answers = found()
+    halves = np.where(np.arange(N) < 100, "first", "second")
+    known = subgroups.compare(answers, {"half": halves, HOSTILE: halves})
+    page = read(answers, known=known)
+    assert "half second 100" in page.text
+    assert "-0.500 under 0.001" in page.text
+    assert (page.all("script"), page.is_whole) == ([], True)
+
+
+def test_its_place_is_found_again_by_its_name() -> None:
+    home = Path("/home/of/neuro")
+    place = ReleasePage(release="brain-0001", problem="brain", evaluated="3-test")
+    assert page_paths.named(home, place.path(home)) == place
+    assert place.command == "neuro evaluate --problem brain"
