@@ -76,7 +76,8 @@ class Looked:
             "baselines": baselines.as_dict(self.beside),
             "leak": self.leak,
             "decisions": evaluation_page.decisions(self.evaluation),
-            "coverage": [asdict(each) for each in conformal_coverage.by_class(self.evaluation)],
+            "coverage": _coverage(self.evaluation, self.evaluation.conformal_sets),
+            "coverage_by_class": _coverage(self.evaluation, self.evaluation.class_sets),
             "answered_at_risk": {
                 f"{most:g}": share
                 for most, share in reliability.answered_at(self.evaluation).items()
@@ -86,6 +87,12 @@ class Looked:
             "report": str(self.page or ""),
             "run": self.url,
         }
+
+
+def _coverage(
+    evaluation: Evaluation, sets: NDArray[np.bool_] | None
+) -> list[dict[str, str | float]]:
+    return [asdict(each) for each in conformal_coverage.by_class(evaluation, sets)]
 
 
 def without_seen(loaded: Loaded, model: Model) -> Loaded:

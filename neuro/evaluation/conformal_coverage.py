@@ -23,28 +23,30 @@ class Coverage:
     empty: float
 
 
-def by_class(evaluation: Evaluation) -> list[Coverage]:
-    """Of all samples, then of each class that is there; [] where no sets were made."""
-    if evaluation.conformal_sets is None:
+def by_class(evaluation: Evaluation, sets: NDArray[np.bool_] | None) -> list[Coverage]:
+    """Of all samples, then of each class that is there; [] where no sets were made.
+
+    sets: (n, k), those of one quantile or of one for each class.
+    """
+    if sets is None:
         return []
-    found = [of_rows(evaluation, np.ones(len(evaluation.targets), dtype=bool), "")]
+    found = [_of_rows(evaluation, sets, np.ones(len(sets), dtype=bool), "")]
     for number, name in enumerate(evaluation.classes):
         rows = evaluation.targets == number
         if rows.any():
-            found.append(of_rows(evaluation, rows, name))
+            found.append(_of_rows(evaluation, sets, rows, name))
     return found
 
 
-def of_rows(evaluation: Evaluation, rows: NDArray[np.bool_], name: str) -> Coverage:
-    """Of some rows, (n,) bool, one at least, of an evaluation with sets."""
-    if evaluation.conformal_sets is None:
-        raise ValueError("the evaluation has no conformal sets")
-    sets, targets = evaluation.conformal_sets[rows], evaluation.targets[rows]
-    sizes = sets.sum(axis=1)
+def _of_rows(
+    evaluation: Evaluation, sets: NDArray[np.bool_], rows: NDArray[np.bool_], name: str
+) -> Coverage:
+    chosen, targets = sets[rows], evaluation.targets[rows]
+    sizes = chosen.sum(axis=1)
     return Coverage(
         name=name,
         n=int(rows.sum()),
-        covered=float(sets[np.arange(len(targets)), targets].mean()),
+        covered=float(chosen[np.arange(len(targets)), targets].mean()),
         size=float(sizes.mean()),
         single=float((sizes == 1).mean()),
         empty=float((sizes == 0).mean()),

@@ -27,8 +27,9 @@ class Evaluation:
 
     confusion: (k, k) int64, a row per true class. sample_ids, groups: (n,) str. targets: (n,)
     class index. probabilities: (n, k) calibrated, in the order of ``classes``. members: those of
-    each member of an ensemble, (m, n, k); None for one network. conformal_sets: (n, k) bool.
-    ood_scores: (n,), above 1 out of scope. Both None where they were not asked for.
+    each member of an ensemble, (m, n, k); None for one network. conformal_sets: (n, k) bool,
+    class_sets: those of a quantile for each class. ood_scores: (n,), above 1 out of scope. None
+    where they were not asked for.
     """
 
     split: str
@@ -42,6 +43,7 @@ class Evaluation:
     probabilities: NDArray[np.float64]
     members: NDArray[np.float64] | None = None
     conformal_sets: NDArray[np.bool_] | None = None
+    class_sets: NDArray[np.bool_] | None = None
     ood_scores: NDArray[np.float64] | None = None
 
     def metric(self, name: str) -> Metric | None:
@@ -81,6 +83,7 @@ class Evaluation:
             probabilities=self.probabilities[keep],
             members=None if self.members is None else self.members[:, keep],
             conformal_sets=None if self.conformal_sets is None else self.conformal_sets[keep],
+            class_sets=None if self.class_sets is None else self.class_sets[keep],
             ood_scores=None if self.ood_scores is None else self.ood_scores[keep],
         )
 
@@ -118,6 +121,7 @@ def evaluate(
         targets=frames.targets[chosen],
         probabilities=calibrated.probabilities,
         conformal_sets=calibrated.conformal_sets,
+        class_sets=calibrated.class_sets,
         ood_scores=calibrated.ood_scores,
     )
 
@@ -163,6 +167,7 @@ def of_answers(
     probabilities: NDArray[np.float64],
     members: NDArray[np.float64] | None = None,
     conformal_sets: NDArray[np.bool_] | None = None,
+    class_sets: NDArray[np.bool_] | None = None,
     ood_scores: NDArray[np.float64] | None = None,
 ) -> Evaluation:
     """The evaluation of calibrated answers to labelled samples; the fields are its own."""
@@ -179,6 +184,7 @@ def of_answers(
         probabilities=probabilities,
         members=members,
         conformal_sets=conformal_sets,
+        class_sets=class_sets,
         ood_scores=ood_scores,
     )
 

@@ -25,7 +25,9 @@ OVERALL = ("accuracy", *MACRO, "brier", "log_loss", "ece", "classwise_ece")
 OF_A_CLASS = ("recall", "precision", "specificity", "f1", "auroc", "auprc", "sensitivity80")
 LOSSES = ("brier", "log_loss", "ece", "classwise_ece")  # 0 at best
 FEWEST_GROUPS = 10  # of the rarest class: with fewer an interval is too wide to say anything
-NARROW_FROM, NARROW_GROUPS = 0.97, 40  # of an area: with fewer groups it covers less than 93 %
+# Of an area, where the rarest class has so few groups: near 1, or where it is as rare as this, its
+# interval covers less than 93 %.
+NARROW_GROUPS, NARROW_FROM, NARROW_SHARE = 40, 0.97, 0.1
 NARROW = "interval may be too narrow"
 RESAMPLES = 1000  # of a sensitivity, which no jackknife knows
 CHUNK_CELLS = 4_000_000  # weights held at once: 32 MB of float64
@@ -272,8 +274,8 @@ class _Answers:
             interval = intervals.of_loss(value, spread, stands_on, most=most)
         else:
             interval = intervals.of_share(value, spread, stands_on)
-        is_area = name in ("auroc", "auprc") and value >= NARROW_FROM
-        mark = NARROW if is_area and stands_on < NARROW_GROUPS else ""
+        is_extreme = value >= NARROW_FROM or stands_on < NARROW_SHARE * self.n_groups
+        is_narrow = name in ("auroc", "auprc") and stands_on < NARROW_GROUPS and is_extreme
         return Metric(
             name=name,
             value=float(value),
@@ -281,7 +283,7 @@ class _Answers:
             high=interval.high,
             n=n,
             groups=groups,
-            mark=FEW_GROUPS if stands_on < FEWEST_GROUPS else mark,
+            mark=FEW_GROUPS if stands_on < FEWEST_GROUPS else NARROW if is_narrow else "",
         )
 
 

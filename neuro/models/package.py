@@ -275,6 +275,9 @@ def _ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
     names, pin = card.classes, card.pin
     is_distinct = len(set(names)) == len(names) >= 2 and all(name.strip() for name in names)
     yield "classes", is_distinct, "two or more distinct names"
+    by_class = card.calibration.class_quantiles
+    is_each = len(by_class) in (0, len(names))
+    yield "calibration.class_quantiles", is_each, "one number for each class, or none"
     yield "architecture", bool(card.architecture.strip()), "the name of a network"
     yield "trials", 0 <= card.trials <= 1_000_000, "0 to 1,000,000"
     yield "weights_sha256", not card.weights_sha256 or _is_sha256(card.weights_sha256), "a SHA-256"
@@ -291,12 +294,13 @@ def _ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
 
 
 def _calibration_ranges(fitted: Calibration) -> Iterator[tuple[str, bool, str]]:
-    width = len(fitted.ood_mean)
+    width, of_classes = len(fitted.ood_mean), fitted.class_quantiles
     is_direction = [len(axis) == width and any(axis) for axis in fitted.ood_axes]
     lowest, highest = calibration.TEMPERATURES
     for name, is_right, expected in (
         ("temperature", lowest <= fitted.temperature <= highest, f"{lowest} to {highest}"),
         ("conformal_quantile", 0 <= fitted.conformal_quantile <= 1, "0 to 1"),
+        ("class_quantiles", all(0 <= each <= 1 for each in of_classes), "numbers of 0 to 1"),
         ("alpha", 0 < fitted.alpha < 1, "between 0 and 1"),
         ("ood_mean", width > 0, "a list of numbers"),
         ("ood_axes", all(is_direction), f"lists of {width} numbers, not all 0"),

@@ -56,7 +56,10 @@ def build(
     """The page. pictures: small, by sample_id; what is lacking is damaged in the lake."""
     worst, doubtful = shown_samples(evaluation)
     answered, risk = reliability.risk_coverage(evaluation)
-    coverage = conformal_coverage.by_class(evaluation)
+    coverage, coverage_by_class = (
+        conformal_coverage.by_class(evaluation, sets)
+        for sets in (evaluation.conformal_sets, evaluation.class_sets)
+    )
     by_name = {metric.name: metric for metric in evaluation.metrics}
     drawn = told.is_synthetic
     return render.render(
@@ -74,6 +77,7 @@ def build(
         is_beaten=_is_beaten(by_name["accuracy"], baselines),
         decisions=decisions(evaluation),
         coverage=[_coverage_row(each) for each in coverage],
+        coverage_by_class=[_coverage_row(each) for each in coverage_by_class],
         answered_at=[
             (f"{most:.0%}", f"{share:.0%}")
             for most, share in reliability.answered_at(evaluation).items()

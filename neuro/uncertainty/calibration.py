@@ -25,6 +25,7 @@ class Calibration:
     """Fitted on the calibration split; plain numbers, so it lives in JSON.
 
     conformal_quantile: a class stays in the set while 1 - p is at most this; 1 keeps all.
+    class_quantiles: the same of each class by itself, () in a package that is older than these.
     ood_mean, ood_axes, ood_residual: the reference of what is in scope (``out_of_scope``).
     ood_threshold: distance from it that counts as 1. n: samples it was fitted on.
     """
@@ -37,6 +38,7 @@ class Calibration:
     ood_residual: float
     ood_threshold: float
     n: int
+    class_quantiles: tuple[float, ...] = ()
 
     @property
     def reference(self) -> Reference:
@@ -51,12 +53,14 @@ class Calibrated:
     """Honest outputs, a row per sample.
 
     probabilities: (n, k) float64, rows sum to 1. conformal_sets: (n, k) bool, may be empty.
-    ood_scores: (n,) float64 in units of the threshold; above 1 is out of scope.
+    ood_scores: (n,) float64 in units of the threshold; above 1 is out of scope. class_sets: sets
+    by a quantile for each class, None where the package has none.
     """
 
     probabilities: NDArray[np.float64]
     conformal_sets: NDArray[np.bool_]
     ood_scores: NDArray[np.float64]
+    class_sets: NDArray[np.bool_] | None = None
 
 
 def fit(
@@ -88,16 +92,21 @@ def fit(
         ood_residual=_short(reference.residual),
         ood_threshold=out_of_scope.threshold(reference.distances(held_out)),
         n=len(targets),
+        class_quantiles=tuple(conformal.fit_by_class(probabilities, targets, ALPHA).tolist()),
     )
 
 
 def apply(calibration: Calibration, logits: Floats, embeddings: Floats) -> Calibrated:
     """Turn a network's outputs, (n, k) and (n, d), into probabilities, sets and scope scores."""
     probabilities = _probabilities(logits, calibration.temperature)
+    by_class = None
+    if calibration.class_quantiles:
+        by_class = conformal.sets(probabilities, np.array(calibration.class_quantiles))
     return Calibrated(
         probabilities=probabilities,
         conformal_sets=conformal.sets(probabilities, calibration.conformal_quantile),
         ood_scores=calibration.reference.distances(embeddings) / calibration.ood_threshold,
+        class_sets=by_class,
     )
 
 

@@ -3,7 +3,8 @@
 Split conformal with the score 1 - p(true class), Sadinle et al. (2019), arXiv:1609.00451, and the
 finite-sample quantile of Vovk et al. (2005): the true class is missing from the sets of at most
 ``alpha`` of exchangeable samples. The quantile needs (n + 1)(1 - alpha) <= n, nine samples at alpha
-0.1; below that every class stays in every set, so the model always abstains.
+0.1; below that every class stays in every set, so the model always abstains. One quantile for all
+keeps its promise over all samples only; one for each class (Mondrian) keeps it in each class.
 """
 
 import numpy as np
@@ -16,9 +17,26 @@ def fit(probabilities: NDArray[np.float64], targets: NDArray[np.int64], alpha: f
     return min(1.0, upper_quantile(scores, alpha, if_too_few=1.0))
 
 
-def sets(probabilities: NDArray[np.float64], quantile: float) -> NDArray[np.bool_]:
-    """Which classes are in the set of each sample, (n, k); a set may be empty."""
-    return 1 - probabilities <= quantile
+def fit_by_class(
+    probabilities: NDArray[np.float64], targets: NDArray[np.int64], alpha: float
+) -> NDArray[np.float64]:
+    """A quantile for each class, (k,); 1 keeps a class of too few samples in every set."""
+    return np.array(
+        [
+            fit(probabilities[targets == number], targets[targets == number], alpha)
+            for number in range(probabilities.shape[1])
+        ]
+    )
+
+
+def sets(
+    probabilities: NDArray[np.float64], quantile: float | NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which classes are in the set of each sample, (n, k); a set may be empty.
+
+    quantile: one for all, or of each class, (k,).
+    """
+    return np.asarray(1 - probabilities <= quantile)
 
 
 def upper_quantile(scores: NDArray[np.float64], alpha: float, *, if_too_few: float) -> float:

@@ -255,6 +255,19 @@ def test_an_area_near_one_of_few_groups_says_that_its_interval_may_be_too_narrow
     assert str(area).endswith(f"({metrics.NARROW})") is is_narrow
 
 
+@pytest.mark.parametrize(("n_rare", "is_narrow"), [(20, True), (60, False)])
+def test_an_area_of_a_class_that_is_rare_among_many_says_so_too(
+    n_rare: int, is_narrow: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    targets = (np.arange(400) < n_rare).astype(np.int64)
+    score = 1 / (1 + np.exp(-(rng.normal(size=400) + targets)))
+    answers = np.stack([1 - score, score], axis=1)
+    area = named(metrics.score(answers, targets, [f"g{i}" for i in range(400)], "ab", ("auroc",)))
+    assert area["auroc"].value < metrics.NARROW_FROM
+    assert (area["auroc"].mark == metrics.NARROW) is is_narrow
+
+
 def test_more_groups_than_blocks_are_left_out_several_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -38,6 +40,40 @@ def test_the_quantile_is_the_eighteenth_smallest_of_nineteen() -> None:
     misfit = 1 - (shifted / shifted.sum(axis=1, keepdims=True))[np.arange(19), targets]
     found = calibration.fit(logits, embeddings, targets)
     assert found.conformal_quantile == pytest.approx(sorted(misfit)[17], rel=1e-6)
+
+
+def test_a_limit_for_each_class_holds_its_promise_in_a_class_that_is_hard() -> None:
+    """Class 0 is seldom sure of itself: one limit for all misses it more often than one in ten."""
+    rng = np.random.default_rng(0)
+
+    def drawn(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        targets = rng.integers(3, size=n)
+        skill = np.where(targets == 0, 0.5, 4.0)[:, None]
+        logits = rng.normal(size=(n, 3)) + skill * np.eye(3)[targets]
+        return logits.astype(np.float32), rng.normal(size=(n, 4)).astype(np.float32), targets
+
+    found = calibration.fit(*drawn(2000))
+    logits, embeddings, targets = drawn(4000)
+    honest = calibration.apply(found, logits, embeddings)
+    is_hard = targets == 0
+    covered = [
+        sets[is_hard, 0].mean()
+        for sets in (honest.conformal_sets, honest.class_sets)
+        if sets is not None
+    ]
+    assert covered[0] < 0.75
+    assert covered[1] == pytest.approx(0.9, abs=0.03)
+
+
+def test_a_class_of_too_few_samples_stays_in_every_set_and_in_an_older_package_none_is() -> None:
+    logits, embeddings, targets = simulated(100, seed=6)
+    few = np.flatnonzero(targets == 0)[8:]
+    keep = np.setdiff1d(np.arange(100), few)
+    found = calibration.fit(logits[keep], embeddings[keep], targets[keep])
+    assert found.class_quantiles[0] == 1.0
+    assert max(found.class_quantiles[1:]) < 1.0
+    old = replace(found, class_quantiles=())
+    assert calibration.apply(old, logits, embeddings).class_sets is None
 
 
 @pytest.mark.parametrize(("n", "keeps_all"), [(8, True), (9, False)])
