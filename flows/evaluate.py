@@ -21,19 +21,29 @@ def evaluate(
     model: str = "challenger",
     release: str | None = None,
     split: str = "test",
+    against: str | None = None,
     lake: str | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model: champion, challenger, a version number, or a package folder.
 
-    The splits are those it was trained with. Returns package, split, looks, metrics with intervals,
-    train, validation and test side by side, and the baselines beside them.
+    The splits are those it was trained with. against: another model, which must have been trained
+    with the same, to compare with; it is scored, and looks, too. Returns package, split, looks,
+    metrics with intervals, train, validation and test side by side, the baselines beside them, and
+    the page.
     """
     question = problems.load(problem)
     scored = models.load(question, model)
+    other = models.load(question, against) if against else None
     store = release_data.open_lake(lake)
     known = scored.problem_as_trained(question)
     loaded = release_data.load(store, known, release, scored.splitting)
-    loaded = steps.without_seen(loaded, scored)
+    for each in filter(None, (scored, other)):
+        loaded = steps.without_seen(loaded, each)
     steps.check(loaded, scored, split)
     featurize.describe(loaded)
-    return steps.evaluate(loaded, scored, split, baselines.score(loaded, (split,))).as_dict()
+    beside = baselines.score(loaded, (split,))
+    compared = None
+    if other is not None:
+        decoded = release_data.decoded_for(loaded, other.problem_as_trained(question))
+        compared = steps.evaluate(decoded, other, split, beside)
+    return steps.evaluate(loaded, scored, split, beside, compared).as_dict()

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.evaluation import conformal_coverage, reliability
+from neuro.evaluation import comparison, conformal_coverage, reliability
 from neuro.evaluation import evaluate as evaluation
 from neuro.evaluation.baselines import SHOWN, Baseline
+from neuro.evaluation.comparison import Comparison
 from neuro.evaluation.evaluate import Evaluation
 from neuro.evaluation.looks import Looks
 from neuro.evaluation.subgroups import Subgroups
@@ -51,6 +52,7 @@ class Looked:
     leak: str = ""
     page: Path | None = None
     subgroups: Subgroups = NO_SUBGROUPS
+    compared: Comparison | None = None
 
     def side_by_side(self) -> dict[str, Evaluation | None]:
         """The evaluations on train, val and test; None for what was not looked at or is empty."""
@@ -84,6 +86,7 @@ class Looked:
             },
             "reliability": [asdict(each) for each in reliability.diagram(self.evaluation)],
             "subgroups": pages.as_dict(self.subgroups),
+            "against": pages.compared_as_dict(self.compared) if self.compared else None,
             "report": str(self.page or ""),
             "run": self.url,
         }
@@ -112,11 +115,16 @@ def check(loaded: Loaded, model: Model, split: str) -> None:
 
 @step(name="evaluate")
 def evaluate(
-    loaded: Loaded, model: Model, split: str = "test", beside: Beside | None = None
+    loaded: Loaded,
+    model: Model,
+    split: str = "test",
+    beside: Beside | None = None,
+    against: Looked | None = None,
 ) -> Looked:
     """Score a model on a split of a release, and count the look where it is the test split.
 
     Train and validation are scored beside it, on BESIDE images each. beside: baselines by split.
+    against: another model on the same split, to compare with.
     """
     check(loaded, model, split)
     release, frames = loaded.release, loaded.frames
@@ -164,6 +172,7 @@ def evaluate(
         show(run, evaluated, shown)
         _show_side_by_side(looked, title="; ".join(filter(None, (title, card.note("val")))))
         found = pages.compare_subgroups(loaded, evaluated)
+        compared = comparison.compare(evaluated, against.evaluation) if against else None
         page = pages.draw(
             loaded,
             model,
@@ -171,9 +180,10 @@ def evaluate(
             looks=str(looks or ""),
             baselines=baselines_of_split,
             found=found,
+            compared=compared,
         )
         artifacts.link("evaluation-page", page.resolve().as_uri(), title)
-        return replace(looked, url=run.url, page=page, subgroups=found)
+        return replace(looked, url=run.url, page=page, subgroups=found, compared=compared)
 
 
 def _some(rows: NDArray[np.int64]) -> NDArray[np.int64]:

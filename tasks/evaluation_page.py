@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neuro.evaluation import subgroups
 from neuro.evaluation.baselines import Baseline
+from neuro.evaluation.comparison import Comparison
 from neuro.evaluation.evaluate import Evaluation
 from neuro.evaluation.subgroups import Subgroups
 from neuro.images import preview
@@ -59,11 +60,11 @@ def draw(
     looks: str,
     baselines: Sequence[Baseline],
     found: Subgroups,
+    compared: Comparison | None = None,
 ) -> Path:
     """Write the page of an evaluation below the home folder; returns its path."""
     release, card = loaded.release, model.package.card
-    shown = np.concatenate(evaluation_page.shown_samples(evaluation))
-    wanted = evaluation.sample_ids[shown].tolist()
+    wanted = evaluation.sample_ids[evaluation_page.all_shown(evaluation, compared)].tolist()
     undamaged = images.undamaged(loaded.lake, release, wanted)
     page = evaluation_page.build(
         evaluation,
@@ -78,6 +79,7 @@ def draw(
         baselines=baselines,
         subgroups=found,
         pictures={sample_id: preview.small(raw) for sample_id, raw in undamaged},
+        compared=compared,
     )
     place = ReleasePage(
         release=release.name,
@@ -85,6 +87,17 @@ def draw(
         evaluated=f"{model.version[:16]}-{evaluation.split}",
     )
     return render.write(place.path(settings.load().home), page)
+
+
+def compared_as_dict(compared: Comparison) -> dict[str, Any]:
+    """A comparison as plain values."""
+    return {
+        "model": compared.other.model_version,
+        "differences": [asdict(each) for each in compared.differences],
+        "gained": compared.model.sample_ids[compared.gained].tolist(),
+        "lost": compared.model.sample_ids[compared.lost].tolist(),
+        "both_wrong": compared.both_wrong,
+    }
 
 
 def as_dict(found: Subgroups) -> dict[str, Any]:

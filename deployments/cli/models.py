@@ -24,6 +24,9 @@ def evaluate(
     split: Annotated[
         str, typer.Option(help="test, val, calibration or train, as the model was trained.")
     ] = "test",
+    against: Annotated[
+        str | None, typer.Option(help="Another model, named likewise, to compare with.")
+    ] = None,
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,

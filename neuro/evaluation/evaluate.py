@@ -156,6 +156,19 @@ def require_same_splitting(card: Card, frames: Frames) -> None:
         )
 
 
+def require_same_samples(first: Evaluation, second: Evaluation) -> None:
+    """Raise ConfigError for two evaluations that are not of the same samples in the same order."""
+    same = first.classes == second.classes and all(
+        np.array_equal(getattr(first, name), getattr(second, name))
+        for name in ("sample_ids", "groups", "targets")
+    )
+    if not same:
+        raise ConfigError(
+            "the two models were evaluated on different samples, labels or classes; evaluate both "
+            "on the same release and split"
+        )
+
+
 def of_answers(
     *,
     split: str,

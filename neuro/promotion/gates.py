@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import ConfigError
-from neuro.evaluation import metrics
+from neuro.evaluation import evaluate, metrics
 from neuro.evaluation.evaluate import Evaluation
 from neuro.models.package import Card
 from neuro.sample import Metric
@@ -183,15 +183,7 @@ def _recall_floor(challenger: Evaluation, name: str, floor: float) -> Gate:
 
 
 def _difference(challenger: Evaluation, champion: Evaluation) -> Metric:
-    same = challenger.classes == champion.classes and all(
-        np.array_equal(getattr(challenger, name), getattr(champion, name))
-        for name in ("sample_ids", "groups", "targets")
-    )
-    if not same:
-        raise ConfigError(
-            "challenger and champion were evaluated on different samples, labels or classes; "
-            "evaluate both on the same release and split"
-        )
+    evaluate.require_same_samples(challenger, champion)
     pair = (challenger.probabilities, champion.probabilities)
     difference = metrics.difference(METRIC, pair, challenger.targets, challenger.groups)
     over = metrics.over_classes(challenger.targets, challenger.classes)

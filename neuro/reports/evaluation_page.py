@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neuro.evaluation import conformal_coverage, figures, metrics, reliability
 from neuro.evaluation.baselines import Baseline
+from neuro.evaluation.comparison import Comparison
 from neuro.evaluation.conformal_coverage import Coverage
 from neuro.evaluation.evaluate import Evaluation
 from neuro.evaluation.subgroups import Subgroup, Subgroups
@@ -20,6 +21,7 @@ from neuro.reports import charts, evaluation_charts, render
 from neuro.sample import Metric
 
 WORST, DOUBTFUL = 24, 12  # pictures of errors, and of right answers
+DIFFERING = 24  # pictures of what one model gets right and another wrong, each way
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "auprc")
 
 
@@ -32,6 +34,14 @@ class Told:
     looks: str
     leak: str
     missing: str
+
+
+def all_shown(evaluation: Evaluation, compared: Comparison | None) -> NDArray[np.int64]:
+    """Rows of every sample whose picture the page shows."""
+    rows = [*shown_samples(evaluation)]
+    if compared is not None:
+        rows += [compared.gained[:DIFFERING], compared.lost[:DIFFERING]]
+    return np.unique(np.concatenate(rows))
 
 
 def shown_samples(evaluation: Evaluation) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -52,6 +62,7 @@ def build(
     baselines: Sequence[Baseline],
     subgroups: Subgroups,
     pictures: Mapping[str, bytes],
+    compared: Comparison | None = None,
 ) -> str:
     """The page. pictures: small, by sample_id; what is lacking is damaged in the lake."""
     worst, doubtful = shown_samples(evaluation)
@@ -99,7 +110,21 @@ def build(
         doubtful=[_case(evaluation, int(row)) for row in doubtful],
         n_wrong=int((evaluation.probabilities.argmax(axis=1) != evaluation.targets).sum()),
         pictures=pictures,
+        compared=_compared(compared) if compared else None,
     )
+
+
+def _compared(compared: Comparison) -> dict[str, Any]:
+    """What the page shows of another model."""
+    return {
+        "other": compared.other.model_version,
+        "differences": [(each.name, str(each)) for each in compared.differences],
+        "n_gained": len(compared.gained),
+        "n_lost": len(compared.lost),
+        "both_wrong": compared.both_wrong,
+        "gained": [_case(compared.model, int(row)) for row in compared.gained[:DIFFERING]],
+        "lost": [_case(compared.model, int(row)) for row in compared.lost[:DIFFERING]],
+    }
 
 
 def decisions(evaluation: Evaluation) -> dict[str, Any] | None:
