@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,29 @@ def test_the_test_split_changes_nothing_in_the_package(home: Path, model: str) -
 def test_each_look_at_the_test_split_is_counted(model: str) -> None:
     looks = [evaluate.fn(model=model)["looks"] for _ in range(2)]
     assert looks == [1, 2]
+
+
+def test_an_evaluation_leaves_a_page_which_an_erasure_takes_away(home: Path, model: str) -> None:
+    page = Path(evaluate.fn(model=model)["report"])
+    text = page.read_text()
+    assert "look 1 at this test set, 1 by this model" in text
+    shown = re.findall(r'data-sample="([0-9a-f]{64})"', text)
+    removed = erase.fn(sample=shown[0], reason="consent withdrawn")["removed"]
+    assert not page.exists()
+    assert str(page.resolve()) in removed["pages"]
+    assert "neuro evaluate --problem brain" in removed["redraw"]
+
+
+def test_two_models_are_compared_image_by_image_and_both_look(home: Path, model: str) -> None:
+    other = train.fn(config=replace(QUICK, seed=QUICK.seed + 1))["package"]
+    got = evaluate.fn(model=model, against=other)
+    assert got["looks"] == 2
+    beside = got["against"]
+    n = got["metrics"][0]["n"]
+    assert beside["differences"][0]["value"] == pytest.approx(
+        (len(beside["gained"]) - len(beside["lost"])) / n
+    )
+    assert f"Beside model {beside['model'][:12]}" in Path(got["report"]).read_text()
 
 
 def test_looking_at_validation_is_not_counted(home: Path, model: str) -> None:
