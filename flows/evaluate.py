@@ -22,12 +22,14 @@ def evaluate(
     release: str | None = None,
     split: str = "test",
     against: str | None = None,
+    stress: bool = False,
     lake: str | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model: champion, challenger, a version number, or a package folder.
 
     The splits are those it was trained with. against: another model, which must have been trained
-    with the same, to compare with; it is scored, and looks, too. Returns package, split, looks,
+    with the same, to compare with; it is scored, and looks, too. stress: show it worse
+    pictures, too. Returns package, split, looks,
     metrics with intervals, train, validation and test side by side, the baselines beside them, and
     the page.
     """
@@ -46,4 +48,4 @@ def evaluate(
     if other is not None:
         decoded = release_data.decoded_for(loaded, other.problem_as_trained(question))
         compared = steps.evaluate(decoded, other, split, beside)
-    return steps.evaluate(loaded, scored, split, beside, compared).as_dict()
+    return steps.evaluate(loaded, scored, split, beside, compared, stress).as_dict()

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.evaluation import comparison, conformal_coverage, reliability
+from neuro.evaluation import comparison, conformal_coverage, reliability, stress
 from neuro.evaluation import evaluate as evaluation
 from neuro.evaluation.baselines import SHOWN, Baseline
 from neuro.evaluation.comparison import Comparison
 from neuro.evaluation.evaluate import Evaluation
 from neuro.evaluation.looks import Looks
+from neuro.evaluation.stress import Stressed
 from neuro.evaluation.subgroups import Subgroups
 from neuro.reports import evaluation_page
 from tasks import baselines, count_look
@@ -53,6 +54,7 @@ class Looked:
     page: Path | None = None
     subgroups: Subgroups = NO_SUBGROUPS
     compared: Comparison | None = None
+    stressed: Sequence[Stressed] = ()
 
     def side_by_side(self) -> dict[str, Evaluation | None]:
         """The evaluations on train, val and test; None for what was not looked at or is empty."""
@@ -86,6 +88,7 @@ class Looked:
             },
             "reliability": [asdict(each) for each in reliability.diagram(self.evaluation)],
             "subgroups": pages.as_dict(self.subgroups),
+            "stress": [asdict(each) for each in self.stressed],
             "against": pages.compared_as_dict(self.compared) if self.compared else None,
             "report": str(self.page or ""),
             "run": self.url,
@@ -120,11 +123,13 @@ def evaluate(
     split: str = "test",
     beside: Beside | None = None,
     against: Looked | None = None,
+    is_stressed: bool = False,
 ) -> Looked:
     """Score a model on a split of a release, and count the look where it is the test split.
 
     Train and validation are scored beside it, on BESIDE images each. beside: baselines by split.
-    against: another model on the same split, to compare with.
+    against: another model on the same split, to compare with. is_stressed: whether worse pictures
+    are shown to it, too.
     """
     check(loaded, model, split)
     release, frames = loaded.release, loaded.frames
@@ -173,6 +178,7 @@ def evaluate(
         _show_side_by_side(looked, title="; ".join(filter(None, (title, card.note("val")))))
         found = pages.compare_subgroups(loaded, evaluated)
         compared = comparison.compare(evaluated, against.evaluation) if against else None
+        stressed = _stress(loaded, model, split) if is_stressed else ()
         page = pages.draw(
             loaded,
             model,
@@ -181,9 +187,22 @@ def evaluate(
             baselines=baselines_of_split,
             found=found,
             compared=compared,
+            stressed=stressed,
         )
         artifacts.link("evaluation-page", page.resolve().as_uri(), title)
-        return replace(looked, url=run.url, page=page, subgroups=found, compared=compared)
+        return replace(
+            looked, url=run.url, page=page, subgroups=found, compared=compared, stressed=stressed
+        )
+
+
+def _stress(loaded: Loaded, model: Model, split: str) -> list[Stressed]:
+    """The answers to worse pictures, with progress: it takes as long as some evaluations."""
+    found = []
+    for each in stress.sheet(model.engine, loaded.frames, loaded.frames.labelled(split)):
+        if each.strength in (0, stress.STRENGTHS):
+            _log.info("pictures with %s: right in %.3f", each.change, each.accuracy)
+        found.append(each)
+    return found
 
 
 def _some(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from neuro.evaluation import subgroups
 from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.comparison import Comparison
 from neuro.evaluation.evaluate import Evaluation
+from neuro.evaluation.stress import Stressed
 from neuro.evaluation.subgroups import Subgroups
 from neuro.images import preview
 from neuro.lake import images, sample_metadata
@@ -61,6 +62,7 @@ def draw(
     baselines: Sequence[Baseline],
     found: Subgroups,
     compared: Comparison | None = None,
+    stressed: Sequence[Stressed] = (),
 ) -> Path:
     """Write the page of an evaluation below the home folder; returns its path."""
     release, card = loaded.release, model.package.card
@@ -80,6 +82,7 @@ def draw(
         subgroups=found,
         pictures={sample_id: preview.small(raw) for sample_id, raw in undamaged},
         compared=compared,
+        stressed=stressed,
     )
     place = ReleasePage(
         release=release.name,

@@ -27,6 +27,9 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Another model, named likewise, to compare with.")
     ] = None,
+    stress: Annotated[
+        bool, typer.Option(help="Show it worse pictures, too: blurred, dark, noisy, turned ...")
+    ] = False,
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,

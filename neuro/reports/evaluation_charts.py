@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from neuro import escaped_names
 from neuro.evaluation.reliability import Bin
+from neuro.evaluation.stress import Stressed
 from neuro.evaluation.subgroups import Subgroup
 from neuro.reports.charts import PALETTE, png
 from neuro.sample import Metric
@@ -65,3 +66,34 @@ def forest(overall: Metric, subgroups: Sequence[Subgroup]) -> bytes:
     axes.set(xlabel="accuracy, 95 % by group; dotted: of all", xlim=(0, 1.01))
     axes.spines[["top", "right"]].set_visible(False)
     return png(figure)
+
+
+def stress(sheet: Sequence[Stressed]) -> bytes:
+    """Accuracy, share answered, and share right of the answered, by strength of each change."""
+    plain, names = sheet[0], list(dict.fromkeys(each.change for each in sheet[1:]))
+    figure = Figure(figsize=(9.2, 2.3 * -(-len(names) // 4)), layout="constrained")
+    panels = figure.subplots(-(-len(names) // 4), 4, sharex=True, sharey=True, squeeze=False)
+    for axes, name in zip(panels.flat, names, strict=False):
+        rows = [plain, *(each for each in sheet if each.change == name)]
+        strengths = [each.strength for each in rows]
+        for figures, colour, mark, label in (
+            ([each.accuracy for each in rows], PALETTE[0], "o-", "right"),
+            ([each.answered for each in rows], PALETTE[1], "s--", "answered"),
+            (
+                [_or_nan(each.right_of_answered) for each in rows],
+                PALETTE[2],
+                "^:",
+                "right of these",
+            ),
+        ):
+            axes.plot(strengths, figures, mark, color=colour, label=label, ms=4, lw=1.4)
+        axes.set(title=name, ylim=(-0.02, 1.02), xticks=strengths)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("strength", fontsize=9)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    return png(figure)
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value

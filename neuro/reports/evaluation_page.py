@@ -15,6 +15,7 @@ from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.comparison import Comparison
 from neuro.evaluation.conformal_coverage import Coverage
 from neuro.evaluation.evaluate import Evaluation
+from neuro.evaluation.stress import Stressed
 from neuro.evaluation.subgroups import Subgroup, Subgroups
 from neuro.models.package import Card
 from neuro.reports import charts, evaluation_charts, render
@@ -63,8 +64,12 @@ def build(
     subgroups: Subgroups,
     pictures: Mapping[str, bytes],
     compared: Comparison | None = None,
+    stressed: Sequence[Stressed] = (),
 ) -> str:
-    """The page. pictures: small, by sample_id; what is lacking is damaged in the lake."""
+    """The page. pictures: small, by sample_id; what is lacking is damaged in the lake.
+
+    compared: with another model. stressed: the answers to worse pictures. Neither need be there.
+    """
     worst, doubtful = shown_samples(evaluation)
     answered, risk = reliability.risk_coverage(evaluation)
     coverage, coverage_by_class = (
@@ -111,7 +116,17 @@ def build(
         n_wrong=int((evaluation.probabilities.argmax(axis=1) != evaluation.targets).sum()),
         pictures=pictures,
         compared=_compared(compared) if compared else None,
+        stressed=[_stress_row(each) for each in stressed],
+        stress_chart=evaluation_charts.stress(stressed) if stressed else None,
+        n_stressed=stressed[0].n if stressed else 0,
     )
+
+
+def _stress_row(each: Stressed) -> tuple[str, ...]:
+    right = each.right_of_answered
+    shares = (each.accuracy, each.answered, right)
+    told = ["none" if share is None else f"{share:.1%}" for share in shares]
+    return (each.change, str(each.strength), f"{each.amount:g}", *told)
 
 
 def _compared(compared: Comparison) -> dict[str, Any]:
