@@ -201,6 +201,7 @@ class Loop:
             "prefect": self.steps[-1].flow_run,
             "mlflow": f"{self.up.mlflow_tracking_uri}/#/models/neuro-{self.problem.name}",
             "report": shifted["report"],
+            "evaluation": tested["report"],
         }
         return summary | {"steps": [asdict(step) for step in self.steps]}
 
@@ -326,6 +327,7 @@ def print_end(summary: Mapping[str, Any], path: Path, sign_in: Mapping[str, str]
     for title, place in (
         ("\nRetraining in Prefect", pages["prefect"]),
         ("Models in MLflow", pages["mlflow"]),
+        ("Evaluation of the champion", _short(Path(pages["evaluation"]))),
         ("Weekly report", _short(Path(pages["report"]))),
         ("All figures", _short(path)),
     ):

@@ -43,6 +43,7 @@ def test_the_phantom_summary_holds_what_was_promised(phantoms: dict[str, Any]) -
         assert {"value", "low", "high", "n", "groups"} <= set(phantoms["test"][name])
     assert {"n", "images_per_s"} <= set(phantoms["predict"])
     assert {"flow_run_id", "gates", "champion", "challenger"} <= set(phantoms["retrain"])
+    assert "at this test set" in Path(phantoms["pages"]["evaluation"]).read_text()
 
 
 def test_phantoms_are_marked_synthetic_in_what_a_person_reads(
