@@ -94,6 +94,8 @@ def _trained(
     frames: Frames, question: problem.Problem, model: str, options: argparse.Namespace
 ) -> Trainer:
     weights = weights_packages.find(model)
+    if weights is None and model != DEFAULT_MODEL:
+        raise SystemExit(f"no weights of {model} are here; get them by {weights_packages.INSTALL}")
     config = recipes.choose(
         options.preset,
         {"model": model, "seed": options.seed},

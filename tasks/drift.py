@@ -42,13 +42,15 @@ class Compared:
 
 
 @step(name="observe")
-def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Compared:
+def observe(
+    loaded: Loaded, model: Model, window: str | None, days: float, *, is_counted: bool = True
+) -> Compared:
     """Collect descriptors, probabilities and known labels of reference and window.
 
     The reference is the validation and calibration samples of the model's own release. The window
     is what entered with the release ``window``, or what was predicted in the last ``days``. What
     the model was trained on in another lake is in neither. Labels of the test split in the window
-    are a counted look.
+    are a look, counted unless the same was counted before, as where a page is drawn again.
     """
     seen = unseen.by(loaded, unseen.elsewhere(loaded, model))
     loaded = unseen.for_models(loaded, model)
@@ -65,7 +67,7 @@ def observe(loaded: Loaded, model: Model, window: str | None, days: float) -> Co
     n_test = int(
         ((loaded.frames.splits[rows] == "test") & (loaded.frames.targets[rows] >= 0)).sum()
     )
-    if n_test:
+    if n_test and is_counted:
         looks = count_look.count(loaded, model, read_by="drift", n=n_test)
         _log.info("window %s has %d labels of the test split: %s", name, n_test, looks)
     return Compared(

@@ -1,7 +1,7 @@
 """The page of an evaluation: what is known of its samples, their pictures, and where it lies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,12 @@ def known_of(loaded: Loaded, sample_ids: Sequence[str]) -> dict[str, NDArray[np.
         "age": [_band(age) for age in years.tolist()],
         "sex": exploration_data.sexes(rows).tolist(),
     }
-    taken = {*exploration_data.AGES, *exploration_data.SEXES, *_IDS}
+    taken = {*exploration_data.AGES, *exploration_data.SEXES, *_IDS, *found}
     columns = sorted({key for row in rows for key in row if key.lower() not in taken})
     for column in columns:
-        found.setdefault(column, [_text(row.get(column)) for row in rows])
+        values = [_text(row.get(column)) for row in rows]
+        if len(set(values) - {""}) <= subgroups.MOST_VALUES:  # of a free text, nothing is copied
+            found[column] = values
     return {name: np.array(values, dtype=np.str_) for name, values in found.items()}
 
 
@@ -75,7 +77,7 @@ def draw(
             release=release.name,
             is_synthetic=release.is_synthetic,
             looks=looks,
-            leak=loaded.leak,
+            leak=replace(card, leak=loaded.leak).note(evaluation.split),
             missing=evaluation.missing,
         ),
         baselines=baselines,
@@ -124,4 +126,5 @@ def _band(age: float) -> str:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    text = "" if value is None else str(value).strip()
+    return "" if text.lower() in exploration_data.UNKNOWN else text

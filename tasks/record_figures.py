@@ -45,6 +45,7 @@ def show(run: tracking.Run, found: Evaluation, shown: Shown) -> None:
         {"metric": m.name, "value": round(m.value, 4), "low": round(m.low, 4)}
         | {"high": round(m.high, 4), "n": m.n, "groups": m.groups}
         | ({"over": m.classes} if found.absent else {})
+        | ({"mark": m.mark} if any(each.mark for each in found.metrics) else {})
         for m in found.metrics
     ]
     said = "; ".join(filter(None, (shown.said, found.missing)))

@@ -73,7 +73,8 @@ def _draw_drift(lake: Lake, page: Mapping[str, str]) -> Path:
     model = models.load(question, _named(page["model"]))
     loaded = release_data.load(lake, model.problem_as_trained(question))
     featurize.describe(loaded)
-    compared = drift.observe(loaded, model, page.get("window"), float(page.get("days", 0)))
+    window, days = page.get("window"), float(page.get("days", 0))
+    compared = drift.observe(loaded, model, window, days, is_counted=False)
     return drift.report(loaded, model, compared, drift.judge(compared, DriftConfig()))
 
 

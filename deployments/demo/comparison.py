@@ -42,8 +42,9 @@ def compare(
         for name, evaluation in evaluations.items()
     }
     probabilities = challenger.probabilities, champion.probabilities
+    asked = champion.targets, champion.groups, champion.classes
     differences = {
-        name: asdict(metrics.difference(name, probabilities, champion.targets, champion.groups))
+        name: asdict(metrics.difference(name, probabilities, *asked))
         for name in ("accuracy", "macro_f1")
     }
     compared["difference"] = {"shifted": differences}

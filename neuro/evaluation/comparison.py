@@ -36,7 +36,7 @@ def compare(model: Evaluation, other: Evaluation) -> Comparison:
         model=model,
         other=other,
         differences=tuple(
-            metrics.difference(name, pair, model.targets, model.groups)
+            metrics.difference(name, pair, model.targets, model.groups, model.classes)
             for name in ("accuracy", "macro_f1")
         ),
         gained=_surest_first(right & ~others_right, model),

@@ -57,20 +57,33 @@ def of_share(value: float, spread: float, groups: int) -> Interval:
 
 
 def of_loss(value: float, spread: float, groups: int, *, most: float) -> Interval:
-    """Of a figure from 0 to ``most``; where nothing varies, or of one group, it is the value."""
+    """Of a figure from 0 to ``most``.
+
+    Where nothing varies, or of one group, it is that of the share of ``most``; of a loss without a
+    bound, the value alone, for nothing more is known.
+    """
     if value <= 0 or spread < _NONE or groups < 2:
-        return Interval(value, value)
+        if not np.isfinite(most):
+            return Interval(value, value)
+        low, high = _clopper_pearson(value / most, groups)
+        return Interval(most * low, most * high)
     # Beyond e^30 times its value nothing is known of it.
     half = min(30.0, student.ppf(1 - TAIL, groups - 1) * spread / value)
     return Interval(float(value * np.exp(-half)), min(most, float(value * np.exp(half))))
 
 
-def of_difference(value: float, spread: float, groups: int) -> Interval:
-    """Of a difference of two shares, -1 to 1."""
-    if spread < _NONE or groups < 2:
+def of_difference(value: float, spread: float, stands_on: int, groups: int) -> Interval:
+    """Of a difference of two shares, -1 to 1.
+
+    stands_on: groups of the rarest class; groups: all of them, one at least. They count where
+    nothing differs, so that two equal models are not told apart, and where one group is too few to
+    say how far t reaches.
+    """
+    if spread < _NONE:
         slack = 1 - TAIL ** (1 / groups)
     else:
-        slack = float(student.ppf(1 - TAIL, groups - 1) * spread)
+        freedom = (stands_on if stands_on > 1 else max(groups, 2)) - 1
+        slack = float(student.ppf(1 - TAIL, freedom) * spread)
     return Interval(max(-1.0, value - slack), min(1.0, value + slack))
 
 

@@ -48,7 +48,8 @@ def score(
     only: some of them, which takes less time; () for all.
 
     balanced_accuracy: the mean recall of the classes that are there. sensitivity80_<class>: share
-    of the class above the lowest threshold that at least 80 % of all others stay below.
+    of the class above the lowest threshold that at least 80 % of all others stay below. A precision
+    is told of classes that are called at all.
     probabilities: (n, k). targets: (n,) class index. groups: (n,) str. n and groups of a figure of
     a class count that class. Raises ConfigError for empty, misshapen or unlabelled input.
     """
@@ -64,7 +65,7 @@ def score(
     over, metrics = over_classes(targets, classes), []
     for name, point in points.items():
         for column, value in enumerate(point[0]):
-            if not np.isfinite(value):
+            if not np.isfinite(value) or not answers.has(name, column):
                 continue
             spread = spreads[name][column]
             if name in OVERALL:
@@ -97,10 +98,13 @@ def difference(
     probabilities: tuple[Floats, Floats],
     targets: ArrayLike,
     groups: ArrayLike,
+    classes: Sequence[str],
 ) -> Metric:
     """``name`` of the challenger minus that of the champion, without the same groups each time.
 
-    name: "accuracy" or "macro_f1". probabilities: (challenger, champion), each (n, k).
+    name: "accuracy" or "macro_f1". probabilities: (challenger, champion), each (n, k). targets,
+    groups, classes: as of ``score``. n and groups count all samples. Raises ConfigError for another
+    name, for two shapes, and what ``score`` refuses.
     """
     if name not in ("accuracy", "macro_f1"):
         raise ConfigError(f"difference knows accuracy and macro_f1, not {name!r}")
@@ -120,7 +124,7 @@ def difference(
     without = [gained(weights) for weights in ours.without_each()]
     spread = intervals.jackknife_spread(np.concatenate(without)) if without else 0.0
     stands_on = ours.rarest if name in MACRO else ours.n_groups
-    interval = intervals.of_difference(value, spread, stands_on)
+    interval = intervals.of_difference(value, spread, stands_on, ours.n_groups)
     return Metric(
         name=name,
         value=value,
@@ -128,6 +132,8 @@ def difference(
         high=interval.high,
         n=len(targets),
         groups=ours.n_groups,
+        classes=over_classes(targets, classes),
+        mark=FEW_GROUPS if stands_on < FEWEST_GROUPS else "",
     )
 
 
@@ -191,6 +197,14 @@ class _Answers:
     def groups_with(self, column: int) -> int:
         """Groups with a sample of a class."""
         return len(np.unique(self.group_of[self.targets == column]))
+
+    def groups_called(self, column: int) -> int:
+        """Groups with a sample that is called a class."""
+        return len(np.unique(self.group_of[self.probabilities.argmax(axis=1) == column]))
+
+    def has(self, name: str, column: int) -> bool:
+        """Whether a figure of a class can be told: no precision where nothing is called so."""
+        return name != "precision" or self.groups_called(column) > 0
 
     @property
     def rarest(self) -> int:
@@ -258,14 +272,19 @@ class _Answers:
         return estimates.sensitivity(self.probabilities, self.targets, weights)
 
     def metric(self, name: str, value: float, spread: float, of: int | None = None) -> Metric:
-        """A figure with its interval. of: the class that it is of."""
+        """A figure with its interval. of: the class that it is of.
+
+        The groups that it stands on decide how wide: of a mean over classes those of the rarest.
+        """
         if of is None:
             n, groups = len(self.targets), self.n_groups
             stands_on = self.rarest if name in MACRO else groups
         else:
             n, groups = int((self.targets == of).sum()), self.groups_with(of)
             stands_on = groups
-            if name in ("specificity", "auroc", "auprc"):
+            if name == "precision":
+                stands_on = self.groups_called(of)
+            elif name in ("specificity", *_OF_RANKS):
                 others = len(np.unique(self.group_of[self.targets != of]))
                 stands_on = others if name == "specificity" else min(groups, others)
         if name in LOSSES:

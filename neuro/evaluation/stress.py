@@ -31,7 +31,8 @@ Change = Callable[[Pixels, float], Pixels]
 class Stressed:
     """The answers under one change. strength: 0 to 5, 0 for the pictures as they are.
 
-    amount: the strength in the change's own unit. right_of_answered: None where none is answered.
+    amount: the strength in the unit that the change's name says. right_of_answered: None where
+    none is answered.
     """
 
     change: str
@@ -55,14 +56,17 @@ def sheet(engine: Engine, frames: Frames, rows: NDArray[np.int64]) -> Iterator[S
 
 
 def some(rows: NDArray[np.int64], groups: NDArray[np.str_]) -> NDArray[np.int64]:
-    """MOST of the rows at most, whole groups drawn by seed; one group at least. groups: (n,)."""
+    """MOST of the rows at most, whole groups drawn by seed; of a larger one, some. groups: (n,)."""
     names, owner = np.unique(groups[rows], return_inverse=True)
     order = np.random.default_rng(SEED).permutation(len(names))
     place = np.empty(len(names), np.int64)
     place[order] = np.arange(len(names))
     counts = np.bincount(owner)[order].cumsum()
     n_groups = max(1, int((counts <= MOST).sum()))
-    return rows[place[owner] < n_groups]
+    chosen = rows[place[owner] < n_groups]
+    if len(chosen) > MOST:
+        chosen = np.sort(np.random.default_rng(SEED).choice(chosen, MOST, replace=False))
+    return chosen
 
 
 def _stressed(
@@ -136,14 +140,14 @@ def _cropped(picture: Pixels, share: float) -> Pixels:
 
 
 CHANGES: Mapping[str, tuple[Change, tuple[float, ...]]] = {
-    "gamma": (_gamma, (1.2, 1.4, 1.7, 2.0, 2.5)),
-    "contrast": (_contrast, (0.8, 0.6, 0.45, 0.3, 0.2)),
-    "blur": (_blur, (0.005, 0.01, 0.015, 0.02, 0.03)),
-    "noise": (_noise, (2, 5, 10, 20, 40)),
-    "JPEG": (_jpeg, (70, 50, 30, 15, 5)),
-    "down-sampling": (_coarse, (0.75, 0.5, 0.35, 0.25, 0.15)),
-    "rotation": (_turned, (3, 6, 10, 15, 25)),
-    "crop": (_cropped, (0.02, 0.04, 0.07, 0.10, 0.15)),
+    "gamma (exponent)": (_gamma, (1.2, 1.4, 1.7, 2.0, 2.5)),
+    "contrast (factor)": (_contrast, (0.8, 0.6, 0.45, 0.3, 0.2)),
+    "blur (share of the side)": (_blur, (0.005, 0.01, 0.015, 0.02, 0.03)),
+    "noise (grey levels)": (_noise, (2, 5, 10, 20, 40)),
+    "JPEG (quality)": (_jpeg, (70, 50, 30, 15, 5)),
+    "down-sampling (share of the side)": (_coarse, (0.75, 0.5, 0.35, 0.25, 0.15)),
+    "rotation (degrees)": (_turned, (3, 6, 10, 15, 25)),
+    "crop (share of each side)": (_cropped, (0.02, 0.04, 0.07, 0.10, 0.15)),
 }
 
 

@@ -1,7 +1,8 @@
 """On whom a model fails: its figures for each value of what is known of the samples.
 
 A value is compared with all others by the difference in accuracy, whose spread is that of the
-jackknife of groups; as many are compared, chances are corrected for their number (Holm 1979).
+jackknife of groups, and no less than that of as many single answers; as many are compared, chances
+are corrected for their number (Holm 1979).
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ MOST_VALUES = 12  # of a column: more are no subgroups but names
 DIFFERS = 0.05
 
 UNKNOWN = ""
+_LEAST = 1e-12  # spread
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +84,9 @@ def _subgroup(
     right: NDArray[np.bool_],
 ) -> Subgroup:
     targets, groups = evaluation.targets[rows], evaluation.groups[rows]
-    scores = metrics.score(
-        evaluation.probabilities[rows], targets, groups, evaluation.classes, ("accuracy", "recall")
+    only = ("accuracy", "recall")
+    accuracy, *recalls = metrics.score(
+        evaluation.probabilities[rows], targets, groups, evaluation.classes, only
     )
     difference = chance = None
     if len(np.unique(evaluation.groups[others])) >= FEWEST:
@@ -91,8 +94,8 @@ def _subgroup(
     return Subgroup(
         column=column,
         value=value,
-        accuracy=scores[0],
-        recalls=tuple(m for m in scores[1:] if m.groups >= FEWEST),
+        accuracy=accuracy,
+        recalls=tuple(metric for metric in recalls if metric.groups >= FEWEST),
         difference=difference,
         chance=chance,
     )
@@ -113,22 +116,30 @@ def _tested(
         counts[number] = np.bincount(group_of, side, minlength=len(names))
     share = hits.sum(axis=1) / counts.sum(axis=1)
     without = (hits.sum(axis=1)[:, None] - hits) / (counts.sum(axis=1)[:, None] - counts)
-    difference = float(share[0] - share[1])
-    spread = intervals.jackknife_spread(without[0] - without[1])
-    if spread < 1e-12:
-        return difference, 1.0  # neither side has an error, or nothing but errors
-    freedom = int((counts > 0).sum(axis=1).min()) - 1
-    return difference, float(2 * student.sf(abs(difference) / spread, freedom))
+    difference, is_there = float(share[0] - share[1]), counts > 0
+    if difference == 0:
+        return 0.0, 1.0
+    if is_there.all(axis=0).any():  # groups on both sides: what is between them cancels
+        spread = intervals.jackknife_spread(without[0] - without[1])
+    else:
+        # A side without an error does not vary, which is no proof: it counts at least as if its
+        # groups were single answers of the common share.
+        common = hits.sum() / counts.sum()
+        least = common * (1 - common) / is_there.sum(axis=1)
+        own = [intervals.jackknife_spread(each) ** 2 for each in without]
+        spread = float(np.sqrt(np.maximum(own, least).sum()))
+    freedom = int(is_there.sum(axis=1).min()) - 1
+    return difference, float(2 * student.sf(abs(difference) / max(spread, _LEAST), freedom))
 
 
 def _corrected(found: list[Subgroup]) -> list[Subgroup]:
     """Chances times the number of comparisons that are left, the smallest first."""
-    tested = sorted(
-        (number for number, each in enumerate(found) if each.chance is not None),
-        key=lambda number: found[number].chance or 0.0,
-    )
-    largest, corrected = 0.0, list(found)
-    for place, number in enumerate(tested):
-        largest = max(largest, min(1.0, (found[number].chance or 0.0) * (len(tested) - place)))
-        corrected[number] = replace(found[number], chance=largest)
+    tested = [number for number, each in enumerate(found) if each.chance is not None]
+    chances = np.array([found[number].chance for number in tested], dtype=np.float64)
+    order = np.argsort(chances, kind="stable")
+    times = np.arange(len(tested), 0, -1)
+    raised = np.maximum.accumulate(chances[order] * times).clip(max=1.0)
+    corrected = list(found)
+    for place, chance in zip(order.tolist(), raised.tolist(), strict=True):
+        corrected[tested[place]] = replace(found[tested[place]], chance=chance)
     return corrected

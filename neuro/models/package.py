@@ -32,9 +32,9 @@ from neuro.splits import split_choice
 from neuro.uncertainty import calibration
 from neuro.uncertainty.calibration import Calibration
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 # 1 knew no other splitting than the lake's own; 2 did not say what the network was trained on.
-READABLE = (1, 2, FORMAT_VERSION)
+READABLE = (1, 2, 3, FORMAT_VERSION)
 WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"
 FILES = (ONNX, CARD, WEIGHTS)
 NOTICE = "Research use only. Not a medical device."

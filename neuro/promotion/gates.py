@@ -6,7 +6,7 @@ by group (neuro.evaluation.metrics).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -185,9 +185,9 @@ def _recall_floor(challenger: Evaluation, name: str, floor: float) -> Gate:
 def _difference(challenger: Evaluation, champion: Evaluation) -> Metric:
     evaluate.require_same_samples(challenger, champion)
     pair = (challenger.probabilities, champion.probabilities)
-    difference = metrics.difference(METRIC, pair, challenger.targets, challenger.groups)
-    over = metrics.over_classes(challenger.targets, challenger.classes)
-    return replace(difference, classes=over)
+    return metrics.difference(
+        METRIC, pair, challenger.targets, challenger.groups, challenger.classes
+    )
 
 
 def _gate(name: str, metric: Metric, *, threshold: float, passed: bool, explanation: str) -> Gate:

@@ -83,11 +83,11 @@ def stress(sheet: Sequence[Stressed]) -> bytes:
                 [_or_nan(each.right_of_answered) for each in rows],
                 PALETTE[2],
                 "^:",
-                "right of these",
+                "right when it answers",
             ),
         ):
             axes.plot(strengths, figures, mark, color=colour, label=label, ms=4, lw=1.4)
-        axes.set(title=name, ylim=(-0.02, 1.02), xticks=strengths)
+        axes.set(title=name.partition(" (")[0], ylim=(-0.02, 1.02), xticks=strengths)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("strength", fontsize=9)
     handles, labels = panels[0, 0].get_legend_handles_labels()

@@ -1,6 +1,6 @@
 """What an evaluation found, as one page: in plain words, with figures, curves and the worst errors.
 
-Nothing on it is computed here but the pictures; every number is one that ``--json`` prints.
+The figures in its tables are those that ``--json`` prints.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,28 @@ from neuro.sample import Metric
 
 WORST, DOUBTFUL = 24, 12  # pictures of errors, and of right answers
 DIFFERING = 24  # pictures of what one model gets right and another wrong, each way
+# What is asked, by split: how far its images were known to the model.
+ASKED = {
+    "test": "labelled images that it had never seen",
+    "val": "labelled images that its training was watched on",
+    "calibration": "labelled images that its probabilities were set by, which flatters them",
+    "train": "labelled images that it learnt from, which flatters it",
+}
+NAMED = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "brier": "Brier score",
+    "log_loss": "Log loss",
+    "ece": "ECE",
+    "classwise_ece": "Classwise ECE",
+    "lookup": "look-up of the most similar image",
+    "confounds": "clues that are not the picture",
+    "pixels_pca_logistic": "simple classifier of the pixels",
+    "descriptors_boosting": "simple classifier of picture measures",
+}
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "auprc")
 
 
@@ -86,11 +108,13 @@ def build(
         is_synthetic=told.is_synthetic,
         n_groups=len(np.unique(evaluation.groups)),
         accuracy=by_name["accuracy"],
-        scores=[(name, str(by_name[name])) for name in SHOWN if name in by_name],
-        losses=[(name, str(by_name[name])) for name in metrics.LOSSES if name in by_name],
+        asked=ASKED.get(evaluation.split, "labelled images"),
+        least_found=_least_found(evaluation, by_name),
+        scores=[(NAMED[name], str(by_name[name])) for name in SHOWN if name in by_name],
+        losses=[(NAMED[name], str(by_name[name])) for name in metrics.LOSSES if name in by_name],
         of_classes=_of_classes(evaluation, by_name),
         baselines=[_baseline_row(baseline) for baseline in baselines],
-        is_beaten=_is_beaten(by_name["accuracy"], baselines),
+        is_beaten=_is_beaten(by_name.get("macro_f1"), baselines),
         decisions=decisions(evaluation),
         coverage=[_coverage_row(each) for each in coverage],
         coverage_by_class=[_coverage_row(each) for each in coverage_by_class],
@@ -159,6 +183,7 @@ def decisions(evaluation: Evaluation) -> dict[str, Any] | None:
         "abstained": float((~out & ~one).mean()),
         "out_of_scope": float(out.mean()),
         "right_of_answered": float(right.mean()) if len(right) else None,
+        "n_answered": int(answered.sum()),
         "n": n,
     }
 
@@ -176,24 +201,41 @@ def _of_classes(
     return rows
 
 
+def _least_found(evaluation: Evaluation, by_name: Mapping[str, Metric]) -> tuple[str, str] | None:
+    """The class of the lowest recall, with it; None of one class."""
+    recalls = {
+        name: metric
+        for name in evaluation.classes
+        if (metric := by_name.get(f"recall_{name}")) is not None
+    }
+    if len(recalls) < 2:
+        return None
+    name = min(recalls, key=lambda each: recalls[each].value)
+    return name, f"{recalls[name].value:.0%}"
+
+
 def _baseline_row(baseline: Baseline) -> tuple[str, ...]:
     by_name = {metric.name: str(metric) for metric in baseline.metrics}
     figures = [by_name.get(name, "none") for name in ("accuracy", "macro_f1")]
-    return (baseline.name, *figures, baseline.reason)
+    return (NAMED.get(baseline.name, baseline.name), *figures, baseline.reason)
 
 
-def _is_beaten(accuracy: Metric, baselines: Sequence[Baseline]) -> str:
-    """The name of a baseline that is as good, "" for none."""
+def _is_beaten(macro_f1: Metric | None, baselines: Sequence[Baseline]) -> str:
+    """The name of a baseline that the model is not shown to be better than, "" for none.
+
+    By macro-F1: what always names the commonest class may have the higher accuracy.
+    """
     for baseline in baselines:
         for metric in baseline.metrics:
-            if metric.name == "accuracy" and metric.value >= accuracy.value:
-                return baseline.name
+            is_it = macro_f1 is not None and metric.name == macro_f1.name
+            if is_it and macro_f1 is not None and metric.value >= macro_f1.low:
+                return NAMED.get(baseline.name, baseline.name)
     return ""
 
 
 def _coverage_row(each: Coverage) -> tuple[str | int, ...]:
     shares = [f"{share:.1%}" for share in (each.single, each.empty)]
-    return (each.name or "all", each.n, f"{each.covered:.1%}", f"{each.size:.2f}", *shares)
+    return (each.name or "all images", each.n, f"{each.covered:.1%}", f"{each.size:.2f}", *shares)
 
 
 def _subgroup_row(each: Subgroup) -> tuple[str | int, ...]:

@@ -23,7 +23,7 @@ AGES = ("age", "age_years", "patient_age", "patientage", "patient_age_years")
 SEXES = ("sex", "gender", "patient_sex", "patientsex")
 _YEARS = re.compile(r"0*(\d{1,3}(?:\.\d+)?)\s*[yY]?")
 _WORDS = {"f": "female", "w": "female", "m": "male", "o": "other", "woman": "female", "man": "male"}
-_UNKNOWN = ("", "unknown", "nan", "none", "n/a", "u")
+UNKNOWN = ("", "unknown", "nan", "none", "n/a", "u")
 
 
 def read(
@@ -75,7 +75,7 @@ def ages(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
 def sexes(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.str_]:
     """Sex of each sample in lower case, (n,), "" where none is given or it is unknown."""
     words = [_value(row, SEXES).lower() for row in rows]
-    known = ["" if word in _UNKNOWN else _WORDS.get(word, word) for word in words]
+    known = ["" if word in UNKNOWN else _WORDS.get(word, word) for word in words]
     return np.array(known, dtype=np.str_)
 
 

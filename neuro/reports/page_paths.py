@@ -31,7 +31,8 @@ class ReleasePage:
     def command(self) -> str:
         """What a person types to have it drawn for the current release."""
         if self.evaluated:
-            return f"neuro evaluate --problem {self.problem}"
+            split = self.evaluated.rpartition("-")[2]
+            return f"neuro evaluate --problem {self.problem} --model MODEL --split {split}"
         if self.is_of_doubt:
             return f"neuro train --problem {self.problem} --folds 5"
         return f"neuro explore --problem {self.problem}" if self.problem else "neuro passport"

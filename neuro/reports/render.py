@@ -62,7 +62,8 @@ def write(path: Path, content: str | bytes) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".page-") as folder:
             whole = Path(folder) / path.name
-            whole.write_bytes(content if isinstance(content, bytes) else content.encode())
+            text = content if isinstance(content, bytes) else content.encode(errors="replace")
+            whole.write_bytes(text)
             whole.replace(path)
     return path
 

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 # Without it MLflow opens an experiment as the traces of a chat.
 _SHOWS_TRAININGS = {"mlflow.experimentKind": "custom_model_development"}
 _CHECKPOINT_BYTES = 256_000_000  # a larger last state is not kept
+_TAG = 4000  # characters of a tag
 _ENDS = ("", "_low", "_high")  # of a metric and of its interval
 _AT_ONCE = 500  # figures in one call: MLflow takes 1,000, and 1 MB
 
@@ -240,7 +241,8 @@ def epochs_of(run: Run) -> int:
 def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
     """Metrics of a split with the ends of their intervals. The only keys with names of classes.
 
-    Where the split lacks a class, the tag SPLIT_classes says over which the figures are.
+    Where the split lacks a class, the tag SPLIT_classes says over which the figures are; where an
+    interval says little, SPLIT_marked says of which.
     """
     ends = {
         f"{split}_{escaped_names.for_key(metric.name, _ENDS[1:])}{end}": value
@@ -250,6 +252,8 @@ def log_metrics(run: Run, split: str, found: Sequence[Metric]) -> None:
     log_values(run, ends, step=0)
     if over := {metric.classes for metric in found} - {""}:
         tag(run, {f"{split}_classes": "; ".join(sorted(over))})
+    if marked := [f"{metric.name}: {metric.mark}" for metric in found if metric.mark]:
+        tag(run, {f"{split}_marked": "; ".join(marked)[:_TAG]})
 
 
 def log_checkpoint(run: Run, path: Path) -> None:

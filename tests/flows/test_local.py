@@ -116,7 +116,7 @@ def test_an_evaluation_leaves_a_page_which_an_erasure_takes_away(home: Path, mod
     removed = erase.fn(sample=shown[0], reason="consent withdrawn")["removed"]
     assert not page.exists()
     assert str(page.resolve()) in removed["pages"]
-    assert "neuro evaluate --problem brain" in removed["redraw"]
+    assert "neuro evaluate --problem brain --model MODEL --split test" in removed["redraw"]
 
 
 def test_two_models_are_compared_image_by_image_and_both_look(home: Path, model: str) -> None:

@@ -173,7 +173,7 @@ def test_a_paired_difference_is_narrower_than_two_separate_intervals() -> None:
     ours, targets, groups = simulated(600, 3, skill=1.0, seed=2)
     theirs = ours.copy()
     theirs[:12] = np.roll(np.eye(3)[targets[:12]], 1, axis=1)  # twelve wrong calls
-    found = metrics.difference("accuracy", (ours, theirs), targets, groups)
+    found = metrics.difference("accuracy", (ours, theirs), targets, groups, "abc")
     lost = (ours[:12].argmax(axis=1) == targets[:12]).sum() / 600
     alone = metrics.score(ours, targets, groups, "abc")[0]
     assert found.value == pytest.approx(lost)
@@ -183,7 +183,27 @@ def test_a_paired_difference_is_narrower_than_two_separate_intervals() -> None:
 def test_a_better_challenger_has_a_positive_lower_bound() -> None:
     ours, targets, groups = simulated(300, 3, skill=3.0, seed=3)
     theirs, _, _ = simulated(300, 3, skill=0.0, seed=4)
-    assert metrics.difference("macro_f1", (ours, theirs), targets, groups).low > 0.3
+    assert metrics.difference("macro_f1", (ours, theirs), targets, groups, "abc").low > 0.3
+
+
+def test_a_difference_of_few_groups_or_lacking_a_class_says_so() -> None:
+    answers, targets, _ = simulated(30, 2, skill=1.0, seed=3)
+    groups = [f"g{i % 3}" for i in range(30)]
+    found = metrics.difference("accuracy", (answers, answers), targets, groups, "ab")
+    assert found.mark == FEW_GROUPS
+    whole = [f"g{i}" for i in range(30)]
+    of_one = metrics.difference("accuracy", (answers, answers), np.zeros(30, int), whole, "ab")
+    assert (of_one.mark, of_one.classes) == ("", "1 of 2 classes, none of b")
+
+
+def test_a_precision_stands_on_the_groups_that_are_called_so() -> None:
+    """Of class b 50, of which one is called so; class c is never called."""
+    targets = np.array([0] * 50 + [1] * 50 + [2] * 50)
+    called = np.array([0] * 50 + [1] + [0] * 99)
+    found = named(metrics.score(np.eye(3)[called], targets, [f"g{i}" for i in range(150)], "abc"))
+    assert (found["precision_b"].value, found["precision_b"].mark) == (1.0, FEW_GROUPS)
+    assert "precision_c" not in found
+    assert found["recall_c"].mark == ""
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

@@ -47,6 +47,26 @@ def test_chance_alone_seldom_differs() -> None:
     assert n_wrong <= 4
 
 
+def test_a_small_subgroup_without_an_error_does_not_differ_by_that() -> None:
+    """Ten of five hundred, all of accuracy 0.95: uncorrected, one in twenty may err."""
+    rng, differing = np.random.default_rng(0), 0
+    few = np.where(np.arange(510) < 10, "few", "many")
+    for _ in range(200):
+        wrong = (rng.random(510) < 0.05).astype(int)
+        found = evaluation(sure([0.9] * 510), wrong.tolist())
+        shown = subgroups.compare(found, {"column": few}).shown
+        chance = shown[0].chance
+        assert chance is not None
+        differing += chance / 2 < subgroups.DIFFERS  # of two comparisons
+    assert differing <= 10
+
+
+def test_a_subgroup_of_nothing_but_errors_differs() -> None:
+    found = compared(SEX == "male", sex=SEX)
+    assert found.shown[1].difference == -1.0
+    assert found.shown[1].differs
+
+
 def test_a_value_of_under_ten_groups_is_hidden_and_counted() -> None:
     rare = np.where(np.arange(N) < 9, "rare", SEX)
     found = compared(some(0.2), sex=rare)

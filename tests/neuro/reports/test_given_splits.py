@@ -42,6 +42,15 @@ def test_a_test_split_of_other_pictures_is_told_apart() -> None:
     assert found.told_apart.groups == N // 2
 
 
+def test_a_test_split_that_is_only_darker_or_flatter_is_told_apart() -> None:
+    darker, flatter = noise(), noise()
+    darker[120:] //= 2
+    flatter[120:] = 90 + (flatter[120:].astype(int) - 90) // 2
+    for pixels in (darker, flatter):
+        (found,) = compared(pixels)
+        assert found.told_apart.value > 0.95
+
+
 def test_a_test_split_of_such_pictures_as_were_learnt_is_not() -> None:
     (found,) = compared(noise())
     assert found.told_apart.low < 0.5 < found.told_apart.high
