@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.evaluation import comparison, conformal_coverage, reliability, stress
+from neuro.evaluation import abstention, comparison, conformal_coverage, reliability, stress
 from neuro.evaluation import evaluate as evaluation
 from neuro.evaluation.baselines import SHOWN, Baseline
 from neuro.evaluation.comparison import Comparison
@@ -17,7 +17,6 @@ from neuro.evaluation.evaluate import Evaluation
 from neuro.evaluation.looks import Looks
 from neuro.evaluation.stress import Stressed
 from neuro.evaluation.subgroups import Subgroups
-from neuro.reports import evaluation_page
 from tasks import baselines, count_look
 from tasks import evaluation_page as pages
 from tasks.baselines import Beside
@@ -63,6 +62,7 @@ class Looked:
 
     def as_dict(self) -> dict[str, Any]:
         """What ``neuro evaluate --json`` prints."""
+        decided = abstention.decisions(self.evaluation)
         return {
             "package": str(self.model.package.folder),
             "model": self.model.version,
@@ -79,7 +79,7 @@ class Looked:
             "lookup": dict(self.lookup),
             "baselines": baselines.as_dict(self.beside),
             "leak": self.leak,
-            "decisions": evaluation_page.decisions(self.evaluation),
+            "decisions": asdict(decided) if decided else None,
             "coverage": _coverage(self.evaluation, self.evaluation.conformal_sets),
             "coverage_by_class": _coverage(self.evaluation, self.evaluation.class_sets),
             "answered_at_risk": {

@@ -1,5 +1,6 @@
 """The page of an evaluation: what is known of its samples, their pictures, and where it lies."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.runtime import settings
 
-_BANDS = (18, 40, 60, 80)  # years
+_YEARS = (18, 40, 60, 80)  # where a band begins
+_BANDS = ("0 to 17", "18 to 39", "40 to 59", "60 to 79", "80 or older")
 _IDS = ("patient_id", "lesion_id", "subject", "id")
 
 
@@ -118,11 +120,7 @@ def _plain(each: subgroups.Subgroup) -> Mapping[str, Any]:
 
 
 def _band(age: float) -> str:
-    if np.isnan(age):
-        return ""
-    lowest = max((years for years in _BANDS if age >= years), default=0)
-    highest = min((years for years in _BANDS if age < years), default=None)
-    return f"{lowest} to {highest - 1}" if highest else f"{lowest} or older"
+    return "" if np.isnan(age) else _BANDS[bisect_right(_YEARS, age)]
 
 
 def _text(value: Any) -> str:

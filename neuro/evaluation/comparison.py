@@ -31,7 +31,7 @@ def compare(model: Evaluation, other: Evaluation) -> Comparison:
     """Compare two evaluations. Raises ConfigError where they are not of the same samples."""
     evaluate.require_same_samples(model, other)
     pair = (model.probabilities, other.probabilities)
-    right, others_right = (each.argmax(axis=1) == model.targets for each in pair)
+    right, others_right = model.is_right, other.is_right
     return Comparison(
         model=model,
         other=other,
@@ -47,5 +47,4 @@ def compare(model: Evaluation, other: Evaluation) -> Comparison:
 
 def _surest_first(rows: NDArray[np.bool_], evaluation: Evaluation) -> NDArray[np.int64]:
     chosen = np.flatnonzero(rows)
-    sure = evaluation.probabilities.max(axis=1)[chosen]
-    return chosen[np.argsort(-sure, kind="stable")]
+    return chosen[np.argsort(-evaluation.confidence[chosen], kind="stable")]

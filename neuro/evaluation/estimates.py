@@ -2,7 +2,8 @@
 
 Every function takes weights, (b, n): how often each sample counts in each of b draws, and gives
 (b, 1), or (b, k) of the k classes, NaN where a draw does not have what the figure needs. Of one
-weighting of ones each equals scikit-learn's figure of the same name (tests/neuro/evaluation).
+weighting of ones each equals scikit-learn's figure of that name where it has one
+(tests/neuro/evaluation/test_estimates.py).
 """
 
 from collections.abc import Callable
@@ -28,11 +29,11 @@ def of_tables(tables: Floats) -> dict[str, Floats]:
     support, called = tables.sum(axis=2), tables.sum(axis=1)
     total = support.sum(axis=1, keepdims=True)
     present, others = support > 0, total - support
-    recall = _part(hits, support, present)
-    precision = np.where(present, _part(hits, called, called > 0, otherwise=0.0), np.nan)
-    f1 = _part(2 * hits, support + called, present)
+    recall = _ratio(hits, support, present)
+    precision = np.where(present, _ratio(hits, called, called > 0, otherwise=0.0), np.nan)
+    f1 = _ratio(2 * hits, support + called, present)
     # What is neither of the class nor called it, of all that is not of the class.
-    specificity = _part(others - (called - hits), others, present & (others > 0))
+    specificity = _ratio(others - (called - hits), others, present & (others > 0))
     return {
         "accuracy": hits.sum(axis=1, keepdims=True) / total,
         "balanced_accuracy": _mean(recall),
@@ -102,7 +103,10 @@ def bins(scores: Floats) -> Ints:
 
 
 def _bin_gaps(scores: Floats, is_so: Floats, weights: Floats) -> Floats:
-    """Sum over bins of how far the scores' sum is from that of what is so, (b,)."""
+    """Sum over bins of how far the sum of scores is from the number that is so, weighted, (b,).
+
+    Over the total weight it is a calibration error.
+    """
     gaps = np.zeros((len(scores), BINS))
     gaps[np.arange(len(scores)), bins(scores)] = scores - is_so
     total: Floats = np.abs(weights @ gaps).sum(axis=1)
@@ -135,7 +139,7 @@ def _auroc(scores: Floats, is_class: NDArray[np.bool_], weights: Floats) -> Floa
     members = weights[:, is_class]
     won = (members * (lower + lower_or_equal)).sum(axis=1) / 2
     pairs = members.sum(axis=1) * others_before[:, -1]
-    return _part(won, pairs, pairs > 0)
+    return _ratio(won, pairs, pairs > 0)
 
 
 def _auprc(scores: Floats, is_class: NDArray[np.bool_], weights: Floats) -> Floats:
@@ -146,12 +150,13 @@ def _auprc(scores: Floats, is_class: NDArray[np.bool_], weights: Floats) -> Floa
     called = np.cumsum(weights, axis=1)[:, last]
     right = np.cumsum(weights * is_class, axis=1)[:, last]
     added = np.diff(right, axis=1, prepend=0.0)
-    area = (added * _part(right, called, called > 0, otherwise=0.0)).sum(axis=1)
+    area = (added * _ratio(right, called, called > 0, otherwise=0.0)).sum(axis=1)
     members, everyone = right[:, -1], called[:, -1]
-    return _part(area, members, (members > 0) & (everyone > members))
+    return _ratio(area, members, (members > 0) & (everyone > members))
 
 
 def _sensitivity(scores: Floats, is_class: NDArray[np.bool_], weights: Floats) -> Floats:
+    """See ``sensitivity``; of one class, (b,)."""
     order = np.argsort(scores, kind="stable")
     # A threshold never parts equal scores, so it stands at the last sample of each score.
     thresholds = np.flatnonzero(np.diff(scores[order], append=np.inf) > 0)
@@ -161,18 +166,18 @@ def _sensitivity(scores: Floats, is_class: NDArray[np.bool_], weights: Floats) -
     others, members = others_up_to[:, -1], class_up_to[:, -1]
     is_enough = others_up_to >= (SPECIFICITY - 1e-12) * others[:, None]
     missed = class_up_to[np.arange(len(weights)), is_enough.argmax(axis=1)]
-    return 1 - _part(missed, members, (members > 0) & (others > 0))
+    return 1 - _ratio(missed, members, (members > 0) & (others > 0))
 
 
 def _mean(of_classes: Floats) -> Floats:
     """Over the classes that have the figure, (b, 1)."""
     n_known = np.isfinite(of_classes).sum(axis=1, keepdims=True)
-    return _part(np.nansum(of_classes, axis=1, keepdims=True), n_known, n_known > 0)
+    return _ratio(np.nansum(of_classes, axis=1, keepdims=True), n_known, n_known > 0)
 
 
-def _part(
+def _ratio(
     part: Floats, whole: Floats | Ints, where: NDArray[np.bool_], otherwise: float = np.nan
 ) -> Floats:
-    """Part by whole, another value elsewhere."""
+    """Part by whole where that can be said, another value elsewhere."""
     share: Floats = np.divide(part, whole, out=np.full(part.shape, otherwise), where=where)
     return share

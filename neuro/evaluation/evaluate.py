@@ -51,6 +51,16 @@ class Evaluation:
         return next((metric for metric in self.metrics if metric.name == name), None)
 
     @property
+    def is_right(self) -> NDArray[np.bool_]:
+        """Which samples are called right, (n,)."""
+        return np.asarray(self.probabilities.argmax(axis=1) == self.targets)
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """The probability of what each sample is called, (n,)."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @property
     def absent(self) -> tuple[str, ...]:
         """Classes without a sample here, of which no figure says anything."""
         return metrics.absent(self.targets, self.classes)

@@ -235,7 +235,7 @@ class _Answers:
         return {name: found[name] for name in names if name.removesuffix(_OF) in wanted}
 
     def without_each(self) -> Iterator[Floats]:
-        """Weights of the samples with each block of groups left out, some blocks at a time."""
+        """Weights of the samples, (b, n), with each of b blocks of groups left out."""
         block_of = intervals.blocks(self.n_groups)[self.group_of]
         n_blocks = min(self.n_groups, intervals.BLOCKS)
         step = max(1, CHUNK_CELLS // len(self.targets))
@@ -244,7 +244,7 @@ class _Answers:
             yield (block_of != left_out[:, None]).astype(np.float64)
 
     def drawn(self) -> Iterator[Floats]:
-        """Weights of the samples as whole groups are drawn with replacement, some at a time."""
+        """Weights of the samples, (b, n), as whole groups are drawn with replacement."""
         rng = np.random.default_rng(intervals.SEED)
         step = max(1, CHUNK_CELLS // len(self.targets))
         for start in range(0, RESAMPLES, step):

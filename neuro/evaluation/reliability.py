@@ -28,8 +28,7 @@ class Bin:
 
 def diagram(evaluation: Evaluation) -> list[Bin]:
     """The bins that hold answers, the least sure first; borders as of the calibration error."""
-    sure = evaluation.probabilities.max(axis=1)
-    right = evaluation.probabilities.argmax(axis=1) == evaluation.targets
+    sure, right = evaluation.confidence, evaluation.is_right
     bin_of = estimates.bins(sure)
     found = []
     for number in np.unique(bin_of):
@@ -57,8 +56,7 @@ def risk_coverage(evaluation: Evaluation) -> tuple[Floats, Floats]:
 
     Equally sure answers are given together (Geifman and El-Yaniv, arXiv:1705.08500).
     """
-    sure = evaluation.probabilities.max(axis=1)
-    wrong = evaluation.probabilities.argmax(axis=1) != evaluation.targets
+    sure, wrong = evaluation.confidence, ~evaluation.is_right
     order = np.argsort(-sure, kind="stable")
     answered = np.arange(1, len(sure) + 1)
     is_last = np.append(np.diff(sure[order]) != 0, True)

@@ -80,7 +80,7 @@ def _stressed(
     logits, embeddings = predict.outputs(engine, pixels)
     honest = calibration.apply(engine.package.card.calibration, logits, embeddings)
     right = honest.probabilities.argmax(axis=1) == targets
-    answered = (honest.ood_scores <= 1) & (honest.conformal_sets.sum(axis=1) == 1)
+    answered = calibration.answered(honest.conformal_sets, honest.ood_scores)
     return Stressed(
         change=change,
         strength=strength,

@@ -60,7 +60,7 @@ def compare(evaluation: Evaluation, columns: Mapping[str, NDArray[np.str_]]) -> 
     """
     found: list[Subgroup] = []
     hidden = 0
-    right = evaluation.probabilities.argmax(axis=1) == evaluation.targets
+    right = evaluation.is_right
     for column, values in columns.items():
         names = [str(name) for name in np.unique(values) if name != UNKNOWN]
         if not 2 <= len(names) <= MOST_VALUES:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.evaluation import conformal_coverage, figures, metrics, reliability
+from neuro.evaluation import abstention, conformal_coverage, figures, metrics, reliability
 from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.comparison import Comparison
 from neuro.evaluation.conformal_coverage import Coverage
@@ -69,8 +69,7 @@ def all_shown(evaluation: Evaluation, compared: Comparison | None) -> NDArray[np
 
 def shown_samples(evaluation: Evaluation) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of the errors that it is surest of, and of the right answers that it doubts most."""
-    sure = evaluation.probabilities.max(axis=1)
-    is_right = evaluation.probabilities.argmax(axis=1) == evaluation.targets
+    sure, is_right = evaluation.confidence, evaluation.is_right
     wrong, right = np.flatnonzero(~is_right), np.flatnonzero(is_right)
     worst = wrong[np.argsort(-sure[wrong], kind="stable")][:WORST]
     doubtful = right[np.argsort(sure[right], kind="stable")][:DOUBTFUL]
@@ -115,7 +114,7 @@ def build(
         of_classes=_of_classes(evaluation, by_name),
         baselines=[_baseline_row(baseline) for baseline in baselines],
         is_beaten=_is_beaten(by_name.get("macro_f1"), baselines),
-        decisions=decisions(evaluation),
+        decisions=abstention.decisions(evaluation),
         coverage=[_coverage_row(each) for each in coverage],
         coverage_by_class=[_coverage_row(each) for each in coverage_by_class],
         answered_at=[
@@ -137,7 +136,7 @@ def build(
         ),
         worst=[_case(evaluation, int(row)) for row in worst],
         doubtful=[_case(evaluation, int(row)) for row in doubtful],
-        n_wrong=int((evaluation.probabilities.argmax(axis=1) != evaluation.targets).sum()),
+        n_wrong=int((~evaluation.is_right).sum()),
         pictures=pictures,
         compared=_compared(compared) if compared else None,
         stressed=[_stress_row(each) for each in stressed],
@@ -163,28 +162,6 @@ def _compared(compared: Comparison) -> dict[str, Any]:
         "both_wrong": compared.both_wrong,
         "gained": [_case(compared.model, int(row)) for row in compared.gained[:DIFFERING]],
         "lost": [_case(compared.model, int(row)) for row in compared.lost[:DIFFERING]],
-    }
-
-
-def decisions(evaluation: Evaluation) -> dict[str, Any] | None:
-    """How often the model answers, abstains or finds an image out of scope, and is then right.
-
-    None where no sets were made. right: share of the answered; null where none is.
-    """
-    sets, odd = evaluation.conformal_sets, evaluation.ood_scores
-    if sets is None or odd is None:
-        return None
-    n = len(evaluation.targets)
-    out, one = odd > 1, sets.sum(axis=1) == 1
-    answered = ~out & one
-    right = evaluation.probabilities.argmax(axis=1)[answered] == evaluation.targets[answered]
-    return {
-        "answered": float(answered.mean()),
-        "abstained": float((~out & ~one).mean()),
-        "out_of_scope": float(out.mean()),
-        "right_of_answered": float(right.mean()) if len(right) else None,
-        "n_answered": int(answered.sum()),
-        "n": n,
     }
 
 

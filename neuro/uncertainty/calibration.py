@@ -110,6 +110,13 @@ def apply(calibration: Calibration, logits: Floats, embeddings: Floats) -> Calib
     )
 
 
+def answered(
+    conformal_sets: NDArray[np.bool_], ood_scores: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which samples are answered, (n,): those in scope of which exactly one class is left."""
+    return np.asarray((ood_scores <= 1) & (conformal_sets.sum(axis=1) == 1))
+
+
 def _check(logits: Floats, embeddings: Floats, targets: NDArray[np.int64]) -> None:
     if len(targets) < 2 or not len(targets) == len(logits) == len(embeddings):
         raise ConfigError(
