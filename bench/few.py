@@ -1,7 +1,7 @@
 """Few images: the small network from scratch beside one from weights, each by its preset's recipe.
 
-Learns from so many images of the train split, whole groups drawn by seed, and asks val and
-calibration together; the test split is not read.
+Learns from so many images of the train split, whole groups drawn by seed, and asks val; the test
+split is not read.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> None:
 
 
 def _few(frames: Frames, n: int, seed: int) -> Frames:
-    """Groups of train until there are n images; val and calibration as val.
+    """Groups of train until there are n images.
 
     No group of over a twentieth of them, which would be most of its class.
     """
@@ -86,7 +86,6 @@ def _few(frames: Frames, n: int, seed: int) -> Frames:
     splits = frames.splits.astype("<U16")
     splits[splits == "train"] = "none"
     splits[chosen] = "train"
-    splits[splits == "calibration"] = "val"
     return replace(frames, splits=splits)
 
 
