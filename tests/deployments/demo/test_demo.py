@@ -38,7 +38,7 @@ def test_the_end_fits_80_columns_and_has_every_address_whole(
     monkeypatch.setattr(console, "err", terminal)
     demo.print_end(SUMMARY, Path("/far/away/summary.json"), {})
     lines = [line.rstrip() for line in terminal.export_text().splitlines()]
-    addresses = [RUN, MODELS, REPORT, EVALUATION, "/far/away/summary.json"]
+    addresses = [RUN, MODELS, EVALUATION, REPORT, "/far/away/summary.json"]
     assert [line.strip() for line in lines if line.strip() in addresses] == addresses
     assert max(len(line) for line in lines if line.strip() not in addresses) <= 80
     assert len(lines) < 40
