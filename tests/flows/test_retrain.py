@@ -34,9 +34,9 @@ def test_before_a_champion_the_recipe_is_the_default_preset_for_the_data(
 ) -> None:
     ingest.fn(source=str(draw(["glioma", "meningioma", "notumor", "pituitary"], 6)))
     lake = release_data.open_lake(None)
-    chosen = retrain.plan(lake, problems.load("brain"), None, None).recipe
-    assert chosen.batch_size < 24  # there are fewer images than in a usual batch
-    assert chosen.augment_from == 0.1
+    plan = retrain.plan(lake, problems.load("brain"), None, None)
+    assert plan.preset == "default"
+    assert plan.recipe.batch_size < 24  # there are fewer images than in a usual batch
 
 
 @pytest.mark.parametrize("name", REFUSED)

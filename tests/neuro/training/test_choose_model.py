@@ -1,6 +1,6 @@
 import pytest
 
-from neuro.training.choose_model import PRETRAINED, Choice, choose
+from neuro.training.choose_model import FEW, PRETRAINED, Choice, choose
 
 
 def chosen(preset: str = "default", **facts: object) -> Choice:
@@ -28,6 +28,15 @@ def test_else_the_small_network_is_trained_and_why_is_said(
     choice = chosen(**facts)  # type: ignore[arg-type]
     assert (choice.model, choice.is_pretrained, choice.size_px) == ("resnet_small", False, 0)
     assert why in choice.why
+
+
+@pytest.mark.parametrize(("images", "is_pretrained"), [(FEW - 1, True), (FEW, False)])
+def test_few_grey_images_start_from_weights_too(images: int, is_pretrained: bool) -> None:
+    choice = chosen(images=images, channels=1)
+    assert choice.is_pretrained is is_pretrained
+    assert "grey" in choice.why
+    lacking = chosen(images=images, channels=1, is_at_hand=lambda _: False)
+    assert not lacking.is_pretrained
 
 
 def test_the_best_preset_trains_an_ensemble_of_what_is_at_hand() -> None:
