@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def main(argv: list[str]) -> None:
     source = os.environ.get("NEURO_REAL_DATA")
     if not source:
         parser.error("set NEURO_REAL_DATA to the folder that holds brain_external")
-    question = problem.load(PROBLEM)
+    found = package.open_verified(options.package)
+    question = replace(problem.load(PROBLEM), preprocess=found.card.preprocess)
     held = release_data.load(Lake(options.lake), question, options.release)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["NEURO_HOME"] = scratch
@@ -44,7 +46,7 @@ def main(argv: list[str]) -> None:
             shutil.copytree(Path(source) / "brain_external" / "navoneel" / folder, delivery / label)
         lake = Lake(str(Path(scratch) / "lake"))
         ingest.whole(lake, question, delivery, settings.cores())
-        _score(package.open_verified(options.package), held, release_data.load(lake, question))
+        _score(found, held, release_data.load(lake, question))
 
 
 def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
