@@ -41,8 +41,10 @@ class Request:
 
     @property
     def leaves_the_model_open(self) -> bool:
-        """Whether the preset is to choose it."""
-        return not (self.config or "model" in self.changes or self.start.file)
+        """Whether the preset is to choose it. A digest of no file is refused before it does."""
+        start = self.start
+        is_of_no_file = bool(start.sha256) and not start.pretrained
+        return not (self.config or "model" in self.changes or start.file or is_of_no_file)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
