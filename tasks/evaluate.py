@@ -132,20 +132,13 @@ def evaluate(
     are shown to it, too.
     """
     check(loaded, model, split)
-    release, frames = loaded.release, loaded.frames
-    engine, version = model.engine, model.version
-    evaluated = evaluation.evaluate(engine, frames, split, model_version=version)
+    release, version = loaded.release, model.version
+    evaluated = evaluation.evaluate(model.engine, loaded.frames, split, model_version=version)
     looks = None
     if split == "test":
         n = len(evaluated.targets)
         looks = count_look.count(loaded, model, read_by="evaluation", n=n)
-    others = [
-        evaluation.evaluate(
-            engine, frames, other, model_version=version, rows=_some(frames.labelled(other))
-        )
-        for other in ("train", "val")
-        if other != split and len(frames.labelled(other))
-    ]
+    others = _others(loaded, model, split)
     if evaluated.missing:
         _log.warning(evaluated.missing)
     tags = run_tags(loaded) | {"model": version}
@@ -176,23 +169,48 @@ def evaluate(
             tracking.log_metrics(run, one.split, one.metrics)
         show(run, evaluated, shown)
         _show_side_by_side(looked, title="; ".join(filter(None, (title, card.note("val")))))
-        found = pages.compare_subgroups(loaded, evaluated)
-        compared = comparison.compare(evaluated, against.evaluation) if against else None
-        stressed = _stress(loaded, model, split) if is_stressed else ()
-        page = pages.draw(
-            loaded,
-            model,
-            evaluated,
-            looks=str(looks or ""),
-            baselines=baselines_of_split,
-            found=found,
-            compared=compared,
-            stressed=stressed,
+        looked = replace(looked, url=run.url)
+    looked = _with_page(loaded, looked, against, is_stressed=is_stressed)
+    if looked.page:
+        artifacts.link("evaluation-page", looked.page.resolve().as_uri(), title)
+    return looked
+
+
+def _others(loaded: Loaded, model: Model, split: str) -> list[Evaluation]:
+    """The evaluations on train and val that stand beside that on another split."""
+    frames = loaded.frames
+    return [
+        evaluation.evaluate(
+            model.engine,
+            frames,
+            other,
+            model_version=model.version,
+            rows=_some(frames.labelled(other)),
         )
-        artifacts.link("evaluation-page", page.resolve().as_uri(), title)
-        return replace(
-            looked, url=run.url, page=page, subgroups=found, compared=compared, stressed=stressed
-        )
+        for other in ("train", "val")
+        if other != split and len(frames.labelled(other))
+    ]
+
+
+def _with_page(
+    loaded: Loaded, looked: Looked, against: Looked | None, *, is_stressed: bool
+) -> Looked:
+    """The same with what stands on its page, which is written."""
+    evaluated, model = looked.evaluation, looked.model
+    found = pages.compare_subgroups(loaded, evaluated)
+    compared = comparison.compare(evaluated, against.evaluation) if against else None
+    stressed = _stress(loaded, model, evaluated.split) if is_stressed else ()
+    page = pages.draw(
+        loaded,
+        model,
+        evaluated,
+        looks=str(looked.looks or ""),
+        baselines=looked.beside,
+        found=found,
+        compared=compared,
+        stressed=stressed,
+    )
+    return replace(looked, page=page, subgroups=found, compared=compared, stressed=stressed)
 
 
 def _stress(loaded: Loaded, model: Model, split: str) -> list[Stressed]:

@@ -131,6 +131,12 @@ def test_two_models_are_compared_image_by_image_and_both_look(home: Path, model:
     assert f"Beside model {beside['model'][:12]}" in Path(got["report"]).read_text()
 
 
+def test_worse_pictures_are_shown_on_the_page(home: Path, model: str) -> None:
+    got = evaluate.fn(model=model, split="val", stress=True)
+    assert {row["strength"] for row in got["stress"]} == {0, 1, 2, 3, 4, 5}
+    assert "With worse pictures" in Path(got["report"]).read_text()
+
+
 def test_looking_at_validation_is_not_counted(home: Path, model: str) -> None:
     evaluate.fn(model=model, split="val")
     assert journal.entries(Lake(str(home / "lake")), "look") == []
