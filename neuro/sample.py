@@ -5,6 +5,7 @@ from typing import Literal
 
 SPLITS = ("train", "val", "calibration", "test")
 NO_SPLIT = "none"  # an image whose twins lie in two splits belongs to no split
+EXTERNAL = "external"  # what labelled images of another source are called in place of a split
 
 Answer = Literal["answer", "abstain", "out_of_scope"]
 

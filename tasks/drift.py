@@ -18,7 +18,6 @@ from neuro.lake import features, journal
 from neuro.prediction import predict
 from neuro.prediction import stored as predictions
 from neuro.promotion import claims
-from neuro.uncertainty import calibration
 from tasks import count_look, featurize
 from tasks.load import unseen
 from tasks.load.models import Model
@@ -60,8 +59,7 @@ def observe(
     born = str(card.pin["release"])
     held_out = windows.held_out(loaded.frames.splits)
     known = held_out[loaded.known_at(born)[held_out] & (loaded.frames.targets[held_out] >= 0)]
-    logits, embeddings = predict.outputs(model.engine, loaded.frames.pixels, rows=known)
-    honest = calibration.apply(card.calibration, logits, embeddings)
+    honest = predict.answer(model.engine, loaded.frames.pixels, rows=known).calibrated
     now = datetime.now(UTC)
     rows, probabilities, name, note = _window(loaded, model, seen, window, days, now)
     n_test = int(

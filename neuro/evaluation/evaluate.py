@@ -1,7 +1,7 @@
 """How good a package is on one split: metrics with intervals, and every answer behind them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from statistics import fmean, stdev
 from typing import Any
 
@@ -14,29 +14,25 @@ from neuro.evaluation import metrics
 from neuro.models.package import Card
 from neuro.prediction import predict
 from neuro.prediction.predict import Engine
-from neuro.sample import NO_SPLIT, SPLITS, Metric
-from neuro.uncertainty import calibration
+from neuro.sample import EXTERNAL, NO_SPLIT, SPLITS, Metric
 
 FOLDS = "folds"  # what pooled answers are named, in place of a split
 SHOWN_OF_FOLDS = ("accuracy", "macro_f1", "auroc")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Evaluation:
-    """A model's score on labelled samples, and the rows it was computed from.
+class Answers:
+    """A model's calibrated answers to labelled samples, a row each.
 
-    confusion: (k, k) int64, a row per true class. sample_ids, groups: (n,) str. targets: (n,)
-    class index. probabilities: (n, k) calibrated, in the order of ``classes``. members: those of
-    each member of an ensemble, (m, n, k); None for one network. conformal_sets: (n, k) bool,
-    class_sets: those of a quantile for each class. ood_scores: (n,), above 1 out of scope. None
-    where they were not asked for.
+    sample_ids, groups: (n,) str. targets: (n,) class index. probabilities: (n, k), in the order of
+    ``classes``. members: those of each member of an ensemble, (m, n, k); None for one network.
+    conformal_sets: (n, k) bool, class_sets: those of a quantile for each class. ood_scores: (n,),
+    above 1 out of scope. embeddings: (n, d). None where they were not asked for.
     """
 
     split: str
     model_version: str
     classes: tuple[str, ...]
-    metrics: tuple[Metric, ...]
-    confusion: NDArray[np.int64]
     sample_ids: NDArray[np.str_]
     groups: NDArray[np.str_]
     targets: NDArray[np.int64]
@@ -45,10 +41,7 @@ class Evaluation:
     conformal_sets: NDArray[np.bool_] | None = None
     class_sets: NDArray[np.bool_] | None = None
     ood_scores: NDArray[np.float64] | None = None
-
-    def metric(self, name: str) -> Metric | None:
-        """The metric of that name; None where these samples do not give it."""
-        return next((metric for metric in self.metrics if metric.name == name), None)
+    embeddings: NDArray[np.float32] | None = None
 
     @property
     def is_right(self) -> NDArray[np.bool_]:
@@ -59,6 +52,21 @@ class Evaluation:
     def confidence(self) -> NDArray[np.float64]:
         """The probability of what each sample is called, (n,)."""
         return np.asarray(self.probabilities.max(axis=1))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Evaluation(Answers):
+    """A model's score on labelled samples, and the answers it was computed from.
+
+    confusion: (k, k) int64, a row per true class.
+    """
+
+    metrics: tuple[Metric, ...]
+    confusion: NDArray[np.int64]
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric of that name; None where these samples do not give it."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -83,19 +91,20 @@ class Evaluation:
 
     def take(self, keep: NDArray[np.bool_]) -> "Evaluation":
         """The evaluation of some of the samples, (n,) bool, with its own metrics."""
-        return of_answers(
-            split=self.split,
-            model_version=self.model_version,
-            classes=self.classes,
-            sample_ids=self.sample_ids[keep],
-            groups=self.groups[keep],
-            targets=self.targets[keep],
-            probabilities=self.probabilities[keep],
-            members=None if self.members is None else self.members[:, keep],
-            conformal_sets=None if self.conformal_sets is None else self.conformal_sets[keep],
-            class_sets=None if self.class_sets is None else self.class_sets[keep],
-            ood_scores=None if self.ood_scores is None else self.ood_scores[keep],
-        )
+        rows: dict[str, Any] = {
+            name: value if value is None else value[:, keep] if name == "members" else value[keep]
+            for name, value in _fields(self).items()
+            if name not in _OF_ALL
+        }
+        return of_answers(Answers(**rows, **{name: getattr(self, name) for name in _OF_ALL}))
+
+
+_OF_ALL = ("split", "model_version", "classes")  # fields of Answers that have no row for each
+
+
+def _fields(answers: Answers) -> dict[str, Any]:
+    """The fields of answers, without what was computed from them."""
+    return {each.name: getattr(answers, each.name) for each in fields(Answers)}
 
 
 def evaluate(
@@ -120,19 +129,22 @@ def evaluate(
     if not np.isin(chosen, labelled).all():
         raise ConfigError(f"rows hold samples that are not labelled samples of split {split!r}")
     card = engine.package.card
-    logits, embeddings = predict.outputs(engine, frames.pixels, rows=chosen)
-    calibrated = calibration.apply(card.calibration, logits, embeddings)
+    found = predict.answer(engine, frames.pixels, rows=chosen)
+    calibrated = found.calibrated
     return of_answers(
-        split=split,
-        model_version=model_version,
-        classes=card.classes,
-        sample_ids=frames.sample_ids[chosen],
-        groups=frames.groups[chosen],
-        targets=frames.targets[chosen],
-        probabilities=calibrated.probabilities,
-        conformal_sets=calibrated.conformal_sets,
-        class_sets=calibrated.class_sets,
-        ood_scores=calibrated.ood_scores,
+        Answers(
+            split=split,
+            model_version=model_version,
+            classes=card.classes,
+            sample_ids=frames.sample_ids[chosen],
+            groups=frames.groups[chosen],
+            targets=frames.targets[chosen],
+            probabilities=calibrated.probabilities,
+            conformal_sets=calibrated.conformal_sets,
+            class_sets=calibrated.class_sets,
+            ood_scores=calibrated.ood_scores,
+            embeddings=found.embeddings,
+        )
     )
 
 
@@ -143,7 +155,8 @@ def check(card: Card, frames: Frames, split: str) -> None:
             f"no split {split!r}: a model is scored on one of {', '.join(SPLITS)}, under the "
             f"splitting it was trained with ({card.splitting})"
         )
-    require_same_splitting(card, frames)
+    if split != EXTERNAL:  # nobody was trained on a part of it
+        require_same_splitting(card, frames)
     if not len(frames.labelled(split)):
         raise ConfigError(f"split {split!r} has no labelled sample to evaluate on")
 
@@ -179,36 +192,15 @@ def require_same_samples(first: Evaluation, second: Evaluation) -> None:
         )
 
 
-def of_answers(
-    *,
-    split: str,
-    model_version: str,
-    classes: tuple[str, ...],
-    sample_ids: NDArray[np.str_],
-    groups: NDArray[np.str_],
-    targets: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
-    members: NDArray[np.float64] | None = None,
-    conformal_sets: NDArray[np.bool_] | None = None,
-    class_sets: NDArray[np.bool_] | None = None,
-    ood_scores: NDArray[np.float64] | None = None,
-) -> Evaluation:
-    """The evaluation of calibrated answers to labelled samples; the fields are its own."""
-    predicted = probabilities.argmax(axis=1)
+def of_answers(answers: Answers) -> Evaluation:
+    """The evaluation of calibrated answers to labelled samples."""
+    probabilities, targets = answers.probabilities, answers.targets
+    scored = metrics.score(probabilities, targets, answers.groups, answers.classes)
+    called = probabilities.argmax(axis=1)
     return Evaluation(
-        split=split,
-        model_version=model_version,
-        classes=classes,
-        metrics=tuple(metrics.score(probabilities, targets, groups, classes)),
-        confusion=metrics.confusion(targets, predicted, len(classes)),
-        sample_ids=sample_ids,
-        groups=groups,
-        targets=targets,
-        probabilities=probabilities,
-        members=members,
-        conformal_sets=conformal_sets,
-        class_sets=class_sets,
-        ood_scores=ood_scores,
+        **_fields(answers),
+        metrics=tuple(scored),
+        confusion=metrics.confusion(targets, called, len(answers.classes)),
     )
 
 
@@ -233,12 +225,14 @@ def pool(folds: Sequence[Evaluation]) -> Evaluation:
         raise ConfigError("a sample is in two of the folds; give folds of one release and number")
     members = [fold.members for fold in folds if fold.members is not None]
     return of_answers(
-        split=FOLDS,
-        model_version="",
-        classes=folds[0].classes,
-        sample_ids=sample_ids,
-        groups=np.concatenate([fold.groups for fold in folds]),
-        targets=np.concatenate([fold.targets for fold in folds]),
-        probabilities=np.concatenate([fold.probabilities for fold in folds]),
-        members=np.concatenate(members, axis=1) if len(members) == len(folds) else None,
+        Answers(
+            split=FOLDS,
+            model_version="",
+            classes=folds[0].classes,
+            sample_ids=sample_ids,
+            groups=np.concatenate([fold.groups for fold in folds]),
+            targets=np.concatenate([fold.targets for fold in folds]),
+            probabilities=np.concatenate([fold.probabilities for fold in folds]),
+            members=np.concatenate(members, axis=1) if len(members) == len(folds) else None,
+        )
     )

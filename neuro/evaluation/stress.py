@@ -55,17 +55,17 @@ def sheet(engine: Engine, frames: Frames, rows: NDArray[np.int64]) -> Iterator[S
             yield _stressed(engine, changed, targets, name, strength, amount)
 
 
-def some(rows: NDArray[np.int64], groups: NDArray[np.str_]) -> NDArray[np.int64]:
-    """MOST of the rows at most, whole groups drawn by seed; of a larger one, some. groups: (n,)."""
+def some(rows: NDArray[np.int64], groups: NDArray[np.str_], most: int = MOST) -> NDArray[np.int64]:
+    """So many of the rows at most, in whole groups by seed; of a larger one, some. groups: (n,)."""
     names, owner = np.unique(groups[rows], return_inverse=True)
     order = np.random.default_rng(SEED).permutation(len(names))
     place = np.empty(len(names), np.int64)
     place[order] = np.arange(len(names))
     counts = np.bincount(owner)[order].cumsum()
-    n_groups = max(1, int((counts <= MOST).sum()))
+    n_groups = max(1, int((counts <= most).sum()))
     chosen = rows[place[owner] < n_groups]
-    if len(chosen) > MOST:
-        chosen = np.sort(np.random.default_rng(SEED).choice(chosen, MOST, replace=False))
+    if len(chosen) > most:
+        chosen = np.sort(np.random.default_rng(SEED).choice(chosen, most, replace=False))
     return chosen
 
 
@@ -77,8 +77,7 @@ def _stressed(
     strength: int,
     amount: float,
 ) -> Stressed:
-    logits, embeddings = predict.outputs(engine, pixels)
-    honest = calibration.apply(engine.package.card.calibration, logits, embeddings)
+    honest = predict.answer(engine, pixels).calibrated
     right = honest.probabilities.argmax(axis=1) == targets
     answered = calibration.answered(honest.conformal_sets, honest.ood_scores)
     return Stressed(

@@ -56,18 +56,21 @@ def _member(text: str) -> Member:
 
 
 class Members(nn.Module):
-    """Backbones that see the same pictures; their embeddings one after another, (n, sum of d)."""
+    """Backbones that see the same pictures; their embeddings one after another, (n, sum of d).
+
+    sides: in px, of what each sees, None for the pictures' own.
+    """
 
     def __init__(self, backbones: Sequence[nn.Module], sides: Sequence[int | None]) -> None:
         super().__init__()
         self.members = nn.ModuleList(backbones)
-        self._sides = tuple(sides)
+        self.sides = tuple(sides)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """images: (n, c, h, w) float32."""
         answers = [
             backbone(resized(images, side))
-            for backbone, side in zip(self.members, self._sides, strict=True)
+            for backbone, side in zip(self.members, self.sides, strict=True)
         ]
         return torch.cat(answers, dim=1)
 

@@ -8,6 +8,7 @@ a path: the same network and card give the same bytes, and the manifest's digest
 import copy
 import hashlib
 import json
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,15 +30,18 @@ from neuro.models import backbone, trained_on, typed_json
 from neuro.models.trained_on import TrainedOn
 from neuro.sample import Metric
 from neuro.splits import split_choice
-from neuro.uncertainty import calibration
+from neuro.uncertainty import calibration, picture_measures
 from neuro.uncertainty.calibration import Calibration
+from neuro.uncertainty.upright import TURNS
 
-FORMAT_VERSION = 4
-# 1 knew no other splitting than the lake's own; 2 did not say what the network was trained on.
-READABLE = (1, 2, 3, FORMAT_VERSION)
+FORMAT_VERSION = 5
+# 1 knew no other splitting than the lake's own; 2 did not say what the network was trained on; 3
+# had one conformal limit for all classes; 4 looked at the embedding alone for what is in scope.
+READABLE = (1, 2, 3, 4, FORMAT_VERSION)
 WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"
 FILES = (ONNX, CARD, WEIGHTS)
 NOTICE = "Research use only. Not a medical device."
+_PIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _LEAST = 1e-30  # of what is divided by
 _LARGEST = {"log_loss": 100, "brier": 2}  # of a figure, of all others 1
 TOLERANCE = 1e-4  # between torch and ONNX, on outputs of the order of 1
@@ -264,7 +268,8 @@ def _parse_card(raw: bytes, path: Path) -> Card:
         raise PackageError(f"{path}: {error}") from error
     if facts.get("preprocess_hash") != card.preprocess.sha256:
         raise PackageError(f"{path}: preprocess_hash is not that of its preprocess fields")
-    for field_name, is_right, expected in (*_ranges(card), *_calibration_ranges(card.calibration)):
+    ranges = (*_ranges(card), *_calibration_ranges(card.calibration), *_look_ranges(card))
+    for field_name, is_right, expected in ranges:
         if not is_right:
             raise PackageError(f"{path}: {field_name} must be {expected}; fetch the package again")
     return card
@@ -283,7 +288,8 @@ def _ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
     yield "weights_sha256", not card.weights_sha256 or _is_sha256(card.weights_sha256), "a SHA-256"
     yield "splitting", _is_splitting(card.splitting), "own, given or such as fold-2-of-5"
     for key in ("release", "content_hash"):
-        yield f"pin.{key}", isinstance(pin.get(key), str) and bool(pin[key]), "a text"
+        is_name = isinstance(pin.get(key), str) and bool(_PIN.fullmatch(pin[key]))
+        yield f"pin.{key}", is_name, "letters, digits, . _ and -, as of a file's name"
     for number, metric in enumerate(card.metrics):
         where = f"metrics[{number}]"
         most = _LARGEST.get(metric.name, 1)
@@ -309,6 +315,23 @@ def _calibration_ranges(fitted: Calibration) -> Iterator[tuple[str, bool, str]]:
         ("n", fitted.n >= 2, "at least 2"),
     ):
         yield f"calibration.{name}", is_right, expected
+
+
+def _look_ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
+    """Of the looks at what is in scope beside the embedding's distance."""
+    pictures, upright = card.calibration.pictures, card.calibration.upright
+    n, wanted = len(pictures.mean), picture_measures.WIDTHS[card.preprocess.channels]
+    yield "calibration.pictures.mean", n in (0, wanted), f"{wanted} numbers, or none"
+    is_square = len(pictures.axes) == n and all(len(axis) == n for axis in pictures.axes)
+    yield "calibration.pictures.axes", is_square, f"{n} lists of {n} numbers"
+    width = len(card.calibration.ood_mean)
+    is_linear = len(upright.weights) == len(upright.bias) and len(upright.bias) in (0, TURNS)
+    yield "calibration.upright.bias", is_linear, f"a number for each of {TURNS} turns, or none"
+    is_wide = all(len(row) == width for row in upright.weights)
+    yield "calibration.upright.weights", is_wide, f"lists of {width} numbers"
+    for name, threshold in (("pictures", pictures.threshold), ("upright", upright.threshold)):
+        is_right = threshold >= _LEAST
+        yield f"calibration.{name}.threshold", is_right, f"at least {_LEAST:g}"
 
 
 def _is_sha256(text: str) -> bool:

@@ -14,8 +14,14 @@ from neuro.models.package import CARD, Package
 from neuro.prediction import open_graph
 from neuro.sample import Answer, Prediction
 from neuro.uncertainty import calibration
+from neuro.uncertainty.calibration import Calibrated
 
 BATCH_SIZE = 128
+_ODD = {
+    calibration.EMBEDDING: "Unlike the training images",
+    calibration.PICTURE: "Its light, contrast, noise or borders are unlike the training images'",
+    calibration.UPRIGHT: "It seems to be turned",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +69,28 @@ def outputs(
     return np.concatenate(logits), np.concatenate(embeddings)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Answered:
+    """Honest answers and the embeddings behind them, (n, d), a row per sample."""
+
+    calibrated: Calibrated
+    embeddings: NDArray[np.float32]
+
+
+def answer(
+    engine: Engine,
+    pixels: NDArray[np.uint8],
+    *,
+    rows: NDArray[np.int64] | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> Answered:
+    """Calibrated answers to ``rows`` of the pixels, or to all; raises what ``outputs`` raises."""
+    logits, embeddings = outputs(engine, pixels, rows=rows, batch_size=batch_size)
+    fitted = engine.package.card.calibration
+    calibrated = calibration.apply(fitted, logits, embeddings, pixels, rows)
+    return Answered(calibrated=calibrated, embeddings=embeddings)
+
+
 def predict(
     engine: Engine,
     pixels: NDArray[np.uint8],
@@ -79,8 +107,7 @@ def predict(
     if len(pixels) != len(sample_ids):
         raise ConfigError(f"{len(pixels)} rows of pixels for {len(sample_ids)} sample_ids")
     card = engine.package.card
-    logits, embeddings = outputs(engine, pixels, batch_size=batch_size)
-    calibrated = calibration.apply(card.calibration, logits, embeddings)
+    calibrated = answer(engine, pixels, batch_size=batch_size).calibrated
     answers = np.column_stack([calibrated.probabilities, calibrated.ood_scores])
     if not np.isfinite(answers).all():
         raise PackageError(
@@ -92,7 +119,7 @@ def predict(
     for row, sample_id in enumerate(sample_ids):
         conformal_set = tuple(np.array(card.classes)[calibrated.conformal_sets[row]].tolist())
         score = float(calibrated.ood_scores[row])
-        decision, reason = _decide(conformal_set, score, card.calibration.alpha)
+        decision, reason = _decide(conformal_set, calibrated.odd_by(row), card.calibration.alpha)
         predictions.append(
             Prediction(
                 sample_id=str(sample_id),
@@ -139,10 +166,13 @@ def require_same_preprocess(engine: Engine, frames: Frames) -> None:
         )
 
 
-def _decide(classes: tuple[str, ...], ood_score: float, alpha: float) -> tuple[Answer, str]:
-    """The decision and one sentence on why. classes: of the conformal set."""
-    if ood_score > 1:
-        return "out_of_scope", f"Unlike the training images: {ood_score:.1f} times the limit."
+def _decide(
+    classes: tuple[str, ...], odd_by: tuple[str, float], alpha: float
+) -> tuple[Answer, str]:
+    """The decision and one sentence on why. classes: of the conformal set. odd_by: a look."""
+    look, score = odd_by
+    if look:
+        return "out_of_scope", f"{_ODD[look]}: {score:.1f} times the limit."
     if len(classes) == 1:
         return "answer", f"Only {classes[0]} remains at an error rate of {alpha:.0%}."
     if classes:

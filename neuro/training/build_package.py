@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ from neuro.models.package import Card, Package
 from neuro.models.trained_on import TrainedOn
 from neuro.problems.problem import Problem
 from neuro.training.config import TrainConfig
-from neuro.uncertainty import calibration
+from neuro.uncertainty import calibration, picture_scope, upright
+from neuro.uncertainty.upright import Upright
 
 _BATCH = 64  # small: no gradient, but several poses in float32
 REFERENCE = 2000  # training images that say what is in scope: a mean and some directions
+TURNED = 500  # of these, which show what a turned picture looks like
+_TURNED_DEG = 45.0  # views that turn as far have no upright
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,27 +61,35 @@ def build(
     spec = problem.preprocess
     rows = {split: frames.labelled(split) for split in ("train", "calibration", "val")}
     logits, embeddings = _outputs(network, frames, rows["calibration"], spec)
-    _, train_embeddings = _outputs(network, frames, _some(rows["train"], config.seed), spec)
+    reference = _some(rows["train"], config.seed)
+    _, train_embeddings = _outputs(network, frames, reference, spec)
     fitted = calibration.fit(
         logits,
         embeddings,
         frames.targets[rows["calibration"]],
         train_embeddings=train_embeddings,
     )
+    fitted = replace(
+        fitted,
+        pictures=picture_scope.fit(frames.pixels, reference, rows["calibration"]),
+        upright=_upright(network, frames, problem, reference, train_embeddings, embeddings),
+    )
     val_logits, val_embeddings = _outputs(network, frames, rows["val"], spec)
-    calibrated = calibration.apply(fitted, val_logits, val_embeddings)
+    calibrated = calibration.apply(fitted, val_logits, val_embeddings, frames.pixels, rows["val"])
     members = network.member_logits(torch.from_numpy(val_embeddings)).cpu().double()
     validation = evaluate.of_answers(
-        split="val",
-        model_version="",
-        classes=problem.classes,
-        sample_ids=frames.sample_ids[rows["val"]],
-        groups=frames.groups[rows["val"]],
-        targets=frames.targets[rows["val"]],
-        probabilities=calibrated.probabilities,
-        members=torch.softmax(members / fitted.temperature, dim=2).numpy()
-        if len(members)
-        else None,
+        evaluate.Answers(
+            split="val",
+            model_version="",
+            classes=problem.classes,
+            sample_ids=frames.sample_ids[rows["val"]],
+            groups=frames.groups[rows["val"]],
+            targets=frames.targets[rows["val"]],
+            probabilities=calibrated.probabilities,
+            members=torch.softmax(members / fitted.temperature, dim=2).numpy()
+            if len(members)
+            else None,
+        )
     )
     card = Card(
         problem=problem.name,
@@ -96,6 +107,30 @@ def build(
         **asdict(origin),
     )
     return _save(network, card, packages, trainings), validation
+
+
+def _upright(
+    network: Network,
+    frames: Frames,
+    problem: Problem,
+    rows: NDArray[np.int64],
+    plain: NDArray[np.float32],
+    held_out: NDArray[np.float32],
+) -> Upright:
+    """What tells a turned picture; nothing where the problem's own views turn, as of skin.
+
+    rows: of training images, of which some are turned. plain: their embeddings. held_out: those of
+    others, upright.
+    """
+    views = problem.augment
+    if views.flip or views.rotate_deg >= _TURNED_DEG:
+        return Upright()
+    step = max(1, len(rows) // TURNED)
+    turned = [
+        _outputs(network, frames, rows[::step], problem.preprocess, turns)[1]
+        for turns in range(1, upright.TURNS)
+    ]
+    return upright.fit([plain[::step], *turned], held_out)
 
 
 def _save(network: Network, card: Card, packages: Path, trainings: Sequence[TrainedOn]) -> Package:
@@ -116,14 +151,19 @@ def _some(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 
 
 def _outputs(
-    network: Network, frames: Frames, rows: NDArray[np.int64], spec: preprocess.PreprocessSpec
+    network: Network,
+    frames: Frames,
+    rows: NDArray[np.int64],
+    spec: preprocess.PreprocessSpec,
+    turns: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits (m, k) and embeddings (m, d) of the given rows, float32."""
+    """Logits (m, k) and embeddings (m, d) of the given rows, float32. turns: quarter ones, left."""
     device = next(network.parameters()).device
     logits, embeddings = [], []
     with torch.inference_mode():
         for start in range(0, len(rows), _BATCH):
-            pixels = preprocess.to_tensor(frames.pixels[rows[start : start + _BATCH]], spec)
+            seen = np.rot90(frames.pixels[rows[start : start + _BATCH]], turns, axes=(1, 2))
+            pixels = preprocess.to_tensor(seen, spec)
             outputs = network(torch.from_numpy(pixels).to(device))
             logits.append(outputs[0].float().cpu().numpy())
             embeddings.append(outputs[1].float().cpu().numpy())

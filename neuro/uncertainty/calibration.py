@@ -3,7 +3,8 @@
 Temperature: Guo et al. (2017), arXiv:1706.04599; it stays 1 below ``MINIMUM`` samples.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,13 @@ from scipy.special import log_softmax, softmax
 from neuro.errors import ConfigError
 from neuro.uncertainty import conformal, out_of_scope
 from neuro.uncertainty.out_of_scope import Floats, Reference
+from neuro.uncertainty.picture_scope import PictureScope
+from neuro.uncertainty.upright import Upright
 
 MINIMUM = 20
 ALPHA = 0.1  # share of samples whose true class may be missing from the conformal set
 TEMPERATURES = (0.1, 10.0)
+EMBEDDING, PICTURE, UPRIGHT = LOOKS = ("embedding", "picture", "upright")
 DIGITS = 7  # kept of each reference number: float32's own
 
 
@@ -26,6 +30,7 @@ class Calibration:
 
     conformal_quantile: a class stays in the set while 1 - p is at most this; 1 keeps all.
     class_quantiles: the same of each class by itself, () in a package that is older than these.
+    pictures, upright: two more looks at what is in scope; without content, they see nothing odd.
     ood_mean, ood_axes, ood_residual: the reference of what is in scope (``out_of_scope``).
     ood_threshold: distance from it that counts as 1. n: samples it was fitted on.
     """
@@ -39,6 +44,8 @@ class Calibration:
     ood_threshold: float
     n: int
     class_quantiles: tuple[float, ...] = ()
+    pictures: PictureScope = field(default_factory=PictureScope)
+    upright: Upright = field(default_factory=Upright)
 
     @property
     def reference(self) -> Reference:
@@ -53,14 +60,24 @@ class Calibrated:
     """Honest outputs, a row per sample.
 
     probabilities: (n, k) float64, rows sum to 1. conformal_sets: (n, k) bool, may be empty.
-    ood_scores: (n,) float64 in units of the threshold; above 1 is out of scope. class_sets: sets
-    by a quantile for each class, None where the package has none.
+    ood_scores: (n,) float64, the largest of the looks, each in units of its threshold; above 1 is
+    out of scope. looks: what looked, ``LOOKS``, and its scores. class_sets: sets by a quantile for
+    each class, None where the package has none.
     """
 
     probabilities: NDArray[np.float64]
     conformal_sets: NDArray[np.bool_]
     ood_scores: NDArray[np.float64]
+    looks: Mapping[str, NDArray[np.float64]]
     class_sets: NDArray[np.bool_] | None = None
+
+    def odd_by(self, row: int) -> tuple[str, float]:
+        """The first look by which a sample is out of scope, with its score; "" and 0 for none.
+
+        Their scores have no common scale, so that the largest is not the best reason.
+        """
+        scores = ((name, float(scores[row])) for name, scores in self.looks.items())
+        return next(((name, score) for name, score in scores if score > 1), ("", 0.0))
 
 
 def fit(
@@ -96,16 +113,31 @@ def fit(
     )
 
 
-def apply(calibration: Calibration, logits: Floats, embeddings: Floats) -> Calibrated:
-    """Turn a network's outputs, (n, k) and (n, d), into probabilities, sets and scope scores."""
+def apply(
+    calibration: Calibration,
+    logits: Floats,
+    embeddings: Floats,
+    frames: NDArray[np.uint8] | None = None,
+    rows: NDArray[np.int64] | None = None,
+) -> Calibrated:
+    """Turn a network's outputs, (n, k) and (n, d), into probabilities, sets and scope scores.
+
+    frames: of which the network saw ``rows``, or all, (m, side, side, channels); without them the
+    pixels are not looked at.
+    """
     probabilities = _probabilities(logits, calibration.temperature)
     by_class = None
     if calibration.class_quantiles:
         by_class = conformal.sets(probabilities, np.array(calibration.class_quantiles))
+    looks = {EMBEDDING: calibration.reference.distances(embeddings) / calibration.ood_threshold}
+    if frames is not None:
+        looks[PICTURE] = calibration.pictures.scores(frames, rows)
+    looks[UPRIGHT] = calibration.upright.scores(embeddings)
     return Calibrated(
         probabilities=probabilities,
         conformal_sets=conformal.sets(probabilities, calibration.conformal_quantile),
-        ood_scores=calibration.reference.distances(embeddings) / calibration.ood_threshold,
+        ood_scores=np.max([*looks.values()], axis=0),
+        looks=looks,
         class_sets=by_class,
     )
 

@@ -3,7 +3,7 @@
 Mahalanobis distance of the embedding (Lee et al. 2018, arXiv:1807.03888) with the covariance of
 probabilistic PCA (Tipping and Bishop 1999, doi:10.1111/1467-9868.00196): few directions, and one
 deviation for all others, so the reference stays small and needs few samples. One direction is kept
-per ten samples. The threshold is a conformal quantile of distances at ``ALPHA``; below 99 samples
+per ten samples. The threshold is a conformal quantile of distances at ``ALPHA``; below 299 samples
 it is ``ROOM`` times the largest distance.
 """
 
@@ -15,7 +15,8 @@ from scipy.linalg import eigh
 
 from neuro.uncertainty import conformal
 
-ALPHA = 0.01
+N_LOOKS = 3  # that decide what is in scope, of which any may say no
+ALPHA = 0.01 / N_LOOKS
 ROOM = 1.25
 MAX_AXES = 32
 FLOOR = 1e-3  # least variance of a direction, in units of the mean: far above rounding in JSON

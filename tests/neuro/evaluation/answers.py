@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.evaluation import evaluate
-from neuro.evaluation.evaluate import Evaluation
+from neuro.evaluation.evaluate import Answers, Evaluation
 
 
 def evaluation(
@@ -20,15 +20,19 @@ def evaluation(
     """Of classes a, b, ...; each sample is a group of its own where none are given."""
     n, k = probabilities.shape
     return evaluate.of_answers(
-        split="test",
-        model_version="0123456789abcdef",
-        classes=tuple("abcdefgh"[:k]),
-        sample_ids=np.array([f"{number:064x}" for number in range(n)]),
-        groups=np.array(groups if groups is not None else [f"g{number}" for number in range(n)]),
-        targets=np.array(targets, dtype=np.int64),
-        probabilities=probabilities,
-        conformal_sets=sets,
-        ood_scores=None if ood_scores is None else np.array(ood_scores, dtype=np.float64),
+        Answers(
+            split="test",
+            model_version="0123456789abcdef",
+            classes=tuple("abcdefgh"[:k]),
+            sample_ids=np.array([f"{number:064x}" for number in range(n)]),
+            groups=np.array(
+                groups if groups is not None else [f"g{number}" for number in range(n)]
+            ),
+            targets=np.array(targets, dtype=np.int64),
+            probabilities=probabilities,
+            conformal_sets=sets,
+            ood_scores=None if ood_scores is None else np.array(ood_scores, dtype=np.float64),
+        )
     )
 
 

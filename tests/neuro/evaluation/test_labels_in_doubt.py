@@ -100,13 +100,15 @@ def test_planted_labels_are_found_and_no_others() -> None:
 def pooled(targets: list[int], probabilities: NDArray[np.float64]) -> evaluate.Evaluation:
     ids = np.array([f"s{number}" for number in range(len(targets))])
     return evaluate.of_answers(
-        split="folds",
-        model_version="",
-        classes=CLASSES,
-        sample_ids=ids,
-        groups=ids,
-        targets=np.array(targets),
-        probabilities=probabilities,
+        evaluate.Answers(
+            split="folds",
+            model_version="",
+            classes=CLASSES,
+            sample_ids=ids,
+            groups=ids,
+            targets=np.array(targets),
+            probabilities=probabilities,
+        )
     )
 
 

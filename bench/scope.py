@@ -1,0 +1,200 @@
+"""What a model says to pictures that it was not made for: of other kinds, drawn ones, spoilt ones.
+
+Trains each problem's network by a preset, and asks val: no test label is read. Each look that
+decides what is in scope stands by itself, and then the largest of them, which decides.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from sklearn.metrics import roc_auc_score
+
+from bench import ingest
+from neuro.images import preprocess
+from neuro.images.preprocess import PreprocessSpec
+from neuro.lake import images, releases
+from neuro.lake.lake import Lake
+from neuro.models import package
+from neuro.models.package import Package
+from neuro.prediction import predict
+from neuro.problems import problem
+from neuro.synthetic import phantom
+from neuro.training import config as recipes
+from neuro.uncertainty import calibration
+from neuro.uncertainty.calibration import LOOKS, Calibrated
+from tasks import train
+from tasks.load import release_data
+from tasks.load.release_data import Loaded
+from tasks.runtime import settings
+
+PROBLEMS = ("brain", "chest", "skin")
+ASKED_AUROC, ASKED_ANSWERED, ASKED_IN_SCOPE, ASKED_SPOILT = 0.99, 0.02, 0.95, 0.10
+MOST, DRAWN = 300, 100  # pictures of val and of another problem, and of each drawn kind
+SEED = 0
+
+Pixels = NDArray[np.uint8]
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench scope", description=__doc__)
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--preset", choices=recipes.PRESETS, default="fast")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each problem")
+    parser.add_argument("--packages", type=Path, nargs="*", default=[], help="in place of these")
+    options = parser.parse_args(argv)
+    source = os.environ.get("NEURO_REAL_DATA")
+    if not source:
+        parser.error("set NEURO_REAL_DATA to the folder that holds brain, chest and skin")
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["NEURO_HOME"] = scratch
+        lake = Lake(f"{scratch}/lake")
+        for name in PROBLEMS:
+            ingest.whole(lake, problem.load(name), Path(source, name), settings.cores())
+        for folder in options.packages:
+            found = package.open_verified(folder)
+            _judge(lake, found, _loaded(lake, found.card.problem, found.card.preprocess))
+        for name in options.problems if not options.packages else ():
+            for seed in range(options.seeds):
+                loaded = _loaded(lake, name, problem.load(name).preprocess)
+                _judge(lake, _trained(loaded, options.preset, seed), loaded)
+
+
+def _loaded(lake: Lake, name: str, spec: PreprocessSpec) -> Loaded:
+    return release_data.load(lake, replace(problem.load(name), preprocess=spec))
+
+
+def _trained(loaded: Loaded, preset: str, seed: int) -> Package:
+    n = len(loaded.frames.labelled("train"))
+    given = {"seed": seed, "model": recipes.DEFAULT_MODEL}
+    config = recipes.choose(preset, given, images=n, kind="cpu", tunes=False)
+    return train.train(loaded, config).package
+
+
+def _judge(lake: Lake, found: Package, loaded: Loaded) -> None:
+    """Print what the package says to each kind of picture."""
+    card, spec = found.card, found.card.preprocess
+    engine = predict.load(found, threads=settings.cores())
+    rows = loaded.frames.labelled("val")
+    if len(rows) > MOST:
+        rows = np.sort(np.random.default_rng(SEED).choice(rows, MOST, replace=False))
+    own, targets = loaded.frames.pixels[rows], loaded.frames.targets[rows]
+    inside = predict.answer(engine, own).calibrated
+    print(
+        f"\n{card.problem}, {card.architecture}, seed {card.training['seed']}: "
+        f"{(inside.ood_scores <= 1).mean():.3f} of {len(own)} val images in scope (asked "
+        f"{ASKED_IN_SCOPE}); by look "
+        + ", ".join(f"{name} {(inside.looks[name] <= 1).mean():.3f}" for name in LOOKS)
+    )
+    names = "".join(f"{name:>11}" for name in (*LOOKS, "together"))
+    print(f"{'AUROC of':20}{names}{'answered':>10}{'wrong of them':>15}")
+    for name, pictures in (_others(lake, card.dataset, spec) | _drawn(spec)).items():
+        _print(name, predict.answer(engine, pictures).calibrated, inside, None)
+    turns = not (loaded.problem.augment.flip or loaded.problem.augment.rotate_deg >= 45)
+    for name, spoil in SPOILT.items():
+        if turns or name not in TURNED:
+            spoilt = np.stack([spoil(picture) for picture in own])
+            _print(name, predict.answer(engine, spoilt).calibrated, inside, targets)
+    print(
+        f"asked: AUROC {ASKED_AUROC} and {ASKED_ANSWERED} answered of other kinds, "
+        f"{ASKED_SPOILT} answered of phantoms, discs and half black, or wrong of the blurred and "
+        "turned",
+        flush=True,
+    )
+
+
+def _print(
+    name: str, outside: Calibrated, inside: Calibrated, targets: NDArray[np.int64] | None
+) -> None:
+    is_odd = np.repeat([0, 1], [len(inside.ood_scores), len(outside.ood_scores)])
+    areas = [
+        roc_auc_score(is_odd, np.concatenate([one, other]))
+        for one, other in (
+            *((inside.looks[look], outside.looks[look]) for look in LOOKS),
+            (inside.ood_scores, outside.ood_scores),
+        )
+    ]
+    answered = calibration.answered(outside.conformal_sets, outside.ood_scores)
+    wrong = ""
+    if targets is not None:
+        is_wrong = outside.probabilities.argmax(axis=1) != targets
+        wrong = f"{is_wrong[answered].mean():.2f}" if answered.any() else "none"
+    shown = "".join(f"{area:11.3f}" for area in areas)
+    print(f"{name:20}{shown}{answered.mean():10.3f}{wrong:>15}")
+
+
+def _others(lake: Lake, dataset: str, spec: PreprocessSpec) -> dict[str, Pixels]:
+    """Pictures of the other problems, as this one's frames."""
+    found = {}
+    for name in PROBLEMS:
+        if name != dataset:
+            release = releases.find(lake, name)
+            names = [sample.sample_id for sample in releases.samples(lake, release)]
+            wanted = np.random.default_rng(SEED).choice(names, MOST, replace=False).tolist()
+            stored = images.stored_bytes(lake, release, wanted)
+            found[name] = np.stack([preprocess.frame(raw, spec) for _, raw in stored])
+    return found
+
+
+def _drawn(spec: PreprocessSpec) -> dict[str, Pixels]:
+    """Noise, black, text, phantoms and discs, DRAWN of each."""
+    rng, side = np.random.default_rng(SEED), spec.size_px
+    grey = {
+        "noise": rng.integers(0, 256, (DRAWN, side, side), dtype=np.uint8),
+        "black": np.zeros((DRAWN, side, side), np.uint8),
+        "text": np.stack([_text(rng, side) for _ in range(DRAWN)]),
+        "phantoms": np.stack([phantom.draw(n % phantom.KINDS, rng, side) for n in range(DRAWN)]),
+        "discs": np.stack([_discs(rng, side) for _ in range(DRAWN)]),
+    }
+    return {
+        name: np.repeat(pictures[..., None], spec.channels, axis=3)
+        for name, pictures in grey.items()
+    }
+
+
+def _text(rng: np.random.Generator, side: int) -> Pixels:
+    """A screenshot: lines of letters, dark on light or light on dark."""
+    is_light = rng.random() < 0.7
+    page = Image.new("L", (side, side), int(rng.integers(200, 256) if is_light else 20))
+    ink = ImageDraw.Draw(page)
+    for down in range(4, side - 8, 11):
+        letters = rng.choice(list("abcdefghijklmnopqrstuvwxyz     0123456789"), rng.integers(4, 20))
+        ink.text((int(rng.integers(2, 9)), down), "".join(letters), fill=20 if is_light else 235)
+    return np.asarray(page)
+
+
+def _discs(rng: np.random.Generator, side: int) -> Pixels:
+    down, across = np.mgrid[:side, :side]
+    picture = np.full((side, side), rng.integers(0, 60), np.uint8)
+    for _ in range(rng.integers(1, 4)):
+        middle, radius = rng.integers(0, side, 2), rng.integers(side // 10, side // 3)
+        is_within = (down - middle[0]) ** 2 + (across - middle[1]) ** 2 < radius**2
+        picture[is_within] = rng.integers(80, 256)
+    return picture
+
+
+def _half_black(picture: Pixels) -> Pixels:
+    spoilt = picture.copy()
+    spoilt[: len(spoilt) // 2] = 0
+    return spoilt
+
+
+def _blurred(picture: Pixels) -> Pixels:
+    sigma = len(picture) / 32
+    return np.asarray(ndimage.gaussian_filter(picture, (sigma, sigma, 0)))
+
+
+TURNED = ("upside down", "turned")
+SPOILT: Mapping[str, Callable[[Pixels], Pixels]] = {
+    "half black": _half_black,
+    "heavy blur": _blurred,
+    "upside down": lambda picture: picture[::-1].copy(),
+    "turned": lambda picture: np.rot90(picture).copy(),
+}

@@ -1,0 +1,95 @@
+"""What the pixels tell of a picture without a network: light, contrast, noise, edges, borders.
+
+A network's embedding does not see that half of a picture is black, or that it is blurred; these
+measures do. Nineteen of the brightness, and of colour pictures four more.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+DARK, LIGHT = 0.05, 0.95  # of brightness, 0 to 1
+WIDTHS = {1: 19, 3: 23}  # measures of a picture of so many channels
+_BANDS = (0.02, 0.08, 0.16, 0.3, 0.5)  # of spatial frequency, cycles a pixel
+_AROUND = 5  # px, of a place's own contrast
+_SHARES = (0.1, 0.5, 0.9)  # quantiles of it
+_LEAST_CONTRAST = 1e-3
+_LEAST = 1e-4  # of what a logarithm is taken of
+_BATCH = 256
+
+Floats = NDArray[np.float64]
+
+
+def measure(frames: NDArray[np.uint8], rows: NDArray[np.int64] | None = None) -> Floats:
+    """``rows`` of frames, (m, side, side, channels), or all, to (n, 19), of colour to (n, 23)."""
+    chosen = np.arange(len(frames)) if rows is None else rows
+    parts = [
+        _measure(frames[chosen[start : start + _BATCH]].astype(np.float32) / np.float32(255))
+        for start in range(0, len(chosen), _BATCH)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, WIDTHS[frames.shape[3]]))
+
+
+def _measure(pictures: NDArray[np.float32]) -> Floats:
+    grey = pictures.mean(axis=3)
+    side, each = grey.shape[1], (1, 2)
+    is_dark = grey < DARK
+    edges = np.abs(ndimage.laplace(grey, axes=each)).mean(axis=each)
+    down, across = (np.abs(np.diff(grey, axis=axis)).mean(axis=each) for axis in each)
+    halves = [grey[:, : side // 2], grey[:, side // 2 :]]
+    top, bottom = (half.mean(axis=each) for half in halves)
+    left, right = grey[:, :, : side // 2].mean(axis=each), grey[:, :, side // 2 :].mean(axis=each)
+    steps = np.diff(grey, axis=2).reshape(len(grey), -1)
+    columns = [
+        grey.mean(axis=each),
+        grey.std(axis=each),
+        np.log(edges + _LEAST),
+        np.log(down + _LEAST) - np.log(across + _LEAST),
+        is_dark.mean(axis=each),
+        (grey > LIGHT).mean(axis=each),
+        np.log((top + 0.01) / (bottom + 0.01)),
+        np.abs(np.log((left + 0.01) / (right + 0.01))),
+        np.abs(grey - grey[:, :, ::-1]).mean(axis=each),
+        is_dark.all(axis=2).mean(axis=1),
+        is_dark.all(axis=1).mean(axis=1),
+        np.log(_kurtosis(steps)),  # text and frames have few and sharp edges
+        *np.log(_local_contrast(grey) + _LEAST_CONTRAST),
+        *_spectrum(grey),
+    ]
+    if pictures.shape[3] == 3:
+        for first, second in ((0, 1), (1, 2)):
+            difference = pictures[..., first] - pictures[..., second]
+            columns += [difference.mean(axis=each), difference.std(axis=each)]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _kurtosis(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each row, 1 or more; 1 where nothing varies."""
+    squares = (values - values.mean(axis=1, keepdims=True)) ** 2
+    spread = squares.mean(axis=1)
+    fourth = (squares**2).mean(axis=1)
+    return np.asarray(
+        np.divide(fourth, spread**2, out=np.ones_like(fourth), where=spread > _LEAST**2)
+    )
+
+
+def _local_contrast(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Quantiles of the deviation around each place, (3, n)."""
+    size = (0, _AROUND, _AROUND)
+    mean = ndimage.uniform_filter(grey, size)
+    square = ndimage.uniform_filter(grey**2, size)
+    deviation = np.sqrt(np.maximum(square - mean**2, 0)).reshape(len(grey), -1)
+    return np.asarray(np.quantile(deviation, _SHARES, axis=1), np.float32)
+
+
+def _spectrum(grey: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Mean logarithm of the power in each band of spatial frequency."""
+    centred = grey - grey.mean(axis=(1, 2), keepdims=True)
+    power = np.log(np.abs(np.fft.rfft2(centred)) ** 2 + 1e-3)
+    side = grey.shape[1]
+    radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+    return [
+        power[:, (radius >= low) & (radius < high)].mean(axis=1) for low, high in pairwise(_BANDS)
+    ]

@@ -1,0 +1,61 @@
+"""How far the pixels of a picture are from those that a model has learnt from.
+
+Mahalanobis distance of ``picture_measures``, with the covariance shrunk a little to its diagonal;
+the threshold is that of the embedding's distance, from pictures that were kept back.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+from neuro.uncertainty import out_of_scope, picture_measures
+
+SHRINK = 0.05
+_LEAST = 1 / 255  # deviation of a measure that is the same in all pictures
+
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PictureScope:
+    """What pixels in scope look like: plain numbers of all pictures together, of none by itself.
+
+    mean: of each measure. axes: rows that turn what is left into independent units. threshold: the
+    distance that counts as 1. A package that is older than this has none of it: mean is ().
+    """
+
+    mean: tuple[float, ...] = ()
+    axes: tuple[tuple[float, ...], ...] = ()
+    threshold: float = 1.0
+
+    def scores(self, frames: Frames, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Of ``rows`` of the frames, (n, side, side, channels), or of all, (m,); above 1 is odd."""
+        if not self.mean:
+            return np.zeros(len(frames) if rows is None else len(rows))
+        measures = picture_measures.measure(frames, rows)
+        return _distances(np.array(self.mean), np.array(self.axes), measures) / self.threshold
+
+
+def fit(frames: Frames, in_scope: NDArray[np.int64], held_out: NDArray[np.int64]) -> PictureScope:
+    """From rows of frames that are in scope, and others that set the threshold."""
+    measures = picture_measures.measure(frames, in_scope)
+    kept_back = picture_measures.measure(frames, held_out)
+    mean, deviation = measures.mean(axis=0), np.maximum(measures.std(axis=0), _LEAST)
+    standard = (measures - mean) / deviation
+    covariance = standard.T @ standard / len(standard)
+    covariance = (1 - SHRINK) * covariance + SHRINK * np.eye(len(covariance))
+    variances, directions = eigh(covariance)
+    axes = (directions / np.sqrt(variances)).T / deviation
+    return PictureScope(
+        mean=tuple(mean.tolist()),
+        axes=tuple(tuple(axis) for axis in axes.tolist()),
+        threshold=out_of_scope.threshold(_distances(mean, axes, kept_back)),
+    )
+
+
+def _distances(
+    mean: NDArray[np.float64], axes: NDArray[np.float64], measures: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.asarray(np.sqrt((((measures - mean) @ axes.T) ** 2).sum(axis=1)))
