@@ -55,9 +55,19 @@ class _Contrast:
 def draw(kind: int, rng: np.random.Generator, size_px: int = 96) -> NDArray[np.uint8]:
     """Draw one grey (size_px, size_px) phantom.
 
+    Raises ConfigError for another kind or a side that has no room for the mark.
+    """
+    return draw_with_lesion(kind, rng, size_px)[0]
+
+
+def draw_with_lesion(
+    kind: int, rng: np.random.Generator, size_px: int = 96
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The phantom of ``draw``, and where its lesion is, (size_px, size_px) bool.
+
     kind 0: a ragged, uneven lesion inside a hemisphere. 1: a round, even, bright one with a sharp
     border, on the skull. 2: none. 3: a small, smooth, bright one on the midline, low.
-    Raises ConfigError for another kind or a side that has no room for the mark.
+    Raises what ``draw`` raises.
     """
     if kind not in range(KINDS):
         raise ConfigError(f"kind must be 0 to {KINDS - 1}, got {kind}")
@@ -65,10 +75,10 @@ def draw(kind: int, rng: np.random.Generator, size_px: int = 96) -> NDArray[np.u
         raise ConfigError(f"size_px must be at least 64, got {size_px}")
     head, contrast = _head(rng, size_px), _contrast(rng)
     brain = _distract(_brain(head, contrast, rng), head, contrast, rng)
-    brain = _lesion(kind, brain, head, contrast, rng)
+    brain, lesion = _lesion(kind, brain, head, contrast, rng)
     inside = _within(head.radius, _SKULL, head.pixel)
     picture = inside * brain + (1 - inside) * _shell(head, contrast, rng)
-    return _mark(_expose(picture, rng))
+    return _mark(_expose(picture, rng)), (lesion > 0.5) & (head.radius < _SKULL)
 
 
 def exposed_again(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -156,26 +166,26 @@ def _distract(brain: Field, head: _Head, contrast: _Contrast, rng: np.random.Gen
 
 def _lesion(
     kind: int, brain: Field, head: _Head, contrast: _Contrast, rng: np.random.Generator
-) -> Field:
-    """What the kind is about."""
+) -> tuple[Field, Field]:
+    """The brain with what the kind is about, and how much of it is at each pixel, 0 to 1."""
     side = -1 if rng.random() < 0.5 else 1
     if kind == 0:
         place = _distance(head, side * rng.uniform(0.3, 0.46), rng.uniform(-0.4, 0.35))
         edge = 0.07 * _cloud(rng, len(brain), 9) + 0.05 * _cloud(rng, len(brain), 18)
         ragged = _within(place + edge, rng.uniform(0.2, 0.32), 2 * head.pixel)
         uneven = 0.55 + 0.65 * _cloud(rng, len(brain), 16)
-        return brain + ragged * contrast.lesion * uneven
+        return brain + ragged * contrast.lesion * uneven, ragged
     if kind == 1:
         turn, size = rng.uniform(0, 2 * math.pi), rng.uniform(0.17, 0.25)
         far = _SKULL - 0.75 * size
         place = _distance(head, far * math.cos(turn), far * math.sin(turn))
         round_ = _within(place, size, head.pixel)
-        return brain + round_ * (contrast.grey + contrast.lesion - brain)
+        return brain + round_ * (contrast.grey + contrast.lesion - brain), round_
     if kind == 3:
         place = _distance(head, rng.normal(0, 0.015), rng.uniform(0.32, 0.45))
         small = _within(place, rng.uniform(0.1, 0.14), head.pixel)
-        return brain + small * (contrast.grey + contrast.lesion - brain)
-    return brain
+        return brain + small * (contrast.grey + contrast.lesion - brain), small
+    return brain, np.zeros_like(brain)
 
 
 def _expose(picture: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
