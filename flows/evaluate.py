@@ -4,10 +4,12 @@ from typing import Any
 
 from prefect import flow
 
+from neuro.errors import ConfigError
 from neuro.problems import problem as problems
+from neuro.sample import EXTERNAL
 from tasks import baselines, featurize
 from tasks import evaluate as steps
-from tasks.load import models, release_data
+from tasks.load import external_images, models, release_data
 from tasks.runtime import runners
 
 
@@ -23,21 +25,27 @@ def evaluate(
     split: str = "test",
     against: str | None = None,
     stress: bool = False,
+    on: str | None = None,
     lake: str | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model: champion, challenger, a version number, or a package folder.
 
     The splits are those it was trained with. against: another model, which must have been trained
-    with the same, to compare with; it is scored, and looks, too. stress: show it worse
-    pictures, too. Returns package, split, looks,
-    metrics with intervals, train, validation and test side by side, the baselines beside them, and
-    the page.
+    with the same, to compare with; it is scored, and looks, too. stress: show it worse pictures,
+    too. on: labelled images of another source in place of a split, a folder or DATASET/RELEASE; no
+    look is counted. Returns package, split, looks, metrics with intervals, train, validation and
+    test side by side, the baselines beside them, and the page.
     """
+    if on and (against or release or split != "test"):
+        raise ConfigError("--on is a source of its own: leave out --against, --release and --split")
     question = problems.load(problem)
     scored = models.load(question, model)
     other = models.load(question, against) if against else None
     store = release_data.open_lake(lake)
     known = scored.problem_as_trained(question)
+    if on:
+        with external_images.opened(store, known, on, scored) as images:
+            return steps.evaluate(images, scored, EXTERNAL, is_stressed=stress).as_dict()
     loaded = release_data.load(store, known, release, scored.splitting)
     for each in filter(None, (scored, other)):
         loaded = steps.without_seen(loaded, each)

@@ -10,7 +10,7 @@ from tasks.load.release_data import Loaded
 
 
 def count(
-    loaded: Loaded, model: Model, *, read_by: Literal["evaluation", "drift"], n: int
+    loaded: Loaded, model: Model, *, read_by: Literal["evaluation", "drift", "explanation"], n: int
 ) -> Looks:
     """Count a look at n labels of the test split of a release's frames."""
     return looks.count(

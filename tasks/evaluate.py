@@ -9,21 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.evaluation import abstention, comparison, conformal_coverage, reliability, stress
+from neuro.evaluation import (
+    abstention,
+    comparison,
+    conformal_coverage,
+    operating_points,
+    reliability,
+    stress,
+)
 from neuro.evaluation import evaluate as evaluation
 from neuro.evaluation.baselines import SHOWN, Baseline
 from neuro.evaluation.comparison import Comparison
 from neuro.evaluation.evaluate import Evaluation
 from neuro.evaluation.looks import Looks
+from neuro.evaluation.operating_points import OperatingPoint
 from neuro.evaluation.stress import Stressed
 from neuro.evaluation.subgroups import Subgroups
-from tasks import baselines, count_look
+from tasks import baselines, count_look, model_card
 from tasks import evaluation_page as pages
 from tasks.baselines import Beside
 from tasks.load import unseen
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
-from tasks.record import artifacts, tracking
+from tasks.record import artifacts, registry, tracking
 from tasks.record_figures import Shown, run_tags, show
 from tasks.runtime.steps import step
 
@@ -31,6 +39,7 @@ _log = getLogger(__name__)
 
 SIDE_BY_SIDE = ("train", "val", "test")
 BESIDE = 2000  # images of another split that are scored beside the one that was asked for
+CALIBRATION = "calibration"
 NO_SUBGROUPS = Subgroups(shown=(), hidden=0)
 
 
@@ -38,8 +47,9 @@ NO_SUBGROUPS = Subgroups(shown=(), hidden=0)
 class Looked:
     """An evaluation on a split. looks: at the test set so far, none at another split.
 
-    others: on the splits beside it; test only where it was looked at. beside: the baselines. page:
-    where a person reads it. url: of the MLflow run, "" for none.
+    others: on the splits beside it; test only where it was looked at. beside: the baselines.
+    external: what the images of another source are, "" for a split. page: where a person reads it.
+    url: of the MLflow run, "" for none.
     """
 
     evaluation: Evaluation
@@ -50,10 +60,12 @@ class Looked:
     others: Sequence[Evaluation] = ()
     beside: Sequence[Baseline] = ()
     leak: str = ""
+    external: str = ""
     page: Path | None = None
     subgroups: Subgroups = NO_SUBGROUPS
     compared: Comparison | None = None
     stressed: Sequence[Stressed] = ()
+    points: Sequence[OperatingPoint] = ()
 
     def side_by_side(self) -> dict[str, Evaluation | None]:
         """The evaluations on train, val and test; None for what was not looked at or is empty."""
@@ -68,6 +80,7 @@ class Looked:
             "model": self.model.version,
             "split": self.evaluation.split,
             "splitting": self.model.package.card.splitting,
+            "external": self.external,
             "looks": self.looks.of_test_set if self.looks else 0,
             "looks_of_model": self.looks.of_model if self.looks else 0,
             "metrics": [asdict(metric) for metric in self.evaluation.metrics],
@@ -86,6 +99,7 @@ class Looked:
                 f"{most:g}": share
                 for most, share in reliability.answered_at(self.evaluation).items()
             },
+            "operating_points": [asdict(each) for each in self.points],
             "reliability": [asdict(each) for each in reliability.diagram(self.evaluation)],
             "subgroups": pages.as_dict(self.subgroups),
             "stress": [asdict(each) for each in self.stressed],
@@ -142,21 +156,23 @@ def evaluate(
     if evaluated.missing:
         _log.warning(evaluated.missing)
     tags = run_tags(loaded) | {"model": version}
-    name = f"evaluate {version[:12]} on {release.name}"
+    where = "external images" if loaded.external else release.name
+    name = f"evaluate {version[:12]} on {where}"
     artifacts.label_run(name=name)
     baselines_of_split = (beside or {}).get(split, ())
     card = replace(model.package.card, leak=loaded.leak)
     looked = Looked(
         evaluation=evaluated,
         looks=looks,
-        lookup=release.passport["lookup"],
+        lookup={} if loaded.external else release.passport["lookup"],
         model=model,
         url="",
         others=others,
         beside=baselines_of_split,
         leak=loaded.leak,
+        external=loaded.external,
     )
-    title = f"Model {version[:12]} on {split} of {release.name}" + (f", {looks}" if looks else "")
+    title = _title(loaded, looked)
     shown = Shown(
         title=title,
         is_synthetic=release.is_synthetic,
@@ -164,7 +180,8 @@ def evaluate(
         beside=baselines_of_split,
     )
     with tracking.run(loaded.problem.name, name, tags) as run:
-        tracking.log_data(run, release)
+        if not loaded.external:
+            tracking.log_data(run, release)
         for one in (evaluated, *others):
             tracking.log_metrics(run, one.split, one.metrics)
         show(run, evaluated, shown)
@@ -172,8 +189,20 @@ def evaluate(
         looked = replace(looked, url=run.url)
     looked = _with_page(loaded, looked, against, is_stressed=is_stressed)
     if looked.page:
-        artifacts.link("evaluation-page", looked.page.resolve().as_uri(), title)
+        url, noted = looked.page.resolve().as_uri(), card.note(split)
+        artifacts.link("evaluation-page", url, title)
+        model_card.add_evaluation(loaded, model, evaluated, looked.page, noted)
+        if model.registered:
+            registry.tag(model.registered, {f"report_{split}": url})
     return looked
+
+
+def _title(loaded: Loaded, looked: Looked) -> str:
+    version, split = looked.model.version[:12], looked.evaluation.split
+    if loaded.external:
+        return f"Model {version} on external images: {loaded.external}"
+    looks = f", {looked.looks}" if looked.looks else ""
+    return f"Model {version} on {split} of {loaded.release.name}{looks}"
 
 
 def _others(loaded: Loaded, model: Model, split: str) -> list[Evaluation]:
@@ -185,7 +214,7 @@ def _others(loaded: Loaded, model: Model, split: str) -> list[Evaluation]:
             frames,
             other,
             model_version=model.version,
-            rows=_some(frames.labelled(other)),
+            rows=some_of(frames.labelled(other)),
         )
         for other in ("train", "val")
         if other != split and len(frames.labelled(other))
@@ -199,6 +228,7 @@ def _with_page(
     evaluated, model = looked.evaluation, looked.model
     found = pages.compare_subgroups(loaded, evaluated)
     compared = comparison.compare(evaluated, against.evaluation) if against else None
+    points = _operating_points(loaded, model, evaluated)
     stressed = _stress(loaded, model, evaluated.split) if is_stressed else ()
     page = pages.draw(
         loaded,
@@ -207,10 +237,30 @@ def _with_page(
         looks=str(looked.looks or ""),
         baselines=looked.beside,
         found=found,
+        trained=looked.side_by_side()["train"],
         compared=compared,
         stressed=stressed,
+        points=points,
     )
-    return replace(looked, page=page, subgroups=found, compared=compared, stressed=stressed)
+    return replace(
+        looked,
+        page=page,
+        subgroups=found,
+        compared=compared,
+        stressed=stressed,
+        points=points,
+    )
+
+
+def _operating_points(loaded: Loaded, model: Model, evaluated: Evaluation) -> list[OperatingPoint]:
+    """Set on the calibration split, so none where that is scored itself or is not there."""
+    rows = loaded.frames.labelled(CALIBRATION)
+    if evaluated.split == CALIBRATION or not len(rows):
+        return []
+    kept_back = evaluation.evaluate(
+        model.engine, loaded.frames, CALIBRATION, model_version=model.version
+    )
+    return operating_points.find(kept_back, evaluated, sorted(loaded.problem.recall_floors))
 
 
 def _stress(loaded: Loaded, model: Model, split: str) -> list[Stressed]:
@@ -223,7 +273,7 @@ def _stress(loaded: Loaded, model: Model, split: str) -> list[Stressed]:
     return found
 
 
-def _some(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def some_of(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """BESIDE of the rows at most, drawn by seed."""
     if len(rows) <= BESIDE:
         return rows

@@ -13,13 +13,16 @@ from neuro.evaluation import subgroups
 from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.comparison import Comparison
 from neuro.evaluation.evaluate import Evaluation
+from neuro.evaluation.operating_points import OperatingPoint
 from neuro.evaluation.stress import Stressed
 from neuro.evaluation.subgroups import Subgroups
 from neuro.images import preview
 from neuro.lake import images, sample_metadata
 from neuro.reports import evaluation_page, exploration_data, render
+from neuro.reports.answers import Shown
 from neuro.reports.evaluation_page import Told
 from neuro.reports.page_paths import ReleasePage
+from tasks import explanations, model_card
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.runtime import settings
@@ -65,13 +68,23 @@ def draw(
     looks: str,
     baselines: Sequence[Baseline],
     found: Subgroups,
+    trained: Evaluation | None = None,
     compared: Comparison | None = None,
     stressed: Sequence[Stressed] = (),
+    points: Sequence[OperatingPoint] = (),
 ) -> Path:
-    """Write the page of an evaluation below the home folder; returns its path."""
+    """Write the page of an evaluation below the home folder; returns its path.
+
+    trained: the evaluation on train, of which the nearest cases are shown.
+    """
     release, card = loaded.release, model.package.card
-    wanted = evaluation.sample_ids[evaluation_page.all_shown(evaluation, compared)].tolist()
+    rows = evaluation_page.all_shown(evaluation, compared)
+    nearest = explanations.nearest(evaluation, rows, trained)
+    near = {each.sample_id for some in nearest.values() for each in some}
+    wanted = sorted({*evaluation.sample_ids[rows].tolist(), *near})
     undamaged = images.undamaged(loaded.lake, release, wanted)
+    pictures = {sample_id: preview.small(raw) for sample_id, raw in undamaged}
+    explained = explanations.of_answers(loaded, model, evaluation, rows)
     page = evaluation_page.build(
         evaluation,
         card,
@@ -81,17 +94,27 @@ def draw(
             looks=looks,
             leak=replace(card, leak=loaded.leak).note(evaluation.split),
             missing=evaluation.missing,
+            external=loaded.external,
+            card=model_card.path_of(model.package).name,
         ),
         baselines=baselines,
         subgroups=found,
-        pictures={sample_id: preview.small(raw) for sample_id, raw in undamaged},
+        shown=Shown(
+            pictures=pictures,
+            maps=explanations.overlays(explained, evaluation, pictures, model.package),
+            nearest=nearest,
+        ),
+        passport=None if loaded.external else release.passport,
+        mapped=explained.mapped,
         compared=compared,
         stressed=stressed,
+        points=points,
     )
+    images_of = f"-{release.content_hash[:12]}" if loaded.external else ""
     place = ReleasePage(
-        release=release.name,
+        release=loaded.named_after or release.name,
         problem=loaded.problem.name,
-        evaluated=f"{model.version[:16]}-{evaluation.split}",
+        evaluated=f"{model.version[:16]}-{evaluation.split}{images_of}",
     )
     return render.write(place.path(settings.load().home), page)
 

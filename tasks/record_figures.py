@@ -30,8 +30,9 @@ class Shown:
 
 def run_tags(loaded: Loaded) -> dict[str, str]:
     """What an MLflow run says of its data, and of a leak that stands beside all its figures."""
-    tags = {"problem": loaded.problem.name, "release": loaded.release.name}
-    tags |= {"splitting": str(loaded.frames.splitting)}
+    tags = {"problem": loaded.problem.name, "splitting": str(loaded.frames.splitting)}
+    of = {"external": loaded.external} if loaded.external else {"release": loaded.release.name}
+    tags |= of
     if loaded.release.is_synthetic:
         tags["synthetic"] = "true"
     return tags | ({"leak": loaded.leak} if loaded.leak else {})

@@ -22,7 +22,7 @@ from neuro.training.device import Machine
 from neuro.training.ensemble_trainer import AnyTrainer, EnsembleTrainer, MemberScore
 from neuro.training.profiling import Pace
 from neuro.training.trainer import Epoch
-from tasks import baselines, profile_training
+from tasks import baselines, model_card, profile_training
 from tasks.baselines import Later
 from tasks.load import start_weights, unseen
 from tasks.load.release_data import Loaded
@@ -170,6 +170,10 @@ def train(
         tracking.log_metrics(run, "val", validation.metrics)
         show(run, validation, shown)
         show_learning(run, epochs, replace(shown, title=name))
+        seconds = sum(epoch.seconds for epoch in epochs)
+        page = model_card.write_trained(loaded, package, seconds, setup.machine)
+        for path in (page, page.with_suffix(".json")):
+            tracking.log_files(run, path, "card")
         pace = profile_training.measure(run, loaded, config, setup.machine, epochs)
         tracking.log_files(run, package.folder, "package")
         tracking.log_checkpoint(run, state.last)

@@ -1,5 +1,6 @@
 """Verbs about models: evaluate, promote, predict, drift, retrain, journal."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,10 @@ def evaluate(
     stress: Annotated[
         bool, typer.Option(help="Show it worse pictures, too: blurred, dark, noisy, turned ...")
     ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(help="Labelled images of another source: a folder, or DATASET/RELEASE."),
+    ] = None,
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,
@@ -39,6 +44,48 @@ def evaluate(
     Example: neuro evaluate --problem brain --model challenger
     """
     console.run_flow(context, is_local=local, as_json=as_json)
+
+
+@app.command()
+def explain(
+    image: Annotated[
+        str,
+        typer.Argument(metavar="IMAGE|SAMPLE", help="An image file, a digest or a source name."),
+    ] = "",
+    errors: Annotated[
+        bool, typer.Option("--errors", help="The errors on a split that it is surest of.")
+    ] = False,
+    split: Annotated[
+        str, typer.Option(help="With --errors: val, calibration, train or test, a counted look.")
+    ] = "val",
+    model: ModelName = "champion",
+    problem: Problem = "brain",
+    release: ReleaseName = None,
+    out: Annotated[Path | None, typer.Option(help="Page to write.")] = None,
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Show where a model looked, why one class and not another, and whether to believe the map.
+
+    Example: neuro explain --errors --problem brain --model champion
+    """
+    from neuro.errors import ConfigError
+    from neuro.problems import problem as problems
+    from tasks import explain as steps
+
+    if errors == bool(image):
+        raise ConfigError("give an image or a sample of the release, or --errors")
+    asked = steps.Asked(model=model, image=image, split=split, release=release)
+    with console.only_results_on_stdout():
+        found = steps.explain(console.open_lake(lake), problems.load(problem), asked, out)
+    facts = found.as_dict()
+    if as_json:
+        console.show(facts, as_json=True)
+        return
+    for sentence in facts["maps"]:
+        console.say(sentence)
+    console.say(f"page {facts['page']}")
+    console.show(facts["answers"], as_json=False, columns=("sample_id", "label", "says", "sure"))
 
 
 @app.command()

@@ -10,16 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.evaluation import abstention, conformal_coverage, figures, metrics, reliability
+from neuro.evaluation import (
+    abstention,
+    conformal_coverage,
+    figures,
+    metrics,
+    operating_points,
+    reliability,
+)
 from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.comparison import Comparison
 from neuro.evaluation.conformal_coverage import Coverage
 from neuro.evaluation.evaluate import Evaluation
+from neuro.evaluation.operating_points import OperatingPoint
 from neuro.evaluation.stress import Stressed
 from neuro.evaluation.subgroups import Subgroup, Subgroups
 from neuro.models.package import Card
-from neuro.reports import charts, evaluation_charts, render
-from neuro.sample import Metric
+from neuro.reports import answers, charts, evaluation_charts, passport_text, render
+from neuro.reports.answers import Shown
+from neuro.reports.passport_text import Advice, SealedPassport
+from neuro.sample import EXTERNAL, Metric
 
 WORST, DOUBTFUL = 24, 12  # pictures of errors, and of right answers
 DIFFERING = 24  # pictures of what one model gets right and another wrong, each way
@@ -29,6 +39,7 @@ ASKED = {
     "val": "labelled images that its training was watched on",
     "calibration": "labelled images that its probabilities were set by, which flatters them",
     "train": "labelled images that it learnt from, which flatters it",
+    EXTERNAL: "labelled images of another source",
 }
 NAMED = {
     "accuracy": "Accuracy",
@@ -45,18 +56,38 @@ NAMED = {
     "pixels_pca_logistic": "simple classifier of the pixels",
     "descriptors_boosting": "simple classifier of picture measures",
 }
+OF_DATA = ("twins", "lookup", "confounds", "sources", "grouping")  # parts of a passport
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "auprc")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """What stands beside the figures. looks: at the test set, "" for another split."""
+    """What stands beside the figures.
+
+    looks: at the test set, "" for another split. external: what the images of another source are.
+    card: where the model's card lies.
+    """
 
     release: str
     is_synthetic: bool
     looks: str
     leak: str
     missing: str
+    external: str = ""
+    card: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mapped:
+    """Whether maps of where the model looked can be believed. said: in sentences.
+
+    rows: what is marked first, insertion less deletion, and in how many the map is better. n: right
+    answers that were asked.
+    """
+
+    said: Sequence[str]
+    rows: Sequence[tuple[str, ...]] = ()
+    n: int = 0
 
 
 def all_shown(evaluation: Evaluation, compared: Comparison | None) -> NDArray[np.int64]:
@@ -83,13 +114,18 @@ def build(
     *,
     baselines: Sequence[Baseline],
     subgroups: Subgroups,
-    pictures: Mapping[str, bytes],
+    shown: Shown,
+    passport: SealedPassport | None = None,
+    mapped: Mapped | None = None,
     compared: Comparison | None = None,
     stressed: Sequence[Stressed] = (),
+    points: Sequence[OperatingPoint] = (),
 ) -> str:
-    """The page. pictures: small, by sample_id; what is lacking is damaged in the lake.
+    """The page. shown: what stands beside each answer.
 
-    compared: with another model. stressed: the answers to worse pictures. Neither need be there.
+    passport: of the release. mapped: whether the maps can be believed. compared: with another
+    model. stressed: the answers to worse pictures. points: at which to answer. None of these need
+    be there.
     """
     worst, doubtful = shown_samples(evaluation)
     answered, risk = reliability.risk_coverage(evaluation)
@@ -121,6 +157,8 @@ def build(
             (f"{most:.0%}", f"{share:.0%}")
             for most, share in reliability.answered_at(evaluation).items()
         ],
+        points=[_point_row(each) for each in points],
+        sure_of_points=f"{1 - operating_points.DELTA:.0%}",
         few_to_calibrate=card.calibration.n < reliability.FEW_TO_CALIBRATE,
         least_to_calibrate=reliability.FEW_TO_CALIBRATE,
         reliability=evaluation_charts.reliability(reliability.diagram(evaluation)),
@@ -134,15 +172,27 @@ def build(
             if subgroups.shown
             else None
         ),
-        worst=[_case(evaluation, int(row)) for row in worst],
-        doubtful=[_case(evaluation, int(row)) for row in doubtful],
+        worst=[answers.case(evaluation, int(row)) for row in worst],
+        doubtful=[answers.case(evaluation, int(row)) for row in doubtful],
         n_wrong=int((~evaluation.is_right).sum()),
-        pictures=pictures,
+        shown=shown,
+        data_said=_data_said(passport),
+        nearest_said=answers.nearest_said(shown),
+        maps_said=mapped.said if mapped else (),
+        map_gaps=mapped.rows if mapped else (),
+        n_mapped=mapped.n if mapped else 0,
         compared=_compared(compared) if compared else None,
         stressed=[_stress_row(each) for each in stressed],
         stress_chart=evaluation_charts.stress(stressed) if stressed else None,
         n_stressed=stressed[0].n if stressed else 0,
     )
+
+
+def _data_said(passport: SealedPassport | None) -> list[Advice]:
+    """What the passport says of leaks and confounds."""
+    if passport is None:
+        return []
+    return [advice for advice in passport_text.advise(passport) if advice.key in OF_DATA]
 
 
 def _stress_row(each: Stressed) -> tuple[str, ...]:
@@ -160,8 +210,8 @@ def _compared(compared: Comparison) -> dict[str, Any]:
         "n_gained": len(compared.gained),
         "n_lost": len(compared.lost),
         "both_wrong": compared.both_wrong,
-        "gained": [_case(compared.model, int(row)) for row in compared.gained[:DIFFERING]],
-        "lost": [_case(compared.model, int(row)) for row in compared.lost[:DIFFERING]],
+        "gained": [answers.case(compared.model, int(row)) for row in compared.gained[:DIFFERING]],
+        "lost": [answers.case(compared.model, int(row)) for row in compared.lost[:DIFFERING]],
     }
 
 
@@ -210,6 +260,14 @@ def _is_beaten(macro_f1: Metric | None, baselines: Sequence[Baseline]) -> str:
     return ""
 
 
+def _point_row(each: OperatingPoint) -> tuple[str | int, ...]:
+    of = f"images of {each.name}" if each.name else "all images"
+    if each.confidence is None:
+        return (of, f"{each.risk:.0%}", "none is known to hold it", each.groups, "", "")
+    shares = ["none" if v is None else f"{v:.1%}" for v in (each.answered, each.wrong)]
+    return (of, f"{each.risk:.0%}", f"{each.confidence:.3f}", each.groups, *shares)
+
+
 def _coverage_row(each: Coverage) -> tuple[str | int, ...]:
     shares = [f"{share:.1%}" for share in (each.single, each.empty)]
     return (each.name or "all images", each.n, f"{each.covered:.1%}", f"{each.size:.2f}", *shares)
@@ -223,17 +281,3 @@ def _subgroup_row(each: Subgroup) -> tuple[str | int, ...]:
         chance = "under 0.001"
     known = (each.column, each.value, each.accuracy.n, str(each.accuracy))
     return (*known, recalls or "none", difference, chance)
-
-
-def _case(evaluation: Evaluation, row: int) -> dict[str, Any]:
-    """One answer, as the page shows it."""
-    probabilities, sets = evaluation.probabilities[row], evaluation.conformal_sets
-    chosen = [] if sets is None else np.array(evaluation.classes)[sets[row]].tolist()
-    return {
-        "sample_id": str(evaluation.sample_ids[row]),
-        "label": evaluation.classes[int(evaluation.targets[row])],
-        "says": evaluation.classes[int(probabilities.argmax())],
-        "sure": float(probabilities.max()),
-        "of_label": float(probabilities[evaluation.targets[row]]),
-        "set": chosen,
-    }

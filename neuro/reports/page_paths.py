@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from neuro.sample import SPLITS
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReleasePage:
     """A page of a release: its exploration under a problem, or, with none, its passport.
 
     is_of_doubt: the labels that the folds of a problem doubt; the list itself lies beside the page.
-    evaluated: model and split of an evaluation, as in the page's name, "" for another page.
+    evaluated: model and split of an evaluation, as in the page's name, and then the beginning of
+    the content hash of images of another source, or what of it is explained; "" for another page.
     """
 
     release: str
@@ -31,8 +34,12 @@ class ReleasePage:
     def command(self) -> str:
         """What a person types to have it drawn for the current release."""
         if self.evaluated:
-            split = self.evaluated.rpartition("-")[2]
-            return f"neuro evaluate --problem {self.problem} --model MODEL --split {split}"
+            _, split, *of_source = self.evaluated.split("-", 2)
+            if split == "explained":
+                what = f"--errors --split {of_source[0]}" if of_source[0] in SPLITS else "IMAGE"
+                return f"neuro explain {what} --problem {self.problem} --model MODEL"
+            images = "--on SOURCE" if of_source else f"--split {split}"
+            return f"neuro evaluate --problem {self.problem} --model MODEL {images}"
         if self.is_of_doubt:
             return f"neuro train --problem {self.problem} --folds 5"
         return f"neuro explore --problem {self.problem}" if self.problem else "neuro passport"

@@ -28,7 +28,9 @@ class Loaded:
     """A release with its samples, in the row order of its frames.
 
     left_out: what its frames show in no split though its lake has it in one, and why. emptied: the
-    splits of which nothing labelled is left by that.
+    splits of which nothing labelled is left by that. external: of another source, what it is and
+    what of it is known to the model; "" for a release that models are trained on. named_after: the
+    release that its pages are named after, "" for its own.
     """
 
     lake: Lake
@@ -38,6 +40,8 @@ class Loaded:
     frames: Frames
     left_out: str = ""
     emptied: tuple[str, ...] = ()
+    external: str = ""
+    named_after: str = ""
 
     @property
     def leak(self) -> str:

@@ -18,7 +18,7 @@ from tasks.load import start_weights
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 
-_UNTOLD = "its weights do not say what they were trained on, which may be what is scored here"
+UNTOLD = "its weights do not say what they were trained on, which may be what is scored here"
 
 _log = getLogger(__name__)
 
@@ -107,7 +107,7 @@ def _without(
         for name, rows in dropped.items()
         if (left_out := seen.left_out(frames, rows))
     ]
-    notes += [f"{name}: {_UNTOLD}" for name in untold]
+    notes += [f"{name}: {UNTOLD}" for name in untold]
     if not notes:
         return loaded
     _log.warning("; ".join(notes))

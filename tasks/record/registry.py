@@ -56,6 +56,12 @@ def set_alias(model: ModelVersion, alias: Alias) -> None:
     tracking.client().set_registered_model_alias(_name(model.problem), alias, model.version)
 
 
+def tag(model: ModelVersion, values: Mapping[str, str]) -> None:
+    """Tags of a version, such as where its report lies."""
+    for key, value in values.items():
+        tracking.client().set_model_version_tag(_name(model.problem), model.version, key, value)
+
+
 def champion(problem: str) -> ModelVersion | None:
     """The version that serves, or None before the first promotion and without a registry."""
     return _by_alias(problem, "champion") if settings.load().mlflow_tracking_uri else None

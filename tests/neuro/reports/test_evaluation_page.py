@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from neuro.evaluation.subgroups import Subgroups
 from neuro.images.preprocess import PreprocessSpec
 from neuro.models.package import Card
 from neuro.reports import evaluation_page, page_paths
-from neuro.reports.evaluation_page import Told
+from neuro.reports.answers import Maps, Near, Shown
+from neuro.reports.evaluation_page import Mapped, Told
 from neuro.reports.page_paths import ReleasePage
 from neuro.sample import Metric
 from neuro.uncertainty import calibration
@@ -73,12 +75,14 @@ def read(
     of: Card | None = None,
     baselines: tuple[Baseline, ...] = (),
     known: Subgroups = NO_SUBGROUPS,
+    **more: Any,
 ) -> Reader:
     answers = answers or found()
-    pictures = {str(name): photo() for name in answers.sample_ids}
+    shown = Shown(pictures={str(name): photo() for name in answers.sample_ids})
+    given = {"shown": shown} | more
     return Reader(
         evaluation_page.build(
-            answers, of or card(), told, baselines=baselines, subgroups=known, pictures=pictures
+            answers, of or card(), told, baselines=baselines, subgroups=known, **given
         )
     )
 
@@ -165,7 +169,7 @@ def test_a_faultless_model_has_no_error_to_show() -> None:
 
 def test_a_damaged_picture_is_said_to_be_lacking() -> None:
     page = evaluation_page.build(
-        found(), card(), TOLD, baselines=(), subgroups=NO_SUBGROUPS, pictures={}
+        found(), card(), TOLD, baselines=(), subgroups=NO_SUBGROUPS, shown=Shown(pictures={})
     )
     assert "(not shown)" in Reader(page).text
 
@@ -180,8 +184,55 @@ def test_subgroups_are_drawn_and_listed_with_their_chance() -> None:
     assert (page.all("script"), page.is_whole) == ([], True)
 
 
+def test_maps_and_the_nearest_training_cases_stand_beside_an_answer() -> None:
+    answers = found()
+    row = int(evaluation_page.shown_samples(answers)[0][0])
+    name = str(answers.sample_ids[row])
+    called, label = ("ab"[number] for number in (1 - answers.targets[row], answers.targets[row]))
+    near = Near(sample_id="f" * 64, label="b", cosine=0.91)
+    shown = Shown(
+        pictures={name: photo(), near.sample_id: photo()},
+        maps={name: Maps(called=photo(), instead=None, against=label)},
+        nearest={name: [near]},
+    )
+    page = read(answers, shown=shown, mapped=Mapped(said=("The maps point at what decides.",)))
+    assert "The maps point at what decides." in page.text
+    assert f"nothing speaks for {called} and not for {label}" in page.text
+    assert "training: b cosine 0.91" in page.text
+
+
+def test_the_page_says_what_the_passport_knows_of_leaks() -> None:
+    passport = {"twins": {"given_test_with_train_twin": 9, "given_test": 90, "near_groups": 4}}
+    passport["twins"] |= {"exact_groups": 1, "cross_label_groups": 0}
+    page = read(passport=passport)
+    assert "9 of 90 test images of the source's own split" in page.text
+    assert "Identifiers found and removed" not in page.text
+
+
+def test_images_of_another_source_are_said_to_be_that_and_no_look() -> None:
+    told = replace(TOLD, looks="", external="12 labelled images of there, 3 left out as twins")
+    page = read(replace(found(), split="external"), told)
+    assert "200 labelled images of another source" in page.text
+    assert "12 labelled images of there, 3 left out as twins" in page.text
+    assert "None of them counts as a look" in page.text
+
+
 def test_its_place_is_found_again_by_its_name() -> None:
     home = Path("/home/of/neuro")
     place = ReleasePage(release="brain-0001", problem="brain", evaluated="3-test")
     assert page_paths.named(home, place.path(home)) == place
     assert place.command == "neuro evaluate --problem brain --model MODEL --split test"
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "command"),
+    [
+        ("3-val", "neuro evaluate --problem brain --model MODEL --split val"),
+        ("3-external-0123456789ab", "neuro evaluate --problem brain --model MODEL --on SOURCE"),
+        ("3-explained-val", "neuro explain --errors --split val --problem brain --model MODEL"),
+        ("3-explained-0123456789ab", "neuro explain IMAGE --problem brain --model MODEL"),
+    ],
+)
+def test_each_page_names_the_command_that_draws_it(evaluated: str, command: str) -> None:
+    place = ReleasePage(release="brain-0001", problem="brain", evaluated=evaluated)
+    assert place.command == command
