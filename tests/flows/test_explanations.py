@@ -12,7 +12,7 @@ from PIL import Image
 from flows.erase import erase
 from flows.evaluate import evaluate
 from flows.ingest import ingest
-from neuro.errors import ConfigError
+from neuro.errors import BadImageError, ConfigError
 from neuro.lake import journal
 from neuro.problems import problem as problems
 from tasks import explain as steps
@@ -134,6 +134,22 @@ intended_use = "Tests."
 licence = "CC0"
 citation = "none"
 """
+
+
+def test_one_image_of_one_class_is_scored_and_said_to_say_little(model: str, draw: Draw) -> None:
+    one = draw(["glioma"], 1, name="one", seed=5)
+    got = evaluate.fn(model=model, on=str(one), stress=True)
+    assert got["metrics"][0]["n"] == 1
+    assert got["absent"] == ["meningioma", "notumor", "pituitary"]
+    page = Path(got["report"]).read_text(encoding="utf-8")
+    assert "There are too few groups to give an interval." in page
+
+
+def test_a_refused_file_is_not_explained(model: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(BadImageError, match="is refused"):
+        explain(model=model, image=str(broken))
 
 
 def none_known(theirs: Path) -> str:
