@@ -52,6 +52,7 @@ OURS = ("neuro", "neuro_members", "neuro_quarter")
 SHARES = {"train": 0.78, "val": 0.01, "calibration": 0.01, "test": 0.20}
 ASKED, ASKED_ERROR, ASKED_TIME = 0.972, 0.45, 0.25
 SPARE = 0.96  # of the minutes that a fitted number of epochs is to fill
+SPARE_OF_MEMBERS = 0.85  # what is late is lost, as they answer together or not at all
 SCORING_S = 1800.0
 PICTURE = Path(__file__).with_name("results") / "quality.png"
 
@@ -182,7 +183,8 @@ def _neuro(given: Given, name: str = "neuro", share: float = 1.0, members: int =
     """In a share of the minutes, whose end its schedule is made for; members share them too."""
     begun, epoch = _ours(given, "neuro_pilot")
     minutes = share * given.minutes
-    epochs = max(1, int((SPARE * 60 * minutes - begun) / epoch / members))
+    spare = SPARE if members == 1 else SPARE_OF_MEMBERS
+    epochs = max(1, int((spare * 60 * minutes - begun) / epoch / members))
     print(
         f"neuro: a pilot, on no clock, began after {begun:.0f} s and took {epoch:.2f} s an epoch: "
         f"{members} x {epochs} epochs in {60 * minutes:.0f} s"

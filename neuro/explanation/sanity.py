@@ -14,7 +14,7 @@ from neuro.explanation import class_maps
 from neuro.explanation.class_maps import Floats, Mapper
 
 ALIKE = 0.5  # rank correlation from which on a map says more of the picture than of the model
-SHUFFLES = {"head.": 3, "": 2}  # networks, by what the names of the shuffled weights begin with
+SHUFFLES = {"head.": 8, "": 2}  # networks, by what the names of the shuffled weights begin with
 
 
 def correlation(

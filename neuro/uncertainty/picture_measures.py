@@ -12,6 +12,8 @@ from scipy import ndimage
 
 DARK, LIGHT = 0.05, 0.95  # of brightness, 0 to 1
 WIDTHS = {1: 19, 3: 23}  # measures of a picture of so many channels
+GREY = 2 / 255  # channels that differ less show no colour
+_SPREADS = [-3, -1]  # the columns of how much two channels' difference varies
 _BANDS = (0.02, 0.08, 0.16, 0.3, 0.5)  # of spatial frequency, cycles a pixel
 _AROUND = 5  # px, of a place's own contrast
 _SHARES = (0.1, 0.5, 0.9)  # quantiles of it
@@ -30,6 +32,13 @@ def measure(frames: NDArray[np.uint8], rows: NDArray[np.int64] | None = None) ->
         for start in range(0, len(chosen), _BATCH)
     ]
     return np.concatenate(parts) if parts else np.empty((0, WIDTHS[frames.shape[3]]))
+
+
+def colours(measures: Floats) -> Floats:
+    """How far the channels of each picture differ, 0 for a grey one; (0,) of frames in grey."""
+    if measures.shape[1] == WIDTHS[1]:
+        return np.empty(0)
+    return np.asarray(np.exp(measures[:, _SPREADS]).max(axis=1) - 1 / 255)
 
 
 def _measure(pictures: NDArray[np.float32]) -> Floats:
@@ -61,7 +70,8 @@ def _measure(pictures: NDArray[np.float32]) -> Floats:
     if pictures.shape[3] == 3:
         for first, second in ((0, 1), (1, 2)):
             difference = pictures[..., first] - pictures[..., second]
-            columns += [difference.mean(axis=each), difference.std(axis=each)]
+            spread = difference.std(axis=each)
+            columns += [difference.mean(axis=each), np.log(spread + 1 / 255)]  # 0 of a grey one
     return np.stack(columns, axis=1).astype(np.float64)
 
 

@@ -68,6 +68,16 @@ def test_more_pictures_than_are_measured_at_once_come_out_one_by_one() -> None:
     assert np.allclose(found[-4:], picture_measures.measure(some), rtol=1e-5)
 
 
+def test_a_grey_picture_is_odd_where_all_are_coloured_and_only_there() -> None:
+    grey = np.repeat(phantoms(250, 0), 3, axis=3)
+    coloured = grey.copy()
+    coloured[..., 2] //= 2
+    assert (fit(coloured, 150).scores(grey[:20]) >= picture_measures.GREY * 100).all()
+    mixed = np.concatenate([coloured[:150], grey[150:]])
+    scope = fit(mixed[::2], 80)
+    assert not scope.is_coloured
+
+
 def test_rows_are_measured_in_their_order() -> None:
     some = phantoms(6, 0)
     rows = np.array([4, 1])
