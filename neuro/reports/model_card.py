@@ -15,6 +15,7 @@ from neuro.sample import EXTERNAL, SPLITS, Metric
 # of Lannelongue et al., Green Algorithms, doi:10.1002/advs.202100707. Neither memory nor cooling.
 CORE_W, GPU_W, GRAMS_PER_KWH = 12.0, 200.0, 475.0
 FORMAT = 1
+ABOUT = ("licence", "citation", "population")  # of a passport
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "classwise_ece")
 
 Facts = dict[str, Any]
@@ -61,7 +62,7 @@ def facts(
     passport: of the release. population: a row for each split: images, groups, and by class. cost:
     seconds, machine and energy of the training; None where that is not known.
     """
-    card = package.card
+    card, about = package.card, passport.get("about") or {}
     return {
         "format": FORMAT,
         "model": package.digest,
@@ -75,7 +76,7 @@ def facts(
             **card.pin,
             "dataset": card.dataset,
             "splitting": card.splitting,
-            "about": dict(passport.get("about") or {}),
+            "about": {key: about.get(key) or "" for key in ABOUT},
             "population": [dict(row) for row in population],
         },
         "preprocess": asdict(card.preprocess),

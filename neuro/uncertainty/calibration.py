@@ -21,7 +21,6 @@ MINIMUM = 20
 ALPHA = 0.1  # share of samples whose true class may be missing from the conformal set
 TEMPERATURES = (0.1, 10.0)
 EMBEDDING, PICTURE, UPRIGHT = LOOKS = ("embedding", "picture", "upright")
-DIGITS = 7  # kept of each reference number: float32's own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,4 +178,4 @@ def _temperature(logits: Floats, targets: NDArray[np.int64]) -> float:
 
 
 def _short(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+    return float(f"{value:.{out_of_scope.DIGITS}g}")

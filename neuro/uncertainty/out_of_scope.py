@@ -21,6 +21,7 @@ ROOM = 1.25
 MAX_AXES = 32
 FLOOR = 1e-3  # least variance of a direction, in units of the mean: far above rounding in JSON
 TINY = 1e-12
+DIGITS = 7  # kept of each reference number: float32's own, and the same wherever it is computed
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
@@ -63,6 +64,11 @@ def fit(embeddings: Floats) -> Reference:
     least = max(float(left), FLOOR * total / d, TINY)
     axes = directions.T / np.sqrt(np.maximum(variances, least))[:, None]
     return Reference(mean=mean, axes=axes, residual=float(np.sqrt(least)))
+
+
+def plain(values: Floats) -> tuple[float, ...]:
+    """Numbers as a package keeps them, (n,)."""
+    return tuple(float(f"{value:.{DIGITS}g}") for value in values.tolist())
 
 
 def threshold(distances: NDArray[np.float64]) -> float:

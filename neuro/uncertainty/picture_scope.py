@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from neuro.uncertainty import out_of_scope, picture_measures
 
@@ -55,14 +54,17 @@ def fit(frames: Frames, in_scope: NDArray[np.int64], held_out: NDArray[np.int64]
     standard = (measures - mean) / deviation
     covariance = standard.T @ standard / len(standard)
     covariance = (1 - SHRINK) * covariance + SHRINK * np.eye(len(covariance))
-    variances, directions = eigh(covariance)
-    axes = (directions / np.sqrt(variances)).T / deviation
+    axes = np.linalg.inv(np.linalg.cholesky(covariance)) / deviation
     return PictureScope(
-        mean=tuple(mean.tolist()),
-        axes=tuple(tuple(axis) for axis in axes.tolist()),
-        threshold=out_of_scope.threshold(_distances(mean, axes, kept_back)),
+        mean=out_of_scope.plain(mean),
+        axes=tuple(out_of_scope.plain(axis) for axis in axes),
+        threshold=_short(out_of_scope.threshold(_distances(mean, axes, kept_back))),
         is_coloured=_is_coloured(measures),
     )
+
+
+def _short(value: float) -> float:
+    return out_of_scope.plain(np.array([value]))[0]
 
 
 def _is_coloured(measures: NDArray[np.float64]) -> bool:

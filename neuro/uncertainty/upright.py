@@ -47,15 +47,17 @@ def fit(turned: Sequence[Floats], held_out: Floats) -> Upright:
     model = LogisticRegression(C=_C, max_iter=300).fit((rows - mean) / deviation, turns)
     weights = model.coef_ / deviation
     bias = model.intercept_ - weights @ mean
+    limit = out_of_scope.threshold(_surprise(weights, bias, held_out))
     return Upright(
         weights=tuple(_plain(row) for row in weights),
         bias=_plain(bias),
-        threshold=max(out_of_scope.threshold(_surprise(weights, bias, held_out)), _LEAST),
+        threshold=_plain(np.array([max(limit, _LEAST)]))[0],
     )
 
 
 def _plain(values: NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(float(f"{value:.7g}") for value in values)
+    """Of a search that ends near the best, fewer digits than of what is computed."""
+    return tuple(float(f"{value:.5g}") for value in values.tolist())
 
 
 def _surprise(
