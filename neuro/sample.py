@@ -76,8 +76,8 @@ class Prediction:
     """What a model says of one sample; the one object batch, page and service carry.
 
     probabilities: calibrated, in the problem's class order, summing to 1. conformal_set: the
-    classes that cannot be excluded at the package's error rate. ood_score: distance from the
-    training data in units of its calibration threshold; above 1 is out of scope.
+    classes that cannot be excluded at the package's error rate. ood_score: how unlike the training
+    images it is, in units of the calibration threshold; above 1 is out of scope.
     """
 
     sample_id: str

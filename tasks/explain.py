@@ -129,7 +129,7 @@ def _of_image(loaded: Loaded, model: Model, asked: Asked, out: Path | None) -> E
     frame = preprocess.frame(stored, card.preprocess)[None]
     (prediction,) = predict.predict(model.engine, frame, [sha256], model_version=model.version)
     _, embeddings = predict.outputs(model.engine, frame)
-    answer = _unlabelled(prediction, card.classes, embeddings)
+    answer = _unlabelled(prediction, card.classes, embeddings, _group(loaded, sha256))
     row = np.zeros(1, np.int64)
     scored = _validated(loaded, model)
     found = explanations.of_image(loaded, model, frame, scored)
@@ -154,18 +154,24 @@ def _of_image(loaded: Loaded, model: Model, asked: Asked, out: Path | None) -> E
 
 
 def _unlabelled(
-    prediction: Prediction, classes: tuple[str, ...], embeddings: NDArray[np.float32]
+    prediction: Prediction, classes: tuple[str, ...], embeddings: NDArray[np.float32], group: str
 ) -> Answers:
     return Answers(
         split="",
         model_version=prediction.model_version,
         classes=classes,
         sample_ids=np.array([prediction.sample_id]),
-        groups=np.array([prediction.sample_id]),
+        groups=np.array([group]),
         targets=np.array([-1]),
         probabilities=np.array([prediction.probabilities]),
         embeddings=embeddings,
     )
+
+
+def _group(loaded: Loaded, sample_id: str) -> str:
+    """The group of a sample; a file that is not in the release is one by itself."""
+    rows = np.flatnonzero(loaded.frames.sample_ids == sample_id)
+    return str(loaded.frames.groups[rows[0]]) if len(rows) else sample_id
 
 
 def _image(loaded: Loaded, image: str) -> tuple[str, bytes]:

@@ -24,8 +24,7 @@ def write_trained(loaded: Loaded, package: Package, seconds: float, machine: Mac
     cores, gpus = settings.cores(), 0 if machine.kind == "cpu" else machine.devices
     energy = model_card.energy(seconds, cores, gpus)
     cost = {"seconds": round(seconds, 1), "machine": str(machine), "energy": energy}
-    # Trained once more, it is the same package: what was scored of it stays.
-    return _write(package, (_known(package) or {}) | _facts(loaded, package, cost))
+    return _write(package, _renewed(_known(package), _facts(loaded, package, cost)))
 
 
 def add_evaluation(
@@ -33,17 +32,24 @@ def add_evaluation(
 ) -> Path:
     """The card with the figures of an evaluation; made now where the model came without one."""
     package = model.package
-    told = _known(package) or {}
-    if not told.get("data", {}).get("population"):
-        told = _facts(loaded, package, told.get("cost")) | told
+    told = _known(package)
+    if told is None or not told["data"]["population"]:
+        cost = told["cost"] if told else None
+        told = _renewed(told, _facts(loaded, package, cost))
     figures = Figures(
         name=evaluated.split,
         source=loaded.external or loaded.release.name,
         metrics=evaluated.metrics,
         report=report.name,
         note=note,
+        content_hash=loaded.release.content_hash,
     )
     return _write(package, model_card.with_evaluation(told, figures))
+
+
+def _renewed(known: Facts | None, facts: Facts) -> Facts:
+    """The facts with the figures that are known; trained once more, it is the same package."""
+    return facts | {"figures": known["figures"]} if known else facts
 
 
 def path_of(package: Package) -> Path:

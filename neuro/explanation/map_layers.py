@@ -113,8 +113,11 @@ def _stages(backbone: nn.Module) -> Iterator[nn.Module]:
         for end in (*backbone.stage_starts[1:], pool):
             yield backbone[end - 1]
         return
+    modules = dict(backbone.named_modules())
     for stage in getattr(backbone, "feature_info", ()):
-        yield backbone.get_submodule(stage["module"])
+        name = str(stage["module"])
+        if name in modules:
+            yield modules[name]
 
 
 @contextmanager

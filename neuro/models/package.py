@@ -41,7 +41,7 @@ READABLE = (1, 2, 3, 4, FORMAT_VERSION)
 WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"
 FILES = (ONNX, CARD, WEIGHTS)
 NOTICE = "Research use only. Not a medical device."
-_PIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_PIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,250}")
 _LEAST = 1e-30  # of what is divided by
 _LARGEST = {"log_loss": 100, "brier": 2}  # of a figure, of all others 1
 TOLERANCE = 1e-4  # between torch and ONNX, on outputs of the order of 1
@@ -324,6 +324,8 @@ def _look_ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
     yield "calibration.pictures.mean", n in (0, wanted), f"{wanted} numbers, or none"
     is_square = len(pictures.axes) == n and all(len(axis) == n for axis in pictures.axes)
     yield "calibration.pictures.axes", is_square, f"{n} lists of {n} numbers"
+    has_colour = card.preprocess.channels == 3 or not pictures.is_coloured
+    yield "calibration.pictures.is_coloured", has_colour, "false for frames in grey"
     width = len(card.calibration.ood_mean)
     is_linear = len(upright.weights) == len(upright.bias) and len(upright.bias) in (0, TURNS)
     yield "calibration.upright.bias", is_linear, f"a number for each of {TURNS} turns, or none"

@@ -59,7 +59,7 @@ def read(kind: Any, value: Any, where: str, *, extra: bool = False) -> Any:
     is_right = isinstance(value, int | float if kind is float else kind)
     _require(is_right and isinstance(value, bool) == (kind is bool), value, where, _NAMES[kind])
     _require_plain(value, where, depth=0)
-    return value
+    return float(value) if kind is float else value  # a whole number may have any size
 
 
 def _record(kind: Any, value: Any, where: str, *, extra: bool) -> Any:

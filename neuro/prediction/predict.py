@@ -19,7 +19,7 @@ from neuro.uncertainty.calibration import Calibrated
 BATCH_SIZE = 128
 _ODD = {
     calibration.EMBEDDING: "Unlike the training images",
-    calibration.PICTURE: "Its light, contrast, noise or borders are unlike the training images'",
+    calibration.PICTURE: "Its light, colour, contrast or edges are unlike the training images'",
     calibration.UPRIGHT: "It seems to be turned",
 }
 

@@ -27,6 +27,7 @@ class Figures:
 
     name: the split, or ``EXTERNAL``. source: the release, or what the images of another source are.
     report: file name of the page, "" for none. note: what flatters them, "" for nothing.
+    content_hash: of the images, "" where a package does not say it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Figures:
     metrics: Sequence[Metric]
     report: str = ""
     note: str = ""
+    content_hash: str = ""
 
 
 def energy(seconds: float, cores: int, gpus: int) -> Facts:
@@ -96,7 +98,14 @@ def facts(
         },
         "leak": card.leak,
         "figures": [
-            asdict(Figures(name="val", source=str(card.pin["release"]), metrics=card.metrics))
+            asdict(
+                Figures(
+                    name="val",
+                    source=str(card.pin["release"]),
+                    metrics=card.metrics,
+                    content_hash=str(card.pin["content_hash"]),
+                )
+            )
         ],
     }
 
@@ -109,7 +118,7 @@ def with_evaluation(told: Mapping[str, Any], figures: Figures) -> Facts:
 
 
 def _is_same(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return all(row[key] == other[key] for key in ("name", "source"))
+    return all(row[key] == other[key] for key in ("name", "content_hash"))
 
 
 def limits(told: Mapping[str, Any]) -> list[str]:

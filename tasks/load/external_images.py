@@ -111,7 +111,7 @@ def _delivered(problem: Problem, source: Path, scratch: Path) -> tuple[Loaded, s
         )
         if n
     ]
-    if not any(item.group_key for item in staged.run.delivery.items):
+    if not any(file.item.group_key for file in staged.files.accepted):
         notes.append("; no patient ids, so that only twins are a group and intervals may be narrow")
     keeps = problem.layout.names == "keep"
     name = source.name if keeps else problem.name_digest(source.name)

@@ -12,6 +12,7 @@ from PIL import Image
 from flows.erase import erase
 from flows.evaluate import evaluate
 from flows.ingest import ingest
+from flows.train import train
 from neuro.errors import BadImageError, ConfigError
 from neuro.lake import journal
 from neuro.problems import problem as problems
@@ -19,7 +20,7 @@ from tasks import explain as steps
 from tasks import model_card
 from tasks.explain import Asked
 from tasks.load import models, release_data
-from tests.flows.conftest import LABELS, Draw
+from tests.flows.conftest import LABELS, QUICK, Draw
 
 BRAIN = problems.load("brain")
 
@@ -201,6 +202,37 @@ def test_the_card_of_a_model_has_its_figures_cost_and_limits(model: str) -> None
     assert "for the authors" in text
     assert "It was not tested on images of another source." in text
     assert "nothing was measured" in text
+
+
+def test_training_the_same_once_more_keeps_what_the_card_says_of_test(model: str) -> None:
+    evaluate.fn(model=model)
+    found = models.load(BRAIN, model).package
+    assert train.fn(config=QUICK)["package"] == model
+    told = json.loads(model_card.path_of(found).with_suffix(".json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in told["figures"]] == ["val", "test"]
+
+
+def test_a_card_that_began_with_another_source_is_filled_by_its_own(
+    model: str, theirs: Path
+) -> None:
+    path = model_card.path_of(models.load(BRAIN, model).package).with_suffix(".json")
+    path.unlink()
+    evaluate.fn(model=model, on=str(theirs))
+    assert json.loads(path.read_text(encoding="utf-8"))["data"]["population"] == []
+    evaluate.fn(model=model, split="val")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    assert told["data"]["about"]["licence"]
+    assert told["data"]["population"][0]["images"] > 0
+    assert [row["name"] for row in told["figures"]] == ["external", "val"]
+
+
+def test_a_sample_is_no_neighbour_of_itself_nor_is_its_group(model: str) -> None:
+    known = release_data.load(release_data.open_lake(None), BRAIN)
+    row = int(known.frames.labelled("train")[0])
+    (answer,) = explain(model=model, image=str(known.frames.sample_ids[row]))["answers"]
+    group = known.frames.groups[row]
+    its_own = set(known.frames.sample_ids[known.frames.groups == group].tolist())
+    assert not its_own & {near["sample_id"] for near in answer["nearest"]}
 
 
 def test_a_card_of_another_package_is_not_believed(model: str) -> None:

@@ -358,6 +358,11 @@ def test_every_field_of_a_card_is_of_its_type(path: str, original: Path) -> None
         ("preprocess.size_px", 10**9),
         ("preprocess.mode", "CMYK"),
         ("pin.content_hash", ""),
+        ("pin.release", "../../reports/x"),
+        ("calibration.pictures.mean", [0.0] * 3),
+        ("calibration.pictures.is_coloured", True),
+        ("calibration.pictures.threshold", 0.0),
+        ("calibration.upright.bias", [0.0] * 3),
     ],
 )
 def test_every_field_of_a_card_is_within_its_range(
@@ -368,6 +373,13 @@ def test_every_field_of_a_card_is_within_its_range(
     name = re.sub(r"\.0.*", "", path).split(".")[-1]
     with pytest.raises(PackageError, match=rf"^p/model\.json: .*{name}"):
         package._parse_card(raw, Path("p/model.json"))
+
+
+def test_a_whole_number_of_any_size_is_read_as_a_number_with_a_point(original: Path) -> None:
+    facts = json.loads((original / "model.json").read_text())
+    raw = json.dumps(replaced(facts, "calibration.ood_mean.0", 10**30)).encode()
+    found = package._parse_card(raw, Path("p/model.json")).calibration
+    assert np.array(found.ood_mean).dtype == np.float64
 
 
 @pytest.mark.parametrize("name", ["classes", "calibration", "pin", "synthetic", "problem"])
