@@ -53,7 +53,7 @@ def main(argv: list[str]) -> None:
         engine = predict.load(found, threads=settings.cores())
         logits, embeddings = predict.outputs(engine, frames.pixels, rows=rows)
         drawn = [
-            _scored(logits, embeddings, frames.targets[rows], half)
+            _scored(logits, embeddings, frames.targets[rows], frames.groups[rows], half)
             for half in _halves(frames.groups[rows], options.rounds)
         ]
         _tell(card.problem, card.architecture, card.classes, drawn, len(rows))
@@ -71,6 +71,7 @@ def _scored(
     logits: NDArray[np.float32],
     embeddings: NDArray[np.float32],
     targets: NDArray[np.int64],
+    groups: NDArray[np.str_],
     half: NDArray[np.bool_],
 ) -> Drawn:
     fitted = calibration.fit(logits[half], embeddings[half], targets[half])
@@ -85,13 +86,13 @@ def _scored(
         uncalibrated=_classwise_error(before.probabilities, asked),
         covered=_covered(honest.conformal_sets, asked),
         by_class=_covered(honest.class_sets, asked),
-        groups=np.bincount(targets[half], minlength=k),
+        groups=np.array([len(np.unique(groups[half & (targets == n)])) for n in range(k)]),
     )
 
 
 def _classwise_error(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
     alike = np.ones((1, len(targets)))
-    return float(estimates.of_probabilities(probabilities, targets, alike)["classwise_ece"][0])
+    return float(estimates.of_probabilities(probabilities, targets, alike)["classwise_ece"][0, 0])
 
 
 def _covered(sets: NDArray[np.bool_], targets: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -114,14 +115,12 @@ def _tell(
         f"{np.quantile(error, 0.975):.3f}] (asked {ASKED_ERROR}), without scaling "
         f"{before.mean():.3f}"
     )
-    print(
-        f"{'true class in the set':24}{'one limit':>12}{'of each class':>16}{'calibrated on':>16}"
-    )
+    print(f"{'true class in the set':24}{'one limit':>12}{'of each class':>16}{'on groups':>16}")
     covered, by_class = (
         np.nanmean([getattr(d, f) for d in drawn], 0) for f in ("covered", "by_class")
     )
     groups = np.mean([d.groups for d in drawn], axis=0)
-    print(f"{'all':24}{covered[0]:12.3f}{by_class[0]:16.3f}{groups.sum():16.0f}")
+    print(f"{'all':24}{covered[0]:12.3f}{by_class[0]:16.3f}")
     for number, each in enumerate(classes):
         few = "" if groups[number] >= ENOUGH else "  few"
         print(

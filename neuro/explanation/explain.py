@@ -150,7 +150,7 @@ def verdict(checked: Checked) -> tuple[bool, str]:
     if gap < LEAST_GAP:
         faults.append("what they mark does not decide the answer")
     if checked.beats(NOISE) < LEAST_SHARE:
-        faults.append(f"they point better than noise in {checked.beats(NOISE):.0%} of them only")
+        faults.append(f"they point better than noise in {checked.beats(NOISE):.1%} of them only")
     if gap <= blob:
         faults.append("a blob in the middle of the picture points as well")
     alike = float((checked.alike >= sanity.ALIKE).mean())

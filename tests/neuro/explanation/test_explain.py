@@ -44,7 +44,7 @@ def test_maps_that_beat_noise_and_the_blob_and_change_are_believed() -> None:
     ("found", "why"),
     [
         (checked(0.01, 0.0, 0.0, 0.1), "does not decide the answer"),
-        (checked(0.4, 0.5, 0.0, 0.1), "better than noise in 0%"),
+        (checked(0.4, 0.5, 0.0, 0.1), "better than noise in 0.0%"),
         (checked(0.4, 0.0, 0.5, 0.1), "a blob in the middle"),
         (checked(0.4, 0.0, 0.3, 0.9), "stay alike when the weights are shuffled"),
     ],
