@@ -17,6 +17,7 @@ from flows.ingest import ingest
 from flows.train import train
 from neuro.ingest import delivery
 from neuro.synthetic import phantom
+from neuro.training import precision
 from neuro.training.config import TrainConfig
 
 Draw = Callable[..., Path]
@@ -41,6 +42,14 @@ def at_home(home: Path) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEURO_HOME", str(home))
         yield home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_precision() -> Iterator[None]:
+    """Which precision is faster is asked of the clock, and many tests compare two trainings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "faster", lambda _measured: "f32")
+        yield
 
 
 def draw_phantoms(folder: Path, labels: list[str], each: int, *, seed: int = 0) -> Path:
