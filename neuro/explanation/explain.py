@@ -16,8 +16,9 @@ from neuro.prediction.predict import Engine
 MOST, FEW = 40, 20  # right answers that maps are checked on, at most and at least
 SHOWN, NOISE, BLOB, BRIGHTNESS = "the map", "noise", "a blob in the middle", "brightness"
 LEAST_SHARE = 0.95  # of right answers in which a map must point better than noise
-Asked = Callable[[NDArray[np.uint8]], NDArray[np.float64]]  # frames to probabilities, (n, k)
 LEAST_GAP = 0.05  # of a probability: below this, what is marked does not decide
+
+Asked = Callable[[NDArray[np.uint8]], NDArray[np.float64]]  # frames to probabilities, (n, k)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -54,7 +54,7 @@ def shuffled(mapper: Mapper, part: str = "", seed: int = 0) -> Mapper:
 
 
 def rank_correlation(first: Floats, second: Floats) -> NDArray[np.float64]:
-    """Spearman's of maps, (n, cells, cells) each; 0 where one is constant, saying nothing. (n,)."""
+    """Spearman's of maps, (n, grid, grid) each; 0 where one is constant, saying nothing. (n,)."""
     ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
     one, other = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
     size = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))

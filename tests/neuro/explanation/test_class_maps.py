@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from neuro.explanation import class_maps
 from neuro.explanation.class_maps import Mapper
+from neuro.explanation.map_layers import MapLayer
 from neuro.images import preprocess
 from neuro.images.preprocess import PreprocessSpec
 from neuro.models import backbone
@@ -129,3 +130,14 @@ def test_more_pictures_than_a_batch_are_mapped_one_by_one() -> None:
     found = class_maps.maps(ours, pictures(n), wanted(*[0] * n))
     last = class_maps.maps(ours, pictures(n)[-1:], wanted(0))
     assert np.allclose(found[-1], last[0], atol=1e-6)
+
+
+def test_a_layer_that_is_followed_by_one_that_works_in_place_is_mapped() -> None:
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(1, 4, 8, stride=8), torch.nn.ReLU(inplace=True)]
+    pooled = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    net = backbone.Network(torch.nn.Sequential(*layers, *pooled), 4, 3).eval()
+    net.requires_grad_(False)
+    members = ((MapLayer(module=layers[0], cells=12),),)
+    whole = replace(mapper(network()), network=net, members=members)
+    assert class_maps.maps(whole, pictures(), wanted(0, 1, 2)).any()

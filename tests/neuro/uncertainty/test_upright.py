@@ -31,3 +31,9 @@ def test_where_the_embedding_does_not_tell_nothing_much_is_called_turned() -> No
 
 def test_a_package_without_the_look_calls_nothing_turned() -> None:
     assert Upright().scores(embeddings(2, 3, 0)).tolist() == [0, 0, 0]
+
+
+def test_a_picture_that_is_rather_upright_than_not_is_below_the_limit() -> None:
+    """However surely the upright ones that were kept back are told."""
+    found = upright.fit([embeddings(t, 200, 0) for t in range(TURNS)], embeddings(0, 200, 1))
+    assert found.threshold >= -np.log(0.5) - 1e-4
