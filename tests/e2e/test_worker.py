@@ -28,7 +28,8 @@ pytestmark = pytest.mark.server
 PREFECT = str(Path(sys.executable).with_name("prefect"))
 EPOCHS = 120
 CHANGES = json.dumps({"epochs": EPOCHS, "model": "cnn"})
-ASKED = ("deployment", "run", "train-gpu", "-p", f"changes={CHANGES}")
+MACHINE = json.dumps({"precision": "f32"})  # two homes could find another one faster
+ASKED = ("deployment", "run", "train-gpu", "-p", f"changes={CHANGES}", "-p", f"machine={MACHINE}")
 CODE = ("neuro", "monitoring", "tasks", "flows", "deployments", "requirements")
 FILES = ("pyproject.toml", "prefect.yaml")
 
@@ -195,7 +196,7 @@ def test_a_training_whose_worker_was_killed_goes_on_in_its_own_run(
     assert [each["step"] for each in told] == list(range(1, EPOCHS + 1))
     assert told[0]["timestamp"] < 1000 * killed < told[-1]["timestamp"]
 
-    changes = ["--epochs", str(EPOCHS), "--model", "cnn"]
+    changes = ["--epochs", str(EPOCHS), "--model", "cnn", "--precision", "f32"]
     whole = json.loads(neuro(servers, "train", "--local", "--json", *changes).stdout)
     (package,) = (trained / "home" / "packages").glob("*/weights.safetensors")
     expected = Path(whole["package"], "weights.safetensors").read_bytes()

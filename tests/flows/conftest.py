@@ -38,18 +38,14 @@ size_px = 32
 
 @contextmanager
 def at_home(home: Path) -> Iterator[Path]:
-    """Flows called meanwhile find their lake there, and no server."""
+    """Flows called meanwhile find their lake there, no server, and train in f32.
+
+    Which precision is faster is asked of the clock, and many tests compare two trainings.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEURO_HOME", str(home))
-        yield home
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_precision() -> Iterator[None]:
-    """Which precision is faster is asked of the clock, and many tests compare two trainings."""
-    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "faster", lambda _measured: "f32")
-        yield
+        yield home
 
 
 def draw_phantoms(folder: Path, labels: list[str], each: int, *, seed: int = 0) -> Path:

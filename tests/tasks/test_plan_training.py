@@ -1,6 +1,5 @@
 """What a training is planned to be, for a release that lies in a lake."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
 from tasks import plan_training
 from tasks.load.start_weights import StartWeights
-from tests.flows.conftest import at_home
 
 BRAIN = problems.load("brain")
 CPU = Machine(device="cpu")
@@ -21,9 +19,9 @@ RECIPE = TrainConfig(model="cnn", size_px=48)
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    with at_home(tmp_path / "home") as home:
-        yield home
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEURO_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 @pytest.fixture
