@@ -14,7 +14,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-annotate
 unexport PYTHONDONTWRITEBYTECODE
 export COVERAGE_FILE := $(CURDIR)/$(VENV)/.coverage
 
-.PHONY: image setup demo demo-real test test-fast test-servers test-slow test-all test-offline test-s3 test-ray test-gpu faults faults-short lint types bench docs up down lock
+.PHONY: image setup demo demo-real test test-fast test-servers test-slow test-all test-offline test-s3 test-ray test-pages test-gpu faults faults-short lint types bench docs up down lock
 
 # Nothing is done when neither the lock nor the project's own table has changed since.
 setup:
@@ -40,7 +40,7 @@ demo-real: setup
 
 # One thread for each of the two workers: with two they wait for one another on two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
-ELSEWHERE := not slow and not gpu and not s3 and not ray
+ELSEWHERE := not slow and not gpu and not s3 and not ray and not browser
 
 # The library and the flows, without a server.
 test: setup
@@ -57,10 +57,10 @@ test-servers: setup
 
 # What takes longer than five seconds and needs nothing special.
 test-slow: setup
-	$(PYTEST) -m "slow and not gpu and not s3 and not ray" --ignore=tests/faults --durations=12
+	$(PYTEST) -m "slow and not gpu and not s3 and not ray and not browser" --ignore=tests/faults --durations=12
 
 # All that CI runs.
-test-all: test test-servers test-s3 test-ray faults-short
+test-all: test test-servers test-s3 test-ray test-pages faults-short
 
 # Against a real S3 server on loopback; without its packages every test is skipped, and says why.
 test-s3: setup
@@ -76,6 +76,11 @@ RAY := $(BIN)/pytest -m ray -rfEs --cov --cov-append --cov-report=term --duratio
 test-ray: setup
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements/cluster.lock
 	$(RAY) || { test $$? = 1 && echo "== once more: what failed may have waited for a core" && $(RAY) --last-failed; }
+
+# Every kind of page in a real Chromium, with axe; without a Chromium every test is skipped, and says so.
+test-pages: setup
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements/browser.lock
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser tests/flows/test_pages.py -rfEs --durations=3
 
 # kill -9, flipped bits, races, a full disk and failing storage: hundreds of each, half an hour.
 # The seed stands at the end; make faults SEED=N replays it.
@@ -128,3 +133,4 @@ lock: setup
 	$(COMPILE) --extra dev --extra pretrained -c requirements/core.lock -o requirements/dev.lock
 	$(COMPILE) --extra cluster -c requirements/dev.lock -o requirements/cluster.lock
 	$(COMPILE) --extra docs -c requirements/dev.lock -o requirements/docs.lock
+	$(COMPILE) --extra browser -c requirements/dev.lock -o requirements/browser.lock
