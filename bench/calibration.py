@@ -18,6 +18,7 @@ from neuro.models import package
 from neuro.prediction import predict
 from neuro.problems import problem
 from neuro.uncertainty import calibration
+from neuro.uncertainty.calibration import Calibrated
 from tasks.load import release_data
 from tasks.runtime import settings
 
@@ -28,13 +29,15 @@ ASKED_ERROR, ASKED_COVERAGE, ASKED_OF_CLASS, ENOUGH = 0.03, 0.01, 0.03, 50
 class Drawn:
     """One redraw. covered: share of true classes in the sets, overall and by class, (1 + k,).
 
-    by_class: the same of sets with a limit for each class. groups: to calibrate on, by class, (k,).
+    by_class: the same of sets with a limit for each class, which decide. answers: of either, the
+    share answered, and the share wrong of these. groups: to calibrate on, by class, (k,).
     """
 
     error: float
     uncalibrated: float
     covered: NDArray[np.float64]
     by_class: NDArray[np.float64]
+    answers: NDArray[np.float64]
     groups: NDArray[np.int64]
 
 
@@ -75,24 +78,31 @@ def _scored(
     half: NDArray[np.bool_],
 ) -> Drawn:
     fitted = calibration.fit(logits[half], embeddings[half], targets[half])
-    plain = replace(fitted, temperature=1.0)
+    plain = replace(fitted, temperature=1.0, class_offsets=())
     honest, before = (
         calibration.apply(each, logits[~half], embeddings[~half]) for each in (fitted, plain)
     )
     asked, k = targets[~half], logits.shape[1]
-    assert honest.class_sets is not None  # noqa: S101 - a fit has a limit for each class
     return Drawn(
-        error=_classwise_error(honest.probabilities, asked),
-        uncalibrated=_classwise_error(before.probabilities, asked),
-        covered=_covered(honest.conformal_sets, asked),
-        by_class=_covered(honest.class_sets, asked),
+        error=_classwise_error(honest, asked),
+        uncalibrated=_classwise_error(before, asked),
+        covered=_covered(honest.marginal_sets, asked),
+        by_class=_covered(honest.conformal_sets, asked),
+        answers=np.concatenate(
+            [
+                _answers(honest, sets, asked)
+                for sets in (honest.marginal_sets, honest.conformal_sets)
+            ]
+        ),
         groups=np.array([len(np.unique(groups[half & (targets == n)])) for n in range(k)]),
     )
 
 
-def _classwise_error(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
-    alike = np.ones((1, len(targets)))
-    return float(estimates.of_probabilities(probabilities, targets, alike)["classwise_ece"][0, 0])
+def _classwise_error(honest: Calibrated, targets: NDArray[np.int64]) -> float:
+    found = estimates.of_probabilities(
+        honest.probabilities, targets, np.ones((1, len(targets))), called=honest.called
+    )
+    return float(found["classwise_ece"][0, 0])
 
 
 def _covered(sets: NDArray[np.bool_], targets: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -102,6 +112,14 @@ def _covered(sets: NDArray[np.bool_], targets: NDArray[np.int64]) -> NDArray[np.
         for number in range(sets.shape[1])
     ]
     return np.array([is_in.mean(), *of_classes])
+
+
+def _answers(
+    honest: Calibrated, sets: NDArray[np.bool_], targets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    answered = calibration.answered(sets, honest.ood_scores, honest.called)
+    is_wrong = honest.called != targets
+    return np.array([answered.mean(), is_wrong[answered].mean() if answered.any() else np.nan])
 
 
 def _tell(
@@ -121,6 +139,9 @@ def _tell(
     )
     groups = np.mean([d.groups for d in drawn], axis=0)
     print(f"{'all':24}{covered[0]:12.3f}{by_class[0]:16.3f}")
+    answers = np.nanmean([each.answers for each in drawn], axis=0)
+    print(f"{'answered':24}{answers[0]:12.3f}{answers[2]:16.3f}")
+    print(f"{'wrong of the answered':24}{answers[1]:12.3f}{answers[3]:16.3f}")
     for number, each in enumerate(classes):
         few = "" if groups[number] >= ENOUGH else "  few"
         print(

@@ -1,20 +1,23 @@
 """What a model says to pictures that it was not made for: of other kinds, drawn ones, spoilt ones.
 
 Trains each problem's network by a preset, and asks val: no test label is read. Each look that
-decides what is in scope stands by itself, and then the largest of them, which decides.
+decides what is in scope stands by itself, and then the largest of them, which decides. Beside them
+stand two that are not sealed: energy (Liu et al., arXiv:2010.03759) and the distance to the nearest
+centre of a class, with one covariance for all (Lee et al., arXiv:1807.03888).
 """
 
 import argparse
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
+from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
 from bench import ingest
@@ -27,8 +30,9 @@ from neuro.models.package import Package
 from neuro.prediction import predict
 from neuro.problems import problem
 from neuro.synthetic import phantom
+from neuro.training import build_package
 from neuro.training import config as recipes
-from neuro.uncertainty import calibration
+from neuro.uncertainty import calibration, out_of_scope
 from neuro.uncertainty.calibration import LOOKS, Calibrated
 from tasks import train
 from tasks.load import release_data
@@ -37,6 +41,8 @@ from tasks.runtime import settings
 
 PROBLEMS = ("brain", "chest", "skin")
 ASKED_AUROC, ASKED_ANSWERED, ASKED_IN_SCOPE, ASKED_SPOILT = 0.99, 0.02, 0.95, 0.10
+BESIDE = ("energy", "centres")
+FEWEST = 10  # groups of a class that has a centre
 MOST, DRAWN = 300, 100  # pictures of val and of another problem, and of each drawn kind
 SEED = 0
 
@@ -78,30 +84,42 @@ def _trained(loaded: Loaded, preset: str, seed: int) -> Package:
     return train.train(loaded, config).package
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Seen:
+    """What a package says of some pictures. scores: of each look, sealed or not, (n,)."""
+
+    calibrated: Calibrated
+    scores: Mapping[str, NDArray[np.float64]]
+
+
+Judge = Callable[[Pixels], Seen]
+
+
 def _judge(lake: Lake, found: Package, loaded: Loaded) -> None:
     """Print what the package says to each kind of picture."""
     card, spec = found.card, found.card.preprocess
-    engine = predict.load(found, threads=settings.cores())
+    judge = _judged_by(found, loaded)
     rows = loaded.frames.labelled("val")
     if len(rows) > MOST:
         rows = np.sort(np.random.default_rng(SEED).choice(rows, MOST, replace=False))
     own, targets = loaded.frames.pixels[rows], loaded.frames.targets[rows]
-    inside = predict.answer(engine, own).calibrated
+    inside = judge(own)
+    honest = inside.calibrated
     print(
         f"\n{card.problem}, {card.architecture}, seed {card.training['seed']}: "
-        f"{(inside.ood_scores <= 1).mean():.3f} of {len(own)} val images in scope (asked "
+        f"{(honest.ood_scores <= 1).mean():.3f} of {len(own)} val images in scope (asked "
         f"{ASKED_IN_SCOPE}); by look "
-        + ", ".join(f"{name} {(inside.looks[name] <= 1).mean():.3f}" for name in LOOKS)
+        + ", ".join(f"{name} {(honest.looks[name] <= 1).mean():.3f}" for name in LOOKS)
     )
-    names = "".join(f"{name:>11}" for name in (*LOOKS, "together"))
+    names = "".join(f"{name:>11}" for name in (*BESIDE, *LOOKS, "together"))
     print(f"{'AUROC of':20}{names}{'answered':>10}{'wrong of them':>15}")
     for name, pictures in (_others(lake, card.dataset, spec) | _drawn(spec)).items():
-        _print(name, predict.answer(engine, pictures).calibrated, inside, None)
+        _print(name, judge(pictures), inside, None)
     turns = not (loaded.problem.augment.flip or loaded.problem.augment.rotate_deg >= 45)
     for name, spoil in SPOILT.items():
         if turns or name not in TURNED:
             spoilt = np.stack([spoil(picture) for picture in own])
-            _print(name, predict.answer(engine, spoilt).calibrated, inside, targets)
+            _print(name, judge(spoilt), inside, targets)
     print(
         f"asked: AUROC {ASKED_AUROC} and {ASKED_ANSWERED} answered of other kinds, "
         f"{ASKED_SPOILT} answered of phantoms, discs and half black, or wrong of the blurred and "
@@ -110,21 +128,42 @@ def _judge(lake: Lake, found: Package, loaded: Loaded) -> None:
     )
 
 
-def _print(
-    name: str, outside: Calibrated, inside: Calibrated, targets: NDArray[np.int64] | None
-) -> None:
-    is_odd = np.repeat([0, 1], [len(inside.ood_scores), len(outside.ood_scores)])
+def _judged_by(found: Package, loaded: Loaded) -> Judge:
+    """What the package says, with the looks that it does not hold, from some training images."""
+    engine, frames = predict.load(found, threads=settings.cores()), loaded.frames
+    rows = frames.labelled("train")
+    rows = np.random.default_rng(SEED).permutation(rows)[: build_package.REFERENCE]
+    _, learnt = predict.outputs(engine, frames.pixels, rows=rows)
+    targets, groups = frames.targets[rows], frames.groups[rows]
+    k = len(found.card.classes)
+    many = [n for n in range(k) if len(np.unique(groups[targets == n])) >= FEWEST]
+    centres = {n: learnt[targets == n].mean(axis=0) for n in many}
+    of_class = np.isin(targets, many)
+    around = learnt[of_class] - np.stack([centres[n] for n in targets[of_class].tolist()])
+    reference = out_of_scope.fit(around)
+
+    def judge(pictures: Pixels) -> Seen:
+        logits, embeddings = predict.outputs(engine, pictures)
+        honest = calibration.apply(found.card.calibration, logits, embeddings, pictures)
+        distances = [reference.distances(embeddings - centre) for centre in centres.values()]
+        beside = {"energy": -logsumexp(logits.astype(np.float64), axis=1)}
+        beside["centres"] = np.min(distances, axis=0)
+        scores = beside | dict(honest.looks) | {"together": honest.ood_scores}
+        return Seen(calibrated=honest, scores=scores)
+
+    return judge
+
+
+def _print(name: str, outside: Seen, inside: Seen, targets: NDArray[np.int64] | None) -> None:
+    is_odd = np.repeat([0, 1], [len(each.calibrated.ood_scores) for each in (inside, outside)])
     areas = [
-        roc_auc_score(is_odd, np.concatenate([one, other]))
-        for one, other in (
-            *((inside.looks[look], outside.looks[look]) for look in LOOKS),
-            (inside.ood_scores, outside.ood_scores),
-        )
+        roc_auc_score(is_odd, np.concatenate([inside.scores[look], outside.scores[look]]))
+        for look in (*BESIDE, *LOOKS, "together")
     ]
-    answered = calibration.answered(outside.conformal_sets, outside.ood_scores)
-    wrong = ""
+    honest = outside.calibrated
+    answered, wrong = honest.is_answered, ""
     if targets is not None:
-        is_wrong = outside.probabilities.argmax(axis=1) != targets
+        is_wrong = honest.called != targets
         wrong = f"{is_wrong[answered].mean():.2f}" if answered.any() else "none"
     shown = "".join(f"{area:11.3f}" for area in areas)
     print(f"{name:20}{shown}{answered.mean():10.3f}{wrong:>15}")

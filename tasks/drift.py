@@ -40,6 +40,9 @@ class Compared:
     note: str
 
 
+_Stored = tuple[NDArray[np.float64], NDArray[np.int64]]  # probabilities, (n, k), and class called
+
+
 @step(name="observe")
 def observe(
     loaded: Loaded, model: Model, window: str | None, days: float, *, is_counted: bool = True
@@ -61,7 +64,7 @@ def observe(
     known = held_out[loaded.known_at(born)[held_out] & (loaded.frames.targets[held_out] >= 0)]
     honest = predict.answer(model.engine, loaded.frames.pixels, rows=known).calibrated
     now = datetime.now(UTC)
-    rows, probabilities, name, note = _window(loaded, model, seen, window, days, now)
+    rows, answers, name, note = _window(loaded, model, seen, window, days, now)
     n_test = int(
         ((loaded.frames.splits[rows] == "test") & (loaded.frames.targets[rows] >= 0)).sum()
     )
@@ -69,8 +72,8 @@ def observe(
         looks = count_look.count(loaded, model, read_by="drift", n=n_test)
         _log.info("window %s has %d labels of the test split: %s", name, n_test, looks)
     return Compared(
-        reference=_observed(loaded, known, honest.probabilities),
-        window=_observed(loaded, rows, probabilities),
+        reference=_observed(loaded, known, honest.probabilities, honest.called),
+        window=_observed(loaded, rows, *answers),
         reference_name=f"validation and calibration of {born}",
         window_name=name,
         note="; ".join(filter(None, (loaded.left_out, note))),
@@ -142,9 +145,9 @@ def _window(
     window: str | None,
     days: float,
     now: datetime,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], str, str]:
-    """Rows of the window that were not seen, their stored probabilities, its name, and a note."""
-    columns = ["sha256", "probabilities", "predicted_at", "window"]
+) -> tuple[NDArray[np.int64], _Stored, str, str]:
+    """Rows of the window that were not seen, their stored answers, its name, and a note."""
+    columns = ["sha256", "probabilities", "predicted", "predicted_at", "window"]
     stored = predictions.rows(loaded.lake, loaded.problem, model.version, columns).to_pandas()
     if window is not None:
         windows.entered_with(loaded.entered(), window)  # names a window nobody knows
@@ -173,14 +176,20 @@ def _window(
             f"window {name} has no prediction by model {model.version[:12]}; run `neuro predict`"
         )
     rows = np.array([row_of[sample_id] for sample_id in chosen["sha256"]], dtype=np.int64)
-    return rows, np.stack(chosen["probabilities"].to_list()).astype(np.float64), name, note
+    probabilities = np.stack(chosen["probabilities"].to_list()).astype(np.float64)
+    classes = model.package.card.classes
+    called = np.array([classes.index(name) for name in chosen["predicted"]], dtype=np.int64)
+    return rows, (probabilities, called), name, note
 
 
 def _observed(
-    loaded: Loaded, rows: NDArray[np.int64], probabilities: NDArray[np.float64]
+    loaded: Loaded,
+    rows: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    called: NDArray[np.int64],
 ) -> Observed:
     ids, targets = loaded.frames.sample_ids[rows], loaded.frames.targets[rows]
-    correct = np.where(targets >= 0, probabilities.argmax(axis=1) == targets, np.nan)
+    correct = np.where(targets >= 0, called == targets, np.nan)
     return Observed(
         groups=loaded.frames.groups[rows],
         descriptors=features.read(

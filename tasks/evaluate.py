@@ -94,7 +94,7 @@ class Looked:
             "leak": self.leak,
             "decisions": asdict(decided) if decided else None,
             "coverage": _coverage(self.evaluation, self.evaluation.conformal_sets),
-            "coverage_by_class": _coverage(self.evaluation, self.evaluation.class_sets),
+            "coverage_of_one_limit": _coverage(self.evaluation, self.evaluation.marginal_sets),
             "answered_at_risk": {
                 f"{most:g}": share
                 for most, share in reliability.answered_at(self.evaluation).items()

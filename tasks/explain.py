@@ -144,7 +144,7 @@ def _of_image(loaded: Loaded, model: Model, asked: Asked, out: Path | None) -> E
         "sample_id": sha256,
         "label": "",
         "says": prediction.predicted,
-        "sure": max(prediction.probabilities),
+        "sure": prediction.probabilities[card.classes.index(prediction.predicted)],
         "set": list(prediction.conformal_set),
         "decision": prediction.decision,
         "reason": prediction.reason,
@@ -163,6 +163,7 @@ def _unlabelled(
         sample_ids=np.array([prediction.sample_id]),
         groups=np.array([group]),
         targets=np.array([-1]),
+        called=np.array([classes.index(prediction.predicted)]),
         probabilities=np.array([prediction.probabilities]),
         embeddings=embeddings,
     )

@@ -41,10 +41,10 @@ def compare(
         }
         for name, evaluation in evaluations.items()
     }
-    probabilities = challenger.probabilities, champion.probabilities
+    called = challenger.called, champion.called
     asked = champion.targets, champion.groups, champion.classes
     differences = {
-        name: asdict(metrics.difference(name, probabilities, *asked))
+        name: asdict(metrics.difference(name, called, *asked))
         for name in ("accuracy", "macro_f1")
     }
     compared["difference"] = {"shifted": differences}

@@ -23,7 +23,7 @@ def decisions(evaluation: Evaluation) -> Decisions | None:
     sets, odd = evaluation.conformal_sets, evaluation.ood_scores
     if sets is None or odd is None:
         return None
-    answered = calibration.answered(sets, odd)
+    answered = calibration.answered(sets, odd, evaluation.called)
     is_out = odd > 1
     right = evaluation.is_right[answered]
     return Decisions(

@@ -30,7 +30,7 @@ class Comparison:
 def compare(model: Evaluation, other: Evaluation) -> Comparison:
     """Compare two evaluations. Raises ConfigError where they are not of the same samples."""
     evaluate.require_same_samples(model, other)
-    pair = (model.probabilities, other.probabilities)
+    pair = (model.called, other.called)
     right, others_right = model.is_right, other.is_right
     return Comparison(
         model=model,

@@ -26,7 +26,7 @@ class Coverage:
 def by_class(evaluation: Evaluation, sets: NDArray[np.bool_] | None) -> list[Coverage]:
     """Of all samples, then of each class that is there; [] where no sets were made.
 
-    sets: (n, k), those of one quantile or of one for each class.
+    sets: (n, k).
     """
     if sets is None:
         return []

@@ -72,18 +72,21 @@ def sensitivity(probabilities: Floats, targets: Ints, weights: Floats) -> Floats
     return _of_each(_sensitivity, probabilities, targets, weights)
 
 
-def of_probabilities(probabilities: Floats, targets: Ints, weights: Floats) -> dict[str, Floats]:
+def of_probabilities(
+    probabilities: Floats, targets: Ints, weights: Floats, *, called: Ints
+) -> dict[str, Floats]:
     """What the probabilities are worth as such: losses, 0 at best.
 
     brier: squared distance to the truth, half of it for two classes (scikit-learn's scale). ece:
-    distance of confidence and share right, over bins of confidence. classwise_ece: the same of each
-    class's probability, averaged over the classes (Kull et al., arXiv:1910.12656).
+    distance of confidence, the probability of what is called, (n,) class index, and share right,
+    over bins of it. classwise_ece: the same of each class's probability, averaged over the classes
+    (Kull et al., arXiv:1910.12656).
     """
     n, k = probabilities.shape
     truth = np.eye(k)[targets]
     squared = ((probabilities - truth) ** 2).sum(axis=1) * (0.5 if k == 2 else 1.0)
     of_truth = np.clip(probabilities[np.arange(n), targets], _LEAST, 1 - _LEAST)
-    sure, called = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    sure = probabilities[np.arange(n), called]
     total = weights.sum(axis=1, keepdims=True)
     of_classes = [_bin_gaps(probabilities[:, c], truth[:, c], weights) for c in range(k)]
     losses = np.stack([squared, -np.log(of_truth)], axis=1)

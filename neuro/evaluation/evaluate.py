@@ -24,10 +24,12 @@ SHOWN_OF_FOLDS = ("accuracy", "macro_f1", "auroc")
 class Answers:
     """A model's calibrated answers to labelled samples, a row each.
 
-    sample_ids, groups: (n,) str. targets: (n,) class index. probabilities: (n, k), in the order of
-    ``classes``. members: those of each member of an ensemble, (m, n, k); None for one network.
-    conformal_sets: (n, k) bool, class_sets: those of a quantile for each class. ood_scores: (n,),
-    above 1 out of scope. embeddings: (n, d). None where they were not asked for.
+    sample_ids, groups: (n,) str. targets, called: (n,) class index; what is called need not be the
+    most probable (``calibration.Calibrated``). probabilities: (n, k), in the order of ``classes``.
+    members: those of each member of an ensemble, (m, n, k); None for one network.
+    conformal_sets: those that decide, (n, k) bool; marginal_sets: those of one quantile for all
+    classes. ood_scores: (n,), above 1 out of scope. embeddings: (n, d). None where they were not
+    asked for.
     """
 
     split: str
@@ -36,22 +38,23 @@ class Answers:
     sample_ids: NDArray[np.str_]
     groups: NDArray[np.str_]
     targets: NDArray[np.int64]
+    called: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     members: NDArray[np.float64] | None = None
     conformal_sets: NDArray[np.bool_] | None = None
-    class_sets: NDArray[np.bool_] | None = None
+    marginal_sets: NDArray[np.bool_] | None = None
     ood_scores: NDArray[np.float64] | None = None
     embeddings: NDArray[np.float32] | None = None
 
     @property
     def is_right(self) -> NDArray[np.bool_]:
         """Which samples are called right, (n,)."""
-        return np.asarray(self.probabilities.argmax(axis=1) == self.targets)
+        return np.asarray(self.called == self.targets)
 
     @property
     def confidence(self) -> NDArray[np.float64]:
         """The probability of what each sample is called, (n,)."""
-        return np.asarray(self.probabilities.max(axis=1))
+        return np.asarray(self.probabilities[np.arange(len(self.called)), self.called])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -139,9 +142,10 @@ def evaluate(
             sample_ids=frames.sample_ids[chosen],
             groups=frames.groups[chosen],
             targets=frames.targets[chosen],
+            called=calibrated.called,
             probabilities=calibrated.probabilities,
             conformal_sets=calibrated.conformal_sets,
-            class_sets=calibrated.class_sets,
+            marginal_sets=calibrated.marginal_sets,
             ood_scores=calibrated.ood_scores,
             embeddings=found.embeddings,
         )
@@ -194,9 +198,10 @@ def require_same_samples(first: Evaluation, second: Evaluation) -> None:
 
 def of_answers(answers: Answers) -> Evaluation:
     """The evaluation of calibrated answers to labelled samples."""
-    probabilities, targets = answers.probabilities, answers.targets
-    scored = metrics.score(probabilities, targets, answers.groups, answers.classes)
-    called = probabilities.argmax(axis=1)
+    targets, called = answers.targets, answers.called
+    scored = metrics.score(
+        answers.probabilities, targets, answers.groups, answers.classes, called=called
+    )
     return Evaluation(
         **_fields(answers),
         metrics=tuple(scored),
@@ -232,6 +237,7 @@ def pool(folds: Sequence[Evaluation]) -> Evaluation:
             sample_ids=sample_ids,
             groups=np.concatenate([fold.groups for fold in folds]),
             targets=np.concatenate([fold.targets for fold in folds]),
+            called=np.concatenate([fold.called for fold in folds]),
             probabilities=np.concatenate([fold.probabilities for fold in folds]),
             members=np.concatenate(members, axis=1) if len(members) == len(folds) else None,
         )

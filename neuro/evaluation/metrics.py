@@ -42,6 +42,8 @@ def score(
     groups: ArrayLike,
     classes: Sequence[str],
     only: Collection[str] = (),
+    *,
+    called: Ints | None = None,
 ) -> list[Metric]:
     """Every figure of all classes (OVERALL) and of each (OF_A_CLASS), with 95 % intervals.
 
@@ -50,13 +52,16 @@ def score(
     balanced_accuracy: the mean recall of the classes that are there. sensitivity80_<class>: share
     of the class above the lowest threshold that at least 80 % of all others stay below. A precision
     is told of classes that are called at all.
-    probabilities: (n, k). targets: (n,) class index. groups: (n,) str. n and groups of a figure of
-    a class count that class. Raises ConfigError for empty, misshapen or unlabelled input.
+    probabilities: (n, k). targets: (n,) class index. groups: (n,) str. called: what each is called,
+    (n,) class index; default: the most probable. n and groups of a figure of a class count that
+    class. Raises ConfigError for empty, misshapen or unlabelled input.
     """
     targets, groups, k = _checked(probabilities, targets, groups)
     if len(classes) != k:
         raise ConfigError(f"{k} columns of probabilities, but classes are {tuple(classes)}")
-    answers = _Answers.of(probabilities, targets, groups)
+    if called is None:
+        called = probabilities.argmax(axis=1)
+    answers = _Answers.of(probabilities, called, targets, groups)
     wanted = set(only or (*OVERALL, *OF_A_CLASS))
     if len(answers.present) < 2:
         wanted &= {"accuracy", "recall", *LOSSES}
@@ -95,24 +100,25 @@ def over_classes(targets: ArrayLike, classes: Sequence[str]) -> str:
 
 def difference(
     name: str,
-    probabilities: tuple[Floats, Floats],
+    called: tuple[Ints, Ints],
     targets: ArrayLike,
     groups: ArrayLike,
     classes: Sequence[str],
 ) -> Metric:
     """``name`` of the challenger minus that of the champion, without the same groups each time.
 
-    name: "accuracy" or "macro_f1". probabilities: (challenger, champion), each (n, k). targets,
-    groups, classes: as of ``score``. n and groups count all samples. Raises ConfigError for another
-    name, for two shapes, and what ``score`` refuses.
+    name: "accuracy" or "macro_f1". called: by (challenger, champion), each (n,) class index.
+    targets, groups, classes: as of ``score``. n and groups count all samples. Raises ConfigError
+    for another name, for two shapes, and what ``score`` refuses.
     """
     if name not in ("accuracy", "macro_f1"):
         raise ConfigError(f"difference knows accuracy and macro_f1, not {name!r}")
-    challenger, champion = probabilities
+    challenger, champion = (np.eye(len(classes))[each] for each in called)
     if challenger.shape != champion.shape:
         raise ConfigError(f"two shapes to compare: {challenger.shape} and {champion.shape}")
     targets, groups, _ = _checked(challenger, targets, groups)
-    ours, theirs = (_Answers.of(each, targets, groups) for each in probabilities)
+    ours = _Answers.of(challenger, called[0], targets, groups)
+    theirs = _Answers.of(champion, called[1], targets, groups)
 
     def gained(weights: Floats) -> Floats:
         first, second = (
@@ -178,15 +184,22 @@ class _Answers:
     """Checked answers, and which group each belongs to. group_of: (n,) numbers below n_groups."""
 
     probabilities: Floats
+    called: Ints
     targets: Ints
     group_of: Ints
     n_groups: int
 
     @classmethod
-    def of(cls, probabilities: Floats, targets: Ints, groups: NDArray[np.str_]) -> "_Answers":
+    def of(
+        cls, probabilities: Floats, called: Ints, targets: Ints, groups: NDArray[np.str_]
+    ) -> "_Answers":
         names, group_of = np.unique(groups, return_inverse=True)
         return cls(
-            probabilities=probabilities, targets=targets, group_of=group_of, n_groups=len(names)
+            probabilities=probabilities,
+            called=called,
+            targets=targets,
+            group_of=group_of,
+            n_groups=len(names),
         )
 
     @property
@@ -200,7 +213,7 @@ class _Answers:
 
     def groups_called(self, column: int) -> int:
         """Groups with a sample that is called a class."""
-        return len(np.unique(self.group_of[self.probabilities.argmax(axis=1) == column]))
+        return len(np.unique(self.group_of[self.called == column]))
 
     def has(self, name: str, column: int) -> bool:
         """Whether a figure of a class can be told: no precision where nothing is called so."""
@@ -215,7 +228,7 @@ class _Answers:
         """Confusion counts of each draw, (b, k, k), of weights of samples, (b, n)."""
         k = self.probabilities.shape[1]
         cells = np.zeros((len(self.targets), k * k))
-        cell_of = self.targets * k + self.probabilities.argmax(axis=1)
+        cell_of = self.targets * k + self.called
         cells[np.arange(len(self.targets)), cell_of] = 1
         return (weights @ cells).reshape(len(weights), k, k)
 
@@ -228,7 +241,7 @@ class _Answers:
         if not _OF_RANKS.isdisjoint(wanted):
             found |= estimates.of_ranks(*given)
         if not wanted.isdisjoint(LOSSES):
-            found |= estimates.of_probabilities(*given)
+            found |= estimates.of_probabilities(*given, called=self.called)
         if "sensitivity80" in wanted:
             found["sensitivity80"] = estimates.sensitivity(*given)
         names = (*OVERALL, *(f"{n}{_OF}" if n in OVERALL else n for n in OF_A_CLASS))

@@ -17,7 +17,6 @@ from scipy import ndimage
 from neuro.dataset.frames import Frames
 from neuro.prediction import predict
 from neuro.prediction.predict import Engine
-from neuro.uncertainty import calibration
 
 MOST = 300  # images, drawn by group
 STRENGTHS = 5  # of each change
@@ -78,8 +77,7 @@ def _stressed(
     amount: float,
 ) -> Stressed:
     honest = predict.answer(engine, pixels).calibrated
-    right = honest.probabilities.argmax(axis=1) == targets
-    answered = calibration.answered(honest.conformal_sets, honest.ood_scores)
+    right, answered = honest.called == targets, honest.is_answered
     return Stressed(
         change=change,
         strength=strength,

@@ -86,7 +86,12 @@ def _subgroup(
     targets, groups = evaluation.targets[rows], evaluation.groups[rows]
     only = ("accuracy", "recall")
     accuracy, *recalls = metrics.score(
-        evaluation.probabilities[rows], targets, groups, evaluation.classes, only
+        evaluation.probabilities[rows],
+        targets,
+        groups,
+        evaluation.classes,
+        only,
+        called=evaluation.called[rows],
     )
     difference = chance = None
     if len(np.unique(evaluation.groups[others])) >= FEWEST:

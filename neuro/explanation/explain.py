@@ -97,10 +97,10 @@ def _for_class(called: NDArray[np.int64], k: int) -> NDArray[np.float32]:
 
 
 def answers_of(engine: Engine) -> Asked:
-    """What gives the calibrated probabilities of a package."""
+    """What gives the probabilities by which a package calls an image."""
 
     def asked(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return predict.answer(engine, pixels).calibrated.probabilities
+        return predict.answer(engine, pixels).calibrated.balanced
 
     return asked
 

@@ -30,18 +30,20 @@ from neuro.models import backbone, trained_on, typed_json
 from neuro.models.trained_on import TrainedOn
 from neuro.sample import Metric
 from neuro.splits import split_choice
-from neuro.uncertainty import calibration, picture_measures
+from neuro.uncertainty import calibration, gradient_histograms, picture_measures
 from neuro.uncertainty.calibration import Calibration
-from neuro.uncertainty.upright import TURNS
+from neuro.uncertainty.upright import GRADIENTS, SEEN, TURNS
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 # 1 knew no other splitting than the lake's own; 2 did not say what the network was trained on; 3
-# had one conformal limit for all classes; 4 looked at the embedding alone for what is in scope.
-READABLE = (1, 2, 3, 4, FORMAT_VERSION)
+# had one conformal limit for all classes; 4 looked at the embedding alone for what is in scope; 5
+# decided by the one limit, gave no class an offset, and looked at the embedding for what is turned.
+READABLE = (1, 2, 3, 4, 5, FORMAT_VERSION)
 WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"
 FILES = (ONNX, CARD, WEIGHTS)
 NOTICE = "Research use only. Not a medical device."
 _PIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,250}")
+_LARGEST_OFFSET = 100  # of a logit
 _LEAST = 1e-30  # of what is divided by
 _LARGEST = {"log_loss": 100, "brier": 2}  # of a figure, of all others 1
 TOLERANCE = 1e-4  # between torch and ONNX, on outputs of the order of 1
@@ -283,6 +285,10 @@ def _ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
     by_class = card.calibration.class_quantiles
     is_each = len(by_class) in (0, len(names))
     yield "calibration.class_quantiles", is_each, "one number for each class, or none"
+    has_limits = bool(by_class) or not card.calibration.is_by_class
+    yield "calibration.is_by_class", has_limits, "false without class_quantiles"
+    n_offsets = len(card.calibration.class_offsets)
+    yield "calibration.class_offsets", n_offsets in (0, len(names)), "one of each class, or none"
     yield "architecture", bool(card.architecture.strip()), "the name of a network"
     yield "trials", 0 <= card.trials <= 1_000_000, "0 to 1,000,000"
     yield "weights_sha256", not card.weights_sha256 or _is_sha256(card.weights_sha256), "a SHA-256"
@@ -307,6 +313,11 @@ def _calibration_ranges(fitted: Calibration) -> Iterator[tuple[str, bool, str]]:
         ("temperature", lowest <= fitted.temperature <= highest, f"{lowest} to {highest}"),
         ("conformal_quantile", 0 <= fitted.conformal_quantile <= 1, "0 to 1"),
         ("class_quantiles", all(0 <= each <= 1 for each in of_classes), "numbers of 0 to 1"),
+        (
+            "class_offsets",
+            all(abs(each) <= _LARGEST_OFFSET for each in fitted.class_offsets),
+            f"numbers of -{_LARGEST_OFFSET} to {_LARGEST_OFFSET}",
+        ),
         ("alpha", 0 < fitted.alpha < 1, "between 0 and 1"),
         ("ood_mean", width > 0, "a list of numbers"),
         ("ood_axes", all(is_direction), f"lists of {width} numbers, not all 0"),
@@ -326,7 +337,9 @@ def _look_ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
     yield "calibration.pictures.axes", is_square, f"{n} lists of {n} numbers"
     has_colour = card.preprocess.channels == 3 or not pictures.is_coloured
     yield "calibration.pictures.is_coloured", has_colour, "false for frames in grey"
-    width = len(card.calibration.ood_mean)
+    of_embedding = len(card.calibration.ood_mean)
+    width = gradient_histograms.WIDTH if upright.sees == GRADIENTS else of_embedding
+    yield "calibration.upright.sees", upright.sees in SEEN, f"one of {', '.join(SEEN)}"
     is_linear = len(upright.weights) == len(upright.bias) and len(upright.bias) in (0, TURNS)
     yield "calibration.upright.bias", is_linear, f"a number for each of {TURNS} turns, or none"
     is_wide = all(len(row) == width for row in upright.weights)

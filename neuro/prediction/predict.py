@@ -101,8 +101,8 @@ def predict(
 ) -> list[Prediction]:
     """One Prediction per row of pixels, (n, size, size, channels) uint8, in their order.
 
-    Out of scope beats all; then exactly one class in the conformal set is an answer, and none or
-    several is an abstention.
+    Out of scope beats all; then the called class alone in the conformal set is an answer, and
+    another, none or several is an abstention.
     """
     if len(pixels) != len(sample_ids):
         raise ConfigError(f"{len(pixels)} rows of pixels for {len(sample_ids)} sample_ids")
@@ -119,14 +119,16 @@ def predict(
     for row, sample_id in enumerate(sample_ids):
         conformal_set = tuple(np.array(card.classes)[calibrated.conformal_sets[row]].tolist())
         score = float(calibrated.ood_scores[row])
-        decision, reason = _decide(conformal_set, calibrated.odd_by(row), card.calibration.alpha)
+        predicted = card.classes[int(calibrated.called[row])]
+        alpha = card.calibration.alpha
+        decision, reason = _decide(conformal_set, predicted, calibrated.odd_by(row), alpha)
         predictions.append(
             Prediction(
                 sample_id=str(sample_id),
                 model_version=model_version,
                 preprocess_hash=preprocess_hash,
                 probabilities=tuple(calibrated.probabilities[row].tolist()),
-                predicted=card.classes[int(calibrated.probabilities[row].argmax())],
+                predicted=predicted,
                 conformal_set=conformal_set,
                 ood_score=score,
                 decision=decision,
@@ -167,17 +169,17 @@ def require_same_preprocess(engine: Engine, frames: Frames) -> None:
 
 
 def _decide(
-    classes: tuple[str, ...], odd_by: tuple[str, float], alpha: float
+    classes: tuple[str, ...], called: str, odd_by: tuple[str, float], alpha: float
 ) -> tuple[Answer, str]:
     """The decision and one sentence on why. classes: of the conformal set. odd_by: a look."""
     look, score = odd_by
     if look:
         return "out_of_scope", f"{_ODD[look]}: {score:.1f} times the limit."
+    at = f"at an error rate of {alpha:.0%}"
+    if classes == (called,):
+        return "answer", f"Only {called} remains {at}."
     if len(classes) == 1:
-        return "answer", f"Only {classes[0]} remains at an error rate of {alpha:.0%}."
+        return "abstain", f"It looks most like {called}, but only {classes[0]} remains {at}."
     if classes:
-        return (
-            "abstain",
-            f"{', '.join(classes)} cannot be told apart at an error rate of {alpha:.0%}.",
-        )
-    return "abstain", f"No class is likely enough at an error rate of {alpha:.0%}."
+        return "abstain", f"{', '.join(classes)} cannot be told apart {at}."
+    return "abstain", f"No class is likely enough {at}."

@@ -184,7 +184,7 @@ def _recall_floor(challenger: Evaluation, name: str, floor: float) -> Gate:
 
 def _difference(challenger: Evaluation, champion: Evaluation) -> Metric:
     evaluate.require_same_samples(challenger, champion)
-    pair = (challenger.probabilities, champion.probabilities)
+    pair = (challenger.called, champion.called)
     return metrics.difference(
         METRIC, pair, challenger.targets, challenger.groups, challenger.classes
     )

@@ -56,8 +56,8 @@ def case(evaluation: Evaluation, row: int) -> dict[str, Any]:
     return {
         "sample_id": str(evaluation.sample_ids[row]),
         "label": evaluation.classes[int(evaluation.targets[row])],
-        "says": evaluation.classes[int(probabilities.argmax())],
-        "sure": float(probabilities.max()),
+        "says": evaluation.classes[int(evaluation.called[row])],
+        "sure": float(evaluation.confidence[row]),
         "of_label": float(probabilities[evaluation.targets[row]]),
         "set": chosen,
     }

@@ -129,9 +129,9 @@ def build(
     """
     worst, doubtful = shown_samples(evaluation)
     answered, risk = reliability.risk_coverage(evaluation)
-    coverage, coverage_by_class = (
+    coverage, of_one_limit = (
         conformal_coverage.by_class(evaluation, sets)
-        for sets in (evaluation.conformal_sets, evaluation.class_sets)
+        for sets in (evaluation.conformal_sets, evaluation.marginal_sets)
     )
     by_name = {metric.name: metric for metric in evaluation.metrics}
     drawn = told.is_synthetic
@@ -152,7 +152,8 @@ def build(
         is_beaten=_is_beaten(by_name.get("macro_f1"), baselines),
         decisions=abstention.decisions(evaluation),
         coverage=[_coverage_row(each) for each in coverage],
-        coverage_by_class=[_coverage_row(each) for each in coverage_by_class],
+        of_one_limit=[_coverage_row(each) for each in of_one_limit],
+        with_limit_of_all=_with_limit_of_all(card),
         answered_at=[
             (f"{most:.0%}", f"{share:.0%}")
             for most, share in reliability.answered_at(evaluation).items()
@@ -266,6 +267,15 @@ def _point_row(each: OperatingPoint) -> tuple[str | int, ...]:
         return (of, f"{each.risk:.0%}", "none is known to hold it", each.groups, "", "")
     shares = ["none" if v is None else f"{v:.1%}" for v in (each.answered, each.wrong)]
     return (of, f"{each.risk:.0%}", f"{each.confidence:.3f}", each.groups, *shares)
+
+
+def _with_limit_of_all(card: Card) -> list[str]:
+    """Classes of too few calibration images for a conformal limit of their own."""
+    fitted = card.calibration
+    if not fitted.is_by_class:
+        return []
+    limits = zip(card.classes, fitted.class_quantiles, strict=True)
+    return [name for name, limit in limits if limit == fitted.conformal_quantile]
 
 
 def _coverage_row(each: Coverage) -> tuple[str | int, ...]:

@@ -25,7 +25,6 @@ from neuro.uncertainty.upright import Upright
 
 _BATCH = 64  # small: no gradient, but several poses in float32
 REFERENCE = 2000  # training images that say what is in scope: a mean and some directions
-TURNED = 500  # of these, which show what a turned picture looks like
 _TURNED_DEG = 45.0  # views that turn as far have no upright
 
 
@@ -72,7 +71,7 @@ def build(
     fitted = replace(
         fitted,
         pictures=picture_scope.fit(frames.pixels, reference, rows["calibration"]),
-        upright=_upright(network, frames, problem, reference, train_embeddings, embeddings),
+        upright=_upright(frames, problem, reference, rows["calibration"]),
     )
     val_logits, val_embeddings = _outputs(network, frames, rows["val"], spec)
     calibrated = calibration.apply(fitted, val_logits, val_embeddings, frames.pixels, rows["val"])
@@ -85,10 +84,9 @@ def build(
             sample_ids=frames.sample_ids[rows["val"]],
             groups=frames.groups[rows["val"]],
             targets=frames.targets[rows["val"]],
+            called=calibrated.called,
             probabilities=calibrated.probabilities,
-            members=torch.softmax(members / fitted.temperature, dim=2).numpy()
-            if len(members)
-            else None,
+            members=calibration.probabilities_of(fitted, members.numpy()) if len(members) else None,
         )
     )
     card = Card(
@@ -110,27 +108,13 @@ def build(
 
 
 def _upright(
-    network: Network,
-    frames: Frames,
-    problem: Problem,
-    rows: NDArray[np.int64],
-    plain: NDArray[np.float32],
-    held_out: NDArray[np.float32],
+    frames: Frames, problem: Problem, rows: NDArray[np.int64], held_out: NDArray[np.int64]
 ) -> Upright:
-    """What tells a turned picture; nothing where the problem's own views turn, as of skin.
-
-    rows: of training images, of which some are turned. plain: their embeddings. held_out: those of
-    others, upright.
-    """
+    """What tells a turned picture; nothing where the problem's own views turn, as of skin."""
     views = problem.augment
     if views.flip or views.rotate_deg >= _TURNED_DEG:
         return Upright()
-    step = max(1, len(rows) // TURNED)
-    turned = [
-        _outputs(network, frames, rows[::step], problem.preprocess, turns)[1]
-        for turns in range(1, upright.TURNS)
-    ]
-    return upright.fit([plain[::step], *turned], held_out)
+    return upright.fit(frames.pixels, rows, held_out)
 
 
 def _save(network: Network, card: Card, packages: Path, trainings: Sequence[TrainedOn]) -> Package:

@@ -1,9 +1,12 @@
 """What makes a network's outputs honest: calibrated, able to abstain, aware of what it never saw.
 
-Temperature: Guo et al. (2017), arXiv:1706.04599; it stays 1 below ``MINIMUM`` samples.
+Temperature: Guo et al. (2017), arXiv:1706.04599. A training that weights rare classes up says them
+too often: an offset for each class, a multiple of the logarithm of its share, puts the shares back
+(Alexandari et al. (2020), arXiv:1901.06852, with one number to fit in place of one for each class).
+Below ``MINIMUM`` samples the temperature stays 1, and there are no offsets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +23,8 @@ from neuro.uncertainty.upright import Upright
 MINIMUM = 20
 ALPHA = 0.1  # share of samples whose true class may be missing from the conformal set
 TEMPERATURES = (0.1, 10.0)
+STRENGTHS = (0.0, 2.0)  # of the classes' shares in the offsets: 1 undoes inverse weights
+SURE = 6.63  # twice the log-likelihood that an offset must gain: chi-square with 1 df, 1 %
 EMBEDDING, PICTURE, UPRIGHT = LOOKS = ("embedding", "picture", "upright")
 
 
@@ -27,8 +32,10 @@ EMBEDDING, PICTURE, UPRIGHT = LOOKS = ("embedding", "picture", "upright")
 class Calibration:
     """Fitted on the calibration split; plain numbers, so it lives in JSON.
 
+    class_offsets: added to the logits after the temperature, (k,); () where none are needed.
     conformal_quantile: a class stays in the set while 1 - p is at most this; 1 keeps all.
     class_quantiles: the same of each class by itself, () in a package that is older than these.
+    is_by_class: whether these decide; False in a package that is older than that.
     pictures, upright: two more looks at what is in scope; without content, they see nothing odd.
     ood_mean, ood_axes, ood_residual: the reference of what is in scope (``out_of_scope``).
     ood_threshold: distance from it that counts as 1. n: samples it was fitted on.
@@ -42,7 +49,9 @@ class Calibration:
     ood_residual: float
     ood_threshold: float
     n: int
+    class_offsets: tuple[float, ...] = ()
     class_quantiles: tuple[float, ...] = ()
+    is_by_class: bool = False
     pictures: PictureScope = field(default_factory=PictureScope)
     upright: Upright = field(default_factory=Upright)
 
@@ -58,17 +67,30 @@ class Calibration:
 class Calibrated:
     """Honest outputs, a row per sample.
 
-    probabilities: (n, k) float64, rows sum to 1. conformal_sets: (n, k) bool, may be empty.
-    ood_scores: (n,) float64, the largest of the looks, each in units of its threshold; above 1 is
-    out of scope. looks: what looked, ``LOOKS``, and its scores. class_sets: sets by a quantile for
-    each class, None where the package has none.
+    probabilities: (n, k) float64, rows sum to 1. balanced: the same before the classes' shares are
+    put back; by these a sample is called, so that a rare class is not missed for being rare.
+    conformal_sets: those that decide, (n, k) bool, may be empty. ood_scores: (n,) float64, the
+    largest of the looks, each in units of its threshold; above 1 is out of scope. looks: what
+    looked, ``LOOKS``, and its scores.
+    marginal_sets: sets by one quantile for all classes, which decide in older packages.
     """
 
     probabilities: NDArray[np.float64]
+    balanced: NDArray[np.float64]
     conformal_sets: NDArray[np.bool_]
     ood_scores: NDArray[np.float64]
     looks: Mapping[str, NDArray[np.float64]]
-    class_sets: NDArray[np.bool_] | None = None
+    marginal_sets: NDArray[np.bool_]
+
+    @property
+    def called(self) -> NDArray[np.int64]:
+        """The class that each sample is called, (n,)."""
+        return np.asarray(self.balanced.argmax(axis=1))
+
+    @property
+    def is_answered(self) -> NDArray[np.bool_]:
+        """Which samples are answered, (n,)."""
+        return answered(self.conformal_sets, self.ood_scores, self.called)
 
     def odd_by(self, row: int) -> tuple[str, float]:
         """The first look by which a sample is out of scope, with its score; "" and 0 for none.
@@ -93,14 +115,15 @@ def fit(
     samples.
     """
     _check(logits, embeddings, targets)
-    temperature = _temperature(logits, targets)
-    probabilities = _probabilities(logits, temperature)
+    temperature, offsets = _scaling(logits, targets)
+    probabilities = _probabilities(logits, temperature, offsets)
     in_scope, held_out = train_embeddings, embeddings
     if in_scope is None:
         in_scope, held_out = embeddings[::2], embeddings[1::2]
     reference = out_of_scope.fit(in_scope)
     return Calibration(
-        temperature=_short(temperature),
+        temperature=temperature,
+        class_offsets=offsets,
         conformal_quantile=conformal.fit(probabilities, targets, ALPHA),
         alpha=ALPHA,
         ood_mean=tuple(_short(v) for v in reference.mean),
@@ -109,6 +132,7 @@ def fit(
         ood_threshold=out_of_scope.threshold(reference.distances(held_out)),
         n=len(targets),
         class_quantiles=tuple(conformal.fit_by_class(probabilities, targets, ALPHA).tolist()),
+        is_by_class=True,
     )
 
 
@@ -122,30 +146,40 @@ def apply(
     """Turn a network's outputs, (n, k) and (n, d), into probabilities, sets and scope scores.
 
     frames: of which the network saw ``rows``, or all, (m, side, side, channels); without them the
-    pixels are not looked at.
+    pixels are not looked at, by any look.
     """
-    probabilities = _probabilities(logits, calibration.temperature)
-    by_class = None
-    if calibration.class_quantiles:
-        by_class = conformal.sets(probabilities, np.array(calibration.class_quantiles))
+    balanced = _probabilities(logits, calibration.temperature)
+    probabilities = probabilities_of(calibration, logits)
+    marginal = deciding = conformal.sets(probabilities, calibration.conformal_quantile)
+    if calibration.is_by_class:
+        deciding = conformal.sets(probabilities, np.array(calibration.class_quantiles))
     looks = {EMBEDDING: calibration.reference.distances(embeddings) / calibration.ood_threshold}
     if frames is not None:
         looks[PICTURE] = calibration.pictures.scores(frames, rows)
-    looks[UPRIGHT] = calibration.upright.scores(embeddings)
+    looks[UPRIGHT] = calibration.upright.scores(embeddings, frames, rows)
     return Calibrated(
         probabilities=probabilities,
-        conformal_sets=conformal.sets(probabilities, calibration.conformal_quantile),
+        balanced=balanced,
+        conformal_sets=deciding,
         ood_scores=np.max([*looks.values()], axis=0),
         looks=looks,
-        class_sets=by_class,
+        marginal_sets=marginal,
     )
 
 
+def probabilities_of(calibration: Calibration, logits: Floats) -> NDArray[np.float64]:
+    """The calibrated probabilities of logits, such as a member's, (n, k) for (n, k)."""
+    return _probabilities(logits, calibration.temperature, calibration.class_offsets)
+
+
 def answered(
-    conformal_sets: NDArray[np.bool_], ood_scores: NDArray[np.float64]
+    conformal_sets: NDArray[np.bool_],
+    ood_scores: NDArray[np.float64],
+    called: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Which samples are answered, (n,): those in scope of which exactly one class is left."""
-    return np.asarray((ood_scores <= 1) & (conformal_sets.sum(axis=1) == 1))
+    """Which samples are answered, (n,): those in scope of which only the called class is left."""
+    only = conformal_sets.sum(axis=1) == 1
+    return np.asarray((ood_scores <= 1) & only & conformal_sets[np.arange(len(called)), called])
 
 
 def _check(logits: Floats, embeddings: Floats, targets: NDArray[np.int64]) -> None:
@@ -158,23 +192,48 @@ def _check(logits: Floats, embeddings: Floats, targets: NDArray[np.int64]) -> No
         raise ConfigError("the network's outputs hold NaN or infinity; its training diverged")
 
 
-def _probabilities(logits: Floats, temperature: float) -> NDArray[np.float64]:
-    probabilities: NDArray[np.float64] = softmax(logits.astype(np.float64) / temperature, axis=1)
+def _probabilities(
+    logits: Floats, temperature: float, offsets: Sequence[float] = ()
+) -> NDArray[np.float64]:
+    scaled = logits.astype(np.float64) / temperature
+    probabilities: NDArray[np.float64] = softmax(scaled + np.array(offsets or 0.0), axis=-1)
     return probabilities
 
 
-def _temperature(logits: Floats, targets: NDArray[np.int64]) -> float:
-    """The temperature of least negative log-likelihood, within ``TEMPERATURES``."""
-    if len(targets) < MINIMUM:
-        return 1.0
+def _scaling(logits: Floats, targets: NDArray[np.int64]) -> tuple[float, tuple[float, ...]]:
+    """Temperature and offsets of least negative log-likelihood; () where offsets gain too little.
+
+    Offsets are a strength within ``STRENGTHS`` times the logarithm of the classes' shares.
+    """
+    n, k = logits.shape
+    if n < MINIMUM:
+        return 1.0, ()
+    shares = np.log((np.bincount(targets, minlength=k) + 1) / (n + k))
+    shares -= shares.mean()
+
+    def loss(strength: float) -> float:
+        return _temperature(logits, targets, strength * shares)[1]
+
+    plain, without = _temperature(logits, targets, np.zeros(k))
+    best = minimize_scalar(loss, bounds=STRENGTHS, method="bounded")
+    if 2 * n * (without - best.fun) < SURE:
+        return plain, ()
+    offsets = best.x * shares
+    return _temperature(logits, targets, offsets)[0], out_of_scope.plain(offsets)
+
+
+def _temperature(
+    logits: Floats, targets: NDArray[np.int64], offsets: NDArray[np.float64]
+) -> tuple[float, float]:
+    """The temperature of least mean negative log-likelihood, within ``TEMPERATURES``, and that."""
     exact, rows = logits.astype(np.float64), np.arange(len(targets))
 
     def loss(log_temperature: float) -> float:
-        scaled = log_softmax(exact / np.exp(log_temperature), axis=1)
+        scaled = log_softmax(exact / np.exp(log_temperature) + offsets, axis=1)
         return -float(scaled[rows, targets].mean())
 
     lowest = minimize_scalar(loss, bounds=np.log(TEMPERATURES).tolist(), method="bounded")
-    return float(np.exp(lowest.x))
+    return _short(float(np.exp(lowest.x))), float(lowest.fun)
 
 
 def _short(value: float) -> float:

@@ -4,7 +4,8 @@ Split conformal with the score 1 - p(true class), Sadinle et al. (2019), arXiv:1
 finite-sample quantile of Vovk et al. (2005): the true class is missing from the sets of at most
 ``alpha`` of exchangeable samples. The quantile needs (n + 1)(1 - alpha) <= n, nine samples at alpha
 0.1; below that every class stays in every set, so the model always abstains. One quantile for all
-keeps its promise over all samples only; one for each class (Mondrian) keeps it in each class.
+keeps its promise over all samples only; one for each class (Mondrian) keeps it in each class that
+has samples enough, and a class that has not takes that of all.
 """
 
 import numpy as np
@@ -20,13 +21,20 @@ def fit(probabilities: NDArray[np.float64], targets: NDArray[np.int64], alpha: f
 def fit_by_class(
     probabilities: NDArray[np.float64], targets: NDArray[np.int64], alpha: float
 ) -> NDArray[np.float64]:
-    """A quantile for each class, (k,); 1 keeps a class of too few samples in every set."""
+    """A quantile for each class, (k,); of a class of too few samples, that of all samples."""
+    of_all, least = fit(probabilities, targets, alpha), fewest(alpha)
+    of_classes = (targets == number for number in range(probabilities.shape[1]))
     return np.array(
         [
-            fit(probabilities[targets == number], targets[targets == number], alpha)
-            for number in range(probabilities.shape[1])
+            fit(probabilities[rows], targets[rows], alpha) if rows.sum() >= least else of_all
+            for rows in of_classes
         ]
     )
+
+
+def fewest(alpha: float) -> int:
+    """The fewest samples that give a quantile."""
+    return int(np.ceil(np.round((1 - alpha) / alpha, 9)))
 
 
 def sets(

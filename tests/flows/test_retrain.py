@@ -85,9 +85,9 @@ def test_what_needs_approval_passes_the_gate_and_is_not_promoted(
     problem = problems.load("brain")
     loaded = release_data.load(release_data.open_lake(None), problem)
     looked = evaluation.evaluate(loaded, models.load(problem, model))
-    answers = replace(
-        looked.evaluation, probabilities=np.eye(len(problem.classes))[looked.evaluation.targets]
-    )
+    labels = looked.evaluation.targets
+    certain = np.eye(len(problem.classes))[labels]
+    answers = replace(looked.evaluation, called=labels, probabilities=certain)
     all_right = replace(looked, evaluation=answers.take(answers.targets >= 0))
     entry = promote.promote(loaded, all_right, None, limits, "brain/month/2026-11")
     assert (entry["decision"], entry["is_promoted"]) == ("promote", is_promoted)

@@ -29,6 +29,7 @@ def evaluation(
                 groups if groups is not None else [f"g{number}" for number in range(n)]
             ),
             targets=np.array(targets, dtype=np.int64),
+            called=probabilities.argmax(axis=1),
             probabilities=probabilities,
             conformal_sets=sets,
             ood_scores=None if ood_scores is None else np.array(ood_scores, dtype=np.float64),

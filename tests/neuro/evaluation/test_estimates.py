@@ -43,7 +43,8 @@ def ours(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> dict
     table = theirs.confusion_matrix(targets, called, labels=range(k))[None].astype(float)
     given = (probabilities, targets, ones)
     found = estimates.of_tables(table) | estimates.of_ranks(*given)
-    return {name: each[0] for name, each in (found | estimates.of_probabilities(*given)).items()}
+    found |= estimates.of_probabilities(*given, called=called)
+    return {name: each[0] for name, each in found.items()}
 
 
 def expected(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> dict[str, object]:
@@ -104,6 +105,14 @@ def expected(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> 
     )
 
 
+def of_probabilities(
+    probabilities: NDArray[np.float64], targets: NDArray[np.int64], weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Of answers that call the most probable class."""
+    called = probabilities.argmax(axis=1)
+    return estimates.of_probabilities(probabilities, targets, weights, called=called)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("draws", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_every_figure_is_that_of_scikit_learn(kind: str, draws: int) -> None:
@@ -125,7 +134,7 @@ def test_weights_count_as_repetitions_do() -> None:
     times = np.random.default_rng(0).integers(1, 4, size=len(targets))
     repeated = np.repeat(np.arange(len(targets)), times)
     weights = times[None].astype(float)
-    for figure in (estimates.of_ranks, estimates.of_probabilities):
+    for figure in (estimates.of_ranks, of_probabilities):
         got = figure(probabilities, targets, weights)
         rows = np.ones((1, len(repeated)))
         wanted = figure(probabilities[repeated], targets[repeated], rows)
@@ -143,11 +152,20 @@ def test_a_calibration_error_is_the_distance_of_confidence_and_share_right() -> 
     """Ten answers at 0.8, of which six are right, and ten at 0.6, of which six are right."""
     sure = np.repeat([0.8, 0.6], 10)
     targets = np.tile([0] * 6 + [1] * 4, 2)
-    found = estimates.of_probabilities(
-        np.stack([sure, 1 - sure], axis=1), targets, np.ones((1, 20))
-    )
+    found = of_probabilities(np.stack([sure, 1 - sure], axis=1), targets, np.ones((1, 20)))
     assert found["ece"][0, 0] == pytest.approx(0.1)
     assert found["classwise_ece"][0, 0] == pytest.approx(0.1)
+
+
+def test_the_confidence_is_the_probability_of_what_is_called_also_where_another_is_likelier() -> (
+    None
+):
+    """Ten answers call the second class at 0.2, and two of them are right."""
+    probabilities, targets = np.tile([0.8, 0.2], (10, 1)), np.array([1] * 2 + [0] * 8)
+    found = estimates.of_probabilities(
+        probabilities, targets, np.ones((1, 10)), called=np.ones(10, np.int64)
+    )
+    assert found["ece"][0, 0] == pytest.approx(0.0)
 
 
 def test_a_probability_on_a_border_belongs_to_the_bin_below_it() -> None:

@@ -39,6 +39,7 @@ def evaluation(
         sample_ids=groups,
         groups=groups,
         targets=truth,
+        called=chosen.argmax(axis=1),
         probabilities=chosen,
     )
 

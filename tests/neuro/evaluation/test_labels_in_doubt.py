@@ -107,6 +107,7 @@ def pooled(targets: list[int], probabilities: NDArray[np.float64]) -> evaluate.E
             sample_ids=ids,
             groups=ids,
             targets=np.array(targets),
+            called=probabilities.argmax(axis=1),
             probabilities=probabilities,
         )
     )

@@ -173,7 +173,9 @@ def test_a_paired_difference_is_narrower_than_two_separate_intervals() -> None:
     ours, targets, groups = simulated(600, 3, skill=1.0, seed=2)
     theirs = ours.copy()
     theirs[:12] = np.roll(np.eye(3)[targets[:12]], 1, axis=1)  # twelve wrong calls
-    found = metrics.difference("accuracy", (ours, theirs), targets, groups, "abc")
+    found = metrics.difference(
+        "accuracy", (ours.argmax(axis=1), theirs.argmax(axis=1)), targets, groups, "abc"
+    )
     lost = (ours[:12].argmax(axis=1) == targets[:12]).sum() / 600
     alone = metrics.score(ours, targets, groups, "abc")[0]
     assert found.value == pytest.approx(lost)
@@ -183,16 +185,18 @@ def test_a_paired_difference_is_narrower_than_two_separate_intervals() -> None:
 def test_a_better_challenger_has_a_positive_lower_bound() -> None:
     ours, targets, groups = simulated(300, 3, skill=3.0, seed=3)
     theirs, _, _ = simulated(300, 3, skill=0.0, seed=4)
-    assert metrics.difference("macro_f1", (ours, theirs), targets, groups, "abc").low > 0.3
+    called = ours.argmax(axis=1), theirs.argmax(axis=1)
+    assert metrics.difference("macro_f1", called, targets, groups, "abc").low > 0.3
 
 
 def test_a_difference_of_few_groups_or_lacking_a_class_says_so() -> None:
     answers, targets, _ = simulated(30, 2, skill=1.0, seed=3)
+    called = answers.argmax(axis=1)
     groups = [f"g{i % 3}" for i in range(30)]
-    found = metrics.difference("accuracy", (answers, answers), targets, groups, "ab")
+    found = metrics.difference("accuracy", (called, called), targets, groups, "ab")
     assert found.mark == FEW_GROUPS
     whole = [f"g{i}" for i in range(30)]
-    of_one = metrics.difference("accuracy", (answers, answers), np.zeros(30, int), whole, "ab")
+    of_one = metrics.difference("accuracy", (called, called), np.zeros(30, int), whole, "ab")
     assert (of_one.mark, of_one.classes) == ("", "1 of 2 classes, none of b")
 
 

@@ -363,6 +363,9 @@ def test_every_field_of_a_card_is_of_its_type(path: str, original: Path) -> None
         ("calibration.pictures.is_coloured", True),
         ("calibration.pictures.threshold", 0.0),
         ("calibration.upright.bias", [0.0] * 3),
+        ("calibration.upright.sees", "all"),
+        ("calibration.class_offsets", [0.0]),
+        ("calibration.class_offsets", [0.0, 1e9, 0.0]),
     ],
 )
 def test_every_field_of_a_card_is_within_its_range(
@@ -373,6 +376,16 @@ def test_every_field_of_a_card_is_within_its_range(
     name = re.sub(r"\.0.*", "", path).split(".")[-1]
     with pytest.raises(PackageError, match=rf"^p/model\.json: .*{name}"):
         package._parse_card(raw, Path("p/model.json"))
+
+
+def test_a_package_of_format_5_decides_and_looks_as_it_did(original: Path) -> None:
+    facts = json.loads((original / "model.json").read_text()) | {"format_version": 5}
+    for name in ("class_offsets", "is_by_class"):
+        del facts["calibration"][name]
+    del facts["calibration"]["upright"]["sees"]
+    found = package._parse_card(json.dumps(facts).encode(), Path("p/model.json")).calibration
+    assert (found.is_by_class, found.class_offsets) == (False, ())
+    assert found.upright.sees == "embedding"
 
 
 def test_a_whole_number_of_any_size_is_read_as_a_number_with_a_point(original: Path) -> None:

@@ -101,6 +101,23 @@ def test_two_classes_in_the_set_are_an_abstention_that_names_both(engine: Engine
     assert found.reason == "bright, dark cannot be told apart at an error rate of 10%."
 
 
+def test_where_another_class_than_the_called_one_remains_it_is_an_abstention(
+    engine: Engine,
+) -> None:
+    """Bright at 0.73 before, dark at 0.73 after the share of bright, which is rare, is put back."""
+    honest = replace(engine.package.card.calibration, class_offsets=(-1.0, 1.0))
+    changed = replace(engine.package, card=replace(engine.package.card, calibration=honest))
+    found = predict.predict(replace(engine, package=changed), flat(153), ["s"], model_version="1")[
+        0
+    ]
+    assert found.probabilities == pytest.approx((0.268941, 0.731059), abs=1e-5)
+    assert (found.predicted, found.conformal_set) == ("bright", ("dark",))
+    assert found.decision == "abstain"
+    assert found.reason == (
+        "It looks most like bright, but only dark remains at an error rate of 10%."
+    )
+
+
 def test_an_empty_set_is_an_abstention(engine: Engine) -> None:
     found = predict.predict(engine, flat(130), ["s"], model_version="1")[0]
     assert (found.decision, found.conformal_set) == ("abstain", ())

@@ -33,6 +33,7 @@ def model(right: float, *, n: int = 600, seed: int = 0, wrong_class: int = -1) -
         sample_ids=np.array([f"s{i}" for i in range(n)]),
         groups=groups,
         targets=targets,
+        called=called,
         probabilities=probabilities,
     )
 
@@ -119,7 +120,7 @@ def test_a_floor_of_a_class_nobody_tested_is_not_passed() -> None:
 
 def with_recent(old: Evaluation, recent: Evaluation) -> Evaluation:
     """One model's answers on samples its champion knew, and on newly labelled ones."""
-    names = ("sample_ids", "groups", "targets", "probabilities")
+    names = ("sample_ids", "groups", "targets", "called", "probabilities")
     both = {name: np.concatenate([getattr(old, name), getattr(recent, name)]) for name in names}
     n = len(old.targets)
     both["sample_ids"] = np.array([f"s{i}" for i in range(2 * n)])

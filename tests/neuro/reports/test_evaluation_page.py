@@ -236,3 +236,25 @@ def test_its_place_is_found_again_by_its_name() -> None:
 def test_each_page_names_the_command_that_draws_it(evaluated: str, command: str) -> None:
     place = ReleasePage(release="brain-0001", problem="brain", evaluated=evaluated)
     assert place.command == command
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_by_class", "says"),
+    [
+        ((0.7, 0.8), True, "Each class has a limit of its own"),
+        ((0.6, 0.8), True, "Too few calibration images for a limit of their own: a."),
+        ((0.7, 0.8), False, "of all images like those they were calibrated on, not of each class"),
+    ],
+)
+def test_the_page_says_of_which_classes_the_sets_promise_something(
+    limits: tuple[float, float], says: str, *, is_by_class: bool
+) -> None:
+    fitted = replace(
+        card().calibration,
+        conformal_quantile=0.6,
+        class_quantiles=limits,
+        is_by_class=is_by_class,
+    )
+    page = read(of=replace(card(), calibration=fitted)).text
+    assert says in page
+    assert ("The answers do not use them" in page) is is_by_class

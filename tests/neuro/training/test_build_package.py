@@ -108,6 +108,4 @@ def test_what_is_in_scope_is_said_by_some_training_images_where_there_are_many(
     some, _ = build_package.build(network, data, BRAIN, CONFIG, origin(), tmp_path)
     again, _ = build_package.build(network, data, BRAIN, CONFIG, origin(), tmp_path)
     assert some.digest == again.digest != whole.digest
-    assert sum(asked) - of_all == 2 * (
-        of_all - 4 * 4
-    )  # of twelve, which are turned three times, too
+    assert sum(asked) - of_all == 2 * (of_all - 4)  # of the twelve of train

@@ -56,24 +56,69 @@ def test_a_limit_for_each_class_holds_its_promise_in_a_class_that_is_hard() -> N
     logits, embeddings, targets = drawn(4000)
     honest = calibration.apply(found, logits, embeddings)
     is_hard = targets == 0
-    covered = [
-        sets[is_hard, 0].mean()
-        for sets in (honest.conformal_sets, honest.class_sets)
-        if sets is not None
-    ]
+    covered = [sets[is_hard, 0].mean() for sets in (honest.marginal_sets, honest.conformal_sets)]
     assert covered[0] < 0.75
     assert covered[1] == pytest.approx(0.9, abs=0.03)
 
 
-def test_a_class_of_too_few_samples_stays_in_every_set_and_in_an_older_package_none_is() -> None:
+def test_a_class_of_too_few_samples_has_the_limit_of_all() -> None:
     logits, embeddings, targets = simulated(100, seed=6)
     few = np.flatnonzero(targets == 0)[8:]
     keep = np.setdiff1d(np.arange(100), few)
     found = calibration.fit(logits[keep], embeddings[keep], targets[keep])
-    assert found.class_quantiles[0] == 1.0
-    assert max(found.class_quantiles[1:]) < 1.0
-    old = replace(found, class_quantiles=())
-    assert calibration.apply(old, logits, embeddings).class_sets is None
+    of_all = found.conformal_quantile
+    assert [limit == of_all for limit in found.class_quantiles] == [True, False, False]
+
+
+def test_an_older_package_decides_by_the_one_limit() -> None:
+    logits, embeddings, targets = simulated(100, seed=6)
+    old = replace(calibration.fit(logits, embeddings, targets), is_by_class=False)
+    honest = calibration.apply(old, logits, embeddings)
+    assert (honest.conformal_sets == honest.marginal_sets).all()
+
+
+def weighted_up(n: int, *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a network says that learnt a class of 4 % as if it were as common as the others."""
+    rng = np.random.default_rng(seed)
+    shares = np.array([0.48, 0.48, 0.04])
+    targets = rng.choice(3, size=n, p=shares)
+    centres = 2.5 * np.eye(3)
+    seen = rng.normal(size=(n, 3)) + centres[targets]
+    logits = seen @ centres.T - (centres**2).sum(axis=1) / 2
+    return logits.astype(np.float32), rng.normal(size=(n, 4)).astype(np.float32), targets
+
+
+def test_offsets_put_back_the_shares_that_a_weighted_training_took_away() -> None:
+    found = calibration.fit(*weighted_up(3000, seed=0))
+    logits, embeddings, targets = weighted_up(6000, seed=1)
+    honest = calibration.apply(found, logits, embeddings)
+    is_rare = targets == 2
+    assert honest.probabilities[:, 2].mean() == pytest.approx(is_rare.mean(), abs=0.005)
+    assert honest.balanced[:, 2].mean() > 2 * is_rare.mean()
+
+
+def test_a_rare_class_is_called_as_the_network_weights_it() -> None:
+    found = calibration.fit(*weighted_up(3000, seed=0))
+    logits, embeddings, targets = weighted_up(6000, seed=1)
+    honest = calibration.apply(found, logits, embeddings)
+    assert (honest.called == logits.argmax(axis=1)).all()
+    is_rare = targets == 2
+    by_probability = honest.probabilities.argmax(axis=1)
+    assert (honest.called[is_rare] == 2).mean() > (by_probability[is_rare] == 2).mean() + 0.05
+
+
+@pytest.mark.parametrize("n", [19, 500])
+def test_where_shares_need_not_be_put_back_there_are_no_offsets(n: int) -> None:
+    """Of few samples, or of a network that says each class as often as it comes."""
+    drawn = weighted_up(n, seed=2) if n < calibration.MINIMUM else simulated(n, seed=2)
+    assert calibration.fit(*drawn).class_offsets == ()
+
+
+def test_only_the_called_class_alone_is_an_answer() -> None:
+    sets = np.array([[True, False], [False, True], [True, True], [False, False], [True, False]])
+    odd, called = np.array([0.5, 0.5, 0.5, 0.5, 1.5]), np.zeros(5, np.int64)
+    found = calibration.answered(sets, odd, called)
+    assert found.tolist() == [True, False, False, False, False]
 
 
 @pytest.mark.parametrize(("n", "keeps_all"), [(8, True), (9, False)])
