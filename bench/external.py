@@ -66,10 +66,12 @@ def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
     answers = predict.predict_frames(predict.load(found), frames, rows, model_version=found.digest)
     classes = came.problem.classes
     told = np.array([answer.probabilities for answer in answers])
-    for metric in metrics.score(told, frames.targets[rows], frames.groups[rows], classes):
+    called = np.array([classes.index(answer.predicted) for answer in answers])
+    asked = (frames.targets[rows], frames.groups[rows], classes)
+    for metric in metrics.score(told, *asked, called=called):
         print(f"{metric.name:20} {metric}")
     print(f"decisions: {dict(Counter(answer.decision for answer in answers))}")
-    right = told.argmax(axis=1) == frames.targets[rows]
+    right = called == frames.targets[rows]
     answered = np.array([answer.decision == "answer" for answer in answers])
     if answered.any():
         print(f"right of what is answered: {right[answered].mean():.3f}")

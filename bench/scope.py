@@ -3,7 +3,8 @@
 Trains each problem's network by a preset, and asks val: no test label is read. Each look that
 decides what is in scope stands by itself, and then the largest of them, which decides. Beside them
 stand two that are not sealed: energy (Liu et al., arXiv:2010.03759) and the distance to the nearest
-centre of a class, with one covariance for all (Lee et al., arXiv:1807.03888).
+centre of a class in one covariance (Lee et al., arXiv:1807.03888), as far as ``out_of_scope``
+resolves it.
 """
 
 import argparse
@@ -15,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from scipy import ndimage
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
@@ -29,7 +29,7 @@ from neuro.models import package
 from neuro.models.package import Package
 from neuro.prediction import predict
 from neuro.problems import problem
-from neuro.synthetic import phantom
+from neuro.synthetic import phantom, strangers
 from neuro.training import build_package
 from neuro.training import config as recipes
 from neuro.uncertainty import calibration, out_of_scope
@@ -41,7 +41,7 @@ from tasks.runtime import settings
 
 PROBLEMS = ("brain", "chest", "skin")
 ASKED_AUROC, ASKED_ANSWERED, ASKED_IN_SCOPE, ASKED_SPOILT = 0.99, 0.02, 0.95, 0.10
-BESIDE = ("energy", "centres")
+UNSEALED = ("energy", "centres")
 FEWEST = 10  # groups of a class that has a centre
 MOST, DRAWN = 300, 100  # pictures of val and of another problem, and of each drawn kind
 SEED = 0
@@ -111,13 +111,12 @@ def _judge(lake: Lake, found: Package, loaded: Loaded) -> None:
         f"{ASKED_IN_SCOPE}); by look "
         + ", ".join(f"{name} {(honest.looks[name] <= 1).mean():.3f}" for name in LOOKS)
     )
-    names = "".join(f"{name:>11}" for name in (*BESIDE, *LOOKS, "together"))
+    names = "".join(f"{name:>11}" for name in (*UNSEALED, *LOOKS, "together"))
     print(f"{'AUROC of':20}{names}{'answered':>10}{'wrong of them':>15}")
     for name, pictures in (_others(lake, card.dataset, spec) | _drawn(spec)).items():
         _print(name, judge(pictures), inside, None)
-    turns = not (loaded.problem.augment.flip or loaded.problem.augment.rotate_deg >= 45)
     for name, spoil in SPOILT.items():
-        if turns or name not in TURNED:
+        if name not in TURNED or build_package.has_upright(loaded.problem):
             spoilt = np.stack([spoil(picture) for picture in own])
             _print(name, judge(spoilt), inside, targets)
     print(
@@ -158,7 +157,7 @@ def _print(name: str, outside: Seen, inside: Seen, targets: NDArray[np.int64] | 
     is_odd = np.repeat([0, 1], [len(each.calibrated.ood_scores) for each in (inside, outside)])
     areas = [
         roc_auc_score(is_odd, np.concatenate([inside.scores[look], outside.scores[look]]))
-        for look in (*BESIDE, *LOOKS, "together")
+        for look in (*UNSEALED, *LOOKS, "together")
     ]
     honest = outside.calibrated
     answered, wrong = honest.is_answered, ""
@@ -186,27 +185,13 @@ def _drawn(spec: PreprocessSpec) -> dict[str, Pixels]:
     """Noise, black, text, phantoms and discs, DRAWN of each."""
     rng, side = np.random.default_rng(SEED), spec.size_px
     grey = {
-        "noise": rng.integers(0, 256, (DRAWN, side, side), dtype=np.uint8),
-        "black": np.zeros((DRAWN, side, side), np.uint8),
-        "text": np.stack([_text(rng, side) for _ in range(DRAWN)]),
         "phantoms": np.stack([phantom.draw(n % phantom.KINDS, rng, side) for n in range(DRAWN)]),
         "discs": np.stack([_discs(rng, side) for _ in range(DRAWN)]),
     }
-    return {
+    return strangers.draw(DRAWN, side, spec.channels, SEED) | {
         name: np.repeat(pictures[..., None], spec.channels, axis=3)
         for name, pictures in grey.items()
     }
-
-
-def _text(rng: np.random.Generator, side: int) -> Pixels:
-    """A screenshot: lines of letters, dark on light or light on dark."""
-    is_light = rng.random() < 0.7
-    page = Image.new("L", (side, side), int(rng.integers(200, 256) if is_light else 20))
-    ink = ImageDraw.Draw(page)
-    for down in range(4, side - 8, 11):
-        letters = rng.choice(list("abcdefghijklmnopqrstuvwxyz     0123456789"), rng.integers(4, 20))
-        ink.text((int(rng.integers(2, 9)), down), "".join(letters), fill=20 if is_light else 235)
-    return np.asarray(page)
 
 
 def _discs(rng: np.random.Generator, side: int) -> Pixels:

@@ -173,7 +173,7 @@ def _unlabelled_signals(
     """
     values = np.concatenate((reference.descriptors, current.descriptors))
     outputs = np.concatenate((reference.probabilities, current.probabilities))
-    sure = _above_cut(outputs.max(axis=1), reference)
+    sure = _above_cut(np.concatenate((reference.confidence, current.confidence)), reference)
     statistics: dict[str, Callable[[Pair], NDArray[np.float64]]] = {  # each (t, columns)
         "descriptors": lambda pair: permutation.largest_gap(values, pair),
         "softmax": lambda pair: permutation.largest_gap(outputs, pair),

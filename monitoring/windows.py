@@ -19,13 +19,15 @@ class Observed:
     """What is known of n samples of one period; row i of each array is one sample.
 
     groups: (n,) str. descriptors: (n, d) float64. probabilities: (n, k) float64,
-    calibrated, in class order. correct: (n,) float64, 1 or 0 where a label is known, NaN elsewhere.
+    calibrated, in class order. confidence: (n,) float64, the probability of what each sample is
+    called. correct: (n,) float64, 1 or 0 where a label is known, NaN elsewhere.
     Raises ConfigError where the rows do not match or a descriptor or probability is not finite.
     """
 
     groups: NDArray[np.str_]
     descriptors: NDArray[np.float64]
     probabilities: NDArray[np.float64]
+    confidence: NDArray[np.float64]
     correct: NDArray[np.float64]
 
     def __post_init__(self) -> None:

@@ -75,7 +75,9 @@ class Metric:
 class Prediction:
     """What a model says of one sample; the one object batch, page and service carry.
 
-    probabilities: calibrated, in the problem's class order, summing to 1. conformal_set: the
+    probabilities: calibrated, in the problem's class order, summing to 1. predicted: the class it
+    is called, by the probabilities before the classes' shares are put back; not always the most
+    probable. conformal_set: the
     classes that cannot be excluded at the package's error rate. ood_score: how unlike the training
     images it is, in units of the calibration threshold; above 1 is out of scope.
     """

@@ -40,7 +40,13 @@ class Compared:
     note: str
 
 
-_Stored = tuple[NDArray[np.float64], NDArray[np.int64]]  # probabilities, (n, k), and class called
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Answers:
+    """Answers to some rows of the release. probabilities: (n, k). called: (n,) class index."""
+
+    rows: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    called: NDArray[np.int64]
 
 
 @step(name="observe")
@@ -63,17 +69,17 @@ def observe(
     held_out = windows.held_out(loaded.frames.splits)
     known = held_out[loaded.known_at(born)[held_out] & (loaded.frames.targets[held_out] >= 0)]
     honest = predict.answer(model.engine, loaded.frames.pixels, rows=known).calibrated
+    reference = _Answers(rows=known, probabilities=honest.probabilities, called=honest.called)
     now = datetime.now(UTC)
-    rows, answers, name, note = _window(loaded, model, seen, window, days, now)
-    n_test = int(
-        ((loaded.frames.splits[rows] == "test") & (loaded.frames.targets[rows] >= 0)).sum()
-    )
+    answers, name, note = _window(loaded, model, seen, window, days, now)
+    frames, rows = loaded.frames, answers.rows
+    n_test = int(((frames.splits[rows] == "test") & (frames.targets[rows] >= 0)).sum())
     if n_test and is_counted:
         looks = count_look.count(loaded, model, read_by="drift", n=n_test)
         _log.info("window %s has %d labels of the test split: %s", name, n_test, looks)
     return Compared(
-        reference=_observed(loaded, known, honest.probabilities, honest.called),
-        window=_observed(loaded, rows, *answers),
+        reference=_observed(loaded, reference),
+        window=_observed(loaded, answers),
         reference_name=f"validation and calibration of {born}",
         window_name=name,
         note="; ".join(filter(None, (loaded.left_out, note))),
@@ -145,8 +151,8 @@ def _window(
     window: str | None,
     days: float,
     now: datetime,
-) -> tuple[NDArray[np.int64], _Stored, str, str]:
-    """Rows of the window that were not seen, their stored answers, its name, and a note."""
+) -> tuple[_Answers, str, str]:
+    """Stored answers of the window to what was not seen, its name, and a note."""
     columns = ["sha256", "probabilities", "predicted", "predicted_at", "window"]
     stored = predictions.rows(loaded.lake, loaded.problem, model.version, columns).to_pandas()
     if window is not None:
@@ -179,15 +185,11 @@ def _window(
     probabilities = np.stack(chosen["probabilities"].to_list()).astype(np.float64)
     classes = model.package.card.classes
     called = np.array([classes.index(name) for name in chosen["predicted"]], dtype=np.int64)
-    return rows, (probabilities, called), name, note
+    return _Answers(rows=rows, probabilities=probabilities, called=called), name, note
 
 
-def _observed(
-    loaded: Loaded,
-    rows: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
-    called: NDArray[np.int64],
-) -> Observed:
+def _observed(loaded: Loaded, answers: _Answers) -> Observed:
+    rows, called = answers.rows, answers.called
     ids, targets = loaded.frames.sample_ids[rows], loaded.frames.targets[rows]
     correct = np.where(targets >= 0, called == targets, np.nan)
     return Observed(
@@ -195,6 +197,7 @@ def _observed(
         descriptors=features.read(
             loaded.lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids.tolist()
         ),
-        probabilities=probabilities,
+        probabilities=answers.probabilities,
+        confidence=answers.probabilities[np.arange(len(called)), called],
         correct=correct.astype(np.float64),
     )

@@ -140,11 +140,14 @@ def _of_image(loaded: Loaded, model: Model, asked: Asked, out: Path | None) -> E
         maps=explanations.overlays(found, answer, pictures, model.package),
         nearest=nearest,
     )
+    called = card.classes.index(prediction.predicted)
+    likeliest = int(np.argmax(prediction.probabilities))
     told = {
         "sample_id": sha256,
         "label": "",
         "says": prediction.predicted,
-        "sure": prediction.probabilities[card.classes.index(prediction.predicted)],
+        "sure": prediction.probabilities[called],
+        "more_probable": card.classes[likeliest] if likeliest != called else "",
         "set": list(prediction.conformal_set),
         "decision": prediction.decision,
         "reason": prediction.reason,

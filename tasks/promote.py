@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from neuro.errors import ConfigError
 from neuro.lake import journal
+from neuro.prediction import predict
 from neuro.promotion import gates
+from neuro.promotion.answer_gates import Strangers
 from neuro.promotion.retrain_envelope import Envelope
+from neuro.synthetic import strangers
 from tasks import evaluate as evaluation
 from tasks.baselines import Beside
 from tasks.evaluate import Looked
@@ -19,6 +22,8 @@ from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, registry
 from tasks.runtime.steps import step
+
+STRANGERS = 40  # drawn pictures of each kind that the gate shows both models
 
 
 def check(model: Model) -> Model:
@@ -70,6 +75,7 @@ def promote(
         recall_floors=loaded.problem.recall_floors,
         config=envelope.promotion,
         known=known,
+        strangers=_strangers(challenger.model, champion.model) if champion else None,
     )
     is_promoted = decision.decision == "promote" and not envelope.needs_approval
     model = challenger.model.registered
@@ -99,6 +105,19 @@ def promote(
     rows = [artifacts.rounded(asdict(gate)) for gate in decision.gates]
     artifacts.table("gates", rows, f"{decision.decision}: {decision.reason}")
     return entry
+
+
+def _strangers(challenger: Model, champion: Model) -> Strangers:
+    """What both answer of drawn pictures of no problem."""
+    ours, theirs = (_answered_strangers(model) for model in (challenger, champion))
+    return Strangers(challenger=ours.mean(), champion=theirs.mean(), n=len(ours))
+
+
+def _answered_strangers(model: Model) -> NDArray[np.bool_]:
+    spec = model.package.card.preprocess
+    drawn = strangers.draw(STRANGERS, spec.size_px, spec.channels)
+    pixels = np.concatenate([*drawn.values()])
+    return predict.answer(model.engine, pixels).calibrated.is_answered
 
 
 def _known_to_champion(

@@ -26,7 +26,8 @@ class Answers:
 
     sample_ids, groups: (n,) str. targets, called: (n,) class index; what is called need not be the
     most probable (``calibration.Calibrated``). probabilities: (n, k), in the order of ``classes``.
-    members: those of each member of an ensemble, (m, n, k); None for one network.
+    balanced: the same before the classes' shares are put back, (n, k), by which they are called;
+    members: such of each member of an ensemble, (m, n, k), None for one network.
     conformal_sets: those that decide, (n, k) bool; marginal_sets: those of one quantile for all
     classes. ood_scores: (n,), above 1 out of scope. embeddings: (n, d). None where they were not
     asked for.
@@ -40,6 +41,7 @@ class Answers:
     targets: NDArray[np.int64]
     called: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+    balanced: NDArray[np.float64] | None = None
     members: NDArray[np.float64] | None = None
     conformal_sets: NDArray[np.bool_] | None = None
     marginal_sets: NDArray[np.bool_] | None = None
@@ -229,6 +231,7 @@ def pool(folds: Sequence[Evaluation]) -> Evaluation:
     if len(np.unique(sample_ids)) < len(sample_ids):
         raise ConfigError("a sample is in two of the folds; give folds of one release and number")
     members = [fold.members for fold in folds if fold.members is not None]
+    balanced = [fold.balanced for fold in folds if fold.balanced is not None]
     return of_answers(
         Answers(
             split=FOLDS,
@@ -239,6 +242,7 @@ def pool(folds: Sequence[Evaluation]) -> Evaluation:
             targets=np.concatenate([fold.targets for fold in folds]),
             called=np.concatenate([fold.called for fold in folds]),
             probabilities=np.concatenate([fold.probabilities for fold in folds]),
+            balanced=np.concatenate(balanced) if len(balanced) == len(folds) else None,
             members=np.concatenate(members, axis=1) if len(members) == len(folds) else None,
         )
     )

@@ -72,6 +72,12 @@ def of_loss(value: float, spread: float, groups: int, *, most: float) -> Interva
     return Interval(float(value * np.exp(-half)), min(most, float(value * np.exp(half))))
 
 
+def of_mean(value: float, spread: float, groups: int) -> Interval:
+    """Of a mean without bounds; the value alone where nothing is known of its spread."""
+    slack = float(student.ppf(1 - TAIL, groups - 1) * spread) if groups > 1 else 0.0
+    return Interval(value - slack, value + slack)
+
+
 def of_difference(value: float, spread: float, stands_on: int, groups: int) -> Interval:
     """Of a difference of two shares, -1 to 1.
 

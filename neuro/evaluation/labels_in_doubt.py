@@ -188,6 +188,11 @@ def find(answers: Answers) -> tuple[DoubtfulLabel, ...]:
     )
 
 
+def network_says(pooled: "Evaluation") -> Floats:
+    """By which it calls a sample, (n, k): a rare label is not in doubt for being rare."""
+    return pooled.probabilities if pooled.balanced is None else pooled.balanced
+
+
 def judged(lake: Lake, release: Release, pooled: "Evaluation") -> Answers:
     """The answers of the folds' networks, of their members, and of the similar pictures."""
     ids = pooled.sample_ids.tolist()
@@ -199,7 +204,7 @@ def judged(lake: Lake, release: Release, pooled: "Evaluation") -> Answers:
         classes=pooled.classes,
         sample_ids=pooled.sample_ids,
         targets=pooled.targets,
-        probabilities=np.stack([pooled.probabilities, *members, similar]),
+        probabilities=np.stack([network_says(pooled), *members, similar]),
     )
 
 

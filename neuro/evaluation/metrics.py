@@ -113,9 +113,13 @@ def difference(
     """
     if name not in ("accuracy", "macro_f1"):
         raise ConfigError(f"difference knows accuracy and macro_f1, not {name!r}")
+    for each in called:
+        if each.shape != called[0].shape or not ((each >= 0) & (each < len(classes))).all():
+            raise ConfigError(
+                f"what two models call must be numbers below {len(classes)}, as many of each; got "
+                f"{called[0].shape} and {called[1].shape}"
+            )
     challenger, champion = (np.eye(len(classes))[each] for each in called)
-    if challenger.shape != champion.shape:
-        raise ConfigError(f"two shapes to compare: {challenger.shape} and {champion.shape}")
     targets, groups, _ = _checked(challenger, targets, groups)
     ours = _Answers.of(challenger, called[0], targets, groups)
     theirs = _Answers.of(champion, called[1], targets, groups)
@@ -140,6 +144,31 @@ def difference(
         groups=ours.n_groups,
         classes=over_classes(targets, classes),
         mark=FEW_GROUPS if stands_on < FEWEST_GROUPS else "",
+    )
+
+
+def mean_difference(name: str, ours: Floats, theirs: Floats, groups: ArrayLike) -> Metric:
+    """Mean of a score of each sample less that of another model, with its 95 % interval.
+
+    ours, theirs: (n,), of the same samples. groups: (n,) str. The spread is that of the jackknife
+    over groups; of one group, or where nothing differs, the value alone.
+    """
+    names, group_of = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+    gained, block_of = ours - theirs, intervals.blocks(len(names))[group_of]
+    sums, counts = np.bincount(block_of, weights=gained), np.bincount(block_of)
+    value, spread = float(gained.mean()), 0.0
+    if len(names) > 1:
+        without = (gained.sum() - sums) / (len(gained) - counts)
+        spread = intervals.jackknife_spread(without)
+    interval = intervals.of_mean(value, spread, len(names))
+    return Metric(
+        name=name,
+        value=value,
+        low=interval.low,
+        high=interval.high,
+        n=len(gained),
+        groups=len(names),
+        mark=FEW_GROUPS if len(names) < FEWEST_GROUPS else "",
     )
 
 

@@ -47,7 +47,11 @@ _LARGEST_OFFSET = 100  # of a logit
 _LEAST = 1e-30  # of what is divided by
 _LARGEST = {"log_loss": 100, "brier": 2}  # of a figure, of all others 1
 TOLERANCE = 1e-4  # between torch and ONNX, on outputs of the order of 1
-OPERATING_POINTS = {"predicted": "argmax", "answer_set_size": 1, "ood_limit": 1.0}
+OPERATING_POINTS = {
+    "predicted": "argmax of the logits",  # and not of the probabilities, which have the offsets
+    "answer": "the conformal set holds the predicted class alone",
+    "ood_limit": 1.0,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -285,8 +289,9 @@ def _ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
     by_class = card.calibration.class_quantiles
     is_each = len(by_class) in (0, len(names))
     yield "calibration.class_quantiles", is_each, "one number for each class, or none"
-    has_limits = bool(by_class) or not card.calibration.is_by_class
-    yield "calibration.is_by_class", has_limits, "false without class_quantiles"
+    n_counts = len(card.calibration.class_counts)
+    is_counted = n_counts in (0, len(by_class))
+    yield "calibration.class_counts", is_counted, "one for each of class_quantiles, or none"
     n_offsets = len(card.calibration.class_offsets)
     yield "calibration.class_offsets", n_offsets in (0, len(names)), "one of each class, or none"
     yield "architecture", bool(card.architecture.strip()), "the name of a network"
@@ -318,6 +323,7 @@ def _calibration_ranges(fitted: Calibration) -> Iterator[tuple[str, bool, str]]:
             all(abs(each) <= _LARGEST_OFFSET for each in fitted.class_offsets),
             f"numbers of -{_LARGEST_OFFSET} to {_LARGEST_OFFSET}",
         ),
+        ("class_counts", all(each >= 0 for each in fitted.class_counts), "0 or more each"),
         ("alpha", 0 < fitted.alpha < 1, "between 0 and 1"),
         ("ood_mean", width > 0, "a list of numbers"),
         ("ood_axes", all(is_direction), f"lists of {width} numbers, not all 0"),

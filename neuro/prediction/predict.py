@@ -175,11 +175,11 @@ def _decide(
     look, score = odd_by
     if look:
         return "out_of_scope", f"{_ODD[look]}: {score:.1f} times the limit."
-    at = f"at an error rate of {alpha:.0%}"
+    at = f"by sets that miss the truth in {alpha:.0%}"
     if classes == (called,):
-        return "answer", f"Only {called} remains {at}."
+        return "answer", f"Only {called} is not ruled out, {at}."
     if len(classes) == 1:
-        return "abstain", f"It looks most like {called}, but only {classes[0]} remains {at}."
+        return "abstain", f"It looks most like {called}, but only {classes[0]} is left, {at}."
     if classes:
-        return "abstain", f"{', '.join(classes)} cannot be told apart {at}."
-    return "abstain", f"No class is likely enough {at}."
+        return "abstain", f"{', '.join(classes)} cannot be told apart, {at}."
+    return "abstain", f"No class is likely enough, {at}."

@@ -6,7 +6,7 @@ by group (neuro.evaluation.metrics).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,9 @@ from neuro.errors import ConfigError
 from neuro.evaluation import evaluate, metrics
 from neuro.evaluation.evaluate import Evaluation
 from neuro.models.package import Card
+from neuro.promotion import answer_gates, gate
+from neuro.promotion.answer_gates import Strangers
+from neuro.promotion.gate import Gate
 from neuro.sample import Metric
 
 METRIC = "macro_f1"
@@ -26,33 +29,22 @@ class PromotionConfig:
     """What a challenger must show.
 
     margin: loss of macro-F1 that still counts as no worse. recent_must_improve: on the newly
-    labelled samples the challenger must be shown better, not only no worse.
+    labelled samples the challenger must be shown better, not only no worse. answered_margin,
+    coverage_margin, stranger_margin: loss of the share answered, of sets with the true class, and
+    of drawn pictures of no problem that get no answer. log_loss_margin: gain of log loss, in nats.
     """
 
     margin: float = 0.05
     recent_must_improve: bool = False
+    answered_margin: float = 0.1
+    coverage_margin: float = 0.05
+    log_loss_margin: float = 0.1
+    stranger_margin: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0 < self.margin < 0.5:
-            raise ConfigError(f"promotion.margin must be between 0 and 0.5, got {self.margin}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Gate:
-    """One condition: ``value`` with its 95 % interval against ``threshold``."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    threshold: float
-    passed: bool
-    explanation: str
-
-    @property
-    def is_refuted(self) -> bool:
-        """Not only unproven: the whole interval lies below the threshold."""
-        return not self.passed and self.high < self.threshold
+        for name, value in asdict(self).items():
+            if name != "recent_must_improve" and not 0 < value < 0.5:
+                raise ConfigError(f"promotion.{name} must be between 0 and 0.5, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,11 +76,13 @@ def decide(
     recall_floors: Mapping[str, float],
     config: PromotionConfig,
     known: NDArray[np.bool_] | None = None,
+    strangers: Strangers | None = None,
 ) -> Decision:
     """Judge the challenger by its evaluation on the test split.
 
     recall_floors: of the problem, by class. known: (n,) of the test samples, whether the champion's
-    release had them, default all; the newly labelled others are a gate of their own. Without a
+    release had them, default all; the newly labelled others are a gate of their own. strangers:
+    what both answer of drawn pictures. Without a
     champion the challenger must beat always naming the largest class, and is promoted or not: there
     is nothing to keep. Raises ConfigError where two evaluations that are compared are not of the
     same samples in the same order.
@@ -102,6 +96,15 @@ def decide(
         gates.insert(0, _above_chance(challenger))
     else:
         gates.insert(0, _no_worse(challenger, champion, config.margin))
+        gates += answer_gates.compare(
+            challenger,
+            champion,
+            answered_margin=config.answered_margin,
+            coverage_margin=config.coverage_margin,
+            log_loss_margin=config.log_loss_margin,
+        )
+    if strangers is not None and champion is not None:
+        gates.append(answer_gates.of_strangers(strangers, config.stranger_margin))
     if recent is not None:
         gates.append(recent)
     refuted = [gate.name for gate in gates if gate.is_refuted]
@@ -141,11 +144,10 @@ def _difference_gate(
     name: str, difference: Metric, *, threshold: float, samples: str, remark: str = ""
 ) -> Gate:
     over = f", over {difference.classes}" if difference.classes else ""
-    return _gate(
-        name,
+    return gate.proven(
         difference,
-        threshold=threshold,
-        passed=difference.low > threshold,
+        threshold,
+        name=name,
         explanation=f"macro-F1 challenger minus champion on the same {difference.n} {samples} "
         f"samples, {difference.groups} groups{over}{remark}; the interval must lie above "
         f"{threshold:g}",
@@ -157,28 +159,29 @@ def _above_chance(challenger: Evaluation) -> Gate:
     if accuracy is None:
         raise ConfigError("the challenger's evaluation holds no accuracy; run evaluate again")
     share = float(challenger.confusion.sum(axis=1).max() / challenger.confusion.sum())
-    return _gate(
-        "above_chance",
+    return gate.proven(
         accuracy,
-        threshold=share,
-        passed=accuracy.low > share,
+        share,
+        name="above_chance",
         explanation=f"accuracy must lie above {share:.3f}, that of always naming the largest class"
         + (f"; it is over {accuracy.classes}" if accuracy.classes else ""),
     )
 
 
-def _recall_floor(challenger: Evaluation, name: str, floor: float) -> Gate:
+def _recall_floor(challenger: Evaluation, label: str, floor: float) -> Gate:
     """Fails when the whole interval is below the floor, or when nothing can be said of it."""
-    recall = challenger.metric(f"recall_{name}")
-    explanation = f"no {name} among the test samples, so its recall cannot be shown"
-    if recall is not None:
-        explanation = f"recall of {name} on {recall.n} samples must not lie wholly below {floor:g}"
-    return _gate(
-        f"recall_floor_{name}",
-        recall or Metric(name=name, value=0.0, low=0.0, high=1.0, n=0, groups=0),
-        threshold=floor,
-        passed=recall is not None and recall.high >= floor,
-        explanation=explanation,
+    recall, name = challenger.metric(f"recall_{label}"), f"recall_floor_{label}"
+    if recall is None:
+        unknown = Metric(name=label, value=0.0, low=0.0, high=1.0, n=0, groups=0)
+        explanation = f"no {label} among the test samples, so its recall cannot be shown"
+        return replace(
+            gate.not_refuted(unknown, floor, name=name, explanation=explanation), passed=False
+        )
+    return gate.not_refuted(
+        recall,
+        floor,
+        name=name,
+        explanation=f"recall of {label} on {recall.n} samples must not lie wholly below {floor:g}",
     )
 
 
@@ -187,16 +190,4 @@ def _difference(challenger: Evaluation, champion: Evaluation) -> Metric:
     pair = (challenger.called, champion.called)
     return metrics.difference(
         METRIC, pair, challenger.targets, challenger.groups, challenger.classes
-    )
-
-
-def _gate(name: str, metric: Metric, *, threshold: float, passed: bool, explanation: str) -> Gate:
-    return Gate(
-        name=name,
-        value=metric.value,
-        low=metric.low,
-        high=metric.high,
-        threshold=threshold,
-        passed=passed,
-        explanation=explanation,
     )

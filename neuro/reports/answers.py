@@ -53,11 +53,13 @@ def case(evaluation: Evaluation, row: int) -> dict[str, Any]:
     """One answer as plain values."""
     probabilities, sets = evaluation.probabilities[row], evaluation.conformal_sets
     chosen = [] if sets is None else np.array(evaluation.classes)[sets[row]].tolist()
+    called, likeliest = int(evaluation.called[row]), int(probabilities.argmax())
     return {
         "sample_id": str(evaluation.sample_ids[row]),
         "label": evaluation.classes[int(evaluation.targets[row])],
-        "says": evaluation.classes[int(evaluation.called[row])],
+        "says": evaluation.classes[called],
         "sure": float(evaluation.confidence[row]),
+        "more_probable": evaluation.classes[likeliest] if likeliest != called else "",
         "of_label": float(probabilities[evaluation.targets[row]]),
         "set": chosen,
     }

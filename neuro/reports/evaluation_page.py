@@ -153,7 +153,7 @@ def build(
         decisions=abstention.decisions(evaluation),
         coverage=[_coverage_row(each) for each in coverage],
         of_one_limit=[_coverage_row(each) for each in of_one_limit],
-        with_limit_of_all=_with_limit_of_all(card),
+        without_own_limit=[card.classes[n] for n in card.calibration.without_own_quantile],
         answered_at=[
             (f"{most:.0%}", f"{share:.0%}")
             for most, share in reliability.answered_at(evaluation).items()
@@ -267,15 +267,6 @@ def _point_row(each: OperatingPoint) -> tuple[str | int, ...]:
         return (of, f"{each.risk:.0%}", "none is known to hold it", each.groups, "", "")
     shares = ["none" if v is None else f"{v:.1%}" for v in (each.answered, each.wrong)]
     return (of, f"{each.risk:.0%}", f"{each.confidence:.3f}", each.groups, *shares)
-
-
-def _with_limit_of_all(card: Card) -> list[str]:
-    """Classes of too few calibration images for a conformal limit of their own."""
-    fitted = card.calibration
-    if not fitted.is_by_class:
-        return []
-    limits = zip(card.classes, fitted.class_quantiles, strict=True)
-    return [name for name, limit in limits if limit == fitted.conformal_quantile]
 
 
 def _coverage_row(each: Coverage) -> tuple[str | int, ...]:

@@ -94,7 +94,9 @@ def facts(
         "calibration": {
             "n": card.calibration.n,
             "temperature": card.calibration.temperature,
+            "class_offsets": list(card.calibration.class_offsets),
             "alpha": card.calibration.alpha,
+            "decides_by_class": card.calibration.decides_by_class,
         },
         "leak": card.leak,
         "figures": [

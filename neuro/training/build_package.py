@@ -53,9 +53,9 @@ def build(
 ) -> tuple[Package, Evaluation]:
     """Write the package of a network below ``packages``, in a folder named by its digest.
 
-    Temperature, conformal quantile and scope come from the calibration split, metrics from
-    validation; neither the training nor the test split is scored. trainings: what this one and its
-    start saw. Returns the validation too.
+    Temperature, offsets, conformal quantiles and scope come from the calibration split, metrics
+    from validation; neither the training nor the test split is scored. trainings: what this one and
+    its start saw. Returns the validation too.
     """
     spec = problem.preprocess
     rows = {split: frames.labelled(split) for split in ("train", "calibration", "val")}
@@ -86,7 +86,8 @@ def build(
             targets=frames.targets[rows["val"]],
             called=calibrated.called,
             probabilities=calibrated.probabilities,
-            members=calibration.probabilities_of(fitted, members.numpy()) if len(members) else None,
+            members=calibration.balanced_of(fitted, members.numpy()) if len(members) else None,
+            balanced=calibrated.balanced,
         )
     )
     card = Card(
@@ -111,10 +112,13 @@ def _upright(
     frames: Frames, problem: Problem, rows: NDArray[np.int64], held_out: NDArray[np.int64]
 ) -> Upright:
     """What tells a turned picture; nothing where the problem's own views turn, as of skin."""
+    return upright.fit(frames.pixels, rows, held_out) if has_upright(problem) else Upright()
+
+
+def has_upright(problem: Problem) -> bool:
+    """Whether the problem's own views turn no further than a little."""
     views = problem.augment
-    if views.flip or views.rotate_deg >= _TURNED_DEG:
-        return Upright()
-    return upright.fit(frames.pixels, rows, held_out)
+    return not views.flip and views.rotate_deg < _TURNED_DEG
 
 
 def _save(network: Network, card: Card, packages: Path, trainings: Sequence[TrainedOn]) -> Package:
@@ -139,15 +143,13 @@ def _outputs(
     frames: Frames,
     rows: NDArray[np.int64],
     spec: preprocess.PreprocessSpec,
-    turns: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits (m, k) and embeddings (m, d) of the given rows, float32. turns: quarter ones, left."""
+    """Logits (m, k) and embeddings (m, d) of the given rows, float32."""
     device = next(network.parameters()).device
     logits, embeddings = [], []
     with torch.inference_mode():
         for start in range(0, len(rows), _BATCH):
-            seen = np.rot90(frames.pixels[rows[start : start + _BATCH]], turns, axes=(1, 2))
-            pixels = preprocess.to_tensor(seen, spec)
+            pixels = preprocess.to_tensor(frames.pixels[rows[start : start + _BATCH]], spec)
             outputs = network(torch.from_numpy(pixels).to(device))
             logits.append(outputs[0].float().cpu().numpy())
             embeddings.append(outputs[1].float().cpu().numpy())

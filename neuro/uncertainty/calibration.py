@@ -24,7 +24,8 @@ MINIMUM = 20
 ALPHA = 0.1  # share of samples whose true class may be missing from the conformal set
 TEMPERATURES = (0.1, 10.0)
 STRENGTHS = (0.0, 2.0)  # of the classes' shares in the offsets: 1 undoes inverse weights
-SURE = 6.63  # twice the log-likelihood that an offset must gain: chi-square with 1 df, 1 %
+LEAST_GAIN = 6.63  # of twice the log-likelihood, by which offsets must fit better
+LEAST_OF_CLASS = 3  # samples of each class, or its share is not known enough to be put back
 EMBEDDING, PICTURE, UPRIGHT = LOOKS = ("embedding", "picture", "upright")
 
 
@@ -34,8 +35,9 @@ class Calibration:
 
     class_offsets: added to the logits after the temperature, (k,); () where none are needed.
     conformal_quantile: a class stays in the set while 1 - p is at most this; 1 keeps all.
-    class_quantiles: the same of each class by itself, () in a package that is older than these.
-    is_by_class: whether these decide; False in a package that is older than that.
+    class_quantiles: the same of each class by itself, of one of too few samples that of all; () in
+    a package of a format before 4. class_counts: samples of each class, (k,); () in a package of a
+    format before 6, in which the one quantile decides.
     pictures, upright: two more looks at what is in scope; without content, they see nothing odd.
     ood_mean, ood_axes, ood_residual: the reference of what is in scope (``out_of_scope``).
     ood_threshold: distance from it that counts as 1. n: samples it was fitted on.
@@ -51,9 +53,20 @@ class Calibration:
     n: int
     class_offsets: tuple[float, ...] = ()
     class_quantiles: tuple[float, ...] = ()
-    is_by_class: bool = False
+    class_counts: tuple[int, ...] = ()
     pictures: PictureScope = field(default_factory=PictureScope)
     upright: Upright = field(default_factory=Upright)
+
+    @property
+    def decides_by_class(self) -> bool:
+        """Whether the quantile of each class decides, and not the one for all."""
+        return bool(self.class_counts)
+
+    @property
+    def without_own_quantile(self) -> tuple[int, ...]:
+        """Numbers of the classes of too few samples, of which by themselves nothing is promised."""
+        least = conformal.fewest(self.alpha)
+        return tuple(n for n, count in enumerate(self.class_counts) if count < least)
 
     @property
     def reference(self) -> Reference:
@@ -110,6 +123,8 @@ def fit(
 ) -> Calibration:
     """Fit on the calibration split: logits (n, k), embeddings (n, d), targets (n,).
 
+    Temperature, class offsets, quantiles and the reference of the embeddings.
+
     train_embeddings: (m, d), the reference of what is in scope; without it every other calibration
     sample is the reference and the rest set the threshold. Raises ConfigError for fewer than two
     samples.
@@ -132,7 +147,7 @@ def fit(
         ood_threshold=out_of_scope.threshold(reference.distances(held_out)),
         n=len(targets),
         class_quantiles=tuple(conformal.fit_by_class(probabilities, targets, ALPHA).tolist()),
-        is_by_class=True,
+        class_counts=tuple(np.bincount(targets, minlength=logits.shape[1]).tolist()),
     )
 
 
@@ -148,10 +163,10 @@ def apply(
     frames: of which the network saw ``rows``, or all, (m, side, side, channels); without them the
     pixels are not looked at, by any look.
     """
-    balanced = _probabilities(logits, calibration.temperature)
-    probabilities = probabilities_of(calibration, logits)
+    balanced = balanced_of(calibration, logits)
+    probabilities = _probabilities(logits, calibration.temperature, calibration.class_offsets)
     marginal = deciding = conformal.sets(probabilities, calibration.conformal_quantile)
-    if calibration.is_by_class:
+    if calibration.decides_by_class:
         deciding = conformal.sets(probabilities, np.array(calibration.class_quantiles))
     looks = {EMBEDDING: calibration.reference.distances(embeddings) / calibration.ood_threshold}
     if frames is not None:
@@ -167,9 +182,9 @@ def apply(
     )
 
 
-def probabilities_of(calibration: Calibration, logits: Floats) -> NDArray[np.float64]:
-    """The calibrated probabilities of logits, such as a member's, (n, k) for (n, k)."""
-    return _probabilities(logits, calibration.temperature, calibration.class_offsets)
+def balanced_of(calibration: Calibration, logits: Floats) -> NDArray[np.float64]:
+    """Probabilities before the classes' shares are put back, (..., k) for (..., k)."""
+    return _probabilities(logits, calibration.temperature)
 
 
 def answered(
@@ -203,22 +218,26 @@ def _probabilities(
 def _scaling(logits: Floats, targets: NDArray[np.int64]) -> tuple[float, tuple[float, ...]]:
     """Temperature and offsets of least negative log-likelihood; () where offsets gain too little.
 
-    Offsets are a strength within ``STRENGTHS`` times the logarithm of the classes' shares.
+    Offsets are a strength within ``STRENGTHS`` times the logarithm of the classes' shares. The gain
+    counts samples of one group as if they were independent: a rule, and no test.
     """
     n, k = logits.shape
     if n < MINIMUM:
         return 1.0, ()
-    shares = np.log((np.bincount(targets, minlength=k) + 1) / (n + k))
-    shares -= shares.mean()
+    without_offsets, loss_without = _temperature(logits, targets, np.zeros(k))
+    counts = np.bincount(targets, minlength=k)
+    if counts.min() < LEAST_OF_CLASS:
+        return without_offsets, ()
+    log_shares = np.log(counts / n)
+    log_shares -= log_shares.mean()
 
     def loss(strength: float) -> float:
-        return _temperature(logits, targets, strength * shares)[1]
+        return _temperature(logits, targets, strength * log_shares)[1]
 
-    plain, without = _temperature(logits, targets, np.zeros(k))
     best = minimize_scalar(loss, bounds=STRENGTHS, method="bounded")
-    if 2 * n * (without - best.fun) < SURE:
-        return plain, ()
-    offsets = best.x * shares
+    if 2 * n * (loss_without - best.fun) < LEAST_GAIN:
+        return without_offsets, ()
+    offsets = best.x * log_shares
     return _temperature(logits, targets, offsets)[0], out_of_scope.plain(offsets)
 
 

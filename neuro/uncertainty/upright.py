@@ -1,8 +1,8 @@
 """Whether a picture is turned: a linear look at its gradients, taught with turned pictures.
 
 By the four quarter turns (Gidaris et al., arXiv:1803.07728). Only where a problem's own views turn
-no further than a little: a skin lesion has no upright. A network's embedding is a worse witness: it
-is pooled over all places.
+no further than a little: a skin lesion has no upright. A mirrored picture is not seen. A network's
+embedding is a worse witness: it is pooled over all places.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ Frames = NDArray[np.uint8]
 class Upright:
     """A linear classifier of the quarter turn; without weights, every picture counts as upright.
 
-    weights: (4, d). bias: (4,). threshold: the surprise at an upright picture that counts as 1.
-    sees: what of a picture; the embedding in a package that is older than the other.
+    weights: (4, d). bias: (4,). threshold: the surprise, in nats, at an upright picture that counts
+    as 1. sees: what of a picture, "gradients", or "embedding" in a package of format 5.
     """
 
     weights: tuple[tuple[float, ...], ...] = ()
@@ -41,7 +41,7 @@ class Upright:
         """Surprise at each picture, (n,), if it were upright, in units of the threshold.
 
         embeddings: (n, d). frames: of which ``rows`` or all are asked about, (m, side, side,
-        channels); of a look at the gradients, None of these are turned.
+        channels); a look at the gradients without frames calls none turned.
         """
         seen = embeddings if self.sees == EMBEDDING else None
         if self.sees == GRADIENTS and frames is not None:
@@ -52,17 +52,17 @@ class Upright:
 
 
 def fit(frames: Frames, in_scope: NDArray[np.int64], held_out: NDArray[np.int64]) -> Upright:
-    """From rows of frames that are upright, which are turned, and others that set the limit."""
+    """From rows of frames, (m, side, side, channels), that are upright, and are turned here.
+
+    held_out: other rows, upright, that set the limit.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    pictures = frames[in_scope]
-    turned = [
-        gradient_histograms.describe(np.rot90(pictures, turns, axes=(1, 2)))
-        for turns in range(TURNS)
-    ]
-    seen = np.concatenate(turned).astype(np.float64)
+    plain = gradient_histograms.describe(frames, in_scope)
+    seen = np.concatenate([gradient_histograms.turned(plain, turns) for turns in range(TURNS)])
+    seen = seen.astype(np.float64)
     mean, deviation = seen.mean(axis=0), seen.std(axis=0) + 1e-6
-    turns = np.repeat(np.arange(TURNS), len(pictures))
+    turns = np.repeat(np.arange(TURNS), len(plain))
     model = LogisticRegression(C=_C, max_iter=300).fit((seen - mean) / deviation, turns)
     weights = model.coef_ / deviation
     bias = model.intercept_ - weights @ mean

@@ -11,9 +11,10 @@ import pytest
 
 from flows.evaluate import evaluate
 from flows.train import train
+from neuro.models import package
 from neuro.problems import problem as problems
 from neuro.training.config import TrainConfig
-from tasks import explain, explore, featurize, similar
+from tasks import explain, explore, featurize, model_card, similar
 from tasks.explain import Asked
 from tasks.load import release_data
 from tasks.load.encoders import Choice
@@ -21,10 +22,12 @@ from tasks.similar import SearchConfig
 from tests.flows.conftest import Deliver, at_home
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-is_missing = find_spec("playwright") is None or find_spec("axe_playwright_python") is None
+HAS_PLAYWRIGHT = find_spec("playwright") and find_spec("axe_playwright_python")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(is_missing, reason="no playwright here; `make test-pages` installs it"),
+    pytest.mark.skipif(
+        not HAS_PLAYWRIGHT, reason="no playwright here; `make test-pages` installs it"
+    ),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
 ]
 
@@ -63,12 +66,13 @@ def written(deliver_once: Deliver, tmp_path_factory: pytest.TempPathFactory) -> 
             "similar": similar.draw(lake, BRAIN, found, folder / "similar.html"),
             "evaluation": Path(evaluated["report"]),
             "explanation": explain.explain(lake, BRAIN, Asked(model=model)).page,
-            "card": next((home / "packages").glob("*-card.html")),
+            "card": model_card.path_of(package.open_verified(Path(model))),
         }
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """The system's Chromium, without a window."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as started:
@@ -80,6 +84,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(params=PAGES)
 def opened(request: pytest.FixtureRequest, browser: Any, written: dict[str, Path]) -> Iterator[Any]:
+    """Each page of PAGES, on a desk."""
     page = browser.new_page(viewport={"width": DESK, "height": 900})
     said: list[str] = []
     asked: list[str] = []

@@ -25,6 +25,7 @@ def period(
         groups=groups.astype(str),
         descriptors=figures,
         probabilities=np.column_stack((share, 1 - share)),
+        confidence=np.maximum(share, 1 - share),
         correct=(logit > 0).astype(np.float64),
     )
 

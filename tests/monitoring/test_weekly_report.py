@@ -41,6 +41,7 @@ def observed(shift: float) -> Observed:
         groups=np.array(GROUPS),
         descriptors=rng.normal(shift, 1, size=(50, len(descriptors.NAMES))),
         probabilities=np.column_stack((share, 1 - share)),
+        confidence=np.maximum(share, 1 - share),
         correct=np.full(50, np.nan),
     )
 

@@ -16,8 +16,12 @@ def evaluation(
     *,
     sets: NDArray[np.bool_] | None = None,
     ood_scores: Sequence[float] | None = None,
+    called: Sequence[int] | None = None,
 ) -> Evaluation:
-    """Of classes a, b, ...; each sample is a group of its own where none are given."""
+    """Of classes a, b, ...; each sample is a group of its own where none are given.
+
+    called: default, the most probable class.
+    """
     n, k = probabilities.shape
     return evaluate.of_answers(
         Answers(
@@ -29,7 +33,7 @@ def evaluation(
                 groups if groups is not None else [f"g{number}" for number in range(n)]
             ),
             targets=np.array(targets, dtype=np.int64),
-            called=probabilities.argmax(axis=1),
+            called=probabilities.argmax(axis=1) if called is None else np.array(called),
             probabilities=probabilities,
             conformal_sets=sets,
             ood_scores=None if ood_scores is None else np.array(ood_scores, dtype=np.float64),

@@ -365,6 +365,8 @@ def test_every_field_of_a_card_is_of_its_type(path: str, original: Path) -> None
         ("calibration.upright.bias", [0.0] * 3),
         ("calibration.upright.sees", "all"),
         ("calibration.class_offsets", [0.0]),
+        ("calibration.class_counts", [1]),
+        ("calibration.class_counts", [5, -1, 5]),
         ("calibration.class_offsets", [0.0, 1e9, 0.0]),
     ],
 )
@@ -380,11 +382,11 @@ def test_every_field_of_a_card_is_within_its_range(
 
 def test_a_package_of_format_5_decides_and_looks_as_it_did(original: Path) -> None:
     facts = json.loads((original / "model.json").read_text()) | {"format_version": 5}
-    for name in ("class_offsets", "is_by_class"):
+    for name in ("class_offsets", "class_counts"):
         del facts["calibration"][name]
     del facts["calibration"]["upright"]["sees"]
     found = package._parse_card(json.dumps(facts).encode(), Path("p/model.json")).calibration
-    assert (found.is_by_class, found.class_offsets) == (False, ())
+    assert (found.decides_by_class, found.class_offsets) == (False, ())
     assert found.upright.sees == "embedding"
 
 

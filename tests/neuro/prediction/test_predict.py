@@ -98,7 +98,7 @@ def test_two_classes_in_the_set_are_an_abstention_that_names_both(engine: Engine
     found = predict.predict(wide, flat(140), ["s"], model_version="1")[0]
     assert found.decision == "abstain"
     assert found.conformal_set == ("bright", "dark")
-    assert found.reason == "bright, dark cannot be told apart at an error rate of 10%."
+    assert found.reason == "bright, dark cannot be told apart, by sets that miss the truth in 10%."
 
 
 def test_where_another_class_than_the_called_one_remains_it_is_an_abstention(
@@ -114,7 +114,7 @@ def test_where_another_class_than_the_called_one_remains_it_is_an_abstention(
     assert (found.predicted, found.conformal_set) == ("bright", ("dark",))
     assert found.decision == "abstain"
     assert found.reason == (
-        "It looks most like bright, but only dark remains at an error rate of 10%."
+        "It looks most like bright, but only dark is left, by sets that miss the truth in 10%."
     )
 
 

@@ -46,7 +46,7 @@ def decide(
 
 def test_a_better_challenger_is_promoted() -> None:
     found = decide(model(0.95), model(0.7, seed=1))
-    assert (found.decision, found.reason) == ("promote", "all 1 gates passed")
+    assert (found.decision, found.reason) == ("promote", "all 2 gates passed")
 
 
 def test_an_equal_challenger_is_promoted_because_it_is_no_worse() -> None:
@@ -57,7 +57,8 @@ def test_an_equal_challenger_is_promoted_because_it_is_no_worse() -> None:
 
 def test_a_clearly_worse_challenger_leaves_the_champion() -> None:
     found = decide(model(0.6), model(0.95, seed=1))
-    assert (found.decision, found.reason) == ("keep", "failed: no_worse_on_test")
+    assert found.decision == "keep"
+    assert "no_worse_on_test" in found.reason
     assert found.gates[0].high < -0.05
 
 
@@ -140,9 +141,9 @@ def test_a_challenger_better_on_recent_samples_is_said_to_be() -> None:
         known=KNOWN,
     )
     assert found.decision == "promote"
-    assert found.gates[1].name == "no_worse_on_recent"
-    assert ": shown better;" in found.gates[1].explanation
-    assert found.gates[1].low > 0
+    assert found.gates[-1].name == "no_worse_on_recent"
+    assert ": shown better;" in found.gates[-1].explanation
+    assert found.gates[-1].low > 0
 
 
 def test_a_challenger_worse_on_recent_samples_is_refused() -> None:

@@ -239,22 +239,28 @@ def test_each_page_names_the_command_that_draws_it(evaluated: str, command: str)
 
 
 @pytest.mark.parametrize(
-    ("limits", "is_by_class", "says"),
+    ("counts", "says"),
     [
-        ((0.7, 0.8), True, "Each class has a limit of its own"),
-        ((0.6, 0.8), True, "Too few calibration images for a limit of their own: a."),
-        ((0.7, 0.8), False, "of all images like those they were calibrated on, not of each class"),
+        ((20, 20), "Each class has a limit of its own"),
+        ((8, 32), "Too few calibration images for a limit of their own: a."),
+        ((), "of all images like those they were calibrated on, not of each class"),
     ],
 )
 def test_the_page_says_of_which_classes_the_sets_promise_something(
-    limits: tuple[float, float], says: str, *, is_by_class: bool
+    counts: tuple[int, ...], says: str
 ) -> None:
-    fitted = replace(
-        card().calibration,
-        conformal_quantile=0.6,
-        class_quantiles=limits,
-        is_by_class=is_by_class,
-    )
+    fitted = replace(card().calibration, class_counts=counts)
     page = read(of=replace(card(), calibration=fitted)).text
     assert says in page
-    assert ("The answers do not use them" in page) is is_by_class
+    assert ("The answers do not use them" in page) is bool(counts)
+    assert ("limit of their own:" in page) is (8 in counts)
+
+
+def test_an_image_that_is_not_called_by_its_largest_probability_is_said_to_be() -> None:
+    targets = np.arange(N) % 2
+    answers = evaluation(
+        np.tile([0.7, 0.3], (N, 1)), targets.tolist(), called=[1] * N, sets=np.ones((N, 2), bool)
+    )
+    page = read(answers).text
+    assert "called b at 0.30, its label at 0.70" in page
+    assert "(a is more probable, but more common, too)" in page

@@ -108,4 +108,17 @@ def test_what_is_in_scope_is_said_by_some_training_images_where_there_are_many(
     some, _ = build_package.build(network, data, BRAIN, CONFIG, origin(), tmp_path)
     again, _ = build_package.build(network, data, BRAIN, CONFIG, origin(), tmp_path)
     assert some.digest == again.digest != whole.digest
-    assert sum(asked) - of_all == 2 * (of_all - 4)  # of the twelve of train
+    assert sum(asked) - of_all == 2 * (of_all - 4)  # 8 of the 12 of train were asked, twice
+
+
+def test_what_tells_a_turned_picture_is_sealed_where_the_problem_has_an_upright(
+    tmp_path: Path,
+) -> None:
+    data = frames("train", "val", "calibration")
+    network = trained(data).network
+    turns = replace(BRAIN, augment=replace(BRAIN.augment, flip=True))
+    seen = [
+        build_package.build(network, data, problem, CONFIG, origin(), tmp_path)[0].card
+        for problem in (BRAIN, turns)
+    ]
+    assert [bool(card.calibration.upright.weights) for card in seen] == [True, False]

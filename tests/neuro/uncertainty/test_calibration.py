@@ -68,11 +68,12 @@ def test_a_class_of_too_few_samples_has_the_limit_of_all() -> None:
     found = calibration.fit(logits[keep], embeddings[keep], targets[keep])
     of_all = found.conformal_quantile
     assert [limit == of_all for limit in found.class_quantiles] == [True, False, False]
+    assert (found.class_counts[0], found.without_own_quantile) == (8, (0,))
 
 
 def test_an_older_package_decides_by_the_one_limit() -> None:
     logits, embeddings, targets = simulated(100, seed=6)
-    old = replace(calibration.fit(logits, embeddings, targets), is_by_class=False)
+    old = replace(calibration.fit(logits, embeddings, targets), class_counts=())
     honest = calibration.apply(old, logits, embeddings)
     assert (honest.conformal_sets == honest.marginal_sets).all()
 
@@ -107,11 +108,35 @@ def test_a_rare_class_is_called_as_the_network_weights_it() -> None:
     assert (honest.called[is_rare] == 2).mean() > (by_probability[is_rare] == 2).mean() + 0.05
 
 
-@pytest.mark.parametrize("n", [19, 500])
-def test_where_shares_need_not_be_put_back_there_are_no_offsets(n: int) -> None:
-    """Of few samples, or of a network that says each class as often as it comes."""
-    drawn = weighted_up(n, seed=2) if n < calibration.MINIMUM else simulated(n, seed=2)
-    assert calibration.fit(*drawn).class_offsets == ()
+def test_an_honest_network_of_a_rare_class_gets_no_offsets() -> None:
+    """It says the rare class as often as it comes."""
+    rng = np.random.default_rng(2)
+    logits = 2 * rng.normal(size=(600, 3)) + np.log([0.48, 0.48, 0.04])
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    targets = (rng.random((600, 1)) > chances.cumsum(axis=1)).sum(axis=1)
+    assert calibration.fit(logits, rng.normal(size=(600, 4)), targets).class_offsets == ()
+
+
+@pytest.mark.parametrize(("n_rare", "has_offsets"), [(2, False), (3, True)])
+def test_a_class_of_under_three_samples_is_not_said_to_be_rare(
+    n_rare: int, *, has_offsets: bool
+) -> None:
+    """Its share is not known, and an offset would rule it out for ever."""
+    logits, embeddings, targets = weighted_up(3000, seed=0)
+    keep = np.concatenate([np.flatnonzero(targets != 2), np.flatnonzero(targets == 2)[:n_rare]])
+    found = calibration.fit(logits[keep], embeddings[keep], targets[keep])
+    assert bool(found.class_offsets) is has_offsets
+
+
+@pytest.mark.parametrize(("n", "has_offsets"), [(19, False), (20, True)])
+def test_under_twenty_samples_nothing_is_put_back(n: int, *, has_offsets: bool) -> None:
+    """The network is sure of class 1, of which three samples are."""
+    targets = np.zeros(n, dtype=np.int64)
+    targets[:3] = 1
+    logits = np.tile([0.0, 1.5], (n, 1))
+    logits[:3, 1] = 1.6
+    found = calibration.fit(logits, np.random.default_rng(0).normal(size=(n, 4)), targets)
+    assert bool(found.class_offsets) is has_offsets
 
 
 def test_only_the_called_class_alone_is_an_answer() -> None:

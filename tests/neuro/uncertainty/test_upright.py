@@ -66,12 +66,16 @@ def test_a_picture_that_is_rather_upright_than_not_is_below_the_limit() -> None:
 def test_a_turn_moves_the_places_and_the_directions_of_gradients() -> None:
     """By a quarter: places as rot90 moves them, directions by a quarter of the bins."""
     frames = pictures(4, 5)
-    cells, bins = gradient_histograms.CELLS, gradient_histograms.BINS
-    shape = (4, cells, cells, bins)
-    plain = gradient_histograms.describe(frames).reshape(shape)
-    turned = gradient_histograms.describe(np.rot90(frames, axes=(1, 2))).reshape(shape)
-    moved = np.roll(np.rot90(plain, axes=(1, 2)), -bins // 4, axis=3)
-    assert np.allclose(turned, moved, atol=1e-4)
+    plain = gradient_histograms.describe(frames)
+    for quarters in range(TURNS):
+        turned = gradient_histograms.describe(np.rot90(frames, quarters, axes=(1, 2)))
+        assert np.allclose(turned, gradient_histograms.turned(plain, quarters), atol=1e-4)
+
+
+def test_all_channels_are_seen() -> None:
+    coloured = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    coloured[..., 2] = pictures(1, 0)[..., 0]
+    assert gradient_histograms.describe(coloured).max() > 0.1
 
 
 def test_a_side_that_cells_do_not_divide_is_seen_in_its_middle() -> None:
