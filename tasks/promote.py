@@ -110,7 +110,7 @@ def promote(
 def _strangers(challenger: Model, champion: Model) -> Strangers:
     """What both answer of drawn pictures of no problem."""
     ours, theirs = (_answered_strangers(model) for model in (challenger, champion))
-    return Strangers(challenger=ours.mean(), champion=theirs.mean(), n=len(ours))
+    return Strangers(challenger=float(ours.mean()), champion=float(theirs.mean()), n=len(ours))
 
 
 def _answered_strangers(model: Model) -> NDArray[np.bool_]:

@@ -26,8 +26,9 @@ class Explained:
     """Answers with their maps, a row each.
 
     called: class number of what each is called, (n,). instead: of the class it is held against.
-    probabilities: (n, k). maps: of what speaks for the class it is called, (n, grid, grid), 0 or
-    more; all 0 where nothing does. against: of what speaks for it and not for the other class.
+    probabilities: by which they are called, (n, k). maps: of what speaks for the class it is
+    called, (n, grid, grid), 0 or more; all 0 where nothing does. against: of what speaks for it and
+    not for the other class.
     """
 
     called: NDArray[np.int64]

@@ -12,23 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def fit(probabilities: NDArray[np.float64], targets: NDArray[np.int64], alpha: float) -> float:
+def fit(
+    probabilities: NDArray[np.float64],
+    targets: NDArray[np.int64],
+    alpha: float,
+    *,
+    if_too_few: float = 1.0,
+) -> float:
     """The quantile for sets that lack the true class of at most ``alpha`` of the samples."""
     scores = 1 - probabilities[np.arange(len(targets)), targets]
-    return min(1.0, upper_quantile(scores, alpha, if_too_few=1.0))
+    return min(1.0, upper_quantile(scores, alpha, if_too_few=if_too_few))
 
 
 def fit_by_class(
     probabilities: NDArray[np.float64], targets: NDArray[np.int64], alpha: float
 ) -> NDArray[np.float64]:
     """A quantile for each class, (k,); of a class of too few samples, that of all samples."""
-    of_all, least = fit(probabilities, targets, alpha), fewest(alpha)
+    of_all = fit(probabilities, targets, alpha)
     of_classes = (targets == number for number in range(probabilities.shape[1]))
     return np.array(
-        [
-            fit(probabilities[rows], targets[rows], alpha) if rows.sum() >= least else of_all
-            for rows in of_classes
-        ]
+        [fit(probabilities[rows], targets[rows], alpha, if_too_few=of_all) for rows in of_classes]
     )
 
 

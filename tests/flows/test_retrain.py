@@ -1,5 +1,6 @@
 """What a retraining starts from, and what it may do by itself."""
 
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -91,6 +92,20 @@ def test_what_needs_approval_passes_the_gate_and_is_not_promoted(
     all_right = replace(looked, evaluation=answers.take(answers.targets >= 0))
     entry = promote.promote(loaded, all_right, None, limits, "brain/month/2026-11")
     assert (entry["decision"], entry["is_promoted"]) == ("promote", is_promoted)
+
+
+def test_a_challenger_like_the_champion_passes_each_gate_and_the_decision_is_written(
+    home: Path, model: str
+) -> None:
+    problem = problems.load("brain")
+    loaded = release_data.load(release_data.open_lake(None), problem)
+    looked = evaluation.evaluate(loaded, models.load(problem, model))
+    entry = promote.promote(loaded, looked, looked, Envelope(), "brain/month/2026-11")
+    (kept,) = journal.entries(loaded.lake, "decision")
+    passed = {gate["name"]: gate["passed"] for gate in kept.body["gates"]}
+    seen = ("answers_no_less", "sets_no_worse", "log_loss_no_worse", "answers_no_strangers")
+    assert all(passed[name] for name in seen)
+    assert json.loads(json.dumps(entry["gates"])) == kept.body["gates"]
 
 
 def test_every_field_of_the_envelope_is_tested_to_bite() -> None:
