@@ -35,4 +35,4 @@ def promote(
     featurize.describe(loaded)
     beside = baselines.score(loaded, ("test",))
     scores = steps.evaluate(loaded, challenger, champion, beside)
-    return steps.promote(loaded, *scores, retrain.envelope(), cause="by hand")
+    return steps.promote(loaded, *scores, retrain.envelope(), cause=steps.BY_HAND)

@@ -1,6 +1,6 @@
 """The step that lets the gate decide who serves, and writes the decision down."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,8 +21,10 @@ from tasks.load import release_data, unseen
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, registry
+from tasks.runtime import settings
 from tasks.runtime.steps import step
 
+BY_HAND = "by hand"  # the cause of a decision that a person asked for
 STRANGERS = 40  # drawn pictures of each kind that the gate shows both models
 
 
@@ -77,10 +79,15 @@ def promote(
         known=known,
         strangers=_strangers(challenger.model, champion.model) if champion else None,
     )
-    is_promoted = decision.decision == "promote" and not envelope.needs_approval
     model = challenger.model.registered
+    is_promoted = (
+        decision.decision == "promote" and model is not None and not envelope.needs_approval
+    )
     if is_promoted and model is not None:
         registry.set_alias(model, "champion")
+    elif decision.decision == "promote" and model is None:
+        nowhere = "nothing moves, for no registry has it; train it while `neuro up` runs"
+        decision = replace(decision, reason=f"{decision.reason}; {nowhere}")
     models = {"challenger": challenger, "champion": champion}
     entry = {
         "problem": loaded.problem.name,
@@ -95,16 +102,26 @@ def promote(
         },
         **asdict(decision),
         "is_promoted": is_promoted,
+        "who": settings.user() if cause == BY_HAND else "the envelope",
         "leak": challenger.leak,
         "flow_run_id": artifacts.flow_run_id() or "",
     }
-    key = f"{loaded.problem.name}/{challenger.model.version}/{cause}"
-    journal.record(loaded.lake, "decision", key, entry, datetime.now(UTC))
+    _record(loaded, f"{loaded.problem.name}/{challenger.model.version}/{cause}", entry)
     name = f"{decision.decision} model {challenger.model.version} ({cause})"
     artifacts.label_run(decision.decision, name=name)
     rows = [artifacts.rounded(asdict(gate)) for gate in decision.gates]
     artifacts.table("gates", rows, f"{decision.decision}: {decision.reason}")
     return entry
+
+
+def _record(loaded: Loaded, key: str, entry: dict[str, Any]) -> None:
+    """By a cause a decision is made once; by hand as often as somebody asks for it."""
+    number, first = 1, key
+    while not journal.record(loaded.lake, "decision", key, entry, datetime.now(UTC)):
+        if entry["cause"] != BY_HAND:
+            return
+        number += 1
+        key = f"{first}/{number}"
 
 
 def _strangers(challenger: Model, champion: Model) -> Strangers:

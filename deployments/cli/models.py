@@ -1,4 +1,4 @@
-"""Verbs about models: evaluate, promote, predict, drift, retrain, journal."""
+"""Verbs about models: evaluate, promote, rollback, predict, drift, retrain, journal."""
 
 from pathlib import Path
 from typing import Annotated
@@ -107,6 +107,27 @@ def promote(
 
 
 @app.command()
+def rollback(
+    context: typer.Context,
+    version: Annotated[
+        str, typer.Argument(help="A version that served (default: the one before the champion).")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Why; kept in the journal.")] = "",
+    who: Annotated[str, typer.Option(help="Who decided it (default: your account).")] = "",
+    problem: Problem = "brain",
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Let an earlier champion serve again, once it was verified and gave an answer.
+
+    Example: neuro rollback --problem brain --reason "misses pituitary on the new scanner"
+    """
+    from tasks.runtime import settings
+
+    console.run_flow(context, as_json=as_json, who=who or settings.user())
+
+
+@app.command()
 def predict(
     context: typer.Context,
     model: ModelName = "champion",
@@ -165,7 +186,8 @@ def journal(
     kind: Annotated[
         str,
         typer.Argument(
-            help="claim, failed, look, verdict, decision, quarantine, landing, erasure or lift."
+            help="claim, failed, look, verdict, decision, rollback, quarantine, landing, erasure "
+            "or lift."
         ),
     ] = "decision",
     lake: LakeUri = None,

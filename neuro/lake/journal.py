@@ -1,4 +1,4 @@
-"""Create-only records: claims, looks at a test split, verdicts and decisions.
+"""Create-only records: claims, looks at a test split, verdicts, decisions and rollbacks.
 
 A row's key is its cause. Whoever inserts it first has won; everybody else is told so. That makes
 work which must happen once happen once, without a lock.
@@ -19,7 +19,7 @@ from neuro.lake.table_schemas import SCHEMAS
 
 # Of all that is recorded; `neuro journal` lists one of them.
 KINDS = (
-    *("claim", "failed", "look", "verdict", "decision"),
+    *("claim", "failed", "look", "verdict", "decision", "rollback"),
     *("quarantine", "landing", "erasure", "lift"),
 )
 

@@ -1,10 +1,9 @@
 """What a retraining starts from, and what it may do by itself."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from flows.ingest import ingest
@@ -75,23 +74,6 @@ def test_a_training_that_has_ended_is_kept_however_long_its_last_epoch_took(
     loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
     trained = training.train(loaded, QUICK, training.Setup(max_seconds=0.001))
     assert trained.package.folder.is_dir()
-
-
-@pytest.mark.parametrize(
-    ("limits", "is_promoted"), [(Envelope(), True), (Envelope(needs_approval=True), False)]
-)
-def test_what_needs_approval_passes_the_gate_and_is_not_promoted(
-    home: Path, model: str, limits: Envelope, *, is_promoted: bool
-) -> None:
-    problem = problems.load("brain")
-    loaded = release_data.load(release_data.open_lake(None), problem)
-    looked = evaluation.evaluate(loaded, models.load(problem, model))
-    labels = looked.evaluation.targets
-    certain = np.eye(len(problem.classes))[labels]
-    answers = replace(looked.evaluation, called=labels, probabilities=certain)
-    all_right = replace(looked, evaluation=answers.take(answers.targets >= 0))
-    entry = promote.promote(loaded, all_right, None, limits, "brain/month/2026-11")
-    assert (entry["decision"], entry["is_promoted"]) == ("promote", is_promoted)
 
 
 def test_a_challenger_like_the_champion_passes_each_gate_and_the_decision_is_written(

@@ -123,7 +123,9 @@ def test_a_bad_request_names_the_remedy_and_ends_with_2(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["ingest", "evaluate", "promote", "predict", "drift", "retrain"])
+@pytest.mark.parametrize(
+    "verb", ["ingest", "evaluate", "promote", "rollback", "predict", "drift", "retrain"]
+)
 def test_the_flags_of_a_flow_are_its_parameters(verb: str) -> None:
     flags = {parameter.name for parameter in typer.main.get_command(app.app).commands[verb].params}
     flow = console.load_flow(verb)
