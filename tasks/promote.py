@@ -2,27 +2,33 @@
 
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from logging import getLogger
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, NeuroError
+from neuro.evaluation import evaluate as scoring
+from neuro.evaluation.evaluate import Evaluation
 from neuro.lake import journal
 from neuro.prediction import predict
-from neuro.promotion import gates
+from neuro.promotion import gates, serving
 from neuro.promotion.answer_gates import Strangers
 from neuro.promotion.retrain_envelope import Envelope
 from neuro.synthetic import strangers
+from tasks import count_look
 from tasks import evaluate as evaluation
 from tasks.baselines import Beside
 from tasks.evaluate import Looked
-from tasks.load import release_data, unseen
+from tasks.load import models, release_data, unseen
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts, registry
 from tasks.runtime import settings
 from tasks.runtime.steps import step
+
+_log = getLogger(__name__)
 
 BY_HAND = "by hand"  # the cause of a decision that a person asked for
 STRANGERS = 40  # drawn pictures of each kind that the gate shows both models
@@ -78,6 +84,7 @@ def promote(
         config=envelope.promotion,
         known=known,
         strangers=_strangers(challenger.model, champion.model) if champion else None,
+        best=_best_earlier(loaded, champion) if champion else None,
     )
     model = challenger.model.registered
     is_promoted = (
@@ -88,7 +95,7 @@ def promote(
     elif decision.decision == "promote" and model is None:
         nowhere = "nothing moves, for no registry has it; train it while `neuro up` runs"
         decision = replace(decision, reason=f"{decision.reason}; {nowhere}")
-    models = {"challenger": challenger, "champion": champion}
+    compared = {"challenger": challenger, "champion": champion}
     entry = {
         "problem": loaded.problem.name,
         "release": loaded.release.name,
@@ -97,7 +104,7 @@ def promote(
         "champion": champion.model.version if champion else "",
         "old_test": {
             name: [asdict(metric) for metric in looked.evaluation.take(known).metrics]
-            for name, looked in models.items()
+            for name, looked in compared.items()
             if looked is not None
         },
         **asdict(decision),
@@ -112,6 +119,32 @@ def promote(
     rows = [artifacts.rounded(asdict(gate)) for gate in decision.gates]
     artifacts.table("gates", rows, f"{decision.decision}: {decision.reason}")
     return entry
+
+
+def _best_earlier(loaded: Loaded, champion: Looked) -> Evaluation | None:
+    """The best earlier champion on the same test samples, a look; None where the champion is it.
+
+    Or where it cannot be compared: that is logged, and the gate does without.
+    """
+    changed = serving.changes(loaded.lake, loaded.problem.name)
+    version = serving.best_but(changed, champion.model.version)
+    if not version:
+        return None
+    try:
+        model = models.earlier(loaded.problem, version)
+        decoded = release_data.decoded_for(loaded, model.problem_as_trained(loaded.problem))
+        rows = decoded.frames.labelled("test")
+        if (
+            unseen.is_untold(decoded, model)
+            or unseen.by(decoded, model.package.trained_on())[rows].any()
+        ):
+            raise ConfigError("it may have been trained on some of the test samples")
+        scored = scoring.evaluate(model.engine, decoded.frames, "test", model_version=version)
+    except NeuroError as error:
+        _log.warning("version %s, the best that served, is not compared with: %s", version, error)
+        return None
+    count_look.count(decoded, model, read_by="evaluation", n=len(rows))
+    return scored
 
 
 def _record(loaded: Loaded, key: str, entry: dict[str, Any]) -> None:

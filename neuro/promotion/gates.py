@@ -77,25 +77,29 @@ def decide(
     config: PromotionConfig,
     known: NDArray[np.bool_] | None = None,
     strangers: Strangers | None = None,
+    best: Evaluation | None = None,
 ) -> Decision:
     """Judge the challenger by its evaluation on the test split.
 
     recall_floors: of the problem, by class. known: (n,) of the test samples, whether the champion's
     release had them, default all; the newly labelled others are a gate of their own. strangers:
-    what both answer of drawn pictures. Without a
-    champion the challenger must beat always naming the largest class, and is promoted or not: there
-    is nothing to keep. Raises ConfigError where two evaluations that are compared are not of the
-    same samples in the same order.
+    what both answer of drawn pictures. best: of the best earlier champion, so that many small steps
+    down do not add up. Without a champion the challenger must beat always naming the largest class,
+    and is promoted or not: there is nothing to keep. Raises ConfigError where two evaluations that
+    are compared are not of the same samples in the same order.
     """
     recent = None
     if champion is not None and known is not None and not known.all():
         recent = _recent(challenger.take(~known), champion.take(~known), config)
         challenger, champion = challenger.take(known), champion.take(known)
+        best = best.take(known) if best is not None else None
     gates = [_recall_floor(challenger, name, floor) for name, floor in recall_floors.items()]
     if champion is None:
         gates.insert(0, _above_chance(challenger))
     else:
         gates.insert(0, _no_worse(challenger, champion, config.margin))
+        if best is not None:
+            gates.insert(1, _no_worse_than_best(challenger, best, config.margin))
         gates += answer_gates.compare(
             challenger,
             champion,
@@ -125,6 +129,16 @@ def _no_worse(challenger: Evaluation, champion: Evaluation, margin: float) -> Ga
     return _difference_gate("no_worse_on_test", difference, threshold=-margin, samples="test")
 
 
+def _no_worse_than_best(challenger: Evaluation, best: Evaluation, margin: float) -> Gate:
+    return _difference_gate(
+        "no_worse_than_best",
+        _difference(challenger, best),
+        threshold=-margin,
+        samples="test",
+        other=f"version {best.model_version}, the best that served,",
+    )
+
+
 def _recent(challenger: Evaluation, champion: Evaluation, config: PromotionConfig) -> Gate:
     """On the newly labelled samples: no worse than by the margin or, where asked for, better.
 
@@ -141,14 +155,20 @@ def _recent(challenger: Evaluation, champion: Evaluation, config: PromotionConfi
 
 
 def _difference_gate(
-    name: str, difference: Metric, *, threshold: float, samples: str, remark: str = ""
+    name: str,
+    difference: Metric,
+    *,
+    threshold: float,
+    samples: str,
+    remark: str = "",
+    other: str = "champion",
 ) -> Gate:
     over = f", over {difference.classes}" if difference.classes else ""
     return gate.proven(
         difference,
         threshold,
         name=name,
-        explanation=f"macro-F1 challenger minus champion on the same {difference.n} {samples} "
+        explanation=f"macro-F1 challenger minus {other} on the same {difference.n} {samples} "
         f"samples, {difference.groups} groups{over}{remark}; the interval must lie above "
         f"{threshold:g}",
     )

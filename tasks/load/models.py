@@ -73,11 +73,18 @@ def champion(problem: Problem) -> Model | None:
     of its own: see ``problem_as_trained``. Raises PackageError where it has other classes.
     """
     serving = registry.champion(problem.name)
-    if serving is None:
-        return None
-    found = registry.fetch(serving)
+    return None if serving is None else _as_trained(problem, serving)
+
+
+def earlier(problem: Problem, version: str) -> Model:
+    """A version that served once, to compare with like ``champion``; it raises what that does."""
+    return _as_trained(problem, registry.find(problem.name, version))
+
+
+def _as_trained(problem: Problem, registered: ModelVersion) -> Model:
+    found = registry.fetch(registered)
     _require_classes(problem, found)
-    return _opened(found, serving)
+    return _opened(found, registered)
 
 
 def _checked(problem: Problem, found: Package, registered: ModelVersion | None) -> Model:

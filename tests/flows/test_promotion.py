@@ -111,6 +111,21 @@ def test_the_champion_before_this_one_serves_again_and_the_journal_says_who_want
     assert rollback.fn(version=second, reason="it was the scanner")["version"] == serving()
 
 
+def test_the_best_that_served_is_compared_with_too_and_that_is_a_look(
+    loaded: Loaded, registered: list[str]
+) -> None:
+    """Two versions of one package, of which the first was promoted by answers that were right."""
+    first, second = (models.by_version(BRAIN, version) for version in registered)
+    as_they_are = evaluation.evaluate(loaded, second)
+    promoted(loaded, right(loaded, first))
+    looks = len(journal.entries(loaded.lake, "look"))
+    entry = promote.promote(loaded, as_they_are, as_they_are, WIDE, promote.BY_HAND)
+    (gate,) = (gate for gate in entry["gates"] if gate["name"] == "no_worse_than_best")
+    assert gate["value"] == 0.0
+    assert f"version {registered[0]}, the best" in gate["explanation"]
+    assert len(journal.entries(loaded.lake, "look")) == looks + 1
+
+
 @pytest.mark.parametrize(
     ("asked", "says"),
     [

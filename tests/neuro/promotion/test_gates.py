@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,21 @@ def test_too_few_samples_are_inconclusive_and_promote_nobody() -> None:
 def test_two_models_that_agree_on_fifteen_groups_are_not_yet_equal() -> None:
     found = decide(model(0.9, n=30), model(0.9, n=30))
     assert (found.decision, found.gates[0].value) == ("inconclusive", 0.0)
+
+
+def test_a_challenger_like_a_champion_that_is_worse_than_an_earlier_one_is_not_promoted() -> None:
+    """Else twelve steps of one point each would lose twelve points."""
+    champion, best = model(0.86), replace(model(0.9), model_version="3")
+
+    def decided(first: Evaluation, **more: Any) -> Decision:
+        return gates.decide(first, first, recall_floors={}, config=CONFIG, **more)
+
+    assert decided(champion).decision == "promote"
+    found = decided(champion, best=best)
+    assert (found.decision, found.gates[1].name) == ("inconclusive", "no_worse_than_best")
+    assert "minus version 3, the best that served," in found.gates[1].explanation
+    both = with_recent(champion, champion)
+    assert decided(both, best=with_recent(best, best), known=KNOWN).decision == "inconclusive"
 
 
 def test_a_wider_margin_lets_the_same_pair_pass() -> None:

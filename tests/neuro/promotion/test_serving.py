@@ -23,9 +23,12 @@ def day(number: float) -> datetime:
     return START + timedelta(days=number)
 
 
-def promoted(lake: Lake, version: str, champion: str, at: float, *, moved: bool = True) -> None:
+def promoted(
+    lake: Lake, version: str, champion: str, at: float, *, moved: bool = True, f1: float = 0.9
+) -> None:
     body = {"problem": "brain", "challenger": version, "champion": champion, "is_promoted": moved}
     body |= {"who": "the envelope", "reason": "all gates passed"}
+    body |= {"old_test": {"challenger": [{"name": "macro_f1", "value": f1}]}}
     assert journal.record(lake, "decision", f"brain/{version}/{at}", body, day(at))
 
 
@@ -69,3 +72,12 @@ def test_who_served_is_right_for_any_time_of_a_year(lake: Lake) -> None:
     for asked in rng.uniform(-5, 370, 1000).tolist():
         expected = versions[int(np.searchsorted(times, asked, side="right"))]
         assert serving.serving_at(changed, day(asked)) == expected
+
+
+def test_the_best_that_served_is_the_one_of_the_highest_figure_unless_it_serves(lake: Lake) -> None:
+    for number, f1 in enumerate((0.90, 0.94, 0.93), 1):
+        promoted(lake, str(number), str(number - 1), number, f1=f1)
+    rolled_back(lake, "1", "3", 9)
+    changed = serving.changes(lake, "brain")
+    assert [serving.best_but(changed, version) for version in "123"] == ["2", "", "2"]
+    assert serving.best_but([], "1") == ""
