@@ -6,7 +6,7 @@ from neuro.errors import UnknownNameError
 from neuro.ingest import originals
 from neuro.lake import journal, quarantine, tombstones
 from neuro.lake.lake import Lake
-from neuro.promotion import claims
+from neuro.promotion import claims, serving
 
 
 def test_a_cause_is_claimed_once(lake: Lake, now: datetime) -> None:
@@ -40,5 +40,5 @@ def test_an_unknown_kind_is_refused_with_a_near_one(lake: Lake) -> None:
 
 def test_every_kind_that_is_recorded_can_be_listed() -> None:
     recorded = {claims.CLAIM, claims.FAILED, quarantine.KIND, originals.KIND}
-    recorded |= {tombstones.KIND, tombstones.LIFT, "look", "verdict", "decision"}
+    recorded |= {tombstones.KIND, tombstones.LIFT, serving.ROLLBACK, "look", "verdict", "decision"}
     assert set(journal.KINDS) == recorded
