@@ -245,6 +245,12 @@ def show(result: Any, *, as_json: bool, title: str = "", columns: Sequence[str] 
         out.print(_table(_brief(rows), title))
 
 
+def text(lines: str) -> None:
+    """Print a result that is text already; no line of it is broken."""
+    say(_NOTICE, style="dim")
+    out.print(printable(lines), soft_wrap=True)
+
+
 def is_digest(value: str) -> bool:
     """Whether it is a whole SHA-256; every verb takes the beginning of one."""
     return _DIGEST.fullmatch(value) is not None

@@ -25,9 +25,9 @@ def drift(
     Returns window, reference, verdict, reason, signals and the path of the report. A verdict
     ``retrain`` is stored first, then sent as an event that starts the retrain deployment.
     """
-    question = problems.load(problem)
-    serving = models.load(question, model)
-    loaded = release_data.load(release_data.open_lake(lake), serving.problem_as_trained(question))
+    question, store = problems.load(problem), release_data.open_lake(lake)
+    serving = models.load(question, model, store)
+    loaded = release_data.load(store, serving.problem_as_trained(question))
     featurize.describe(loaded)
     compared = steps.observe(loaded, serving, window, days)
     verdict = steps.judge(compared, DriftConfig())

@@ -38,10 +38,9 @@ def evaluate(
     """
     if on and (against or release or split != "test"):
         raise ConfigError("--on is a source of its own: leave out --against, --release and --split")
-    question = problems.load(problem)
-    scored = models.load(question, model)
-    other = models.load(question, against) if against else None
-    store = release_data.open_lake(lake)
+    question, store = problems.load(problem), release_data.open_lake(lake)
+    scored = models.load(question, model, store)
+    other = models.load(question, against, store) if against else None
     known = scored.problem_as_trained(question)
     if on:
         with external_images.opened(store, known, on, scored) as images:

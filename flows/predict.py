@@ -6,6 +6,7 @@ from prefect import flow
 
 from neuro.problems import problem as problems
 from tasks import predict as steps
+from tasks import shadow as shadows
 from tasks.load import models, release_data
 from tasks.runtime import runners
 
@@ -20,15 +21,20 @@ def predict(
     model: str = "champion",
     release: str | None = None,
     window: str | None = None,
+    shadow: str | None = None,
     lake: str | None = None,
 ) -> dict[str, Any]:
     """Predict the samples of a release, or only those that entered with the release ``window``.
 
-    Returns n, model_version, images_per_s, decisions and the Parquet file of predictions.
+    shadow: a challenger that answers the same after it; its answers are kept in the lake alone.
+    Returns n, model_version, images_per_s, decisions and the Parquet file of predictions, and with
+    a shadow how far the two agree.
     """
-    question = problems.load(problem)
-    serving = models.load(question, model)
-    loaded = release_data.load(
-        release_data.open_lake(lake), serving.problem_as_trained(question), release
-    )
-    return steps.predict(loaded, serving, window)
+    question, store = problems.load(problem), release_data.open_lake(lake)
+    serving = models.load(question, model, store)
+    challenger = shadows.load(question, serving, shadow)
+    loaded = release_data.load(store, serving.problem_as_trained(question), release)
+    predicted = steps.predict(loaded, serving, window)
+    if challenger is None:
+        return predicted
+    return predicted | {"shadow": shadows.answer(loaded, serving, challenger, window)}

@@ -5,9 +5,9 @@ from typing import Any
 from prefect import flow
 
 from neuro.problems import problem as problems
-from tasks import baselines, featurize, retrain
+from tasks import baselines, featurize
 from tasks import promote as steps
-from tasks.load import models, release_data
+from tasks.load import envelopes, models, release_data
 from tasks.runtime import runners
 
 
@@ -26,13 +26,13 @@ def promote(
 
     Returns decision (promote, keep or inconclusive), its gates with numbers, and the reason.
     """
-    question = problems.load(problem)
-    challenger = steps.check(models.load(question, model))
-    champion = models.champion(question)
-    store = release_data.open_lake(lake)
+    question, store = problems.load(problem), release_data.open_lake(lake)
+    challenger = steps.check(models.load(question, model, store))
+    champion = models.champion(store, question)
+    steps.require_another(challenger, champion)
     loaded = release_data.load(store, challenger.problem_as_trained(question), release)
     loaded = steps.without_seen(loaded, challenger, champion)
     featurize.describe(loaded)
     beside = baselines.score(loaded, ("test",))
     scores = steps.evaluate(loaded, challenger, champion, beside)
-    return steps.promote(loaded, *scores, retrain.envelope(), cause=steps.BY_HAND)
+    return steps.promote(loaded, *scores, envelopes.of_problem(question), cause=steps.BY_HAND)

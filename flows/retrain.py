@@ -9,7 +9,7 @@ from neuro.training.config import TrainConfig
 from tasks import baselines, promote
 from tasks import retrain as steps
 from tasks import train as training
-from tasks.load import models, release_data, unseen
+from tasks.load import envelopes, models, release_data, unseen
 from tasks.runtime import runners
 
 
@@ -28,7 +28,7 @@ def retrain(
     """
     store, question = release_data.open_lake(lake), problems.load(problem)
     cause = steps.full_cause(question, cause)
-    envelope, champion = steps.envelope(), models.champion(question)
+    envelope, champion = envelopes.of_problem(question), models.champion(store, question)
     recipe = steps.recipe(store, question, champion, config)
     reason = steps.refusal(store, question, recipe, envelope, cause)
     if reason:

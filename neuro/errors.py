@@ -71,6 +71,10 @@ class PackageError(NeuroError):
     """A model package is incomplete, altered or of another kind."""
 
 
+class SignatureError(PackageError):
+    """Something is not signed, or not by a key that is believed here, or was altered since."""
+
+
 class StorageError(NeuroError):
     """An object store did not answer in time, refused, or cannot be trusted with what is asked."""
 

@@ -19,7 +19,7 @@ from neuro.models.trained_on import UNKNOWN, TrainedOn
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
 from tasks.load import start_weights
-from tasks.record import artifacts, registry, tracking
+from tasks.record import artifacts, journals, registry, tracking
 from tasks.runtime import settings
 from tasks.runtime.steps import step
 
@@ -45,6 +45,7 @@ def erase(lake: Lake, request: ErasureRequest, also: Sequence[Problem] = ()) -> 
     )
     by_dataset = readers([*also, request.problem])
     done = erasing.erase(lake, request, installation, by_dataset, datetime.now(UTC))
+    journals.export_head(lake, "erasure")
     _log.info("%d images erased, %d files still hold some", len(done.sample_ids), len(done.found))
     return done
 

@@ -83,7 +83,7 @@ def explain(lake: Lake, problem: Problem, asked: Asked, out: Path | None = None)
     out: where to; by default below the home folder. The errors on test are a look, and counted.
     Raises UnknownNameError for a sample that is not there, BadImageError for a refused file.
     """
-    model = _model(problem, asked.model)
+    model = _model(lake, problem, asked.model)
     known = model.problem_as_trained(problem)
     loaded = release_data.load(lake, known, asked.release, model.splitting)
     loaded = steps.without_seen(loaded, model)
@@ -92,11 +92,11 @@ def explain(lake: Lake, problem: Problem, asked: Asked, out: Path | None = None)
     )
 
 
-def _model(problem: Problem, name: str) -> Model:
+def _model(lake: Lake, problem: Problem, name: str) -> Model:
     """A package folder, or a version where a registry is at hand."""
     if Path(name).is_dir() or not settings.load().mlflow_tracking_uri:
-        return models.load(problem, name)
-    return models.by_version(problem, name)
+        return models.load(problem, name, lake)
+    return models.by_version(problem, name, lake)
 
 
 def _errors(loaded: Loaded, model: Model, asked: Asked, out: Path | None) -> Explanation:

@@ -24,7 +24,7 @@ from neuro.lake import releases
 from neuro.lake.lake import Lake
 from neuro.problems.problem import Problem
 from tasks import passport as passport_pages
-from tasks.record import artifacts
+from tasks.record import artifacts, journals
 from tasks.runtime import settings
 from tasks.runtime.steps import step
 
@@ -149,6 +149,7 @@ def publish(staged: Staged, passport: Mapping[str, Any], started: float) -> dict
         staged.branch.drop()
     else:
         release = lake.insist("publish", lambda: pipeline.publish(staged, passport))
+        journals.export_head(lake, release.name)
         passport_pages.show(lake, staged.problem, release)
     receipt = pipeline.receipt(staged, release)
     if receipt["reasons"]:

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from neuro.prediction import predict as predictor
 from neuro.prediction import stored
@@ -19,6 +21,15 @@ from tasks.runtime import settings
 from tasks.runtime.steps import step
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """wanted: rows that were asked for. n_new: how many had no answer yet, predicted in seconds."""
+
+    wanted: NDArray[np.int64]
+    n_new: int
+    seconds: float
+
+
 @step(name="predict")
 def predict(loaded: Loaded, model: Model, window: str | None = None) -> dict[str, Any]:
     """Predict every sample (of one delivery, or of all) that this model has not predicted yet.
@@ -26,9 +37,32 @@ def predict(loaded: Loaded, model: Model, window: str | None = None) -> dict[str
     A prediction is keyed by sample, problem and model: running twice adds nothing. All predictions
     of the wanted samples are written to a Parquet file.
     """
+    lake, problem = loaded.lake, loaded.problem
+    artifacts.label_run(name=f"predict {window or loaded.release.name} by {model.version[:12]}")
+    scored = score(loaded, model, window)
+    chosen = [loaded.samples[row] for row in scored.wanted.tolist()]
+    names = {sample.sample_id: sample.source_name for sample in chosen}
+    table = stored.table(lake, problem, model.version, names)
+    decisions = dict(Counter(table["decision"].to_pylist()))
+    artifacts.table(
+        "predictions",
+        [{"decision": name, "images": n} for name, n in decisions.items()],
+        f"{scored.n_new} predictions by model {model.version[:12]}",
+    )
+    return {
+        "n": scored.n_new,
+        "asked": len(scored.wanted),
+        "model_version": model.version,
+        "images_per_s": round(scored.n_new / scored.seconds, 1) if scored.n_new else 0.0,
+        "decisions": decisions,
+        "predictions": str(_write(table, loaded, model)),
+    }
+
+
+def score(loaded: Loaded, model: Model, window: str | None) -> Scored:
+    """Predict and store what this model has not predicted yet, of one delivery or of all."""
     lake, problem, frames = loaded.lake, loaded.problem, loaded.frames
     entered = loaded.entered()
-    artifacts.label_run(name=f"predict {window or loaded.release.name} by {model.version[:12]}")
     wanted = np.arange(len(entered)) if window is None else np.flatnonzero(entered == window)
     done = stored.sample_ids(lake, problem, model.version)
     rows = wanted[~np.isin(frames.sample_ids[wanted], done)]
@@ -36,24 +70,7 @@ def predict(loaded: Loaded, model: Model, window: str | None = None) -> dict[str
     predictions = predictor.predict_frames(model.engine, frames, rows, model_version=model.version)
     seconds = time.perf_counter() - started
     stored.add(lake, problem, predictions, entered[rows].tolist(), datetime.now(UTC))
-    names = {
-        loaded.samples[row].sample_id: loaded.samples[row].source_name for row in wanted.tolist()
-    }
-    table = stored.table(lake, problem, model.version, names)
-    decisions = dict(Counter(table["decision"].to_pylist()))
-    artifacts.table(
-        "predictions",
-        [{"decision": name, "images": n} for name, n in decisions.items()],
-        f"{len(rows)} predictions by model {model.version[:12]}",
-    )
-    return {
-        "n": len(rows),
-        "asked": len(wanted),
-        "model_version": model.version,
-        "images_per_s": round(len(rows) / seconds, 1) if len(rows) else 0.0,
-        "decisions": decisions,
-        "predictions": str(_write(table, loaded, model)),
-    }
+    return Scored(wanted=wanted, n_new=len(rows), seconds=seconds)
 
 
 def _write(table: pa.Table, loaded: Loaded, model: Model) -> Path:

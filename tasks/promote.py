@@ -1,43 +1,47 @@
 """The step that lets the gate decide who serves, and writes the decision down."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from logging import getLogger
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from neuro.errors import ConfigError, NeuroError
-from neuro.evaluation import evaluate as scoring
-from neuro.evaluation.evaluate import Evaluation
-from neuro.lake import journal
-from neuro.prediction import predict
-from neuro.promotion import gates, serving
-from neuro.promotion.answer_gates import Strangers
-from neuro.promotion.retrain_envelope import Envelope
-from neuro.synthetic import strangers
-from tasks import count_look
+from neuro.errors import ConfigError
+from neuro.lake import journal, releases
+from neuro.lake.journal import Entry
+from neuro.problems.problem import Problem
+from neuro.promotion import claims, gates, integrity, retrain_envelope, serving
+from neuro.promotion.gates import Decision, Evidence
+from neuro.promotion.integrity import Lineage
+from neuro.promotion.retrain_envelope import Candidate, Envelope
 from tasks import evaluate as evaluation
+from tasks import gate_figures, shadow
 from tasks.baselines import Beside
 from tasks.evaluate import Looked
-from tasks.load import models, release_data, unseen
+from tasks.load import champions, release_data, unseen
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
-from tasks.record import artifacts, registry
+from tasks.record import artifacts, journals, registry
 from tasks.runtime import settings
 from tasks.runtime.steps import step
 
-_log = getLogger(__name__)
-
 BY_HAND = "by hand"  # the cause of a decision that a person asked for
-STRANGERS = 40  # drawn pictures of each kind that the gate shows both models
 
 
 def check(model: Model) -> Model:
     """The model, if the gate may judge it: only what was trained on the lake's own splits."""
     gates.require_own_splits(model.package.card)
     return model
+
+
+def require_another(challenger: Model, champion: Model | None) -> None:
+    """Raise ConfigError for a challenger that serves already."""
+    if champion is not None and challenger.version == champion.version:
+        raise ConfigError(
+            f"version {champion.version} of {champion.package.card.problem} serves already; give "
+            "another one with --model"
+        )
 
 
 def without_seen(loaded: Loaded, challenger: Model | None, champion: Model | None) -> Loaded:
@@ -71,111 +75,156 @@ def evaluate(
 def promote(
     loaded: Loaded, challenger: Looked, champion: Looked | None, envelope: Envelope, cause: str
 ) -> dict[str, Any]:
-    """Judge a challenger beside the champion on the same test samples; move the alias if it won.
+    """Judge a challenger beside the champion on the same test samples, and do what was decided.
 
-    The samples the champion's release already had decide non-inferiority; those that came later
-    are a gate of their own.
+    The locked test decides non-inferiority; the samples that came later are a gate of their own.
+    The journal is written first, then the alias moves: a call that is killed in between is
+    completed by whoever asks next who serves. Raises StaleError where another was promoted
+    meanwhile.
     """
-    known = _known_to_champion(loaded, challenger, champion)
-    decision = gates.decide(
-        challenger.evaluation,
-        champion.evaluation if champion else None,
-        recall_floors=loaded.problem.recall_floors,
-        config=envelope.promotion,
-        known=known,
-        strangers=_strangers(challenger.model, champion.model) if champion else None,
-        best=_best_earlier(loaded, champion) if champion else None,
-    )
+    after = champions.last_change(loaded.lake, loaded.problem.name)
+    if challenger.model.registered is not None:
+        beside = champion.model.version if champion else ""
+        champions.require_serving(loaded.lake, loaded.problem.name, beside)
+    challenger = gate_figures.without_worn(loaded, challenger)
+    champion = gate_figures.without_worn(loaded, champion) if champion else None
+    evidence = gate_figures.gather(loaded, challenger, champion)
+    decision = _judged(loaded, challenger, champion, evidence, envelope)
     model = challenger.model.registered
-    is_promoted = (
-        decision.decision == "promote" and model is not None and not envelope.needs_approval
+    outside = None
+    if decision.decision == "promote" and not _is_by_hand(loaded.problem, cause):
+        outside = retrain_envelope.outside(envelope, _candidate(loaded, challenger, champion))
+    waits = (
+        decision.decision == "promote"
+        and model is not None
+        and not _is_by_hand(loaded.problem, cause)
+        and (envelope.needs_approval or outside is not None)
     )
-    if is_promoted and model is not None:
-        registry.set_alias(model, "champion")
-    elif decision.decision == "promote" and model is None:
+    if decision.decision == "promote" and model is None:
         nowhere = "nothing moves, for no registry has it; train it while `neuro up` runs"
         decision = replace(decision, reason=f"{decision.reason}; {nowhere}")
-    compared = {"challenger": challenger, "champion": champion}
+    if waits and model is not None:
+        why = outside or envelope.line("needs_approval")
+        ask = f'`neuro approve {model.version} --problem {loaded.problem.name} --reason "..."`'
+        decision = replace(decision, reason=f"{decision.reason}; it waits for {ask}: {why}")
+    is_promoted = decision.decision == "promote" and model is not None and not waits
     entry = {
         "problem": loaded.problem.name,
         "release": loaded.release.name,
         "cause": cause,
         "challenger": challenger.model.version,
+        "package": challenger.model.package.digest,
+        "trained_on": challenger.model.package.card.pin["release"],
         "champion": champion.model.version if champion else "",
-        "old_test": {
-            name: [asdict(metric) for metric in looked.evaluation.take(known).metrics]
-            for name, looked in compared.items()
-            if looked is not None
-        },
+        "after": after,
+        "old_test": _figures(challenger, champion, evidence),
         **asdict(decision),
         "is_promoted": is_promoted,
-        "who": settings.user() if cause == BY_HAND else "the envelope",
+        "waits_for": "approval" if waits else None,
+        "outside": outside or "",
+        "report": str(challenger.page or ""),
+        "who": settings.user()
+        if _is_by_hand(loaded.problem, cause)
+        else f"the envelope: {envelope.line('needs_approval')}",
         "leak": challenger.leak,
+        "shadow": shadow.compared(loaded, challenger.model, champion.model if champion else None),
         "flow_run_id": artifacts.flow_run_id() or "",
     }
-    _record(loaded, f"{loaded.problem.name}/{challenger.model.version}/{cause}", entry)
-    name = f"{decision.decision} model {challenger.model.version} ({cause})"
-    artifacts.label_run(decision.decision, name=name)
-    rows = [artifacts.rounded(asdict(gate)) for gate in decision.gates]
-    artifacts.table("gates", rows, f"{decision.decision}: {decision.reason}")
-    return entry
+    line = _record(loaded, entry)
+    if line.body["is_promoted"] and model is not None:
+        champions.require_counted(loaded.lake, line)
+        registry.set_alias(model, "champion")
+        journals.export_head(loaded.lake, f"promotion of {model.problem} {model.version}")
+    _show(challenger.model, line.body)
+    return line.body
 
 
-def _best_earlier(loaded: Loaded, champion: Looked) -> Evaluation | None:
-    """The best earlier champion on the same test samples, a look; None where the champion is it.
+def _judged(
+    loaded: Loaded,
+    challenger: Looked,
+    champion: Looked | None,
+    evidence: Evidence,
+    envelope: Envelope,
+) -> Decision:
+    """The gates of what it is, and of how good it is."""
+    decided = gates.decide(
+        challenger.evaluation,
+        champion.evaluation if champion else None,
+        recall_floors=loaded.problem.recall_floors,
+        config=envelope.promotion,
+        budget=gate_figures.look_budget(loaded, challenger),
+        evidence=evidence,
+    )
+    return integrity.joined(decided, integrity.gates(_lineage(loaded, challenger)))
 
-    Or where it cannot be compared: that is logged, and the gate does without.
+
+def _lineage(loaded: Loaded, challenger: Looked) -> Lineage:
+    found, model = challenger.model.package, challenger.model
+    pin = found.card.pin
+    known = releases.known(loaded.lake, loaded.problem.dataset).get(str(pin["release"]))
+    tested = np.isin(loaded.frames.sample_ids, challenger.evaluation.sample_ids)
+    seen = unseen.by(loaded, found.trained_on())
+    return Lineage(
+        signed_by=found.signed_by,
+        is_registered=model.registered is not None,
+        release=str(pin["release"]),
+        content_hash=str(pin["content_hash"]),
+        known_hash=known.content_hash if known else "",
+        n_seen=int((seen & tested).sum()),
+        left_out=loaded.left_out,
+    )
+
+
+def _candidate(loaded: Loaded, challenger: Looked, champion: Looked | None) -> Candidate:
+    card = challenger.model.package.card
+    before = champion.model.package.card.preprocess if champion else card.preprocess
+    return Candidate(
+        problem=loaded.problem.name,
+        model=card.architecture,
+        sees_other_pictures=card.preprocess.sha256 != before.sha256,
+    )
+
+
+def _is_by_hand(problem: Problem, cause: str) -> bool:
+    """Whether a person typed it, whose decision it then is."""
+    return cause == BY_HAND or claims.is_by_hand(problem.name, cause)
+
+
+def _figures(
+    challenger: Looked, champion: Looked | None, evidence: Evidence
+) -> dict[str, list[dict[str, Any]]]:
+    """What each is on the locked test."""
+    compared = {"challenger": challenger, "champion": champion}
+    return {
+        name: [asdict(metric) for metric in evidence.of_known(looked.evaluation).metrics]
+        for name, looked in compared.items()
+        if looked is not None
+    }
+
+
+def _show(model: Model, entry: Mapping[str, Any]) -> None:
+    """The decision on the page of the run and in the registry."""
+    decision, cause = entry["decision"], entry["cause"]
+    artifacts.label_run(decision, name=f"{decision} model {model.version} ({cause})")
+    rows = [artifacts.rounded(gate) for gate in entry["gates"]]
+    artifacts.table("gates", rows, f"{decision}: {entry['reason']}")
+    if model.registered is not None:
+        failed = [gate["name"] for gate in entry["gates"] if not gate["passed"]]
+        told = {"decision": decision, "reason": entry["reason"], "failed": ", ".join(failed)}
+        registry.tag(model.registered, told | {"waits_for": entry["waits_for"] or ""})
+
+
+def _record(loaded: Loaded, entry: Mapping[str, Any]) -> Entry:
+    """Write a decision; the line as it stands.
+
+    By a cause a decision is made once, and a second run for it finds the first. By hand it is made
+    as often as somebody asks for it.
     """
-    changed = serving.changes(loaded.lake, loaded.problem.name)
-    version = serving.best_but(changed, champion.model.version)
-    if not version:
-        return None
-    try:
-        model = models.earlier(loaded.problem, version)
-        decoded = release_data.decoded_for(loaded, model.problem_as_trained(loaded.problem))
-        rows = decoded.frames.labelled("test")
-        if (
-            unseen.is_untold(decoded, model)
-            or unseen.by(decoded, model.package.trained_on())[rows].any()
-        ):
-            raise ConfigError("it may have been trained on some of the test samples")
-        scored = scoring.evaluate(model.engine, decoded.frames, "test", model_version=version)
-    except NeuroError as error:
-        _log.warning("version %s, the best that served, is not compared with: %s", version, error)
-        return None
-    count_look.count(decoded, model, read_by="evaluation", n=len(rows))
-    return scored
-
-
-def _record(loaded: Loaded, key: str, entry: dict[str, Any]) -> None:
-    """By a cause a decision is made once; by hand as often as somebody asks for it."""
-    number, first = 1, key
-    while not journal.record(loaded.lake, "decision", key, entry, datetime.now(UTC)):
+    first = f"{entry['problem']}/{entry['challenger']}/{entry['cause']}"
+    number, key = 1, first
+    while not journal.record(loaded.lake, serving.DECISION, key, entry, datetime.now(UTC)):
         if entry["cause"] != BY_HAND:
-            return
+            break
         number += 1
         key = f"{first}/{number}"
-
-
-def _strangers(challenger: Model, champion: Model) -> Strangers:
-    """What both answer of drawn pictures of no problem."""
-    ours, theirs = (_answered_strangers(model) for model in (challenger, champion))
-    return Strangers(challenger=float(ours.mean()), champion=float(theirs.mean()), n=len(ours))
-
-
-def _answered_strangers(model: Model) -> NDArray[np.bool_]:
-    spec = model.package.card.preprocess
-    drawn = strangers.draw(STRANGERS, spec.size_px, spec.channels)
-    pixels = np.concatenate([*drawn.values()])
-    return predict.answer(model.engine, pixels).calibrated.is_answered
-
-
-def _known_to_champion(
-    loaded: Loaded, challenger: Looked, champion: Looked | None
-) -> NDArray[np.bool_]:
-    """Which test samples were there when the champion was trained, (n,) bool."""
-    tested = challenger.evaluation.sample_ids
-    if champion is None:
-        return np.ones(len(tested), dtype=bool)
-    release = str(champion.model.package.card.pin["release"])
-    return np.isin(tested, loaded.frames.sample_ids[loaded.known_at(release)])
+    return journal.stored(loaded.lake, serving.DECISION, key)

@@ -33,8 +33,9 @@ def pages(lake: Lake, done: ErasureResult) -> ErasureResult:
         page = page_paths.named(home.resolve(), Path(path))
         if page is None:
             continue
-        # Networks in doubt had learnt from the erased image, and an evaluation is a counted look.
-        if page.is_of_doubt or page.evaluated:
+        # Networks in doubt had learnt from the erased image, an evaluation is a counted look, and
+        # a site's images are not kept.
+        if page.is_of_doubt or page.evaluated or page.accepted:
             left.add(page.command)
             continue
         try:

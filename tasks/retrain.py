@@ -22,7 +22,6 @@ from tasks.load.models import Model
 from tasks.load.start_weights import StartWeights
 from tasks.plan_training import Plan, Request
 from tasks.record import artifacts, flow_runs
-from tasks.runtime import settings
 from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
@@ -121,12 +120,6 @@ def setup(champion: Model | None, plan: Plan, max_seconds: float = math.inf) -> 
         why_model=plan.why,
         max_seconds=max_seconds,
     )
-
-
-def envelope() -> Envelope:
-    """What automatic retraining may do here: ``envelope.toml`` in the home, or the defaults."""
-    path = settings.load().home / "envelope.toml"
-    return retrain_envelope.load(path) if path.is_file() else Envelope()
 
 
 def refused(cause: str, reason: str) -> dict[str, Any]:

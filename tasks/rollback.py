@@ -6,14 +6,13 @@ from typing import Any
 
 from neuro.errors import ConfigError
 from neuro.lake import journal
+from neuro.lake.journal import Entry
 from neuro.lake.lake import Lake
-from neuro.prediction import predict
 from neuro.problems.problem import Problem
 from neuro.promotion import serving
 from neuro.promotion.serving import ROLLBACK
-from neuro.synthetic import strangers
-from tasks.load import models
-from tasks.record import artifacts, registry
+from tasks.load import champions, models
+from tasks.record import artifacts, journals, registry
 from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
@@ -29,7 +28,11 @@ def roll_back(lake: Lake, problem: Problem, version: str, reason: str, who: str)
     """
     if not reason.strip():
         raise ConfigError('a rollback needs a reason: neuro rollback --reason "..."')
-    now = registry.champion(problem.name)
+    begun = champions.cut_off(lake, problem.name)
+    if begun and begun.is_rollback and begun.reason == reason and version in ("", begun.version):
+        lines = journal.entries(lake, ROLLBACK)
+        return _done(lake, next(line for line in lines if line.number == begun.number))
+    now = champions.serving_version(lake, problem.name)
     if now is None:
         raise ConfigError(f"problem {problem.name} has no champion, so nothing can be rolled back")
     changed = serving.changes(lake, problem.name)
@@ -38,7 +41,7 @@ def roll_back(lake: Lake, problem: Problem, version: str, reason: str, who: str)
     if not wanted:
         raise ConfigError(
             f"no champion of {problem.name} came before version {now.version}; "
-            "`neuro journal decision` lists who was promoted"
+            "`neuro journal list decision` lists who was promoted"
         )
     if wanted == now.version:
         raise ConfigError(f"version {wanted} of {problem.name} serves now")
@@ -48,26 +51,28 @@ def roll_back(lake: Lake, problem: Problem, version: str, reason: str, who: str)
             f"{', '.join(served)}; `neuro promote --model {wanted}` lets the gate decide"
         )
     model = models.by_version(problem, wanted)
-    _require_an_answer(model)
+    models.require_an_answer(model)
     entry = {
         "problem": problem.name,
         "version": wanted,
+        "package": model.package.digest,
         "previous": now.version,
+        "after": changed[-1].number if changed else 0,
         "who": who,
         "reason": reason,
         "flow_run_id": artifacts.flow_run_id() or "",
     }
-    number = len(journal.entries(lake, ROLLBACK)) + 1
-    while not journal.record(lake, ROLLBACK, f"{problem.name}/{number}", entry, datetime.now(UTC)):
-        number += 1
-    registry.set_alias(registry.find(problem.name, wanted), "champion")
-    _log.info("version %s of %s serves again, after %s", wanted, problem.name, now.version)
-    artifacts.label_run(ROLLBACK, name=f"roll back {problem.name} to version {wanted}")
-    return entry
+    key = f"{problem.name}/{entry['after']}/{wanted}"
+    journal.record(lake, ROLLBACK, key, entry, datetime.now(UTC))
+    return _done(lake, journal.stored(lake, ROLLBACK, key))
 
 
-def _require_an_answer(model: models.Model) -> None:
-    """Raise PackageError for a model that gives no finite answer."""
-    spec = model.package.card.preprocess
-    (pixels, *_) = strangers.draw(1, spec.size_px, spec.channels).values()
-    predict.predict(model.engine, pixels, ["drawn"], model_version=model.version)
+def _done(lake: Lake, line: Entry) -> dict[str, Any]:
+    """Move the alias after a line of the journal."""
+    champions.require_counted(lake, line)
+    problem, version = line.body["problem"], line.body["version"]
+    registry.set_alias(registry.find(problem, version), "champion")
+    journals.export_head(lake, f"rollback of {problem} to {version}")
+    _log.info("version %s of %s serves again, after %s", version, problem, line.body["previous"])
+    artifacts.label_run(ROLLBACK, name=f"roll back {problem} to version {version}")
+    return line.body

@@ -10,6 +10,7 @@ from typing import Any
 
 from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.evaluate import Evaluation
+from neuro.models import package as packages
 from neuro.models import weights_store
 from neuro.models.load_weights import Report
 from neuro.models.package import Package
@@ -26,7 +27,7 @@ from tasks import baselines, model_card, profile_training
 from tasks.baselines import Later
 from tasks.load import start_weights, unseen
 from tasks.load.release_data import Loaded
-from tasks.record import artifacts, registry, tracking
+from tasks.record import artifacts, mlflow_model, registry, signing_keys, tracking
 from tasks.record.registry import ModelVersion
 from tasks.record_figures import Shown, run_tags, show, show_learning
 from tasks.runtime import machine_facts, settings
@@ -149,6 +150,8 @@ def train(
     name = f"train {config.model} on {data}"
     artifacts.label_run("" if splitting.is_own else str(splitting), name=name)
     with tracking.run(loaded.problem.name, name, run_tags(loaded), again=state.noted()) as run:
+        if run.run_id:
+            signing_keys.require()
         trainer = ensemble_trainer.trainer(
             loaded.frames, loaded.problem, config, setup.weights, setup.machine
         )
@@ -175,7 +178,9 @@ def train(
         for path in (page, page.with_suffix(".json")):
             tracking.log_files(run, path, "card")
         pace = profile_training.measure(run, loaded, config, setup.machine, epochs)
-        tracking.log_files(run, package.folder, "package")
+        if run.run_id:  # what a registry hands over must be signed
+            packages.sign(package.folder, signing_keys.folder())
+        mlflow_model.log(run, package)
         tracking.log_checkpoint(run, state.last)
         model = _register(run, loaded, package)
     return Trained(
@@ -250,11 +255,12 @@ def _record_epochs(
 def _build_package(
     loaded: Loaded, config: TrainConfig, setup: Setup, trainer: AnyTrainer
 ) -> tuple[Package, Evaluation]:
-    start = trainer.network.start
+    here, start = settings.load(), trainer.network.start
     weights = weights_store.described(start_weights.folder(), start.sha256) if start else None
     origin = build_package.Origin(
         pin=loaded.release.pin(),
-        code_revision=settings.load().revision,
+        code_revision=here.revision,
+        lock_hash=here.lock_hash,
         synthetic=loaded.release.is_synthetic,
         leak=loaded.leak,
         weights_sha256=start.sha256 if start else "",

@@ -12,6 +12,8 @@ from deployments import console
 from deployments.cli import data as data_verbs
 from deployments.cli import (
     features,
+    journal,
+    keys,
     models,
     passport,
     quarantine,
@@ -36,7 +38,7 @@ app = typer.Typer(
 )
 for verbs in (
     *(data_verbs, passport, features, quarantine, releases, lake_verbs),
-    *(train, models, weights, storage),
+    *(train, models, journal, keys, weights, storage),
 ):
     app.registered_commands += verbs.app.registered_commands
     app.registered_groups += verbs.app.registered_groups

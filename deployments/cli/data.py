@@ -118,10 +118,12 @@ def labels_import(
     """
     from neuro.ingest import late_labels
     from tasks.load import release_data
+    from tasks.record import journals
 
     question, now = problems.load(problem), datetime.now(UTC)
     store = release_data.open_branch(lake, question, branch)
     done = store.insist("import", lambda: late_labels.import_file(store, question, file, now))
+    journals.export_head(store, done.release.name)
     facts = {
         "release": done.release.name,
         "content_hash": done.release.content_hash,

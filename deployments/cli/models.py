@@ -1,5 +1,6 @@
-"""Verbs about models: evaluate, promote, rollback, predict, drift, retrain, journal."""
+"""Verbs about models: evaluate, explain, promote, approve, rollback, accept, predict, trace ..."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -107,6 +108,56 @@ def promote(
 
 
 @app.command()
+def approve(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(help="A version that waits (without: list them).")] = "",
+    reason: Annotated[str, typer.Option(help="Why; kept in the journal.")] = "",
+    problem: Problem = "brain",
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Let a candidate serve that an automation trained, by your name: that of your account.
+
+    Example: neuro approve 7 --problem brain --reason "read the report, agrees with our cases"
+    """
+    from neuro.problems import problem as problems
+    from neuro.promotion import approvals
+    from tasks.runtime import settings
+
+    if not version:
+        found = approvals.waiting(console.open_lake(lake), problems.load(problem).name)
+        shown = ("champion", "cause", "reason", "report")
+        rows = [
+            {"version": version, "at": entry.at.isoformat(timespec="seconds")}
+            | {name: entry.body.get(name) for name in shown}
+            for version, entry in found.items()
+        ]
+        console.show(rows, as_json=as_json, title="waiting for approval")
+        return
+    result = console.run_flow(context, as_json=as_json, who=settings.user())
+    if not result["is_promoted"]:
+        raise typer.Exit(3)
+
+
+@app.command()
+def lock(
+    context: typer.Context,
+    release: Annotated[str, typer.Argument(help="The release that brought fresh test samples.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the journal.")] = "",
+    problem: Problem = "brain",
+    lake: LakeUri = None,
+    as_json: Json = False,
+) -> None:
+    """Let the gate decide by the test samples that came since the test locked before.
+
+    Example: neuro lock brain-0007-3f2a9c1b --problem brain --reason "the old test is worn"
+    """
+    from tasks.runtime import settings
+
+    console.run_flow(context, as_json=as_json, who=settings.user())
+
+
+@app.command()
 def rollback(
     context: typer.Context,
     version: Annotated[
@@ -128,12 +179,47 @@ def rollback(
 
 
 @app.command()
+def accept(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(metavar="DIR", help="The site's labelled images, in class folders.")
+    ] = "",
+    model: ModelName = "champion",
+    problem: Problem = "brain",
+    limits: Annotated[
+        str | None,
+        typer.Option(help="TOML file, set before (default: acceptance/PROBLEM.toml in the home)."),
+    ] = None,
+    site: Annotated[
+        str, typer.Option(help="Its name in the journal (default: the folder's).")
+    ] = "",
+    who: Annotated[str, typer.Option(help="Who judges (default: your account).")] = "",
+    lake: LakeUri = None,
+    local: Local = False,
+    as_json: Json = False,
+) -> None:
+    """Try a model on a site's own images by limits set before; exit code 3 if it misses one.
+
+    Example: neuro accept ~/scans/labelled --problem brain --limits limits.toml --site "Ward 3"
+    """
+    from tasks.runtime import settings
+
+    result = console.run_flow(context, is_local=local, as_json=as_json, who=who or settings.user())
+    if not result["passed"]:
+        raise typer.Exit(3)
+
+
+@app.command()
 def predict(
     context: typer.Context,
     model: ModelName = "champion",
     problem: Problem = "brain",
     release: ReleaseName = None,
     window: Annotated[str | None, typer.Option(help="Only what entered with a release.")] = None,
+    shadow: Annotated[
+        str | None,
+        typer.Option(help="Another model that answers the same and is not shown, named likewise."),
+    ] = None,
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,
@@ -182,25 +268,37 @@ def retrain(
 
 
 @app.command()
-def journal(
-    kind: Annotated[
+def trace(
+    name: Annotated[
         str,
         typer.Argument(
-            help="claim, failed, look, verdict, decision, rollback, quarantine, landing, erasure "
-            "or lift."
+            metavar="ID",
+            help="A release, a model version, a package's or sample's digest, SAMPLE@VERSION, a "
+            "cause or a key of the journal.",
         ),
-    ] = "decision",
+    ],
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="Print a mermaid flow chart in place of the tree.")
+    ] = False,
+    problem: Problem = "brain",
     lake: LakeUri = None,
+    local: Local = False,
     as_json: Json = False,
 ) -> None:
-    """List what was decided, claimed, looked at or judged, oldest first.
+    """Print everything that something came from, and everything that came from it.
 
-    Example: neuro journal verdict --json
+    Example: neuro trace 3 --problem brain --mermaid
     """
-    from neuro.lake import journal as store
+    from neuro.problems import problem as problems
+    from tasks import trace as steps
+    from tasks.runtime import settings
 
-    rows = [
-        {"at": entry.at.isoformat(timespec="seconds"), **entry.body}
-        for entry in store.entries(console.open_lake(lake), kind)
-    ]
-    console.show(rows, as_json=as_json, title=kind)
+    os.environ.update(settings.around_proxy())
+    with console.only_results_on_stdout():
+        found = steps.trace(console.open_lake(lake), problems.load(problem), name, is_local=local)
+    if as_json:
+        console.show(found.as_dict(), as_json=True)
+        return
+    console.text(found.mermaid if mermaid else found.tree)
+    for sentence in found.missing:
+        console.say(f"missing: {sentence}")

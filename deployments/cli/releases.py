@@ -126,10 +126,12 @@ def restore(
     Example: neuro restore brain-0001-3f2a9c1b --problem brain
     """
     from neuro.lake import release_diff, releases
+    from tasks.record import journals
 
     where, dataset = console.open_lake(lake), problems.load(problem).dataset
     old = releases.find(where, dataset, release)
     made = where.insist("restore", lambda: release_diff.restore(where, old, datetime.now(UTC)))
+    journals.export_head(where, made.name)
     facts = {"release": made.name, "content_hash": made.content_hash, "restored": old.name}
     console.show(facts | {"n": made.n, "parent": made.parent}, as_json=as_json, title="restore")
 
@@ -232,9 +234,11 @@ def branch_publish(
     Example: neuro branch publish trial --problem brain
     """
     from neuro.ingest import merge_branch
+    from tasks.record import journals
 
     question, where, now = problems.load(problem), console.open_lake(lake), datetime.now(UTC)
     made = where.insist("publish", lambda: merge_branch.publish(where, question, name, now))
+    journals.export_head(where, made.name)
     facts = {"branch": name, "release": made.name, "content_hash": made.content_hash}
     console.show(facts | {"n": made.n, "parent": made.parent}, as_json=as_json, title="published")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from deployments.stack import left_runs, processes, servers
 from deployments.stack.processes import HOST
 from deployments.stack.servers import Stack
+from neuro import signing
 from neuro.errors import ConfigError, ServerError
 from tasks.runtime import settings
 
@@ -72,8 +73,9 @@ def status(stack: Stack) -> dict[str, bool]:
 def up(config: StackConfig, report: Report) -> Stack:
     """Start all, apply every deployment, and write the state file.
 
-    Raises ServerError if a stack is up already, a port is taken or a program does not start; what
-    was started by then is stopped again. What a killed stack left behind is cleared first.
+    Raises ServerError if a stack is up already, a port is taken or a program does not start, and
+    ConfigError for a signing key that cannot be used; what was started by then is stopped again.
+    What a killed stack left behind is cleared first.
     """
     path = state_file(config.project)
     _clear(path, report)
@@ -87,6 +89,9 @@ def up(config: StackConfig, report: Report) -> Stack:
         if config.mlflow_port is None and mlflow_port != servers.MLFLOW_PORT:
             report(f"port {servers.MLFLOW_PORT} is taken: MLflow gets {mlflow_port}")
         stack = plan(config, prefect_port, mlflow_port)
+        keys = Path(stack.home) / "keys"
+        signing.ensure(keys)
+        signing.own(keys)  # what is trained here must be signed, or nothing of it may serve
         try:
             _write(path, stack)  # before the first start: `down` finds the programs after a kill
             stack = _start(stack, prefect, mlflow, report)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from deployments.stack import servers
+from neuro import signing
 from neuro.erasure import derived_files
 from neuro.errors import ConfigError, ServerError
 from neuro.lake import erasure
@@ -58,6 +59,11 @@ def run(config: WorkerConfig, report: Callable[[str], None]) -> NoReturn:
         report(f"removed the frames of {n_forgotten} releases that were erased")
     report(f"runs of pool {config.pool} at {here.prefect_api_url} train on {device}")
     report(f"the lake is {here.lake}; frames and packages are kept in {here.home}")
+    keys = here.home / "keys"
+    signing.ensure(keys)
+    report(
+        f"what it trains is signed by {signing.own_id(keys)}, to be believed there (docs/gpu.md)"
+    )
     (here.home / "prefect").mkdir(parents=True, exist_ok=True)
     os.environ.update(environment(config, here))
     if names := apply_deployments(config):

@@ -30,8 +30,8 @@ _TERMS, _NOT_STATED = ("intended_use", "licence", "citation"), "not stated"
 _ALWAYS_OPEN = (
     "intended_use: who asks this question, of which images, and for what",
     "licence and citation of the images",
-    "which class is safety-critical, and its recall_floors: a model is not promoted if its whole "
-    "interval of that recall lies below it",
+    "which class is safety-critical, and its recall_floors: a model is not promoted unless "
+    "its interval of that recall lies above it, where the test set is large enough to show that",
     "groups.twin_cosine: 0.97 is the default; raise it where pictures are alike by nature",
     "augment: whether left and right, or top and bottom, may be exchanged",
 )

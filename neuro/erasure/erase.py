@@ -227,7 +227,7 @@ def _resolve(lake: Lake, request: ErasureRequest) -> list[str]:
         raise UnknownNameError(
             f"dataset {request.problem.dataset} holds no {what}; give a digest (at least "
             f"{SHORTEST} of its characters), a source name or a patient's id. "
-            "`neuro journal erasure` lists what was erased already"
+            "`neuro journal list erasure` lists what was erased already"
         )
     return [row["sha256"] for row in chosen]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neuro.erasure import file_search
 from neuro.ingest.originals import LandingZone
-from neuro.lake import erasure, releases
+from neuro.lake import erasure, journal, releases
 from neuro.lake.lake import Lake
 from neuro.storage import store
 from neuro.storage.folder_store import FolderStore
@@ -72,7 +72,8 @@ def search(
     journal and Prefect's records of the run.
     """
     home = FolderStore(installation.home)
-    records = (f"{lake.store.uri}/journal.lance/", f"{home.uri}/prefect/", f"{home.uri}/logs/")
+    journals = (f"{lake.store.uri}/{name}.lance/" for name in (journal.TABLE, journal.UNNUMBERED))
+    records = (*journals, f"{home.uri}/prefect/", f"{home.uri}/logs/")
     everything = [*pixels, *texts]
 
     def forbidden(name: str) -> Sequence[bytes]:

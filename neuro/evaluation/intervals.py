@@ -72,24 +72,26 @@ def of_loss(value: float, spread: float, groups: int, *, most: float) -> Interva
     return Interval(float(value * np.exp(-half)), min(most, float(value * np.exp(half))))
 
 
-def of_mean(value: float, spread: float, groups: int) -> Interval:
+def of_mean(value: float, spread: float, groups: int, tail: float = TAIL) -> Interval:
     """Of a mean without bounds; the value alone where nothing is known of its spread."""
-    slack = float(student.ppf(1 - TAIL, groups - 1) * spread) if groups > 1 else 0.0
+    slack = float(student.ppf(1 - tail, groups - 1) * spread) if groups > 1 else 0.0
     return Interval(value - slack, value + slack)
 
 
-def of_difference(value: float, spread: float, stands_on: int, groups: int) -> Interval:
-    """Of a difference of two shares, -1 to 1.
+def of_difference(
+    value: float, spread: float, stands_on: int, groups: int, tail: float = TAIL
+) -> Interval:
+    """Of a difference of two shares, -1 to 1; it misses the truth by ``tail`` on each side.
 
     stands_on: groups of the rarest class; groups: all of them, one at least. They count where
     nothing differs, so that two equal models are not told apart, and where one group is too few to
     say how far t reaches.
     """
     if spread < _NONE:
-        slack = 1 - TAIL ** (1 / groups)
+        slack = 1 - tail ** (1 / groups)
     else:
         freedom = (stands_on if stands_on > 1 else max(groups, 2)) - 1
-        slack = float(student.ppf(1 - TAIL, freedom) * spread)
+        slack = float(student.ppf(1 - tail, freedom) * spread)
     return Interval(max(-1.0, value - slack), min(1.0, value + slack))
 
 

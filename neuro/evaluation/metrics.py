@@ -98,6 +98,52 @@ def over_classes(targets: ArrayLike, classes: Sequence[str]) -> str:
     return f"{n_present} of {len(classes)} classes, none of {', '.join(missing)}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairedDifference:
+    """A figure of the challenger minus that of the champion, and its standard error by group.
+
+    stands_on: groups of the rarest class where the figure is a mean over classes, else all groups.
+    """
+
+    name: str
+    value: float
+    spread: float
+    stands_on: int
+    n: int
+    groups: int
+    classes: str = ""
+
+    def metric(self, tail: float = intervals.TAIL) -> Metric:
+        """With the interval that misses the truth by ``tail`` on each side."""
+        interval = intervals.of_difference(
+            self.value, self.spread, self.stands_on, self.groups, tail
+        )
+        return Metric(
+            name=self.name,
+            value=self.value,
+            low=interval.low,
+            high=interval.high,
+            n=self.n,
+            groups=self.groups,
+            classes=self.classes,
+            mark=FEW_GROUPS if self.stands_on < FEWEST_GROUPS else "",
+        )
+
+
+def stands_on(
+    name: str, of: int | None, called: Ints, targets: Ints, groups: NDArray[np.str_], k: int
+) -> int:
+    """Groups that decide how wide the interval of a figure is: of a mean over classes the rarest's.
+
+    of: the class of a figure of OF_A_CLASS. called, targets, groups: (n,), as of ``score``. k:
+    classes. A mean over classes stands on none where one is absent.
+    """
+    answers = _Answers.of(np.eye(k)[called], called, targets, groups)
+    if of is None and name in MACRO and len(answers.present) < k:
+        return 0
+    return answers.stands_on(name, of)
+
+
 def difference(
     name: str,
     called: tuple[Ints, Ints],
@@ -105,6 +151,17 @@ def difference(
     groups: ArrayLike,
     classes: Sequence[str],
 ) -> Metric:
+    """``paired_difference`` with its 95 % interval."""
+    return paired_difference(name, called, targets, groups, classes).metric()
+
+
+def paired_difference(
+    name: str,
+    called: tuple[Ints, Ints],
+    targets: ArrayLike,
+    groups: ArrayLike,
+    classes: Sequence[str],
+) -> PairedDifference:
     """``name`` of the challenger minus that of the champion, without the same groups each time.
 
     name: "accuracy" or "macro_f1". called: by (challenger, champion), each (n,) class index.
@@ -133,17 +190,46 @@ def difference(
     value = float(gained(np.ones((1, len(targets))))[0])
     without = [gained(weights) for weights in ours.without_each()]
     spread = intervals.jackknife_spread(np.concatenate(without)) if without else 0.0
-    stands_on = ours.rarest if name in MACRO else ours.n_groups
-    interval = intervals.of_difference(value, spread, stands_on, ours.n_groups)
+    return PairedDifference(
+        name=name,
+        value=value,
+        spread=spread,
+        stands_on=ours.rarest if name in MACRO else ours.n_groups,
+        n=len(targets),
+        groups=ours.n_groups,
+        classes=over_classes(targets, classes),
+    )
+
+
+def loss_difference(
+    name: str, probabilities: tuple[Floats, Floats], targets: ArrayLike, groups: ArrayLike
+) -> Metric:
+    """How much lower a loss of the challenger is than that of the champion, one of LOSSES.
+
+    probabilities: by (challenger, champion), each (n, k). Called is the most probable class. The
+    spread is that of the jackknife over groups.
+    """
+    first, second = (
+        _Answers.of(each, each.argmax(axis=1), *_checked(each, targets, groups)[:2])
+        for each in probabilities
+    )
+
+    def gained(weights: Floats) -> Floats:
+        ours, theirs = (each.figures(weights, {name})[name][:, 0] for each in (first, second))
+        return np.asarray(theirs - ours)
+
+    value = float(gained(np.ones((1, len(first.targets))))[0])
+    without = [gained(weights) for weights in first.without_each()]
+    spread = intervals.jackknife_spread(np.concatenate(without)) if without else 0.0
+    interval = intervals.of_mean(value, spread, first.n_groups)
     return Metric(
         name=name,
         value=value,
         low=interval.low,
         high=interval.high,
-        n=len(targets),
-        groups=ours.n_groups,
-        classes=over_classes(targets, classes),
-        mark=FEW_GROUPS if stands_on < FEWEST_GROUPS else "",
+        n=len(first.targets),
+        groups=first.n_groups,
+        mark=FEW_GROUPS if first.n_groups < FEWEST_GROUPS else "",
     )
 
 
@@ -313,22 +399,26 @@ class _Answers:
     def _sensitivity(self, weights: Floats) -> Floats:
         return estimates.sensitivity(self.probabilities, self.targets, weights)
 
+    def stands_on(self, name: str, of: int | None = None) -> int:
+        """Groups that decide how wide the interval of a figure is."""
+        if of is None:
+            return self.rarest if name in MACRO else self.n_groups
+        if name == "precision":
+            return self.groups_called(of)
+        others = len(np.unique(self.group_of[self.targets != of]))
+        if name == "specificity":
+            return others
+        return min(self.groups_with(of), others) if name in _OF_RANKS else self.groups_with(of)
+
     def metric(self, name: str, value: float, spread: float, of: int | None = None) -> Metric:
         """A figure with its interval. of: the class that it is of.
 
         The groups that it stands on decide how wide: of a mean over classes those of the rarest.
         """
-        if of is None:
-            n, groups = len(self.targets), self.n_groups
-            stands_on = self.rarest if name in MACRO else groups
-        else:
+        n, groups = len(self.targets), self.n_groups
+        if of is not None:
             n, groups = int((self.targets == of).sum()), self.groups_with(of)
-            stands_on = groups
-            if name == "precision":
-                stands_on = self.groups_called(of)
-            elif name in ("specificity", *_OF_RANKS):
-                others = len(np.unique(self.group_of[self.targets != of]))
-                stands_on = others if name == "specificity" else min(groups, others)
+        stands_on = self.stands_on(name, of)
         if name in LOSSES:
             largest = {"log_loss": np.inf, "brier": 1 if self.probabilities.shape[1] == 2 else 2}
             most = largest.get(name, 1)

@@ -5,7 +5,7 @@ jackknife of groups, and no less than that of as many single answers; as many ar
 are corrected for their number (Holm 1979).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,14 +53,25 @@ class Subgroups:
     hidden: int
 
 
-def compare(evaluation: Evaluation, columns: Mapping[str, NDArray[np.str_]]) -> Subgroups:
-    """Subgroups of each column, (n,) str, UNKNOWN where nothing is known.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Part:
+    """The samples of one value of a column, and all others of known value, (n,) bool each.
+
+    is_large: of FEWEST groups or more.
+    """
+
+    column: str
+    value: str
+    rows: NDArray[np.bool_]
+    others: NDArray[np.bool_]
+    is_large: bool
+
+
+def parts(groups: NDArray[np.str_], columns: Mapping[str, NDArray[np.str_]]) -> Iterator[Part]:
+    """Each value of each column, (n,) str, UNKNOWN where nothing is known; groups: (n,) str.
 
     Columns of one value, and of more than MOST_VALUES, are left out.
     """
-    found: list[Subgroup] = []
-    hidden = 0
-    right = evaluation.is_right
     for column, values in columns.items():
         names = [str(name) for name in np.unique(values) if name != UNKNOWN]
         if not 2 <= len(names) <= MOST_VALUES:
@@ -68,21 +79,25 @@ def compare(evaluation: Evaluation, columns: Mapping[str, NDArray[np.str_]]) -> 
         known = values != UNKNOWN
         for name in names:
             rows = values == name
-            if len(np.unique(evaluation.groups[rows])) < FEWEST:
-                hidden += 1
-                continue
-            found.append(_subgroup(evaluation, column, name, rows, known & ~rows, right))
-    return Subgroups(shown=tuple(_corrected(found)), hidden=hidden)
+            yield Part(
+                column=column,
+                value=name,
+                rows=rows,
+                others=known & ~rows,
+                is_large=len(np.unique(groups[rows])) >= FEWEST,
+            )
 
 
-def _subgroup(
-    evaluation: Evaluation,
-    column: str,
-    value: str,
-    rows: NDArray[np.bool_],
-    others: NDArray[np.bool_],
-    right: NDArray[np.bool_],
-) -> Subgroup:
+def compare(evaluation: Evaluation, columns: Mapping[str, NDArray[np.str_]]) -> Subgroups:
+    """Subgroups of each column, (n,) str; see ``parts``."""
+    all_parts = list(parts(evaluation.groups, columns))
+    large = [part for part in all_parts if part.is_large]
+    found = [_subgroup(evaluation, part) for part in large]
+    return Subgroups(shown=tuple(_corrected(found)), hidden=len(all_parts) - len(large))
+
+
+def _subgroup(evaluation: Evaluation, part: Part) -> Subgroup:
+    rows, others = part.rows, part.others
     targets, groups = evaluation.targets[rows], evaluation.groups[rows]
     only = ("accuracy", "recall")
     accuracy, *recalls = metrics.score(
@@ -95,10 +110,10 @@ def _subgroup(
     )
     difference = chance = None
     if len(np.unique(evaluation.groups[others])) >= FEWEST:
-        difference, chance = _tested(evaluation.groups, rows, others, right)
+        difference, chance = _tested(evaluation.groups, rows, others, evaluation.is_right)
     return Subgroup(
-        column=column,
-        value=value,
+        column=part.column,
+        value=part.value,
         accuracy=accuracy,
         recalls=tuple(metric for metric in recalls if metric.groups >= FEWEST),
         difference=difference,

@@ -250,7 +250,7 @@ def _row(lake: Lake, draft: Draft, tables: Mapping[str, int], digest: str) -> di
 
 
 def _content(lake: Lake, dataset: str, tables: Mapping[str, int], hidden: LeftOut) -> Content:
-    entered = _entered(history(lake, dataset))
+    entered = entered_with(history(lake, dataset))
     return Content(lake=lake, dataset=dataset, tables=tables, left_out=hidden, entered=entered)
 
 
@@ -258,7 +258,7 @@ def _content_of(view: Lake, release: Release) -> Content:
     return _content(view, release.dataset, release.tables, release.left_out)
 
 
-def _entered(chain: Iterable[Release]) -> dict[str, str]:
+def entered_with(chain: Iterable[Release]) -> dict[str, str]:
     """The release that a run's samples came with, by run, and by sample where a later one did."""
     entered: dict[str, str] = {}
     before = LeftOut()

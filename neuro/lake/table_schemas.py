@@ -89,10 +89,17 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("created_at", _TIME),
         ]
     ),
-    "journal": pa.schema(
+    "journal": pa.schema(  # read only: lakes before version 3 wrote it
         [
             _key("key", pa.string()),
             *_text("kind", "body"),
+            pa.field("at", _TIME),
+        ]
+    ),
+    "journal_lines": pa.schema(
+        [
+            _key("number", pa.int64()),
+            *_text("key", "kind", "body", "previous", "hash"),
             pa.field("at", _TIME),
         ]
     ),

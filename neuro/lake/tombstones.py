@@ -34,7 +34,7 @@ def lift(lake: Lake, digest: str, reason: str, who: str, now: datetime) -> str:
     found = [sha256 for sha256 in standing if digest and sha256.startswith(digest)]
     if not found:
         raise UnknownNameError(
-            f"no erased image begins with {digest!r}; `neuro journal erasure` lists them"
+            f"no erased image begins with {digest!r}; `neuro journal list erasure` lists them"
         )
     if len(found) > 1:
         raise ConfigError(f"several erased images begin with {digest!r}; give more of the digest")

@@ -1,8 +1,9 @@
 """The model package: what is deployed, as a folder that can be checked before it is believed.
 
 ``weights.safetensors``, ``model.onnx``, ``model.json`` and ``MANIFEST.sha256`` over the other
-three, in the format of ``sha256sum``. Nothing in it runs code when opened, nothing holds a time or
-a path: the same network and card give the same bytes, and the manifest's digest names them.
+three, in the format of ``sha256sum``; beside it ``MANIFEST.sig`` where it was signed. Nothing in it
+runs code when opened, nothing holds a time or a path: the same network and card give the same
+bytes, and the manifest's digest names them.
 """
 
 import copy
@@ -23,23 +24,27 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import nn
 
-from neuro import limits
-from neuro.errors import ConfigError, PackageError
+from neuro import limits, signing
+from neuro.errors import ConfigError, PackageError, SignatureError
 from neuro.images.preprocess import PreprocessSpec
 from neuro.models import backbone, trained_on, typed_json
 from neuro.models.trained_on import TrainedOn
 from neuro.sample import Metric
+from neuro.signing import Keys, Signature
 from neuro.splits import split_choice
 from neuro.uncertainty import calibration, gradient_histograms, picture_measures
 from neuro.uncertainty.calibration import Calibration
 from neuro.uncertainty.upright import GRADIENTS, SEEN, TURNS
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 # 1 knew no other splitting than the lake's own; 2 did not say what the network was trained on; 3
 # had one conformal limit for all classes; 4 looked at the embedding alone for what is in scope; 5
-# decided by the one limit, gave no class an offset, and looked at the embedding for what is turned.
-READABLE = (1, 2, 3, 4, 5, FORMAT_VERSION)
+# decided by the one limit, gave no class an offset, and looked at the embedding for what is turned;
+# 6 did not name the lock of its environment.
+READABLE = (1, 2, 3, 4, 5, 6, FORMAT_VERSION)
+SAYS_TRAINED_ON = 3  # the first format that does
 WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"
+SIGNATURE, PURPOSE = "MANIFEST.sig", "model package"
 FILES = (ONNX, CARD, WEIGHTS)
 NOTICE = "Research use only. Not a medical device."
 _PIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,250}")
@@ -63,7 +68,8 @@ class Card:
     splitting: what train, validation and test were. leak: to be said beside every figure, "" for
     nothing. trials: recipes that were compared on validation before this one was chosen.
     weights_sha256: of the file that the backbone started from, "" for a random start.
-    weights_licence, weights_source: of that file, "" where they are not known.
+    weights_licence, weights_source: of that file, "" where they are not known. lock_hash:
+    SHA-256 of the lock of the environment it was trained in, "" where that is not known.
     """
 
     problem: str
@@ -86,6 +92,7 @@ class Card:
     weights_sha256: str = ""
     weights_licence: str = ""
     weights_source: str = ""
+    lock_hash: str = ""
     operating_points: Mapping[str, Any] = field(default_factory=OPERATING_POINTS.copy)
     format_version: int = FORMAT_VERSION
 
@@ -99,12 +106,16 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Package:
-    """A verified package. digest: SHA-256 of its manifest. files: name -> SHA-256."""
+    """A verified package. digest: SHA-256 of its manifest. files: name -> SHA-256.
+
+    signed_by: id of the key that signed it, "" for none; believed only where keys were asked for.
+    """
 
     folder: Path
     digest: str
     files: Mapping[str, str]
     card: Card
+    signed_by: str = ""
 
     def read(self, name: str) -> bytes:
         """Bytes of one file, checked again as they are read: it may have changed meanwhile."""
@@ -133,8 +144,8 @@ def save(folder: Path, network: nn.Module, card: Card, trainings: Sequence[Train
         tensors = {name: value.contiguous().clone() for name, value in frozen.state_dict().items()}
         safetensors.save_file(tensors | trained_on.as_tensors(trainings), built / WEIGHTS)
         _export(frozen, card.preprocess, built / ONNX)
-        lines = [f"{_sha256((built / name).read_bytes())}  {name}\n" for name in sorted(FILES)]
-        (built / MANIFEST).write_text("".join(lines), encoding="utf-8")
+        files = {name: _sha256((built / name).read_bytes()) for name in FILES}
+        (built / MANIFEST).write_text(_manifest_text(files), encoding="utf-8")
         try:
             built.rename(folder)
         except OSError as error:
@@ -147,26 +158,46 @@ def save(folder: Path, network: nn.Module, card: Card, trainings: Sequence[Train
 
 def digest(folder: Path) -> str:
     """SHA-256 of the manifest: the name of these exact weights, card and graph."""
+    return _sha256(_read_manifest(folder))
+
+
+def _read_manifest(folder: Path) -> bytes:
+    if (folder / MANIFEST).is_symlink():
+        raise PackageError(f"{folder / MANIFEST} is no plain file; fetch the package again")
     try:
-        return _sha256((folder / MANIFEST).read_bytes())
+        return (folder / MANIFEST).read_bytes()
     except PermissionError as error:
         raise limits.unreadable(error, f"model package {folder}") from error
     except OSError as error:
         raise PackageError(f"{folder} is no model package: {MANIFEST} cannot be read") from error
 
 
-def open_verified(folder: Path, *, expected: str | None = None) -> Package:
+def sign(folder: Path, keys_folder: Path) -> Signature:
+    """Sign the manifest of a package with the key of this installation, and lay it beside."""
+    signature = signing.sign(keys_folder, PURPOSE, _read_manifest(folder))
+    scratch = folder.with_name(f".{folder.name}.sig")  # a file in the package would be a stranger
+    scratch.write_text(signature.to_json(), encoding="utf-8")
+    scratch.replace(folder / SIGNATURE)
+    return signature
+
+
+def open_verified(
+    folder: Path, *, expected: str | None = None, signers: Keys | None = None
+) -> Package:
     """Check every file against the manifest, then read the card; nothing is parsed before.
 
-    expected: the digest somebody else remembers, such as the registry. Raises PackageError naming
-    the file that is altered, missing or not listed.
+    expected: the digest somebody else remembers, such as the registry. signers: keys of which one
+    must have signed it; None for a package that needs no signature. Raises PackageError naming the
+    file that is altered, missing or not listed.
     """
-    sha256 = digest(folder)
+    manifest = _read_manifest(folder)  # once: it may be another one a moment later
+    sha256 = _sha256(manifest)
     if expected is not None and sha256 != expected:
         raise PackageError(f"{folder} is package {sha256[:12]}, expected {expected[:12]}")
-    files = _manifest((folder / MANIFEST).read_bytes(), folder)
+    signed_by = _signer(folder, manifest, signers)
+    files = _manifest(manifest, folder)
     try:
-        present = {entry.name for entry in folder.iterdir()} - {MANIFEST}
+        present = {entry.name for entry in folder.iterdir()} - {MANIFEST, SIGNATURE}
     except OSError as error:
         raise limits.unreadable(error, f"model package {folder}") from error
     if missing := sorted(set(files) - present):
@@ -177,6 +208,17 @@ def open_verified(folder: Path, *, expected: str | None = None) -> Package:
         _read_verified(folder / name, expected_sha256)
     card = _parse_card(_read_verified(folder / CARD, files[CARD]), folder / CARD)
     _tensors(_read_verified(folder / WEIGHTS, files[WEIGHTS]), folder / WEIGHTS)
+    return Package(folder=folder, digest=sha256, files=files, card=card, signed_by=signed_by)
+
+
+def described(folder: Path) -> Package:
+    """A package by its manifest and its card, which is checked; nothing else of it is read yet.
+
+    Raises PackageError.
+    """
+    manifest = _read_manifest(folder)
+    sha256, files = _sha256(manifest), _manifest(manifest, folder)
+    card = _parse_card(_read_verified(folder / CARD, files[CARD]), folder / CARD)
     return Package(folder=folder, digest=sha256, files=files, card=card)
 
 
@@ -297,6 +339,7 @@ def _ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
     yield "architecture", bool(card.architecture.strip()), "the name of a network"
     yield "trials", 0 <= card.trials <= 1_000_000, "0 to 1,000,000"
     yield "weights_sha256", not card.weights_sha256 or _is_sha256(card.weights_sha256), "a SHA-256"
+    yield "lock_hash", not card.lock_hash or _is_sha256(card.lock_hash), "a SHA-256"
     yield "splitting", _is_splitting(card.splitting), "own, given or such as fold-2-of-5"
     for key in ("release", "content_hash"):
         is_name = isinstance(pin.get(key), str) and bool(_PIN.fullmatch(pin[key]))
@@ -367,12 +410,35 @@ def _is_splitting(text: str) -> bool:
     return True
 
 
+def _manifest_text(files: Mapping[str, str]) -> str:
+    return "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files.items()))
+
+
 def _manifest(raw: bytes, folder: Path) -> dict[str, str]:
     lines = [line.split("  ", 1) for line in raw.decode("utf-8", "replace").splitlines()]
     files = {line[1]: line[0] for line in lines if len(line) == 2}
-    if len(files) != len(lines) or set(files) != set(FILES):
-        raise PackageError(f"{folder / MANIFEST} must list exactly {', '.join(FILES)}, once each")
+    # To the byte as it is written: another line break or order is another digest of the same files.
+    if set(files) != set(FILES) or raw != _manifest_text(files).encode():
+        raise PackageError(
+            f"{folder / MANIFEST} must list exactly {', '.join(FILES)}, once each, as sha256sum "
+            "does; fetch the package again"
+        )
     return files
+
+
+def _signer(folder: Path, manifest: bytes, signers: Keys | None) -> str:
+    """Who signed the manifest; "" where nobody did, and nobody has to."""
+    path = folder / SIGNATURE
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise PackageError(f"{path} is no plain file; remove it, or fetch the package again")
+    if not path.exists():
+        if signers is None:
+            return ""
+        raise SignatureError(f"package {folder} is not signed")
+    signature = signing.parse(limits.bytes_of(path, f"signature {path}"), str(path))
+    if signers is not None:
+        signing.check(signers, PURPOSE, manifest, signature, f"package {folder}")
+    return signature.key
 
 
 def _read_verified(path: Path, sha256: str) -> bytes:

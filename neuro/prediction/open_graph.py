@@ -1,5 +1,9 @@
 """The graph of a package, opened and compared with what the package's card says of it."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -29,10 +33,11 @@ def open_graph(package: Package, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # it would write to stderr what the error says
-    where = package.folder / ONNX
+    where, raw = package.folder / ONNX, package.read(ONNX)
+    _require_whole(raw, where)
     try:
         session = onnxruntime.InferenceSession(
-            package.read(ONNX), sess_options=options, providers=["CPUExecutionProvider"]
+            raw, sess_options=options, providers=["CPUExecutionProvider"]
         )
     except _ERRORS as error:
         raise PackageError(
@@ -44,6 +49,33 @@ def open_graph(package: Package, threads: int) -> onnxruntime.InferenceSession:
     _check_outputs(session, str(where))
     run(session, np.zeros((2, *shape), np.float32), package)
     return session
+
+
+def _require_whole(raw: bytes, where: Path) -> None:
+    """Raise PackageError for a graph whose weights lie in another file, which nobody verified."""
+    if b"location" not in raw:  # the key by which a tensor names its file (onnx.proto)
+        return
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
+
+    try:
+        graph = onnx.load_model_from_string(raw).graph
+    except DecodeError as error:
+        raise PackageError(f"{where} is no graph that can be run; {_AGAIN}") from error
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(graph)):
+        raise PackageError(
+            f"{where} takes weights from another file, which is not sealed; {_AGAIN}"
+        )
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Every tensor of a graph, and of the graphs within it."""
+    yield from graph.initializer
+    for attribute in (each for node in graph.node for each in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for within in (attribute.g, *attribute.graphs):
+            if within.node or within.initializer:
+                yield from _tensors(within)
 
 
 def run(

@@ -20,6 +20,8 @@ LAYOUTS = ("folders", "table")
 NAMES = ("digest", "keep")
 KEYS = ("name", "path", *IDENTIFIERS)
 NO_TAG = "none"
+# By then a proof takes three times the groups that the first took, for 98 % of its error is spent.
+TEST_LOOKS = 50
 _VIEWS = {
     "rotate_deg": (0, 180),
     "scale": (0, 0.9),
@@ -145,9 +147,10 @@ class Problem:
     """One question: ``classes`` in order, and how each source label answers it.
 
     recall_floors: safety-critical classes and the recall each must have; a model is not promoted if
-    its whole interval of it lies below, or no test sample is of the class. population: whom the
-    images show, and whom not. unanswered: what the draft of the problem asked; nothing is ingested
-    until a person has removed each of these lines.
+    its interval of it does not lie above, where enough groups are there to show that, or no test
+    sample is of the class. test_looks: challengers that one test set may judge. population: whom
+    the images show, and whom not. unanswered: what the draft of the problem asked; nothing is
+    ingested until a person has removed each of these lines.
     """
 
     name: str
@@ -163,6 +166,7 @@ class Problem:
     preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
     augment: Augmentation = field(default_factory=Augmentation)
     recall_floors: Mapping[str, float] = field(default_factory=dict)
+    test_looks: int = TEST_LOOKS
     unanswered: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -180,6 +184,8 @@ class Problem:
         for name, floor in self.recall_floors.items():
             if not isinstance(floor, int | float) or not 0 <= floor <= 1:
                 raise ConfigError(f"recall_floors.{name} must be a number 0 to 1, got {floor!r}")
+        if type(self.test_looks) is not int or self.test_looks < 1:
+            raise ConfigError(f"test_looks must be a number from 1 up, got {self.test_looks!r}")
         if both := set(self.layout.no_label) & set(self.labels):
             raise ConfigError(f"layout.no_label and labels both name {sorted(both)}; remove one")
         if missing := set(self.classes) - set(self.labels.values()):

@@ -6,7 +6,7 @@ champion by more than a margin; what is only unproven passes, for ``gates`` asks
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +37,18 @@ def compare(
     champion: Evaluation,
     *,
     answered_margin: float,
+    scope_margin: float,
     coverage_margin: float,
     log_loss_margin: float,
+    calibration_margin: float,
 ) -> list[Gate]:
-    """Gates of two evaluations of the same samples. Of a model without sets, only the log loss."""
+    """Gates of two evaluations of the same samples.
+
+    Of a model without sets or scores of scope, those that need none.
+    """
     asked: list[tuple[str, str, Callable[[Evaluation], Floats | None], float]] = [
         ("answers_no_less", "share answered", _answered, answered_margin),
+        ("in_scope_no_less", "share that is in scope", _in_scope, scope_margin),
         ("sets_no_worse", "share of sets with the true class", _covered, coverage_margin),
         ("log_loss_no_worse", "mean log probability of the truth", _log_score, log_loss_margin),
     ]
@@ -52,16 +58,26 @@ def compare(
         if ours is None or theirs is None:
             continue
         difference = metrics.mean_difference(name, ours, theirs, challenger.groups)
-        found.append(
-            gate.not_refuted(
-                difference,
-                -margin,
-                name=name,
-                explanation=f"{what}, challenger minus champion on the same {difference.n} samples,"
-                f" {difference.groups} groups; the interval must not lie wholly below {-margin:g}",
-            )
-        )
+        found.append(_no_worse(difference, margin, f"{what}, challenger minus champion"))
+    found.append(_calibration(challenger, champion, calibration_margin))
     return found
+
+
+def _calibration(challenger: Evaluation, champion: Evaluation, margin: float) -> Gate:
+    pair = (challenger.probabilities, champion.probabilities)
+    gained = metrics.loss_difference("classwise_ece", pair, challenger.targets, challenger.groups)
+    what = "classwise calibration error, champion minus challenger"
+    return _no_worse(replace(gained, name="calibration_no_worse"), margin, what)
+
+
+def _no_worse(difference: Metric, margin: float, what: str) -> Gate:
+    return gate.not_refuted(
+        difference,
+        -margin,
+        name=difference.name,
+        explanation=f"{what} on the same {difference.n} samples, {difference.groups} groups; the "
+        f"interval must not lie wholly below {-margin:g}",
+    )
 
 
 def of_strangers(strangers: Strangers, margin: float) -> Gate:
@@ -81,6 +97,11 @@ def _answered(evaluation: Evaluation) -> Floats | None:
     if sets is None or odd is None:
         return None
     return calibration.answered(sets, odd, evaluation.called).astype(np.float64)
+
+
+def _in_scope(evaluation: Evaluation) -> Floats | None:
+    odd = evaluation.ood_scores
+    return None if odd is None else (odd <= 1).astype(np.float64)
 
 
 def _covered(evaluation: Evaluation) -> Floats | None:

@@ -77,7 +77,7 @@ def claim(
     """
     if cause in _decided(lake, problem):
         return False
-    earlier = [entry for entry in _claims(lake, problem) if _cause(entry) == cause]
+    earlier = [entry for entry in _claims(lake, problem) if cause_of(entry) == cause]
     for standing in _standing(lake, earlier):
         if run_id and standing.body["flow_run_id"] == run_id:
             return True
@@ -92,7 +92,7 @@ def claim(
 def release(lake: Lake, cause: str, error: BaseException, *, run_id: str, now: datetime) -> None:
     """Say that this run's training of a cause failed, so that another may try."""
     for entry in journal.entries(lake, CLAIM):
-        if _cause(entry) == cause and entry.body["flow_run_id"] == run_id:
+        if cause_of(entry) == cause and entry.body["flow_run_id"] == run_id:
             _give_back(lake, entry, f"{type(error).__name__}: {error}", now)
 
 
@@ -101,7 +101,7 @@ def open_causes(
 ) -> list[str]:
     """Those of a problem's causes that nobody works on and that led to no decision yet."""
     decided = _decided(lake, problem)
-    standing = {_cause(entry): entry for entry in _standing(lake, _claims(lake, problem))}
+    standing = {cause_of(entry): entry for entry in _standing(lake, _claims(lake, problem))}
     return [
         cause
         for cause in causes
@@ -120,7 +120,7 @@ def last_automatic_start(
     starts = [
         entry.at
         for entry in _claims(lake, problem)
-        if _cause(entry) != other_than and not _was_by_hand(entry)
+        if cause_of(entry) != other_than and not _was_by_hand(entry)
     ]
     return min(starts, key=lambda at: abs(at - now), default=None)
 
@@ -132,13 +132,13 @@ def _claims(lake: Lake, problem: str) -> list[Entry]:
 def _standing(lake: Lake, claims: Sequence[Entry]) -> list[Entry]:
     """Those that were not given back. To be read after the claims, or a new one looks alone."""
     given_back = {entry.key for entry in journal.entries(lake, FAILED)}
-    return [entry for entry in claims if f"{FAILED}/{_number(entry)}" not in given_back]
+    return [entry for entry in claims if f"{FAILED}/{number_of(entry)}" not in given_back]
 
 
 def _decided(lake: Lake, problem: str) -> set[str]:
     """The causes of a problem that led to a decision, however their run ended."""
     decisions = journal.entries(lake, "decision")
-    return {_cause(entry) for entry in decisions if entry.body["problem"] == problem}
+    return {cause_of(entry) for entry in decisions if entry.body["problem"] == problem}
 
 
 def _is_left(claim: Entry, now: datetime, look_up: LookUp) -> bool:
@@ -150,16 +150,16 @@ def _is_left(claim: Entry, now: datetime, look_up: LookUp) -> bool:
 
 
 def _give_back(lake: Lake, claim: Entry, why: str, now: datetime) -> None:
-    body = {"cause": _cause(claim), "problem": claim.body["problem"], "error": why[:500]}
-    journal.record(lake, FAILED, _number(claim), body, now)
+    body = {"cause": cause_of(claim), "problem": claim.body["problem"], "error": why[:500]}
+    journal.record(lake, FAILED, number_of(claim), body, now)
 
 
-def _number(claim: Entry) -> str:
+def number_of(claim: Entry) -> str:
     """The cause and which claim of it this is, as in its key."""
     return claim.key.removeprefix(f"{CLAIM}/{_OF_RETRAIN}")
 
 
-def _cause(entry: Entry) -> str:
+def cause_of(entry: Entry) -> str:
     """The cause of an entry, with the problem that a month of before did not name."""
     cause = str(entry.body.get("cause", ""))
     is_bare = _MONTH_OF_BEFORE.fullmatch(cause)

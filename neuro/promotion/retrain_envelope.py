@@ -1,7 +1,10 @@
 """What automatic retraining may do without asking. Outside the envelope nothing is automatic."""
 
+import difflib
 import math
+import re
 import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +24,10 @@ class Envelope:
 
     problems, architectures: allowed names; ("*",) allows every one, () none. max_epochs and
     max_seconds: budget of one training; the time of its epochs is looked at after each, and 0 lets
-    nothing start. cool_down_s: least time between two starts.
-    needs_approval: a person must agree before a passed gate promotes.
+    nothing start. cool_down_s: least time between two starts. changes_preprocess: whether a model
+    that sees other pictures than the champion may take its place by itself. needs_approval: persons
+    must agree before what was trained by itself serves. approvals: how many, of approvers.
+    stated: by field, the line of the file that says it.
     """
 
     problems: tuple[str, ...] = (ANY,)
@@ -30,11 +35,15 @@ class Envelope:
     max_epochs: int = 600
     max_seconds: float = 6 * 3600.0
     cool_down_s: float = 6 * 3600.0
-    needs_approval: bool = False
+    changes_preprocess: bool = False
+    needs_approval: bool = True
+    approvals: int = 1
+    approvers: tuple[str, ...] = (ANY,)
     promotion: PromotionConfig = field(default_factory=PromotionConfig)
+    stated: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("problems", "architectures"):
+        for name in ("problems", "architectures", "approvers"):
             names = getattr(self, name)
             if not isinstance(names, tuple) or not all(isinstance(entry, str) for entry in names):
                 raise ConfigError(f"envelope.{name} must be a list of names, got {names!r}")
@@ -44,10 +53,22 @@ class Envelope:
             # TOML knows nan, which nothing is ever above: a limit that limits nothing.
             if not is_number or math.isnan(value) or value < 0:
                 raise ConfigError(f"envelope.{name} must be a number from 0 up, got {value!r}")
-        if not isinstance(self.needs_approval, bool):
+        for name in ("needs_approval", "changes_preprocess"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(
+                    f"envelope.{name} must be true or false, got {getattr(self, name)!r}"
+                )
+        if type(self.approvals) is not int or not 1 <= self.approvals <= 9:
+            raise ConfigError(f"envelope.approvals must be 1 to 9 persons, got {self.approvals!r}")
+        if ANY not in self.approvers and len(set(self.approvers)) < self.approvals:
             raise ConfigError(
-                f"envelope.needs_approval must be true or false, got {self.needs_approval!r}"
+                f"envelope.approvals asks for {self.approvals} persons, and approvers names "
+                f"{len(set(self.approvers))}"
             )
+
+    def line(self, name: str) -> str:
+        """Where the envelope says a field, and what."""
+        return self.stated.get(name) or f"the default, {name} = {getattr(self, name)!r}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,22 +84,54 @@ class RetrainRequest:
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """What has passed the gate and would serve. sees_other_pictures: than the champion."""
+
+    problem: str
+    model: str
+    sees_other_pictures: bool
+
+
 def load(path: Path) -> Envelope:
     """Read an envelope from TOML; what the file leaves out has the default."""
+    text = limits.text_of(path, f"envelope {path}")
     try:
-        facts = tomllib.loads(limits.text_of(path, f"envelope {path}"))
+        facts = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"envelope {path} cannot be read: {error}") from error
-    known = {entry.name for entry in fields(Envelope)}
-    if unknown := set(facts) - known:
-        raise ConfigError(f"envelope {path}: unknown {sorted(unknown)}; known: {sorted(known)}")
+    known = {entry.name for entry in fields(Envelope)} - {"stated"}
+    _require_known(facts, known, f"envelope {path}")
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
+    gates = values.get("promotion", {})
+    if not isinstance(gates, dict):
+        raise ConfigError(f"envelope {path}: promotion must be a table, [promotion]")
+    _require_known(gates, {each.name for each in fields(PromotionConfig)}, f"[promotion] of {path}")
     try:
-        if "promotion" in values:
-            values["promotion"] = PromotionConfig(**values["promotion"])
-        return Envelope(**values)
+        values["promotion"] = PromotionConfig(**gates)
+        return Envelope(**values, stated=_lines(text, facts, path))
     except (TypeError, ConfigError) as error:
         raise ConfigError(f"envelope {path}: {error}") from error
+
+
+def _require_known(given: Collection[str], known: Collection[str], where: str) -> None:
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(
+                f"{where}: unknown {name!r}: {hint}Its fields are {', '.join(sorted(known))}"
+            )
+
+
+def _lines(text: str, facts: Collection[str], path: Path) -> dict[str, str]:
+    """By field, the file, number and text of the line that begins it."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        begun = re.match(r"\s*([A-Za-z_]+)\s*=", line)
+        if begun and begun[1] in facts:
+            found.setdefault(begun[1], f"{path.name} line {number}: {line.strip()[:120]}")
+    return found
 
 
 def check(
@@ -88,14 +141,9 @@ def check(
 
     last_started: of the problem's last automatic training; both times carry a zone.
     """
-    members = ensemble.members(request.model)
-    for field_name, name, allowed in (
-        ("problems", request.problem, envelope.problems),
-        *(("architectures", each.architecture, envelope.architectures) for each in members),
-    ):
-        if ANY not in allowed and name not in allowed:
-            return f"{name} is not among the envelope's {field_name}: {', '.join(allowed) or '-'}"
-    if (epochs := request.epochs * len(members)) > envelope.max_epochs:
+    if (refused := _not_allowed(envelope, request.problem, request.model)) is not None:
+        return refused
+    if (epochs := request.epochs * len(ensemble.members(request.model))) > envelope.max_epochs:
         return f"{epochs} epochs exceed the envelope's {envelope.max_epochs}"
     if request.seconds > envelope.max_seconds or envelope.max_seconds == 0:
         return f"{request.seconds:g} s exceed the envelope's {envelope.max_seconds:g} s"
@@ -105,6 +153,34 @@ def check(
         if abs(waited) < envelope.cool_down_s:
             when = f"{waited:.0f} s ago" if waited >= 0 else f"{-waited:.0f} s ahead of this clock"
             return f"last started {when}; the cool-down is {envelope.cool_down_s:g} s"
+    return None
+
+
+def outside(envelope: Envelope, candidate: Candidate) -> str | None:
+    """Why a candidate may not serve without a person, whatever the gate says; None where it may."""
+    refused = _not_allowed(envelope, candidate.problem, candidate.model)
+    if refused is None and candidate.sees_other_pictures and not envelope.changes_preprocess:
+        return (
+            "it sees other pictures than the champion, with another preprocess "
+            f"({envelope.line('changes_preprocess')})"
+        )
+    return refused
+
+
+def _not_allowed(envelope: Envelope, problem: str, model: str) -> str | None:
+    """Which name is not among those that the envelope allows."""
+    for field_name, name, allowed in (
+        ("problems", problem, envelope.problems),
+        *(
+            ("architectures", each.architecture, envelope.architectures)
+            for each in ensemble.members(model)
+        ),
+    ):
+        if ANY not in allowed and name not in allowed:
+            return (
+                f"{name} is not among the envelope's {field_name}: {', '.join(allowed) or '-'} "
+                f"({envelope.line(field_name)})"
+            )
     return None
 
 

@@ -1,4 +1,7 @@
-"""Who served when, by the journal: the registry's alias has no history of its own."""
+"""Who serves, and who served when, by the journal: the registry's alias only mirrors it.
+
+An alias has no history, and whoever reaches the registry moves it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +13,22 @@ from neuro.lake.journal import Entry
 from neuro.lake.lake import Lake
 from neuro.promotion.gates import METRIC
 
-ROLLBACK = "rollback"
+DECISION, APPROVAL, ROLLBACK = "decision", "approval", "rollback"  # kinds that change who serves
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
     """A version took the place of another, "" for the first. who: an account, or "the envelope".
 
-    macro_f1: on the test split, by which it was promoted; None of a rollback, or where none stands.
+    number: of the line in the journal. package: digest of the version's package, "" in lines of
+    before that do not say it; trained_on: its release, likewise. macro_f1: on the test split, by
+    which it was promoted; None of a rollback, or where none stands.
     """
 
+    number: int
     version: str
+    package: str
+    trained_on: str
     previous: str
     at: datetime
     who: str
@@ -30,9 +38,19 @@ class Change:
 
 
 def changes(lake: Lake, problem: str) -> list[Change]:
-    """Every change of a problem's champion, oldest first."""
-    entries = journal.entries(lake, "decision", ROLLBACK)
-    return [_change(entry) for entry in entries if _is_change(entry, problem)]
+    """Every change of a problem's champion, oldest first.
+
+    A line names the change that it follows (``after``); one that follows another than the last was
+    decided beside a version that serves no more, and does not count.
+    """
+    entries = journal.entries(lake, DECISION, APPROVAL, ROLLBACK)
+    decisions = {entry.key: entry.body for entry in entries if entry.kind == DECISION}
+    found: list[Change] = []
+    for entry in entries:
+        last = found[-1].number if found else 0
+        if _is_change(entry, problem) and entry.body.get("after", last) == last:
+            found.append(_change(entry, decisions))
+    return found
 
 
 def serving_at(changed: Sequence[Change], when: datetime) -> str:
@@ -64,20 +82,27 @@ def _is_change(entry: Entry, problem: str) -> bool:
     body = entry.body
     if body["problem"] != problem:
         return False
+    if entry.kind == ROLLBACK:
+        return True
     # A package that was in no registry has a digest for a version, and never served.
-    return entry.kind == ROLLBACK or (body["is_promoted"] and body["challenger"].isdigit())
+    return body["is_promoted"] and (entry.kind == APPROVAL or body["challenger"].isdigit())
 
 
-def _change(entry: Entry) -> Change:
-    body, is_rollback = entry.body, entry.kind == ROLLBACK
+def _change(entry: Entry, decisions: Mapping[str, Mapping[str, Any]]) -> Change:
+    """The change that a line made. decisions: all of them, by key: an approval names its own."""
+    body, is_decision = entry.body, entry.kind == DECISION
+    decided = body if is_decision else decisions.get(body.get("decision", ""), {})
     return Change(
-        version=body["version"] if is_rollback else body["challenger"],
-        previous=body["previous"] if is_rollback else body["champion"],
+        number=entry.number,
+        version=body["challenger"] if is_decision else body["version"],
+        package=body.get("package", ""),
+        trained_on=decided.get("trained_on", ""),
+        previous=body["champion"] if is_decision else body["previous"],
         at=entry.at,
         who=body.get("who", ""),
         reason=body["reason"],
-        is_rollback=is_rollback,
-        macro_f1=None if is_rollback else _macro_f1(body),
+        is_rollback=entry.kind == ROLLBACK,
+        macro_f1=_macro_f1(decided),
     )
 
 

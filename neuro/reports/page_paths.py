@@ -13,15 +13,20 @@ class ReleasePage:
     is_of_doubt: the labels that the folds of a problem doubt; the list itself lies beside the page.
     evaluated: model and split of an evaluation, as in the page's name, and then the beginning of
     the content hash of images of another source, or what of it is explained; "" for another page.
+    accepted: beginnings of model, limits and content hash of a site's images, by which the page of
+    its acceptance is named; "" for another page.
     """
 
     release: str
     problem: str = ""
     is_of_doubt: bool = False
     evaluated: str = ""
+    accepted: str = ""
 
     def path(self, home: Path) -> Path:
         """Where it lies."""
+        if self.accepted:
+            return _acceptances(home) / self.problem / self.release / f"{self.accepted}.html"
         if self.evaluated:
             return _evaluations(home) / self.problem / self.release / f"{self.evaluated}.html"
         if self.is_of_doubt:
@@ -33,6 +38,8 @@ class ReleasePage:
     @property
     def command(self) -> str:
         """What a person types to have it drawn for the current release."""
+        if self.accepted:
+            return f"neuro accept DIR --problem {self.problem} --model MODEL"
         if self.evaluated:
             _, split, *of_source = self.evaluated.split("-", 2)
             if split == "explained":
@@ -52,6 +59,7 @@ def named(home: Path, path: Path) -> ReleasePage | None:
     folder = path.parent
     pages = [
         ReleasePage(release=folder.name, problem=folder.parent.name, evaluated=path.stem),
+        ReleasePage(release=folder.name, problem=folder.parent.name, accepted=path.stem),
         ReleasePage(release=path.stem, problem=folder.name, is_of_doubt=True),
         ReleasePage(release=path.stem, problem=folder.name),
     ]
@@ -73,6 +81,10 @@ def _explorations(home: Path) -> Path:
 
 def _evaluations(home: Path) -> Path:
     return home / "reports" / "evaluation"
+
+
+def _acceptances(home: Path) -> Path:
+    return home / "reports" / "acceptance"
 
 
 def _doubts(home: Path) -> Path:

@@ -35,6 +35,7 @@ class Origin:
     pin: Mapping[str, Any]
     code_revision: str
     synthetic: bool
+    lock_hash: str = ""
     leak: str = ""
     trials: int = 0
     weights_sha256: str = ""

@@ -113,17 +113,21 @@ def _delivered(problem: Problem, source: Path, scratch: Path) -> tuple[Loaded, s
     ]
     if not any(file.item.group_key for file in staged.files.accepted):
         notes.append("; no patient ids, so that only twins are a group and intervals may be narrow")
-    keeps = problem.layout.names == "keep"
-    name = source.name if keeps else problem.name_digest(source.name)
     came = Loaded(
         lake=lake,
         problem=question,
         release=release,
         samples=samples,
         frames=pixels,
-        external=f"folder {name}",
+        external=f"folder {folder_name(problem, source)}",
     )
     return came, "".join(notes)
+
+
+def folder_name(problem: Problem, source: Path) -> str:
+    """What is told of a folder's name, which may be a patient's."""
+    name = source.resolve().name
+    return name if problem.layout.names == "keep" else problem.name_digest(name)
 
 
 def _scored(lake: Lake, came: Loaded, model: Model, source: str, note: str) -> Loaded:
@@ -132,6 +136,11 @@ def _scored(lake: Lake, came: Loaded, model: Model, source: str, note: str) -> L
     found, labelled = came.frames, came.frames.targets >= 0
     n_known = int((known & labelled).sum())
     kept = labelled & ~known
+    if not labelled.any():
+        raise ConfigError(
+            f"none of the {len(labelled):,} images of {source} has a label; put each into a folder "
+            f"that is named as its label: {', '.join(came.problem.labels)}"
+        )
     counts = f"{int(labelled.sum()):,} labelled images of {source}"
     if not kept.any():
         raise ConfigError(

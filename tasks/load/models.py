@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neuro.errors import ConfigError, PackageError, UnknownNameError
+from neuro.lake.lake import Lake
 from neuro.models import package
 from neuro.models.package import Package
 from neuro.prediction import predict
@@ -11,6 +12,8 @@ from neuro.prediction.predict import Engine
 from neuro.problems.problem import Problem
 from neuro.splits import split_choice
 from neuro.splits.split_choice import Splitting
+from neuro.synthetic import strangers
+from tasks.load import champions, release_data
 from tasks.record import artifacts, registry
 from tasks.record.registry import ModelVersion
 from tasks.runtime.steps import step
@@ -42,8 +45,10 @@ class Model:
 
 
 @step(name="load model")
-def load(problem: Problem, name: str = "champion") -> Model:
+def load(problem: Problem, name: str = "champion", lake: Lake | None = None) -> Model:
     """Load a version by alias or number; a folder is a package and needs no registry.
+
+    lake: whose journal says which is the champion; default, that of this installation.
 
     Raises UnknownNameError for a version or folder that is not there, PackageError for one that
     was altered or answers another problem.
@@ -56,29 +61,39 @@ def load(problem: Problem, name: str = "champion") -> Model:
             "printed as package"
         )
     else:
-        return by_version(problem, name)
+        return by_version(problem, name, lake)
     return _checked(problem, found, registered)
 
 
-def by_version(problem: Problem, name: str) -> Model:
-    """Load a registered version by alias or number."""
-    registered = registry.find(problem.name, name)
+def by_version(problem: Problem, name: str, lake: Lake | None = None) -> Model:
+    """Load a registered version by alias or number. lake: as of ``load``."""
+    if name == "champion":
+        registered = champions.require(lake or release_data.open_lake(None), problem.name)
+    else:
+        registered = registry.find(problem.name, name)
     return _checked(problem, registry.fetch(registered), registered)
 
 
-def champion(problem: Problem) -> Model | None:
+def champion(lake: Lake, problem: Problem) -> Model | None:
     """The serving model to compare with, or None before the first promotion.
 
     It may have learnt from another preprocess than the problem has now, and is compared on frames
     of its own: see ``problem_as_trained``. Raises PackageError where it has other classes.
     """
-    serving = registry.champion(problem.name)
+    serving = champions.serving_version(lake, problem.name)
     return None if serving is None else _as_trained(problem, serving)
 
 
 def earlier(problem: Problem, version: str) -> Model:
     """A version that served once, to compare with like ``champion``; it raises what that does."""
     return _as_trained(problem, registry.find(problem.name, version))
+
+
+def require_an_answer(model: Model) -> None:
+    """Raise PackageError for a model that gives no finite answer."""
+    spec = model.package.card.preprocess
+    (pixels, *_) = strangers.draw(1, spec.size_px, spec.channels).values()
+    predict.predict(model.engine, pixels, ["drawn"], model_version=model.version)
 
 
 def _as_trained(problem: Problem, registered: ModelVersion) -> Model:

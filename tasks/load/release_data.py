@@ -56,10 +56,18 @@ class Loaded:
 
     def known_at(self, release: str) -> NDArray[np.bool_]:
         """Which samples a release had already, (n,) bool."""
-        there = releases.place(self.lake, self.release)
-        names = [entry.name for entry in releases.history(there, self.problem.dataset)]
+        names = self._history()
         later = names[names.index(release) + 1 :] if release in names else []
         return ~np.isin(self.entered(), later)
+
+    def releases_until(self, release: str) -> list[str]:
+        """Names of the releases up to this one, oldest first."""
+        names = self._history()
+        return names[: names.index(release) + 1] if release in names else []
+
+    def _history(self) -> list[str]:
+        there = releases.place(self.lake, self.release)
+        return [entry.name for entry in releases.history(there, self.problem.dataset)]
 
 
 def open_lake(uri: str | None) -> Lake:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neuro.errors import ConfigError
 from neuro.evaluation import seen
 from neuro.lake import releases
-from neuro.models import load_weights
+from neuro.models import load_weights, package
 from neuro.models.trained_on import UNKNOWN, TrainedOn
 from neuro.sample import SPLITS
 from tasks.load import start_weights
@@ -64,11 +64,14 @@ def is_untold(loaded: Loaded, model: Model) -> bool:
     """Whether nobody knows what a model or its start was trained on.
 
     A package that is too old to say is known by its release, if that is one of this lake, and by
-    the file that it started from, if that is still kept.
+    the file that it started from, if that is still kept. One that is not too old says it, or it
+    was taken out.
     """
     trainings, card = model.package.trained_on(), model.package.card
     if trainings:
         return _has_unknown(trainings)
+    if card.format_version >= package.SAYS_TRAINED_ON:
+        return True
     if not _is_of_this_lake(loaded, model):
         return True
     start = start_weights.folder() / card.weights_sha256

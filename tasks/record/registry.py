@@ -2,17 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from neuro.errors import UnknownNameError
+from neuro.errors import ServerError, SignatureError, UnknownNameError
 from neuro.models import package
 from neuro.models.package import Package
-from tasks.record import tracking
+from neuro.signing import Signature
+from tasks.record import mlflow_model, signing_keys, tracking
 from tasks.runtime import settings
 
 Alias = Literal["champion", "challenger"]
 _DIGEST = "package_digest"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signed:
+    """A package, and the signature that this installation has put beside it."""
+
+    digest: str
+    signature: Signature
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +33,15 @@ class ModelVersion:
     version: str
     digest: str
     run_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registered:
+    """A version with what the registry says of it. release: that it was trained on."""
+
+    model: ModelVersion
+    release: str
+    at: datetime
 
 
 def register(run_id: str, problem: str, found: Package) -> ModelVersion:
@@ -39,7 +58,7 @@ def register(run_id: str, problem: str, found: Package) -> ModelVersion:
             raise
     version = tracking.client().create_model_version(
         _name(problem),
-        source=f"runs:/{run_id}/package",
+        source=mlflow_model.source(run_id),
         run_id=run_id,
         tags={
             _DIGEST: found.digest,
@@ -86,21 +105,69 @@ def find(problem: str, name: str) -> ModelVersion:
     )
 
 
+def versions() -> list[Registered]:
+    """Every version of every problem, the oldest first. Raises ServerError where MLflow refuses."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        pages = tracking.every_page(tracking.client().search_model_versions)
+    except MlflowException as error:
+        raise ServerError(f"the MLflow server refuses to list models: {error.message}") from error
+    found = [
+        Registered(
+            model=_described(each.name.removeprefix(_name("")), each),
+            release=each.tags.get("release", ""),
+            at=datetime.fromtimestamp(each.creation_timestamp / 1000, UTC),
+        )
+        for each in pages
+        if each.name.startswith(_name("")) and _DIGEST in each.tags
+    ]
+    return sorted(found, key=lambda each: (each.at, each.model.problem, int(each.model.version)))
+
+
 def fetch(model: ModelVersion) -> Package:
-    """The package of a version: from this machine if it is whole here, else from the server."""
+    """The package of a version: from this machine if it is whole here, else from the server.
+
+    Raises SignatureError unless a key that is believed here has signed it: a registry is written to
+    by whoever reaches it.
+    """
+    folder = _downloaded(model)
+    try:
+        signers = signing_keys.trusted()
+        return package.open_verified(folder, expected=model.digest, signers=signers)
+    except SignatureError as error:
+        raise SignatureError(
+            f"version {model.version} of {model.problem}: {error}. Once you know whose it is, "
+            f"`neuro keys sign {model.version} --problem {model.problem}` vouches for it"
+        ) from error
+
+
+def sign(model: ModelVersion) -> Signed:
+    """Vouch for a version: its files are verified, then signed here and on the server."""
+    signing_keys.require()
+    folder = _downloaded(model)
+    found = package.open_verified(folder, expected=model.digest)
+    signature = package.sign(folder, signing_keys.folder())
+    place = mlflow_model.package_place(model.run_id)
+    tracking.client().log_artifact(model.run_id, str(folder / package.SIGNATURE), place)
+    return Signed(digest=found.digest, signature=signature)
+
+
+def _downloaded(model: ModelVersion) -> Path:
+    """The folder of a version on this machine, fetched where it is not there yet."""
     folder = packages() / model.digest[:16]
     if not folder.exists():
         from mlflow.artifacts import download_artifacts
 
         packages().mkdir(parents=True, exist_ok=True)
         fetched = download_artifacts(
-            artifact_uri=f"runs:/{model.run_id}/package",
+            artifact_uri=mlflow_model.package_uri(model.run_id),
             dst_path=str(packages() / f".fetch-{model.digest[:16]}"),
             tracking_uri=settings.load().mlflow_tracking_uri,
         )
         package.open_verified(Path(fetched), expected=model.digest)
         Path(fetched).rename(folder)
-    return package.open_verified(folder, expected=model.digest)
+    return folder
 
 
 def packages() -> Path:

@@ -147,12 +147,12 @@ def runs_on(content_hashes: Sequence[str]) -> list[dict[str, str]]:
     from mlflow.entities import ViewType
 
     server = client()
-    experiments = _every_page(partial(server.search_experiments, view_type=ViewType.ALL))
+    experiments = every_page(partial(server.search_experiments, view_type=ViewType.ALL))
     ids = [experiment.experiment_id for experiment in experiments]
     runs = [
         run
         for content_hash in content_hashes
-        for run in _every_page(
+        for run in every_page(
             partial(
                 server.search_runs,
                 ids,
@@ -164,7 +164,7 @@ def runs_on(content_hashes: Sequence[str]) -> list[dict[str, str]]:
     return [{"run_id": str(run.info.run_id), "name": str(run.info.run_name)} for run in runs]
 
 
-def _every_page(search: Callable[..., Any]) -> list[Any]:
+def every_page(search: Callable[..., Any]) -> list[Any]:
     """All that a search of MLflow finds; it gives 1,000 at a time."""
     page = search()
     rows = list(page)

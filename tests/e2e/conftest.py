@@ -81,7 +81,7 @@ def environment() -> dict[str, str]:
 
 
 def claimed(project: Path) -> str:
-    claims = json.loads(neuro(project, "journal", "claim", "--json").stdout)
+    claims = json.loads(neuro(project, "journal", "list", "claim", "--json").stdout)
     return str(claims[0]["cause"])
 
 

@@ -16,9 +16,14 @@ from PIL import Image
 from flows.ingest import ingest
 from flows.train import train
 from neuro.ingest import delivery
+from neuro.models import package
+from neuro.problems import problem as problems
 from neuro.synthetic import phantom
 from neuro.training import precision
 from neuro.training.config import TrainConfig
+from tasks.load import release_data
+from tasks.load.release_data import Loaded
+from tasks.record import registry, signing_keys, tracking
 
 Draw = Callable[..., Path]
 Deliver = Callable[[int], Path]
@@ -119,3 +124,26 @@ def model(home: Path, trained_once: tuple[Path, str]) -> str:
     source, name = trained_once
     shutil.copytree(source, home)
     return str(home / "packages" / name)
+
+
+@pytest.fixture
+def registered(home: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The numbers of three versions of one package, in a registry of MLflow's in the home."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    monkeypatch.chdir(home)
+    tracking.client.cache_clear()
+    found = package.open_verified(Path(model))
+    signing_keys.require()
+    package.sign(found.folder, signing_keys.folder())
+    made = []
+    for _ in range(3):
+        run = tracking.client().create_run("0")
+        tracking.client().log_artifacts(run.info.run_id, model, "package")
+        made.append(registry.register(run.info.run_id, "brain", found).version)
+    yield made
+    tracking.client.cache_clear()
+
+
+@pytest.fixture
+def loaded(model: str) -> Loaded:
+    return release_data.load(release_data.open_lake(None), problems.load("brain"))

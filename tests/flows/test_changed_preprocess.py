@@ -15,7 +15,7 @@ from flows.train import train
 from neuro.errors import ConfigError, PackageError
 from neuro.models import package
 from neuro.problems import problem as problems
-from tasks.load import models
+from tasks.load import models, release_data
 from tasks.record import registry, tracking
 from tests.flows.conftest import MARKS, QUICK, Draw
 
@@ -46,8 +46,7 @@ def changed(home: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def test_a_new_model_is_compared_with_the_champion_of_another_preprocess(
     changed: str, home: Path
 ) -> None:
-    (home / "envelope.toml").write_text("needs_approval = true")  # the champion stays
-    by_itself = retrain(problem=changed, config=QUICK)
+    by_itself = retrain(problem=changed, cause="monthly", config=QUICK)  # the champion stays
     assert by_itself["decision"] in ("promote", "keep", "inconclusive")
     assert (by_itself["champion"], by_itself["challenger"]) == ("1", "2")
     n = {name: {metric["n"] for metric in by_itself["old_test"][name]} for name in MODELS}
@@ -65,4 +64,4 @@ def test_the_champion_is_still_refused_by_name_and_where_it_has_other_classes(
             use(problem=changed, model="champion")
     other = replace(problems.load(changed), classes=("b", "a"))
     with pytest.raises(PackageError, match="a name of its own"):
-        models.champion(other)
+        models.champion(release_data.open_lake(None), other)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flows.accept import accept
 from flows.evaluate import evaluate
 from flows.train import train
 from neuro.models import package
@@ -19,7 +20,7 @@ from tasks.explain import Asked
 from tasks.load import release_data
 from tasks.load.encoders import Choice
 from tasks.similar import SearchConfig
-from tests.flows.conftest import Deliver, at_home
+from tests.flows.conftest import LABELS, Deliver, at_home, draw_phantoms
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HAS_PLAYWRIGHT = find_spec("playwright") and find_spec("axe_playwright_python")
@@ -33,7 +34,10 @@ pytestmark = [
 
 BRAIN = problems.load("brain")
 DESK, TELEPHONE = 1280, 400  # px
-PAGES = ("passport", "explore", "labels in doubt", "similar", "evaluation", "explanation", "card")
+PAGES = (
+    *("passport", "explore", "labels in doubt", "similar"),
+    *("evaluation", "explanation", "card", "acceptance"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +63,7 @@ def written(deliver_once: Deliver, tmp_path_factory: pytest.TempPathFactory) -> 
         asked = loaded.samples[0].sample_id
         found = similar.search(lake, BRAIN, asked, SearchConfig(choice=Choice(features="thumb")))
         evaluated = evaluate.fn(model=model, split="val", stress=True)
+        site = draw_phantoms(folder / "ward", LABELS, 4, seed=7)
         return {
             "passport": home / "reports" / "passport" / f"{loaded.release.name}.html",
             "explore": explore.draw(loaded),
@@ -67,6 +72,7 @@ def written(deliver_once: Deliver, tmp_path_factory: pytest.TempPathFactory) -> 
             "evaluation": Path(evaluated["report"]),
             "explanation": explain.explain(lake, BRAIN, Asked(model=model)).page,
             "card": model_card.path_of(package.open_verified(Path(model))),
+            "acceptance": Path(accept.fn(source=str(site), model=model)["page"]),
         }
 
 

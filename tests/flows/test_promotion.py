@@ -1,7 +1,7 @@
 """A promotion and a rollback against a real registry, without a server."""
 
-from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from flows.rollback import rollback
 from neuro.errors import ConfigError
+from neuro.evaluation import evaluate as scoring
 from neuro.lake import journal
 from neuro.models import package
 from neuro.problems import problem as problems
@@ -18,43 +19,29 @@ from neuro.promotion.retrain_envelope import Envelope
 from tasks import evaluate as evaluation
 from tasks import promote
 from tasks.evaluate import Looked
-from tasks.load import models, release_data
+from tasks.load import models
 from tasks.load.release_data import Loaded
-from tasks.record import registry, tracking
+from tasks.record import registry
 
 BRAIN = problems.load("brain")
-OPEN = Envelope()
+OPEN = Envelope(needs_approval=False)
+MONTHLY = "brain/month/2026-11"  # a cause that no person is behind
 WIDE = Envelope(promotion=PromotionConfig(margin=0.45))  # few groups do not show more
 
 
-@pytest.fixture
-def registered(home: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The numbers of two versions of one package, in a registry of MLflow's in the home."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
-    monkeypatch.chdir(home)
-    tracking.client.cache_clear()
-    found = package.open_verified(Path(model))
-    made = []
-    for _ in range(2):
-        run = tracking.client().create_run("0")
-        tracking.client().log_artifacts(run.info.run_id, model, "package")
-        made.append(registry.register(run.info.run_id, "brain", found).version)
-    yield made
-    tracking.client.cache_clear()
+def scored(loaded: Loaded, model: models.Model) -> Looked:
+    """A model on the test split, without what a person reads of it."""
+    found = scoring.evaluate(model.engine, loaded.frames, "test", model_version=model.version)
+    return Looked(evaluation=found, looks=None, lookup={}, model=model, url="")
 
 
 def right(loaded: Loaded, model: models.Model) -> Looked:
     """The model as if each of its answers were right."""
-    looked = evaluation.evaluate(loaded, model)
+    looked = scored(loaded, model)
     labels = looked.evaluation.targets
     certain = np.eye(len(BRAIN.classes))[labels]
     answers = replace(looked.evaluation, called=labels, probabilities=certain)
     return replace(looked, evaluation=answers.take(labels >= 0))
-
-
-@pytest.fixture
-def loaded(model: str) -> Loaded:
-    return release_data.load(release_data.open_lake(None), BRAIN)
 
 
 def promoted(loaded: Loaded, looked: Looked, envelope: Envelope = OPEN) -> dict[str, Any]:
@@ -83,24 +70,24 @@ def test_each_decision_by_hand_is_written_down_and_one_of_a_cause_once(
     assert sorted(causes) == ["brain/month/2026-11", *[promote.BY_HAND] * 3]
 
 
-@pytest.mark.parametrize(
-    ("limits", "is_promoted"), [(OPEN, True), (Envelope(needs_approval=True), False)]
-)
+@pytest.mark.parametrize(("limits", "is_promoted"), [(OPEN, True), (Envelope(), False)])
 def test_what_needs_approval_passes_the_gate_and_is_not_promoted(
     loaded: Loaded, registered: list[str], limits: Envelope, *, is_promoted: bool
 ) -> None:
-    entry = promoted(loaded, right(loaded, models.by_version(BRAIN, registered[0])), limits)
+    looked = right(loaded, models.by_version(BRAIN, registered[0]))
+    entry = promote.promote(loaded, looked, None, limits, MONTHLY)
     assert (entry["decision"], entry["is_promoted"]) == ("promote", is_promoted)
+    assert entry["waits_for"] == (None if is_promoted else "approval")
     assert bool(serving()) is is_promoted
 
 
 def test_the_champion_before_this_one_serves_again_and_the_journal_says_who_wanted_it(
     loaded: Loaded, registered: list[str]
 ) -> None:
-    first, second = registered
+    first, second, _ = registered
     looked = [right(loaded, models.by_version(BRAIN, version)) for version in registered]
     promoted(loaded, looked[0])
-    promote.promote(loaded, looked[1], looked[0], WIDE, "brain/month/2026-11")
+    promote.promote(loaded, looked[1], looked[0], WIDE, promote.BY_HAND)
     assert serving() == second
     told = rollback.fn(reason="misses pituitary", who="ada")
     assert (told["version"], told["previous"], serving()) == (first, second, first)
@@ -114,16 +101,37 @@ def test_the_champion_before_this_one_serves_again_and_the_journal_says_who_want
 def test_the_best_that_served_is_compared_with_too_and_that_is_a_look(
     loaded: Loaded, registered: list[str]
 ) -> None:
-    """Two versions of one package, of which the first was promoted by answers that were right."""
-    first, second = (models.by_version(BRAIN, version) for version in registered)
-    as_they_are = evaluation.evaluate(loaded, second)
-    promoted(loaded, right(loaded, first))
+    """Versions of one package, of which the first was promoted by answers that were right."""
+    found = [models.by_version(BRAIN, version) for version in registered]
+    as_they_are = [scored(loaded, model) for model in found]
+    promoted(loaded, right(loaded, found[0]))
+    worse = {"challenger": [{"name": "macro_f1", "value": 0.5}]}
+    body = {"problem": "brain", "challenger": registered[1], "champion": registered[0]}
+    body |= {"is_promoted": True, "reason": "", "cause": "x", "old_test": worse}
+    journal.record(loaded.lake, "decision", "x", body, datetime.now(UTC))
     looks = len(journal.entries(loaded.lake, "look"))
-    entry = promote.promote(loaded, as_they_are, as_they_are, WIDE, promote.BY_HAND)
+    entry = promote.promote(loaded, as_they_are[2], as_they_are[1], WIDE, promote.BY_HAND)
     (gate,) = (gate for gate in entry["gates"] if gate["name"] == "no_worse_than_best")
     assert gate["value"] == 0.0
     assert f"version {registered[0]}, the best" in gate["explanation"]
     assert len(journal.entries(loaded.lake, "look")) == looks + 1
+
+
+def test_a_challenger_is_measured_beside_the_champion_and_is_a_new_look_and_the_champion_is_none(
+    loaded: Loaded, registered: list[str]
+) -> None:
+    """Two versions of one package: as large, about as fast, and one package on one release."""
+    first, second, _ = (models.by_version(BRAIN, version) for version in registered)
+    promoted(loaded, right(loaded, first))
+    pair = evaluation.evaluate(loaded, second), evaluation.evaluate(loaded, first)
+    references = [look.body["as_reference"] for look in journal.entries(loaded.lake, "look")]
+    assert references == [False, True]
+    entry = promote.promote(loaded, *pair, WIDE, promote.BY_HAND)
+    gates = {gate["name"]: gate for gate in entry["gates"]}
+    assert gates["size_no_worse"]["value"] == 1.0
+    assert gates["latency_no_worse"]["outcome"] == "passed"
+    assert (entry["look"], entry["error"]) == (1, pytest.approx(0.025))
+    assert entry["groups_needed"]["there"] == len(set(pair[0].evaluation.groups))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +157,7 @@ def test_a_rollback_that_was_killed_before_the_alias_moved_is_done_by_the_same_c
 ) -> None:
     looked = [right(loaded, models.by_version(BRAIN, version)) for version in registered]
     promoted(loaded, looked[0])
-    promote.promote(loaded, looked[1], looked[0], WIDE, "brain/month/2026-11")
+    promote.promote(loaded, looked[1], looked[0], WIDE, promote.BY_HAND)
     with monkeypatch.context() as broken:
         broken.setattr(registry, "set_alias", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -163,7 +171,7 @@ def test_a_package_that_was_altered_does_not_serve_again(
 ) -> None:
     looked = [right(loaded, models.by_version(BRAIN, version)) for version in registered]
     promoted(loaded, looked[0])
-    promote.promote(loaded, looked[1], looked[0], WIDE, "brain/month/2026-11")
+    promote.promote(loaded, looked[1], looked[0], WIDE, promote.BY_HAND)
     card = next((home / "packages").glob("*/model.json"))
     card.write_bytes(card.read_bytes() + b" ")
     with pytest.raises(package.PackageError):

@@ -11,7 +11,9 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.ingest import ingest
 from flows.train import train
+from neuro.models import package
 from tasks.record import tracking
+from tasks.runtime import settings
 from tests.flows.conftest import Draw
 
 CLASSES = ("Alzheimer's", "a (b) = 50 %", "$_$ \N{BRAIN}", "grade_low")
@@ -56,12 +58,16 @@ def test_everything_of_a_training_is_in_mlflow_and_prefect_links_its_pictures(
         "confusion_val.png",
         "curves_val.png",
         "checkpoint/training.pt",
-        "package/weights.safetensors",
+        "model/MLmodel",
+        "model/served_model.py",
+        "model/package/weights.safetensors",
         "profile/table.txt",
         "profile/trace.json.gz",
     }
     data = tracking.client().get_run(run_id).data
     assert {"epochs", "content_hash", "env.torch", "env.processor", "machine"} <= set(data.params)
+    card = package.open_verified(Path(recorded["package"])).card
+    assert card.lock_hash == data.tags["lock_hash"] == settings.lock_hash() != ""
     assert data.params["preset"] == "fast"
     told = {"val_macro_f1", "val_macro_f1_low", "val_balanced_accuracy", "baseline_lookup_accuracy"}
     told |= {"limit_images_per_s", "share_of_limit", "system/process_cpu_cores"}

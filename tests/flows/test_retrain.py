@@ -91,5 +91,7 @@ def test_a_challenger_like_the_champion_passes_each_gate_and_the_decision_is_wri
 
 
 def test_every_field_of_the_envelope_is_tested_to_bite() -> None:
-    """That of ``promotion`` is tested beside the gates."""
-    assert {*REFUSED, "needs_approval", "promotion"} == {field.name for field in fields(Envelope)}
+    """That of ``promotion`` is tested beside the gates, those of approvals in test_who_serves."""
+    approvals = {"needs_approval", "approvals", "approvers", "changes_preprocess"}
+    asked = {field.name for field in fields(Envelope)} - {"stated"}
+    assert {*REFUSED, *approvals, "promotion"} == asked

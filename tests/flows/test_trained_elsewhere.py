@@ -225,8 +225,18 @@ def test_an_older_package_of_this_lake_is_known_by_its_release(
 
 
 def saved(folder: Path, opened: models.Model, card: package.Card) -> Path:
-    """The package with another card, and without hashes."""
-    return package.save(folder, package.restore(opened.package), card)
+    """The package with another card, and without hashes, as one of format 2."""
+    older = replace(card, format_version=2)
+    return package.save(folder, package.restore(opened.package), older)
+
+
+def test_a_package_of_today_without_hashes_had_them_taken_out(
+    home: Path, model: str, tmp_path: Path
+) -> None:
+    opened = models.load(BRAIN, model)
+    network = package.restore(opened.package)
+    folder = package.save(tmp_path / "untold", network, opened.package.card)
+    assert unseen.is_untold(loaded(), models.load(BRAIN, str(folder)))
 
 
 def test_what_was_left_out_cannot_be_asked_for(home: Path, model: str) -> None:

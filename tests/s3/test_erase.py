@@ -115,7 +115,7 @@ def test_the_same_command_again_finds_nothing_and_changes_nothing(
 ) -> None:
     erase()
     before = everything(bucket)
-    with pytest.raises(UnknownNameError, match="neuro journal erasure"):
+    with pytest.raises(UnknownNameError, match="neuro journal list erasure"):
         erase()
     assert everything(bucket) == before
 

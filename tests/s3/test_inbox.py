@@ -170,4 +170,4 @@ def test_an_inbox_that_may_not_be_emptied_is_told_before_anything_is_erased(
     with pytest.raises(DeniedError, match="role `admin`"):
         erase.fn(sample=sample, reason="asked", who="test")
     assert len(lake.read("samples")) == 2
-    assert lake.read("journal", where="kind = 'erasure'").num_rows == 0
+    assert lake.read("journal_lines", where="kind = 'erasure'").num_rows == 0

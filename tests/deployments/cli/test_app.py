@@ -95,13 +95,16 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
         (["train", "--preset", "fastest", "--local"], "choose one of fast, default, best"),
         (["releases", "--problem", "missing.toml"], "missing.toml does not exist"),
         (["passport"], "neuro ingest"),
-        (["journal", "decisions"], "did you mean 'decision'? Its kinds are claim, failed, look"),
+        (
+            ["journal", "list", "decisions"],
+            "did you mean 'decision'? Its kinds are claim, failed, look",
+        ),
         (["diff", "brain-0001-00000000"], "neuro ingest"),
         (["export", "current", "out", "--size-px", "128"], "needs --preprocessed"),
         (["branch", "create", "a/b"], "letters, digits"),
         (["branch", "drop", "trial"], "neuro branch create trial"),
         (["erase", "--reason", "x", "--local"], "either --group or --sample"),
-        (["erase", "--lift", "9f2c41d0", "--reason", "x"], "neuro journal erasure"),
+        (["erase", "--lift", "9f2c41d0", "--reason", "x"], "neuro journal list erasure"),
         (["erase", "--lift", "9f2c41d0", "--group", "a", "--reason", "x"], "goes alone"),
         (["ingest", "nowhere", "--local"], "is no folder"),
         (["problem", "init", "nowhere"], "is no folder"),
@@ -124,7 +127,7 @@ def test_a_bad_request_names_the_remedy_and_ends_with_2(
 
 
 @pytest.mark.parametrize(
-    "verb", ["ingest", "evaluate", "promote", "rollback", "predict", "drift", "retrain"]
+    "verb", ["ingest", "evaluate", "promote", "rollback", "accept", "predict", "drift", "retrain"]
 )
 def test_the_flags_of_a_flow_are_its_parameters(verb: str) -> None:
     flags = {parameter.name for parameter in typer.main.get_command(app.app).commands[verb].params}
@@ -220,8 +223,8 @@ def test_status_without_a_stack_is_a_no_with_every_key(tmp_path: Path) -> None:
 
 
 def test_the_help_of_the_journal_names_each_kind(tmp_path: Path) -> None:
-    kinds = f"{', '.join(journal.KINDS[:-1])} or {journal.KINDS[-1]}."
-    assert kinds in " ".join(neuro("journal", "--help", cwd=tmp_path).stdout.split())
+    kinds = f"{', '.join(journal.KINDS[:-1])} or {journal.KINDS[-1]} (default: all)."
+    assert kinds in " ".join(neuro("journal", "list", "--help", cwd=tmp_path).stdout.split())
 
 
 def test_nothing_is_left_behind_by_a_refused_command(tmp_path: Path) -> None:

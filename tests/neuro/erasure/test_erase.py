@@ -481,7 +481,7 @@ def test_an_erasure_cut_short_is_completed_by_the_same_command(
 
 
 def test_what_nobody_holds_is_a_bad_request(lake: Lake, second: Release, erase: Erase) -> None:
-    with pytest.raises(UnknownNameError, match="neuro journal erasure"):
+    with pytest.raises(UnknownNameError, match="neuro journal list erasure"):
         erase(sample="f" * 64)
 
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from neuro.dataset.frames import Frames
 from neuro.evaluation import looks
 from neuro.lake import journal
@@ -76,3 +78,64 @@ def test_what_is_told_of_a_look_is_in_the_journal(lake: Lake, brain: Problem) ->
         "read_by": "drift",
         "test_set": "brain/own",
     }
+
+
+def look(package: str, release: str, **more: Any) -> journal.Entry:
+    body = {"test_set": "brain/own", "problem": "brain", "package": package, "model": "m"}
+    return journal.Entry(
+        number=1,
+        key=f"look/{package}",
+        kind="look",
+        body={**body, "release": release, **more},
+        at=NOW,
+    )
+
+
+def spent(
+    brain: Problem, *entries: journal.Entry, package: str = OTHER, served: tuple[str, ...] = ()
+) -> int:
+    """The number of a challenger on brain-0002."""
+    found = looks.budget(
+        entries, brain, frames(), package=package, release="brain-0002", served=served
+    )
+    return found.number
+
+
+def test_a_challenger_counts_once_for_each_release(brain: Problem) -> None:
+    tried = (look(ONE, "brain-0001"), look(ONE, "brain-0001"), look(ONE, "brain-0002"))
+    assert spent(brain) == 1
+    assert spent(brain, *tried) == 3
+    assert spent(brain, *tried, look(OTHER, "brain-0002")) == 3
+    assert spent(brain, *tried, package=ONE) == 2
+
+
+def test_another_test_set_or_question_does_not_count(brain: Problem) -> None:
+    others = look(ONE, "a", test_set="brain/given"), look(ONE, "a", problem="brain_tumor")
+    assert spent(brain, *others) == 1
+
+
+def test_what_was_only_compared_with_does_not_count(brain: Problem) -> None:
+    assert spent(brain, look(ONE, "brain-0002", as_reference=True)) == 1
+    assert spent(brain, look(ONE, "brain-0002", as_reference=False), served=("m",)) == 2
+
+
+def test_an_older_look_by_a_package_that_served_does_not_count(brain: Problem) -> None:
+    """By whichever of its names: here as version 4 of the registry and, without one, by digest."""
+    named = look(ONE, "brain-0001", model="4"), look(ONE, "brain-0002", model=ONE)
+    assert spent(brain, *named) == 3
+    assert spent(brain, *named, served=("4",)) == 1
+
+
+def test_looks_of_the_first_version_of_the_journal_count(brain: Problem) -> None:
+    body = {"model": "m", "problem": "brain", "subject": f"{ONE[:16]}/brain-0001"}
+    first = journal.Entry(number=1, key="look/a/1", kind="look", body=body, at=NOW)
+    assert spent(brain, first) == 2
+    assert spent(brain, first, look(ONE, "brain-0001")) == 2
+
+
+def test_the_error_of_all_challengers_is_a_twentieth() -> None:
+    tails = [looks.LookBudget(number=number).tail for number in range(1, 10_000)]
+    assert tails[0] == pytest.approx(0.025)
+    assert tails[2] == pytest.approx(0.05 / 12)
+    assert sum(tails) == pytest.approx(0.05, rel=1e-3)
+    assert sum(tails) < 0.05

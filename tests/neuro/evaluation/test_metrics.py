@@ -189,6 +189,38 @@ def test_a_better_challenger_has_a_positive_lower_bound() -> None:
     assert metrics.difference("macro_f1", called, targets, groups, "abc").low > 0.3
 
 
+def test_less_error_asks_for_a_wider_interval() -> None:
+    """As wide as Student's t of the groups has it: 199 degrees, 2.90 for 0.2 %, 1.97 for 2.5 %."""
+    ours, targets, _ = simulated(200, 2, skill=1.0, seed=3)
+    theirs, _, _ = simulated(200, 2, skill=1.0, seed=4)
+    called = ours.argmax(axis=1), theirs.argmax(axis=1)
+    groups = [f"g{i}" for i in range(200)]
+    paired = metrics.paired_difference("accuracy", called, targets, groups, "ab")
+    usual, strict = paired.metric(), paired.metric(0.0021)
+    assert usual == metrics.difference("accuracy", called, targets, groups, "ab")
+    assert (usual.high - usual.value) / paired.spread == pytest.approx(1.972, abs=1e-3)
+    assert (strict.high - strict.value) / paired.spread == pytest.approx(2.896, abs=2e-3)
+
+
+def test_a_loss_is_compared_without_the_same_groups_each_time() -> None:
+    """The jackknife, written out: leave a group of both out, and score what is left."""
+    ours, targets, groups = simulated(60, 3, skill=2.0, seed=3)
+    theirs, _, _ = simulated(60, 3, skill=1.0, seed=4)
+    names = np.asarray(groups)
+
+    def gained(rows: NDArray[np.bool_]) -> float:
+        kept = targets[rows], names[rows], "abc", ("classwise_ece",)
+        first, second = (metrics.score(each[rows], *kept)[0].value for each in (ours, theirs))
+        return second - first
+
+    without = np.array([gained(names != name) for name in np.unique(names)])
+    n = len(without)
+    spread = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
+    found = metrics.loss_difference("classwise_ece", (ours, theirs), targets, groups)
+    assert found.value == pytest.approx(gained(np.ones(60, dtype=bool)))
+    assert found.high - found.value == pytest.approx(student.ppf(0.975, n - 1) * spread)
+
+
 def test_a_difference_of_few_groups_or_lacking_a_class_says_so() -> None:
     answers, targets, _ = simulated(30, 2, skill=1.0, seed=3)
     called = answers.argmax(axis=1)

@@ -60,8 +60,8 @@ def test_the_first_write_announces_the_migration_and_does_it(
         journal.record(Lake(old), "test", "second", {}, NOW)
     (said,) = [r.getMessage() for r in caplog.records if r.name.startswith("neuro.lake")]
     assert "version 1" in said
-    assert "version 2" in said
-    assert Lake(old).version == 2
+    assert "version 3" in said
+    assert Lake(old).version == 3
     assert GONE not in columns(old) + columns(old, "user.brain.trial")
     require_whole(old)
 
@@ -119,7 +119,7 @@ def test_a_newer_lake_is_refused_by_name_to_readers_and_writers(newer: str) -> N
         lambda: journal.record(lake, "test", "key", {}, NOW),
         lambda: migration.migrate(lake),
     ):
-        with pytest.raises(ConfigError, match=r"99.*up to 2.*[Uu]pgrade neuro"):
+        with pytest.raises(ConfigError, match=r"99.*up to 3.*[Uu]pgrade neuro"):
             use()
     assert files_of(newer) == before
 

@@ -152,7 +152,7 @@ def test_what_was_let_in_and_erased_again_stays_away(
 
 def test_only_what_was_erased_can_be_lifted(lake: Lake, again: pipeline.Staged, png: Png) -> None:
     for asked in ("", digest(png(1))):
-        with pytest.raises(UnknownNameError, match="neuro journal erasure"):
+        with pytest.raises(UnknownNameError, match="neuro journal list erasure"):
             tombstones.lift(lake, asked, "why", "Dr. B", NOW)
     with pytest.raises(ConfigError, match="reason"):
         tombstones.lift(lake, digest(png(0)), " ", "Dr. B", NOW)

@@ -2,6 +2,8 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -351,6 +353,7 @@ def test_every_field_of_a_card_is_of_its_type(path: str, original: Path) -> None
         ("splitting", "mine"),
         ("splitting", "fold-9-of-3"),
         ("weights_sha256", "../x"),
+        ("lock_hash", "../x"),
         ("metrics.0.value", 7.0),
         ("metrics.0.low", 0.9),
         ("metrics.0.groups", 10),
@@ -479,6 +482,64 @@ def test_a_card_of_format_1_says_nothing_of_splits_and_was_trained_on_the_lakes_
     found = package._parse_card(json.dumps(old | {"format_version": 1}).encode(), saved)
     assert found == replace(card, format_version=1)
     assert (found.splitting, found.leak) == ("own", "")
+
+
+def test_a_card_of_format_6_names_no_lock(saved: Path, card: Card) -> None:
+    facts = json.loads((saved / "model.json").read_text()) | {"format_version": 6}
+    del facts["lock_hash"]
+    found = package._parse_card(json.dumps(facts).encode(), saved)
+    assert found == replace(card, format_version=6)
+    assert found.lock_hash == ""
+
+
+WITHOUT_TRAINING = """
+import sys
+from pathlib import Path
+
+class Forbidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith(("neuro.training", "tasks", "flows", "mlflow", "prefect", "lance")):
+            raise ImportError(f"{name} is needed")
+
+sys.meta_path.insert(0, Forbidden())
+import numpy as np
+import torch
+from neuro.images import preprocess
+from neuro.models import package
+from neuro.prediction import predict
+
+found = package.open_verified(Path(sys.argv[1]))
+pixels = np.load(sys.argv[2])
+(answer,) = predict.predict(predict.load(found), pixels, ["s"], model_version="")
+spec = found.card.preprocess
+logits, _ = package.restore(found)(torch.from_numpy(preprocess.to_tensor(pixels, spec)))
+print(answer.predicted, found.card.classes[int(logits.argmax())])
+"""
+
+
+def test_a_package_is_loaded_restored_and_answers_where_nothing_of_training_is(
+    tmp_path: Path, card: Card
+) -> None:
+    """By the architecture's name and arguments, in a process of its own."""
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        width = network()(torch.zeros(1, 1, 32, 32))[1].shape[1]
+    fitted = calibration.fit(
+        rng.normal(size=(40, 3)), rng.normal(size=(40, width)), np.arange(40) % 3
+    )
+    saved = package.save(tmp_path / "model", network(), replace(card, calibration=fitted))
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 1), dtype=np.uint8)
+    np.save(tmp_path / "pixels.npy", pixels)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TRAINING, str(saved), str(tmp_path / "pixels.npy")],
+        cwd=Path(package.__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    by_graph, by_network = done.stdout.split()
+    assert by_graph == by_network
 
 
 @pytest.mark.slow

@@ -88,6 +88,8 @@ WRONG = {
     "a floor in percent": (OWN + "[recall_floors]\nnormal = 85", "recall_floors.normal .* 0 to 1"),
     "a floor of nan": (OWN + "[recall_floors]\nnormal = nan", "recall_floors.normal .* 0 to 1"),
     "a floor as text": (OWN + "[recall_floors]\nnormal = '0.8'", "recall_floors.normal .* 0 to 1"),
+    "no look at all": (OWN + "test_looks = 0", "test_looks must be a number from 1 up, got 0"),
+    "looks as text": (OWN + "test_looks = '9'", "test_looks must be a number from 1 up, got '9'"),
     "a class without labels": (OWN + '[labels]\nx = "benign"', "no source label leads to"),
     "one class": (OWN.replace('"malignant", "normal"', ""), "two or more distinct"),
     "a class twice": (OWN.replace("malignant", "benign"), "two or more distinct"),

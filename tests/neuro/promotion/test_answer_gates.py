@@ -8,11 +8,15 @@ import pytest
 from neuro.evaluation.evaluate import Evaluation
 from neuro.promotion import answer_gates, gates
 from neuro.promotion.answer_gates import Strangers
-from neuro.promotion.gates import Decision, PromotionConfig
+from neuro.promotion.gates import Decision, Evidence, PromotionConfig
 from neuro.uncertainty import conformal
 from tests.neuro.evaluation.answers import evaluation
 
 N = 400
+MARGINS = (
+    *("answered_margin", "scope_margin", "coverage_margin"),
+    *("log_loss_margin", "calibration_margin"),
+)
 EQUAL = Strangers(challenger=0.0, champion=0.0, n=120)
 
 
@@ -30,7 +34,11 @@ def model(*, temperature: float = 1.0, quantile: float | None = None, seed: int 
 
 def decide(challenger: Evaluation, strangers: Strangers = EQUAL) -> Decision:
     return gates.decide(
-        challenger, model(), recall_floors={}, config=PromotionConfig(), strangers=strangers
+        challenger,
+        model(),
+        recall_floors={},
+        config=PromotionConfig(),
+        evidence=Evidence(strangers=strangers),
     )
 
 
@@ -40,9 +48,12 @@ def test_an_equal_challenger_loses_nothing() -> None:
     assert [gate.name for gate in found.gates] == [
         "no_worse_on_test",
         "answers_no_less",
+        "in_scope_no_less",
         "sets_no_worse",
         "log_loss_no_worse",
+        "calibration_no_worse",
         "answers_no_strangers",
+        "test_set_not_worn",
     ]
 
 
@@ -54,9 +65,10 @@ def test_an_equal_challenger_loses_nothing() -> None:
         (model(quantile=0.0), "answers_no_less, sets_no_worse"),
         (model(quantile=1.0), "answers_no_less"),
         (model(temperature=0.1, quantile=0.001), "sets_no_worse, log_loss_no_worse"),
-        (replace(model(), ood_scores=np.full(N, 2.0)), "answers_no_less"),
+        (replace(model(), ood_scores=np.full(N, 2.0)), "answers_no_less, in_scope_no_less"),
+        (model(temperature=2.5), "calibration_no_worse"),
     ],
-    ids=["unsure", "too sure", "no sets", "full sets", "narrow sets", "never in scope"],
+    ids=["unsure", "too sure", "no sets", "full sets", "narrow sets", "never in scope", "blurred"],
 )
 def test_a_model_that_calls_all_alike_is_refused_for_what_else_it_lost(
     challenger: Evaluation, failed: str
@@ -76,16 +88,13 @@ def test_a_model_that_answers_drawn_noise_is_refused() -> None:
 def test_a_loss_that_few_samples_do_not_show_holds_nothing_back() -> None:
     few = np.arange(N) < 12
     worse = model(quantile=0.0).take(few), model().take(few)
-    (answers, *_) = answer_gates.compare(
-        *worse, answered_margin=0.9, coverage_margin=0.9, log_loss_margin=0.4
-    )
+    (answers, *_) = answer_gates.compare(*worse, **dict.fromkeys(MARGINS, 0.9))
     assert answers.value < 0
     assert answers.passed
 
 
-def test_of_models_without_sets_only_the_log_loss_is_compared() -> None:
+def test_of_models_without_sets_what_needs_none_is_compared() -> None:
     bare = replace(model(), conformal_sets=None)
-    found = answer_gates.compare(
-        bare, bare, answered_margin=0.1, coverage_margin=0.1, log_loss_margin=0.1
-    )
-    assert [gate.name for gate in found] == ["log_loss_no_worse"]
+    found = answer_gates.compare(bare, bare, **dict.fromkeys(MARGINS, 0.1))
+    names = [gate.name for gate in found]
+    assert names == ["in_scope_no_less", "log_loss_no_worse", "calibration_no_worse"]

@@ -6,7 +6,7 @@ import pytest
 
 from neuro.errors import ConfigError, TrainingError
 from neuro.promotion import retrain_envelope
-from neuro.promotion.retrain_envelope import Envelope, RetrainRequest
+from neuro.promotion.retrain_envelope import Candidate, Envelope, RetrainRequest
 from neuro.training import config
 
 NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
@@ -84,14 +84,17 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("max_epoch = 3", "unknown .'max_epoch'"),
+        ("max_epoch = 3", "unknown 'max_epoch': did you mean 'max_epochs'"),
         ("max_epochs = -1", "max_epochs must be a number from 0"),
         ("max_seconds = nan", "max_seconds must be a number from 0"),
         ('cool_down_s = "6 h"', "cool_down_s must be a number"),
         ('problems = "brain"', "problems must be a list"),
         ("needs_approval = 1", "needs_approval must be true or false"),
+        ("changes_preprocess = 1", "changes_preprocess must be true or false"),
+        ("approvals = 0", "approvals must be 1 to 9"),
+        ('approvals = 2\napprovers = ["ada"]', "asks for 2 persons, and approvers names 1"),
         ("[promotion]\nmargin = 2", "promotion.margin"),
-        ("[promotion]\nmargins = 0.1", "margins"),
+        ("[promotion]\nmargins = 0.1", "unknown 'margins': did you mean 'margin'"),
         ("promotion = 3", "promotion"),
         ("problems = [", "cannot be read"),
     ],
@@ -106,3 +109,29 @@ def test_a_wrong_file_is_refused_by_field(tmp_path: Path, text: str, says: str) 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml"):
         retrain_envelope.load(tmp_path / "nowhere.toml")
+
+
+def candidate(*, model: str = "resnet_small", sees_other_pictures: bool = False) -> Candidate:
+    return Candidate(problem="brain", model=model, sees_other_pictures=sees_other_pictures)
+
+
+def test_a_candidate_inside_the_envelope_needs_no_person_for_what_it_is() -> None:
+    assert retrain_envelope.outside(Envelope(), candidate()) is None
+
+
+def test_a_candidate_of_another_architecture_is_outside_by_the_line_of_the_file(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "brain.toml"
+    file.write_text('# ours\narchitectures = ["resnet18"]\n')
+    found = retrain_envelope.outside(retrain_envelope.load(file), candidate())
+    assert found is not None
+    assert 'brain.toml line 2: architectures = ["resnet18"]' in found
+
+
+def test_a_candidate_that_sees_other_pictures_is_outside_unless_the_envelope_allows_it() -> None:
+    other = candidate(sees_other_pictures=True)
+    found = retrain_envelope.outside(Envelope(), other)
+    assert found is not None
+    assert "the default, changes_preprocess = False" in found
+    assert retrain_envelope.outside(Envelope(changes_preprocess=True), other) is None
