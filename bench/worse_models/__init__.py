@@ -1,0 +1,1 @@
+"""Models that were made worse on purpose: how, and what they truly lose."""
