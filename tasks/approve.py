@@ -1,5 +1,6 @@
 """The step by which a person lets a candidate serve that an automation has trained."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging import getLogger
@@ -44,72 +45,90 @@ def approve(lake: Lake, problem: Problem, approval: Approval, envelope: Envelope
             f"{approval.who} is not among those who may approve {problem.name}: "
             f"{', '.join(envelope.approvers)} ({envelope.line('approvers')})"
         )
-    waiting = _waiting(lake, problem.name, approval.version)
-    given = approvals.of(lake, waiting)
-    line = next((one for one in given if one.body["who"] == approval.who), None)
-    if line is None:
-        line = _written(lake, problem, approval, waiting, len(given) + 1, envelope)
-        given = [*given, line]
-    elif not line.body["is_promoted"]:
+    after = champions.last_change(lake, problem.name)  # before it is known what serves
+    decision = _decision(lake, problem.name, approval.version)
+    given = approvals.of(lake, decision)
+    line = _by(given, approval.who)
+    if line is not None and not line.body["is_promoted"]:
         raise ConfigError(
             f"{approval.who} has approved version {approval.version} already; "
             f"{envelope.approvals} persons must, so another one is asked for "
             f"({envelope.line('approvals')})"
         )
-    if line.body["is_promoted"]:
-        champions.require_counted(lake, line)
-        registry.set_alias(registry.find(problem.name, approval.version), "champion")
-        journals.export_head(lake, f"approval of {problem.name} {approval.version}")
-        _log.info("version %s of %s serves", approval.version, problem.name)
+    if line is None:
+        models.require_an_answer(models.by_version(problem, approval.version))
+    while line is None:  # the number is taken create-only: of two persons at once one comes second
+        entry = _entry(decision, approval, after, len(given) + 1, envelope)
+        key = f"{decision.key}/{len(given) + 1}"
+        journal.record(lake, serving.APPROVAL, key, entry, datetime.now(UTC))
+        given = approvals.of(lake, decision)
+        line = _by(given, approval.who)
+    _complete(lake, line)
     left = 0 if line.body["is_promoted"] else envelope.approvals - len(given)
     artifacts.label_run("approve", name=f"approve {problem.name} version {approval.version}")
     return line.body | {"waits_for": "approval" if left else None, "approvals_left": left}
 
 
-def _written(
-    lake: Lake,
-    problem: Problem,
-    approval: Approval,
-    waiting: Entry,
-    n_approvals: int,
-    envelope: Envelope,
-) -> Entry:
-    """Verify the candidate, and write the approval down."""
-    model = models.by_version(problem, approval.version)
-    models.require_an_answer(model)
-    entry = {
-        "problem": problem.name,
+def _by(given: Sequence[Entry], who: str) -> Entry | None:
+    """What a person has said."""
+    return next((line for line in given if line.body["who"] == who), None)
+
+
+def _entry(
+    decision: Entry, approval: Approval, after: int, number: int, envelope: Envelope
+) -> dict[str, Any]:
+    """What is written of the approval of this number."""
+    return {
+        "problem": decision.body["problem"],
         "version": approval.version,
-        "package": model.package.digest,
-        "previous": waiting.body["champion"],
-        "after": champions.last_change(lake, problem.name),
-        "decision": waiting.key,
+        "package": decision.body["package"],
+        "previous": decision.body["champion"],
+        "after": after,
+        "decision": decision.key,
         "who": approval.who,
         "reason": approval.reason,
-        "is_promoted": n_approvals >= envelope.approvals,
+        "is_promoted": number >= envelope.approvals,
         "flow_run_id": artifacts.flow_run_id() or "",
     }
-    key = f"{waiting.key}/{approval.who}"
-    journal.record(lake, serving.APPROVAL, key, entry, datetime.now(UTC))
-    return journal.stored(lake, serving.APPROVAL, key)
 
 
-def _waiting(lake: Lake, problem: str, version: str) -> Entry:
-    """The decision by which a version waits, if it was taken beside what serves now."""
-    waiting = approvals.waiting(lake, problem)
-    if version not in waiting:
+def _complete(lake: Lake, line: Entry) -> None:
+    """Move the alias after the approval that lets a candidate serve."""
+    if not line.body["is_promoted"]:
+        return
+    problem, version = line.body["problem"], line.body["version"]
+    champions.require_counted(lake, line)
+    registry.set_alias(registry.find(problem, version), "champion")
+    journals.export_head(lake, f"approval of {problem} {version}")
+    _log.info("version %s of %s serves", version, problem)
+
+
+def _decision(lake: Lake, problem: str, version: str) -> Entry:
+    """The decision by which a version waits, or was let serve and serves.
+
+    Raises UnknownNameError for one that never waited, ConfigError for one that does no more.
+    """
+    asked = approvals.asked(lake, problem)
+    if version not in asked:
+        listed = ", ".join(approvals.waiting(lake, problem)) or "none"
         raise UnknownNameError(
             f"version {version} of {problem} does not wait for an approval; those that do: "
-            f"{', '.join(waiting) or 'none'}. `neuro promote --model {version} --problem {problem}`"
-            " lets the gate decide"
+            f"{listed}. `neuro promote --model {version} --problem {problem}` lets the gate decide"
         )
-    found = waiting[version]
+    found = asked[version]
     serves = champions.serving_version(lake, problem)
     now = serves.version if serves else ""
-    if now not in (found.body["champion"], version):
+    if now == version:
+        return found
+    if any(line.body["is_promoted"] for line in approvals.of(lake, found)):
+        raise ConfigError(
+            f"version {version} of {problem} was approved already, and version {now} serves since; "
+            f"`neuro rollback {version} --problem {problem}` lets it serve again"
+        )
+    if now != found.body["champion"]:
         raise ConfigError(
             f"version {version} of {problem} was superseded: it was judged beside version "
             f"{found.body['champion'] or 'none'}, and version {now} serves now; "
-            f"`neuro promote --problem {problem} --model {version}` judges it again"
+            f"`neuro promote --model {version} --problem {problem}` judges it again"
         )
     return found

@@ -32,10 +32,10 @@ def roll_back(lake: Lake, problem: Problem, version: str, reason: str, who: str)
     if begun and begun.is_rollback and begun.reason == reason and version in ("", begun.version):
         lines = journal.entries(lake, ROLLBACK)
         return _done(lake, next(line for line in lines if line.number == begun.number))
+    changed = serving.changes(lake, problem.name)  # before it is known what serves
     now = champions.serving_version(lake, problem.name)
     if now is None:
         raise ConfigError(f"problem {problem.name} has no champion, so nothing can be rolled back")
-    changed = serving.changes(lake, problem.name)
     wanted = version or serving.before(changed, now.version)
     served = sorted({each.version for each in changed}, key=int)
     if not wanted:

@@ -29,7 +29,7 @@ def list_keys(as_json: Json = False) -> None:
 
 
 @keys.command()
-def show() -> None:
+def show(as_json: Json = False) -> None:
     """Print the public key of this installation, which another one can add.
 
     Example: neuro keys show > hospital-a.pub
@@ -38,7 +38,11 @@ def show() -> None:
     from tasks.record import signing_keys
 
     signing.ensure(signing_keys.folder())
-    typer.echo(signing.public_pem(signing_keys.folder()), nl=False)
+    pem = signing.public_pem(signing_keys.folder())
+    if as_json:
+        console.show({"key": signing.own_id(signing_keys.folder()), "pem": pem}, as_json=True)
+    else:
+        typer.echo(pem, nl=False)
 
 
 @keys.command()

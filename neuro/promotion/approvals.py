@@ -3,11 +3,12 @@
 from neuro.lake import journal
 from neuro.lake.journal import Entry
 from neuro.lake.lake import Lake
+from neuro.promotion import serving
 from neuro.promotion.serving import APPROVAL, DECISION
 
 
-def waiting(lake: Lake, problem: str) -> dict[str, Entry]:
-    """The decision by which each version waits, by version; a later decision takes its place."""
+def asked(lake: Lake, problem: str) -> dict[str, Entry]:
+    """The decision by which each version waits or waited, by version; a later one replaces it."""
     last: dict[str, Entry] = {}
     for entry in journal.entries(lake, DECISION):
         if entry.body["problem"] == problem:
@@ -16,6 +17,22 @@ def waiting(lake: Lake, problem: str) -> dict[str, Entry]:
         version: entry
         for version, entry in last.items()
         if entry.body.get("waits_for") == "approval"
+    }
+
+
+def waiting(lake: Lake, problem: str) -> dict[str, Entry]:
+    """Those of them that nobody has let serve, and that were judged beside what serves now."""
+    changed = serving.changes(lake, problem)
+    serves = changed[-1].version if changed else ""
+    promoted = {
+        entry.body["decision"]
+        for entry in journal.entries(lake, APPROVAL)
+        if entry.body["is_promoted"]
+    }
+    return {
+        version: entry
+        for version, entry in asked(lake, problem).items()
+        if entry.key not in promoted and entry.body["champion"] in ("", serves)
     }
 
 

@@ -17,13 +17,11 @@ KIND = "lock"
 class LockedTest:
     """The test samples that a release has and an earlier one has not.
 
-    after: that earlier one, "" for none. number: of the journal's line, 0 where nobody locked:
-    what looked before it, looked at other samples.
+    after: that earlier one.
     """
 
     release: str
     after: str
-    number: int
 
 
 def of_problem(lake: Lake, problem: str) -> LockedTest | None:
@@ -32,7 +30,7 @@ def of_problem(lake: Lake, problem: str) -> LockedTest | None:
     if not found:
         return None
     body = found[-1].body
-    return LockedTest(release=body["release"], after=body["after"], number=found[-1].number)
+    return LockedTest(release=body["release"], after=body["after"])
 
 
 def locked_release(lake: Lake, problem: str) -> str:

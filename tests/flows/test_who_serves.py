@@ -15,7 +15,7 @@ from neuro import signing
 from neuro.errors import ConfigError, SignatureError, StaleError, UnknownNameError
 from neuro.lake import journal
 from neuro.models import package
-from neuro.promotion import serving
+from neuro.promotion import approvals, serving
 from neuro.promotion.retrain_envelope import Envelope
 from tasks import promote
 from tasks.load import champions, envelopes, models, release_data
@@ -81,6 +81,33 @@ def test_two_persons_must_approve_where_the_envelope_asks_for_two(
         approve.fn(version="2", reason="x", who="eve")
     assert approve.fn(version="2", reason="x", who="grace")["is_promoted"]
     assert (by_journal(waiting), by_alias()) == ("2", "2")
+
+
+def test_two_persons_who_approve_at_once_are_two(
+    waiting: Loaded, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both saw that nobody had approved yet; the number of the second is taken."""
+    limit(home, "approvals = 2")
+    record = journal.record
+
+    def meanwhile(*given: Any) -> bool:
+        monkeypatch.setattr(journal, "record", record)
+        approve.fn(version="2", reason="x", who="ada")
+        return record(*given)
+
+    monkeypatch.setattr(journal, "record", meanwhile)
+    assert approve.fn(version="2", reason="x", who="grace")["is_promoted"]
+    assert by_journal(waiting) == by_alias() == "2"
+
+
+def test_what_was_approved_waits_no_more_and_is_not_approved_back(waiting: Loaded) -> None:
+    assert [*approvals.waiting(waiting.lake, "brain")] == ["2"]
+    approve.fn(version="2", reason="x", who="ada")
+    assert approvals.waiting(waiting.lake, "brain") == {}
+    rollback.fn(reason="misses pituitary", who="ada")
+    with pytest.raises(ConfigError, match=r"was approved already.*neuro rollback 2"):
+        approve.fn(version="2", reason="x", who="grace")
+    assert by_alias() == "1"
 
 
 @pytest.mark.parametrize(
