@@ -26,7 +26,7 @@ from bench.worse_models.scene import Scene
 from bench.worse_models.true_losses import Loss
 from flows.promote import promote
 from neuro.errors import NeuroError
-from neuro.models import package
+from neuro.models import package_manifest
 from neuro.promotion.retrain_envelope import Envelope
 from tasks import baselines, evaluation_page
 from tasks import evaluate as evaluation
@@ -145,7 +145,7 @@ def _judged(
 def _promote(start: Scene) -> dict[str, Any]:
     """Let the champion serve, by the gate; it alone is signed."""
     signing_keys.require()
-    package.sign(start.champion.folder, signing_keys.folder())
+    package_manifest.sign(start.champion.folder, signing_keys.folder())
     version = scene.register(start.champion.folder, start.loaded.problem.name).version
     model = steps.check(models.by_version(start.loaded.problem, version))
     looked = evaluation.evaluate(start.loaded, model)

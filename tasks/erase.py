@@ -14,7 +14,7 @@ from neuro.erasure.erase import ErasureRequest, ErasureResult
 from neuro.erasure.proof import Installation
 from neuro.errors import NeuroError
 from neuro.lake.lake import Lake
-from neuro.models import load_weights, package
+from neuro.models import load_weights, package_manifest
 from neuro.models.trained_on import UNKNOWN, TrainedOn
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
@@ -62,7 +62,7 @@ def models(done: ErasureResult) -> dict[str, Any]:
     packages = []
     for path in sorted(registry.packages().glob("*/model.json")):
         pin = json.loads(path.read_text(encoding="utf-8"))["pin"]
-        told = _learned_from(path.parent / package.WEIGHTS, done.digests)
+        told = _learned_from(path.parent / package_manifest.WEIGHTS, done.digests)
         is_of_it = pin["content_hash"] not in done.readable if told is None else told
         if is_of_it or pin["content_hash"] in done.contents:
             packages.append(str(path.parent))

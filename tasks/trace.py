@@ -6,7 +6,7 @@ from typing import Any
 
 from neuro.errors import NeuroError, ServerError
 from neuro.lake.lake import Lake
-from neuro.models import package
+from neuro.models import package, package_manifest
 from neuro.problems.problem import Problem
 from neuro.promotion import lake_records, lineage_facts, lineage_text, named_nodes, provenance
 from neuro.promotion.lineage import Lineage
@@ -104,7 +104,9 @@ def _registered(*, is_local: bool) -> tuple[list[Version], list[str]]:
 def _sealed() -> tuple[list[Version], list[str]]:
     """The packages on this machine by their cards, and those that cannot be believed."""
     versions, damaged = [], []
-    for folder in sorted(path.parent for path in registry.packages().glob(f"*/{package.CARD}")):
+    for folder in sorted(
+        path.parent for path in registry.packages().glob(f"*/{package_manifest.CARD}")
+    ):
         try:
             found = package.described(folder)
         except NeuroError as error:
@@ -120,7 +122,7 @@ def _sealed() -> tuple[list[Version], list[str]]:
                 architecture=card.architecture,
                 code_revision=card.code_revision,
                 starts_from=card.weights_sha256,
-                weights=found.files[package.WEIGHTS],
+                weights=found.files[package_manifest.WEIGHTS],
             )
         )
     return versions, damaged

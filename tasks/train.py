@@ -10,8 +10,7 @@ from typing import Any
 
 from neuro.evaluation.baselines import Baseline
 from neuro.evaluation.evaluate import Evaluation
-from neuro.models import package as packages
-from neuro.models import weights_store
+from neuro.models import package_manifest, weights_store
 from neuro.models.load_weights import Report
 from neuro.models.package import Package
 from neuro.promotion import retrain_envelope
@@ -179,7 +178,7 @@ def train(
             tracking.log_files(run, path, "card")
         pace = profile_training.measure(run, loaded, config, setup.machine, epochs)
         if run.run_id:  # what a registry hands over must be signed
-            packages.sign(package.folder, signing_keys.folder())
+            package_manifest.sign(package.folder, signing_keys.folder())
         mlflow_model.log(run, package)
         tracking.log_checkpoint(run, state.last)
         model = _register(run, loaded, package)

@@ -24,7 +24,8 @@ from neuro.dataset.frames import Frames
 from neuro.lake import sample_metadata
 from neuro.models import backbone, package
 from neuro.models.backbone import Network
-from neuro.models.package import FILES, MANIFEST, ONNX, WEIGHTS, Card, Package
+from neuro.models.package import Card, Package
+from neuro.models.package_manifest import FILES, MANIFEST, ONNX, WEIGHTS
 from neuro.sample import NO_SPLIT
 from neuro.uncertainty import calibration
 

@@ -1,13 +1,11 @@
 """The model package: what is deployed, as a folder that can be checked before it is believed.
 
-``weights.safetensors``, ``model.onnx``, ``model.json`` and ``MANIFEST.sha256`` over the other
-three, in the format of ``sha256sum``; beside it ``MANIFEST.sig`` where it was signed. Nothing in it
-runs code when opened, nothing holds a time or a path: the same network and card give the same
-bytes, and the manifest's digest names them.
+``weights.safetensors``, ``model.onnx``, ``model.json`` and the manifest of the three, which names
+the package (``neuro.models.package_manifest``). Nothing in it runs code when opened, nothing holds
+a time or a path: the same network and card give the same bytes.
 """
 
 import copy
-import hashlib
 import json
 import re
 import tempfile
@@ -24,13 +22,13 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import nn
 
-from neuro import limits, signing
-from neuro.errors import ConfigError, PackageError, SignatureError
+from neuro.errors import ConfigError, PackageError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import backbone, trained_on, typed_json
+from neuro.models import backbone, package_manifest, trained_on, typed_json
+from neuro.models.package_manifest import CARD, MANIFEST, ONNX, WEIGHTS, Manifest
 from neuro.models.trained_on import TrainedOn
 from neuro.sample import Metric
-from neuro.signing import Keys, Signature
+from neuro.signing import Keys
 from neuro.splits import split_choice
 from neuro.uncertainty import calibration, gradient_histograms, picture_measures
 from neuro.uncertainty.calibration import Calibration
@@ -43,9 +41,6 @@ FORMAT_VERSION = 7
 # 6 did not name the lock of its environment.
 READABLE = (1, 2, 3, 4, 5, 6, FORMAT_VERSION)
 SAYS_TRAINED_ON = 3  # the first format that does
-WEIGHTS, ONNX, CARD, MANIFEST = "weights.safetensors", "model.onnx", "model.json", "MANIFEST.sha256"
-SIGNATURE, PURPOSE = "MANIFEST.sig", "model package"
-FILES = (ONNX, CARD, WEIGHTS)
 NOTICE = "Research use only. Not a medical device."
 _PIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,250}")
 _LARGEST_OFFSET = 100  # of a logit
@@ -119,7 +114,7 @@ class Package:
 
     def read(self, name: str) -> bytes:
         """Bytes of one file, checked again as they are read: it may have changed meanwhile."""
-        return _read_verified(self.folder / name, self.files[name])
+        return package_manifest.read_file(self.folder / name, self.files[name])
 
     def trained_on(self) -> tuple[TrainedOn, ...]:
         """What it was trained on, and then what its start was; nothing where it does not say."""
@@ -144,41 +139,19 @@ def save(folder: Path, network: nn.Module, card: Card, trainings: Sequence[Train
         tensors = {name: value.contiguous().clone() for name, value in frozen.state_dict().items()}
         safetensors.save_file(tensors | trained_on.as_tensors(trainings), built / WEIGHTS)
         _export(frozen, card.preprocess, built / ONNX)
-        files = {name: _sha256((built / name).read_bytes()) for name in FILES}
-        (built / MANIFEST).write_text(_manifest_text(files), encoding="utf-8")
+        package_manifest.write(built)
         try:
             built.rename(folder)
         except OSError as error:
-            if not (folder / MANIFEST).is_file() or digest(folder) != digest(built):
+            if not _holds(folder, package_manifest.digest(built)):
                 raise PackageError(
                     f"{folder} exists and holds something else; give another folder"
                 ) from error
     return folder
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 of the manifest: the name of these exact weights, card and graph."""
-    return _sha256(_read_manifest(folder))
-
-
-def _read_manifest(folder: Path) -> bytes:
-    if (folder / MANIFEST).is_symlink():
-        raise PackageError(f"{folder / MANIFEST} is no plain file; fetch the package again")
-    try:
-        return (folder / MANIFEST).read_bytes()
-    except PermissionError as error:
-        raise limits.unreadable(error, f"model package {folder}") from error
-    except OSError as error:
-        raise PackageError(f"{folder} is no model package: {MANIFEST} cannot be read") from error
-
-
-def sign(folder: Path, keys_folder: Path) -> Signature:
-    """Sign the manifest of a package with the key of this installation, and lay it beside."""
-    signature = signing.sign(keys_folder, PURPOSE, _read_manifest(folder))
-    scratch = folder.with_name(f".{folder.name}.sig")  # a file in the package would be a stranger
-    scratch.write_text(signature.to_json(), encoding="utf-8")
-    scratch.replace(folder / SIGNATURE)
-    return signature
+def _holds(folder: Path, digest: str) -> bool:
+    return (folder / MANIFEST).is_file() and package_manifest.digest(folder) == digest
 
 
 def open_verified(
@@ -190,25 +163,10 @@ def open_verified(
     must have signed it; None for a package that needs no signature. Raises PackageError naming the
     file that is altered, missing or not listed.
     """
-    manifest = _read_manifest(folder)  # once: it may be another one a moment later
-    sha256 = _sha256(manifest)
-    if expected is not None and sha256 != expected:
-        raise PackageError(f"{folder} is package {sha256[:12]}, expected {expected[:12]}")
-    signed_by = _signer(folder, manifest, signers)
-    files = _manifest(manifest, folder)
-    try:
-        present = {entry.name for entry in folder.iterdir()} - {MANIFEST, SIGNATURE}
-    except OSError as error:
-        raise limits.unreadable(error, f"model package {folder}") from error
-    if missing := sorted(set(files) - present):
-        raise PackageError(f"{folder / missing[0]} is missing; fetch the package again")
-    if extra := sorted(present - set(files)):
-        raise PackageError(f"{folder / extra[0]} is not in {MANIFEST}; remove it and ask why")
-    for name, expected_sha256 in files.items():
-        _read_verified(folder / name, expected_sha256)
-    card = _parse_card(_read_verified(folder / CARD, files[CARD]), folder / CARD)
-    _tensors(_read_verified(folder / WEIGHTS, files[WEIGHTS]), folder / WEIGHTS)
-    return Package(folder=folder, digest=sha256, files=files, card=card, signed_by=signed_by)
+    manifest = package_manifest.verify(folder, expected=expected, signers=signers)
+    package = _described(folder, manifest)
+    _tensors(package.read(WEIGHTS), folder / WEIGHTS)
+    return package
 
 
 def described(folder: Path) -> Package:
@@ -216,10 +174,19 @@ def described(folder: Path) -> Package:
 
     Raises PackageError.
     """
-    manifest = _read_manifest(folder)
-    sha256, files = _sha256(manifest), _manifest(manifest, folder)
-    card = _parse_card(_read_verified(folder / CARD, files[CARD]), folder / CARD)
-    return Package(folder=folder, digest=sha256, files=files, card=card)
+    return _described(folder, package_manifest.read(folder))
+
+
+def _described(folder: Path, manifest: Manifest) -> Package:
+    path = folder / CARD
+    card = _parse_card(package_manifest.read_file(path, manifest.files[CARD]), path)
+    return Package(
+        folder=folder,
+        digest=manifest.digest,
+        files=manifest.files,
+        card=card,
+        signed_by=manifest.signed_by,
+    )
 
 
 def restore(package: Package) -> nn.Module:
@@ -408,47 +375,3 @@ def _is_splitting(text: str) -> bool:
     except ConfigError:
         return False
     return True
-
-
-def _manifest_text(files: Mapping[str, str]) -> str:
-    return "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files.items()))
-
-
-def _manifest(raw: bytes, folder: Path) -> dict[str, str]:
-    lines = [line.split("  ", 1) for line in raw.decode("utf-8", "replace").splitlines()]
-    files = {line[1]: line[0] for line in lines if len(line) == 2}
-    # To the byte as it is written: another line break or order is another digest of the same files.
-    if set(files) != set(FILES) or raw != _manifest_text(files).encode():
-        raise PackageError(
-            f"{folder / MANIFEST} must list exactly {', '.join(FILES)}, once each, as sha256sum "
-            "does; fetch the package again"
-        )
-    return files
-
-
-def _signer(folder: Path, manifest: bytes, signers: Keys | None) -> str:
-    """Who signed the manifest; "" where nobody did, and nobody has to."""
-    path = folder / SIGNATURE
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise PackageError(f"{path} is no plain file; remove it, or fetch the package again")
-    if not path.exists():
-        if signers is None:
-            return ""
-        raise SignatureError(f"package {folder} is not signed")
-    signature = signing.parse(limits.bytes_of(path, f"signature {path}"), str(path))
-    if signers is not None:
-        signing.check(signers, PURPOSE, manifest, signature, f"package {folder}")
-    return signature.key
-
-
-def _read_verified(path: Path, sha256: str) -> bytes:
-    if path.is_symlink() or not path.is_file():
-        raise PackageError(f"{path} is missing or no plain file; fetch the package again")
-    raw = limits.bytes_of(path, f"file {path} of a model package")
-    if _sha256(raw) != sha256:
-        raise PackageError(f"{path} does not match {MANIFEST}; do not use it, fetch it again")
-    return raw
-
-
-def _sha256(raw: bytes) -> str:
-    return hashlib.sha256(raw).hexdigest()

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from neuro.errors import PackageError
-from neuro.models.package import CARD, ONNX, Card, Package
+from neuro.models.package import Card, Package
+from neuro.models.package_manifest import CARD, ONNX
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from neuro.dataset.frames import Frames
 from neuro.errors import ConfigError, PackageError
 from neuro.images import preprocess
-from neuro.models.package import CARD, Package
+from neuro.models.package import Package
+from neuro.models.package_manifest import CARD
 from neuro.prediction import open_graph
 from neuro.sample import Answer, Prediction
 from neuro.uncertainty import calibration

@@ -14,7 +14,7 @@ from neuro.dataset.frames import Frames
 from neuro.evaluation import evaluate
 from neuro.evaluation.evaluate import Evaluation
 from neuro.images import preprocess
-from neuro.models import package
+from neuro.models import package, package_manifest
 from neuro.models.backbone import Network
 from neuro.models.package import Card, Package
 from neuro.models.trained_on import TrainedOn
@@ -126,7 +126,7 @@ def _save(network: Network, card: Card, packages: Path, trainings: Sequence[Trai
     packages.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=packages, prefix=".new-") as scratch:
         written = package.save(Path(scratch) / "package", network, card, trainings)
-        folder = packages / package.digest(written)[:16]
+        folder = packages / package_manifest.digest(written)[:16]
         if not folder.exists():
             written.rename(folder)
     return package.open_verified(folder)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from neuro.models.package import CARD, Package
+from neuro.models.package import Package
+from neuro.models.package_manifest import CARD
 from neuro.synthetic import phantom
 from tasks.record import tracking
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neuro.errors import ServerError, SignatureError, UnknownNameError
-from neuro.models import package
+from neuro.models import package, package_manifest
 from neuro.models.package import Package
 from neuro.signing import Signature
 from tasks.record import mlflow_model, signing_keys, tracking
@@ -147,9 +147,9 @@ def sign(model: ModelVersion) -> Signed:
     signing_keys.require()
     folder = _downloaded(model)
     found = package.open_verified(folder, expected=model.digest)
-    signature = package.sign(folder, signing_keys.folder())
+    signature = package_manifest.sign(folder, signing_keys.folder())
     place = mlflow_model.package_place(model.run_id)
-    tracking.client().log_artifact(model.run_id, str(folder / package.SIGNATURE), place)
+    tracking.client().log_artifact(model.run_id, str(folder / package_manifest.SIGNATURE), place)
     return Signed(digest=found.digest, signature=signature)
 
 

@@ -16,14 +16,14 @@ import torch
 
 from neuro import signing
 from neuro.errors import PackageError, SignatureError
-from neuro.models import package
+from neuro.models import package, package_manifest
 from neuro.prediction import predict
 from tests.faults import seeds
 from tests.neuro.prediction.test_predict import Brightness, card
 
 FLIPS = seeds.rounds(short=40, long=1000)  # of each file
-EVERY_FILE = (*package.FILES, package.MANIFEST)
-SIGNED = (*EVERY_FILE, package.SIGNATURE)
+EVERY_FILE = (*package_manifest.FILES, package_manifest.MANIFEST)
+SIGNED = (*EVERY_FILE, package_manifest.SIGNATURE)
 EXTRA = ("python_model.pkl", "weights.pt", "model.joblib", "a.npy", "a.npz", "more.safetensors")
 
 
@@ -80,7 +80,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Path]:
     with torch.no_grad():
         networks[1].scale.fill_(9.0)
     made = [package.save(folder / str(n), each, card()) for n, each in enumerate(networks)]
-    assert package.digest(made[0]) != package.digest(made[1])
+    assert package_manifest.digest(made[0]) != package_manifest.digest(made[1])
     return made
 
 
@@ -94,9 +94,9 @@ def sealed(folder: Path) -> None:
     """Rewrite the manifest over the files as they are now."""
     lines = [
         f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
-        for name in sorted(package.FILES)
+        for name in sorted(package_manifest.FILES)
     ]
-    (folder / package.MANIFEST).write_text("".join(lines))
+    (folder / package_manifest.MANIFEST).write_text("".join(lines))
 
 
 def use(folder: Path) -> None:
@@ -122,14 +122,14 @@ def test_a_pickle_under_any_name_is_refused_and_does_not_run(
 ) -> None:
     raw = KINDS[kind][0](Payload(altered.parent / "ran"))
     (altered / name).write_bytes(raw)
-    with pytest.raises(PackageError, match=package.MANIFEST):
+    with pytest.raises(PackageError, match=package_manifest.MANIFEST):
         use(altered)
-    if name in package.FILES:  # by somebody who writes the manifest, too
+    if name in package_manifest.FILES:  # by somebody who writes the manifest, too
         sealed(altered)
         with pytest.raises(PackageError, match=name):
             use(altered)
     if name in EXTRA:
-        with (altered / package.MANIFEST).open("a") as manifest:
+        with (altered / package_manifest.MANIFEST).open("a") as manifest:
             manifest.write(f"{hashlib.sha256(raw).hexdigest()}  {name}\n")
         with pytest.raises(PackageError, match="must list exactly"):
             use(altered)
@@ -140,7 +140,7 @@ def test_a_pickle_under_any_name_is_refused_and_does_not_run(
 def test_no_flipped_bit_of_any_file_passes(altered: Path, name: str) -> None:
     whole = (altered / name).read_bytes()
     bits = range(8 * len(whole))
-    if name != package.MANIFEST:
+    if name != package_manifest.MANIFEST:
         bits = sorted(seeds.draws(f"tampered {name}").sample(bits, min(FLIPS, len(bits))))
     for bit in bits:
         raw = bytearray(whole)
@@ -179,20 +179,22 @@ def test_no_file_can_be_swapped_added_deleted_or_linked(
     altered: Path, packages: Sequence[Path], name: str, alter: Callable[[Path, str, Path], None]
 ) -> None:
     if alter is swap and (packages[1] / name).read_bytes() == (altered / name).read_bytes():
-        assert name == package.CARD  # the two have one card
+        assert name == package_manifest.CARD  # the two have one card
         (altered / name).write_bytes((altered / name).read_bytes() + b"\n")
     else:
         alter(altered, name, packages[1])
-    with pytest.raises(PackageError, match=f"{name}|{package.MANIFEST}"):
+    with pytest.raises(PackageError, match=f"{name}|{package_manifest.MANIFEST}"):
         package.open_verified(altered)
 
 
-@pytest.mark.parametrize("name", package.FILES)
+@pytest.mark.parametrize("name", package_manifest.FILES)
 def test_a_rewritten_manifest_is_refused_by_the_digest_that_somebody_remembers(
     altered: Path, packages: Sequence[Path], name: str
 ) -> None:
-    remembered = package.digest(altered)
-    (altered / name).write_bytes(b"\n" * (name == package.CARD) + (packages[1] / name).read_bytes())
+    remembered = package_manifest.digest(altered)
+    (altered / name).write_bytes(
+        b"\n" * (name == package_manifest.CARD) + (packages[1] / name).read_bytes()
+    )
     sealed(altered)
     package.open_verified(altered)  # of itself it is whole
     with pytest.raises(PackageError, match="expected"):
@@ -209,7 +211,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def signed(altered: Path, keys: Path) -> Path:
-    package.sign(altered, keys)
+    package_manifest.sign(altered, keys)
     assert package.open_verified(altered, signers=signing.trusted(keys)).signed_by
     return altered
 
@@ -230,15 +232,15 @@ def test_no_flipped_bit_of_what_is_signed_passes(signed: Path, keys: Path, name:
 def test_a_signature_is_a_plain_file_that_is_there(
     signed: Path, keys: Path, alter: Callable[[Path, str, Path], None]
 ) -> None:
-    alter(signed, package.SIGNATURE, signed)
-    with pytest.raises(PackageError, match=f"{package.SIGNATURE}|is not signed"):
+    alter(signed, package_manifest.SIGNATURE, signed)
+    with pytest.raises(PackageError, match=f"{package_manifest.SIGNATURE}|is not signed"):
         package.open_verified(signed, signers=signing.trusted(keys))
 
 
 def test_what_was_sealed_anew_needs_a_new_signature(
     signed: Path, keys: Path, packages: Sequence[Path]
 ) -> None:
-    swap(signed, package.WEIGHTS, packages[1])
+    swap(signed, package_manifest.WEIGHTS, packages[1])
     sealed(signed)
     package.open_verified(signed)  # of itself it is whole
     with pytest.raises(SignatureError, match="altered after it was signed"):
@@ -247,7 +249,7 @@ def test_what_was_sealed_anew_needs_a_new_signature(
 
 def test_the_signature_of_a_stranger_is_refused(signed: Path, keys: Path, tmp_path: Path) -> None:
     signing.create(tmp_path / "stranger")
-    package.sign(signed, tmp_path / "stranger")
+    package_manifest.sign(signed, tmp_path / "stranger")
     with pytest.raises(SignatureError, match="no such key is believed"):
         package.open_verified(signed, signers=signing.trusted(keys))
 
@@ -256,14 +258,14 @@ def test_a_graph_that_takes_weights_from_another_file_is_refused(
     altered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would run on bytes that no manifest covers."""
-    model = onnx.load(altered / package.ONNX)
+    model = onnx.load(altered / package_manifest.ONNX)
     tensor = next(each for each in model.graph.initializer if len(each.raw_data) > 0)
     (altered.parent / "stolen.bin").write_bytes(tensor.raw_data)
     entry = tensor.external_data.add()
     entry.key, entry.value = "location", "stolen.bin"
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.ClearField("raw_data")
-    (altered / package.ONNX).write_bytes(model.SerializeToString())
+    (altered / package_manifest.ONNX).write_bytes(model.SerializeToString())
     sealed(altered)
     monkeypatch.chdir(altered.parent)
     with pytest.raises(PackageError, match="takes weights from another file"):

@@ -16,7 +16,7 @@ from PIL import Image
 from flows.ingest import ingest
 from flows.train import train
 from neuro.ingest import delivery
-from neuro.models import package
+from neuro.models import package, package_manifest
 from neuro.problems import problem as problems
 from neuro.synthetic import phantom
 from neuro.training import precision
@@ -134,7 +134,7 @@ def registered(home: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> Itera
     tracking.client.cache_clear()
     found = package.open_verified(Path(model))
     signing_keys.require()
-    package.sign(found.folder, signing_keys.folder())
+    package_manifest.sign(found.folder, signing_keys.folder())
     made = []
     for _ in range(3):
         run = tracking.client().create_run("0")

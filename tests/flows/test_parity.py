@@ -20,7 +20,7 @@ from flows.predict import predict
 from flows.train import train
 from neuro.evaluation import evaluate
 from neuro.images import preprocess, sanitize
-from neuro.models import package
+from neuro.models import package, package_manifest
 from neuro.models.package import TOLERANCE
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
@@ -211,7 +211,7 @@ def by_the_graph(case: Case) -> Answers:
     card, folder = case.model.package.card, case.model.package.folder
     clean = [sanitize.clean(path.read_bytes()) for path in case.files.values()]
     pixels = np.stack([preprocess.frame(each.stored, card.preprocess) for each in clean])
-    session = onnxruntime.InferenceSession(folder / package.ONNX)
+    session = onnxruntime.InferenceSession(folder / package_manifest.ONNX)
     tensor = preprocess.to_tensor(pixels, card.preprocess)
     logits, embeddings = session.run(["logits", "embedding"], {"pixels": tensor})
     return told(

@@ -20,7 +20,7 @@ from flows.train import train
 from monitoring.verdicts import DriftConfig
 from neuro.errors import ConfigError
 from neuro.evaluation import seen
-from neuro.models import package, weights_store
+from neuro.models import package, package_manifest, weights_store
 from neuro.problems import problem as problems
 from neuro.training.config import DEFAULT_MODEL
 from tasks import drift, featurize, retrain
@@ -58,7 +58,7 @@ def started_once(
     """A home with their pictures among ours, and a training there that started from their model."""
     folder = tmp_path_factory.mktemp("started")
     made, source, _ = elsewhere
-    torch.save(load_file(Path(made) / package.WEIGHTS), folder / "copied.pt")
+    torch.save(load_file(Path(made) / package_manifest.WEIGHTS), folder / "copied.pt")
     with at_home(folder / "home") as home:
         deliver(folder, source, as_they_are)
         return home, train.fn(config=QUICK, start=StartWeights(file=folder / "copied.pt"))
@@ -178,7 +178,7 @@ def test_weights_keep_what_they_were_trained_on_also_as_a_file_alone(
 
 def without_hashes(made: str, path: Path) -> Path:
     """The weights of a package as an older version wrote them."""
-    tensors = load_file(Path(made) / package.WEIGHTS)
+    tensors = load_file(Path(made) / package_manifest.WEIGHTS)
     save_file({name: rows for name, rows in tensors.items() if "trained_on" not in name}, path)
     return path
 
@@ -189,7 +189,7 @@ def test_weights_that_do_not_say_what_they_were_trained_on_are_told_of_ever_afte
     older = without_hashes(elsewhere[0], tmp_path / "older.safetensors")
     again = train.fn(config=QUICK, start=StartWeights(file=older))
     third = train.fn(
-        config=QUICK, start=StartWeights(file=Path(again["package"]) / package.WEIGHTS)
+        config=QUICK, start=StartWeights(file=Path(again["package"]) / package_manifest.WEIGHTS)
     )
     for figures in (again, third, evaluate.fn(model=again["package"])):
         assert "do not say what they were trained on" in figures["leak"]
@@ -284,7 +284,9 @@ def test_an_erasure_names_what_was_trained_on_the_image_elsewhere(
     (made, _, names), again = elsewhere, started["package"]
     foreign = shutil.copytree(made, home / "packages" / Path(made).name)
     (start,) = (home / "weights").iterdir()
-    added = weights_store.add(home / "weights", Path(made) / package.WEIGHTS, DEFAULT_MODEL).path
+    added = weights_store.add(
+        home / "weights", Path(made) / package_manifest.WEIGHTS, DEFAULT_MODEL
+    ).path
     here = loaded()
     (one,) = [each for each in here.samples if Path(each.source_name).stem == min(names)]
     other = next(each for each in here.samples if "ours" in each.source_name)
@@ -329,6 +331,6 @@ def test_the_drift_of_its_own_lake_counts_new_pictures_of_those_it_was_trained_o
 def test_folds_say_what_their_start_had_seen(
     started: dict[str, Any], elsewhere: tuple[str, Path, set[str]]
 ) -> None:
-    start = StartWeights(file=Path(elsewhere[0]) / package.WEIGHTS)
+    start = StartWeights(file=Path(elsewhere[0]) / package_manifest.WEIGHTS)
     got = train.fn(config=QUICK, folds=3, start=start)
     assert got["leak"].count("val images") == 3

@@ -14,7 +14,7 @@ from flows.rollback import rollback
 from neuro import signing
 from neuro.errors import ConfigError, SignatureError, StaleError, UnknownNameError
 from neuro.lake import journal
-from neuro.models import package
+from neuro.models import package_manifest
 from neuro.promotion import approvals, serving
 from neuro.promotion.retrain_envelope import Envelope
 from tasks import promote
@@ -250,6 +250,15 @@ def test_a_change_that_is_killed_at_any_call_is_whole_or_absent_and_completed(
     assert journals.verify(waiting.lake).is_ok
 
 
+def test_another_package_under_the_number_that_serves_does_not_serve(
+    waiting: Loaded, caplog: pytest.LogCaptureFixture
+) -> None:
+    approve.fn(version="2", reason="x", who="ada")
+    tracking.client().set_model_version_tag("neuro-brain", "2", "package_digest", "0" * 64)
+    assert champions.serving_version(waiting.lake, "brain") is None
+    assert "version 2 of brain serves by the journal" in caplog.text
+
+
 def test_a_registry_that_is_down_moves_nothing(
     waiting: Loaded, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
@@ -276,7 +285,7 @@ def test_what_the_registry_hands_over_must_be_signed_by_a_believed_key(
 
 
 def test_a_package_that_nobody_signed_does_not_serve(waiting: Loaded, home: Path) -> None:
-    for path in (home / "packages").glob(f"*/{package.SIGNATURE}"):
+    for path in (home / "packages").glob(f"*/{package_manifest.SIGNATURE}"):
         path.unlink()
     with pytest.raises(SignatureError, match="is not signed"):
         models.by_version(BRAIN, "2")

@@ -18,7 +18,7 @@ from torch import nn
 
 from neuro.errors import PackageError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import backbone, package, typed_json
+from neuro.models import backbone, package, package_manifest, typed_json
 from neuro.models.package import Card
 from neuro.sample import Metric
 from neuro.uncertainty import calibration
@@ -82,8 +82,11 @@ def test_the_card_says_research_use_only_and_names_its_preprocess(saved: Path, c
 def test_the_same_network_and_card_give_the_same_digest(tmp_path: Path, card: Card) -> None:
     one = package.save(tmp_path / "one", network(), card)
     two = package.save(tmp_path / "deeper" / "two", network(), card)
-    assert package.digest(one) == package.digest(two)
-    assert package.digest(one) == hashlib.sha256((two / "MANIFEST.sha256").read_bytes()).hexdigest()
+    assert package_manifest.digest(one) == package_manifest.digest(two)
+    assert (
+        package_manifest.digest(one)
+        == hashlib.sha256((two / "MANIFEST.sha256").read_bytes()).hexdigest()
+    )
 
 
 def test_no_path_of_this_machine_is_in_the_package(saved: Path) -> None:
@@ -94,7 +97,7 @@ def test_no_path_of_this_machine_is_in_the_package(saved: Path) -> None:
 
 def test_other_weights_give_another_digest(saved: Path, tmp_path: Path, card: Card) -> None:
     other = package.save(tmp_path / "other", network(seed=1), card)
-    assert package.digest(other) != package.digest(saved)
+    assert package_manifest.digest(other) != package_manifest.digest(saved)
 
 
 def test_saving_the_same_package_twice_changes_nothing(saved: Path, card: Card) -> None:
@@ -104,10 +107,10 @@ def test_saving_the_same_package_twice_changes_nothing(saved: Path, card: Card) 
 
 
 def test_another_package_is_never_overwritten(saved: Path, card: Card) -> None:
-    before = package.digest(saved)
+    before = package_manifest.digest(saved)
     with pytest.raises(PackageError, match="something else"):
         package.save(saved, network(), replace(card, code_revision="def"))
-    assert package.digest(saved) == before
+    assert package_manifest.digest(saved) == before
     assert [entry.name for entry in saved.parent.iterdir()] == ["model"]
 
 
@@ -239,7 +242,7 @@ def test_an_incomplete_or_odd_package_is_refused(
 
 
 def test_a_whole_package_swapped_for_another_is_refused_by_its_digest(saved: Path) -> None:
-    assert package.open_verified(saved, expected=package.digest(saved))
+    assert package.open_verified(saved, expected=package_manifest.digest(saved))
     with pytest.raises(PackageError, match="expected 000000000000"):
         package.open_verified(saved, expected="0" * 64)
 

@@ -8,7 +8,7 @@ import pytest
 
 from neuro.dataset.frames import Frames
 from neuro.errors import TrainingError
-from neuro.models import package
+from neuro.models import package, package_manifest
 from neuro.prediction import predict
 from neuro.problems import problem
 from neuro.splits import split_choice
@@ -68,7 +68,7 @@ def test_the_package_answers_like_the_network_that_was_sealed(tmp_path: Path) ->
 def test_the_package_lies_in_a_folder_named_by_its_digest(tmp_path: Path) -> None:
     data = frames("train", "val", "calibration")
     made, _ = build_package.build(trained(data).network, data, BRAIN, CONFIG, origin(), tmp_path)
-    assert made.folder.name == package.digest(made.folder)[:16]
+    assert made.folder.name == package_manifest.digest(made.folder)[:16]
 
 
 def test_the_restored_network_averages_over_the_same_poses(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from neuro.errors import PackageError, SignatureError
-from neuro.models import package
+from neuro.models import package, package_manifest
 from neuro.models.package import Package
 from neuro.prediction import image_bytes, predict
 from tasks.record import mlflow_model, registry, tracking
@@ -72,7 +72,11 @@ def test_one_copy_of_the_package_is_kept_inside_the_model(
     store: Path, logged: Run, found: Package
 ) -> None:
     root = folder_of(store, logged).parent
-    kept = [path for path in root.rglob("*") if path.name in (*package.FILES, package.MANIFEST)]
+    kept = [
+        path
+        for path in root.rglob("*")
+        if path.name in (*package_manifest.FILES, package_manifest.MANIFEST)
+    ]
     assert {path.parent for path in kept} == {root / "model" / "package"}
     assert package.open_verified(root / "model" / "package").digest == found.digest
 
@@ -124,7 +128,7 @@ def test_what_an_answer_holds_is_what_the_signature_says(logged: Run) -> None:
 def test_an_altered_package_is_not_served(store: Path, found: Package) -> None:
     run = opened()
     mlflow_model.log(run, found)
-    weights = folder_of(store, run) / "package" / package.WEIGHTS
+    weights = folder_of(store, run) / "package" / package_manifest.WEIGHTS
     raw = bytearray(weights.read_bytes())
     raw[-1] ^= 1
     weights.write_bytes(raw)
