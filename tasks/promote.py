@@ -131,7 +131,8 @@ def promote(
         "flow_run_id": artifacts.flow_run_id() or "",
     }
     line = _record(loaded, entry)
-    if line.body["is_promoted"] and model is not None:
+    is_new = line.number > after  # else this cause was decided before
+    if line.body["is_promoted"] and model is not None and is_new:
         champions.require_counted(loaded.lake, line)
         registry.set_alias(model, "champion")
         journals.export_head(loaded.lake, f"promotion of {model.problem} {model.version}")
@@ -217,14 +218,21 @@ def _show(model: Model, entry: Mapping[str, Any]) -> None:
 def _record(loaded: Loaded, entry: Mapping[str, Any]) -> Entry:
     """Write a decision; the line as it stands.
 
-    By a cause a decision is made once, and a second run for it finds the first. By hand it is made
-    as often as somebody asks for it.
+    By a cause a decision is made once, and a second run for it finds the first, unless that came
+    too late to count. By hand it is made as often as somebody asks for it.
     """
     first = f"{entry['problem']}/{entry['challenger']}/{entry['cause']}"
     number, key = 1, first
     while not journal.record(loaded.lake, serving.DECISION, key, entry, datetime.now(UTC)):
-        if entry["cause"] != BY_HAND:
-            break
+        line = journal.stored(loaded.lake, serving.DECISION, key)
+        if entry["cause"] != BY_HAND and not _came_too_late(loaded, line):
+            return line
         number += 1
         key = f"{first}/{number}"
     return journal.stored(loaded.lake, serving.DECISION, key)
+
+
+def _came_too_late(loaded: Loaded, line: Entry) -> bool:
+    """Whether a promotion was written after another one, beside what served before."""
+    counted = {change.number for change in serving.changes(loaded.lake, loaded.problem.name)}
+    return line.body["is_promoted"] and line.number not in counted

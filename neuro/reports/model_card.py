@@ -85,6 +85,7 @@ def facts(
         "training": {
             **card.training,
             "code_revision": card.code_revision,
+            "lock_hash": card.lock_hash,
             "trials": card.trials,
             "weights_sha256": card.weights_sha256,
             "weights_licence": card.weights_licence,
@@ -165,7 +166,8 @@ def claim(told: Mapping[str, Any]) -> list[claim_checklist.Item]:
         19: f"splits {data['splitting']} of release {data['release']}, by group, by seed",
         20: "group: a patient or lesion where an id exists, and all near copies of an image",
         22: f"{told['architecture']}; the whole graph is model.onnx of the package",
-        23: f"neuro, code {training['code_revision']}; versions are in the MLflow run",
+        23: f"neuro, code {training['code_revision']}{_lock(training)}; versions are in the MLflow "
+        "run",
         24: start,
         25: "model.json of the package, field training",
         26: f"the best of {training['trials']} recipes on val"
@@ -222,6 +224,12 @@ def build(told: Mapping[str, Any]) -> str:
         claim=[(item.number, item.section, item.topic, item.answer) for item in claim(told)],
         for_authors=claim_checklist.FOR_AUTHORS,
     )
+
+
+def _lock(training: Mapping[str, Any]) -> str:
+    """The lock of its environment, which cards of before do not name."""
+    named = training.get("lock_hash", "")
+    return f", environment of lock {named[:12]}" if named else ""
 
 
 def _accuracy(metrics: Sequence[Mapping[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,16 @@ def test_two_persons_who_approve_at_once_are_two(
     assert by_journal(waiting) == by_alias() == "2"
 
 
+def test_who_has_approved_lets_it_serve_once_the_envelope_asks_for_fewer(
+    waiting: Loaded, home: Path
+) -> None:
+    limit(home, "approvals = 2")
+    approve.fn(version="2", reason="x", who="ada")
+    limit(home, "approvals = 1")
+    assert approve.fn(version="2", reason="x", who="ada")["is_promoted"]
+    assert by_journal(waiting) == by_alias() == "2"
+
+
 def test_what_was_approved_waits_no_more_and_is_not_approved_back(waiting: Loaded) -> None:
     assert [*approvals.waiting(waiting.lake, "brain")] == ["2"]
     approve.fn(version="2", reason="x", who="ada")
@@ -180,20 +191,32 @@ def test_a_champion_that_this_registry_never_had_does_not_serve(
         models.by_version(BRAIN, "champion")
 
 
-def test_of_two_promotions_at_once_the_first_counts(
+def test_of_two_promotions_at_once_the_first_counts_and_the_other_is_judged_again(
     waiting: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both were judged beside version 1; the other was written while this one was judged."""
-    judge = promote.integrity.gates
+    judge, alone = promote.integrity.gates, replace(WIDE, needs_approval=False)
 
     def meanwhile(*given: Any) -> Any:
         monkeypatch.setattr(promote.integrity, "gates", judge)
-        judged(waiting, "3", "1", WIDE, promote.BY_HAND)
+        judged(waiting, "3", "1", alone, promote.BY_HAND)
         return judge(*given)
 
     monkeypatch.setattr(promote.integrity, "gates", meanwhile)
     with pytest.raises(StaleError, match="promoted meanwhile"):
-        judged(waiting, "2", "1", WIDE, promote.BY_HAND)
+        judged(waiting, "2", "1", alone, "drift")
+    assert (by_journal(waiting), by_alias()) == ("3", "3")
+    judged(waiting, "2", "3", alone, "drift")
+    assert (by_journal(waiting), by_alias()) == ("2", "2")
+
+
+def test_a_cause_that_was_decided_is_not_decided_again_after_another_promotion(
+    waiting: Loaded,
+) -> None:
+    alone = replace(WIDE, needs_approval=False)
+    first = judged(waiting, "2", "1", alone, "drift")
+    judged(waiting, "3", "2", alone, promote.BY_HAND)
+    assert judged(waiting, "2", "3", alone, "drift") == first
     assert (by_journal(waiting), by_alias()) == ("3", "3")
 
 
