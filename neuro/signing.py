@@ -177,6 +177,8 @@ def check(keys: Keys, purpose: str, raw: bytes, signature: Signature, what: str)
         )
     try:
         value = base64.b64decode(signature.value, validate=True)
+        if base64.b64encode(value).decode() != signature.value:  # bits that the last sign ignores
+            raise ValueError("not as it was written")
         keys[signature.key].verify(value, _message(purpose, raw))
     except (InvalidSignature, ValueError) as error:
         raise SignatureError(

@@ -1,6 +1,5 @@
 """What a training will be: the model, what it starts from, the side of its frames, the recipe."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from logging import getLogger
@@ -13,14 +12,15 @@ from neuro.dataset import frames
 from neuro.lake import releases
 from neuro.lake.lake import Lake
 from neuro.problems.problem import Problem
-from neuro.training import checkpoint, choose_model, precision
+from neuro.training import choose_model, precision
 from neuro.training import config as recipes
 from neuro.training.choose_model import Choice
 from neuro.training.config import TrainConfig
 from neuro.training.device import Machine
 from tasks.load import start_weights
 from tasks.load.start_weights import StartWeights
-from tasks.runtime import machine_facts, settings
+from tasks.record import remembered
+from tasks.runtime import machine_facts
 
 _log = getLogger(__name__)
 
@@ -142,28 +142,18 @@ def _settled(machine: Machine, recipe: TrainConfig, problem: Problem) -> Machine
     """What was measured once is kept: a killed training goes on in the precision it had."""
     if not precision.is_open(machine):
         return machine
-    path = settings.load().home / "precision.json"
     facts, side = machine_facts.facts(), problem.preprocess.size_px
     key = (
         f"{recipe.model}, {side} px, {recipe.freeze} stages frozen, {facts['env.threads']} threads "
         f"of {facts['env.processor']}, torch {facts['env.torch']}"
     )
-    kept = _kept(path)
-    if kept.get(key) in precision.TRIED:
-        return replace(machine, precision=kept[key])
+    kept = remembered.get("precision", key)
+    if kept in precision.TRIED:
+        return replace(machine, precision=kept)
     settled = precision.settled(machine, recipe, problem)
     _log.info("steps of %s are taken in %s here", recipe.model, settled.precision)
-    with checkpoint.replacing(path) as stream:
-        stream.write(json.dumps({**_kept(path), key: settled.precision}, indent=1).encode())
+    remembered.put("precision", key, settled.precision)
     return settled
-
-
-def _kept(path: Path) -> dict[str, str]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # it is measured again
-    return content if isinstance(content, dict) else {}
 
 
 def _choice(problem: Problem, request: Request, machine: Machine, images: int) -> Choice:

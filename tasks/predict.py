@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neuro.prediction import predict as predictor
 from neuro.prediction import stored
+from tasks.load import engines
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts
@@ -23,15 +24,21 @@ from tasks.runtime.steps import step
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:
-    """wanted: rows that were asked for. n_new: how many had no answer yet, predicted in seconds."""
+    """wanted: rows that were asked for. n_new: how many had no answer yet, predicted in seconds.
+
+    runtime: by which, such as "openvino bf16".
+    """
 
     wanted: NDArray[np.int64]
     n_new: int
     seconds: float
+    runtime: str
 
 
 @step(name="predict")
-def predict(loaded: Loaded, model: Model, window: str | None = None) -> dict[str, Any]:
+def predict(
+    loaded: Loaded, model: Model, window: str | None = None, engine: str = engines.AUTO
+) -> dict[str, Any]:
     """Predict every sample (of one delivery, or of all) that this model has not predicted yet.
 
     A prediction is keyed by sample, problem and model: running twice adds nothing. All predictions
@@ -39,7 +46,7 @@ def predict(loaded: Loaded, model: Model, window: str | None = None) -> dict[str
     """
     lake, problem = loaded.lake, loaded.problem
     artifacts.label_run(name=f"predict {window or loaded.release.name} by {model.version[:12]}")
-    scored = score(loaded, model, window)
+    scored = score(loaded, model, window, engine)
     chosen = [loaded.samples[row] for row in scored.wanted.tolist()]
     names = {sample.sample_id: sample.source_name for sample in chosen}
     table = stored.table(lake, problem, model.version, names)
@@ -53,24 +60,26 @@ def predict(loaded: Loaded, model: Model, window: str | None = None) -> dict[str
         "n": scored.n_new,
         "asked": len(scored.wanted),
         "model_version": model.version,
+        "engine": scored.runtime,
         "images_per_s": round(scored.n_new / scored.seconds, 1) if scored.n_new else 0.0,
         "decisions": decisions,
         "predictions": str(_write(table, loaded, model)),
     }
 
 
-def score(loaded: Loaded, model: Model, window: str | None) -> Scored:
+def score(loaded: Loaded, model: Model, window: str | None, engine: str = engines.AUTO) -> Scored:
     """Predict and store what this model has not predicted yet, of one delivery or of all."""
     lake, problem, frames = loaded.lake, loaded.problem, loaded.frames
     entered = loaded.entered()
     wanted = np.arange(len(entered)) if window is None else np.flatnonzero(entered == window)
     done = stored.sample_ids(lake, problem, model.version)
     rows = wanted[~np.isin(frames.sample_ids[wanted], done)]
+    by = engines.opened(model, engine, frames.pixels, rows).engine
     started = time.perf_counter()
-    predictions = predictor.predict_frames(model.engine, frames, rows, model_version=model.version)
+    predictions = predictor.predict_frames(by, frames, rows, model_version=model.version)
     seconds = time.perf_counter() - started
     stored.add(lake, problem, predictions, entered[rows].tolist(), datetime.now(UTC))
-    return Scored(wanted=wanted, n_new=len(rows), seconds=seconds)
+    return Scored(wanted=wanted, n_new=len(rows), seconds=seconds, runtime=str(by.runtime))
 
 
 def _write(table: pa.Table, loaded: Loaded, model: Model) -> Path:

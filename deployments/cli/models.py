@@ -220,6 +220,13 @@ def predict(
         str | None,
         typer.Option(help="Another model that answers the same and is not shown, named likewise."),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What runs the network: onnxruntime, openvino, torch, or auto for the fastest "
+            "here that answers the same."
+        ),
+    ] = "auto",
     lake: LakeUri = None,
     local: Local = False,
     as_json: Json = False,

@@ -82,29 +82,36 @@ def _tensors(graph: Any) -> Iterator[Any]:
 def run(
     session: onnxruntime.InferenceSession, pixels: NDArray[np.float32], package: Package
 ) -> Outputs:
-    """Logits (n, k) and embeddings (n, d) of pixels, (n, c, side, side); all of them finite.
+    """Logits (n, k) and embeddings (n, d) of pixels, (n, c, side, side), as ``checked`` has them.
 
-    k and d are those of the card. Raises PackageError for anything else: no answer is better than
-    NaN.
+    Raises PackageError.
     """
-    where = package.folder / ONNX
     try:
-        logits, embeddings = session.run([LOGITS, EMBEDDING], {INPUT: pixels})
+        answers = session.run([LOGITS, EMBEDDING], {INPUT: pixels})
     except _ERRORS as error:
+        where = package.folder / ONNX
         raise PackageError(f"{where} cannot be run: {_brief(error)}; {_AGAIN}") from error
+    return checked((answers[0], answers[1]), len(pixels), package)
+
+
+def checked(outputs: Outputs, n: int, package: Package) -> Outputs:
+    """Logits (n, k) and embeddings (n, d), k and d as in the card, all of them finite.
+
+    Raises PackageError for anything else: no answer is better than NaN.
+    """
+    where, (logits, embeddings) = package.folder / ONNX, outputs
     for name, found, width, of in (
         (LOGITS, logits, *_classes(package.card)),
         (EMBEDDING, embeddings, *_mean(package.card)),
     ):
-        if found.shape != (len(pixels), width):
+        if found.shape != (n, width):
             raise PackageError(
-                f"{where}: {name} of {len(pixels)} images are {found.shape}, but {CARD} has {of}; "
-                f"{_AGAIN}"
+                f"{where}: {name} of {n} images are {found.shape}, but {CARD} has {of}; {_AGAIN}"
             )
         broken = np.count_nonzero(~np.isfinite(found).all(axis=1))
         if broken:
             raise PackageError(
-                f"{where}: {name} hold NaN or infinity for {broken} of {len(pixels)} images; "
+                f"{where}: {name} hold NaN or infinity for {broken} of {n} images; "
                 f"nothing is written. Do not use the package: {_AGAIN}"
             )
     return logits, embeddings

@@ -1,10 +1,9 @@
-"""Predicting with a verified package on ONNX Runtime: frames in, calibrated answers out."""
+"""Predicting with a verified package: frames in, calibrated answers out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from neuro.dataset.frames import Frames
@@ -12,12 +11,13 @@ from neuro.errors import ConfigError, PackageError
 from neuro.images import preprocess
 from neuro.models.package import Package
 from neuro.models.package_manifest import CARD
-from neuro.prediction import open_graph
+from neuro.prediction import runtimes
+from neuro.prediction.runtimes import Runtime
 from neuro.sample import Answer, Prediction
 from neuro.uncertainty import calibration
 from neuro.uncertainty.calibration import Calibrated
 
-BATCH_SIZE = 128
+AT_ONCE = 2048  # frames that are taken from the disk: those of a large release need not fit
 _ODD = {
     calibration.EMBEDDING: "Unlike the training images",
     calibration.PICTURE: "Its light, colour, contrast or edges are unlike the training images'",
@@ -27,18 +27,15 @@ _ODD = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engine:
-    """A package loaded for prediction on the CPU."""
+    """A package, and what runs it."""
 
     package: Package
-    session: onnxruntime.InferenceSession
+    runtime: Runtime
 
 
-def load(package: Package, *, threads: int = 1) -> Engine:
-    """Load the package's graph from its verified bytes. threads: used inside one batch.
-
-    Raises PackageError for a graph that is not as the package's card says.
-    """
-    return Engine(package=package, session=open_graph.open_graph(package, threads))
+def load(package: Package, *, threads: int = 1, runtime: runtimes.Name = runtimes.EXACT) -> Engine:
+    """Load the package's graph from its verified bytes; raises what ``runtimes.opened`` raises."""
+    return Engine(package=package, runtime=runtimes.opened(runtime, package, threads=threads))
 
 
 def outputs(
@@ -46,12 +43,12 @@ def outputs(
     pixels: NDArray[np.uint8],
     *,
     rows: NDArray[np.int64] | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits (m, k) and embeddings (m, d) of ``rows`` of the pixels, or of all, batch by batch.
 
-    pixels: (n, size, size, channels) uint8 of the package's preprocess, else ConfigError. Raises
-    PackageError for an answer that is not finite.
+    pixels: (n, size, size, channels) uint8 of the package's preprocess, else ConfigError.
+    batch_size: 0 for what suits the runtime. Raises PackageError for an answer that is not finite.
     """
     spec = engine.package.card.preprocess
     expected = (spec.size_px, spec.size_px, spec.channels)
@@ -61,12 +58,12 @@ def outputs(
             f"{expected}; make them with preprocess.frame and the package's spec"
         )
     chosen = np.arange(len(pixels)) if rows is None else rows
-    logits, embeddings = [], []
-    for start in range(0, max(1, len(chosen)), batch_size):  # an empty request gives empty arrays
-        batch = preprocess.to_tensor(pixels[chosen[start : start + batch_size]], spec)
-        answers = open_graph.run(engine.session, batch, engine.package)
-        logits.append(answers[0])
-        embeddings.append(answers[1])
+    size = min(batch_size or engine.runtime.batch_size, engine.runtime.batch_size)
+    batches = (
+        preprocess.to_tensor(pixels[chosen[start : start + size]], spec)
+        for start in range(0, max(1, len(chosen)), size)  # an empty request gives empty arrays
+    )
+    logits, embeddings = zip(*engine.runtime.run(batches), strict=True)
     return np.concatenate(logits), np.concatenate(embeddings)
 
 
@@ -83,7 +80,7 @@ def answer(
     pixels: NDArray[np.uint8],
     *,
     rows: NDArray[np.int64] | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = 0,
 ) -> Answered:
     """Calibrated answers to ``rows`` of the pixels, or to all; raises what ``outputs`` raises."""
     logits, embeddings = outputs(engine, pixels, rows=rows, batch_size=batch_size)
@@ -98,7 +95,7 @@ def predict(
     sample_ids: Sequence[str] | NDArray[np.str_],
     *,
     model_version: str,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = 0,
 ) -> list[Prediction]:
     """One Prediction per row of pixels, (n, size, size, channels) uint8, in their order.
 
@@ -148,11 +145,9 @@ def predict_frames(
 ) -> list[Prediction]:
     """Predictions of some rows of a release's frames, refusing frames of another preprocess."""
     require_same_preprocess(engine, frames)
-    # A few batches at a time: the rows of a large release would not fit into memory at once.
-    step = 16 * BATCH_SIZE
     predictions: list[Prediction] = []
-    for start in range(0, len(rows), step):
-        some = rows[start : start + step]
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
         predictions += predict(
             engine, frames.pixels[some], frames.sample_ids[some], model_version=model_version
         )

@@ -22,6 +22,9 @@ from neuro.evaluation import evaluate
 from neuro.images import preprocess, sanitize
 from neuro.models import package, package_manifest
 from neuro.models.package import TOLERANCE
+from neuro.prediction import choose_runtime, runtimes
+from neuro.prediction import predict as predictor
+from neuro.prediction.runtimes import EXACT
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
 from neuro.sample import SPLITS
@@ -30,7 +33,7 @@ from neuro.uncertainty import calibration
 from neuro.uncertainty.calibration import Calibrated
 from tasks import explain
 from tasks.explain import Asked
-from tasks.load import models, release_data
+from tasks.load import engines, models, release_data
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import mlflow_model, registry, tracking
@@ -132,7 +135,8 @@ def case(
     with at_home(folder / "home"):
         ingest.fn(source=str(folder / "delivery"), problem=name)
         trained = train.fn(problem=name, config=CONFIG)["package"]
-        batch = pq.read_table(predict.fn(problem=name, model=trained)["predictions"])
+        exact = predict.fn(problem=name, model=trained, engine=EXACT)
+        batch = pq.read_table(exact["predictions"])
         problem = problems.load(name)
         model = models.load(problem, trained)
         found = [path for path in (folder / "delivery").rglob("*") if path.is_file()]
@@ -281,6 +285,24 @@ def test_the_same_bytes_get_the_same_answer_as_from_the_batch(
         assert answer.probabilities == pytest.approx(expected.probabilities, abs=TOLERANCE)
         if answer.ood_score is not None:
             assert answer.ood_score == pytest.approx(expected.ood_score, rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "openvino" not in runtimes.at_hand(), reason="this processor multiplies no bf16"
+)
+def test_in_bf16_each_image_is_called_the_same(case: Case) -> None:
+    frames = case.loaded.frames
+    engine = engines.opened(case.model, "openvino", frames.pixels, np.arange(1)).engine
+    assert engine.runtime.name == "openvino"
+    for answer in predictor.predict_frames(
+        engine, frames, np.arange(len(frames.pixels)), model_version="x"
+    ):
+        expected = case.batch[answer.sample_id]
+        assert answer.predicted == expected.predicted
+        assert answer.probabilities == pytest.approx(
+            expected.probabilities, abs=choose_runtime.TOLERANCE
+        )
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Keys and signatures: made once, for their owner alone, believed where they are listed."""
 
+import base64
+import string
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,6 +36,24 @@ def test_what_was_altered_or_signed_for_something_else_is_refused(keys: Path) ->
     for raw, purpose in ((b"abd", "package"), (b"abc", "journal head")):
         with pytest.raises(SignatureError, match="altered after it was signed"):
             checked(keys, raw, signature, purpose)
+
+
+def test_a_signature_is_written_in_one_way(keys: Path) -> None:
+    """The last of its signs before the padding holds bits that stand for nothing."""
+    signature = signing.sign(keys, "package", b"abc")
+    last = signature.value[-3]
+    same = [
+        each
+        for each in string.ascii_letters + string.digits
+        if base64.b64decode(signature.value[:-3] + each + "==") == base64.b64decode(signature.value)
+    ]
+    assert len(same) > 1
+    for other in same:
+        if other == last:
+            continue
+        value = signature.value[:-3] + other + "=="
+        with pytest.raises(SignatureError):
+            checked(keys, b"abc", Signature(key=signature.key, value=value))
 
 
 def test_an_unknown_signer_is_refused_until_the_key_is_believed(keys: Path, tmp_path: Path) -> None:

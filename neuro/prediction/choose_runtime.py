@@ -1,0 +1,80 @@
+"""Which runtime answers fastest here and still answers the same, asked of this very network.
+
+Processor flags do not tell: what bf16 gains, and how far its rounding carries, differs by network.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.models.package import Package
+from neuro.prediction import predict, runtimes
+from neuro.prediction.predict import Engine
+from neuro.prediction.runtimes import EXACT, Name
+
+FRAMES = 64  # that are asked: two batches of each stream
+TOLERANCE = 0.01  # of a probability, beside the runtime that the package was calibrated with
+_GAIN = 1.1  # by which another must be faster
+_ROUNDS = 2  # in turns, after one to warm up
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """What was chosen, and why. images_per_s: of each that was tried."""
+
+    name: Name
+    why: str
+    images_per_s: Mapping[Name, float]
+
+
+def choose(package: Package, pixels: Pixels, *, threads: int, clock: Callable[[], float]) -> Choice:
+    """Try every runtime that this machine has.
+
+    pixels: some frames of what is to be predicted. clock: seconds from any start. Raises what
+    ``runtimes.opened`` raises.
+    """
+    engines = {
+        name: predict.load(package, threads=threads, runtime=name) for name in runtimes.at_hand()
+    }
+    if len(engines) == 1:
+        return Choice(name=EXACT, why="this machine has no other", images_per_s={})
+    rates = _rates(engines, pixels, clock)
+    told = ", ".join(f"{engines[name].runtime} {rate:.3g} images/s" for name, rate in rates.items())
+    refused = ""
+    for name in sorted(rates, key=lambda name: rates[name], reverse=True):
+        if name == EXACT or rates[name] < _GAIN * rates[EXACT]:
+            break
+        differs = _difference(engines[EXACT], engines[name], pixels)
+        if not differs:
+            return Choice(name=name, why=told, images_per_s=rates)
+        refused += f"; {engines[name].runtime} is not taken, {differs}"
+    return Choice(name=EXACT, why=f"{told}{refused}", images_per_s=rates)
+
+
+def _rates(
+    engines: Mapping[Name, Engine], pixels: Pixels, clock: Callable[[], float]
+) -> dict[Name, float]:
+    """Images a second of each, the best of the rounds: whatever else runs only slows."""
+    seconds: dict[Name, list[float]] = {name: [] for name in engines}
+    for number in range(1 + _ROUNDS):
+        for name, engine in engines.items():
+            started = clock()
+            predict.outputs(engine, pixels)
+            taken = clock() - started
+            if number:
+                seconds[name].append(taken)
+    return {name: len(pixels) / max(min(taken), 1e-9) for name, taken in seconds.items()}
+
+
+def _difference(exact: Engine, other: Engine, pixels: Pixels) -> str:
+    """How the answers of another differ by too much; "" where they do not."""
+    ours, theirs = (predict.answer(engine, pixels).calibrated for engine in (exact, other))
+    n_others = int((ours.called != theirs.called).sum())
+    if n_others:
+        return f"it calls {n_others} of {len(pixels)} images otherwise"
+    most = float(np.abs(ours.probabilities - theirs.probabilities).max())
+    return f"a probability differs by {most:.3f}" if most > TOLERANCE else ""

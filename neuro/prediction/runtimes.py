@@ -1,0 +1,154 @@
+"""What runs a package's graph: ONNX Runtime in fp32, OpenVINO in bf16, or torch on a GPU.
+
+The graph of the package decides in all three: whoever opens one has looked at it before with
+``open_graph``. Batches are taken one after another from whoever makes them, a few ahead of the
+answers, so that making and running overlap and memory stays what some batches need.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from neuro.errors import ConfigError, PackageError
+from neuro.models import package as packages
+from neuro.models.package import Package
+from neuro.models.package_manifest import ONNX
+from neuro.prediction import open_graph
+from neuro.prediction.open_graph import Outputs
+
+Name = Literal["onnxruntime", "openvino", "torch"]
+NAMES: tuple[Name, ...] = get_args(Name)
+EXACT: Name = "onnxruntime"  # what a package is proven, calibrated and judged by
+PRECISIONS = {"onnxruntime": "f32", "openvino": "bf16", "torch": "f32"}
+
+Batches = Iterable[NDArray[np.float32]]
+_OPENVINO_BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runtime:
+    """run: answers to batches of (n, c, side, side) float32, in their order.
+
+    batch_size: the n that it is made for; more does not help, and fewer costs as much.
+    """
+
+    name: Name
+    batch_size: int
+    run: Callable[[Batches], Iterator[Outputs]]
+
+    def __str__(self) -> str:
+        return f"{self.name} {PRECISIONS[self.name]}"
+
+
+def at_hand() -> tuple[Name, ...]:
+    """Those that this machine has the processor or the device for."""
+    has = {"onnxruntime": True, "openvino": _has_bf16(), "torch": torch.cuda.is_available()}
+    return tuple(name for name in NAMES if has[name])
+
+
+def opened(name: Name, package: Package, *, threads: int) -> Runtime:
+    """Open the graph of a verified package. threads: processors that it may use.
+
+    Raises PackageError for a graph that is not as the card says, ConfigError for a runtime that
+    this machine has nothing for.
+    """
+    session = open_graph.open_graph(package, threads)
+    if name == EXACT:
+        return _onnxruntime(session, package)
+    if name not in at_hand():
+        needs = {"openvino": "a processor that multiplies bf16", "torch": "a CUDA device"}[name]
+        raise ConfigError(
+            f"engine {name} needs {needs}, and this machine has none; those that it has: "
+            f"{', '.join(at_hand())}"
+        )
+    return _openvino(package, threads) if name == "openvino" else on_device(package, "cuda")
+
+
+def _onnxruntime(session: onnxruntime.InferenceSession, package: Package) -> Runtime:
+    def run(batches: Batches) -> Iterator[Outputs]:
+        for batch in batches:
+            yield open_graph.run(session, batch, package)
+
+    return Runtime(name="onnxruntime", batch_size=128, run=run)
+
+
+def _openvino(package: Package, threads: int) -> Runtime:
+    """One stream for each thread: a batch is run by one, and others beside it."""
+    import openvino  # a second to import, and not needed everywhere
+
+    spec = package.card.preprocess
+    shape = (_OPENVINO_BATCH, spec.channels, spec.size_px, spec.size_px)
+    core = openvino.Core()
+    model = core.read_model(package.read(ONNX))
+    model.reshape({open_graph.INPUT: shape})  # a graph for any n runs a third slower
+    options = {
+        "INFERENCE_PRECISION_HINT": "bf16",
+        "NUM_STREAMS": str(threads),
+        "INFERENCE_NUM_THREADS": str(threads),
+        "ENABLE_CPU_PINNING": False,  # others use the processors, too
+    }
+    compiled: Any = core.compile_model(model, "CPU", options)
+
+    def run(batches: Batches) -> Iterator[Outputs]:
+        free = deque(compiled.create_infer_request() for _ in range(threads + 1))
+        working: deque[tuple[Any, int]] = deque()
+        for batch in batches:
+            if not free:
+                yield _answered(working, free, package)
+            request = free.popleft()
+            request.start_async([_padded(batch, shape)], share_inputs=False)
+            working.append((request, len(batch)))
+        while working:
+            yield _answered(working, free, package)
+
+    return Runtime(name="openvino", batch_size=_OPENVINO_BATCH, run=run)
+
+
+def _answered(working: deque[tuple[Any, int]], free: deque[Any], package: Package) -> Outputs:
+    """The answers of the request that was started first, which is free again."""
+    request, n = working.popleft()
+    try:
+        request.wait()
+        logits, embeddings = (
+            request.get_tensor(name).data[:n].copy()  # the next batch is written over it
+            for name in (open_graph.LOGITS, open_graph.EMBEDDING)
+        )
+    except RuntimeError as error:
+        raise PackageError(f"{package.folder / ONNX} cannot be run by OpenVINO: {error}") from error
+    free.append(request)
+    return open_graph.checked((logits, embeddings), n, package)
+
+
+def _padded(batch: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if batch.shape == shape:
+        return batch
+    whole = np.zeros(shape, np.float32)
+    whole[: len(batch)] = batch
+    return whole
+
+
+def on_device(package: Package, device: str) -> Runtime:
+    """The network of a package, by torch on a device."""
+    network = packages.restore(package).to(device)
+
+    def run(batches: Batches) -> Iterator[Outputs]:
+        # TF32 keeps ten bits of a factor: the answers would be others than those of the graph.
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+            for batch in batches:
+                logits, embeddings = network(torch.from_numpy(batch).to(device))
+                found = (logits.float().cpu().numpy(), embeddings.float().cpu().numpy())
+                yield open_graph.checked(found, len(batch), package)
+
+    return Runtime(name="torch", batch_size=256, run=run)
+
+
+def _has_bf16() -> bool:
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,0 +1,65 @@
+"""What a model is asked by: the runtime that is named, or the fastest that answers the same."""
+
+import time
+from dataclasses import replace
+from logging import getLogger
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from neuro.errors import ConfigError
+from neuro.prediction import choose_runtime, predict, runtimes
+from neuro.prediction.runtimes import EXACT, NAMES, Name
+from tasks.load.models import Model
+from tasks.record import remembered
+from tasks.runtime import machine_facts, settings
+
+AUTO = "auto"
+_KEPT = "engines"
+
+_log = getLogger(__name__)
+
+
+def require(name: str) -> None:
+    """Raise ConfigError for a name that is none."""
+    if name not in (AUTO, *NAMES):
+        raise ConfigError(f"engine must be one of {', '.join((AUTO, *NAMES))}, got {name!r}")
+
+
+def opened(model: Model, asked: str, pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> Model:
+    """The model in the runtime for these rows of frames, (n, size, size, channels) uint8.
+
+    asked: a name, or ``auto``: what was measured once for a package and machine is kept, and for a
+    few frames nothing is measured. Raises what ``runtimes.opened`` raises.
+    """
+    require(asked)
+    name = _fastest(model, pixels, rows) if asked == AUTO else _named(asked)
+    if name == model.engine.runtime.name:
+        return model
+    engine = predict.load(model.package, threads=settings.cores(), runtime=name)
+    return replace(model, engine=engine)
+
+
+def _fastest(model: Model, pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> Name:
+    threads = settings.cores()
+    facts = machine_facts.facts()
+    key = (
+        f"{model.package.digest[:16]}, {threads} threads of {facts['env.processor']}, "
+        f"{facts.get('env.gpu', 'no GPU')}, onnxruntime {onnxruntime.__version__}, "
+        f"torch {facts['env.torch']}"
+    )
+    kept = remembered.get(_KEPT, key)
+    if kept in runtimes.at_hand():
+        return _named(kept)
+    if len(rows) < choose_runtime.FRAMES:
+        return EXACT
+    some = pixels[rows[np.linspace(0, len(rows) - 1, choose_runtime.FRAMES).astype(np.int64)]]
+    chosen = choose_runtime.choose(model.package, some, threads=threads, clock=time.perf_counter)
+    _log.info("model %s answers by %s here: %s", model.version[:12], chosen.name, chosen.why)
+    remembered.put(_KEPT, key, chosen.name)
+    return chosen.name
+
+
+def _named(name: str) -> Name:
+    return next(each for each in NAMES if each == name)
