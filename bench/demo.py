@@ -167,7 +167,7 @@ def _judge(lake: Any, problem: Any, model: Any, window: str) -> Any:
     from tasks.load import release_data
 
     loaded = release_data.load(lake, problem)
-    predict.predict(loaded, model, window)
+    predict.score(loaded, model, window)
     featurize.describe(loaded)
     return drift.judge(drift.observe(loaded, model, window, 7.0), DriftConfig())
 

@@ -6,6 +6,7 @@ from prefect import flow
 
 from neuro.problems import problem as problems
 from tasks import predict as steps
+from tasks import predict_files
 from tasks import shadow as shadows
 from tasks.load import engines, models, release_data
 from tasks.runtime import runners
@@ -23,21 +24,29 @@ def predict(
     window: str | None = None,
     shadow: str | None = None,
     engine: str = engines.AUTO,
+    source: str = "",
+    out: str | None = None,
     lake: str | None = None,
 ) -> dict[str, Any]:
     """Predict the samples of a release, or only those that entered with the release ``window``.
 
     shadow: a challenger that answers the same after it; its answers are kept in the lake alone.
-    engine: what runs the network, default the fastest that answers the same.
+    engine: what runs the network, default the fastest that answers the same. source: a release,
+    or files that need not be in a lake, whose answers go to ``out`` alone.
     Returns n, model_version, engine, images_per_s, decisions and the Parquet file of predictions,
     and with a shadow how far the two agree.
     """
-    engines.require(engine)
+    if predict_files.is_files(source):
+        asked = predict_files.request(source, out, engine)
+        predict_files.require_alone({"release": release, "window": window, "shadow": shadow})
+        serving = models.load(problems.load(problem), model, release_data.open_lake(lake))
+        return predict_files.predict(serving, asked)
+    wanted = steps.request(source, release, out, engine)
     question, store = problems.load(problem), release_data.open_lake(lake)
     serving = models.load(question, model, store)
     challenger = shadows.load(question, serving, shadow)
-    loaded = release_data.load(store, serving.problem_as_trained(question), release)
-    predicted = steps.predict(loaded, serving, window, engine)
+    loaded = release_data.load(store, serving.problem_as_trained(question), wanted.release)
+    predicted = steps.predict(loaded, serving, wanted, window)
     if challenger is None:
         return predicted
     return predicted | {"shadow": shadows.answer(loaded, serving, challenger, window)}

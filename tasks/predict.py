@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from neuro.errors import ConfigError
+from neuro.prediction import out_file, stored
 from neuro.prediction import predict as predictor
-from neuro.prediction import stored
 from tasks.load import engines
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
@@ -35,18 +36,41 @@ class Scored:
     runtime: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleaseRequest:
+    """release: None for the current one. out: where the table goes, None for the home."""
+
+    release: str | None
+    out: Path | None
+    engine: str
+
+
+def request(source: str, release: str | None, out: str | None, engine: str) -> ReleaseRequest:
+    """Check what was asked before a model is loaded. source: a release, named first or by option.
+
+    Raises ConfigError.
+    """
+    engines.require(engine)
+    if source and release and source != release:
+        raise ConfigError(f"two releases are named, {source} and --release {release}; give one")
+    path = Path(out).absolute() if out else None
+    if path is not None:
+        out_file.require(path)
+    return ReleaseRequest(release=source or release, out=path, engine=engine)
+
+
 @step(name="predict")
 def predict(
-    loaded: Loaded, model: Model, window: str | None = None, engine: str = engines.AUTO
+    loaded: Loaded, model: Model, asked: ReleaseRequest, window: str | None = None
 ) -> dict[str, Any]:
     """Predict every sample (of one delivery, or of all) that this model has not predicted yet.
 
     A prediction is keyed by sample, problem and model: running twice adds nothing. All predictions
-    of the wanted samples are written to a Parquet file.
+    of the wanted samples are written to a file.
     """
     lake, problem = loaded.lake, loaded.problem
     artifacts.label_run(name=f"predict {window or loaded.release.name} by {model.version[:12]}")
-    scored = score(loaded, model, window, engine)
+    scored = score(loaded, model, window, asked.engine)
     chosen = [loaded.samples[row] for row in scored.wanted.tolist()]
     names = {sample.sample_id: sample.source_name for sample in chosen}
     table = stored.table(lake, problem, model.version, names)
@@ -63,7 +87,7 @@ def predict(
         "engine": scored.runtime,
         "images_per_s": round(scored.n_new / scored.seconds, 1) if scored.n_new else 0.0,
         "decisions": decisions,
-        "predictions": str(_write(table, loaded, model)),
+        "predictions": str(_write(table, loaded, model, asked.out)),
     }
 
 
@@ -82,7 +106,10 @@ def score(loaded: Loaded, model: Model, window: str | None, engine: str = engine
     return Scored(wanted=wanted, n_new=len(rows), seconds=seconds, runtime=str(by.runtime))
 
 
-def _write(table: pa.Table, loaded: Loaded, model: Model) -> Path:
+def _write(table: pa.Table, loaded: Loaded, model: Model, out: Path | None) -> Path:
+    if out is not None:
+        out_file.write(out, table)
+        return out
     folder = settings.load().home / "predictions"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{loaded.problem.name}-{loaded.release.name}-{model.version[:16]}.parquet"

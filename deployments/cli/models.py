@@ -212,6 +212,16 @@ def accept(
 @app.command()
 def predict(
     context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RELEASE|DIR|ARCHIVE|s3://...]",
+            help="A release (default: the current one), or files that need not be in the lake.",
+        ),
+    ] = "",
+    out: Annotated[
+        str | None, typer.Option(help="Where the answers go, .parquet or .csv; files need it.")
+    ] = None,
     model: ModelName = "champion",
     problem: Problem = "brain",
     release: ReleaseName = None,
@@ -231,9 +241,9 @@ def predict(
     local: Local = False,
     as_json: Json = False,
 ) -> None:
-    """Score what the model has not scored yet, and write the predictions as Parquet.
+    """Score what the model has not scored yet of a release, or files that need not be in the lake.
 
-    Example: neuro predict --problem brain --json
+    Example: neuro predict ~/scans --problem brain --out answers.csv
     """
     console.run_flow(context, is_local=local, as_json=as_json)
 

@@ -20,7 +20,7 @@ import struct
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, NoReturn
@@ -68,7 +68,9 @@ class Rejected:
     message: str
 
 
-def check_files(paths: Sequence[Path], config: VetConfig) -> Iterator[CleanImage | Rejected]:
+def check_files(
+    paths: Sequence[Path], config: VetConfig
+) -> Generator[CleanImage | Rejected, None, None]:
     """Vet each file; results come in the order of ``paths``, few ahead of what is taken."""
     batches = list(_batches(paths, min(_BATCH, -(-len(paths) // config.workers))))
     children = [Child(config) for _ in range(min(config.workers, len(batches)))]

@@ -7,39 +7,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from neuro.images import preprocess, sandbox
+from neuro.images import sandbox
 from neuro.images.sandbox import Rejected, VetConfig
 from neuro.images.sanitize import CleanImage
-from neuro.prediction import predict
+from neuro.prediction import vetted
 from neuro.prediction.predict import Engine
-from neuro.sample import Prediction
-
-REFUSED = "refused"  # the decision of an image that is not let in
+from neuro.prediction.vetted import REFUSED, Answered
 
 
-def answer(engine: Engine, images: Sequence[bytes | str]) -> list[Prediction | Rejected]:
+def answer(engine: Engine, images: Sequence[bytes | str]) -> list[Answered]:
     """One answer for each image, in their order; a broken one is rejected and costs no other.
 
     images: the bytes of a file each, or their base64 as text. They lie in a folder of this account
     alone until they are vetted, and are kept nowhere. The model version is the package's digest.
     Raises what ``predict.predict`` raises.
     """
-    package, vetted = engine.package, _vetted([_raw(image) for image in images])
-    clean = [image for image in vetted if isinstance(image, CleanImage)]
-    spec = package.card.preprocess
-    pixels = np.empty((len(clean), spec.size_px, spec.size_px, spec.channels), np.uint8)
-    for row, image in enumerate(clean):
-        pixels[row] = preprocess.frame(image.stored, spec)
-    sample_ids = [image.sha256 for image in clean]
-    predictions = iter(
-        predict.predict(engine, pixels, sample_ids, model_version=package.digest) if clean else ()
-    )
-    return [image if isinstance(image, Rejected) else next(predictions) for image in vetted]
+    package = engine.package
+    decoded = vetted.decode(_vetted([_raw(image) for image in images]), package.card.preprocess)
+    return vetted.answer(engine, decoded, model_version=package.digest)
 
 
-def as_dict(engine: Engine, answered: Prediction | Rejected) -> dict[str, Any]:
+def as_dict(engine: Engine, answered: Answered) -> dict[str, Any]:
     """The fields of a Prediction, with probabilities by class, for JSON.
 
     Of a rejected image the decision is "refused" and the reason says why; nothing is predicted.
@@ -81,5 +69,5 @@ def _vetted(images: Sequence[bytes | Rejected]) -> list[CleanImage | Rejected]:
             if isinstance(raw, bytes):
                 paths.append(Path(scratch, str(number)))
                 paths[-1].write_bytes(raw)
-        vetted = iter(list(sandbox.check_files(paths, VetConfig())) if paths else ())
-    return [raw if isinstance(raw, Rejected) else next(vetted) for raw in images]
+        checked = iter(list(sandbox.check_files(paths, VetConfig())) if paths else ())
+    return [raw if isinstance(raw, Rejected) else next(checked) for raw in images]

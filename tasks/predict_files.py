@@ -1,0 +1,134 @@
+"""The step that answers files that are in no lake: nothing is left of them but the answers."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuro.errors import ConfigError
+from neuro.images.sandbox import VetConfig
+from neuro.ingest import file_kinds, sources
+from neuro.ingest.sources import SourceFile
+from neuro.prediction import out_file, vetted
+from neuro.prediction.out_file import OutFile
+from tasks.load import engines
+from tasks.load.models import Model
+from tasks.record import artifacts
+from tasks.runtime import settings
+from tasks.runtime.steps import step
+
+_log = getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileRequest:
+    """source: a folder, an archive, an image or s3://. out: where the answers go."""
+
+    source: str
+    out: Path
+    engine: str
+
+
+def is_files(source: str) -> bool:
+    """Whether a source is files, and no release of the lake."""
+    return "://" in source or os.sep in source or (source != "" and Path(source).exists())
+
+
+def request(source: str, out: str | None, engine: str) -> FileRequest:
+    """Check what was asked before a model is loaded. Raises ConfigError."""
+    engines.require(engine)
+    if not out:
+        raise ConfigError(
+            f"the answers to {source} need a place: neuro predict {source} --out FILE.parquet (or "
+            ".csv)"
+        )
+    asked = FileRequest(source=source, out=Path(out).absolute(), engine=engine)
+    out_file.require(asked.out)
+    return asked
+
+
+def require_alone(others: Mapping[str, str | None]) -> None:
+    """Raise ConfigError for an option that means something of a release alone."""
+    for name, value in others.items():
+        if value:
+            raise ConfigError(
+                f"--{name} is for a release of the lake, and a source of files has none"
+            )
+
+
+@step(name="predict files")
+def predict(model: Model, asked: FileRequest) -> dict[str, Any]:
+    """Vet and answer every image of a source, in the order of their names.
+
+    One that vetting refuses is answered with the reason. A run that was killed goes on from what
+    lies beside the file. Raises ConfigError where there is no image.
+    """
+    here = settings.load()
+    artifacts.label_run(name=f"predict files by {model.version[:12]}")
+    with sources.opened(
+        asked.source,
+        here.home / "scratch",
+        endpoint=here.s3_endpoint,
+        deadline_s=here.s3_deadline_s,
+    ) as listing:
+        files, others = file_kinds.sort_files(listing.files)
+        skipped = (*listing.skipped, *others)
+        if not files:
+            raise file_kinds.no_images(asked.source, skipped)
+        about = {"model": model.package.digest, "source": str(Path(asked.source).absolute())}
+        with out_file.opened(asked.out, model.package.card.classes, about) as out:
+            whole = _mark(Path(asked.source)) if listing.kind == "archive" else ""
+            marks = {file.name: file.version or whole or _mark(file.path) for file in files}
+            done = out.done()
+            left = [file for file in files if done.get(file.name) != marks[file.name]]
+            told = _answer(model, asked.engine, left, marks, out)
+            decisions = out.finish(marks)
+    artifacts.table(
+        "predictions",
+        [{"decision": name, "images": n} for name, n in decisions.items()],
+        f"{len(left)} files answered by model {model.version[:12]}",
+    )
+    return {
+        "n": len(left),
+        "asked": len(files),
+        "model_version": model.version,
+        **told,
+        "decisions": decisions,
+        "predictions": str(asked.out),
+        **file_kinds.skipped_counts(skipped),
+    }
+
+
+def _answer(
+    model: Model, engine: str, files: Sequence[SourceFile], marks: Mapping[str, str], out: OutFile
+) -> dict[str, Any]:
+    """Answer files part by part, each kept as soon as it is; by what, and how fast."""
+    spec, started = model.package.card.preprocess, time.perf_counter()
+    config = VetConfig(workers=settings.cores())
+    n, runtime = 0, model.engine.runtime
+    for number, part in enumerate(vetted.parts([file.path for file in files], spec, config)):
+        if not number:  # the first part is what the engines are tried with
+            model = engines.opened(model, engine, part.pixels, np.arange(len(part.pixels)))
+            runtime = model.engine.runtime
+        names = [file.name for file in files[n : n + len(part.images)]]
+        answers = vetted.answer(model.engine, part, model_version=model.version)
+        out.add(names, [marks[name] for name in names], answers, model.version)
+        n += len(names)
+        rate = n / (time.perf_counter() - started)
+        _log.info(
+            "%s of %s files answered, %.0f a second, %.0f s left",
+            *(f"{n:,}", f"{len(files):,}", rate, (len(files) - n) / rate),
+        )
+    seconds = time.perf_counter() - started
+    return {"engine": str(runtime), "images_per_s": round(n / seconds, 1) if n else 0.0}
+
+
+def _mark(path: Path) -> str:
+    """What tells a file from a later one of its name."""
+    facts = path.stat()
+    return f"{facts.st_size} {facts.st_mtime_ns}"

@@ -1,0 +1,220 @@
+"""Answers to files that are in no lake: one for each, and nothing is left but the answers."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows.predict import predict
+from neuro.errors import ConfigError
+from neuro.prediction import out_file, vetted
+from tests.flows.conftest import LABELS, draw_phantoms
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Twelve phantoms, a broken file, a note and a file that is hidden."""
+    folder = tmp_path / "scans"
+    draw_phantoms(folder, LABELS[:2], 6)
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    (folder / "note.txt").write_text("of Tuesday")
+    (folder / ".hidden.png").write_bytes(b"x")
+    return folder
+
+
+def asked(scans: Path, out: Path, model: str, **more: Any) -> dict[str, Any]:
+    return predict.fn(source=str(scans), out=str(out), model=model, **more)
+
+
+def everything(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_each_file_has_an_answer_as_from_the_release_and_nothing_else_is_left(
+    model: str, home: Path, tmp_path: Path
+) -> None:
+    """The files are those that the model's release was made of."""
+    draw_phantoms(tmp_path / "again", LABELS, 30)
+    by_release = pq.read_table(predict.fn(model=model, engine="onnxruntime")["predictions"])
+    known = {row["sha256"]: row for row in by_release.to_pylist()}
+    before = everything(home)
+    told = asked(tmp_path / "again", tmp_path / "a.parquet", model, engine="onnxruntime")
+    rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert (told["n"], told["asked"], len(rows)) == (120, 120, 120)
+    assert sum(told["decisions"].values()) == 120
+    assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
+    found = [row for row in rows if row["sha256"] in known]
+    assert len(found) > 100
+    for row in found:
+        expected = known[row["sha256"]]
+        for name in ("predicted", "decision", "reason", "conformal_set", "model_version"):
+            assert row[name] == expected[name]
+        for name in (column for column in row if column.startswith("p_")):
+            assert row[name] == pytest.approx(expected[name], abs=1e-6)
+    assert everything(home) == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_broken_file_is_refused_with_its_reason_and_costs_no_other(
+    model: str, scans: Path, tmp_path: Path
+) -> None:
+    told = asked(scans, tmp_path / "a.csv", model)
+    with (tmp_path / "a.csv").open(encoding="utf-8") as stream:
+        rows = {row["file"]: row for row in csv.DictReader(stream)}
+    assert len(rows) == 13
+    assert rows["broken.png"]["decision"] == "refused"
+    assert rows["broken.png"]["reason"].startswith("damaged: ")
+    assert rows["broken.png"]["predicted"] == ""
+    assert all(row["predicted"] for name, row in rows.items() if name != "broken.png")
+    assert told["decisions"]["refused"] == 1
+    assert told["skipped"] == {"hidden": 1, "no image": 2}  # the note of the phantoms, too
+
+
+def test_an_archive_is_answered_as_its_folder_is(model: str, scans: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "scans.zip", "w") as archive:
+        for path in sorted(scans.rglob("*")):
+            archive.write(path, path.relative_to(scans))
+    asked(scans, tmp_path / "folder.parquet", model)
+    asked(tmp_path / "scans.zip", tmp_path / "archive.parquet", model)
+    folder, archived = (
+        pq.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in ("folder", "archive")
+    )
+    assert folder == archived
+
+
+def test_one_image_is_answered(model: str, scans: Path, tmp_path: Path) -> None:
+    image = next(path for path in scans.rglob("*.png") if path.parent != scans)
+    asked(image, tmp_path / "one.parquet", model)
+    (row,) = pq.read_table(tmp_path / "one.parquet").to_pylist()
+    assert row["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def killed(
+    model: str, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], dict[str, Any]]:
+    """A run that ended after its first part of four files; what is asked again."""
+    monkeypatch.setattr(vetted, "PART", 4)
+    add = out_file.OutFile.add
+
+    def once(out: out_file.OutFile, *given: Any) -> None:
+        add(out, *given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(out_file.OutFile, "add", once)
+        with pytest.raises(KeyboardInterrupt):
+            asked(scans, tmp_path / "a.parquet", model)
+    assert not (tmp_path / "a.parquet").exists()
+    return lambda: asked(scans, tmp_path / "a.parquet", model)
+
+
+def test_a_killed_run_goes_on(
+    model: str, scans: Path, tmp_path: Path, killed: Callable[[], dict[str, Any]]
+) -> None:
+    assert killed()["n"] == 13 - 4
+    asked(scans, tmp_path / "whole.parquet", model)
+    assert pq.read_table(tmp_path / "a.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
+
+
+def test_what_changed_or_went_meanwhile_is_not_answered_by_what_it_was(
+    scans: Path, tmp_path: Path, killed: Callable[[], dict[str, Any]]
+) -> None:
+    answered = [path for path in sorted(scans.rglob("*.png")) if path.name[0] != "."][:4]
+    assert answered[0].name == "broken.png"
+    shutil.copy(answered[3], answered[0])
+    answered[1].unlink()
+    assert killed()["n"] == 13 - 4 + 1 - 0
+    rows = {row["file"]: row for row in pq.read_table(tmp_path / "a.parquet").to_pylist()}
+    assert len(rows) == 12
+    assert rows["broken.png"]["decision"] != "refused"
+
+
+def test_a_part_that_was_cut_off_is_answered_again(
+    tmp_path: Path, killed: Callable[[], dict[str, Any]]
+) -> None:
+    (part,) = (tmp_path / "a.parquet.part").glob("*.parquet")
+    part.write_bytes(part.read_bytes()[:-9])
+    assert killed()["n"] == 13
+
+
+def test_parts_of_another_model_are_not_taken(
+    model: str, tmp_path: Path, killed: Callable[[], dict[str, Any]]
+) -> None:
+    facts = tmp_path / "a.parquet.part" / "of.json"
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"model": "0" * 64}))
+    with pytest.raises(ConfigError, match=r"a\.parquet\.part holds answers .*another model"):
+        killed()
+
+
+def test_two_runs_do_not_write_one_file(model: str, scans: Path, tmp_path: Path) -> None:
+    classes, about = ("a", "b"), {"model": "x", "source": "y"}
+    with (
+        out_file.opened(tmp_path / "a.parquet", classes, about),
+        pytest.raises(ConfigError, match="another run writes"),
+    ):
+        asked(scans, tmp_path / "a.parquet", model)
+
+
+@pytest.mark.parametrize(
+    ("out", "more", "says"),
+    [
+        (None, {}, r"need a place: neuro predict .* --out FILE"),
+        ("a.xlsx", {}, r"must end in \.parquet or \.csv"),
+        ("no/a.csv", {}, "no folder"),
+        ("there.csv", {}, "exists; move it away"),
+        ("a.csv", {"window": "r1"}, "--window is for a release"),
+        ("a.csv", {"shadow": "challenger"}, "--shadow is for a release"),
+        ("a.csv", {"engine": "fast"}, "engine must be one of"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_before_a_model_is_loaded(
+    scans: Path, tmp_path: Path, home: Path, out: str | None, more: dict[str, str], says: str
+) -> None:
+    (tmp_path / "there.csv").write_text("mine")
+    with pytest.raises(ConfigError, match=says):
+        predict.fn(source=str(scans), out=out and str(tmp_path / out), model="nowhere", **more)
+    assert (tmp_path / "there.csv").read_text() == "mine"
+
+
+def test_a_folder_without_an_image_is_refused(model: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="holds no images"):
+        asked(tmp_path / "empty", tmp_path / "a.csv", model)
+
+
+def test_a_spreadsheet_computes_no_name(model: str, scans: Path, tmp_path: Path) -> None:
+    image = next(path for path in scans.rglob("*.png") if path.parent != scans)
+    (tmp_path / "names").mkdir()
+    shutil.copy(image, tmp_path / "names" / "=1+1.png")
+    asked(tmp_path / "names", tmp_path / "a.csv", model)
+    assert "\n'=1+1.png," in (tmp_path / "a.csv").read_text()
+
+
+def test_parts_that_another_account_has_laid_there_are_not_read(
+    model: str, scans: Path, tmp_path: Path
+) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a folder away")
+    (tmp_path / "a.csv.part").mkdir()
+    os.chown(tmp_path / "a.csv.part", 65534, 65534)
+    with pytest.raises(ConfigError, match="belongs to another account"):
+        asked(scans, tmp_path / "a.csv", model)
+
+
+def test_a_release_is_written_where_it_is_asked_for(model: str, tmp_path: Path) -> None:
+    told = predict.fn(model=model, out=str(tmp_path / "a.csv"))
+    assert told["predictions"] == str(tmp_path / "a.csv")
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 121
