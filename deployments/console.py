@@ -241,7 +241,8 @@ def show(result: Any, *, as_json: bool, title: str = "", columns: Sequence[str] 
         rows = [{"": key, " ": _plain(value)} for key, value in result.items()]
         out.print(_table(rows, title))
     else:
-        rows = [{name: row[name] for name in columns or row} for row in result]
+        names = columns or tuple(dict.fromkeys(name for row in result for name in row))
+        rows = [{name: row.get(name, "") for name in names} for row in result]
         out.print(_table(_brief(rows), title))
 
 

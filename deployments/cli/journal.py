@@ -9,6 +9,8 @@ import typer
 from deployments import console
 from deployments.console import Json, LakeUri
 
+COLUMNS = ("number", "at", "kind", "key", "decision", "who", "reason")  # that a table shows
+
 app = typer.Typer()
 journal = typer.Typer(no_args_is_help=True, help="What was decided, claimed, looked at or judged.")
 app.add_typer(journal, name="journal")
@@ -37,12 +39,13 @@ def list_lines(
         {
             "number": entry.number,
             "at": entry.at.isoformat(timespec="seconds"),
-            **({} if kind else {"kind": entry.kind}),
+            "kind": entry.kind,
+            "key": entry.key.removeprefix(f"{entry.kind}/"),
             **entry.body,
         }
         for entry in found
     ]
-    console.show(rows, as_json=as_json, title=kind or "journal")
+    console.show(rows, as_json=as_json, title=kind or "journal", columns=COLUMNS)
 
 
 @journal.command()

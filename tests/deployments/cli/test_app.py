@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from PIL import Image
 from deployments import console
 from deployments.cli import app
 from neuro.lake import journal
+from neuro.lake.lake import Lake
 from neuro.problems import problem as problems
 from tasks.runtime import settings
 
@@ -225,6 +227,18 @@ def test_status_without_a_stack_is_a_no_with_every_key(tmp_path: Path) -> None:
 def test_the_help_of_the_journal_names_each_kind(tmp_path: Path) -> None:
     kinds = f"{', '.join(journal.KINDS[:-1])} or {journal.KINDS[-1]} (default: all)."
     assert kinds in " ".join(neuro("journal", "list", "--help", cwd=tmp_path).stdout.split())
+
+
+def test_lines_of_every_kind_stand_in_one_table(tmp_path: Path) -> None:
+    lake, now = Lake(str(tmp_path / ".neuro" / "lake")), datetime.now(UTC)
+    journal.record(lake, "look", "brain/own/1", {"problem": "brain", "as_reference": True}, now)
+    journal.record(lake, "rollback", "brain/1/2", {"problem": "brain", "who": "ada"}, now)
+    rows = neuro("journal", "list", cwd=tmp_path).stdout.splitlines()
+    (look,) = [row for row in rows if "brain/own/1" in row]
+    (rollback,) = [row for row in rows if "brain/1/2" in row]
+    assert "look" in look
+    assert "ada" not in look
+    assert "ada" in rollback
 
 
 def test_nothing_is_left_behind_by_a_refused_command(tmp_path: Path) -> None:
