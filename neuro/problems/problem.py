@@ -248,24 +248,35 @@ def builtin_names() -> list[str]:
 
 
 def load(name_or_file: str) -> Problem:
-    """Read a built-in problem by name, or any other from its TOML file."""
-    path = Path(name_or_file)
+    """Read a built-in problem by name, or any other from its TOML file.
+
+    Of a file in the current folder that is called after its problem the name will do.
+    """
+    names = builtin_names()
+    path = _file_of(name_or_file)
     if path.suffix == ".toml":
         return parse(allowed.text_of(path, f"problem file {path}"), where=str(path))
-    names = builtin_names()
     if name_or_file not in names:
         near = difflib.get_close_matches(name_or_file, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownNameError(
-            f"no problem {name_or_file!r}: {hint}Built in: {', '.join(names)}; "
-            "or give the path of a .toml file"
+            f"no problem {name_or_file!r}: {hint}Built in: {', '.join(names)}; or give the path of "
+            "a .toml file"
         )
     return parse((_BUILTIN / f"{name_or_file}.toml").read_text("utf-8"), where=name_or_file)
 
 
 def reference(name_or_file: str) -> str:
     """What names the problem from any folder: a built-in name, or a file's absolute path."""
-    return str(Path(name_or_file).resolve()) if name_or_file.endswith(".toml") else name_or_file
+    path = _file_of(name_or_file)
+    return str(path.resolve()) if path.suffix == ".toml" else name_or_file
+
+
+def _file_of(name_or_file: str) -> Path:
+    """The file that is meant, or the name of a built-in problem."""
+    here = Path(f"{name_or_file}.toml")
+    is_name = _PLAIN_NAME.fullmatch(name_or_file) and name_or_file not in builtin_names()
+    return here if is_name and here.is_file() else Path(name_or_file)
 
 
 def parse(text: str, *, where: str) -> Problem:

@@ -151,3 +151,16 @@ def test_a_view_that_cannot_be_is_refused() -> None:
 def test_a_class_whose_name_cannot_be_seen_is_refused(blank: str) -> None:
     with pytest.raises(ConfigError, match="names that can be seen"):
         problem.parse(OWN.replace('"normal"', blank), where="own")
+
+
+def test_a_file_of_this_folder_is_meant_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lung.toml").write_text(OWN)
+    (tmp_path / "brain.toml").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    assert problem.load("lung").name == "lung"
+    assert problem.reference("lung") == str(tmp_path / "lung.toml")
+    assert problem.load("brain").name == problem.reference("brain") == "brain"  # built in
+    with pytest.raises(UnknownNameError, match="no problem 'liver'"):
+        problem.load("liver")
