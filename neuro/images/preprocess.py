@@ -90,6 +90,15 @@ def _padded(
     return square, (x, y, x + side, y + side)
 
 
+def brightness(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The mean of the channels, 0 to 1: (n, side, side, channels) to (n, side, side)."""
+    channels = frames.shape[3]
+    total = frames[..., 0].astype(np.uint16)
+    for channel in range(1, channels):  # faster than a mean over the last axis
+        total += frames[..., channel]
+    return total.astype(np.float32) / np.float32(255 * channels)
+
+
 def to_tensor(frames: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.float32]:
     """Turn (n, size, size, channels) uint8 frames into (n, channels, size, size) float32."""
     scaled = np.ascontiguousarray(frames.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)

@@ -33,6 +33,7 @@ def open_graph(package: Package, threads: int) -> onnxruntime.InferenceSession:
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # it would write to stderr what the error says
     where, raw = package.folder / ONNX, package.read(ONNX)
     _require_whole(raw, where)
