@@ -5,6 +5,7 @@ Processor flags do not tell: what bf16 gains, and how far its rounding carries, 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ FRAMES = 64  # that are asked: two batches of each stream
 TOLERANCE = 0.01  # of a probability, beside the runtime that the package was calibrated with
 _GAIN = 1.1  # by which another must be faster
 _ROUNDS = 2  # in turns, after one to warm up
+_ENOUGH_S, _MOST_TIMES, _LEAST_S = 0.2, 16, 1e-6  # of a round
 
 Pixels = NDArray[np.uint8]
 
@@ -58,16 +60,25 @@ def choose(package: Package, pixels: Pixels, *, threads: int, clock: Callable[[]
 def _rates(
     engines: Mapping[Name, Engine], pixels: Pixels, clock: Callable[[], float]
 ) -> dict[Name, float]:
-    """Images a second of each, the best of the rounds: whatever else runs only slows."""
+    """Images a second of each, the best of the rounds: whatever else runs only slows.
+
+    A first round, which warms up, says how often the frames are asked in the others: what a call
+    costs by itself must not decide.
+    """
+    warm = [_seconds(engine, pixels, 1, clock) for engine in engines.values()]
+    times = min(_MOST_TIMES, ceil(_ENOUGH_S / max(warm)))
     seconds: dict[Name, list[float]] = {name: [] for name in engines}
-    for number in range(1 + _ROUNDS):
+    for _ in range(_ROUNDS):
         for name, engine in engines.items():
-            started = clock()
-            predict.outputs(engine, pixels)
-            taken = clock() - started
-            if number:
-                seconds[name].append(taken)
-    return {name: len(pixels) / max(min(taken), 1e-9) for name, taken in seconds.items()}
+            seconds[name].append(_seconds(engine, pixels, times, clock) / times)
+    return {name: len(pixels) / min(taken) for name, taken in seconds.items()}
+
+
+def _seconds(engine: Engine, pixels: Pixels, times: int, clock: Callable[[], float]) -> float:
+    rows = np.tile(np.arange(len(pixels)), times)
+    started = clock()
+    predict.outputs(engine, pixels, rows=rows)
+    return max(clock() - started, _LEAST_S)
 
 
 def _difference(exact: Engine, other: Engine, pixels: Pixels) -> str:
