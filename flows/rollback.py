@@ -1,5 +1,6 @@
 """Let an earlier champion serve again."""
 
+import time
 from typing import Any
 
 from prefect import flow
@@ -20,7 +21,10 @@ def rollback(
 ) -> dict[str, Any]:
     """Let a version serve that served before, by default the one before the champion.
 
-    Returns problem, version, previous, who, reason and flow_run_id, as the journal keeps them.
+    Returns champion, which serves now, previous, seconds, and what the journal keeps of it.
     """
-    store = release_data.open_lake(lake)
-    return steps.roll_back(store, problems.load(problem), version, reason, who or settings.user())
+    started, store = time.perf_counter(), release_data.open_lake(lake)
+    question = problems.load(problem)
+    done = steps.roll_back(store, question, version, reason, who or settings.user())
+    seconds = round(time.perf_counter() - started, 2)
+    return {"champion": done["version"], "seconds": seconds, **done}

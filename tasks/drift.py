@@ -163,9 +163,16 @@ def _window(
         at = stored["predicted_at"].dt.tz_convert(None).to_numpy()
         chosen = stored.iloc[windows.recent(at, now=now, days=days)]
         # What the model was trained on is no news, and would hide the drift of what came later.
-        known = loaded.frames.sample_ids[loaded.known_at(str(model.package.card.pin["release"]))]
-        chosen = chosen[~chosen["sha256"].isin(known.tolist())]
+        trained = str(model.package.card.pin["release"])
+        known = loaded.frames.sample_ids[loaded.known_at(trained)]
+        recent, chosen = chosen, chosen[~chosen["sha256"].isin(known.tolist())]
         name = f"{days:g} days to {now:%Y-%m-%d}".replace(" ", "-")
+        if len(recent) and chosen.empty:
+            raise ConfigError(
+                f"the {len(recent):,} images that model {model.version[:12]} predicted in the last "
+                f"{days:g} days are of release {trained}, which it was trained on; ingest what "
+                "came since, and run `neuro predict`"
+            )
     row_of = {sample_id: row for row, sample_id in enumerate(loaded.frames.sample_ids.tolist())}
     chosen = chosen[chosen["sha256"].isin(row_of)]
     n_predicted = len(chosen)

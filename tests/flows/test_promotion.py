@@ -90,6 +90,7 @@ def test_the_champion_before_this_one_serves_again_and_the_journal_says_who_want
     promote.promote(loaded, looked[1], looked[0], WIDE, promote.BY_HAND)
     assert serving() == second
     told = rollback.fn(reason="misses pituitary", who="ada")
+    assert told["champion"] == first
     assert (told["version"], told["previous"], serving()) == (first, second, first)
     (kept,) = journal.entries(loaded.lake, "rollback")
     assert (kept.body["who"], kept.body["reason"]) == ("ada", "misses pituitary")

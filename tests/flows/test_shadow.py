@@ -72,6 +72,12 @@ def test_a_second_time_nothing_is_predicted_and_the_comparison_is_the_same(
     assert {**second["shadow"], "predicted": 120} == first["shadow"]
 
 
+def test_days_of_what_the_model_was_trained_on_are_no_window(model: str) -> None:
+    predict.fn(model=model)
+    with pytest.raises(ConfigError, match=r"the 120 images .* which it was trained on"):
+        drift.fn(model=model, days=3)
+
+
 def test_a_window_of_drift_holds_the_champions_answers_alone(model: str, challenger: str) -> None:
     """Drift of the challenger has its own; neither counts an image twice."""
     predict.fn(model=model)
