@@ -80,7 +80,7 @@ def predict(model: Model, asked: FileRequest) -> dict[str, Any]:
         skipped = (*listing.skipped, *others)
         if not files:
             raise file_kinds.no_images(asked.source, skipped)
-        about = {"model": model.package.digest, "source": str(Path(asked.source).absolute())}
+        about = {"model": model.package.digest, "source": _place(asked.source)}
         with out_file.opened(asked.out, model.package.card.classes, about) as out:
             whole = _mark(Path(asked.source)) if listing.kind == "archive" else ""
             marks = {file.name: file.version or whole or _mark(file.path) for file in files}
@@ -126,6 +126,11 @@ def _answer(
         )
     seconds = time.perf_counter() - started
     return {"engine": str(runtime), "images_per_s": round(n / seconds, 1) if n else 0.0}
+
+
+def _place(source: str) -> str:
+    """A source by a name that means the same in every folder."""
+    return source if "://" in source else str(Path(source).absolute())
 
 
 def _mark(path: Path) -> str:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from flows.predict import predict
 from neuro.errors import ConfigError
 from neuro.prediction import out_file, vetted
 from tests.flows.conftest import LABELS, draw_phantoms
+from tests.neuro.conftest import REAL, needs_real
 
 
 @pytest.fixture
@@ -218,3 +220,21 @@ def test_a_release_is_written_where_it_is_asked_for(model: str, tmp_path: Path) 
     told = predict.fn(model=model, out=str(tmp_path / "a.csv"))
     assert told["predictions"] == str(tmp_path / "a.csv")
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 121
+
+
+@pytest.mark.real
+@needs_real("malformed", "odd")
+@pytest.mark.parametrize("folder", ["malformed", "odd"])
+def test_each_file_that_people_have_gets_an_answer_or_a_reason(
+    model: str, tmp_path: Path, folder: str
+) -> None:
+    told = asked(Path(REAL, folder), tmp_path / "a.parquet", model)
+    rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert len(rows) == told["asked"] > 50
+    for row in rows:
+        if row["decision"] == "refused":
+            assert re.match(r"[a-z_]+: \w", row["reason"])
+            assert (row["predicted"], row["p_glioma"]) == (None, None)
+        else:
+            assert row["predicted"] in LABELS
+            assert sum(row[f"p_{name}"] for name in LABELS) == pytest.approx(1)

@@ -2,20 +2,18 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from neuro.errors import ConfigError
 from neuro.images.preprocess import PreprocessSpec
-from neuro.models import backbone, package
+from neuro.models import package
 from neuro.models.package import Package
 from neuro.prediction import choose_runtime, open_graph, predict, runtimes
 from neuro.prediction.predict import Engine
 from neuro.prediction.runtimes import Name, Runtime
-from tests.neuro.prediction.test_predict import card
+from tests.neuro.prediction.sealed import untrained
 
 SPEC = PreprocessSpec(size_px=32)
 needs_bf16 = pytest.mark.skipif(
@@ -25,16 +23,8 @@ needs_bf16 = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = backbone.build("resnet_small", SPEC, n_classes=2).eval()
-    with torch.no_grad():
-        width = network(torch.zeros(1, 1, 32, 32))[1].shape[1]
-    made = card()
-    fitted = replace(made.calibration, ood_mean=(0.0,) * width)
-    made = replace(made, architecture="resnet_small", preprocess=SPEC, calibration=fitted)
-    folder = package.save(tmp_path_factory.mktemp("p") / "model", network, made)
-    return package.open_verified(folder)
+    folder = tmp_path_factory.mktemp("p") / "model"
+    return package.open_verified(untrained(folder, "light", ("bright", "dark"), SPEC))
 
 
 def pixels(n: int) -> np.ndarray:
