@@ -49,4 +49,4 @@ def predict(
     predicted = steps.predict(loaded, serving, wanted, window)
     if challenger is None:
         return predicted
-    return predicted | {"shadow": shadows.answer(loaded, serving, challenger, window)}
+    return predicted | {"shadow": shadows.answer(loaded, serving, challenger, window, engine)}

@@ -60,7 +60,8 @@ def approve(lake: Lake, problem: Problem, approval: Approval, envelope: Envelope
     if line is None:
         models.require_an_answer(models.by_version(problem, approval.version))
     while line is None:  # the number is taken create-only: of two persons at once one comes second
-        entry = _entry(decision, approval, after, len(given) + 1, envelope)
+        persons = {each.body["who"] for each in given} | {approval.who}
+        entry = _entry(decision, approval, after, len(persons) >= envelope.approvals)
         key = f"{decision.key}/{len(given) + 1}"
         journal.record(lake, serving.APPROVAL, key, entry, datetime.now(UTC))
         given = approvals.of(lake, decision)
@@ -72,14 +73,12 @@ def approve(lake: Lake, problem: Problem, approval: Approval, envelope: Envelope
 
 
 def _by(given: Sequence[Entry], who: str) -> Entry | None:
-    """What a person has said."""
-    return next((line for line in given if line.body["who"] == who), None)
+    """What a person has said last."""
+    return next((line for line in reversed(given) if line.body["who"] == who), None)
 
 
-def _entry(
-    decision: Entry, approval: Approval, after: int, number: int, envelope: Envelope
-) -> dict[str, Any]:
-    """What is written of the approval of this number."""
+def _entry(decision: Entry, approval: Approval, after: int, is_promoted: bool) -> dict[str, Any]:
+    """What is written of an approval. is_promoted: it is the last that is asked for."""
     return {
         "problem": decision.body["problem"],
         "version": approval.version,
@@ -89,7 +88,7 @@ def _entry(
         "decision": decision.key,
         "who": approval.who,
         "reason": approval.reason,
-        "is_promoted": number >= envelope.approvals,
+        "is_promoted": is_promoted,
         "flow_run_id": artifacts.flow_run_id() or "",
     }
 

@@ -108,7 +108,8 @@ def score(loaded: Loaded, model: Model, window: str | None, engine: str = engine
 
 def _write(table: pa.Table, loaded: Loaded, model: Model, out: Path | None) -> Path:
     if out is not None:
-        out_file.write(out, table)
+        with out_file.writing(out, table.schema) as add:
+            add(table)
         return out
     folder = settings.load().home / "predictions"
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,8 @@ from neuro.errors import ConfigError
 from neuro.images.sandbox import VetConfig
 from neuro.ingest import file_kinds, sources
 from neuro.ingest.sources import SourceFile
-from neuro.prediction import out_file, vetted
-from neuro.prediction.out_file import OutFile
+from neuro.prediction import answer_parts, choose_runtime, out_file, vetted
+from neuro.prediction.answer_parts import Parts
 from tasks.load import engines
 from tasks.load.models import Model
 from tasks.record import artifacts
@@ -36,7 +36,10 @@ class FileRequest:
 
 def is_files(source: str) -> bool:
     """Whether a source is files, and no release of the lake."""
-    return "://" in source or os.sep in source or (source != "" and Path(source).exists())
+    try:
+        return "://" in source or os.sep in source or (source != "" and Path(source).exists())
+    except OSError:  # too long for a name
+        return False
 
 
 def request(source: str, out: str | None, engine: str) -> FileRequest:
@@ -70,6 +73,7 @@ def predict(model: Model, asked: FileRequest) -> dict[str, Any]:
     """
     here = settings.load()
     artifacts.label_run(name=f"predict files by {model.version[:12]}")
+    whole = _mark(Path(asked.source)) if Path(asked.source).is_file() else ""  # of an archive
     with sources.opened(
         asked.source,
         here.home / "scratch",
@@ -80,14 +84,14 @@ def predict(model: Model, asked: FileRequest) -> dict[str, Any]:
         skipped = (*listing.skipped, *others)
         if not files:
             raise file_kinds.no_images(asked.source, skipped)
-        about = {"model": model.package.digest, "source": _place(asked.source)}
-        with out_file.opened(asked.out, model.package.card.classes, about) as out:
-            whole = _mark(Path(asked.source)) if listing.kind == "archive" else ""
-            marks = {file.name: file.version or whole or _mark(file.path) for file in files}
+        marks = {file.name: file.version or whole or _mark(file.path) for file in files}
+        with answer_parts.opened(
+            asked.out, model.package.card.classes, _about(model, asked)
+        ) as out:
             done = out.done()
             left = [file for file in files if done.get(file.name) != marks[file.name]]
             told = _answer(model, asked.engine, left, marks, out)
-            decisions = out.finish(marks)
+            decisions = out.become(asked.out, marks)
     artifacts.table(
         "predictions",
         [{"decision": name, "images": n} for name, n in decisions.items()],
@@ -105,19 +109,19 @@ def predict(model: Model, asked: FileRequest) -> dict[str, Any]:
 
 
 def _answer(
-    model: Model, engine: str, files: Sequence[SourceFile], marks: Mapping[str, str], out: OutFile
+    model: Model, engine: str, files: Sequence[SourceFile], marks: Mapping[str, str], out: Parts
 ) -> dict[str, Any]:
     """Answer files part by part, each kept as soon as it is; by what, and how fast."""
-    spec, started = model.package.card.preprocess, time.perf_counter()
-    config = VetConfig(workers=settings.cores())
-    n, runtime = 0, model.engine.runtime
-    for number, part in enumerate(vetted.parts([file.path for file in files], spec, config)):
-        if not number:  # the first part is what the engines are tried with
+    config, started = VetConfig(workers=settings.cores()), time.perf_counter()
+    n, is_settled, ran_by = 0, False, set[str]()
+    for part in vetted.parts([file.path for file in files], model.package.card.preprocess, config):
+        if not is_settled:  # the first part that has enough is what the engines are tried with
             model = engines.opened(model, engine, part.pixels, np.arange(len(part.pixels)))
-            runtime = model.engine.runtime
+            is_settled = len(part.pixels) >= choose_runtime.FRAMES
         names = [file.name for file in files[n : n + len(part.images)]]
         answers = vetted.answer(model.engine, part, model_version=model.version)
         out.add(names, [marks[name] for name in names], answers, model.version)
+        ran_by.add(str(model.engine.runtime))
         n += len(names)
         rate = n / (time.perf_counter() - started)
         _log.info(
@@ -125,7 +129,20 @@ def _answer(
             *(f"{n:,}", f"{len(files):,}", rate, (len(files) - n) / rate),
         )
     seconds = time.perf_counter() - started
-    return {"engine": str(runtime), "images_per_s": round(n / seconds, 1) if n else 0.0}
+    return {
+        "engine": ", ".join(sorted(ran_by)),
+        "images_per_s": round(n / seconds, 1) if n else 0.0,
+    }
+
+
+def _about(model: Model, asked: FileRequest) -> dict[str, str]:
+    """What the answers of one file have in common."""
+    return {
+        "model": model.package.digest,
+        "version": model.version,
+        "engine": asked.engine,
+        "source": _place(asked.source),
+    }
 
 
 def _place(source: str) -> str:
@@ -134,6 +151,9 @@ def _place(source: str) -> str:
 
 
 def _mark(path: Path) -> str:
-    """What tells a file from a later one of its name."""
-    facts = path.stat()
-    return f"{facts.st_size} {facts.st_mtime_ns}"
+    """What tells a file from a later one of its name; one that has gone is refused when read."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return "gone"
+    return f"{facts.st_size} {facts.st_ino} {facts.st_mtime_ns} {facts.st_ctime_ns}"

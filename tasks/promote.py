@@ -131,13 +131,13 @@ def promote(
         "flow_run_id": artifacts.flow_run_id() or "",
     }
     line = _record(loaded, entry)
-    is_new = line.number > after  # else this cause was decided before
+    is_new = line.number > after  # else this cause was decided before, and another serves
     if line.body["is_promoted"] and model is not None and is_new:
         champions.require_counted(loaded.lake, line)
         registry.set_alias(model, "champion")
         journals.export_head(loaded.lake, f"promotion of {model.problem} {model.version}")
     _show(challenger.model, line.body)
-    return line.body
+    return line.body | {"is_promoted": line.body["is_promoted"] and line.number >= after}
 
 
 def _judged(

@@ -48,7 +48,7 @@ def load(problem: Problem, champion: Model, name: str | None) -> Model | None:
 
 @step(name="shadow")
 def answer(
-    loaded: Loaded, champion: Model, challenger: Model, window: str | None
+    loaded: Loaded, champion: Model, challenger: Model, window: str | None, engine: str
 ) -> dict[str, Any]:
     """Let the challenger answer what the champion was asked, and say how far they agree.
 
@@ -57,7 +57,7 @@ def answer(
     """
     try:
         decoded = release_data.decoded_for(loaded, challenger.problem_as_trained(loaded.problem))
-        scored = predict.score(decoded, challenger, window)
+        scored = predict.score(decoded, challenger, window, engine)
     except NeuroError as error:
         _log.warning("the shadow %s failed: %s", challenger.version[:12], error)
         return {"model_version": challenger.version, "failed": str(error)}

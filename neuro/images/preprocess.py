@@ -90,13 +90,19 @@ def _padded(
     return square, (x, y, x + side, y + side)
 
 
-def brightness(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The mean of the channels, 0 to 1: (n, side, side, channels) to (n, side, side)."""
+def levels(frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], int]:
+    """The sum of the channels and its most: (n, side, side, channels) to (n, side, side)."""
     channels = frames.shape[3]
     total = frames[..., 0].astype(np.uint16)
-    for channel in range(1, channels):  # faster than a mean over the last axis
+    for channel in range(1, channels):  # faster than a sum over the last axis
         total += frames[..., channel]
-    return total.astype(np.float32) / np.float32(255 * channels)
+    return total, 255 * channels
+
+
+def brightness(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The mean of the channels, 0 to 1: (n, side, side, channels) to (n, side, side)."""
+    total, most = levels(frames)
+    return total.astype(np.float32) / np.float32(most)
 
 
 def to_tensor(frames: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.float32]:

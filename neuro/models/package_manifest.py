@@ -95,7 +95,7 @@ def read_file(path: Path, sha256: str) -> bytes:
 def _read(folder: Path) -> bytes:
     path = folder / MANIFEST
     try:
-        if path.is_symlink():
+        if path.is_symlink() or (path.exists() and not path.is_file()):
             raise PackageError(f"{path} is no plain file; fetch the package again")
         return path.read_bytes()
     except PermissionError as error:

@@ -10,6 +10,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.errors import NeuroError
 from neuro.models.package import Package
 from neuro.prediction import predict, runtimes
 from neuro.prediction.predict import Engine
@@ -39,14 +40,11 @@ def choose(package: Package, pixels: Pixels, *, threads: int, clock: Callable[[]
     pixels: some frames of what is to be predicted. clock: seconds from any start. Raises what
     ``runtimes.opened`` raises.
     """
-    engines = {
-        name: predict.load(package, threads=threads, runtime=name) for name in runtimes.at_hand()
-    }
+    engines, refused = _opened(package, pixels, threads)
     if len(engines) == 1:
-        return Choice(name=EXACT, why="this machine has no other", images_per_s={})
+        return Choice(name=EXACT, why=f"this machine has no other{refused}", images_per_s={})
     rates = _rates(engines, pixels, clock)
     told = ", ".join(f"{engines[name].runtime} {rate:.3g} images/s" for name, rate in rates.items())
-    refused = ""
     for name in sorted(rates, key=lambda name: rates[name], reverse=True):
         if name == EXACT or rates[name] < _GAIN * rates[EXACT]:
             break
@@ -55,6 +53,23 @@ def choose(package: Package, pixels: Pixels, *, threads: int, clock: Callable[[]
             return Choice(name=name, why=told, images_per_s=rates)
         refused += f"; {engines[name].runtime} is not taken, {differs}"
     return Choice(name=EXACT, why=f"{told}{refused}", images_per_s=rates)
+
+
+def _opened(package: Package, pixels: Pixels, threads: int) -> tuple[dict[Name, Engine], str]:
+    """Each that answers, and why another does not: the exact one still does."""
+    engines = {EXACT: predict.load(package, threads=threads)}
+    refused = ""
+    for name in runtimes.at_hand():
+        if name == EXACT:
+            continue
+        try:
+            engine = predict.load(package, threads=threads, runtime=name)
+            predict.outputs(engine, pixels)
+        except (NeuroError, RuntimeError) as error:  # torch's of a device's memory, too
+            refused += f"; {name} is not taken, it fails: {' '.join(str(error).split())[:160]}"
+        else:
+            engines[name] = engine
+    return engines, refused
 
 
 def _rates(

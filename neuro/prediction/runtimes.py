@@ -7,6 +7,7 @@ answers, so that making and running overlap and memory stays what some batches n
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -85,15 +86,16 @@ def _openvino(package: Package, threads: int) -> Runtime:
     spec = package.card.preprocess
     shape = (_OPENVINO_BATCH, spec.channels, spec.size_px, spec.size_px)
     core = openvino.Core()
-    model = core.read_model(package.read(ONNX))
-    model.reshape({open_graph.INPUT: shape})  # a graph for any n runs a third slower
     options = {
         "INFERENCE_PRECISION_HINT": "bf16",
         "NUM_STREAMS": str(threads),
         "INFERENCE_NUM_THREADS": str(threads),
         "ENABLE_CPU_PINNING": False,  # others use the processors, too
     }
-    compiled: Any = core.compile_model(model, "CPU", options)
+    with _told(package):
+        model = core.read_model(package.read(ONNX))
+        model.reshape({open_graph.INPUT: shape})  # a graph for any n runs a third slower
+        compiled: Any = core.compile_model(model, "CPU", options)
 
     def run(batches: Batches) -> Iterator[Outputs]:
         free = deque(compiled.create_infer_request() for _ in range(threads + 1))
@@ -102,7 +104,8 @@ def _openvino(package: Package, threads: int) -> Runtime:
             if not free:
                 yield _answered(working, free, package)
             request = free.popleft()
-            request.start_async([_padded(batch, shape)], share_inputs=False)
+            with _told(package):
+                request.start_async([_padded(batch, shape)], share_inputs=False)
             working.append((request, len(batch)))
         while working:
             yield _answered(working, free, package)
@@ -113,16 +116,26 @@ def _openvino(package: Package, threads: int) -> Runtime:
 def _answered(working: deque[tuple[Any, int]], free: deque[Any], package: Package) -> Outputs:
     """The answers of the request that was started first, which is free again."""
     request, n = working.popleft()
-    try:
+    with _told(package):
         request.wait()
         logits, embeddings = (
             request.get_tensor(name).data[:n].copy()  # the next batch is written over it
             for name in (open_graph.LOGITS, open_graph.EMBEDDING)
         )
-    except RuntimeError as error:
-        raise PackageError(f"{package.folder / ONNX} cannot be run by OpenVINO: {error}") from error
     free.append(request)
     return open_graph.checked((logits, embeddings), n, package)
+
+
+@contextmanager
+def _told(package: Package) -> Iterator[None]:
+    """Around what OpenVINO does, whose errors are RuntimeErrors."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = " ".join(str(error).split())[:160]
+        raise PackageError(
+            f"{package.folder / ONNX} cannot be run by OpenVINO ({said}); give --engine onnxruntime"
+        ) from error
 
 
 def _padded(batch: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

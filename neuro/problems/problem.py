@@ -255,7 +255,13 @@ def load(name_or_file: str) -> Problem:
     names = builtin_names()
     path = _file_of(name_or_file)
     if path.suffix == ".toml":
-        return parse(allowed.text_of(path, f"problem file {path}"), where=str(path))
+        found = parse(allowed.text_of(path, f"problem file {path}"), where=str(path))
+        if path != Path(name_or_file) and found.name != name_or_file:
+            raise ConfigError(
+                f"{path} in this folder holds problem {found.name}, not {name_or_file}; rename "
+                f"one of them, or give --problem {path}"
+            )
+        return found
     if name_or_file not in names:
         near = difflib.get_close_matches(name_or_file, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""

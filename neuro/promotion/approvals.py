@@ -37,6 +37,6 @@ def waiting(lake: Lake, problem: str) -> dict[str, Entry]:
 
 
 def of(lake: Lake, decision: Entry) -> list[Entry]:
-    """The approvals of a decision, one for each person."""
+    """The approvals of a decision; of a person two where fewer were asked for later."""
     found = journal.entries(lake, APPROVAL)
     return [entry for entry in found if entry.body["decision"] == decision.key]

@@ -223,7 +223,7 @@ def _no_worse(
 ) -> Gate:
     remark = (
         f"; to show it takes about {needed.equal} groups of an equal challenger, and "
-        f"{needed.better_by_3_points} of one better by 3 points, in 80 of 100 cases"
+        f"{needed.better_by_3_points} of one better by 3 points, in more than 80 of 100 cases"
     )
     return _difference_gate(
         "no_worse_on_test", difference, budget, threshold=-margin, samples="test", remark=remark

@@ -45,7 +45,8 @@ def colours(measures: Floats) -> Floats:
 
 
 def _measure(pictures: NDArray[np.uint8]) -> Floats:
-    grey = preprocess.brightness(pictures)
+    levels, most = preprocess.levels(pictures)
+    grey = levels.astype(np.float32) / np.float32(most)
     side, each = grey.shape[1], (1, 2)
     is_dark = grey < DARK
     edges = np.abs(_laplace(grey)).mean(axis=each)
@@ -67,7 +68,7 @@ def _measure(pictures: NDArray[np.uint8]) -> Floats:
         is_dark.all(axis=2).mean(axis=1),
         is_dark.all(axis=1).mean(axis=1),
         np.log(_kurtosis(steps)),  # text and frames have few and sharp edges
-        *np.log(_local_contrast(grey) + _LEAST_CONTRAST),
+        *np.log(_local_contrast(levels.astype(np.int32), most) + _LEAST_CONTRAST),
         *_spectrum(grey),
     ]
     if pictures.shape[3] == 3:
@@ -93,32 +94,37 @@ def _laplace(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     """The second differences; the border is continued as in a mirror, as by scipy's ``laplace``."""
     wide = np.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="symmetric")
     rows, columns = wide[:, 1:-1], wide[:, :, 1:-1]
-    beside = rows[:, :, :-2] + rows[:, :, 2:] + columns[:, :-2] + columns[:, 2:]
-    return np.asarray(beside - 4 * grey)
+    beside = (rows[:, :, :-2] + rows[:, :, 2:]) + (columns[:, :-2] + columns[:, 2:])
+    return np.asarray(beside - 4 * grey)  # exactly 0 where nothing varies
 
 
-def _local_contrast(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Quantiles of the deviation around each place, (3, n)."""
-    deviation = np.sqrt(np.maximum(_mean_around(grey * grey) - _mean_around(grey) ** 2, 0))
-    ordered = np.sort(deviation.reshape(len(grey), -1), axis=1)  # faster than numpy's quantile
+def _local_contrast(levels: NDArray[np.int32], most: int) -> NDArray[np.float32]:
+    """Quantiles of the deviation around each place, (3, n). levels: 0 to ``most``.
+
+    In whole numbers, so that a flat place has exactly 0.
+    """
+    n_around = _AROUND**2
+    spread = n_around * _sum_around(levels * levels) - _sum_around(levels) ** 2
+    deviation = np.sqrt(spread.astype(np.float32)) / np.float32(n_around * most)
+    ordered = np.sort(deviation.reshape(len(levels), -1), axis=1)  # faster than numpy's quantile
     place = np.array(_SHARES) * (ordered.shape[1] - 1)
     below = place.astype(np.int64)
     share = (place - below).astype(np.float32)
     return np.asarray((ordered[:, below] * (1 - share) + ordered[:, below + 1] * share).T)
 
 
-def _mean_around(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of the square around each place; the border is continued as in a mirror."""
+def _sum_around(values: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Over the square around each place; the border is continued as in a mirror."""
     reach = _AROUND // 2
     wide = np.pad(values, ((0, 0), (reach, reach), (reach, reach)), mode="symmetric")
     height, width = values.shape[1:]
     across = wide[:, :, :width].copy()
-    down = np.zeros_like(values)
     for start in range(1, _AROUND):
         across += wide[:, :, start : start + width]
+    down = np.zeros_like(values)
     for start in range(_AROUND):
         down += across[:, start : start + height]
-    return down / np.float32(_AROUND**2)
+    return down
 
 
 def _spectrum(grey: NDArray[np.float32]) -> list[NDArray[np.float32]]:

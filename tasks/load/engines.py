@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from importlib import metadata
 from logging import getLogger
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from neuro.errors import ConfigError
 from neuro.prediction import choose_runtime, predict, runtimes
 from neuro.prediction.runtimes import EXACT, NAMES, Name
+from tasks.load import models
 from tasks.load.models import Model
 from tasks.record import remembered
 from tasks.runtime import machine_facts, settings
@@ -35,9 +37,10 @@ def opened(model: Model, asked: str, pixels: NDArray[np.uint8], rows: NDArray[np
     """
     require(asked)
     name = _fastest(model, pixels, rows) if asked == AUTO else _named(asked)
-    if name == model.engine.runtime.name:
+    threads = settings.cores()
+    if name == model.engine.runtime.name and threads <= models.THREADS:
         return model
-    engine = predict.load(model.package, threads=settings.cores(), runtime=name)
+    engine = predict.load(model.package, threads=threads, runtime=name)
     return replace(model, engine=engine)
 
 
@@ -47,7 +50,7 @@ def _fastest(model: Model, pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -
     key = (
         f"{model.package.digest[:16]}, {threads} threads of {facts['env.processor']}, "
         f"{facts.get('env.gpu', 'no GPU')}, onnxruntime {onnxruntime.__version__}, "
-        f"torch {facts['env.torch']}"
+        f"openvino {metadata.version('openvino')}, torch {facts['env.torch']}"
     )
     kept = remembered.get(_KEPT, key)
     if kept in runtimes.at_hand():

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from flows.predict import predict
-from neuro.errors import ConfigError
-from neuro.prediction import out_file, vetted
+from neuro.errors import ConfigError, DamagedError
+from neuro.images.sandbox import Rejected
+from neuro.prediction import answer_parts, out_file, vetted
+from neuro.prediction.answer_parts import Parts
 from tests.flows.conftest import LABELS, draw_phantoms
 from tests.neuro.conftest import REAL, needs_real
 
@@ -109,14 +112,14 @@ def killed(
 ) -> Callable[[], dict[str, Any]]:
     """A run that ended after its first part of four files; what is asked again."""
     monkeypatch.setattr(vetted, "PART", 4)
-    add = out_file.OutFile.add
+    add = Parts.add
 
-    def once(out: out_file.OutFile, *given: Any) -> None:
+    def once(out: Parts, *given: Any) -> None:
         add(out, *given)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(out_file.OutFile, "add", once)
+        dying.setattr(Parts, "add", once)
         with pytest.raises(KeyboardInterrupt):
             asked(scans, tmp_path / "a.parquet", model)
     assert not (tmp_path / "a.parquet").exists()
@@ -138,18 +141,111 @@ def test_what_changed_or_went_meanwhile_is_not_answered_by_what_it_was(
     assert answered[0].name == "broken.png"
     shutil.copy(answered[3], answered[0])
     answered[1].unlink()
-    assert killed()["n"] == 13 - 4 + 1 - 0
+    assert killed()["n"] == 13 - 4 + 1
     rows = {row["file"]: row for row in pq.read_table(tmp_path / "a.parquet").to_pylist()}
     assert len(rows) == 12
     assert rows["broken.png"]["decision"] != "refused"
 
 
-def test_a_part_that_was_cut_off_is_answered_again(
-    tmp_path: Path, killed: Callable[[], dict[str, Any]]
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+@pytest.mark.parametrize("how", ["cut off", "zeros"])
+def test_a_part_that_is_damaged_is_answered_again_and_no_other_is_lost(
+    model: str,
+    scans: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damaged: int,
+    how: str,
 ) -> None:
-    (part,) = (tmp_path / "a.parquet.part").glob("*.parquet")
-    part.write_bytes(part.read_bytes()[:-9])
+    monkeypatch.setattr(vetted, "PART", 4)
+    asked(scans, tmp_path / "whole.parquet", model)
+    with monkeypatch.context() as dying:
+        dying.setattr(Parts, "become", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            asked(scans, tmp_path / "a.parquet", model)
+    part = sorted((tmp_path / "a.parquet.part").glob("*.parquet"))[damaged]
+    raw = part.read_bytes()
+    zeros = raw[:4] + bytes(len(raw) // 2) + raw[4 + len(raw) // 2 :]
+    part.write_bytes(raw[:-9] if how == "cut off" else zeros)
+    assert asked(scans, tmp_path / "a.parquet", model)["n"] == 4
+    rows = (pq.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in ("a", "whole"))
+    ours, theirs = (sorted(each, key=lambda row: row["file"]) for each in rows)
+    assert ours == theirs
+
+
+def test_answers_that_are_gone_are_said_and_nothing_is_written(
+    model: str, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vetted, "PART", 4)
+    become = Parts.become
+
+    def after_a_loss(parts: Parts, *given: Any) -> Any:
+        next(parts.room.glob("*.parquet")).unlink()
+        return become(parts, *given)
+
+    monkeypatch.setattr(Parts, "become", after_a_loss)
+    with pytest.raises(DamagedError, match=r"answers are gone.*same command again"):
+        asked(scans, tmp_path / "a.parquet", model)
+    assert not (tmp_path / "a.parquet").exists()
+
+
+def test_files_that_changed_places_are_asked_again(
+    scans: Path, tmp_path: Path, killed: Callable[[], dict[str, Any]]
+) -> None:
+    """Of one size and time, as an archive may leave them."""
+    one, other = [path for path in sorted(scans.rglob("*.png")) if path.name[0] != "."][1:3]
+    for path in (one, other):
+        path.write_bytes(path.read_bytes().ljust(20_000, b"\0"))
+        os.utime(path, ns=(1, 1))
+    killed()
+    raws = one.read_bytes(), other.read_bytes()
+    (tmp_path / "a.parquet").unlink()
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setattr(Parts, "become", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            killed()
+    one.rename(tmp_path / "aside")
+    other.rename(one)
+    (tmp_path / "aside").rename(other)
+    assert (other.read_bytes(), one.read_bytes()) == raws
+    assert killed()["n"] == 2
+    for row in pq.read_table(tmp_path / "a.parquet").to_pylist():
+        raw = (scans / row["file"]).read_bytes()
+        assert row["sha256"] == hashlib.sha256(raw).hexdigest()
+
+
+@pytest.mark.parametrize("facts", ["", "[]", "{"])
+def test_parts_of_which_nobody_knows_what_they_are_of_go(
+    tmp_path: Path, killed: Callable[[], dict[str, Any]], facts: str
+) -> None:
+    (tmp_path / "a.parquet.part" / "of.json").write_text(facts)
     assert killed()["n"] == 13
+
+
+def test_a_refusal_that_may_have_passed_is_asked_again(tmp_path: Path) -> None:
+    about = {"model": "x"}
+    with answer_parts.opened(tmp_path / "a.csv", ("a", "b"), about) as parts:
+        for code in ("unreadable", "damaged"):
+            refused = Rejected(sha256="", code=code, message="so it is")
+            parts.add([code], ["1"], [refused], "7")
+        assert parts.done() == {"damaged": "1"}
+        parts.add(["unreadable"], ["1"], [Rejected(sha256="", code="blank", message="x")], "7")
+        told = parts.become(tmp_path / "a.csv", {"unreadable": "1", "damaged": "1"})
+    assert told == {"refused": 2}
+    assert '"unreadable","","","refused","blank: x"' in (tmp_path / "a.csv").read_text()
+
+
+def test_a_file_that_goes_meanwhile_is_refused_and_costs_no_other(
+    model: str, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = Parts.done
+
+    def meanwhile(parts: Parts) -> dict[str, str]:
+        (scans / "broken.png").unlink()
+        return done(parts)
+
+    monkeypatch.setattr(Parts, "done", meanwhile)
+    assert asked(scans, tmp_path / "a.parquet", model)["decisions"]["refused"] == 1
 
 
 def test_parts_of_another_model_are_not_taken(
@@ -157,14 +253,14 @@ def test_parts_of_another_model_are_not_taken(
 ) -> None:
     facts = tmp_path / "a.parquet.part" / "of.json"
     facts.write_text(json.dumps(json.loads(facts.read_text()) | {"model": "0" * 64}))
-    with pytest.raises(ConfigError, match=r"a\.parquet\.part holds answers .*another model"):
+    with pytest.raises(ConfigError, match=r"a\.parquet\.part holds answers .*another model;"):
         killed()
 
 
 def test_two_runs_do_not_write_one_file(model: str, scans: Path, tmp_path: Path) -> None:
     classes, about = ("a", "b"), {"model": "x", "source": "y"}
     with (
-        out_file.opened(tmp_path / "a.parquet", classes, about),
+        answer_parts.opened(tmp_path / "a.parquet", classes, about),
         pytest.raises(ConfigError, match="another run writes"),
     ):
         asked(scans, tmp_path / "a.parquet", model)
@@ -202,7 +298,37 @@ def test_a_spreadsheet_computes_no_name(model: str, scans: Path, tmp_path: Path)
     (tmp_path / "names").mkdir()
     shutil.copy(image, tmp_path / "names" / "=1+1.png")
     asked(tmp_path / "names", tmp_path / "a.csv", model)
-    assert "\n'=1+1.png," in (tmp_path / "a.csv").read_text()
+    assert '\n"\'=1+1.png","' in (tmp_path / "a.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("x;=1+1", '"x;=1+1"'),
+        ("\n=1", '"\'\n=1"'),
+        ("'=1", "\"''=1\""),
+        (["=a", "b"], '"\'=a | b"'),
+    ],
+)
+def test_what_a_spreadsheet_would_compute_is_text(tmp_path: Path, value: Any, cell: str) -> None:
+    table = pa.table({"x": [value]})
+    with out_file.writing(tmp_path / "a.csv", table.schema) as add:
+        add(table)
+    assert (tmp_path / "a.csv").read_bytes().decode() == f'"x"\r\n{cell}\r\n'
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced_and_nothing_is_left(tmp_path: Path) -> None:
+    table = pa.table({"x": ["1"]})
+
+    def write() -> None:
+        with out_file.writing(tmp_path / "a.csv", table.schema) as add:
+            add(table)
+            (tmp_path / "a.csv").write_text("theirs")
+
+    with pytest.raises(ConfigError, match="exists"):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert (tmp_path / "a.csv").read_text() == "theirs"
 
 
 def test_parts_that_another_account_has_laid_there_are_not_read(

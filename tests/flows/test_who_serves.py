@@ -107,8 +107,10 @@ def test_who_has_approved_lets_it_serve_once_the_envelope_asks_for_fewer(
     limit(home, "approvals = 2")
     approve.fn(version="2", reason="x", who="ada")
     limit(home, "approvals = 1")
-    assert approve.fn(version="2", reason="x", who="ada")["is_promoted"]
+    for _ in range(2):  # the second completes the first, if that was cut off
+        assert approve.fn(version="2", reason="x", who="ada")["is_promoted"]
     assert by_journal(waiting) == by_alias() == "2"
+    assert len(journal.entries(waiting.lake, "approval")) == 2
 
 
 def test_what_was_approved_waits_no_more_and_is_not_approved_back(waiting: Loaded) -> None:
@@ -216,7 +218,7 @@ def test_a_cause_that_was_decided_is_not_decided_again_after_another_promotion(
     alone = replace(WIDE, needs_approval=False)
     first = judged(waiting, "2", "1", alone, "drift")
     judged(waiting, "3", "2", alone, promote.BY_HAND)
-    assert judged(waiting, "2", "3", alone, "drift") == first
+    assert judged(waiting, "2", "3", alone, "drift") == first | {"is_promoted": False}
     assert (by_journal(waiting), by_alias()) == ("3", "3")
 
 

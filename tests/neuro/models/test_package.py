@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -557,3 +558,10 @@ def test_each_named_backbone_is_written_and_answers_from_its_graph(
     folder = package.save(tmp_path / "p", made, told)
     restored = package.restore(package.open_verified(folder))
     assert restored(torch.zeros(1, 1, 96, 96))[0].shape == (1, 3)
+
+
+def test_a_pipe_in_place_of_the_manifest_is_refused_and_not_waited_for(saved: Path) -> None:
+    (saved / "MANIFEST.sha256").unlink()
+    os.mkfifo(saved / "MANIFEST.sha256")
+    with pytest.raises(PackageError, match="no plain file"):
+        package.open_verified(saved)

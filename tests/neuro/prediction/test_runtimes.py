@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, PackageError
 from neuro.images.preprocess import PreprocessSpec
 from neuro.models import package
 from neuro.models.package import Package
@@ -141,3 +143,38 @@ def test_the_fastest_that_answers_the_same_is_chosen(
 def test_it_is_asked_of_the_machine_itself(sealed: Package) -> None:
     found = choose_runtime.choose(sealed, pixels(64), threads=2, clock=time.perf_counter)
     assert set(found.images_per_s) == set(runtimes.at_hand())
+
+
+@pytest.mark.parametrize("fails", ["at once", "when it is asked"])
+def test_an_engine_that_fails_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, sealed: Package, fails: str
+) -> None:
+    engines(monkeypatch, sealed, 0.0)
+    working = runtimes.opened
+
+    def run(batches: runtimes.Batches) -> Iterator[open_graph.Outputs]:
+        raise RuntimeError("out of memory")
+        yield
+
+    def opened(name: Name, *given: Any, **named: Any) -> Runtime:
+        if name == "openvino" and fails == "at once":
+            raise PackageError("cannot be run by OpenVINO")
+        found = working(name, *given, **named)
+        return replace(found, run=run) if name == "openvino" else found
+
+    monkeypatch.setattr(runtimes, "opened", opened)
+    found = choose_runtime.choose(sealed, pixels(64), threads=1, clock=time.perf_counter)
+    assert found.name == "onnxruntime"
+    assert "openvino is not taken, it fails" in found.why
+
+
+@needs_bf16
+def test_what_openvino_refuses_is_an_error_with_the_remedy(
+    sealed: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr("openvino.Core.compile_model", refuse)
+    with pytest.raises(PackageError, match=r"no such operation.*--engine onnxruntime"):
+        predict.load(sealed, runtime="openvino")

@@ -164,3 +164,7 @@ def test_a_file_of_this_folder_is_meant_by_its_name(
     assert problem.load("brain").name == problem.reference("brain") == "brain"  # built in
     with pytest.raises(UnknownNameError, match="no problem 'liver'"):
         problem.load("liver")
+    (tmp_path / "lungs.toml").write_text(OWN)
+    assert problem.load("lungs.toml").name == "lung"
+    with pytest.raises(ConfigError, match=r"lungs\.toml .*problem lung, not lungs; rename"):
+        problem.load("lungs")
