@@ -2,12 +2,18 @@
 
 import argparse
 import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -30,11 +36,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument("folder", type=Path, help="of images, such as real ones")
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3, help="interleaved; medians are told")
+    parser.add_argument("--growth", type=int, default=0, help="only ask so many, by new names")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     found = packages.open_verified(options.package)
     files = sorted(path for path in options.folder.rglob("*") if path.is_file())
     paths = files[:: max(1, len(files) // options.images)][: options.images]
+    if options.growth:
+        _grow(options.package, paths, options.growth)
+        return
     spec, threads = found.card.preprocess, settings.cores()
     frames = np.stack([preprocess.frame(path.read_bytes(), spec) for path in paths])
     begun = time.perf_counter()
@@ -91,6 +101,48 @@ def _from_files(engine: Engine, paths: list[Path]) -> None:
     config = VetConfig(workers=settings.cores())
     for part in vetted.parts(paths, engine.package.card.preprocess, config):
         vetted.answer(engine, part, model_version="")
+
+
+def _grow(model: Path, paths: list[Path], n: int) -> None:
+    """`neuro predict DIR` of a folder with ever more names: its pace and memory, tenth by tenth."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "scans"
+        for number in range(n):
+            source = paths[number % len(paths)]
+            path = folder / f"{number // 1000:04d}" / f"{number:07d}{source.suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if number < len(paths):
+                shutil.copy(source, path)
+            else:
+                first = number % len(paths)
+                path.hardlink_to(folder / f"{first // 1000:04d}" / f"{first:07d}{source.suffix}")
+        out = Path(scratch) / "answers.parquet"
+        command = [sys.executable, "-m", "deployments.cli.app", "predict", str(folder)]
+        child = subprocess.Popen(
+            [*command, "--out", str(out), "--model", str(model.resolve()), "--local"],
+            env={**os.environ, "NEURO_HOME": str(Path(scratch) / "home")},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        began, told = time.perf_counter(), 0
+        print("files       files/s  memory of the process, MB")
+        while child.poll() is None:
+            time.sleep(0.2)
+            done = len(list(Path(f"{out}.part").glob("*.parquet"))) * vetted.PART
+            if done >= (told + n // 10) or (done and not told):
+                now = time.perf_counter()
+                rate = (done - told) / (now - began)
+                print(f"{done:<10,} {rate:8.0f} {_resident_mb(child.pid):8.0f}", flush=True)
+                told, began = done, now
+        print(f"ended with {child.returncode}, {pq.read_metadata(out).num_rows:,} answers")
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _obvious(found: Package, paths: list[Path]) -> NDArray[np.float32]:
