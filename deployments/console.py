@@ -28,7 +28,8 @@ if TYPE_CHECKING:  # imported when a verb opens a lake: it takes seconds
     from neuro.lake.lake import Lake
 
 Problem = Annotated[
-    str, typer.Option("--problem", "-p", help="Built-in problem, or the path of a .toml file.")
+    str,
+    typer.Option("--problem", "-p", help="Built-in, a .toml file, or its name in this folder."),
 ]
 LakeUri = Annotated[
     str | None, typer.Option("--lake", help="Folder or s3:// address (default: .neuro/lake).")
@@ -154,16 +155,29 @@ def open_lake(uri: str | None) -> "Lake":
 
 
 def run_flow(
-    context: typer.Context, *, as_json: bool, is_local: bool = False, **changed: Any
+    context: typer.Context,
+    *,
+    as_json: bool,
+    is_local: bool = False,
+    tables: Mapping[str, Sequence[str]] = {},
+    hidden: Sequence[str] = (),
+    **changed: Any,
 ) -> Any:
     """Run and show the flow of a verb's name; its parameters are the verb's flags.
 
-    changed: parameters that are not sent as they were typed.
+    tables: lists of the result that a person sees as tables of these columns, and hidden: what only
+    JSON has. changed: parameters that are not sent as they were typed.
     """
     flow = str(context.info_name)
     given = {name: value for name, value in context.params.items() if name not in OWN_FLAGS}
     result = call(flow, is_local=is_local, **(given | changed))
-    show(result, as_json=as_json, title=flow)
+    brief = result
+    if not as_json and (tables or hidden):
+        for name, columns in tables.items():
+            table([{each: row[each] for each in columns} for row in result[name]], name)
+        left_out = {*tables, *hidden}
+        brief = {name: value for name, value in result.items() if name not in left_out}
+    show(brief, as_json=as_json, title=flow)
     return result
 
 
@@ -240,6 +254,8 @@ def show(result: Any, *, as_json: bool, title: str = "", columns: Sequence[str] 
     if isinstance(result, Mapping):
         rows = [{"": key, " ": _plain(value)} for key, value in result.items()]
         out.print(_table(rows, title))
+    elif not result:
+        say(f"{title}: none")
     else:
         names = columns or tuple(dict.fromkeys(name for row in result for name in row))
         rows = [{name: row.get(name, "") for name in names} for row in result]

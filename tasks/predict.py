@@ -53,9 +53,7 @@ def request(source: str, release: str | None, out: str | None, engine: str) -> R
     engines.require(engine)
     if source and release and source != release:
         raise ConfigError(f"two releases are named, {source} and --release {release}; give one")
-    path = Path(out).absolute() if out else None
-    if path is not None:
-        out_file.require(path)
+    path = out_file.named(out) if out else None
     return ReleaseRequest(release=source or release, out=path, engine=engine)
 
 

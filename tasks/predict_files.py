@@ -50,9 +50,7 @@ def request(source: str, out: str | None, engine: str) -> FileRequest:
             f"the answers to {source} need a place: neuro predict {source} --out FILE.parquet (or "
             ".csv)"
         )
-    asked = FileRequest(source=source, out=Path(out).absolute(), engine=engine)
-    out_file.require(asked.out)
-    return asked
+    return FileRequest(source=source, out=out_file.named(out), engine=engine)
 
 
 def require_alone(others: Mapping[str, str | None]) -> None:

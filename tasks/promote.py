@@ -100,6 +100,8 @@ def promote(
         and not _is_by_hand(loaded.problem, cause)
         and (envelope.needs_approval or outside is not None)
     )
+    if decision.decision == "promote" and (wide := retrain_envelope.wider(envelope)):
+        decision = replace(decision, reason=f"{decision.reason}, by limits of the envelope: {wide}")
     if decision.decision == "promote" and model is None:
         nowhere = "nothing moves, for no registry has it; train it while `neuro up` runs"
         decision = replace(decision, reason=f"{decision.reason}; {nowhere}")

@@ -40,8 +40,8 @@ def roll_back(lake: Lake, problem: Problem, version: str, reason: str, who: str)
     served = sorted({each.version for each in changed}, key=int)
     if not wanted:
         raise ConfigError(
-            f"no champion of {problem.name} came before version {now.version}; "
-            "`neuro journal list decision` lists who was promoted"
+            f"no champion of {problem.name} came before version {now.version}; those that served "
+            f"are {', '.join(served)}: name one, as in `neuro rollback {served[-1]}`"
         )
     if wanted == now.version:
         raise ConfigError(f"version {wanted} of {problem.name} serves now")

@@ -94,9 +94,14 @@ def ingest(
 
     Example: neuro ingest ~/scans/2026-11 --problem brain
     """
-    places = {"source": _absolute(source), "landing": _absolute(landing)}
-    followed = [os.path.realpath(place) for place in follow or ()]
-    console.run_flow(context, as_json=as_json, is_local=local, follow=followed, **places)
+    console.run_flow(
+        context,
+        as_json=as_json,
+        is_local=local,
+        follow=[os.path.realpath(place) for place in follow or ()],
+        source=_absolute(source),
+        landing=_absolute(landing),
+    )
 
 
 def _absolute(place: str | None) -> str | None:

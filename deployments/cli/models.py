@@ -102,7 +102,12 @@ def promote(
 
     Example: neuro promote --problem brain --model challenger
     """
-    result = console.run_flow(context, as_json=as_json)
+    result = console.run_flow(
+        context,
+        as_json=as_json,
+        tables={"gates": ("name", "value", "low", "high", "threshold", "outcome")},
+        hidden=("old_test",),  # all figures of both: in the report
+    )
     if not result["is_promoted"]:
         raise typer.Exit(3)
 

@@ -1,5 +1,6 @@
 """The files below a folder, and the links that are followed: into it, or where a person said so."""
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,10 @@ class Walk:
         except FileNotFoundError:  # removed meanwhile, as a file may be
             return
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise ConfigError(
+                    f"folder {folder.path[:80]}... lies too deep; move it up, or out of the source"
+                ) from error
             raise NeuroError(
                 f"folder {folder.path} cannot be read: {error.strerror}; give yourself the right "
                 "to read it (chmod u+rX), or move it out of the source"

@@ -190,7 +190,8 @@ def _listing(
         elif by_name.setdefault(name, stored := replace(file, name=name)) is not stored:
             raise ConfigError(
                 f"two files in {where} are called {name!r}: their names differ only in how accents "
-                "are written (as one sign or as two); rename one of them"
+                "are written (as one sign or as two), or in bytes that are no UTF-8; rename one of "
+                "them"
             )
     return Listing(
         where=where,

@@ -332,16 +332,21 @@ class Lake:
         self.require_safe()
         if self.place is None:
             Path(self.uri).mkdir(parents=True, exist_ok=True)
-        empty = (schema or SCHEMAS[table]).empty_table()
         try:
-            return lance.write_dataset(
-                empty, self._path(table), enable_stable_row_ids=True, **self._access
+            lance.LanceDataset.commit(
+                self._path(table),
+                lance.LanceOperation.Overwrite(schema or SCHEMAS[table], []),
+                read_version=0,
+                max_retries=0,  # write_dataset tries again, and empties what another has begun
+                storage_options=self._access.get("storage_options"),
+                enable_stable_row_ids=True,
             )
         except OSError:  # somebody made it meanwhile
             dataset = self._latest(table)
             if dataset is None:
                 raise
             return dataset
+        return lance.dataset(self._path(table), **self._access)
 
     def _path(self, table: str) -> str:
         return f"{self.uri}/{table}.lance"

@@ -19,6 +19,15 @@ ENDINGS = (".parquet", ".csv")
 _COMPUTED = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
+def named(out: str) -> Path:
+    """The path that a person has named. Raises ConfigError as ``require`` does."""
+    if "://" in out:
+        raise ConfigError(f"--out {out} must be a file of this machine")
+    path = Path(out).absolute()
+    require(path)
+    return path
+
+
 def require(path: Path) -> None:
     """Raise ConfigError for a path that no answers can be written to."""
     if path.suffix.lower() not in ENDINGS:

@@ -17,6 +17,7 @@ from neuro.sample import Answer, Prediction
 from neuro.uncertainty import calibration
 from neuro.uncertainty.calibration import Calibrated
 
+_CLEARLY = 1.05  # times a limit: with fewer the first place after the point says 1.0
 AT_ONCE = 2048  # frames that are taken from the disk: those of a large release need not fit
 _ODD = {
     calibration.EMBEDDING: "Unlike the training images",
@@ -170,7 +171,8 @@ def _decide(
     """The decision and one sentence on why. classes: of the conformal set. odd_by: a look."""
     look, score = odd_by
     if look:
-        return "out_of_scope", f"{_ODD[look]}: {score:.1f} times the limit."
+        how_far = f"{score:.1f} times" if score >= _CLEARLY else "just above"
+        return "out_of_scope", f"{_ODD[look]}: {how_far} the limit."
     at = f"by sets that miss the truth in {alpha:.0%}"
     if classes == (called,):
         return "answer", f"Only {called} is not ruled out, {at}."

@@ -156,6 +156,17 @@ def check(
     return None
 
 
+def wider(envelope: Envelope) -> str:
+    """What the gate allows beyond its defaults, such as "margin 0.2 (default 0.05)", or ""."""
+    given, plain = envelope.promotion, PromotionConfig()
+    names = [field.name for field in fields(PromotionConfig)]
+    return ", ".join(
+        f"{name} {getattr(given, name):g} (default {getattr(plain, name):g})"
+        for name in names
+        if getattr(given, name) > getattr(plain, name) and name != "recent_must_improve"
+    )
+
+
 def outside(envelope: Envelope, candidate: Candidate) -> str | None:
     """Why a candidate may not serve without a person, whatever the gate says; None where it may."""
     refused = _not_allowed(envelope, candidate.problem, candidate.model)

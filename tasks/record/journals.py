@@ -1,6 +1,7 @@
 """The journal with the keys of this installation: its heads are signed, exported and looked for."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from logging import getLogger
@@ -55,8 +56,11 @@ def export_head(lake: Lake, why: str) -> SignedHead | None:
 def export(lake: Lake, path: Path) -> SignedHead:
     """Write every line, and the signed head last, as lines of JSON.
 
-    Raises ConfigError for a journal without a line, and where no key may sign.
+    Raises ConfigError for a journal without a line, where no key may sign, and for a file that is
+    there already: what was exported earlier is what a later tail is compared with.
     """
+    if os.path.lexists(path):
+        raise ConfigError(f"{path} exists; name another file, and keep the earlier export")
     signing_keys.require()
     head = _signed(lake, "export")
     if head is None:

@@ -25,6 +25,11 @@ def test_a_list_shows_beginnings_of_digests_and_no_empty_column(
     assert " n " in shown
 
 
+def test_an_empty_list_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show([], as_json=False, title="waiting for approval")
+    assert "waiting for approval: none" in capsys.readouterr().err
+
+
 def test_json_has_all_of_a_list(capsys: pytest.CaptureFixture[str]) -> None:
     console.show([ROW], as_json=True)
     assert json.loads(capsys.readouterr().out) == [ROW]

@@ -272,6 +272,7 @@ def test_two_runs_do_not_write_one_file(model: str, scans: Path, tmp_path: Path)
         (None, {}, r"need a place: neuro predict .* --out FILE"),
         ("a.xlsx", {}, r"must end in \.parquet or \.csv"),
         ("no/a.csv", {}, "no folder"),
+        ("s3://bucket/a.csv", {}, "must be a file of this machine"),
         ("there.csv", {}, "exists; move it away"),
         ("a.csv", {"window": "r1"}, "--window is for a release"),
         ("a.csv", {"shadow": "challenger"}, "--shadow is for a release"),
@@ -279,11 +280,18 @@ def test_two_runs_do_not_write_one_file(model: str, scans: Path, tmp_path: Path)
     ],
 )
 def test_what_cannot_be_answered_is_refused_before_a_model_is_loaded(
-    scans: Path, tmp_path: Path, home: Path, out: str | None, more: dict[str, str], says: str
+    scans: Path,
+    tmp_path: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    out: str | None,
+    more: dict[str, str],
+    says: str,
 ) -> None:
     (tmp_path / "there.csv").write_text("mine")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=says):
-        predict.fn(source=str(scans), out=out and str(tmp_path / out), model="nowhere", **more)
+        predict.fn(source=str(scans), out=out, model="nowhere", **more)
     assert (tmp_path / "there.csv").read_text() == "mine"
 
 

@@ -162,7 +162,13 @@ def test_a_promotion_says_by_which_line_it_was_made(
     limit(home, "needs_approval = false")
     entry = judged(loaded, "1", "", envelopes.of_problem(BRAIN), MONTHLY)
     assert entry["who"] == "the envelope: brain.toml line 1: needs_approval = false"
+    assert "limits of the envelope" not in entry["reason"]
     assert by_alias() == "1"
+
+
+def test_a_promotion_by_wide_limits_says_so(loaded: Loaded, registered: list[str]) -> None:
+    entry = judged(loaded, "1", "", WIDE, promote.BY_HAND)
+    assert "by limits of the envelope: margin 0.45 (default 0.05)" in entry["reason"]
 
 
 def test_an_alias_that_was_moved_by_hand_is_reported_once_and_not_followed(
@@ -342,6 +348,8 @@ def test_the_journal_names_each_damage_and_a_cut_tail_by_a_kept_head(
     exported = tmp_path / "journal.jsonl"
     head = journals.export(waiting.lake, exported)
     assert journals.verify(waiting.lake, exported).is_ok
+    with pytest.raises(ConfigError, match="keep the earlier export"):
+        journals.export(waiting.lake, exported)
     rows = exported.read_text().splitlines()
     assert len(rows) == head.number + 1
     forged = json.loads(rows[-1]) | {"number": 1}

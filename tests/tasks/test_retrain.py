@@ -20,9 +20,7 @@ BRAIN = problems.load("brain")
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    made = Lake(str(tmp_path / "lake"))
-    made.open("journal")
-    return made
+    return Lake(str(tmp_path / "lake"))
 
 
 def test_of_five_claims_of_one_cause_one_wins(lake: Lake) -> None:

@@ -1,7 +1,10 @@
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import lance
+import pyarrow as pa
 import pytest
 
 from neuro.errors import ConfigError
@@ -39,3 +42,20 @@ def test_a_lake_in_a_bucket_travels_as_its_address(monkeypatch: pytest.MonkeyPat
     sent = pickle.dumps(lake)
     assert b"hush" not in sent
     assert pickle.loads(sent).place == lake.place  # noqa: S301
+
+
+def test_of_many_who_make_a_table_at_once_each_keeps_its_rows(tmp_path: Path) -> None:
+    """One of them makes it; a second making would empty what the first has written by then."""
+    for number in range(20):
+        lakes = [Lake(str(tmp_path / str(number))) for _ in range(5)]
+
+        def add(row: int, lakes: list[Lake] = lakes) -> int:
+            line = {"key": f"look/{row}", "kind": "look", "body": "{}", "at": datetime.now(UTC)}
+            rows = pa.Table.from_pylist([line], SCHEMAS["journal"])
+            return lakes[row].add("journal", rows)
+
+        with ThreadPoolExecutor(5) as pool:
+            assert list(pool.map(add, range(5))) == [1] * 5
+        made = lance.dataset(f"{lakes[0].uri}/journal.lance")
+        assert made.count_rows() == 5
+        assert made.has_stable_row_ids

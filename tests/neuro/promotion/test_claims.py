@@ -25,9 +25,7 @@ STATES: dict[str, RunState] = {
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    made = Lake(str(tmp_path / "lake"))
-    made.open("journal")
-    return made
+    return Lake(str(tmp_path / "lake"))
 
 
 def claim(
