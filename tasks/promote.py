@@ -1,13 +1,16 @@
 """The step that lets the gate decide who serves, and writes the decision down."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, NeuroError
 from neuro.lake import journal, releases
 from neuro.lake.journal import Entry
 from neuro.problems.problem import Problem
@@ -15,6 +18,7 @@ from neuro.promotion import claims, gates, integrity, retrain_envelope, serving
 from neuro.promotion.gates import Decision, Evidence
 from neuro.promotion.integrity import Lineage
 from neuro.promotion.retrain_envelope import Candidate, Envelope
+from neuro.reports import decision_section, render
 from tasks import evaluate as evaluation
 from tasks import gate_figures, shadow
 from tasks.baselines import Beside
@@ -25,6 +29,8 @@ from tasks.load.release_data import Loaded
 from tasks.record import artifacts, journals, registry
 from tasks.runtime import settings
 from tasks.runtime.steps import step
+
+_log = getLogger(__name__)
 
 BY_HAND = "by hand"  # the cause of a decision that a person asked for
 
@@ -139,6 +145,7 @@ def promote(
         registry.set_alias(model, "champion")
         journals.export_head(loaded.lake, f"promotion of {model.problem} {model.version}")
     _show(challenger.model, line.body)
+    _add_to_page(challenger.page, line.body)
     return line.body | {"is_promoted": line.body["is_promoted"] and line.number >= after}
 
 
@@ -214,7 +221,18 @@ def _show(model: Model, entry: Mapping[str, Any]) -> None:
     if model.registered is not None:
         failed = [gate["name"] for gate in entry["gates"] if not gate["passed"]]
         told = {"decision": decision, "reason": entry["reason"], "failed": ", ".join(failed)}
-        registry.tag(model.registered, told | {"waits_for": entry["waits_for"] or ""})
+        told |= {"waits_for": entry["waits_for"] or "", "gates": json.dumps(rows)}
+        registry.tag(model.registered, told)
+
+
+def _add_to_page(page: Path | None, entry: Mapping[str, Any]) -> None:
+    """The decision on the page of the challenger's evaluation, which was drawn before it."""
+    if page is None:
+        return
+    try:
+        render.write(page, decision_section.put(page.read_text(encoding="utf-8"), entry))
+    except (NeuroError, OSError) as error:  # the decision stands in the journal
+        _log.warning("the decision is not on the page %s: %s", page, error)
 
 
 def _record(loaded: Loaded, entry: Mapping[str, Any]) -> Entry:

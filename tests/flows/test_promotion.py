@@ -1,5 +1,6 @@
 """A promotion and a rollback against a real registry, without a server."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from tasks import promote
 from tasks.evaluate import Looked
 from tasks.load import models
 from tasks.load.release_data import Loaded
-from tasks.record import registry
+from tasks.record import registry, tracking
 
 BRAIN = problems.load("brain")
 OPEN = Envelope(needs_approval=False)
@@ -129,6 +130,11 @@ def test_a_challenger_is_measured_beside_the_champion_and_is_a_new_look_and_the_
     assert references == [False, True]
     entry = promote.promote(loaded, *pair, WIDE, promote.BY_HAND)
     gates = {gate["name"]: gate for gate in entry["gates"]}
+    page = Path(entry["report"]).read_text()
+    for name in gates:
+        assert name.replace("_", " ") in page
+    tags = tracking.client().get_model_version("neuro-brain", "2").tags
+    assert [gate["name"] for gate in json.loads(tags["gates"])] == list(gates)
     assert gates["size_no_worse"]["value"] == 1.0
     assert gates["latency_no_worse"]["outcome"] == "passed"
     assert (entry["look"], entry["error"]) == (1, pytest.approx(0.025))

@@ -23,13 +23,13 @@ from neuro.errors import UnknownNameError
 from neuro.ingest import late_labels
 from neuro.lake import journal, releases
 from neuro.lake.lake import Lake
-from neuro.models import package
+from neuro.models import package, package_manifest
 from neuro.problems import problem as problems
 from tasks import drift, predict, promote, retrain
 from tasks import evaluate as evaluation
 from tasks import trace as steps
 from tasks.load import models, release_data
-from tasks.record import registry, tracking
+from tasks.record import registry, signing_keys, tracking
 from tasks.trace import Trace
 from tests.fixtures import lakes
 from tests.flows.conftest import LABELS, QUICK, at_home, draw_phantoms
@@ -58,6 +58,8 @@ class Loop:
 def registered(seed: int) -> tuple[str, str, str]:
     """Train on the current release and register: version, digest of the package, MLflow run."""
     folder = train.fn(config=replace(QUICK, seed=seed))["package"]
+    signing_keys.require()
+    package_manifest.sign(Path(folder), signing_keys.folder())
     found = package.open_verified(Path(folder))
     run = tracking.client().create_run("0").info.run_id
     tracking.client().log_artifacts(run, folder, "package")
@@ -89,7 +91,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
         drawn = draw_phantoms(folder / "second", LABELS, 6, seed=1)
         second = ingest.fn(source=str(drawn))["release"]
         loaded = release_data.load(lake, BRAIN)
-        predict.predict(loaded, models.by_version(BRAIN, one[0]), window=second)
+        predict.score(loaded, models.by_version(BRAIN, one[0]), second)
         verdict = Verdict(
             window=second, reference="r", signals=(), verdict="retrain", reason="darker"
         )
@@ -101,7 +103,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
             champion, evaluation=evaluation.evaluate(loaded, champion.model).evaluation
         )
         promote.promote(loaded, challenger, champion, WIDE, told["cause"])
-        predict.predict(loaded, models.by_version(BRAIN, two[0]), window=second)
+        predict.score(loaded, models.by_version(BRAIN, two[0]), second)
         samples = sorted(each.sample_id for each in loaded.samples if each.entered == second)
         old = sorted(each.sample_id for each in loaded.samples if each.entered == first)
         third = later_label(lake, samples[0], folder)
