@@ -132,16 +132,17 @@ class Known:
 def versions(
     registered: Sequence[Version], sealed: Sequence[Version], entries: Sequence[Entry]
 ) -> list[Version]:
-    """What a registry, packages at hand and looks know of versions, together.
+    """What a registry, packages at hand and the journal know of versions, together.
 
-    sealed: packages, by digest. A look tells which package a version is, also without a registry.
+    sealed: packages, by digest. A look and a decision tell which package a version is, also without
+    a registry.
     """
     cards = {each.digest: each for each in sealed}
     known = {(each.problem, each.version): each for each in registered}
     for entry in entries:
-        problem, version = problem_of(entry), entry.body.get("model")
-        digest = entry.body.get("package")
-        if entry.kind == "look" and problem and version and digest:
+        problem, digest = problem_of(entry), entry.body.get("package")
+        version = entry.body.get("model") or entry.body.get("challenger")
+        if entry.kind in ("look", "decision") and problem and version and digest:
             looked_at = Version(problem=problem, version=version, digest=digest)
             known.setdefault((problem, version), looked_at)
     numbered = [each for each in known.values() if each.version != each.digest]
