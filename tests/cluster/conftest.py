@@ -76,10 +76,29 @@ def started(port: int, door: int) -> Iterator[str]:
                 assert program.poll() is None, processes.last_lines(folder / "log")
                 assert time.monotonic() < end, processes.last_lines(folder / "log")
                 time.sleep(0.2)
-            yield f"ray://127.0.0.1:{door}"
+            address = f"ray://127.0.0.1:{door}"
+            while not admits(address):
+                assert time.monotonic() < end, said_of_clients(folder)
+            yield address
+            sys.stderr.write(said_of_clients(folder))  # shown where a test has failed
         finally:
             program.terminate()  # it alone: asked together with its children it waits for them
             program.wait(60)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(program.pid, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def admits(address: str) -> bool:
+    """Whether a client gets in: Ray starts a program for each, and the first of them may fail."""
+    program = "import ray, sys; ray.init(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, address], capture_output=True, check=False, timeout=START_S
+    )
+    return done.returncode == 0
+
+
+def said_of_clients(folder: Path) -> str:
+    """What Ray's programs for clients have said, which it leaves in files."""
+    files = sorted(folder.rglob("ray_client_server*.err"))
+    return "\n".join(f"{path.name}: {path.read_text(errors='replace')[-2000:]}" for path in files)
