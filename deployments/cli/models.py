@@ -239,7 +239,7 @@ def predict(
         str,
         typer.Option(
             help="What runs the network: onnxruntime, openvino, torch, or auto for the fastest "
-            "here that answers the same."
+            "here that calls images the same."
         ),
     ] = "auto",
     lake: LakeUri = None,

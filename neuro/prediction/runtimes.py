@@ -94,7 +94,7 @@ def _openvino(package: Package, threads: int) -> Runtime:
     }
     with _told(package):
         model = core.read_model(package.read(ONNX))
-        model.reshape({open_graph.INPUT: shape})  # a graph for any n runs a third slower
+        model.reshape({open_graph.INPUT: shape})  # an image is answered the same in any company
         compiled: Any = core.compile_model(model, "CPU", options)
 
     def run(batches: Batches) -> Iterator[Outputs]:
@@ -151,12 +151,12 @@ def on_device(package: Package, device: str) -> Runtime:
     network = packages.restore(package).to(device)
 
     def run(batches: Batches) -> Iterator[Outputs]:
-        # TF32 keeps ten bits of a factor: the answers would be others than those of the graph.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            for batch in batches:
+        for batch in batches:
+            # TF32 keeps ten bits of a factor: the answers would be others than those of the graph.
+            with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
                 logits, embeddings = network(torch.from_numpy(batch).to(device))
                 found = (logits.float().cpu().numpy(), embeddings.float().cpu().numpy())
-                yield open_graph.checked(found, len(batch), package)
+            yield open_graph.checked(found, len(batch), package)
 
     return Runtime(name="torch", batch_size=256, run=run)
 
