@@ -94,7 +94,7 @@ def _openvino(package: Package, threads: int) -> Runtime:
     }
     with _told(package):
         model = core.read_model(package.read(ONNX))
-        model.reshape({open_graph.INPUT: shape})  # an image is answered the same in any company
+        model.reshape({open_graph.INPUT: shape})  # so that company changes no image's answer
         compiled: Any = core.compile_model(model, "CPU", options)
 
     def run(batches: Batches) -> Iterator[Outputs]:
