@@ -31,8 +31,8 @@ def predict(
     """Predict the samples of a release, or only those that entered with the release ``window``.
 
     shadow: a challenger that answers the same after it; its answers are kept in the lake alone.
-    engine: what runs the network, default the fastest that calls images the same. source: a release,
-    or files that need not be in a lake, whose answers go to ``out`` alone.
+    engine: what runs the network, default the fastest that calls images the same. source: a
+    release, or files that need not be in a lake, whose answers go to ``out`` alone.
     Returns n, model_version, engine, images_per_s, decisions and the Parquet file of predictions,
     and with a shadow how far the two agree.
     """
