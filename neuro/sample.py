@@ -8,6 +8,7 @@ NO_SPLIT = "none"  # an image whose twins lie in two splits belongs to no split
 EXTERNAL = "external"  # what labelled images of another source are called in place of a split
 
 Answer = Literal["answer", "abstain", "out_of_scope"]
+REFUSED = "refused"  # what stands for a decision where vetting did not let the image in
 
 
 def lies_in(given_split: str, split: str) -> bool:

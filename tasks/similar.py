@@ -84,6 +84,27 @@ def search(lake: Lake, problem: Problem, query: str, config: SearchConfig) -> Si
     pinned = releases.find(lake, problem.dataset, config.release)
     samples = {sample.sample_id: sample for sample in releases.samples(lake, pinned)}
     sha256, stored = _image(lake, problem, pinned, samples, query)
+    return _near(lake, problem, config, pinned, samples, sha256, stored)
+
+
+def near(
+    lake: Lake, problem: Problem, sha256: str, stored: bytes, config: SearchConfig
+) -> SimilarCases:
+    """The same of an image that was vetted, by its digest and clean bytes."""
+    pinned = releases.find(lake, problem.dataset, config.release)
+    samples = {sample.sample_id: sample for sample in releases.samples(lake, pinned)}
+    return _near(lake, problem, config, pinned, samples, sha256, stored)
+
+
+def _near(
+    lake: Lake,
+    problem: Problem,
+    config: SearchConfig,
+    pinned: Release,
+    samples: Mapping[str, Sample],
+    sha256: str,
+    stored: bytes,
+) -> SimilarCases:
     choice = config.choice
     if not choice.features:
         choice = _default(lake, problem, choice, list(samples))

@@ -18,6 +18,7 @@ from deployments.cli import (
     passport,
     quarantine,
     releases,
+    service,
     storage,
     train,
     weights,
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 for verbs in (
     *(data_verbs, passport, features, quarantine, releases, lake_verbs),
-    *(train, models, journal, keys, weights, storage),
+    *(train, models, journal, keys, service, weights, storage),
 ):
     app.registered_commands += verbs.app.registered_commands
     app.registered_groups += verbs.app.registered_groups
@@ -50,20 +51,27 @@ MlflowPort = Annotated[
     int | None, typer.Option(help="Port of the MLflow server (default: 5000, or the next free).")
 ]
 
+ServicePort = Annotated[
+    int | None, typer.Option(help="Port of the service (default: 8000, or the next free).")
+]
+
 
 @app.command()
 def up(
     prefect_port: PrefectPort = None,
     mlflow_port: MlflowPort = None,
+    service_port: ServicePort = None,
     lake: console.LakeUri = None,
 ) -> None:
-    """Start Prefect, MLflow and a worker on this machine, and apply every deployment.
+    """Start Prefect, MLflow, a worker and the prediction service, and apply every deployment.
 
     Example: neuro up --lake s3://images/lake
     """
     from deployments.stack import stack
 
-    config = stack.StackConfig(prefect_port=prefect_port, mlflow_port=mlflow_port, lake=lake)
+    config = stack.StackConfig(
+        prefect_port=prefect_port, mlflow_port=mlflow_port, service_port=service_port, lake=lake
+    )
     stack.up(config, console.say)
 
 
@@ -89,12 +97,14 @@ def status(as_json: console.Json = False) -> None:
     found = stack.read(stack.state_file(Path.cwd()))
     if found is None:
         if as_json:
-            places = ("prefect", "mlflow", "prefect_asks_for", "mlflow_asks_for", "lake")
+            asks = [f"{name}_asks_for" for name in ("prefect", "mlflow", "service")]
+            places = ("prefect", "mlflow", "service", *asks, "lake")
             console.show({**dict.fromkeys(places), "alive": {}}, as_json=True)
         console.say("no stack is up in this folder; start it with `neuro up`")
         raise typer.Exit(3)
     alive = stack.status(found)
     facts = {"prefect": found.prefect_ui_url, "mlflow": found.mlflow_tracking_uri}
+    facts |= {"service": found.service_url}
     facts |= found.sign_in()
     console.show(facts | {"lake": found.lake, "alive": alive}, as_json=as_json)
     if not (alive and all(alive.values())):
@@ -133,10 +143,11 @@ def demo(
     shift: Annotated[float, typer.Option(help="How far the new scanner is off.")] = 1.0,
     prefect_port: PrefectPort = None,
     mlflow_port: MlflowPort = None,
+    service_port: ServicePort = None,
     keep: Annotated[bool, typer.Option(help="Leave the servers up.")] = False,
     as_json: console.Json = False,
 ) -> None:
-    """Run the whole loop once: ingest, train, predict, drift, and a retraining by itself.
+    """Run the whole loop once: ingest, train, ask, predict, drift, and a retraining by itself.
 
     Example: neuro demo --data ~/brain --problem brain --keep
     """
@@ -154,7 +165,11 @@ def demo(
     )
     with console.only_results_on_stdout():
         summary = demonstration.run(
-            config, prefect_port=prefect_port, mlflow_port=mlflow_port, keep=keep
+            config,
+            prefect_port=prefect_port,
+            mlflow_port=mlflow_port,
+            service_port=service_port,
+            keep=keep,
         )
     if as_json:
         console.show(summary, as_json=True)

@@ -76,12 +76,22 @@ class DemoStep:
 
 
 def run(
-    config: DemoConfig, *, prefect_port: int | None, mlflow_port: int | None, keep: bool
+    config: DemoConfig,
+    *,
+    prefect_port: int | None,
+    mlflow_port: int | None,
+    service_port: int | None = None,
+    keep: bool,
 ) -> dict[str, Any]:
     """Run the loop, write ``summary.json``, and stop every server unless ``keep``."""
     problem = problems.load(config.problem)
     home = _empty_home(config.home)
-    wanted = StackConfig(home=home / "state", prefect_port=prefect_port, mlflow_port=mlflow_port)
+    wanted = StackConfig(
+        home=home / "state",
+        prefect_port=prefect_port,
+        mlflow_port=mlflow_port,
+        service_port=service_port,
+    )
     started = time.time()
     with ExitStack() as stopping:
         if keep:
@@ -180,6 +190,7 @@ class Loop:
         deliveries = self._deliveries()
         first = self._ingest("ingest the first delivery", deliveries.first)
         trained, tested = self._champion()
+        asked = self._ask_once(deliveries.second)
         second = self._ingest("ingest the second delivery", deliveries.second)
         predicted = self._flow("predict it", "predict", _rate, window=second["release"])
         steady = self._flow("has it drifted?", "drift", _verdict, window=second["release"])
@@ -199,6 +210,7 @@ class Loop:
                 for name in ("run_id", "model", "epochs", "seconds", "images_per_s")
             },
             "test": {m["name"]: m for m in tested["metrics"]},
+            "asked": asked,
             "predict": {"n": predicted["n"], "images_per_s": predicted["images_per_s"]},
             "drift": {
                 "steady": steady["verdict"],
@@ -248,6 +260,16 @@ class Loop:
                 "or more epochs"
             )
         return trained, tested
+
+    def _ask_once(self, folder: Path) -> dict[str, Any]:
+        """Ask the service of one image of a folder, as anybody may."""
+        from deployments.demo import ask_service
+
+        started = time.time()
+        console.say("\nask the service", style="bold")
+        asked = ask_service.ask(self.up, folder)
+        self._add("ask the service", f"{asked['decision']}: {asked['reason']}", started)
+        return asked
 
     def _import_labels(self, path: Path) -> None:
         from neuro.ingest import late_labels
@@ -346,6 +368,8 @@ def print_end(summary: Mapping[str, Any], path: Path, sign_in: Mapping[str, str]
     ):
         console.say(title)
         console.address(place)
+    console.say("\nThe same as the demonstration asked the service")
+    console.address(summary["asked"]["curl"])
     if sign_in:
         console.say("\nThe servers are up; stop them with `neuro down`. Their pages ask for this:")
         for page, answer in sign_in.items():

@@ -22,7 +22,7 @@ from neuro.errors import ConfigError, ServerError
 from tasks.runtime import settings
 
 POOL, TRAINING_QUEUE, GPU_POOL = "local", "training", "gpu"
-PREFECT_PORT, MLFLOW_PORT = 4200, 5000  # unless taken
+PREFECT_PORT, MLFLOW_PORT, SERVICE_PORT = 4200, 5000, 8000  # unless taken
 WORKER_LIMIT = 4  # flow runs at once
 EAGER = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # how often a worker looks for runs
 START_S = 180.0  # a first start on a busy machine migrates two databases
@@ -44,12 +44,18 @@ class Stack:
     mark: str
     pids: dict[str, int]
     s3_endpoint: str | None = None
+    service_url: str = ""  # in the file of a version that had none
     secret: str = ""  # in the file of a version that had none
 
     @property
     def prefect_ui_url(self) -> str:
         """Where a person looks at the runs."""
         return self.prefect_api_url.removesuffix("/api")
+
+    @property
+    def token_file(self) -> Path:
+        """Where the token lies by which this account asks the service."""
+        return Path(self.home) / settings.SERVICE_TOKEN
 
     @property
     def credentials(self) -> str:
@@ -61,6 +67,7 @@ class Stack:
         return {
             "prefect_asks_for": self.credentials,
             "mlflow_asks_for": f"user {settings.USER}, password {self.secret}",
+            "service_asks_for": f"Authorization: Bearer, and the token in {self.token_file}",
         }
 
 
@@ -108,6 +115,13 @@ def start_mlflow(stack: Stack, listener: socket.socket) -> Program:
     return _start(stack, "MLflow server", command, here, listener)
 
 
+def start_service(stack: Stack, listener: socket.socket) -> Program:
+    """Answers images; in the project's folder, where problem files may lie."""
+    return _start(
+        stack, "service", ["deployments.service.serve"], {}, listener, cwd=Path(stack.project)
+    )
+
+
 def start_worker(stack: Stack) -> Program:
     """Takes new runs every two seconds."""
     return _start(stack, "worker", polling(POOL, POOL, WORKER_LIMIT), EAGER)
@@ -130,13 +144,15 @@ def _start(
     command: list[str],
     more: Mapping[str, str],
     listener: socket.socket | None = None,
+    cwd: Path | None = None,
 ) -> Program:
+    """cwd: default, the home: a server leaves its stray files there."""
     home = Path(stack.home)
     return processes.start(
         name,
         [sys.executable, "-m", *command],
         environment=_program_environment(stack, more),
-        cwd=home,  # a server leaves its stray files there
+        cwd=cwd or home,
         log=home / "logs" / f"{name.split()[0].lower()}.log",
         listener=listener,
     )

@@ -1,6 +1,7 @@
-"""The local stack: a Prefect server, an MLflow server and one worker, on loopback.
+"""The local stack: a Prefect server, an MLflow server, a prediction service and one worker.
 
-Both servers ask for a secret that is made at each start (guard.py) and stands in the state file.
+All on loopback. The first two ask for a secret that is made at each start (guard.py) and stands in
+the state file, the service for a token of a person.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ Report = Callable[[str], None]
 class StackConfig:
     """What to start. ``project`` is the folder of prefect.yaml.
 
-    A port of None is the usual one, 4200 or 5000, or the next that is free.
+    A port of None is the usual one, 4200, 5000 or 8000, or the next that is free.
     """
 
     project: Path = field(default_factory=Path.cwd)
@@ -37,18 +38,32 @@ class StackConfig:
     lake: str | None = None  # default: NEURO_LAKE, else lake in home
     prefect_port: int | None = None
     mlflow_port: int | None = None
+    service_port: int | None = None
 
     def __post_init__(self) -> None:
         if not (self.project / "prefect.yaml").is_file():
             raise ConfigError(
                 f"project {self.project} holds no prefect.yaml; run this in the project's folder"
             )
-        for name in ("prefect_port", "mlflow_port"):
+        given: dict[int, str] = {}
+        for name in ("prefect_port", "mlflow_port", "service_port"):
             port = getattr(self, name)
-            if port is not None and not 1024 <= port <= 65535:
+            if port is None:
+                continue
+            if not 1024 <= port <= 65535:
                 raise ConfigError(f"{name} must be within 1024..65535, got {port}")
-        if self.prefect_port is not None and self.prefect_port == self.mlflow_port:
-            raise ConfigError(f"mlflow_port must differ from prefect_port {self.prefect_port}")
+            if port in given:
+                raise ConfigError(f"{name} must differ from {given[port]} {port}")
+            given[port] = name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listeners:
+    """The socket of each server."""
+
+    prefect: socket.socket
+    mlflow: socket.socket
+    service: socket.socket
 
 
 def state_file(project: Path) -> Path:
@@ -82,19 +97,23 @@ def up(config: StackConfig, report: Report) -> Stack:
     with (
         processes.listening(config.prefect_port, servers.PREFECT_PORT) as prefect,
         processes.listening(config.mlflow_port, servers.MLFLOW_PORT) as mlflow,
+        processes.listening(config.service_port, servers.SERVICE_PORT) as service,
     ):
-        prefect_port, mlflow_port = processes.port_of(prefect), processes.port_of(mlflow)
-        if config.prefect_port is None and prefect_port != servers.PREFECT_PORT:
-            report(f"port {servers.PREFECT_PORT} is taken: Prefect gets {prefect_port}")
-        if config.mlflow_port is None and mlflow_port != servers.MLFLOW_PORT:
-            report(f"port {servers.MLFLOW_PORT} is taken: MLflow gets {mlflow_port}")
-        stack = plan(config, prefect_port, mlflow_port)
+        listeners = Listeners(prefect=prefect, mlflow=mlflow, service=service)
+        for name, wanted, usual, listener in (
+            ("Prefect", config.prefect_port, servers.PREFECT_PORT, prefect),
+            ("MLflow", config.mlflow_port, servers.MLFLOW_PORT, mlflow),
+            ("the service", config.service_port, servers.SERVICE_PORT, service),
+        ):
+            if wanted is None and (port := processes.port_of(listener)) != usual:
+                report(f"port {usual} is taken: {name} gets {port}")
+        stack = plan(config, *map(processes.port_of, (prefect, mlflow, service)))
         keys = Path(stack.home) / "keys"
         signing.ensure(keys)
         signing.own(keys)  # what is trained here must be signed, or nothing of it may serve
         try:
             _write(path, stack)  # before the first start: `down` finds the programs after a kill
-            stack = _start(stack, prefect, mlflow, report)
+            stack = _start(stack, listeners, report)
             _write(path, stack)
         except BaseException:  # Ctrl-C too: nothing started here may stay
             _stop(stack)
@@ -140,7 +159,7 @@ def _clear(path: Path, report: Report) -> None:
     down(path, report)
 
 
-def plan(config: StackConfig, prefect_port: int, mlflow_port: int) -> Stack:
+def plan(config: StackConfig, prefect_port: int, mlflow_port: int, service_port: int) -> Stack:
     """The stack that would be started, without programs."""
     project = config.project.resolve()
     here = settings.load(project)
@@ -153,15 +172,14 @@ def plan(config: StackConfig, prefect_port: int, mlflow_port: int) -> Stack:
         s3_endpoint=here.s3_endpoint,
         prefect_api_url=f"http://{HOST}:{prefect_port}/api",
         mlflow_tracking_uri=f"http://{HOST}:{mlflow_port}",
+        service_url=f"http://{HOST}:{service_port}",
         mark=secrets.token_hex(8),
         secret=secrets.token_urlsafe(24),
         pids={},
     )
 
 
-def _start(
-    stack: Stack, at_prefect: socket.socket, at_mlflow: socket.socket, report: Report
-) -> Stack:
+def _start(stack: Stack, listeners: "Listeners", report: Report) -> Stack:
     """The stack with its process numbers, once all of it answers on these sockets."""
     home = Path(stack.home)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -170,9 +188,10 @@ def _start(
     if home.stat().st_mode & settings.PRIVATE:
         report(f"other accounts may look into {home}; `chmod -R go= {home}` ends that")
     report(f"starting the servers; their logs are in {home / 'logs'}")
-    prefect = servers.start_prefect(stack, at_prefect)
-    mlflow = servers.start_mlflow(stack, at_mlflow)
-    for listener in (at_prefect, at_mlflow):
+    prefect = servers.start_prefect(stack, listeners.prefect)
+    mlflow = servers.start_mlflow(stack, listeners.mlflow)
+    service = servers.start_service(stack, listeners.service)
+    for listener in (listeners.prefect, listeners.mlflow, listeners.service):
         listener.close()  # theirs alone: where one ends, its callers are refused
     servers.wait_until(lambda: settings.reachable(stack.prefect_api_url), prefect)
     with servers.client(stack) as api:
@@ -182,14 +201,16 @@ def _start(
         worker = servers.start_worker(stack)
         if names := servers.deployments_of(Path(stack.project), servers.pools(api)):
             deploy = servers.start_deploy(stack, names)
-            servers.wait_until_applied(deploy, (prefect, mlflow, worker))
+            servers.wait_until_applied(deploy, (prefect, mlflow, worker, service))
         servers.wait_until(lambda: servers.workers(api), worker)
         servers.wait_until(lambda: settings.reachable(stack.mlflow_tracking_uri), mlflow)
         if n_closed := left_runs.close(stack, api):
             report(f"closed {n_closed} runs in MLflow whose flow run has ended")
+        servers.wait_until(lambda: settings.reachable(stack.service_url, "healthz"), service)
     report(f"Prefect is at {stack.prefect_ui_url}, MLflow at {stack.mlflow_tracking_uri}")
     report("their pages ask for what `neuro status` says here")
-    programs = {"prefect": prefect, "mlflow": mlflow, "worker": worker}
+    report(f"images are answered at {stack.service_url}")
+    programs = {"prefect": prefect, "mlflow": mlflow, "worker": worker, "service": service}
     return replace(stack, pids={name: each.process.pid for name, each in programs.items()})
 
 

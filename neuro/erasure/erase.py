@@ -16,9 +16,10 @@ from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingest import originals
 from neuro.ingest.pipeline import inspect
-from neuro.lake import branches, erasure, journal, releases, tombstones
+from neuro.lake import branches, erasure, journal, releases, request_spool, requests, tombstones
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft, Release
+from neuro.lake.request_spool import Spool
 from neuro.problems.problem import Problem
 
 SHORTEST = 8  # of a digest that is given by its beginning
@@ -110,10 +111,12 @@ def make_plan(lake: Lake, request: ErasureRequest, home: Path) -> ErasurePlan:
     path = plan_path(home, request)
     if path.is_file():
         return ErasurePlan(**json.loads(path.read_text(encoding="utf-8")))
-    requested = _resolve(lake, request)
+    requested = _resolve(lake, request, home)
     copies = erasure.copies(lake, requested)
     sample_ids = sorted([*requested, *copies])
     payload = erasure.payload(lake, sample_ids)
+    spooled = _spool(home).images(sample_ids)
+    payload = replace(payload, stored=payload.stored | spooled)
     windows = search_terms.needles(payload)
     kept = {hashlib.sha256(content).hexdigest() for content in payload.stored | payload.others}
     own_windows = erasure.not_in_others(lake, sample_ids, windows)
@@ -144,6 +147,17 @@ def erase(
     problems: one for each dataset that holds an image of it. Cut short at any point, the same
     request completes it. Nobody else should write to the lake meanwhile.
     """
+    with _spool(installation.home).standing_still():  # else a row of it may come into the lake
+        return _erase(lake, request, installation, problems, now)
+
+
+def _erase(
+    lake: Lake,
+    request: ErasureRequest,
+    installation: Installation,
+    problems: Mapping[str, Problem],
+    now: datetime,
+) -> ErasureResult:
     path = plan_path(installation.home, request)
     plan = make_plan(lake, request, installation.home)
     _require_problems(lake, plan, problems)
@@ -162,12 +176,13 @@ def erase(
     }
     journal.record(lake, tombstones.KIND, plan.run, record, now)
     n_originals = originals.remove(lake, installation.landing_zone, plan.sample_ids)
+    n_spooled = _spool(installation.home).erase(plan.sample_ids)
     n_rows = erasure.delete(lake, plan.sample_ids)
     for release in holders:
         lake.insist("supersede", partial(_supersede, lake, release, problems, plan.run, now))
     lake.insist("repin", lambda: erasure.repin(lake, plan.sample_ids, holders))
     erasure.purge(lake)
-    removed = {"rows": n_rows, "originals": n_originals}
+    removed = {"rows": n_rows, "originals": n_originals, "requests": n_spooled}
     removed |= _remove_derived(lake, installation, plan)
     result = _prove(lake, installation, plan, removed, path)
     erasure.end(lake)
@@ -203,7 +218,11 @@ def _superseding(plan: ErasurePlan, holders: Sequence[Release]) -> ErasurePlan:
     )
 
 
-def _resolve(lake: Lake, request: ErasureRequest) -> list[str]:
+def _spool(home: Path) -> Spool:
+    return Spool(folder=home / request_spool.FOLDER)
+
+
+def _resolve(lake: Lake, request: ErasureRequest, home: Path) -> list[str]:
     rows = erasure.members(lake, request.problem.dataset)
     if request.sample:
         names = {request.sample, request.problem.name_digest(request.sample)}
@@ -214,6 +233,8 @@ def _resolve(lake: Lake, request: ErasureRequest) -> list[str]:
         ]
         if len(chosen) > 1:
             raise ConfigError(f"{len(chosen)} samples are named {request.sample!r}; give a digest")
+        if not chosen and (asked := _asked(lake, request, home)):
+            return [asked]
     else:
         key = hashlib.sha256(f"{request.problem.dataset}/{request.group}".encode()).hexdigest()
         groups = {
@@ -230,6 +251,17 @@ def _resolve(lake: Lake, request: ErasureRequest) -> list[str]:
             "`neuro journal list erasure` lists what was erased already"
         )
     return [row["sha256"] for row in chosen]
+
+
+def _asked(lake: Lake, request: ErasureRequest, home: Path) -> str:
+    """The digest of an image that a service was asked about and that is in no release."""
+    if len(request.sample) < SHORTEST:
+        return ""
+    dataset, beginning = request.problem.dataset, request.sample
+    digests = requests.asked(lake, dataset, beginning) | _spool(home).asked(dataset, beginning)
+    if len(digests) > 1:
+        raise ConfigError(f"{len(digests)} images begin with {beginning}; give a whole digest")
+    return next(iter(digests), "")
 
 
 def _is_beginning(text: str, digest: str) -> bool:

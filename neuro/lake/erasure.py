@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuro.errors import StaleError
-from neuro.lake import branch_names, branches, images, marks, releases
+from neuro.lake import branch_names, branches, images, marks, releases, requests
 from neuro.lake.lake import Lake, among, quoted
 from neuro.lake.release_diff import restated
 from neuro.lake.releases import PINNED, Release
@@ -78,8 +78,9 @@ def payload(lake: Lake, sample_ids: Collection[str]) -> Payload:
     images_of = list(_rows(lake, "images", ["stored", "thumbnail"], where))
     raws = {row["raw"] for row in _rows(lake, "quarantine", ["raw"], where)}
     thumbnails = {row["thumbnail"] for row in images_of}
+    asked = requests.images(lake, sample_ids)
     return Payload(
-        stored={row["stored"] for row in images_of if row["stored"]},
+        stored={row["stored"] for row in images_of if row["stored"]} | asked,
         others={content for content in raws | thumbnails if content},
     )
 
@@ -128,6 +129,12 @@ def begin(lake: Lake, run: str) -> None:
 
     lake.prepare_write(*BRANCHED)
     lake.insist("begin an erasure", claim)
+
+
+def require_none(lake: Lake) -> None:
+    """Raise StaleError while one is under way: what is written now would be lost."""
+    if _FLAG in marks.read(lake):
+        raise StaleError("an erasure is under way, or was cut short; repeat its command")
 
 
 def end(lake: Lake) -> None:

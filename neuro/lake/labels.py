@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from neuro.lake import content_hash
+from neuro.lake import content_hash, marks
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.table_schemas import SCHEMAS
@@ -21,6 +21,9 @@ class Annotation:
     at: datetime
 
 
+UNREVIEWED = "unreviewed"  # the run of labels that no person has reviewed: no release has them
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewLabels:
     """Labels that one run brings, by sample_id."""
@@ -29,6 +32,37 @@ class NewLabels:
     labels: Mapping[str, Annotation]
     run_id: str
     is_reviewed: bool = False
+
+
+def add_unreviewed(lake: Lake, dataset: str, sample_id: str, given: Annotation) -> bool:
+    """Append what somebody says of an image; False where the same stands there by the same person.
+
+    It counts in no release until a person has reviewed it, which is a row of its own.
+    """
+    marks.put(lake, UNREVIEWED, "waits for a review")
+    where = f"dataset = {quoted(dataset)} AND sha256 = {quoted(sample_id)}"
+    while True:
+        rows = lake.read("labels", where=where).to_pylist()
+        said = [row for row in rows if row["run_id"] == UNREVIEWED and row["who"] == given.who]
+        if said and max(said, key=lambda row: int(row["sequence"]))["label"] == given.label:
+            return False
+        row = {
+            "dataset": dataset,
+            "sha256": sample_id,
+            "sequence": max((row["sequence"] for row in rows), default=-1) + 1,
+            "label": given.label,
+            "who": given.who,
+            "labelled_at": given.at,
+            "is_reviewed": False,
+            "run_id": UNREVIEWED,
+        }
+        if lake.add("labels", pa.Table.from_pylist([row], SCHEMAS["labels"])):
+            return True  # else another row took the number
+
+
+def hidden_runs(lake: Lake) -> set[str]:
+    """The runs whose labels no release of any branch has."""
+    return {UNREVIEWED} & marks.read(lake).keys()
 
 
 def new_rows(lake: Lake, given: NewLabels, left_out: LeftOut | None = None) -> pa.Table:

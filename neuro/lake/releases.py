@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from neuro.errors import DamagedError, ErasedError, StaleError, UnknownNameError
-from neuro.lake import branch_names, content_hash, hidden_rows, marks
+from neuro.lake import branch_names, content_hash, hidden_rows, labels, marks
 from neuro.lake.content_hash import Content
 from neuro.lake.hidden_rows import LeftOut
 from neuro.lake.lake import Lake, quoted
@@ -181,6 +181,7 @@ def left_out(lake: Lake, dataset: str, run: str = "") -> LeftOut:
     """
     chain = history(lake, dataset)
     half = marks.half_written_runs(lake) - {release.creator for release in chain} - {run}
+    half |= labels.hidden_runs(lake)
     return (chain[-1].left_out if chain else LeftOut()).hiding(half)
 
 

@@ -66,6 +66,22 @@ SCHEMAS: dict[str, pa.Schema] = {
             *_text("window"),
         ]
     ),
+    "requests": pa.schema(  # what a service was asked, and what it said
+        [
+            _key("id", pa.string()),
+            pa.field("at", _TIME),
+            *_text("route", "who", "problem", "dataset", "sha256", "model_version", "package"),
+            pa.field("is_shadow", pa.bool_()),
+            *_text("preprocess_hash", "predicted", "decision", "reason"),
+            pa.field("probabilities", pa.list_(pa.float64())),
+            pa.field("conformal_set", pa.list_(pa.string())),
+            pa.field("ood_score", pa.float64()),
+            pa.field("descriptors", pa.list_(pa.float32())),
+            pa.field("embedding", pa.list_(pa.float32())),
+            pa.field("latency_s", pa.float64()),
+            pa.field("image", pa.large_binary()),
+        ]
+    ),
     "quarantine": pa.schema(
         [
             _key("dataset", pa.string()),

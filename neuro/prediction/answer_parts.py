@@ -22,7 +22,8 @@ from neuro import limits
 from neuro.errors import ConfigError, DamagedError
 from neuro.images.sandbox import Rejected
 from neuro.prediction import out_file
-from neuro.prediction.vetted import REFUSED, Answered
+from neuro.prediction.vetted import Answered
+from neuro.sample import REFUSED
 
 _FACTS, _MARK = "of.json", "mark"
 _PASSING = ("unreadable: ", "decoder_timeout: ", "decoder_died: ")  # reasons that may have passed

@@ -12,7 +12,8 @@ from neuro.images.sandbox import Rejected, VetConfig
 from neuro.images.sanitize import CleanImage
 from neuro.prediction import vetted
 from neuro.prediction.predict import Engine
-from neuro.prediction.vetted import REFUSED, Answered
+from neuro.prediction.vetted import Answered
+from neuro.sample import REFUSED
 
 
 def answer(engine: Engine, images: Sequence[bytes | str]) -> list[Answered]:

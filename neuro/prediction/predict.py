@@ -34,9 +34,16 @@ class Engine:
     runtime: Runtime
 
 
-def load(package: Package, *, threads: int = 1, runtime: runtimes.Name = runtimes.EXACT) -> Engine:
+def load(
+    package: Package,
+    *,
+    threads: int = 1,
+    runtime: runtimes.Name = runtimes.EXACT,
+    batch_size: int = 0,
+) -> Engine:
     """Load the package's graph from its verified bytes; raises what ``runtimes.opened`` raises."""
-    return Engine(package=package, runtime=runtimes.opened(runtime, package, threads=threads))
+    opened = runtimes.opened(runtime, package, threads=threads, batch_size=batch_size)
+    return Engine(package=package, runtime=opened)
 
 
 def outputs(
@@ -100,17 +107,31 @@ def predict(
 ) -> list[Prediction]:
     """One Prediction per row of pixels, (n, size, size, channels) uint8, in their order.
 
-    Out of scope beats all; then the called class alone in the conformal set is an answer, and
-    another, none or several is an abstention.
+    Raises what ``answer`` and ``decide`` raise.
     """
     if len(pixels) != len(sample_ids):
         raise ConfigError(f"{len(pixels)} rows of pixels for {len(sample_ids)} sample_ids")
-    card = engine.package.card
     calibrated = answer(engine, pixels, batch_size=batch_size).calibrated
+    return decide(engine.package, calibrated, sample_ids, model_version=model_version)
+
+
+def decide(
+    package: Package,
+    calibrated: Calibrated,
+    sample_ids: Sequence[str] | NDArray[np.str_],
+    *,
+    model_version: str,
+) -> list[Prediction]:
+    """One Prediction per calibrated answer. Raises PackageError where one is not finite.
+
+    Out of scope beats all; then the called class alone in the conformal set is an answer, and
+    another, none or several is an abstention.
+    """
+    card = package.card
     answers = np.column_stack([calibrated.probabilities, calibrated.ood_scores])
     if not np.isfinite(answers).all():
         raise PackageError(
-            f"{engine.package.folder / CARD}: the calibration makes answers that are not finite; "
+            f"{package.folder / CARD}: the calibration makes answers that are not finite; "
             "nothing is written. Do not use the package: fetch it again, or train again"
         )
     preprocess_hash = card.preprocess.sha256

@@ -53,8 +53,11 @@ def at_hand() -> tuple[Name, ...]:
     return tuple(name for name in NAMES if has[name])
 
 
-def opened(name: Name, package: Package, *, threads: int) -> Runtime:
+def opened(name: Name, package: Package, *, threads: int, batch_size: int = 0) -> Runtime:
     """Open the graph of a verified package. threads: processors that it may use.
+
+    batch_size: at most so many images at once, 0 for what is fastest; a service, whose images come
+    one by one, is opened for 1.
 
     Raises PackageError for a graph that is not as the card says, ConfigError for a runtime that
     this machine has nothing for.
@@ -68,7 +71,9 @@ def opened(name: Name, package: Package, *, threads: int) -> Runtime:
             f"engine {name} needs {needs}, and this machine has none; those that it has: "
             f"{', '.join(at_hand())}"
         )
-    return _openvino(package, threads) if name == "openvino" else on_device(package, "cuda")
+    if name == "openvino":
+        return _openvino(package, threads, batch_size or _OPENVINO_BATCH)
+    return on_device(package, "cuda")
 
 
 def _onnxruntime(session: onnxruntime.InferenceSession, package: Package) -> Runtime:
@@ -79,12 +84,12 @@ def _onnxruntime(session: onnxruntime.InferenceSession, package: Package) -> Run
     return Runtime(name="onnxruntime", batch_size=128, run=run)
 
 
-def _openvino(package: Package, threads: int) -> Runtime:
+def _openvino(package: Package, threads: int, batch_size: int) -> Runtime:
     """One stream for each thread: a batch is run by one, and others beside it."""
     import openvino  # a second to import, and not needed everywhere
 
     spec = package.card.preprocess
-    shape = (_OPENVINO_BATCH, spec.channels, spec.size_px, spec.size_px)
+    shape = (batch_size, spec.channels, spec.size_px, spec.size_px)
     core = openvino.Core()
     options = {
         "INFERENCE_PRECISION_HINT": "bf16",
@@ -110,7 +115,7 @@ def _openvino(package: Package, threads: int) -> Runtime:
         while working:
             yield _answered(working, free, package)
 
-    return Runtime(name="openvino", batch_size=_OPENVINO_BATCH, run=run)
+    return Runtime(name="openvino", batch_size=batch_size, run=run)
 
 
 def _answered(working: deque[tuple[Any, int]], free: deque[Any], package: Package) -> Outputs:

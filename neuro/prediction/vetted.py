@@ -21,7 +21,6 @@ from neuro.sample import Prediction
 
 Answered = Prediction | Rejected
 
-REFUSED = "refused"  # the decision of an image that vetting did not let in
 PART = 256  # files that are answered at once
 
 

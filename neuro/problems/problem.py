@@ -150,7 +150,8 @@ class Problem:
     its interval of it does not lie above, where enough groups are there to show that, or no test
     sample is of the class. test_looks: challengers that one test set may judge. population: whom
     the images show, and whom not. unanswered: what the draft of the problem asked; nothing is
-    ingested until a person has removed each of these lines.
+    ingested until a person has removed each of these lines. keep_requests: whether the prediction
+    service may keep the images that it is asked about.
     """
 
     name: str
@@ -168,6 +169,7 @@ class Problem:
     recall_floors: Mapping[str, float] = field(default_factory=dict)
     test_looks: int = TEST_LOOKS
     unanswered: tuple[str, ...] = ()
+    keep_requests: bool = False
 
     def __post_init__(self) -> None:
         if not _PLAIN_NAME.fullmatch(self.name):
@@ -186,6 +188,8 @@ class Problem:
                 raise ConfigError(f"recall_floors.{name} must be a number 0 to 1, got {floor!r}")
         if type(self.test_looks) is not int or self.test_looks < 1:
             raise ConfigError(f"test_looks must be a number from 1 up, got {self.test_looks!r}")
+        if type(self.keep_requests) is not bool:
+            raise ConfigError(f"keep_requests must be true or false, got {self.keep_requests!r}")
         if both := set(self.layout.no_label) & set(self.labels):
             raise ConfigError(f"layout.no_label and labels both name {sorted(both)}; remove one")
         if missing := set(self.classes) - set(self.labels.values()):

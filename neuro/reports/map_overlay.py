@@ -1,6 +1,7 @@
 """A class map over its picture: colour where the map is high, elsewhere the picture itself."""
 
 import io
+from typing import Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -15,9 +16,13 @@ _QUALITY = 82
 
 
 def overlay(
-    small: bytes, map_: NDArray[np.float32], spec: PreprocessSpec, cells: int
+    small: bytes,
+    map_: NDArray[np.float32],
+    spec: PreprocessSpec,
+    cells: int,
+    form: Literal["JPEG", "PNG"] = "JPEG",
 ) -> bytes | None:
-    """A JPEG of the picture's size; None where nothing speaks for the class.
+    """A file of the picture's size; None where nothing speaks for the class.
 
     small: the picture as pages show it. map_: (grid, grid), of the frame that the spec makes of
     it. cells: how many places across the frame it can tell apart: the square in the upper left
@@ -45,5 +50,8 @@ def overlay(
     cell = [(of_frame or side) / cells for side in (width, height)]
     ImageDraw.Draw(drawn).rectangle((1, 1, cell[0], cell[1]), outline=(255, 255, 255))
     buffer = io.BytesIO()
-    drawn.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    if form == "PNG":
+        drawn.save(buffer, form)
+    else:
+        drawn.save(buffer, form, quality=_QUALITY, optimize=True)
     return buffer.getvalue()

@@ -89,6 +89,16 @@ def earlier(problem: Problem, version: str) -> Model:
     return _as_trained(problem, registry.find(problem.name, version))
 
 
+def of_version(registered: ModelVersion) -> Model:
+    """A registered version by itself, whatever the problem file says now; verified and opened."""
+    return _opened(registry.fetch(registered), registered)
+
+
+def of_folder(folder: Path) -> Model:
+    """A package that lies in a folder, whatever the problem file says now; verified and opened."""
+    return _opened(package.open_verified(folder), None)
+
+
 def require_an_answer(model: Model) -> None:
     """Raise PackageError for a model that gives no finite answer."""
     spec = model.package.card.preprocess

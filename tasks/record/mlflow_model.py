@@ -46,14 +46,20 @@ def log(run: tracking.Run, found: Package) -> None:
     """The package, and beside it what MLflow needs to serve it."""
     if not run.run_id:
         return
+    tracking.log_files(run, found.folder, _PACKAGE)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, MODEL)
+        write(folder, found, run.run_id)
+        tracking.log_files(run, folder, MODEL)
+
+
+def write(folder: Path, found: Package, run_id: str = "") -> None:
+    """A folder that MLflow serves once the package lies in it, as ``package``."""
     from mlflow import pyfunc
     from mlflow.models import Model
 
-    tracking.log_files(run, found.folder, _PACKAGE)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder, no_project = Path(scratch, MODEL), Path(scratch, "none")
-        no_project.mkdir()
-        model = Model(artifact_path=MODEL, run_id=run.run_id)
+    with tempfile.TemporaryDirectory() as no_project:
+        model = Model(artifact_path=MODEL, run_id=run_id or None)
         pyfunc.save_model(
             folder,
             python_model=str(_CODE),
@@ -61,16 +67,15 @@ def log(run: tracking.Run, found: Package) -> None:
             signature=_signature(),
             input_example=_example(),
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIRED],
-            uv_project_path=no_project,  # else it copies a project that lies in this folder
+            uv_project_path=Path(no_project),  # else it copies a project that lies in this folder
         )
-        # save_model would copy the package, and writes down where files lie on this machine.
-        flavor = model.flavors[pyfunc.FLAVOR_NAME]
-        flavor["artifacts"] = {"package": {"path": "package", "uri": "package"}}
-        flavor["model_code_path"] = _CODE.name
-        whole = [path for place in (folder, found.folder) for path in place.iterdir()]
-        model.model_size_bytes = sum(path.stat().st_size for path in whole)
-        model.save(folder / "MLmodel")
-        tracking.log_files(run, folder, MODEL)
+    # save_model would copy the package, and writes down where files lie on this machine.
+    flavor = model.flavors[pyfunc.FLAVOR_NAME]
+    flavor["artifacts"] = {"package": {"path": "package", "uri": "package"}}
+    flavor["model_code_path"] = _CODE.name
+    whole = [path for place in (folder, found.folder) for path in place.iterdir()]
+    model.model_size_bytes = sum(path.stat().st_size for path in whole)
+    model.save(folder / "MLmodel")
 
 
 def source(run_id: str) -> str:

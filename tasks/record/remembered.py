@@ -12,6 +12,11 @@ def get(what: str, key: str) -> str:
     return _kept(_path(what)).get(key, "")
 
 
+def everything(what: str) -> dict[str, str]:
+    """All that is remembered."""
+    return _kept(_path(what))
+
+
 def put(what: str, key: str, value: str) -> None:
     """Remember it; of two who write at once one may have to measure again."""
     path = _path(what)

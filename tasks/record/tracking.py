@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuro import escaped_names
-from neuro.errors import TrainingError
+from neuro.errors import ServerError, TrainingError
 from neuro.lake.releases import Release
 from neuro.sample import Metric
 from neuro.training.trainer import Epoch
@@ -45,6 +45,18 @@ class Run:
         run = client().get_run(self.run_id)
         base = settings.load().mlflow_tracking_uri
         return f"{base}/#/experiments/{run.info.experiment_id}/runs/{self.run_id}"
+
+
+@contextmanager
+def server_errors() -> Iterator[None]:
+    """Around calls of the registry: what MLflow raises of a server becomes ServerError."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        said = " ".join(str(error).split())[:200]
+        raise ServerError(f"the MLflow server did not answer ({said}); start it again") from error
 
 
 @cache

@@ -28,6 +28,7 @@ LOGGING_ENVIRONMENT = {
 ENDPOINTS = ("NEURO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 RUNNER = re.compile(r"threads|(ray|dask)(://[^/\s]+:\d+)?")
 PRIVATE = 0o077  # umask: what may hold an image, a name or a secret is for its owner alone
+PEOPLE, SERVICE_TOKEN = "people.json", "service.token"  # in the home
 USER = "neuro"  # of both servers of a stack
 FLOW_RUN_TAG = "prefect.flow_run_id"  # of an MLflow run: the flow run that records it
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -285,13 +286,13 @@ def around_proxy() -> dict[str, str]:
     return {"NO_PROXY": no_proxy, "no_proxy": no_proxy}
 
 
-def reachable(url: str) -> bool:
-    """Whether the Prefect API or MLflow server at ``url`` answers its health page within 3 s."""
+def reachable(url: str, page: str = "health") -> bool:
+    """Whether the server at ``url`` answers its health page within 3 s."""
     import httpx  # slow to import, and most processes never ask
 
     is_local = urlsplit(url).hostname in LOOPBACK
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/health", timeout=3.0, trust_env=not is_local)
+        answer = httpx.get(f"{url.rstrip('/')}/{page}", timeout=3.0, trust_env=not is_local)
     except httpx.HTTPError:
         return False
     return answer.is_success

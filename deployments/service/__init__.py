@@ -1,0 +1,1 @@
+"""The prediction service: one process, every problem that has a champion."""

@@ -1,0 +1,99 @@
+"""The application: routes, limits, sign-in and figures put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from logging import getLogger
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_fastapi_instrumentator import Instrumentator
+
+from deployments.service import routes
+from deployments.service.body_limit import BodyLimit
+from deployments.service.config import BODY_S, MOST_BYTES, TOGETHER_BYTES
+from deployments.service.service import Service
+from deployments.service.sign_in import OPEN, Directory, SignIn
+from deployments.stack.guard import Guard
+from neuro.errors import (
+    BadImageError,
+    ConfigError,
+    NeuroError,
+    ServerError,
+    StorageError,
+    UnknownNameError,
+)
+
+_STATUS: tuple[tuple[type[NeuroError], int], ...] = (
+    (BadImageError, 422),
+    (UnknownNameError, 404),
+    (ConfigError, 422),
+    (StorageError, 503),
+    (ServerError, 503),
+)
+
+_log = getLogger(__name__)
+
+
+def routed(service: Service) -> FastAPI:
+    """The routes by themselves, which anybody may ask: for the OpenAPI page."""
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    app = FastAPI(
+        title="neuro",
+        version=metadata.version("neuro"),
+        description="Answers about medical images. Research use only; not a medical device.",
+        lifespan=running,
+        docs_url=None,  # it loads its program from elsewhere
+        redoc_url=None,
+    )
+    app.include_router(routes.v1(service))
+    app.include_router(routes.health(service))
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(NeuroError, _refused)
+    app.add_exception_handler(Exception, _failed)
+    registry = service.figures.registry
+    Instrumentator(
+        registry=registry, excluded_handlers=["/metrics", *OPEN], should_group_status_codes=False
+    ).instrument(app)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics(caller: routes.Viewer) -> Response:
+        """What Prometheus reads."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def guarded(service: Service, directory: Directory, port: int) -> Guard:
+    """The application as it is served: its own names, known people, bounded bodies."""
+    limited = BodyLimit(routed(service), most=MOST_BYTES, together=TOGETHER_BYTES, seconds=BODY_S)
+    return Guard(SignIn(limited, directory, service.config.limit), port=port)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """One sentence; what was sent is not repeated."""
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    said = [
+        f"{'.'.join(str(part) for part in fault['loc'][1:])}: {fault['msg']}".removeprefix(": ")
+        for fault in faults[:3]
+    ]
+    return JSONResponse({"detail": "; ".join(said)}, 422)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 503)
+    _log.warning("%s: %s", request.url.path, error)
+    later = {"retry-after": "5"} if status == 503 else {}
+    return JSONResponse({"detail": routes.plain(str(error))}, status, later)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    _log.error("%s failed", request.url.path, exc_info=error)
+    return JSONResponse({"detail": "this is a fault of the service; its log has it"}, 500)

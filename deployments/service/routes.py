@@ -1,0 +1,230 @@
+"""The routes of the service; what each takes and gives stands in ``messages``."""
+
+import base64
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Response, UploadFile
+
+from deployments.service import feedback as remarks
+from deployments.service import messages, sign_in
+from deployments.service.config import MOST_FILES
+from deployments.service.explaining import Explainer
+from deployments.service.messages import (
+    Answered,
+    Case,
+    Explained,
+    Feedback,
+    Kept,
+    Map,
+    Models,
+    Predictions,
+    ServedModel,
+    Similar,
+    Trouble,
+)
+from deployments.service.served_models import Served
+from deployments.service.service import Caller, Service
+from deployments.service.vetting import Upload
+from neuro.features.feature_set import Choice
+from neuro.reports import image_maps
+from tasks import similar as similar_cases
+from tasks.similar import SearchConfig
+
+_TROUBLES = {
+    400: "no multipart form that can be read",
+    401: "nobody known",
+    403: "a role that may not ask this, or a page or name of another host",
+    404: "no such problem or image",
+    408: "the body did not arrive in time",
+    413: "too large, or too many images",
+    422: "no image that can be answered, or a field that is wrong",
+    429: "too many requests",
+    503: "nothing can answer now",
+}
+_TOLD: dict[int | str, dict[str, Any]] = {
+    code: {"model": Trouble, "description": text} for code, text in _TROUBLES.items()
+}
+
+Images = Annotated[
+    list[UploadFile], File(description="image files: JPEG, PNG, TIFF, DICOM ...; by content")
+]
+OneImage = Annotated[UploadFile, File(description="an image file")]
+ProblemName = Annotated[
+    str, Form(description="needed where several are served", max_length=64, examples=["brain"])
+]
+
+
+def needs(role: str) -> Any:
+    """A dependency: the caller, who may do what a role may. 403 for another."""
+
+    async def caller(request: Request) -> Caller:
+        person = sign_in.person_of(request)
+        if not person.may(role):
+            raise HTTPException(403, f"{person.name} is a {person.role}; this needs a {role}")
+        route = request.url.path.rpartition("/")[2]
+        started = request.scope["state"][sign_in.STARTED]
+        return Caller(person=person, route=route, started=started)
+
+    return Depends(caller)
+
+
+Viewer = Annotated[Caller, needs("viewer")]
+Reader = Annotated[Caller, needs("reader")]
+
+
+def v1(service: Service) -> APIRouter:
+    """What people and programs ask."""
+    routes = APIRouter(prefix="/v1", responses=_TOLD)
+    explainer = Explainer()
+
+    @routes.post("/predictions")
+    async def predictions(files: Images, caller: Reader, problem: ProblemName = "") -> Predictions:
+        """Answer each image: a class, how sure, or that it cannot be told.
+
+        An image that vetting refuses stands in the list with its reason; where all are refused, the
+        answer is 422.
+        """
+        if not 1 <= len(files) <= MOST_FILES:
+            raise HTTPException(413, f"1 to {MOST_FILES} images a request; send them in several")
+        served = service.served(problem)
+        found = await service.answer(served, [each.file for each in files], caller)
+        if all(upload is None for _, upload in found):
+            reasons = dict.fromkeys(request.refusal for request, _ in found)
+            raise HTTPException(422, "; ".join(reasons))
+        package = served.model.package
+        return Predictions(
+            predictions=[messages.answered(request, package) for request, _ in found]
+        )
+
+    @routes.post("/explanations")
+    async def explanations(file: OneImage, caller: Reader, problem: ProblemName = "") -> Explained:
+        """Answer one image, and show where the network looked."""
+        served = service.served(problem)
+        answer, upload = await _one(service, served, file, caller)
+        maps, said = await service.slowly(lambda: explainer.maps(served.model, upload))
+        return Explained(
+            prediction=answer,
+            maps=[
+                Map(
+                    shows=each.shows,
+                    against=each.against,
+                    method=image_maps.METHOD,
+                    png=base64.b64encode(each.png).decode(),
+                    is_sane=each.is_sane,
+                    insertion=each.insertion,
+                    deletion=each.deletion,
+                )
+                for each in maps
+            ],
+            said=said,
+        )
+
+    @routes.post("/similar")
+    async def similar(
+        file: OneImage,
+        caller: Reader,
+        problem: ProblemName = "",
+        n: Annotated[int, Form(ge=1, le=similar_cases.MOST)] = 8,
+    ) -> Similar:
+        """The cases of the release that are nearest to an image."""
+        served = service.served(problem)
+        _, upload = await _one(service, served, file, caller)
+        if served.file is None:
+            raise HTTPException(404, "the problem's file is not known here: start with --problem")
+        config, file_ = SearchConfig(choice=Choice(features=""), n=n), served.file
+        found = await service.slowly(
+            lambda: similar_cases.near(service.lake, file_, upload.sha256, upload.stored, config)
+        )
+        return Similar(
+            sample_id=upload.sha256,
+            release=found.release.name,
+            features=found.encoder.name,
+            cases=[
+                Case(
+                    sample_id=case.sample.sample_id,
+                    cosine=round(case.cosine, 6),
+                    label=case.sample.label,
+                    split=case.sample.split,
+                    group_id=case.sample.group_id,
+                )
+                for case in found.cases
+            ],
+        )
+
+    @routes.get("/models")
+    async def models(caller: Viewer) -> Models:
+        """What answers each problem, and how the log of requests stands."""
+        return Models(
+            models=[_described(each) for each in service.models.all().values()],
+            following=plain(service.models.trouble),
+            log_waiting_bytes=service.log.waiting(),
+            log_trouble=plain(service.log.trouble),
+        )
+
+    @routes.post("/feedback")
+    async def feedback(said: Feedback, caller: Reader) -> Kept:
+        """Keep a label of an image, or an incident with an answer; both wait for a person."""
+        served = service.served(said.problem)
+        kept = await service.slowly(
+            lambda: remarks.keep(service, served, said, caller, datetime.now(UTC))
+        )
+        await service.write([service.line(served, said.sample_id, caller)])
+        return kept
+
+    return routes
+
+
+def health(service: Service) -> APIRouter:
+    """What a supervisor asks, without a credential."""
+    routes = APIRouter()
+
+    @routes.get("/healthz")
+    async def healthz() -> dict[str, bool]:
+        """Whether the process answers at all."""
+        return {"alive": True}
+
+    @routes.get("/readyz", responses={503: {"description": "nothing is served"}})
+    async def readyz(response: Response) -> dict[str, bool]:
+        """Whether an image would be answered."""
+        is_ready = bool(service.models.all()) and service.log.is_writable
+        response.status_code = 200 if is_ready else 503
+        return {"ready": is_ready}
+
+    return routes
+
+
+def plain(message: str) -> str:
+    """A message without the paths and addresses of this machine."""
+    words = ("..." if word.strip("('\"`").startswith(_PLACES) else word for word in message.split())
+    return " ".join(words)
+
+
+_PLACES = ("/", "s3://", "http://", "https://", "file:", "./", "~")
+
+Work = Callable[[], Awaitable[Any]]
+
+
+async def _one(
+    service: Service, served: Served, file: UploadFile, caller: Caller
+) -> tuple[Answered, Upload]:
+    ((request, upload),) = await service.answer(served, [file.file], caller)
+    if upload is None:
+        raise HTTPException(422, request.refusal)
+    return messages.answered(request, served.model.package), upload
+
+
+def _described(served: Served) -> ServedModel:
+    package = served.model.package
+    return ServedModel(
+        problem=served.problem,
+        version=served.model.version,
+        package=package.digest,
+        architecture=package.card.architecture,
+        engine=str(served.model.engine.runtime),
+        classes=list(package.card.classes),
+        intended_use=served.file.intended_use if served.file else "",
+        since=served.since.isoformat(timespec="seconds"),
+        trouble=plain(served.trouble),
+    )

@@ -1,0 +1,119 @@
+"""Start the service: alone by ``neuro serve``, or by the stack on a socket that is handed over."""
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from deployments import console
+from deployments.service.config import ServiceConfig
+from deployments.stack import processes, servers
+from neuro import limits, people
+from neuro.errors import ConfigError
+from neuro.people import Person
+from tasks.load import release_data
+from tasks.runtime import settings
+
+_PATIENCE_S = 1  # between two tries of MLflow's client: requests do not wait for it
+
+Report = Callable[[str], None]
+
+
+def run(config: ServiceConfig, report: Report, listener: socket.socket | None = None) -> None:
+    """Serve until a signal ends it; what was asked by then is answered.
+
+    listener: a socket that listens, else one is made. Raises ConfigError for a people or token file
+    that others may read, and for a package that cannot be used; ServerError for a taken port.
+    """
+    here = settings.load()
+    os.environ.update(
+        {
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(_PATIENCE_S),
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+            "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+            **settings.around_proxy(),
+            **settings.mlflow_secrets(here.mlflow_credentials),
+        }
+    )
+    with ExitStack() as closing:
+        if listener is None:
+            listener = closing.enter_context(processes.listening(config.port, servers.SERVICE_PORT))
+        port = processes.port_of(listener)
+        path = config.token_file or here.home / settings.SERVICE_TOKEN
+        token = token_of(path)
+        _serve(config, listener, path, token, here.home)
+        report(f"the service at port {port} has ended")
+
+
+def _serve(
+    config: ServiceConfig, listener: socket.socket, path: Path, token: str, home: Path
+) -> None:
+    import uvicorn
+
+    from deployments.service import app
+    from deployments.service.service import Service
+    from deployments.service.sign_in import Directory
+
+    owner = Person(name=settings.user(), role="admin", tokens=(people.digest(token),))
+    directory = Directory(home / settings.PEOPLE, owner)
+    service = Service(config, release_data.open_lake(config.lake), home)
+    if config.models:
+        service.models.refresh()  # what cannot be used is said before anybody asks
+    guarded = app.guarded(service, directory, processes.port_of(listener))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            guarded,
+            log_level="warning",
+            access_log=False,  # it would name digests
+            server_header=False,
+            ws="none",
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=30,
+            limit_concurrency=None,
+        )
+    )
+    server.run(sockets=[listener])
+    if not server.started:
+        raise ConfigError("the service did not start; its log says why")
+
+
+def token_of(path: Path) -> str:
+    """The token in a file, made where there is none; for its owner alone. Raises ConfigError."""
+    with limits.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except FileExistsError:
+            return _read(path)
+        token = f"neuro_{secrets.token_urlsafe(32)}"
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(f"{token}\n")
+    return token
+
+
+def _read(path: Path) -> str:
+    facts = path.lstat()
+    if path.is_symlink() or facts.st_uid != os.geteuid() or facts.st_mode & settings.PRIVATE:
+        raise ConfigError(
+            f"{path} may be read by other accounts (mode {facts.st_mode & 0o777:o}); remove it: a "
+            "new token is made at the next start"
+        )
+    token = limits.text_of(path, f"token file {path}").strip()
+    if len(token) < 32 or len(token.split()) != 1:
+        raise ConfigError(f"{path} holds no token of 32 letters or more; remove it")
+    return token
+
+
+def from_stack() -> None:
+    """What ``neuro up`` starts: on the socket that is the standard input."""
+    os.umask(settings.PRIVATE)
+    console.start_logging()
+    listener = socket.socket(fileno=os.dup(sys.stdin.fileno()))
+    run(ServiceConfig(), console.say, listener)
+
+
+if __name__ == "__main__":
+    from_stack()

@@ -1,0 +1,171 @@
+"""The models that answer, one for each problem: followed by the journal, changed without a pause.
+
+A request keeps the model that it began with: none is lost when another takes its place.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from logging import getLogger
+from pathlib import Path
+
+from deployments.service.config import ServiceConfig
+from neuro.errors import ConfigError, NeuroError
+from neuro.lake.lake import Lake
+from neuro.problems import problem as problem_files
+from neuro.problems.problem import Problem
+from tasks.load import engines, models, served
+from tasks.load.models import Model
+from tasks.record.registry import ModelVersion
+
+JOURNAL_S, ALL_S = 2.0, 30.0  # how often the journal is looked at, and aliases and signatures
+
+_log = getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Served:
+    """What answers a problem. file: its problem file, None where none is known here.
+
+    trouble: why a newer version does not serve, "" where all is well.
+    """
+
+    problem: str
+    model: Model
+    since: datetime
+    shadow: Model | None = None
+    file: Problem | None = None
+    trouble: str = ""
+
+    @property
+    def keeps_images(self) -> bool:
+        """Whether the problem file allows that what is asked about is kept."""
+        return self.file is not None and self.file.keep_requests
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether a registry knows it, else it is a folder."""
+        return self.model.registered is not None
+
+
+class ServedModels:
+    """All that answers. trouble: why the journal or the registry cannot be read, "" if they can."""
+
+    def __init__(self, config: ServiceConfig, lake: Lake) -> None:
+        self._config, self._lake = config, lake
+        self._files = [problem_files.load(name) for name in config.problems]
+        self._all: Mapping[str, Served] = {}
+        self._state, self._looked_at = -1, -ALL_S
+        self._lock = threading.Lock()
+        self.trouble = ""
+
+    def all(self) -> Mapping[str, Served]:
+        """By problem."""
+        return self._all
+
+    def refresh(self) -> None:
+        """Look whether another version serves; what cannot be opened leaves the last good one."""
+        with self._lock:
+            if self._config.models:
+                if not self._all:
+                    self._all = self._of_folders()
+                return
+            try:
+                state = served.state(self._lake)
+                is_due = time.monotonic() - self._looked_at >= ALL_S
+                if state != self._state or is_due or self.trouble:
+                    self._follow()
+                    self._state, self._looked_at = state, time.monotonic()
+                self.trouble = ""
+            except (NeuroError, OSError) as error:
+                if not self.trouble:
+                    _log.warning("what serves now cannot be looked up: %s", error)
+                self.trouble = str(error)
+                if not self._all:
+                    self._all = self._last_known()
+
+    def _follow(self) -> None:
+        found: dict[str, Served] = {}
+        names = served.promoted(self._lake)
+        for name in names:
+            before = self._all.get(name)
+            version = served.version(self._lake, name)
+            if version is not None:
+                kept = self._changed(version, before)
+                if kept is not None:
+                    found[name] = kept
+            elif before is not None:
+                _log.warning("no version of %s serves any more", name)
+        self._all = found
+
+    def _changed(self, version: ModelVersion, before: Served | None) -> Served | None:
+        """The version that serves now or, where it cannot be opened, the last good one."""
+        if before and (before.model.version, before.model.package.digest) == (
+            version.version,
+            version.digest,
+        ):
+            return replace(before, trouble="")
+        try:
+            opened = self._opened(version)
+        except (NeuroError, OSError) as error:
+            trouble = f"version {version.version} cannot serve: {error}"
+            if before is None or before.trouble != trouble:
+                _log.warning("%s: %s", version.problem, trouble)
+            good = before or self._earlier(version.problem)
+            return None if good is None else replace(good, trouble=trouble)
+        served.remember(version)
+        _log.info("%s: version %s answers", version.problem, version.version)
+        return opened
+
+    def _earlier(self, problem: str) -> Served | None:
+        try:
+            version = served.earlier(self._lake, problem)
+            return None if version is None else self._opened(version)
+        except (NeuroError, OSError) as error:
+            _log.warning("%s: the version before cannot serve, either: %s", problem, error)
+            return None
+
+    def _opened(self, version: ModelVersion) -> Served:
+        model = served.opened(self._lake, version, self._config.engine)
+        shadow = None
+        if self._config.shadow:
+            shadow = served.shadow(version.problem, self._config.shadow, model)
+        return self._served(model, shadow)
+
+    def _served(self, model: Model, shadow: Model | None) -> Served:
+        if shadow is not None:
+            _log.info("version %s answers beside it, unseen", shadow.version[:12])
+        return Served(
+            problem=model.package.card.problem,
+            model=model,
+            shadow=shadow,
+            since=datetime.now(UTC),
+            file=served.problem_of(model, self._files),
+        )
+
+    def _of_folders(self) -> dict[str, Served]:
+        found: dict[str, Served] = {}
+        shadow = models.of_folder(Path(self._config.shadow)) if self._config.shadow else None
+        for folder in self._config.models:
+            model = models.of_folder(folder)
+            frames = served.examples(self._lake, model)
+            model = engines.for_requests(model, self._config.engine, frames)
+            name = model.package.card.problem
+            if name in found:
+                raise ConfigError(f"two packages answer problem {name}; give one of them")
+            is_its = shadow is not None and shadow.package.card.problem == name
+            found[name] = self._served(model, shadow if is_its else None)
+        return found
+
+    def _last_known(self) -> dict[str, Served]:
+        found: dict[str, Served] = {}
+        for version in served.last_known():
+            try:
+                found[version.problem] = self._opened(version)
+            except (NeuroError, OSError) as error:
+                _log.warning("version %s of %s: %s", version.version, version.problem, error)
+        if found:
+            _log.warning("what served last on this machine answers: %s", ", ".join(found))
+        return found

@@ -1,0 +1,127 @@
+"""What a service was asked and what it said: one row for each image of each request."""
+
+import base64
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from neuro.lake.lake import Lake, among, quoted
+from neuro.lake.table_schemas import SCHEMAS
+from neuro.sample import REFUSED, Prediction
+
+TABLE = "requests"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One image that somebody asked about.
+
+    id: of the request, and the number of the image in it. route: predictions, explanations ...
+    prediction: None of a refused image, whose reason is ``refusal``. descriptors, embedding: what
+    drift is measured by; empty where there are none. latency_s: from the first byte to the answer.
+    image: clean bytes, b"" where they are not to be kept.
+    """
+
+    id: str
+    at: datetime
+    route: str
+    who: str
+    problem: str
+    dataset: str
+    sha256: str
+    model_version: str = ""
+    package: str = ""
+    prediction: Prediction | None = None
+    refusal: str = ""
+    is_shadow: bool = False
+    descriptors: Sequence[float] = ()
+    embedding: Sequence[float] = ()
+    latency_s: float = 0.0
+    image: bytes = b""
+
+    def to_line(self) -> bytes:
+        """One line of JSON, with its end."""
+        row = asdict(self) | {
+            "at": self.at.isoformat(),
+            "descriptors": _packed(self.descriptors),
+            "embedding": _packed(self.embedding),
+            "image": base64.b64encode(self.image).decode(),
+        }
+        return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+
+    def row(self) -> dict[str, Any]:
+        """A row of the table."""
+        said = self.prediction
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "preprocess_hash": said.preprocess_hash if said else "",
+            "predicted": said.predicted if said else "",
+            "decision": said.decision if said else REFUSED if self.refusal else "",
+            "reason": said.reason if said else self.refusal,
+            "probabilities": list(said.probabilities) if said else [],
+            "conformal_set": list(said.conformal_set) if said else [],
+            "ood_score": said.ood_score if said else None,
+            "descriptors": list(self.descriptors),
+            "embedding": list(self.embedding),
+            "image": self.image or None,
+        }
+
+
+_PLAIN = (
+    *("id", "at", "route", "who", "problem", "dataset", "sha256", "model_version", "package"),
+    *("is_shadow", "latency_s"),
+)
+
+
+def parse(line: bytes) -> Request:
+    """What ``to_line`` wrote. Raises ValueError for a line that was cut off or is another's."""
+    try:
+        row = json.loads(line)
+        said = row["prediction"]
+        if said is not None:
+            lists = {name: tuple(said[name]) for name in ("probabilities", "conformal_set")}
+            said = Prediction(**(said | lists))
+        packed = {name: _unpacked(row[name]) for name in ("descriptors", "embedding")}
+        image = base64.b64decode(row["image"])
+        at = datetime.fromisoformat(row["at"])
+        return Request(**(row | packed | {"prediction": said, "image": image, "at": at}))
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"no line of a request log ({error})") from error
+
+
+def add(lake: Lake, requests: Sequence[Request]) -> int:
+    """Append those that are not there yet; returns how many that were."""
+    rows = pa.Table.from_pylist([request.row() for request in requests], SCHEMAS[TABLE])
+    return lake.add(TABLE, rows)
+
+
+def asked(lake: Lake, dataset: str, beginning: str) -> set[str]:
+    """The digests that begin so and that a service was asked about."""
+    where = f"dataset = {quoted(dataset)} AND starts_with(sha256, {quoted(beginning)})"
+    return set(lake.read(TABLE, columns=["sha256"], where=where)["sha256"].to_pylist())
+
+
+def is_sample(lake: Lake, dataset: str, sample_id: str) -> bool:
+    """Whether an image is in the lake."""
+    where = f"dataset = {quoted(dataset)} AND sha256 = {quoted(sample_id)}"
+    return bool(lake.read("samples", columns=["sha256"], where=where).num_rows)
+
+
+def images(lake: Lake, sample_ids: Collection[str]) -> set[bytes]:
+    """The pictures that were kept of these."""
+    where = among("sha256", sample_ids)
+    kept = lake.read(TABLE, columns=["image"], where=where)["image"].to_pylist()
+    return {image for image in kept if image}
+
+
+def _packed(numbers: Sequence[float]) -> str:
+    return base64.b64encode(np.asarray(numbers, "<f4").tobytes()).decode()
+
+
+def _unpacked(text: str) -> tuple[float, ...]:
+    return tuple(np.frombuffer(base64.b64decode(text), "<f4").tolist())
