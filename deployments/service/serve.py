@@ -17,7 +17,7 @@ from neuro.people import Person
 from tasks.load import release_data
 from tasks.runtime import settings
 
-_PATIENCE_S = 1  # between two tries of MLflow's client: requests do not wait for it
+_SWITCH_S = 0.0005  # in which a thread lets another work: the one that talks waits for no picture
 
 Report = Callable[[str], None]
 
@@ -31,7 +31,7 @@ def run(config: ServiceConfig, report: Report, listener: socket.socket | None = 
     here = settings.load()
     os.environ.update(
         {
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(_PATIENCE_S),
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
             "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
             "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
             **settings.around_proxy(),
@@ -53,10 +53,13 @@ def _serve(
 ) -> None:
     import uvicorn
 
+    sys.setswitchinterval(0.0005)
+
     from deployments.service import app
     from deployments.service.service import Service
     from deployments.service.sign_in import Directory
 
+    sys.setswitchinterval(_SWITCH_S)
     owner = Person(name=settings.user(), role="admin", tokens=(people.digest(token),))
     directory = Directory(home / settings.PEOPLE, owner)
     service = Service(config, release_data.open_lake(config.lake), home)

@@ -212,12 +212,14 @@ class Service:
         if isinstance(upload, Rejected):
             line = self.line(served, upload.sha256, caller, line_id)
             return replace(line, refusal=f"{upload.code}: {upload.message}"), None
-        said = await self._batcher.ask(Asked(served=served, upload=upload))
+        said, described = await asyncio.gather(
+            self._batcher.ask(Asked(served=served, upload=upload)), self._vetting.describe(upload)
+        )
         line = replace(
             self.line(served, upload.sha256, caller, line_id),
             prediction=said.prediction,
-            descriptors=upload.descriptors,
-            embedding=said.embedding.tolist(),
+            descriptors=described,
+            embedding=said.embedding,
             image=upload.stored if served.keeps_images else b"",
         )
         return line, upload

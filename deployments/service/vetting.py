@@ -31,7 +31,6 @@ class Upload:
     sha256: str
     stored: bytes
     frame: NDArray[np.uint8]
-    descriptors: tuple[float, ...]
 
 
 class Vetting:
@@ -49,6 +48,11 @@ class Vetting:
         """An upload as a frame, or why it is not let in."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._vet, stream, spec)
+
+    async def describe(self, upload: Upload) -> NDArray[np.float32]:
+        """What drift is measured by, (11,)."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _described, upload.stored)
 
     def stop(self) -> None:
         """End the children."""
@@ -97,12 +101,10 @@ def _own_folder(parent: Path) -> tuple[Path, int]:
 def _decoded(image: CleanImage, spec: PreprocessSpec) -> Upload | Rejected:
     try:
         frame = preprocess.frame(image.stored, spec)[None]
-        figures = descriptors.describe(image.stored)
     except BadImageError as error:
         return Rejected(sha256=image.sha256, code=error.code, message=str(error))
-    return Upload(
-        sha256=image.sha256,
-        stored=image.stored,
-        frame=frame,
-        descriptors=tuple(figures.astype(np.float32).tolist()),
-    )
+    return Upload(sha256=image.sha256, stored=image.stored, frame=frame)
+
+
+def _described(stored: bytes) -> NDArray[np.float32]:
+    return descriptors.describe(stored).astype(np.float32)

@@ -3,12 +3,13 @@
 import base64
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from neuro.lake.lake import Lake, among, quoted
 from neuro.lake.table_schemas import SCHEMAS
@@ -17,7 +18,14 @@ from neuro.sample import REFUSED, Prediction
 TABLE = "requests"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+Floats = NDArray[np.float32]
+
+
+def _nothing() -> Floats:
+    return np.empty(0, np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Request:
     """One image that somebody asked about.
 
@@ -39,15 +47,16 @@ class Request:
     prediction: Prediction | None = None
     refusal: str = ""
     is_shadow: bool = False
-    descriptors: Sequence[float] = ()
-    embedding: Sequence[float] = ()
+    descriptors: Floats = field(default_factory=_nothing)
+    embedding: Floats = field(default_factory=_nothing)
     latency_s: float = 0.0
     image: bytes = b""
 
     def to_line(self) -> bytes:
         """One line of JSON, with its end."""
-        row = asdict(self) | {
+        row = {name: getattr(self, name) for name in _FIELDS} | {
             "at": self.at.isoformat(),
+            "prediction": self.prediction and asdict(self.prediction),
             "descriptors": _packed(self.descriptors),
             "embedding": _packed(self.embedding),
             "image": base64.b64encode(self.image).decode(),
@@ -66,8 +75,8 @@ class Request:
             "probabilities": list(said.probabilities) if said else [],
             "conformal_set": list(said.conformal_set) if said else [],
             "ood_score": said.ood_score if said else None,
-            "descriptors": list(self.descriptors),
-            "embedding": list(self.embedding),
+            "descriptors": self.descriptors,
+            "embedding": self.embedding,
             "image": self.image or None,
         }
 
@@ -76,6 +85,9 @@ _PLAIN = (
     *("id", "at", "route", "who", "problem", "dataset", "sha256", "model_version", "package"),
     *("is_shadow", "latency_s"),
 )
+
+
+_FIELDS = tuple(each.name for each in fields(Request))
 
 
 def parse(line: bytes) -> Request:
@@ -119,9 +131,9 @@ def images(lake: Lake, sample_ids: Collection[str]) -> set[bytes]:
     return {image for image in kept if image}
 
 
-def _packed(numbers: Sequence[float]) -> str:
-    return base64.b64encode(np.asarray(numbers, "<f4").tobytes()).decode()
+def _packed(numbers: Floats) -> str:
+    return base64.b64encode(numbers.astype("<f4").tobytes()).decode()
 
 
-def _unpacked(text: str) -> tuple[float, ...]:
-    return tuple(np.frombuffer(base64.b64decode(text), "<f4").tolist())
+def _unpacked(text: str) -> Floats:
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
