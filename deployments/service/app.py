@@ -29,7 +29,7 @@ from neuro.errors import (
 _STATUS: tuple[tuple[type[NeuroError], int], ...] = (
     (BadImageError, 422),
     (UnknownNameError, 404),
-    (ConfigError, 422),
+    (ConfigError, 409),
     (StorageError, 503),
     (ServerError, 503),
 )

@@ -38,6 +38,7 @@ _TROUBLES = {
     403: "a role that may not ask this, or a page or name of another host",
     404: "no such problem or image",
     408: "the body did not arrive in time",
+    409: "the release is not ready for this: the answer says what to run",
     413: "too large, or too many images",
     422: "no image that can be answered, or a field that is wrong",
     429: "too many requests",
@@ -79,7 +80,7 @@ def v1(service: Service) -> APIRouter:
     routes = APIRouter(prefix="/v1", responses=_TOLD)
     explainer = Explainer()
 
-    @routes.post("/predictions")
+    @routes.post("/predictions", openapi_extra=_pictures("files"))
     async def predictions(files: Images, caller: Reader, problem: ProblemName = "") -> Predictions:
         """Answer each image: a class, how sure, or that it cannot be told.
 
@@ -98,7 +99,7 @@ def v1(service: Service) -> APIRouter:
             predictions=[messages.answered(request, package) for request, _ in found]
         )
 
-    @routes.post("/explanations")
+    @routes.post("/explanations", openapi_extra=_pictures("file"))
     async def explanations(file: OneImage, caller: Reader, problem: ProblemName = "") -> Explained:
         """Answer one image, and show where the network looked."""
         served = service.served(problem)
@@ -121,7 +122,7 @@ def v1(service: Service) -> APIRouter:
             said=said,
         )
 
-    @routes.post("/similar")
+    @routes.post("/similar", openapi_extra=_pictures("file"))
     async def similar(
         file: OneImage,
         caller: Reader,
@@ -134,7 +135,7 @@ def v1(service: Service) -> APIRouter:
         if served.file is None:
             raise HTTPException(404, "the problem's file is not known here: start with --problem")
         config, file_ = SearchConfig(choice=Choice(features=""), n=n), served.file
-        found = await service.slowly(
+        found = await service.in_lake(
             lambda: similar_cases.near(service.lake, file_, upload.sha256, upload.stored, config)
         )
         return Similar(
@@ -167,7 +168,7 @@ def v1(service: Service) -> APIRouter:
     async def feedback(said: Feedback, caller: Reader) -> Kept:
         """Keep a label of an image, or an incident with an answer; both wait for a person."""
         served = service.served(said.problem)
-        kept = await service.slowly(
+        kept = await service.in_lake(
             lambda: remarks.keep(service, served, said, caller, datetime.now(UTC))
         )
         await service.write([service.line(served, said.sample_id, caller)])
@@ -199,6 +200,12 @@ def plain(message: str) -> str:
     """A message without the paths and addresses of this machine."""
     words = ("..." if word.strip("('\"`").startswith(_PLACES) else word for word in message.split())
     return " ".join(words)
+
+
+def _pictures(field: str) -> dict[str, Any]:
+    """What a field holds, for the OpenAPI page: FastAPI says of each file that it is any bytes."""
+    kinds = {"encoding": {field: {"contentType": "image/*, application/dicom"}}}
+    return {"requestBody": {"content": {"multipart/form-data": kinds}}}
 
 
 _PLACES = ("/", "s3://", "http://", "https://", "file:", "./", "~")

@@ -5,17 +5,21 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deployments import console
 from deployments.service.config import ServiceConfig
 from deployments.stack import processes, servers
 from neuro import limits, people
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, ServerError
 from neuro.people import Person
 from tasks.load import release_data
 from tasks.runtime import settings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 _SWITCH_S = 0.0005  # in which a thread lets another work: the one that talks waits for no picture
 
@@ -29,6 +33,11 @@ def run(config: ServiceConfig, report: Report, listener: socket.socket | None = 
     that others may read, and for a package that cannot be used; ServerError for a taken port.
     """
     here = settings.load()
+    if not config.models and not here.mlflow_tracking_uri:
+        raise ServerError(
+            "no MLflow server is known in this folder, which has the champions; start it with "
+            "`neuro up`, or give --model PACKAGE"
+        )
     os.environ.update(
         {
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -41,19 +50,21 @@ def run(config: ServiceConfig, report: Report, listener: socket.socket | None = 
     with ExitStack() as closing:
         if listener is None:
             listener = closing.enter_context(processes.listening(config.port, servers.SERVICE_PORT))
-        port = processes.port_of(listener)
         path = config.token_file or here.home / settings.SERVICE_TOKEN
         token = token_of(path)
-        _serve(config, listener, path, token, here.home)
-        report(f"the service at port {port} has ended")
+        server = prepared(config, processes.port_of(listener), token, here.home)
+        url = f"http://{processes.HOST}:{processes.port_of(listener)}"
+        report(f"images are answered at {url}/v1/predictions, for the token in {path}")
+        with suppress(KeyboardInterrupt):  # it has finished what was asked
+            server.run(sockets=[listener])
+        if not server.started:
+            raise ServerError("the service did not start; its log says why")
+        report("the service has ended")
 
 
-def _serve(
-    config: ServiceConfig, listener: socket.socket, path: Path, token: str, home: Path
-) -> None:
-    import uvicorn
-
-    sys.setswitchinterval(0.0005)
+def prepared(config: ServiceConfig, port: int, token: str, home: Path) -> "uvicorn.Server":
+    """The server, with everything behind it. token: of the account that starts it."""
+    import uvicorn  # with all that follows it takes seconds to import
 
     from deployments.service import app
     from deployments.service.service import Service
@@ -65,22 +76,17 @@ def _serve(
     service = Service(config, release_data.open_lake(config.lake), home)
     if config.models:
         service.models.refresh()  # what cannot be used is said before anybody asks
-    guarded = app.guarded(service, directory, processes.port_of(listener))
-    server = uvicorn.Server(
+    return uvicorn.Server(
         uvicorn.Config(
-            guarded,
+            app.guarded(service, directory, port),
             log_level="warning",
-            access_log=False,  # it would name digests
+            access_log=False,
             server_header=False,
             ws="none",
             timeout_keep_alive=30,
             timeout_graceful_shutdown=30,
-            limit_concurrency=None,
         )
     )
-    server.run(sockets=[listener])
-    if not server.started:
-        raise ConfigError("the service did not start; its log says why")
 
 
 def token_of(path: Path) -> str:

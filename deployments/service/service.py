@@ -204,6 +204,16 @@ class Service:
         finally:
             self._slow_waiting -= 1
 
+    async def in_lake(self, work: Callable[[], T]) -> T:
+        """``slowly``, for what asks the lake. Raises HTTPException where it is away."""
+        try:
+            return await self.slowly(work)
+        except (OSError, RuntimeError, ValueError) as error:  # what Lance raises of a store
+            if isinstance(error, NeuroError):
+                raise
+            _log.warning("the lake does not answer: %s", error)
+            raise HTTPException(503, "the lake does not answer", {"retry-after": "5"}) from error
+
     async def _one(
         self, served: Served, stream: BinaryIO, line_id: str, caller: Caller
     ) -> tuple[Request, Upload | None]:
