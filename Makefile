@@ -14,7 +14,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-annotate
 unexport PYTHONDONTWRITEBYTECODE
 export COVERAGE_FILE := $(CURDIR)/$(VENV)/.coverage
 
-.PHONY: image setup demo demo-real test test-fast test-servers test-slow test-all test-offline test-s3 test-ray test-pages test-gpu faults faults-short lint types bench docs up down lock
+.PHONY: image setup demo demo-real test test-fast test-servers test-slow test-all test-offline test-s3 test-ray test-pages test-gpu faults faults-short fuzz lint types bench docs up down lock
 
 # Nothing is done when neither the lock nor the project's own table has changed since.
 setup:
@@ -86,6 +86,10 @@ test-pages: setup
 # The seed stands at the end; make faults SEED=N replays it.
 faults: setup
 	NEURO_FAULTS=long $(BIN)/pytest tests/faults -rfEs $(if $(SEED),--seed $(SEED))
+
+# Ten thousand requests that are drawn from the OpenAPI page and of broken pictures, to a real service.
+fuzz: setup
+	NEURO_FUZZ=1250 OMP_NUM_THREADS=1 $(BIN)/pytest tests/deployments/service/test_fuzz.py -s --durations=3
 
 faults-short: setup
 	$(BIN)/pytest tests/faults -m "not s3" -rfEs $(if $(SEED),--seed $(SEED))

@@ -62,6 +62,8 @@ class Client:
     """
 
     def __init__(self, address: str, token: str, *, timeout_s: float = 60.0) -> None:
+        if not token.isascii() or not token.isprintable():
+            raise ConfigError("a token is plain letters, as `neuro users token` prints it")
         is_here = httpx.URL(address).host in ("127.0.0.1", "localhost", "::1")
         self._http = httpx.Client(
             base_url=address.rstrip("/"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pwdlib import PasswordHash
+from pwdlib.exceptions import PwdlibError
 
 from neuro import limits
 from neuro.errors import ConfigError, UnknownNameError
@@ -131,7 +132,10 @@ def is_password(person: Person | None, password: str) -> bool:
     if person is None or not person.password:
         hasher.verify(password, _NOBODYS)
         return False
-    return hasher.verify(password, person.password)
+    try:
+        return hasher.verify(password, person.password)
+    except PwdlibError:  # no hash that this version reads
+        return False
 
 
 # Argon2id of a password that nobody knows any more, by pwdlib's recommended settings.

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
 
+from neuro import people
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.lake import journal
 from neuro.lake.journal import Entry
@@ -15,6 +16,7 @@ from neuro.promotion import approvals, serving
 from neuro.promotion.retrain_envelope import ANY, Envelope
 from tasks.load import champions, models
 from tasks.record import artifacts, journals, registry
+from tasks.runtime import settings
 from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
@@ -40,6 +42,7 @@ def approve(lake: Lake, problem: Problem, approval: Approval, envelope: Envelope
     """
     if not approval.reason.strip():
         raise ConfigError('an approval needs a reason: neuro approve VERSION --reason "..."')
+    people.require(settings.load().home / settings.PEOPLE, approval.who, "approver")
     if ANY not in envelope.approvers and approval.who not in envelope.approvers:
         raise ConfigError(
             f"{approval.who} is not among those who may approve {problem.name}: "

@@ -22,7 +22,7 @@ def list_lines(
         str | None,
         typer.Argument(
             help="claim, failed, look, verdict, decision, approval, rollback, alias, lock, "
-            "acceptance, quarantine, landing, erasure or lift (default: all)."
+            "acceptance, quarantine, landing, erasure, lift or incident (default: all)."
         ),
     ] = None,
     lake: LakeUri = None,

@@ -1,6 +1,6 @@
 """The application: routes, limits, sign-in and figures put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
 from logging import getLogger
@@ -14,6 +14,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from deployments.service import routes
 from deployments.service.body_limit import BodyLimit
 from deployments.service.config import BODY_S, MOST_BYTES, TOGETHER_BYTES
+from deployments.service.messages import Feedback
 from deployments.service.service import Service
 from deployments.service.sign_in import OPEN, Directory, SignIn
 from deployments.stack.guard import Guard
@@ -33,6 +34,8 @@ _STATUS: tuple[tuple[type[NeuroError], int], ...] = (
     (StorageError, 503),
     (ServerError, 503),
 )
+
+_FIELDS = {"files", "file", "problem", "n", *Feedback.model_fields}
 
 _log = getLogger(__name__)
 
@@ -80,11 +83,14 @@ def guarded(service: Service, directory: Directory, port: int) -> Guard:
 async def _invalid(request: Request, error: Exception) -> Response:
     """One sentence; what was sent is not repeated."""
     faults = error.errors() if isinstance(error, RequestValidationError) else []
-    said = [
-        f"{'.'.join(str(part) for part in fault['loc'][1:])}: {fault['msg']}".removeprefix(": ")
-        for fault in faults[:3]
-    ]
+    said = [f"{_field(fault['loc'])}: {fault['msg']}"[:200] for fault in faults[:3]]
     return JSONResponse({"detail": "; ".join(said)}, 422)
+
+
+def _field(place: Sequence[int | str]) -> str:
+    """Where in a request; a name that is none of ours is not repeated."""
+    named = [str(part) for part in place[1:] if isinstance(part, int) or part in _FIELDS]
+    return ".".join(named) or str(place[0])
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -6,21 +6,42 @@ is closed with unread bytes is reset, and many clients then never see the answer
 """
 
 import asyncio
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+FORM = "multipart/form-data"
+_TEXT_BYTES = 64 << 10  # of a body that is no form
 _DROPPED, _DROPPING_S = 64 << 20, 2.0  # bytes, and how long they are waited for
 _CLOSE = {"connection": "close"}
+_BUSY = "too much is being sent at once; ask again"
+
+
+@dataclass(slots=True)
+class _Body:
+    """What has arrived of one. is_refused: what follows is dropped."""
+
+    most: int
+    end: float
+    n_read: int = 0
+    is_refused: bool = False
+    is_whole: bool = False
+
+    def refusal(self, status: int, why: str) -> HTTPException:
+        """To be raised: no more of it is taken."""
+        self.is_refused = True
+        later = {"retry-after": "1"} if status == 429 else {}
+        return HTTPException(status, why, {**_CLOSE, **later})
 
 
 class BodyLimit:
     """An ASGI application whose requests bring so many bytes at most, one by one and together.
 
-    most: of one body. together: of all that are being read or worked on. seconds: for a body to
-    arrive.
+    most: of one form. together: of all that have arrived and are not answered yet. seconds: for a
+    body to arrive.
     """
 
     def __init__(self, app: ASGIApp, *, most: int, together: int, seconds: float) -> None:
@@ -33,46 +54,44 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        is_form = headers.get("content-type", "").lower().startswith(FORM)
+        most = self._most if is_form else _TEXT_BYTES
         length = headers.get("content-length", "")
-        is_known = length.isdecimal()
-        size = int(length) if is_known else self._most if "transfer-encoding" in headers else 0
-        if size > self._most:
-            await _refuse(413, self._too_large(), scope, receive, send)
-        elif self._held + size > self._together:
-            await _refuse(429, "too much is being sent at once; ask again", scope, receive, send)
-        else:
-            self._held += size
-            try:
-                await self._app(scope, *self._watched(receive, send))
-            finally:
-                self._held -= size
+        size = int(length) if length.isdecimal() else 0
+        if size > most:
+            await _refuse(413, _too_large(most), scope, receive, send)
+            return
+        if self._held + size > self._together:
+            await _refuse(429, _BUSY, scope, receive, send)
+            return
+        body = _Body(most=most, end=asyncio.get_running_loop().time() + self._seconds)
+        try:
+            await self._app(scope, *self._watched(body, receive, send))
+        finally:
+            self._held -= body.n_read
 
-    def _watched(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
-        n_read, is_refused, is_whole = 0, False, False
-        end = asyncio.get_running_loop().time() + self._seconds
-
+    def _watched(self, body: _Body, receive: Receive, send: Send) -> tuple[Receive, Send]:
         async def counted() -> Message:
-            nonlocal n_read, is_refused, is_whole
-            if is_whole:  # what is waited for now is that the client goes
+            if body.is_whole:  # what is waited for now is that the client goes
                 return await receive()
             try:
-                async with asyncio.timeout_at(end):
+                async with asyncio.timeout_at(body.end):
                     message = await receive()
             except TimeoutError:
-                is_refused = True
-                raise HTTPException(
-                    408, f"no whole body in {self._seconds:.0f} s", _CLOSE
-                ) from None
-            n_read += len(message.get("body", b""))
-            is_whole = not message.get("more_body", False)
-            if n_read > self._most:
-                is_refused = True
-                raise HTTPException(413, self._too_large(), _CLOSE)
+                raise body.refusal(408, "the body did not arrive in time") from None
+            size = len(message.get("body", b""))
+            body.n_read += size
+            self._held += size  # what has not arrived takes no place from others
+            body.is_whole = not message.get("more_body", False)
+            if body.n_read > body.most:
+                raise body.refusal(413, _too_large(body.most))
+            if self._held > self._together:
+                raise body.refusal(429, _BUSY)
             return message
 
         async def answering(message: Message) -> None:
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
-            if is_refused and is_last:
+            if body.is_refused and is_last:
                 await send({**message, "more_body": True})
                 await _drop(receive)
                 message = {"type": "http.response.body", "body": b""}
@@ -80,8 +99,10 @@ class BodyLimit:
 
         return counted, answering
 
-    def _too_large(self) -> str:
-        return f"at most {self._most >> 20} MB a request; send fewer images, or smaller ones"
+
+def _too_large(most: int) -> str:
+    size = f"{most >> 20} MB" if most >> 20 else f"{most >> 10} KB"
+    return f"at most {size} a request; send fewer images, or smaller ones"
 
 
 async def _refuse(status: int, why: str, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,6 +11,7 @@ from neuro.errors import ConfigError
 MOST_FILES = 64  # images of one request
 MOST_WAITING = 256  # images that are being vetted, answered or written down
 MOST_BYTES, TOGETHER_BYTES = 64 << 20, 256 << 20  # of a body, and of all at once
+MOST_HELD = 512 << 20  # of clean bytes that are wanted until a request is done
 BODY_S = 60.0  # for a body to arrive
 BATCH = 16  # images that the network is given at once, at most
 

@@ -1,6 +1,6 @@
 """What a service takes and gives, with an example of each: the source of its OpenAPI page."""
 
-import re
+import unicodedata
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -128,9 +128,14 @@ class Feedback(Message):
     def _one(self) -> Self:
         if bool(self.label.strip()) == bool(self.incident.strip()):
             raise ValueError("give either a label or an incident")
-        if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", self.label + self.incident):
+        if any(map(_is_hidden, self.label + self.incident)):
             raise ValueError("label and incident are text without control characters")
         return self
+
+
+def _is_hidden(letter: str) -> bool:
+    """Whether it steers a terminal or turns the direction of a text; a new line does not."""
+    return letter not in "\n\t" and unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp", "Cs")
 
 
 class Kept(Message):

@@ -1,32 +1,42 @@
 """Every request, on this machine's disk before it is answered, and soon after in the lake."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from logging import getLogger
 
 from deployments.service.batching import Batcher
-from neuro.errors import NeuroError
+from neuro.errors import NeuroError, StorageError
 from neuro.lake.lake import Lake
 from neuro.lake.request_spool import Spool
 from neuro.lake.requests import Request
+from tasks.record import remembered
 
 MOVING_S = 5.0  # between two moves to the lake
 _TOGETHER = 256  # requests that one write makes safe
+_LEAST_ROOM = 16 << 20  # bytes that are free on the disk
+_LAKES = "lakes"  # what is remembered: those that were there once
 
 _log = getLogger(__name__)
 
 
 class RequestLog:
-    """A spool, and what moves it. trouble: why the lake does not take it, "" where it does."""
+    """A spool, and what moves it. trouble: why the lake does not take it, "" where it does.
+
+    is_broken: the last write failed.
+    """
 
     def __init__(self, spool: Spool, lake: Lake) -> None:
         self._spool, self._lake = spool, lake
-        self._writer = Batcher[bytes, None]("request-log", self._write, size=_TOGETHER)
+        self._writer = Batcher[Sequence[Request], None]("request-log", self._write, size=_TOGETHER)
         self._end = asyncio.Event()
         self._mover: asyncio.Task[None] | None = None
         self.trouble = ""
-        self.is_writable = True
+        self.is_broken = False
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the next request can be written down."""
+        return not self.is_broken and self._spool.room() > _LEAST_ROOM
 
     def start(self) -> None:
         """Begin to write and to move."""
@@ -35,7 +45,7 @@ class RequestLog:
 
     async def write(self, requests: Sequence[Request]) -> None:
         """Return when all of it is on the disk; raises OSError or NeuroError where it cannot be."""
-        await self._writer.ask(b"".join(request.to_line() for request in requests))
+        await self._writer.ask(requests)
 
     def asked(self, dataset: str, beginning: str) -> set[str]:
         """The digests that begin so and are not in the lake yet."""
@@ -52,13 +62,13 @@ class RequestLog:
         if self._mover is not None:
             await self._mover
 
-    def _write(self, blocks: list[bytes]) -> list[None]:
+    def _write(self, blocks: list[Sequence[Request]]) -> list[None]:
         try:
-            self._spool.append(blocks)
+            self._spool.append([request.to_line() for block in blocks for request in block])
         except (OSError, NeuroError):
-            self.is_writable = False
+            self.is_broken = True
             raise
-        self.is_writable = True
+        self.is_broken = False
         return [None] * len(blocks)
 
     async def _move_often(self) -> None:
@@ -69,21 +79,34 @@ class RequestLog:
                 is_last = True
             except TimeoutError:
                 pass
-            await asyncio.to_thread(self._move)
+            await asyncio.to_thread(self._look_after)
 
-    def _move(self) -> None:
-        started = time.monotonic()
+    def _look_after(self) -> None:
+        """Move what waits, and try whether a disk that was full takes a line again."""
         try:
-            moved = self._spool.move(self._lake)
+            if self.is_broken:
+                self._spool.append([b"\n"])
+                self.is_broken = False
+            moved = self._move()
         except Exception as error:  # noqa: BLE001 - Lance raises of every kind; the lines stay here
             if not self.trouble:
-                _log.warning(
-                    "requests wait on this machine: the lake does not take them: %s", error
-                )
-            self.trouble = str(error)
+                _log.warning("requests wait here, the lake does not take them: %s", error)
+            self.trouble = str(error) or type(error).__name__
             return
         if self.trouble:
             _log.info("the lake takes requests again")
         self.trouble = ""
         if moved:
-            _log.debug("%d requests moved in %.1f s", moved, time.monotonic() - started)
+            _log.debug("%d requests moved to the lake", moved)
+
+    def _move(self) -> int:
+        """Raises StorageError where a lake that was there has gone: none is made in its place."""
+        is_there = bool(self._lake.tables())
+        if not is_there and remembered.get(_LAKES, self._lake.uri):
+            raise StorageError(f"the lake {self._lake.uri} was there, and is gone")
+        moved = self._spool.move(self._lake)
+        if is_there or moved:
+            seen = "it held tables"
+            if remembered.get(_LAKES, self._lake.uri) != seen:
+                remembered.put(_LAKES, self._lake.uri, seen)
+        return moved

@@ -1,6 +1,7 @@
 """The routes of the service; what each takes and gives stands in ``messages``."""
 
 import base64
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -159,9 +160,9 @@ def v1(service: Service) -> APIRouter:
         """What answers each problem, and how the log of requests stands."""
         return Models(
             models=[_described(each) for each in service.models.all().values()],
-            following=plain(service.models.trouble),
+            following=_FOLLOWING if service.models.trouble else "",
             log_waiting_bytes=service.log.waiting(),
-            log_trouble=plain(service.log.trouble),
+            log_trouble=_LOG_TROUBLE if service.log.trouble else "",
         )
 
     @routes.post("/feedback")
@@ -198,8 +199,7 @@ def health(service: Service) -> APIRouter:
 
 def plain(message: str) -> str:
     """A message without the paths and addresses of this machine."""
-    words = ("..." if word.strip("('\"`").startswith(_PLACES) else word for word in message.split())
-    return " ".join(words)
+    return " ".join("..." if _PLACE.search(word) else word for word in message.split())
 
 
 def _pictures(field: str) -> dict[str, Any]:
@@ -208,7 +208,9 @@ def _pictures(field: str) -> dict[str, Any]:
     return {"requestBody": {"content": {"multipart/form-data": kinds}}}
 
 
-_PLACES = ("/", "s3://", "http://", "https://", "file:", "./", "~")
+_PLACE = re.compile(r"[/\\~]|host=|port=|\d+\.\d+\.\d+\.\d+")
+_FOLLOWING = "the lake or the registry does not answer; what served last goes on"
+_LOG_TROUBLE = "the lake does not take requests now; they wait on this machine"
 
 Work = Callable[[], Awaitable[Any]]
 
@@ -216,7 +218,7 @@ Work = Callable[[], Awaitable[Any]]
 async def _one(
     service: Service, served: Served, file: UploadFile, caller: Caller
 ) -> tuple[Answered, Upload]:
-    ((request, upload),) = await service.answer(served, [file.file], caller)
+    ((request, upload),) = await service.answer(served, [file.file], caller, keeps_stored=True)
     if upload is None:
         raise HTTPException(422, request.refusal)
     return messages.answered(request, served.model.package), upload

@@ -21,6 +21,7 @@ from tasks.runtime import settings
 if TYPE_CHECKING:
     import uvicorn
 
+_GRACE_S = 8  # for what was asked; `neuro down` ends it after ten
 _SWITCH_S = 0.0005  # in which a thread lets another work: the one that talks waits for no picture
 
 Report = Callable[[str], None]
@@ -54,7 +55,8 @@ def run(config: ServiceConfig, report: Report, listener: socket.socket | None = 
         token = token_of(path)
         server = prepared(config, processes.port_of(listener), token, here.home)
         url = f"http://{processes.HOST}:{processes.port_of(listener)}"
-        report(f"images are answered at {url}/v1/predictions, for the token in {path}")
+        report(f"images are answered at {url}/v1/predictions")
+        report(f"the token of this account lies in {path}")
         with suppress(KeyboardInterrupt):  # it has finished what was asked
             server.run(sockets=[listener])
         if not server.started:
@@ -66,10 +68,11 @@ def prepared(config: ServiceConfig, port: int, token: str, home: Path) -> "uvico
     """The server, with everything behind it. token: of the account that starts it."""
     import uvicorn  # with all that follows it takes seconds to import
 
-    from deployments.service import app
+    from deployments.service import app, connections
     from deployments.service.service import Service
     from deployments.service.sign_in import Directory
 
+    connections.raise_limit()
     sys.setswitchinterval(_SWITCH_S)
     owner = Person(name=settings.user(), role="admin", tokens=(people.digest(token),))
     directory = Directory(home / settings.PEOPLE, owner)
@@ -82,9 +85,11 @@ def prepared(config: ServiceConfig, port: int, token: str, home: Path) -> "uvico
             log_level="warning",
             access_log=False,
             server_header=False,
+            http=connections.BoundedConnection,
+            h11_max_incomplete_event_size=connections.HEAD_BYTES,
             ws="none",
             timeout_keep_alive=30,
-            timeout_graceful_shutdown=30,
+            timeout_graceful_shutdown=_GRACE_S,
         )
     )
 

@@ -12,7 +12,14 @@ from logging import getLogger
 from pathlib import Path
 
 from deployments.service.config import ServiceConfig
-from neuro.errors import ConfigError, NeuroError
+from neuro.errors import (
+    ConfigError,
+    NeuroError,
+    PackageError,
+    ServerError,
+    SignatureError,
+    StorageError,
+)
 from neuro.lake.lake import Lake
 from neuro.problems import problem as problem_files
 from neuro.problems.problem import Problem
@@ -59,6 +66,7 @@ class ServedModels:
         self._all: Mapping[str, Served] = {}
         self._state, self._looked_at = -1, -ALL_S
         self._lock = threading.Lock()
+        self._has_warned = False
         self.trouble = ""
 
     def all(self) -> Mapping[str, Served]:
@@ -106,13 +114,13 @@ class ServedModels:
             version.version,
             version.digest,
         ):
-            return replace(before, trouble="")
+            return replace(before, shadow=self._shadow_of(before), trouble="")
         try:
             opened = self._opened(version)
         except (NeuroError, OSError) as error:
-            trouble = f"version {version.version} cannot serve: {error}"
+            trouble = f"version {version.version} cannot serve: {_why(error)}"
             if before is None or before.trouble != trouble:
-                _log.warning("%s: %s", version.problem, trouble)
+                _log.warning("%s: version %s: %s", version.problem, version.version, error)
             good = before or self._earlier(version.problem)
             return None if good is None else replace(good, trouble=trouble)
         served.remember(version)
@@ -128,15 +136,31 @@ class ServedModels:
             return None
 
     def _opened(self, version: ModelVersion) -> Served:
-        model = served.opened(self._lake, version, self._config.engine)
-        shadow = None
-        if self._config.shadow:
-            shadow = served.shadow(version.problem, self._config.shadow, model)
-        return self._served(model, shadow)
+        found = self._served(served.opened(self._lake, version, self._config.engine), None)
+        return replace(found, shadow=self._shadow_of(found))
+
+    def _shadow_of(self, champion: Served) -> Model | None:
+        """What answers beside it now; one that cannot be opened keeps no champion from serving."""
+        if not self._config.shadow:
+            return None
+        try:
+            version = served.shadow(champion.problem, self._config.shadow, champion.model)
+            if version is None:
+                return None
+            known = champion.shadow
+            if known is not None and known.package.digest == version.digest:
+                return known
+            opened = served.opened_shadow(version)
+        except (NeuroError, OSError) as error:
+            if not self._has_warned:
+                _log.warning("nothing answers beside %s: %s", champion.problem, error)
+            self._has_warned = True
+            return None
+        self._has_warned = False
+        _log.info("%s: version %s answers beside it, unseen", champion.problem, opened.version)
+        return opened
 
     def _served(self, model: Model, shadow: Model | None) -> Served:
-        if shadow is not None:
-            _log.info("version %s answers beside it, unseen", shadow.version[:12])
         return Served(
             problem=model.package.card.problem,
             model=model,
@@ -169,3 +193,14 @@ class ServedModels:
         if found:
             _log.warning("what served last on this machine answers: %s", ", ".join(found))
         return found
+
+
+def _why(error: Exception) -> str:
+    """In a sentence without a place of this machine; the log has all of it."""
+    if isinstance(error, SignatureError):
+        return "its package is not signed by a key that is believed here, or was altered since"
+    if isinstance(error, PackageError):
+        return "its package is damaged or was altered"
+    if isinstance(error, ServerError | StorageError):
+        return "its package cannot be fetched now"
+    return "its package cannot be opened; the log of the service says why"

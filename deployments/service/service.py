@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from logging import getLogger
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from deployments.service.batching import Batcher
-from deployments.service.config import BATCH, MOST_BYTES, MOST_WAITING, ServiceConfig
+from deployments.service.config import BATCH, MOST_BYTES, MOST_HELD, MOST_WAITING, ServiceConfig
 from deployments.service.request_log import RequestLog
 from deployments.service.served_models import JOURNAL_S, Served, ServedModels
 from deployments.service.shadowing import Shadowed, Shadowing
-from deployments.service.vetting import Upload, Vetting
+from deployments.service.vetting import Upload, Vetting, Wanted
 from neuro.errors import NeuroError
 from neuro.images.sandbox import Rejected
 from neuro.lake import request_spool
@@ -94,6 +94,7 @@ class Service:
         self._home = home
         self._waiting = 0
         self._slow_waiting = 0
+        self._held = 0  # clean bytes
         self.is_loaded = False  # whether it was looked up what serves
         self._vetting: Vetting
         self._slow: ThreadPoolExecutor
@@ -113,20 +114,18 @@ class Service:
             "model", _run, size=BATCH, observe=self.figures.batch.observe
         )
         self._shadowing = Shadowing(self._keep_shadow)
-        self._batcher.start()
-        self.log.start()
-        self._shadowing.start()
-        following = asyncio.create_task(self._follow())
-        try:
+        async with AsyncExitStack() as ending:  # last in, first out; each whatever another does
+            ending.push_async_callback(asyncio.to_thread, self._vetting.stop)
+            ending.callback(self._slow.shutdown, wait=True, cancel_futures=True)
+            self.log.start()
+            ending.push_async_callback(self.log.stop)
+            self._shadowing.start()
+            ending.push_async_callback(asyncio.to_thread, self._shadowing.stop)
+            self._batcher.start()
+            ending.push_async_callback(self._batcher.stop)
+            following = asyncio.create_task(self._follow())
+            ending.push_async_callback(_cancelled, following)
             yield
-        finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
-            await self._batcher.stop()
-            await asyncio.to_thread(self._shadowing.stop)
-            await self.log.stop()
-            self._slow.shutdown(wait=True, cancel_futures=True)
-            await asyncio.to_thread(self._vetting.stop)
 
     def served(self, problem: str) -> Served:
         """What answers a problem, "" for the only one. Raises HTTPException with the remedy."""
@@ -154,9 +153,16 @@ class Service:
         return next(iter(found.values()))
 
     async def answer(
-        self, served: Served, streams: Sequence[BinaryIO], caller: Caller
+        self,
+        served: Served,
+        streams: Sequence[BinaryIO],
+        caller: Caller,
+        *,
+        keeps_stored: bool = False,
     ) -> list[tuple[Request, Upload | None]]:
         """A line for each image, in their order, once all are on the disk.
+
+        keeps_stored: the clean bytes are wanted, too.
 
         Raises HTTPException while too many wait, and where the log cannot be written.
         """
@@ -165,15 +171,20 @@ class Service:
         self._waiting += len(streams)
         self.figures.waiting.set(self._waiting)
         request_id = uuid4().hex
+        wanted = Wanted(
+            spec=served.model.package.card.preprocess,
+            shadow=served.shadow.package.card.preprocess if served.shadow else None,
+            stored=keeps_stored or served.keeps_images,
+        )
+        held: list[int] = []
         try:
-            found = await asyncio.gather(
-                *(
-                    self._one(served, stream, f"{request_id}-{number}", caller)
-                    for number, stream in enumerate(streams)
-                )
+            found = await _all(
+                self._one(served, wanted, stream, f"{request_id}-{number}", caller, held)
+                for number, stream in enumerate(streams)
             )
             await self.write([request for request, _ in found])
         finally:
+            self._held -= sum(held)
             self._waiting -= len(streams)
             self.figures.waiting.set(self._waiting)
         for request, upload in found:
@@ -215,20 +226,33 @@ class Service:
             raise HTTPException(503, "the lake does not answer", {"retry-after": "5"}) from error
 
     async def _one(
-        self, served: Served, stream: BinaryIO, line_id: str, caller: Caller
+        self,
+        served: Served,
+        wanted: Wanted,
+        stream: BinaryIO,
+        line_id: str,
+        caller: Caller,
+        held: list[int],
     ) -> tuple[Request, Upload | None]:
-        card = served.model.package.card
-        upload = await self._vetting.vet(stream, card.preprocess)
+        """held: gets the size of the clean bytes that are kept until the request is done."""
+        if self._held > MOST_HELD:
+            raise _busy()
+        try:
+            upload = await self._vetting.vet(stream, wanted)
+        except OSError as error:
+            _log.warning("an upload could not be vetted: %s", error)
+            self.log.is_broken = True
+            raise HTTPException(503, "this machine has no room to look at an upload") from error
         if isinstance(upload, Rejected):
             line = self.line(served, upload.sha256, caller, line_id)
             return replace(line, refusal=f"{upload.code}: {upload.message}"), None
-        said, described = await asyncio.gather(
-            self._batcher.ask(Asked(served=served, upload=upload)), self._vetting.describe(upload)
-        )
+        held.append(len(upload.stored))
+        self._held += len(upload.stored)
+        said = await self._batcher.ask(Asked(served=served, upload=upload))
         line = replace(
             self.line(served, upload.sha256, caller, line_id),
             prediction=said.prediction,
-            descriptors=described,
+            descriptors=upload.descriptors,
             embedding=said.embedding,
             image=upload.stored if served.keeps_images else b"",
         )
@@ -270,12 +294,29 @@ class Service:
         while True:
             try:
                 await asyncio.to_thread(self.models.refresh)
+                self.figures.log_bytes.set(self.log.waiting())
+                self.figures.shadow_dropped.set(self._shadowing.dropped)
             except Exception:  # noqa: BLE001 - whatever it is, what answers now goes on
                 _log.exception("what serves now was not looked up")
             self.is_loaded = True
-            self.figures.log_bytes.set(self.log.waiting())
-            self.figures.shadow_dropped.set(self._shadowing.dropped)
             await asyncio.sleep(JOURNAL_S)
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all, in their order; where one fails the others are not left behind."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _run(asked: list[Asked]) -> list[Said | Exception]:

@@ -10,7 +10,6 @@ from logging import getLogger
 from deployments.service.served_models import Served
 from deployments.service.vetting import Upload
 from neuro.errors import NeuroError
-from neuro.images import preprocess
 from neuro.prediction import predict
 from neuro.sample import Prediction
 from tasks.load.models import Model
@@ -75,10 +74,8 @@ class Shadowing:
 
 
 def _prediction(shadowed: Shadowed, model: Model) -> Prediction:
-    upload, spec = shadowed.upload, model.package.card.preprocess
-    is_same = spec == shadowed.served.model.package.card.preprocess
-    frame = upload.frame if is_same else preprocess.frame(upload.stored, spec)[None]
-    (prediction,) = predict.predict(
-        model.engine, frame, [upload.sha256], model_version=model.version
-    )
+    upload = shadowed.upload
+    frame = upload.frame if upload.shadow_frame is None else upload.shadow_frame
+    ids = [upload.sha256]
+    (prediction,) = predict.predict(model.engine, frame, ids, model_version=model.version)
     return prediction

@@ -5,8 +5,11 @@ import base64
 import hashlib
 import math
 import os
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from limits import RateLimitItem, parse
@@ -22,10 +25,24 @@ from neuro.errors import ConfigError
 from neuro.people import Person
 
 OPEN = ("/healthz", "/readyz")  # say nothing but that a service is there, and whether it can answer
-PERSON = "person"  # in the state of a request
-STARTED = "started"
-_FAILURES = parse("20/minute")  # wrong tokens and passwords, of one address
+PERSON, STARTED = "person", "started"  # in the state of a request
+ASKS = "reader"  # the role that every POST needs: refused before a byte of its body is read
+_GUESSES = parse("20/minute")  # passwords of one name
+_HASHING = 4  # passwords that are checked or wait, at most
 _REMEMBERED = 256  # passwords that were right, by digest, until the file of people changes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What the file held when it was read last. seen: what tells it from a later one.
+
+    right: names by the digest of a password that was found right.
+    """
+
+    seen: object
+    people: Mapping[str, Person]
+    by_token: Mapping[str, Person]
+    right: dict[str, str] = field(default_factory=dict)
 
 
 class Directory:
@@ -33,43 +50,48 @@ class Directory:
 
     def __init__(self, path: Path, owner: Person | None = None) -> None:
         self._path, self._owner = path, owner
-        self._seen: object = None
-        self._people: Mapping[str, Person] = {}
-        self._by_token: dict[str, Person] = {}
-        self._right: dict[str, str] = {}
-        self._refresh()
+        self._lock = threading.Lock()
+        self._kept: _Known | None = None
+        self._known()
 
     def by_token(self, token: str) -> Person | None:
         """Whose token it is."""
-        self._refresh()
-        return self._by_token.get(people.digest(token))
+        return self._known().by_token.get(people.digest(token))
+
+    def remembered(self, name: str, password: str) -> Person | None:
+        """Who it is, where the password was found right before."""
+        known = self._known()
+        return known.people.get(known.right.get(_digest(name, password), ""))
 
     def by_password(self, name: str, password: str) -> Person | None:
-        """Who it is; takes 50 ms the first time."""
-        self._refresh()
-        key = hashlib.sha256(f"{name}\0{password}".encode()).hexdigest()
-        if key in self._right:
-            return self._people.get(self._right[key])
-        person = self._people.get(name)
+        """Who it is; takes 50 ms, and 64 MB."""
+        known = self._known()
+        person = known.people.get(name)
         if not people.is_password(person, password):
             return None
-        if len(self._right) < _REMEMBERED:
-            self._right[key] = name
+        if len(known.right) < _REMEMBERED:
+            known.right[_digest(name, password)] = name
         return person
 
-    def _refresh(self) -> None:
+    def _known(self) -> _Known:
         """Read the file again where it has changed: who was removed may ask nothing from now on."""
         try:
             facts = os.lstat(self._path)
             seen: object = (facts.st_ino, facts.st_mtime_ns, facts.st_size, facts.st_mode)
         except FileNotFoundError:
             seen = None
-        if seen == self._seen and self._by_token:
-            return
-        known = people.read(self._path)
-        everybody = [*known.values(), *([self._owner] if self._owner else [])]
-        self._by_token = {token: each for each in everybody for token in each.tokens}
-        self._people, self._right, self._seen = known, {}, seen
+        with self._lock:
+            if self._kept is None or self._kept.seen != seen:
+                self._kept = None  # what cannot be read lets nobody in
+                known = people.read(self._path)
+                everybody = [*known.values(), *([self._owner] if self._owner else [])]
+                by_token = {token: each for each in everybody for token in each.tokens}
+                self._kept = _Known(seen=seen, people=known, by_token=by_token)
+            return self._kept
+
+
+def _digest(name: str, password: str) -> str:
+    return hashlib.sha256(f"{name}\0{password}".encode()).hexdigest()
 
 
 class SignIn:
@@ -81,6 +103,8 @@ class SignIn:
     def __init__(self, app: ASGIApp, directory: Directory, rate: RateLimitItem) -> None:
         self._app, self._directory, self._rate = app, directory, rate
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="passwords")
+        self._n_hashing = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 to who is not known, 429 to who asks too often."""
@@ -93,38 +117,49 @@ class SignIn:
         await (answer or self._app)(scope, receive, send)
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
-        address = (scope.get("client") or ("",))[0]
-        if not await self._limiter.test(_FAILURES, "failed", address):
-            return await self._later(_FAILURES, "failed", address)
+        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
         try:
-            person = await self._person(Headers(scope=scope).get("authorization", ""))
+            if scheme.lower() == "basic":
+                person = await self._by_password(given)
+            else:
+                person = self._directory.by_token(given.strip()) if scheme else None
         except ConfigError:
             return _refused(503, "the file of people cannot be used; `neuro users list` says why")
+        if isinstance(person, JSONResponse):
+            return person
         if person is None:
-            await self._limiter.hit(_FAILURES, "failed", address)
-            answer = _refused(
-                401, "send Authorization: Bearer TOKEN; `neuro users token NAME` makes one"
-            )
+            how = "send Authorization: Bearer TOKEN; `neuro users token NAME` makes one"
+            answer = _refused(401, how)
             answer.headers["www-authenticate"] = 'Bearer realm="neuro"'
             return answer
+        if scope["method"] == "POST" and not person.may(ASKS):
+            return _refused(403, f"{person.name} is a {person.role}; this needs a {ASKS}")
         if not await self._limiter.hit(self._rate, "asked", person.name):
             return await self._later(self._rate, "asked", person.name)
         scope.setdefault("state", {}).update({PERSON: person, STARTED: time.perf_counter()})
         return None
 
-    async def _person(self, header: str) -> Person | None:
-        scheme, _, given = header.partition(" ")
-        if scheme.lower() == "bearer":
-            return self._directory.by_token(given.strip())
-        if scheme.lower() != "basic":
-            return None
+    async def _by_password(self, given: str) -> Person | JSONResponse | None:
+        """Guesses are counted before they are checked: many at once are no more than one by one."""
         try:
             name, colon, password = base64.b64decode(given, validate=True).decode().partition(":")
         except ValueError:
             return None
         if not colon:
             return None
-        return await asyncio.to_thread(self._directory.by_password, name, password)
+        if person := self._directory.remembered(name, password):
+            return person
+        if not await self._limiter.hit(_GUESSES, "guessed", name):
+            return await self._later(_GUESSES, "guessed", name)
+        if self._n_hashing >= _HASHING:
+            return _refused(429, "too many passwords are being checked; ask again")
+        self._n_hashing += 1
+        try:
+            loop = asyncio.get_running_loop()
+            check = self._directory.by_password
+            return await loop.run_in_executor(self._hashing, check, name, password)
+        finally:
+            self._n_hashing -= 1
 
     async def _later(self, rate: RateLimitItem, *who: str) -> JSONResponse:
         at, _ = await self._limiter.get_window_stats(rate, *who)

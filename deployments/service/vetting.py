@@ -3,20 +3,21 @@
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import itertools
 import os
 import shutil
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.errors import BadImageError
+from neuro.errors import BadImageError, DamagedError
 from neuro.features import descriptors
 from neuro.images import preprocess
 from neuro.images.preprocess import PreprocessSpec
@@ -24,13 +25,28 @@ from neuro.images.sandbox import Child, Rejected, VetConfig
 from neuro.images.sanitize import CleanImage
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What is made of an upload. shadow: the preprocess of the shadow, None without one."""
+
+    spec: PreprocessSpec
+    shadow: PreprocessSpec | None = None
+    stored: bool = False
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Upload:
-    """An image that was let in. frame: (1, side, side, channels) uint8, of the preprocess."""
+    """An image that was let in.
+
+    frame: (1, side, side, channels) uint8 of the preprocess of who answers; shadow_frame: of the
+    shadow, None where there is none. stored: clean bytes, b"" unless they are wanted.
+    """
 
     sha256: str
-    stored: bytes
     frame: NDArray[np.uint8]
+    descriptors: NDArray[np.float32]
+    shadow_frame: NDArray[np.uint8] | None = None
+    stored: bytes = b""
 
 
 class Vetting:
@@ -44,15 +60,10 @@ class Vetting:
         self._children: list[Child] = []
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="vetting")
 
-    async def vet(self, stream: BinaryIO, spec: PreprocessSpec) -> Upload | Rejected:
-        """An upload as a frame, or why it is not let in."""
+    async def vet(self, stream: BinaryIO, wanted: Wanted) -> Upload | Rejected:
+        """An upload as frames, or why it is not let in; OSError where nothing can be written."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._vet, stream, spec)
-
-    async def describe(self, upload: Upload) -> NDArray[np.float32]:
-        """What drift is measured by, (11,)."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _described, upload.stored)
+        return await loop.run_in_executor(self._threads, self._vet, stream, wanted)
 
     def stop(self) -> None:
         """End the children."""
@@ -62,16 +73,29 @@ class Vetting:
         shutil.rmtree(self._folder)
         os.close(self._lock)
 
-    def _vet(self, stream: BinaryIO, spec: PreprocessSpec) -> Upload | Rejected:
+    def _vet(self, stream: BinaryIO, wanted: Wanted) -> Upload | Rejected:
+        raw = stream.read()
+        image = self._checked(raw)
+        digest = hashlib.sha256(raw).hexdigest()
+        if isinstance(image, Rejected):
+            return replace(image, sha256=digest)
+        if image.sha256 != digest:
+            self._drop_child()
+            raise DamagedError("a decoder gave the image of another file; nothing is answered")
+        return _decoded(image, wanted)
+
+    def _checked(self, raw: bytes) -> CleanImage | Rejected:
+        """What a child says of these bytes; one that failed in any way is not asked again."""
         path = self._folder / str(next(self._numbers))
         try:
-            path.write_bytes(stream.read())
+            path.write_bytes(raw)
             (image,) = self._child().check([path])
+        except BaseException:
+            self._drop_child()
+            raise
         finally:
             path.unlink(missing_ok=True)
-        if isinstance(image, Rejected):
-            return image
-        return _decoded(image, spec)
+        return image
 
     def _child(self) -> Child:
         if not hasattr(self._own, "child"):
@@ -79,6 +103,12 @@ class Vetting:
             self._children.append(self._own.child)
         child: Child = self._own.child
         return child
+
+    def _drop_child(self) -> None:
+        if hasattr(self._own, "child"):
+            self._own.child.stop()
+            self._children.remove(self._own.child)
+            del self._own.child
 
 
 def _own_folder(parent: Path) -> tuple[Path, int]:
@@ -98,13 +128,18 @@ def _own_folder(parent: Path) -> tuple[Path, int]:
     return folder, handle
 
 
-def _decoded(image: CleanImage, spec: PreprocessSpec) -> Upload | Rejected:
+def _decoded(image: CleanImage, wanted: Wanted) -> Upload | Rejected:
     try:
-        frame = preprocess.frame(image.stored, spec)[None]
+        frame = preprocess.frame(image.stored, wanted.spec)[None]
+        shadow_frame = None if wanted.shadow is None else frame
+        if wanted.shadow is not None and wanted.shadow != wanted.spec:
+            shadow_frame = preprocess.frame(image.stored, wanted.shadow)[None]
     except BadImageError as error:
         return Rejected(sha256=image.sha256, code=error.code, message=str(error))
-    return Upload(sha256=image.sha256, stored=image.stored, frame=frame)
-
-
-def _described(stored: bytes) -> NDArray[np.float32]:
-    return descriptors.describe(stored).astype(np.float32)
+    return Upload(
+        sha256=image.sha256,
+        frame=frame,
+        descriptors=descriptors.describe(image.stored).astype(np.float32),
+        shadow_frame=shadow_frame,
+        stored=image.stored if wanted.stored else b"",
+    )

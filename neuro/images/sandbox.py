@@ -125,8 +125,8 @@ class Child:
 
     def send(self, paths: Sequence[Path]) -> None:
         """Give it a batch to work on."""
-        self._pending.append(paths)
         self._write(paths)
+        self._pending.append(paths)  # not before: where no process can be started, nothing waits
 
     def receive(self) -> list[CleanImage | Rejected]:
         """The results of the oldest batch that was sent."""

@@ -21,6 +21,7 @@ from neuro.ingest.triage import SortedFiles
 from neuro.ingest.vet_new import IngestRun, NewImage
 from neuro.lake import branches, releases
 from neuro.lake.branches import UserBranch
+from neuro.lake.labels import UNREVIEWED
 from neuro.lake.lake import Lake, quoted
 from neuro.lake.releases import Release
 from neuro.lake.staging import Branch
@@ -223,7 +224,7 @@ def _new_label_rows(
     dataset = line.base.dataset
     newest: dict[str, Row] = {}
     for row in sorted(_rows(line.lake, "labels", dataset), key=lambda row: int(row["sequence"])):
-        if labels.get(row["sha256"]) == row["label"]:
+        if row["run_id"] != UNREVIEWED and labels.get(row["sha256"]) == row["label"]:
             newest[row["sha256"]] = row
     on_main = _rows(lake, "labels", dataset, ["sha256", "sequence", "run_id"])
     written = {row["sha256"] for row in on_main if row["run_id"] == run_id}

@@ -7,8 +7,9 @@ as long as it does.
 
 import fcntl
 import os
+import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import IO
 from uuid import uuid4
 
 from neuro import limits
+from neuro.errors import StaleError
 from neuro.lake import erasure, requests
 from neuro.lake.lake import Lake
 from neuro.lake.requests import Request
 
 FOLDER = "requests"  # in the home of an installation
 _OPEN, _LOCK, _MOVING = "open.jsonl", ".writing", ".moving"
-_AT_ONCE = 512  # rows of one commit
+_AT_ONCE, _BYTES = 512, 32 << 20  # rows of one commit, and bytes of their lines
 
 _log = getLogger(__name__)
 
@@ -58,19 +60,29 @@ class Spool:
             finally:
                 os.close(handle)
 
+    def room(self) -> int:
+        """Bytes that are free on its disk."""
+        folder = next(each for each in (self.folder, *self.folder.parents) if each.is_dir())
+        return shutil.disk_usage(folder).free
+
     def waiting(self) -> int:
         """Bytes that are not in the lake yet."""
-        return sum(path.stat().st_size for path in self._files())
+        total = 0
+        for path in self._files():
+            with suppress(FileNotFoundError):  # it was moved meanwhile
+                total += path.stat().st_size
+        return total
 
     def move(self, lake: Lake) -> int:
         """Bring every line to the lake, each once, and remove its file; returns how many were new.
 
-        Raises what the lake raises; then all that is not there stays here.
+        Raises what the lake raises, and StaleError while another process moves or erases lines;
+        then all that is not there stays here.
         """
         moved = 0
         if not any(self._files()):
             return moved
-        with self.standing_still():
+        with self.standing_still(waits=False):
             erasure.require_none(lake)
             self._close()
             for path in self._closed():
@@ -81,11 +93,16 @@ class Spool:
         return moved
 
     @contextmanager
-    def standing_still(self) -> Iterator[None]:
-        """Meanwhile nobody moves a line of this folder to the lake."""
+    def standing_still(self, *, waits: bool = True) -> Iterator[None]:
+        """Meanwhile nobody moves a line of this folder to the lake.
+
+        waits: until another process is done with it; else StaleError.
+        """
         with limits.writing(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._held(_MOVING):
+        with self._held(_MOVING, waits=waits):
+            for left in self.folder.glob("*.part"):  # of an erasure that was killed
+                left.unlink()
             yield
 
     def erase(self, sample_ids: Collection[str]) -> int:
@@ -133,13 +150,17 @@ class Spool:
         return sorted(self.folder.glob("*.jsonl"))
 
     @contextmanager
-    def _held(self, name: str) -> Iterator[None]:
+    def _held(self, name: str, *, waits: bool = True) -> Iterator[None]:
         handle = os.open(
             self.folder / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(handle, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
+        except BlockingIOError as error:
+            raise StaleError(
+                "another process moves or erases requests; it is tried again"
+            ) from error
         finally:
             os.close(handle)
 
@@ -161,7 +182,8 @@ def _sync_folder(folder: Path) -> None:
 def _rewrite(path: Path, sample_ids: Collection[str]) -> int:
     """A file without the lines about these images, and without those that a kill has cut off."""
     scratch, n_gone = path.with_suffix(".part"), 0
-    with path.open("rb") as stream, scratch.open("wb") as kept:
+    handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with path.open("rb") as stream, os.fdopen(handle, "wb") as kept:
         for line in stream:
             request = _parsed(line, path)
             if request is None or request.sha256 in sample_ids:
@@ -176,13 +198,15 @@ def _rewrite(path: Path, sample_ids: Collection[str]) -> int:
 
 def _batches(stream: IO[bytes], path: Path) -> Iterator[list[Request]]:
     batch: list[Request] = []
+    size = 0
     for line in stream:
         request = _parsed(line, path)
         if request is not None:
             batch.append(request)
-        if len(batch) == _AT_ONCE:
+            size += len(line)
+        if len(batch) == _AT_ONCE or size > _BYTES:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
 

@@ -75,14 +75,20 @@ def earlier(lake: Lake, problem: str) -> ModelVersion | None:
         return registry.find(problem, last.previous)
 
 
-def shadow(problem: str, name: str, champion: Model) -> Model | None:
-    """A registered version that answers beside the champion, None where none is of that name."""
+def shadow(problem: str, name: str, champion: Model) -> ModelVersion | None:
+    """The version that answers beside the champion, by alias or number; None without one."""
     try:
         with tracking.server_errors():
             found = registry.find(problem, name)
-            return None if found.digest == champion.package.digest else models.of_version(found)
     except UnknownNameError:
         return None
+    return None if found.digest == champion.package.digest else found
+
+
+def opened_shadow(version: ModelVersion) -> Model:
+    """It, on one thread, verified."""
+    with tracking.server_errors():
+        return models.of_version(version)
 
 
 def examples(lake: Lake, model: Model) -> Callable[[], NDArray[np.uint8]]:

@@ -12,7 +12,7 @@ import pytest
 from flows.approve import approve
 from flows.lock import lock
 from flows.rollback import rollback
-from neuro import signing
+from neuro import people, signing
 from neuro.errors import ConfigError, SignatureError, StaleError, UnknownNameError
 from neuro.lake import journal
 from neuro.models import package_manifest
@@ -82,6 +82,15 @@ def test_two_persons_must_approve_where_the_envelope_asks_for_two(
         approve.fn(version="2", reason="x", who="eve")
     assert approve.fn(version="2", reason="x", who="grace")["is_promoted"]
     assert (by_journal(waiting), by_alias()) == ("2", "2")
+
+
+def test_where_people_are_named_only_an_approver_approves(waiting: Loaded, home: Path) -> None:
+    people.add(home / "people.json", "ada", "trainer")
+    people.add(home / "people.json", "grace", "approver")
+    with pytest.raises(ConfigError, match=r"ada is a trainer of .*this needs the role approver"):
+        approve.fn(version="2", reason="x", who="ada")
+    assert (by_journal(waiting), by_alias()) == ("1", "1")
+    assert approve.fn(version="2", reason="x", who="grace")["is_promoted"]
 
 
 def test_two_persons_who_approve_at_once_are_two(

@@ -220,7 +220,8 @@ def test_status_without_a_stack_is_a_no_with_every_key(tmp_path: Path) -> None:
     done = neuro("status", "--json", cwd=tmp_path)
     assert done.returncode == 3
     assert "neuro up" in done.stderr
-    places = ("prefect", "mlflow", "prefect_asks_for", "mlflow_asks_for", "lake")
+    asks = ("prefect_asks_for", "mlflow_asks_for", "service_asks_for")
+    places = ("prefect", "mlflow", "service", *asks, "lake")
     assert json.loads(done.stdout) == {**dict.fromkeys(places), "alive": {}}
 
 

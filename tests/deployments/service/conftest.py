@@ -26,6 +26,7 @@ from tests.flows.conftest import (  # noqa: F401 - fixtures
     registered,
     trained_once,
 )
+from tests.neuro.conftest import dicom  # noqa: F401 - a fixture
 
 TOKEN = "neuro_of_the_tests_that_is_long_enough"  # noqa: S105
 Start = Callable[..., AbstractContextManager["Live"]]

@@ -14,10 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from deployments.cli.app import app
-from deployments.service import serve
+from deployments.service import connections, serve
+from deployments.service import routes as routing
 from deployments.service import service as services
 from deployments.service.config import MOST_BYTES, ServiceConfig
-from deployments.service.sign_in import OPEN
+from deployments.service.sign_in import OPEN, Directory
 from neuro import people
 from neuro.errors import ConfigError, UnknownNameError
 from tests.deployments.service.conftest import TOKEN, Live, Start
@@ -75,12 +76,189 @@ def test_who_is_removed_may_ask_nothing_from_now_on(served: Live, home: Path) ->
     assert served.send("GET", "/v1/models", headers=header).status_code == 401
 
 
-def test_guessing_ends_after_some_tries(served: Live, home: Path) -> None:
+def test_guesses_of_a_password_end_after_some_tries_and_keep_out_nobody_else(
+    served: Live, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     people.add(everybody(home), "ana", "reader", PASSWORD)
+    token = people.new_token(everybody(home), "ana")
+    monkeypatch.setattr(people, "is_password", lambda *_: False)
     header = {"authorization": f"Basic {base64.b64encode(b'ana:wrong').decode()}"}
-    statuses = [served.send("GET", "/v1/models", headers=header).status_code for _ in range(22)]
-    assert statuses == [401] * 20 + [429] * 2
-    assert int(served.send("GET", "/v1/models").headers["retry-after"]) > 1
+    answers = [served.send("GET", "/v1/models", headers=header) for _ in range(22)]
+    assert [answer.status_code for answer in answers] == [401] * 20 + [429] * 2
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    for known in (TOKEN, token):
+        assert served.send("GET", "/v1/models", known).status_code == 200
+
+
+def test_guesses_that_come_at_once_are_counted_before_they_are_checked(
+    served: Live, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+
+    def slow(person: object, password: str) -> bool:
+        checked.append(password)
+        time.sleep(0.05)
+        return False
+
+    people.add(everybody(home), "ana", "reader", PASSWORD)
+    monkeypatch.setattr(people, "is_password", slow)
+
+    def guess(number: int) -> None:
+        basic = base64.b64encode(f"ana:{number}".encode()).decode()
+        served.send("GET", "/v1/models", headers={"authorization": f"Basic {basic}"})
+
+    threads = [threading.Thread(target=guess, args=(number,)) for number in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 1 <= len(checked) <= 20
+
+
+def test_a_password_that_was_changed_while_it_was_checked_is_not_remembered(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people.add(everybody(home), "ana", "reader", PASSWORD)
+    directory, known = Directory(everybody(home)), people.is_password
+
+    def meanwhile(*given: object) -> bool:
+        people.remove(everybody(home), "ana")
+        people.add(everybody(home), "ana", "admin", "another long password")
+        assert directory.by_token("x") is None  # it reads the file again
+        return known(*given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as changing:
+        changing.setattr(people, "is_password", meanwhile)
+        directory.by_password("ana", PASSWORD)
+    assert directory.remembered("ana", PASSWORD) is None
+    assert directory.by_password("ana", PASSWORD) is None
+
+
+def test_a_hash_that_cannot_be_read_is_nobodys_password(home: Path) -> None:
+    people.add(everybody(home), "ana", "reader", PASSWORD)
+    text = everybody(home).read_text()
+    person = next(iter(people.read(everybody(home)).values()))
+    everybody(home).write_text(text.replace(person.password, "$argon2id$x"))
+    found = people.read(everybody(home))["ana"]
+    assert not people.is_password(found, PASSWORD)
+
+
+def talk(served: Live, said: bytes, seconds: float) -> bytes:
+    """What comes back on a connection until it ends, or the time is over."""
+    where, end, back = urlsplit(served.url), time.monotonic() + seconds, b""
+    with socket.create_connection((where.hostname, where.port), timeout=seconds) as asking:
+        asking.sendall(said)
+        while time.monotonic() < end:
+            try:
+                part = asking.recv(4096)
+            except (TimeoutError, ConnectionError):
+                return back + b" open" if time.monotonic() >= end else back
+            if not part:
+                return back
+            back += part
+    return back
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nhost: x\r\n"])
+def test_a_connection_that_does_not_say_what_it_wants_is_closed(
+    served: Live, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.3)
+    begun = time.monotonic()
+    assert talk(served, said, 5) == b""
+    assert time.monotonic() - begun < 4
+
+
+def test_after_an_answer_the_next_head_must_come_in_time(
+    served: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.3)
+    where = urlsplit(served.url)
+    with socket.create_connection((where.hostname, where.port), timeout=5) as asking:
+        asking.sendall(f"GET /healthz HTTP/1.1\r\nhost: {where.netloc}\r\n\r\n".encode())
+        back = b""
+        while not back.endswith(b'{"alive":true}'):
+            back += asking.recv(4096)
+        asking.sendall(b"GET /heal")
+        assert asking.recv(4096) == b""
+
+
+def test_a_head_without_an_end_is_refused(served: Live) -> None:
+    where = urlsplit(served.url)
+    line = b"x-a: " + bytes(1000).replace(b"\0", b"a") + b"\r\n"
+    back = talk(served, f"GET / HTTP/1.1\r\nhost: {where.netloc}\r\n".encode() + line * 200, 5)
+    assert back.startswith(b"HTTP/1.1 400")
+
+
+def test_one_connection_too_many_takes_the_place_of_one_that_says_nothing(
+    served: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 8)
+    where = urlsplit(served.url)
+    silent = [socket.create_connection((where.hostname, where.port)) for _ in range(20)]
+    try:
+        for _ in range(5):
+            assert served.send("GET", "/healthz").status_code == 200
+    finally:
+        for each in silent:
+            each.close()
+
+
+def test_a_text_that_is_no_form_is_small(served: Live) -> None:
+    many = "{" + ",".join(f'"k{number}":1' for number in range(20_000)) + "}"
+    assert served.send("POST", "/v1/feedback", content=many).status_code == 413
+
+
+def test_slow_bodies_that_have_not_come_keep_out_nobody(
+    served: Live, images: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = urlsplit(served.url)
+    head = (
+        f"POST /v1/predictions HTTP/1.1\r\nhost: {where.netloc}\r\n"
+        f"authorization: Bearer {TOKEN}\r\ntransfer-encoding: chunked\r\n"
+        "content-type: multipart/form-data; boundary=b\r\n\r\n5\r\n--b\r\n\r\n"
+    )
+    slow = [socket.create_connection((where.hostname, where.port)) for _ in range(6)]
+    try:
+        for each in slow:
+            each.sendall(head.encode())
+        assert served.ask(images[0]).status_code == 200
+    finally:
+        for each in slow:
+            each.close()
+
+
+def test_a_viewer_is_refused_before_a_byte_of_a_body_is_read(served: Live, home: Path) -> None:
+    people.add(everybody(home), "ana", "viewer")
+    token, where = people.new_token(everybody(home), "ana"), urlsplit(served.url)
+    head = (
+        f"POST /v1/feedback HTTP/1.1\r\nhost: {where.netloc}\r\n"
+        f"authorization: Bearer {token}\r\ncontent-length: 9999\r\n\r\n"
+    )
+    assert talk(served, head.encode(), 2).startswith(b"HTTP/1.1 403")
+
+
+def test_a_name_that_is_no_field_is_not_repeated(served: Live) -> None:
+    said = {"sample_id": "0" * 64, "label": "glioma", "x" * 500: 1}
+    answer = served.send("POST", "/v1/feedback", json=said)
+    assert (answer.status_code, "xxx" in answer.text) == (422, False)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "/home/ana/x",
+        "at:/home/ana/x",
+        "[/home/ana/x]",
+        "tmp/home/lake/requests.lance/_versions",
+        "HTTPConnectionPool(host='10.0.0.5',",
+        "C:\\data",
+        "~/x",
+        "s3://lake",
+    ],
+)
+def test_a_place_of_the_machine_is_not_told(word: str) -> None:
+    assert routing.plain(f"it is {word} there") == "it is ... there"
 
 
 def test_a_file_of_people_that_others_may_read_lets_nobody_in(served: Live, home: Path) -> None:
@@ -118,6 +296,7 @@ def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(served: Liv
     connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=30)
     connection.putrequest("POST", "/v1/predictions")
     connection.putheader("authorization", f"Bearer {TOKEN}")
+    connection.putheader("content-type", "multipart/form-data; boundary=b")
     connection.putheader("content-length", str(MOST_BYTES + 1))
     connection.endheaders()
     answer = connection.getresponse()

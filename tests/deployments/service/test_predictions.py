@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import subprocess
 import threading
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from flows.featurize import featurize
 from flows.predict import predict
 from neuro.client import Client
 from neuro.errors import ConfigError, ServerError
+from neuro.images import sanitize
+from neuro.images.sandbox import Child
 from neuro.models import package
 from neuro.prediction import predict as predicting
 from neuro.prediction import runtimes
@@ -213,6 +216,40 @@ def test_each_file_that_people_have_gets_an_answer_or_a_reason(served: Live, fol
             assert answer.status_code in (413, 422), (path, answer.text)
             assert answer.json()["detail"]
             assert path.name not in answer.text
+
+
+def test_a_decoder_that_dies_or_cannot_be_started_spoils_no_later_answer(
+    served: Live, images: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that is one result behind would answer each upload with the one before it."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    served.ask(*images[:2])
+    expected = [hashlib.sha256(image).hexdigest() for image in images]
+    for turn in range(3):
+        for child in served.service._vetting._children:
+            assert child._process is not None
+            child._process.kill()
+        with monkeypatch.context() as scarce:
+            scarce.setattr(subprocess, "Popen", refuse)
+            statuses = [served.ask(images[turn]).status_code for _ in range(2)]
+            assert statuses == [422, 503]  # the child has gone, and there is no other
+        for _ in range(3):
+            answers = served.ask(*images).json()["predictions"]
+            assert [each["sample_id"] for each in answers] == expected
+            assert "refused" not in {each["decision"] for each in answers}
+
+
+def test_an_answer_about_another_file_is_never_given(
+    served: Live, images: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sanitize.clean(images[1])
+    with monkeypatch.context() as mistaken:
+        mistaken.setattr(Child, "check", lambda *_: [other])
+        assert served.ask(images[0]).status_code == 503
+    assert served.ask(images[0]).status_code == 200
 
 
 def test_base64_of_an_image_is_no_image(served: Live, images: list[bytes]) -> None:

@@ -175,7 +175,8 @@ def test_what_served_last_answers_when_lake_and_registry_are_away_at_the_start(
     with start() as running:
         wait_until(lambda: version(running) == "1")
         assert running.ask(images[0]).status_code == 200
-        assert running.send("GET", "/v1/models").json()["following"] == "the lake does not answer"
+        told = running.send("GET", "/v1/models").json()["following"]
+        assert told == "the lake or the registry does not answer; what served last goes on"
 
 
 @pytest.fixture
@@ -217,6 +218,29 @@ def test_a_shadow_that_fails_costs_no_answer(
     with start(models=[Path(model)], shadow=str(weak)) as running:
         assert running.ask(*images).status_code == 200
         assert running.ask(*images).status_code == 200
+
+
+def test_a_shadow_that_is_damaged_keeps_no_champion_from_serving(
+    start: Start, promote: Callable[[str, str], None], another: str, images: list[bytes]
+) -> None:
+    damage(another)
+    with start(shadow=another) as running:
+        wait_until(lambda: version(running) == "1")
+        assert running.service.models.all()["brain"].shadow is None
+        assert running.ask(images[0]).status_code == 200
+
+
+def test_the_alias_of_a_shadow_is_followed(
+    start: Start, promote: Callable[[str, str], None], another: str
+) -> None:
+    with start(shadow="challenger") as running:
+        wait_until(lambda: version(running) == "1")
+        assert running.service.models.all()["brain"].shadow is None
+        registry.set_alias(registry.find("brain", another), "challenger")
+        wait_until(lambda: running.service.models.all()["brain"].shadow)
+        beside = running.service.models.all()["brain"].shadow
+    assert beside is not None
+    assert beside.version == another
 
 
 def test_a_registered_shadow_answers_beside_the_champion(

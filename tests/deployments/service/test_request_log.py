@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deployments.service import request_log
+from deployments.service import service as services
 from deployments.service.request_log import RequestLog
 from flows.erase import erase
 from flows.ingest import ingest
@@ -111,6 +112,77 @@ def test_a_lake_that_is_away_is_said_and_gets_its_lines_later(
         wait_until(lambda: not served.service.log.waiting())
         assert served.service.log.trouble == ""
     assert lake_of(home).read("requests").num_rows == 2
+
+
+def test_where_a_lake_was_and_is_gone_none_is_made(
+    start: Start, model: str, home: Path, images: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a disk is not mounted: the lines wait for the lake that has the rest."""
+    monkeypatch.setattr(request_log, "MOVING_S", 0.1)
+    for is_seen_before in (False, True):
+        with start(models=[Path(model)]) as served:
+            if not is_seen_before:
+                served.ask(images[0])
+                wait_until(lambda: not served.service.log.waiting())
+            (home / "lake").rename(home / "away")
+            served.ask(images[1])
+            wait_until(lambda: served.service.log.trouble)
+        assert not (home / "lake").exists()
+        assert len(waiting(home)) == 1
+        (home / "away").rename(home / "lake")
+        with start(models=[Path(model)]) as served:
+            wait_until(lambda: not served.service.log.waiting())
+    assert lake_of(home).read("requests").num_rows == 3
+
+
+def test_an_erasure_that_takes_long_keeps_no_service_from_ending(
+    start: Start, model: str, home: Path, images: list[bytes]
+) -> None:
+    spool = Spool(folder=home / "requests")
+    with spool.standing_still(), start(models=[Path(model)]) as served:
+        assert served.ask(images[0]).status_code == 200
+    assert len(waiting(home)) == 1
+
+
+def test_what_answers_is_followed_though_a_file_of_the_log_has_gone(
+    served: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+
+    def gone(_: object) -> int:
+        looked.append(1)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(services, "JOURNAL_S", 0.05)
+    monkeypatch.setattr(RequestLog, "waiting", gone)
+    wait_until(lambda: len(looked) > 3)
+
+
+def test_a_disk_without_room_for_an_upload_is_said(
+    served: Live, images: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "write_bytes", full)
+        answer = served.ask(images[0], images[1])
+    assert (answer.status_code, answer.json()["detail"]) == (
+        503,
+        "this machine has no room to look at an upload",
+    )
+    assert served.send("GET", "/readyz").status_code == 503
+    assert served.ask(images[0]).status_code == 200
+    assert served.send("GET", "/readyz").status_code == 200
+
+
+def test_readiness_comes_back_without_a_request(
+    start: Start, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_log, "MOVING_S", 0.05)
+    with start(models=[Path(model)]) as served:
+        served.service.log.is_broken = True
+        wait_until(lambda: served.send("GET", "/readyz").status_code == 200)
 
 
 def test_without_a_log_nothing_is_answered(
@@ -218,6 +290,8 @@ def test_an_incident_stands_in_the_journal_by_the_name_of_who_told_it(
         ({}, 422),
         ({"label": "no such label"}, 422),
         ({"incident": "bell \x07"}, 422),
+        ({"incident": "colour \x9b31m"}, 422),
+        ({"incident": "turned \u202e"}, 422),
         ({"label": "glioma", "problem": "chest"}, 404),
         ({"label": "glioma", "more": "x"}, 422),
         ({"sample_id": "x", "label": "glioma"}, 422),

@@ -210,6 +210,14 @@ def test_a_web_page_reads_nothing_of_mlflow_even_where_a_person_has_signed_in(
 
 
 @pytest.mark.server
+def test_the_service_stands_beside_them_and_asks_who_is_there(standing: Stack) -> None:
+    url = f"{standing.service_url}/v1/models"
+    assert httpx.get(url, trust_env=False).status_code == 401
+    token = standing.token_file.read_text().strip()
+    answer = httpx.get(url, headers={"authorization": f"Bearer {token}"}, trust_env=False)
+    assert (answer.status_code, answer.json()["models"]) == (200, [])
+
+
 def test_mlflow_serves_artifacts_itself(standing: Stack) -> None:
     answer = httpx.get(
         f"{standing.mlflow_tracking_uri}/api/2.0/mlflow/experiments/get?experiment_id=0",
@@ -246,7 +254,7 @@ def test_down_ends_the_runs_too_and_frees_the_ports(standing: Stack, project: Pa
     stack.down(stack.state_file(project), silent)
     assert processes.marked(standing.mark) == set()
     assert not stack.state_file(project).exists()
-    for url in (standing.prefect_api_url, standing.mlflow_tracking_uri):
+    for url in (standing.prefect_api_url, standing.mlflow_tracking_uri, standing.service_url):
         with socket.socket() as caller:
             assert caller.connect_ex((processes.HOST, httpx.URL(url).port or 0)) != 0
 
@@ -344,13 +352,13 @@ def test_up_obeys_the_home_and_the_lake_of_the_environment(
     """So the servers come up again on what a demonstration has left elsewhere."""
     config = StackConfig(project=make_project(tmp_path))
     monkeypatch.setenv("NEURO_HOME", str(tmp_path / "demo" / "state"))
-    planned = stack.plan(config, 4200, 5000)
+    planned = stack.plan(config, 4200, 5000, 8000)
     assert (planned.home, planned.lake) == (
         str(tmp_path / "demo" / "state"),
         str(tmp_path / "demo" / "state" / "lake"),
     )
     monkeypatch.setenv("NEURO_LAKE", "s3://images/lake")
-    assert stack.plan(config, 4200, 5000).lake == "s3://images/lake"
+    assert stack.plan(config, 4200, 5000, 8000).lake == "s3://images/lake"
 
 
 def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -367,11 +375,18 @@ def test_a_folder_without_prefect_yaml_is_named(tmp_path: Path) -> None:
         StackConfig(project=tmp_path)
 
 
-@pytest.mark.parametrize(("field", "value"), [("prefect_port", 0), ("mlflow_port", 70000)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("prefect_port", 0), ("mlflow_port", 70000), ("service_port", 80)]
+)
 def test_a_wrong_number_names_its_field(tmp_path: Path, field: str, value: int) -> None:
     values: dict[str, Any] = {"project": make_project(tmp_path), field: value}
     with pytest.raises(ConfigError, match=field):
         StackConfig(**values)
+
+
+def test_two_servers_do_not_share_a_port(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="service_port must differ from mlflow_port 7000"):
+        StackConfig(project=make_project(tmp_path), mlflow_port=7000, service_port=7000)
 
 
 def test_down_without_a_stack_says_so(tmp_path: Path) -> None:
