@@ -34,13 +34,14 @@ def predict(
     engine: what runs the network, default the fastest that calls images the same. source: a
     release, or files that need not be in a lake, whose answers go to ``out`` alone.
     Returns n, model_version, engine, images_per_s, decisions and the Parquet file of predictions,
-    and with a shadow how far the two agree.
+    of cases the same where the problem has a rule, and with a shadow how far the two agree.
     """
     if predict_files.is_files(source):
         asked = predict_files.request(source, out, engine)
         predict_files.require_alone({"release": release, "window": window, "shadow": shadow})
-        serving = models.load(problems.load(problem), model, release_data.open_lake(lake))
-        return predict_files.predict(serving, asked)
+        of_files = problems.load(problem)
+        serving = models.load(of_files, model, release_data.open_lake(lake))
+        return predict_files.predict(serving, asked, of_files)
     wanted = steps.request(source, release, out, engine)
     question, store = problems.load(problem), release_data.open_lake(lake)
     serving = models.load(question, model, store)

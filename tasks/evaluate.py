@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuro.evaluation import (
     abstention,
+    case_figures,
     comparison,
     conformal_coverage,
     operating_points,
@@ -103,9 +104,24 @@ class Looked:
             "reliability": [asdict(each) for each in reliability.diagram(self.evaluation)],
             "subgroups": pages.as_dict(self.subgroups),
             "stress": [asdict(each) for each in self.stressed],
+            "cases": self._of_cases(),
             "against": pages.compared_as_dict(self.compared) if self.compared else None,
             "report": str(self.page or ""),
             "run": self.url,
+        }
+
+    def _of_cases(self) -> dict[str, Any] | None:
+        card = self.model.package.card
+        found = case_figures.of_images(card, self.evaluation)
+        if found is None:
+            return None
+        decided = abstention.decisions(found)
+        return {
+            "rule": card.cases.rule,
+            "n": len(found.targets),
+            "metrics": [asdict(metric) for metric in found.metrics],
+            "coverage": _coverage(found, found.conformal_sets),
+            "decisions": asdict(decided) if decided else None,
         }
 
 

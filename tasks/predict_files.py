@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from neuro.errors import ConfigError
 from neuro.images.sandbox import VetConfig
@@ -16,6 +17,8 @@ from neuro.ingest import file_kinds, sources
 from neuro.ingest.sources import SourceFile
 from neuro.prediction import answer_parts, choose_runtime, out_file, vetted
 from neuro.prediction.answer_parts import Parts
+from neuro.problems.problem import Problem
+from tasks import predict as release_steps
 from tasks.load import engines
 from tasks.load.models import Model
 from tasks.record import artifacts
@@ -63,8 +66,11 @@ def require_alone(others: Mapping[str, str | None]) -> None:
 
 
 @step(name="predict files")
-def predict(model: Model, asked: FileRequest) -> dict[str, Any]:
+def predict(model: Model, asked: FileRequest, problem: Problem) -> dict[str, Any]:
     """Vet and answer every image of a source, in the order of their names.
+
+    Where the problem has a rule for cases, and its group rule a pattern for the names of files,
+    cases are answered beside them.
 
     One that vetting refuses is answered with the reason. A run that was killed goes on from what
     lies beside the file. Raises ConfigError where there is no image.
@@ -83,12 +89,15 @@ def predict(model: Model, asked: FileRequest) -> dict[str, Any]:
         if not files:
             raise file_kinds.no_images(asked.source, skipped)
         marks = {file.name: file.version or whole or _mark(file.path) for file in files}
+        if model.package.card.cases.rule and not answer_parts.is_begun(asked.out):
+            out_file.require(release_steps.beside(asked.out))
         with answer_parts.opened(
             asked.out, model.package.card.classes, _about(model, asked)
         ) as out:
             done = out.done()
             left = [file for file in files if done.get(file.name) != marks[file.name]]
             told = _answer(model, asked.engine, left, marks, out)
+            cases = _cases(model, problem, asked.out, pa.concat_tables(out.answers(marks)))
             decisions = out.become(asked.out, marks)
     artifacts.table(
         "predictions",
@@ -102,8 +111,23 @@ def predict(model: Model, asked: FileRequest) -> dict[str, Any]:
         **told,
         "decisions": decisions,
         "predictions": str(asked.out),
+        "cases": cases,
         **file_kinds.skipped_counts(skipped),
     }
+
+
+def _cases(model: Model, problem: Problem, out: Path, images: pa.Table) -> dict[str, Any] | None:
+    """Answers to cases, before those to images become a file: a kill in between repeats both."""
+    if not model.package.card.cases.rule:
+        return None
+    cases = {name: problem.groups.id_of(name) for name in images["file"].to_pylist()}
+    if not any(cases.values()):
+        _log.warning(
+            "no case is answered: [groups] pattern of problem %s finds none in the names of files",
+            problem.name,
+        )
+        return None
+    return release_steps.write_cases(model, images, cases, out, replaces=True)
 
 
 def _answer(

@@ -18,7 +18,7 @@ from neuro.features import descriptors
 from neuro.images.preprocess import PreprocessSpec
 from neuro.ingest.archives import Limits
 from neuro.problems import problem
-from neuro.problems.problem import Augmentation, GroupRule, Layout, Problem
+from neuro.problems.problem import Augmentation, CaseRule, GroupRule, Layout, Problem
 from tasks.runtime import settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -152,10 +152,12 @@ def test_every_problem_file_shown_is_valid(page: Path) -> None:
             assert problem.parse(text, where=page.name).classes
 
 
-@pytest.mark.parametrize("kind", [Problem, Layout, GroupRule, PreprocessSpec, Augmentation])
+@pytest.mark.parametrize(
+    "kind", [Problem, Layout, GroupRule, PreprocessSpec, Augmentation, CaseRule]
+)
 def test_every_field_of_a_problem_is_explained(kind: type) -> None:
     text = (DOCS / "problems.md").read_text("utf-8")
-    tables = {"layout", "groups", "preprocess", "augment"}
+    tables = {"layout", "groups", "preprocess", "augment", "cases"}
     for name in {entry.name for entry in fields(kind)} - tables:
         assert f"`{name}`" in text, f"docs/problems.md does not explain {name}"
 

@@ -39,12 +39,15 @@ def remove_predictions(home: Path, sample_ids: Collection[str]) -> int:
         if path.suffix == ".part":
             path.unlink()
             continue
+        if path.stem.endswith(".cases"):  # goes with the answers to images that it was made of
+            continue
         table = pq.read_table(path)
         is_erased = pc.is_in(table["sha256"], pc.cast(list(sample_ids), table["sha256"].type))
         if pc.any(is_erased).as_py():
             scratch = path.with_suffix(".part")
             pq.write_table(table.filter(pc.invert(is_erased)), scratch)
             scratch.rename(path)
+            path.with_name(f"{path.stem}.cases{path.suffix}").unlink(missing_ok=True)
             count += 1
     return count
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -168,10 +167,7 @@ def _items(
 
 
 def _item(found: SourceFile, problem: Problem, row: Row, patient: str) -> Item:
-    group = row.group or patient
-    pattern = problem.groups.pattern
-    if pattern and (match := re.search(pattern, found.name.rpartition("/")[2])):
-        group = match.group(1)
+    group = problem.groups.id_of(found.name) or row.group or patient
     return Item(
         path=found.path,
         source_name=found.name,

@@ -27,19 +27,21 @@ from neuro.images.preprocess import PreprocessSpec
 from neuro.models import backbone, package_manifest, trained_on, typed_json
 from neuro.models.package_manifest import CARD, MANIFEST, ONNX, WEIGHTS, Manifest
 from neuro.models.trained_on import TrainedOn
+from neuro.problems.problem import MEAN, MOST
 from neuro.sample import Metric
 from neuro.signing import Keys
 from neuro.splits import split_choice
 from neuro.uncertainty import calibration, gradient_histograms, picture_measures
 from neuro.uncertainty.calibration import Calibration
+from neuro.uncertainty.cases import CaseCalibration
 from neuro.uncertainty.upright import GRADIENTS, SEEN, TURNS
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 # 1 knew no other splitting than the lake's own; 2 did not say what the network was trained on; 3
 # had one conformal limit for all classes; 4 looked at the embedding alone for what is in scope; 5
 # decided by the one limit, gave no class an offset, and looked at the embedding for what is turned;
-# 6 did not name the lock of its environment.
-READABLE = (1, 2, 3, 4, 5, 6, FORMAT_VERSION)
+# 6 did not name the lock of its environment; 7 had no answers of cases.
+READABLE = (1, 2, 3, 4, 5, 6, 7, FORMAT_VERSION)
 SAYS_TRAINED_ON = 3  # the first format that does
 NOTICE = "Research use only. Not a medical device."
 _PIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,250}")
@@ -64,7 +66,8 @@ class Card:
     nothing. trials: recipes that were compared on validation before this one was chosen.
     weights_sha256: of the file that the backbone started from, "" for a random start.
     weights_licence, weights_source: of that file, "" where they are not known. lock_hash:
-    SHA-256 of the lock of the environment it was trained in, "" where that is not known.
+    SHA-256 of the lock of the environment it was trained in, "" where that is not known. cases: how
+    images of one group become one answer.
     """
 
     problem: str
@@ -88,6 +91,7 @@ class Card:
     weights_licence: str = ""
     weights_source: str = ""
     lock_hash: str = ""
+    cases: CaseCalibration = field(default_factory=CaseCalibration)
     operating_points: Mapping[str, Any] = field(default_factory=OPERATING_POINTS.copy)
     format_version: int = FORMAT_VERSION
 
@@ -283,7 +287,8 @@ def _parse_card(raw: bytes, path: Path) -> Card:
         raise PackageError(f"{path}: {error}") from error
     if facts.get("preprocess_hash") != card.preprocess.sha256:
         raise PackageError(f"{path}: preprocess_hash is not that of its preprocess fields")
-    ranges = (*_ranges(card), *_calibration_ranges(card.calibration), *_look_ranges(card))
+    of_calibration = (*_calibration_ranges(card.calibration), *_look_ranges(card))
+    ranges = (*_ranges(card), *of_calibration, *_case_ranges(card))
     for field_name, is_right, expected in ranges:
         if not is_right:
             raise PackageError(f"{path}: {field_name} must be {expected}; fetch the package again")
@@ -363,6 +368,23 @@ def _look_ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
     for name, threshold in (("pictures", pictures.threshold), ("upright", upright.threshold)):
         is_right = threshold >= _LEAST
         yield f"calibration.{name}.threshold", is_right, f"at least {_LEAST:g}"
+
+
+def _case_ranges(card: Card) -> Iterator[tuple[str, bool, str]]:
+    fitted, k = card.cases, len(card.classes)
+    lowest, highest = calibration.TEMPERATURES
+    n_each = 0 if not fitted.rule else k
+    yield "cases.rule", fitted.rule in ("", MEAN, MOST), f"{MEAN}, {MOST} or empty"
+    is_class = fitted.finding in card.classes if fitted.rule == MOST else not fitted.finding
+    yield "cases.finding", is_class, f"a class with {MOST}, else empty"
+    yield "cases.temperature", lowest <= fitted.temperature <= highest, f"{lowest} to {highest}"
+    quantiles, counts = fitted.class_quantiles, fitted.class_counts
+    is_each = len(quantiles) == n_each and all(0 <= each <= 1 for each in quantiles)
+    yield "cases.class_quantiles", is_each, "a number of 0 to 1 for each class, or none"
+    is_counted = len(counts) == n_each and all(each >= 0 for each in counts)
+    yield "cases.class_counts", is_counted, "0 or more for each class, or none"
+    yield "cases.alpha", 0 < fitted.alpha < 1, "between 0 and 1"
+    yield "cases.n", fitted.n >= 0 and fitted.n_mixed >= 0, "0 or more"
 
 
 def _is_sha256(text: str) -> bool:

@@ -86,12 +86,9 @@ class Parts:
         marks: by name, of every file that is asked for. Raises DamagedError where an answer to one
         is gone; the parts stay.
         """
-        last = self._last(marks)
         decisions = Counter[str]()
         with out_file.writing(path, self.schema) as add:
-            for part, rows in self._tables():
-                places = [last.get(name) == (part, row) for row, name in _numbered(rows)]
-                wanted = rows.filter(pa.array(places, pa.bool_())).drop_columns([_MARK])
+            for wanted in self.answers(marks):
                 add(wanted)
                 decisions.update(wanted["decision"].to_pylist())
             if decisions.total() != len(marks):
@@ -101,6 +98,13 @@ class Parts:
                 )
         shutil.rmtree(self.room)
         return dict(decisions)
+
+    def answers(self, marks: Mapping[str, str]) -> Iterator[pa.Table]:
+        """The last answer to each file as it is now, part by part, of ``schema``."""
+        last = self._last(marks)
+        for part, rows in self._tables():
+            places = [last.get(name) == (part, row) for row, name in _numbered(rows)]
+            yield rows.filter(pa.array(places, pa.bool_())).drop_columns([_MARK])
 
     def _last(self, marks: Mapping[str, str]) -> dict[str, tuple[str, int]]:
         """Part and row of the last answer to each file as it is now."""
@@ -140,6 +144,15 @@ class Parts:
                 yield part.name, rows
 
 
+def is_begun(path: Path) -> bool:
+    """Whether an earlier run has left parts of a file."""
+    return _room(path).is_dir()
+
+
+def _room(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
 def _numbered(rows: pa.Table) -> Iterator[tuple[int, str]]:
     return enumerate(rows["file"].to_pylist())
 
@@ -152,7 +165,7 @@ def opened(path: Path, classes: tuple[str, ...], about: Mapping[str, str]) -> It
     of another account, and where another run writes them.
     """
     out_file.require(path)
-    room = path.with_name(f"{path.name}.part")
+    room = _room(path)
     with limits.writing(room):
         room.mkdir(mode=0o700, exist_ok=True)
     with _held(room):

@@ -141,7 +141,7 @@ def decide(
         score = float(calibrated.ood_scores[row])
         predicted = card.classes[int(calibrated.called[row])]
         alpha = card.calibration.alpha
-        decision, reason = _decide(conformal_set, predicted, calibrated.odd_by(row), alpha)
+        decided, reason = decision(conformal_set, predicted, calibrated.odd_by(row), alpha)
         predictions.append(
             Prediction(
                 sample_id=str(sample_id),
@@ -151,7 +151,7 @@ def decide(
                 predicted=predicted,
                 conformal_set=conformal_set,
                 ood_score=score,
-                decision=decision,
+                decision=decided,
                 reason=reason,
             )
         )
@@ -186,7 +186,7 @@ def require_same_preprocess(engine: Engine, frames: Frames) -> None:
         )
 
 
-def _decide(
+def decision(
     classes: tuple[str, ...], called: str, odd_by: tuple[str, float], alpha: float
 ) -> tuple[Answer, str]:
     """The decision and one sentence on why. classes: of the conformal set. odd_by: a look."""

@@ -20,6 +20,7 @@ LAYOUTS = ("folders", "table")
 NAMES = ("digest", "keep")
 KEYS = ("name", "path", *IDENTIFIERS)
 NO_TAG = "none"
+MEAN, MOST = "mean", "most"  # rules by which images become the answer of a case
 # By then a proof takes three times the groups that the first took, for 98 % of its error is spent.
 TEST_LOOKS = 50
 _VIEWS = {
@@ -108,6 +109,11 @@ class GroupRule:
         if self.required and not (self.pattern or self.column):
             raise ConfigError("groups.required needs groups.pattern or groups.column")
 
+    def id_of(self, name: str) -> str:
+        """The patient or lesion that the name of a file tells, "" for none."""
+        found = re.search(self.pattern, name.rpartition("/")[2]) if self.pattern else None
+        return found.group(1) or "" if found else ""
+
     @property
     def is_patient_id(self) -> bool:
         """Whether the PatientID of a DICOM file is the group where nothing else names one."""
@@ -143,6 +149,23 @@ class Augmentation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CaseRule:
+    """How the images of one group, a patient or a lesion, become one answer.
+
+    rule: "mean" of what is said of them; "most": what is said of the image that shows most of
+    ``finding``, a class, so that a case has it if one image has it; "" for no answer of cases.
+    """
+
+    rule: str = ""
+    finding: str = ""
+
+    def __post_init__(self) -> None:
+        allowed.among(self, {"rule": ("", MEAN, MOST)}, "cases.")
+        if bool(self.finding) != (self.rule == MOST):
+            raise ConfigError('cases.finding names a class with cases.rule "most", and only then')
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
     """One question: ``classes`` in order, and how each source label answers it.
 
@@ -166,6 +189,7 @@ class Problem:
     groups: GroupRule = field(default_factory=GroupRule)
     preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
     augment: Augmentation = field(default_factory=Augmentation)
+    cases: CaseRule = field(default_factory=CaseRule)
     recall_floors: Mapping[str, float] = field(default_factory=dict)
     test_looks: int = TEST_LOOKS
     unanswered: tuple[str, ...] = ()
@@ -188,12 +212,17 @@ class Problem:
                 raise ConfigError(f"recall_floors.{name} must be a number 0 to 1, got {floor!r}")
         if type(self.test_looks) is not int or self.test_looks < 1:
             raise ConfigError(f"test_looks must be a number from 1 up, got {self.test_looks!r}")
-        if type(self.keep_requests) is not bool:
-            raise ConfigError(f"keep_requests must be true or false, got {self.keep_requests!r}")
         if both := set(self.layout.no_label) & set(self.labels):
             raise ConfigError(f"layout.no_label and labels both name {sorted(both)}; remove one")
         if missing := set(self.classes) - set(self.labels.values()):
             raise ConfigError(f"labels: no source label leads to {missing} in problem {self.name}")
+        self._check_answering()
+
+    def _check_answering(self) -> None:
+        if self.cases.finding and self.cases.finding not in self.classes:
+            raise ConfigError(f"cases.finding must be a class, got {self.cases.finding!r}")
+        if type(self.keep_requests) is not bool:
+            raise ConfigError(f"keep_requests must be true or false, got {self.keep_requests!r}")
 
     @property
     def about(self) -> dict[str, str]:
@@ -242,6 +271,7 @@ _TABLES: Mapping[str, type[Any]] = {
     "groups": GroupRule,
     "preprocess": PreprocessSpec,
     "augment": Augmentation,
+    "cases": CaseRule,
 }
 
 

@@ -20,7 +20,8 @@ from neuro.models.package import Card, Package
 from neuro.models.trained_on import TrainedOn
 from neuro.problems.problem import Problem
 from neuro.training.config import TrainConfig
-from neuro.uncertainty import calibration, picture_scope, upright
+from neuro.uncertainty import calibration, cases, picture_scope, upright
+from neuro.uncertainty.cases import ImageAnswers
 from neuro.uncertainty.upright import Upright
 
 _BATCH = 64  # small: no gradient, but several poses in float32
@@ -74,6 +75,19 @@ def build(
         pictures=picture_scope.fit(frames.pixels, reference, rows["calibration"]),
         upright=_upright(frames, problem, reference, rows["calibration"]),
     )
+    held_out = rows["calibration"]
+    said = calibration.apply(fitted, logits, embeddings, frames.pixels, held_out)
+    of_cases = cases.fit(
+        problem.cases,
+        ImageAnswers(
+            classes=problem.classes,
+            probabilities=said.probabilities,
+            balanced=said.balanced,
+            is_in_scope=said.ood_scores <= 1,
+            groups=frames.groups[held_out],
+        ),
+        frames.targets[held_out],
+    )
     val_logits, val_embeddings = _outputs(network, frames, rows["val"], spec)
     calibrated = calibration.apply(fitted, val_logits, val_embeddings, frames.pixels, rows["val"])
     members = network.member_logits(torch.from_numpy(val_embeddings)).cpu().double()
@@ -98,6 +112,7 @@ def build(
         classes=problem.classes,
         preprocess=spec,
         calibration=fitted,
+        cases=of_cases,
         training=asdict(config),
         metrics=validation.metrics,
         intended_use=problem.intended_use,

@@ -241,6 +241,11 @@ def _scaling(logits: Floats, targets: NDArray[np.int64]) -> tuple[float, tuple[f
     return _temperature(logits, targets, offsets)[0], out_of_scope.plain(offsets)
 
 
+def temperature_of(logits: Floats, targets: NDArray[np.int64]) -> float:
+    """The temperature that fits logits (n, k) best, within ``TEMPERATURES``."""
+    return _temperature(logits, targets, np.zeros(logits.shape[1]))[0]
+
+
 def _temperature(
     logits: Floats, targets: NDArray[np.int64], offsets: NDArray[np.float64]
 ) -> tuple[float, float]:
