@@ -62,6 +62,7 @@ class Client:
     """
 
     def __init__(self, address: str, token: str, *, timeout_s: float = 60.0) -> None:
+        token = token.strip()
         if not token.isascii() or not token.isprintable():
             raise ConfigError("a token is plain letters, as `neuro users token` prints it")
         is_here = httpx.URL(address).host in ("127.0.0.1", "localhost", "::1")
@@ -84,7 +85,10 @@ class Client:
         self._http.close()
 
     def predict(self, *images: Image, problem: str = "") -> list[Answer]:
-        """One answer for each image, in their order. problem: needed where several are served."""
+        """One answer for each image, in their order; of one that was refused, the reason.
+
+        problem: needed where several are served.
+        """
         found = self._sent("/v1/predictions", "files", images, {"problem": problem})
         return [_answer(each) for each in found["predictions"]]
 
@@ -133,11 +137,11 @@ class Client:
             raise ServerError(
                 f"the service at {self._http.base_url} is not reached: {error}"
             ) from error
-        if answer.is_success:
-            found: dict[str, Any] = answer.json()
-            return found
         try:
-            said = str(answer.json()["detail"])
+            found: dict[str, Any] = answer.json()
+            if answer.is_success or "predictions" in found:
+                return found
+            said = str(found["detail"])
         except (ValueError, KeyError, TypeError):
             said = answer.text[:200].strip()
         kind = ServerError if answer.status_code in (429, 500, 503) else ConfigError

@@ -52,8 +52,8 @@ def read(path: Path) -> dict[str, Person]:
         facts = path.lstat()
     if path.is_symlink() or facts.st_uid != os.geteuid() or facts.st_mode & _OTHERS:
         raise ConfigError(
-            f"{path} says who may ask, and another account can read, replace or owns it (mode "
-            f"{facts.st_mode & 0o777:o}); look at it with `neuro users list` after chmod 600 {path}"
+            f"{path} says who may ask, and another account can read or replace it (mode "
+            f"{facts.st_mode & 0o777:o}): run chmod 600 {path}, then look at `neuro users list`"
         )
     try:
         rows = json.loads(limits.text_of(path, f"people file {path}"))["people"]
@@ -67,16 +67,21 @@ def read(path: Path) -> dict[str, Person]:
     return {person.name: person for person in sorted(people, key=lambda person: person.name)}
 
 
-def add(path: Path, name: str, role: str, password: str = "") -> Person:
-    """A new person. Raises ConfigError for a name that is taken, a wrong role, a short password."""
-    person = Person(name=name, role=role, password=hashed(password) if password else "")
+def require_new(path: Path, name: str) -> None:
+    """Raise ConfigError for a name that is taken."""
+    _require_new(read(path), name)
+
+
+def add(path: Path, name: str, role: str, hashed: str = "") -> Person:
+    """A new person. hashed: what ``hashed`` made of a password, "" for none.
+
+    Raises ConfigError for a name that is taken or a role that is none.
+    """
+    person = Person(name=name, role=role, password=hashed)
     _check(person)
 
     def change(people: dict[str, Person]) -> None:
-        if name in people:
-            raise ConfigError(
-                f"{name} is there already, a {people[name].role}; `neuro users remove {name}` first"
-            )
+        _require_new(people, name)
         people[name] = person
 
     _change(path, change)
@@ -165,6 +170,13 @@ def _check(person: Person) -> None:
         raise ConfigError(f"role must be one of {', '.join(ROLES)}, got {person.role!r}")
     if person.password and not person.password.startswith("$argon2id$"):
         raise ConfigError(f"the password of {person.name} is no hash by Argon2id")
+
+
+def _require_new(people: People, name: str) -> None:
+    if name in people:
+        raise ConfigError(
+            f"{name} is there already, as {people[name].role}; `neuro users remove {name}` first"
+        )
 
 
 def _known(people: People, name: str) -> Person:

@@ -109,6 +109,28 @@ def _absolute(place: str | None) -> str | None:
     return os.path.realpath(place) if place and "://" not in place else place
 
 
+@labels_app.command("waiting")
+def labels_waiting(problem: Problem = "brain", lake: LakeUri = None, as_json: Json = False) -> None:
+    """List labels that people gave to the service, which wait for a review.
+
+    What a reviewer agrees with is imported, by the reviewer's name, with `neuro labels import`.
+
+    Example: neuro labels waiting --problem brain
+    """
+    from neuro.lake import labels
+
+    rows = [
+        {
+            "sample": row["sha256"],
+            "label": row["label"],
+            "who": row["who"],
+            "when": row["labelled_at"].isoformat(timespec="seconds"),
+        }
+        for row in labels.waiting(console.open_lake(lake), problems.load(problem).dataset)
+    ]
+    console.show(rows, as_json=as_json, title="labels waiting")
+
+
 @labels_app.command("import")
 def labels_import(
     file: Path,

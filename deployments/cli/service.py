@@ -99,7 +99,11 @@ def add(
     """
     from neuro import people
 
-    people.add(_file(), name, role, _password() if password else "")
+    people.require_new(_file(), name)
+    if password:
+        people.add(_file(), name, role, hashed=people.hashed(_password()))
+    else:
+        people.add(_file(), name, role)
     facts = {"name": name, "role": role, "token": people.new_token(_file(), name)}
     console.show(facts, as_json=as_json, title="users add")
 

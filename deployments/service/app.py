@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import metadata
 from logging import getLogger
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
@@ -56,6 +59,7 @@ def routed(service: Service) -> FastAPI:
         docs_url=None,  # it loads its program from elsewhere
         redoc_url=None,
     )
+    app.openapi = partial(_described, app)  # type: ignore[method-assign]
     app.include_router(routes.v1(service))
     app.include_router(routes.health(service))
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -74,22 +78,45 @@ def routed(service: Service) -> FastAPI:
     return app
 
 
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI page, with how one signs in: FastAPI knows nothing of what stands before it."""
+    if app.openapi_schema is None:
+        page = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        schemes = {name: {"type": "http", "scheme": name} for name in ("bearer", "basic")}
+        page.setdefault("components", {})["securitySchemes"] = schemes
+        for path, operations in page["paths"].items():
+            for operation in operations.values():
+                operation["security"] = [] if path in OPEN else [{name: []} for name in schemes]
+        app.openapi_schema = page
+    return app.openapi_schema
+
+
 def guarded(service: Service, directory: Directory, port: int) -> Guard:
     """The application as it is served: its own names, known people, bounded bodies."""
     limited = BodyLimit(routed(service), most=MOST_BYTES, together=TOGETHER_BYTES, seconds=BODY_S)
-    return Guard(SignIn(limited, directory, service.config.limit), port=port)
+    refused = service.figures.refused
+
+    def observe(status: int) -> None:
+        refused.labels(str(status)).inc()
+
+    return Guard(SignIn(limited, directory, service.config.limit, observe), port=port)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     """One sentence; what was sent is not repeated."""
     faults = error.errors() if isinstance(error, RequestValidationError) else []
-    said = [f"{_field(fault['loc'])}: {fault['msg']}"[:200] for fault in faults[:3]]
+    said = [
+        f"{_field(fault['loc'])}: {str(fault['msg']).removeprefix('Value error, ')}"[:200]
+        for fault in faults[:3]
+    ]
     return JSONResponse({"detail": "; ".join(said)}, 422)
 
 
 def _field(place: Sequence[int | str]) -> str:
     """Where in a request; a name that is none of ours is not repeated."""
-    named = [str(part) for part in place[1:] if isinstance(part, int) or part in _FIELDS]
+    named = [str(part) for part in place[1:] if part in _FIELDS]
     return ".".join(named) or str(place[0])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from limits import RateLimitItem, parse
 
 from neuro.errors import ConfigError
+from neuro.models.package_manifest import MANIFEST
 
 MOST_FILES = 64  # images of one request
 MOST_WAITING = 256  # images that are being vetted, answered or written down
@@ -40,7 +41,7 @@ class ServiceConfig:
         if self.port is not None and not 1024 <= self.port <= 65535:
             raise ConfigError(f"port must be within 1024..65535, got {self.port}")
         for folder in self.models:
-            if not folder.is_dir():
+            if not (folder / MANIFEST).is_file():
                 raise ConfigError(f"model {folder} is no package folder; `neuro train` prints one")
 
     @property

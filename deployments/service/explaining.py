@@ -2,7 +2,7 @@
 
 from deployments.service.vetting import Upload
 from neuro.errors import ConfigError, PackageError
-from neuro.explanation import class_maps
+from neuro.explanation import class_maps, explain
 from neuro.explanation.class_maps import Mapper
 from neuro.images import preview
 from neuro.reports import image_maps
@@ -10,6 +10,7 @@ from neuro.reports.image_maps import ImageMap, Picture
 from tasks.load.models import Model
 
 _KEPT = 4  # networks
+_CELL = "The square in the corner is the least place that a map tells apart; it marks nothing."
 
 
 class Explainer:
@@ -25,9 +26,8 @@ class Explainer:
         except (ConfigError, PackageError) as error:
             return (), f"No maps: {error}"
         picture = Picture(frame=upload.frame, small=preview.small(upload.stored))
-        return image_maps.draw(model.engine, mapper, picture), (
-            "A map is to be believed where it is sane and its insertion is well above its deletion."
-        )
+        maps = image_maps.draw(model.engine, mapper, picture)
+        return maps, f"{_judged(maps[0])} {_CELL}"
 
     def _mapper(self, model: Model) -> Mapper:
         digest = model.package.digest
@@ -36,3 +36,12 @@ class Explainer:
                 self._mappers.pop(next(iter(self._mappers)))
             self._mappers[digest] = class_maps.load(model.package)
         return self._mappers[digest]
+
+
+def _judged(first: ImageMap) -> str:
+    gap = first.insertion - first.deletion
+    if not first.png:
+        return "Nothing in the picture speaks for the class by itself."
+    if first.is_sane and gap >= explain.LEAST_GAP:
+        return f"The first map points at what decides: insertion less deletion is {gap:.2f}."
+    return f"Do not believe the first map: insertion less deletion is {gap:.2f}."

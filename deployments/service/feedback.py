@@ -32,11 +32,14 @@ def keep(service: Service, served: Served, said: Feedback, caller: Caller, now: 
 def _incident(
     service: Service, served: Served, said: Feedback, caller: Caller, now: datetime
 ) -> Kept:
+    dataset, model = served.model.package.card.dataset, served.model
+    now_serving = (model.version, model.package.digest)
+    version, package = service.log.answered_by(dataset, said.sample_id) or now_serving
     body = {
         "problem": served.problem,
         "sample_id": said.sample_id,
-        "version": served.model.version,
-        "package": served.model.package.digest,
+        "version": version,
+        "package": package,
         "who": caller.person.name,
         "reason": said.incident,
     }

@@ -9,6 +9,7 @@ from neuro.lake.requests import Request
 from neuro.models.package import Package
 from neuro.sample import Prediction
 
+NOTICE = "Research use only; not a medical device."
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _PROBABILITIES = {"glioma": 0.93, "meningioma": 0.05, "notumor": 0.01, "pituitary": 0.01}
 
@@ -30,7 +31,10 @@ class Answered(Message):
         description="calibrated, by class in the problem's order; empty where refused",
         examples=[_PROBABILITIES],
     )
-    predicted: str = Field(examples=["glioma"])
+    predicted: str = Field(
+        description="the likeliest class, also where the decision is another than to answer",
+        examples=["glioma"],
+    )
     conformal_set: list[str] = Field(
         description="classes that cannot be excluded", examples=[["glioma"]]
     )
@@ -45,6 +49,7 @@ class Predictions(Message):
     """One for each image, in the order they were sent."""
 
     predictions: list[Answered]
+    notice: str = NOTICE
 
 
 class Map(Message):
@@ -109,7 +114,7 @@ class Models(Message):
     following: str = Field(description='why the journal is not read now, "" where it is')
     log_waiting_bytes: int = Field(description="of requests that are not in the lake yet")
     log_trouble: str = Field(description='why the lake does not take them, "" where it does')
-    notice: str = "Research use only; not a medical device."
+    notice: str = NOTICE
 
 
 class Feedback(Message):

@@ -6,6 +6,7 @@ from logging import getLogger
 
 from deployments.service.batching import Batcher
 from neuro.errors import NeuroError, StorageError
+from neuro.lake import requests
 from neuro.lake.lake import Lake
 from neuro.lake.request_spool import Spool
 from neuro.lake.requests import Request
@@ -43,13 +44,22 @@ class RequestLog:
         self._writer.start()
         self._mover = asyncio.create_task(self._move_often())
 
-    async def write(self, requests: Sequence[Request]) -> None:
+    async def write(self, lines: Sequence[Request]) -> None:
         """Return when all of it is on the disk; raises OSError or NeuroError where it cannot be."""
-        await self._writer.ask(requests)
+        await self._writer.ask(lines)
 
     def asked(self, dataset: str, beginning: str) -> set[str]:
         """The digests that begin so and are not in the lake yet."""
         return self._spool.asked(dataset, beginning)
+
+    def answered_by(self, dataset: str, sample_id: str) -> tuple[str, str] | None:
+        """The version and package that answered an image last; None where none did."""
+        found = (
+            self._spool.answered_by(dataset, sample_id),
+            requests.answered_by(self._lake, dataset, sample_id),
+        )
+        last = max((each for each in found if each is not None), default=None)
+        return None if last is None else last[1:]
 
     def waiting(self) -> int:
         """Bytes that are not in the lake yet."""

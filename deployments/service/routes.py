@@ -2,14 +2,16 @@
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
 
-from deployments.service import feedback as remarks
+from deployments.service import feedback as feedbacks
 from deployments.service import messages, sign_in
+from deployments.service.body_limit import FORM
 from deployments.service.config import MOST_FILES
 from deployments.service.explaining import Explainer
 from deployments.service.messages import (
@@ -29,6 +31,7 @@ from deployments.service.served_models import Served
 from deployments.service.service import Caller, Service
 from deployments.service.vetting import Upload
 from neuro.features.feature_set import Choice
+from neuro.lake.requests import Request as Line
 from neuro.reports import image_maps
 from tasks import similar as similar_cases
 from tasks.similar import SearchConfig
@@ -58,6 +61,9 @@ ProblemName = Annotated[
 ]
 
 
+_FIELDS = {"files", "file", "problem", "n"}  # of forms
+
+
 def needs(role: str) -> Any:
     """A dependency: the caller, who may do what a role may. 403 for another."""
 
@@ -66,6 +72,10 @@ def needs(role: str) -> Any:
         if not person.may(role):
             raise HTTPException(403, f"{person.name} is a {person.role}; this needs a {role}")
         route = request.url.path.rpartition("/")[2]
+        if request.headers.get("content-type", "").lower().startswith(FORM):
+            unknown = sorted(set(await request.form()) - _FIELDS)
+            if unknown:  # a slip of the pen in `problem` would answer for another
+                raise HTTPException(422, f"unknown field; known are {', '.join(sorted(_FIELDS))}")
         started = request.scope["state"][sign_in.STARTED]
         return Caller(person=person, route=route, started=started)
 
@@ -78,11 +88,17 @@ Reader = Annotated[Caller, needs("reader")]
 
 def v1(service: Service) -> APIRouter:
     """What people and programs ask."""
-    routes = APIRouter(prefix="/v1", responses=_TOLD)
+    known: dict[int | str, dict[str, Any]] = {code: _TOLD[code] for code in (401, 403, 429)}
+    routes = APIRouter(prefix="/v1", responses=known)
     explainer = Explainer()
 
-    @routes.post("/predictions", openapi_extra=_pictures("files"))
-    async def predictions(files: Images, caller: Reader, problem: ProblemName = "") -> Predictions:
+    @routes.post(
+        "/predictions",
+        response_model=Predictions,
+        openapi_extra=_pictures("files"),
+        responses=_TOLD,
+    )
+    async def predictions(files: Images, caller: Reader, problem: ProblemName = "") -> Response:
         """Answer each image: a class, how sure, or that it cannot be told.
 
         An image that vetting refuses stands in the list with its reason; where all are refused, the
@@ -94,13 +110,11 @@ def v1(service: Service) -> APIRouter:
         found = await service.answer(served, [each.file for each in files], caller)
         if all(upload is None for _, upload in found):
             reasons = dict.fromkeys(request.refusal for request, _ in found)
-            raise HTTPException(422, "; ".join(reasons))
-        package = served.model.package
-        return Predictions(
-            predictions=[messages.answered(request, package) for request, _ in found]
-        )
+            body = {"detail": "; ".join(reasons), "predictions": _told(served, found)}
+            return JSONResponse(body, 422)
+        return JSONResponse({"predictions": _told(served, found), "notice": messages.NOTICE})
 
-    @routes.post("/explanations", openapi_extra=_pictures("file"))
+    @routes.post("/explanations", openapi_extra=_pictures("file"), responses=_TOLD)
     async def explanations(file: OneImage, caller: Reader, problem: ProblemName = "") -> Explained:
         """Answer one image, and show where the network looked."""
         served = service.served(problem)
@@ -123,7 +137,7 @@ def v1(service: Service) -> APIRouter:
             said=said,
         )
 
-    @routes.post("/similar", openapi_extra=_pictures("file"))
+    @routes.post("/similar", openapi_extra=_pictures("file"), responses=_TOLD)
     async def similar(
         file: OneImage,
         caller: Reader,
@@ -160,17 +174,17 @@ def v1(service: Service) -> APIRouter:
         """What answers each problem, and how the log of requests stands."""
         return Models(
             models=[_described(each) for each in service.models.all().values()],
-            following=_FOLLOWING if service.models.trouble else "",
+            following=service.models.trouble,
             log_waiting_bytes=service.log.waiting(),
             log_trouble=_LOG_TROUBLE if service.log.trouble else "",
         )
 
-    @routes.post("/feedback")
+    @routes.post("/feedback", responses=_TOLD)
     async def feedback(said: Feedback, caller: Reader) -> Kept:
         """Keep a label of an image, or an incident with an answer; both wait for a person."""
         served = service.served(said.problem)
         kept = await service.in_lake(
-            lambda: remarks.keep(service, served, said, caller, datetime.now(UTC))
+            lambda: feedbacks.keep(service, served, said, caller, datetime.now(UTC))
         )
         await service.write([service.line(served, said.sample_id, caller)])
         return kept
@@ -188,11 +202,15 @@ def health(service: Service) -> APIRouter:
         return {"alive": True}
 
     @routes.get("/readyz", responses={503: {"description": "nothing is served"}})
-    async def readyz(response: Response) -> dict[str, bool]:
+    async def readyz(response: Response) -> dict[str, bool | str]:
         """Whether an image would be answered."""
-        is_ready = bool(service.models.all()) and service.log.is_writable
-        response.status_code = 200 if is_ready else 503
-        return {"ready": is_ready}
+        why = ""
+        if not service.log.is_writable:
+            why = "requests cannot be written down"
+        elif not service.models.all():
+            why = "no problem has a champion" if service.is_loaded else "starting"
+        response.status_code = 503 if why else 200
+        return {"ready": not why} | ({"why": why} if why else {})
 
     return routes
 
@@ -209,10 +227,7 @@ def _pictures(field: str) -> dict[str, Any]:
 
 
 _PLACE = re.compile(r"[/\\~]|host=|port=|\d+\.\d+\.\d+\.\d+")
-_FOLLOWING = "the lake or the registry does not answer; what served last goes on"
 _LOG_TROUBLE = "the lake does not take requests now; they wait on this machine"
-
-Work = Callable[[], Awaitable[Any]]
 
 
 async def _one(
@@ -222,6 +237,12 @@ async def _one(
     if upload is None:
         raise HTTPException(422, request.refusal)
     return messages.answered(request, served.model.package), upload
+
+
+def _told(served: Served, found: Sequence[tuple[Line, Upload | None]]) -> list[dict[str, Any]]:
+    """As plain values: FastAPI would check again what has just been made."""
+    package = served.model.package
+    return [messages.answered(request, package).model_dump() for request, _ in found]
 
 
 def _described(served: Served) -> ServedModel:

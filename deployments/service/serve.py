@@ -4,8 +4,10 @@ import os
 import secrets
 import socket
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +75,8 @@ def prepared(config: ServiceConfig, port: int, token: str, home: Path) -> "uvico
     from deployments.service.sign_in import Directory
 
     connections.raise_limit()
+    warnings.filterwarnings("ignore", "lance is not fork-safe")  # nothing is forked here
+    getLogger("urllib3").setLevel(ERROR)  # a server that is away is said once, by us
     sys.setswitchinterval(_SWITCH_S)
     owner = Person(name=settings.user(), role="admin", tokens=(people.digest(token),))
     directory = Directory(home / settings.PEOPLE, owner)

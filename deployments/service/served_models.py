@@ -27,7 +27,8 @@ from tasks.load import engines, models, served
 from tasks.load.models import Model
 from tasks.record.registry import ModelVersion
 
-JOURNAL_S, ALL_S = 2.0, 30.0  # how often the journal is looked at, and aliases and signatures
+JOURNAL_S, ALL_S = 2.0, 30.0  # how often the journal is looked at, and aliases and shadows
+AGAIN_S = 10.0  # after a look that failed
 
 _log = getLogger(__name__)
 
@@ -58,13 +59,13 @@ class Served:
 
 
 class ServedModels:
-    """All that answers. trouble: why the journal or the registry cannot be read, "" if they can."""
+    """All that answers. trouble: which of lake and MLflow does not answer, "" where both do."""
 
     def __init__(self, config: ServiceConfig, lake: Lake) -> None:
         self._config, self._lake = config, lake
         self._files = [problem_files.load(name) for name in config.problems]
         self._all: Mapping[str, Served] = {}
-        self._state, self._looked_at = -1, -ALL_S
+        self._state, self._looked_at, self._again_at = -1, -ALL_S, 0.0
         self._lock = threading.Lock()
         self._has_warned = False
         self.trouble = ""
@@ -81,6 +82,8 @@ class ServedModels:
                     self._all = self._of_folders()
                 return
             try:
+                if self.trouble and time.monotonic() < self._again_at:
+                    return
                 state = served.state(self._lake)
                 is_due = time.monotonic() - self._looked_at >= ALL_S
                 if state != self._state or is_due or self.trouble:
@@ -90,7 +93,9 @@ class ServedModels:
             except (NeuroError, OSError) as error:
                 if not self.trouble:
                     _log.warning("what serves now cannot be looked up: %s", error)
-                self.trouble = str(error)
+                who = "MLflow" if isinstance(error, ServerError) else "the lake"
+                self.trouble = f"{who} does not answer; what served last goes on"
+                self._again_at = time.monotonic() + AGAIN_S
                 if not self._all:
                     self._all = self._last_known()
 
@@ -146,6 +151,12 @@ class ServedModels:
         try:
             version = served.shadow(champion.problem, self._config.shadow, champion.model)
             if version is None:
+                if not self._has_warned:
+                    _log.warning(
+                        "%s has no other version %s: nothing answers beside it until there is one",
+                        *(champion.problem, self._config.shadow),
+                    )
+                self._has_warned = True
                 return None
             known = champion.shadow
             if known is not None and known.package.digest == version.digest:
@@ -179,6 +190,7 @@ class ServedModels:
             name = model.package.card.problem
             if name in found:
                 raise ConfigError(f"two packages answer problem {name}; give one of them")
+            _log.info("%s: package %s answers", name, model.version[:16])
             is_its = shadow is not None and shadow.package.card.problem == name
             found[name] = self._served(model, shadow if is_its else None)
         return found

@@ -79,6 +79,12 @@ class Figures:
         self.decisions = Counter(
             "neuro_answers", "Answers by what was decided", ["problem", "decision"], registry=here
         )
+        self.refused = Counter(
+            "neuro_refused", "By sign-in, before anything else", ["status"], registry=here
+        )
+        self.model = Gauge(
+            "neuro_model", "1 for what answers", ["problem", "version"], registry=here
+        )
         self.waiting = Gauge("neuro_images_waiting", "Images under way", registry=here)
         self.log_bytes = Gauge("neuro_request_log_bytes", "Not in the lake yet", registry=here)
         self.shadow_dropped = Gauge("neuro_shadow_dropped", "Not asked: no time", registry=here)
@@ -294,6 +300,9 @@ class Service:
         while True:
             try:
                 await asyncio.to_thread(self.models.refresh)
+                self.figures.model.clear()
+                for name, served in self.models.all().items():
+                    self.figures.model.labels(name, served.model.version).set(1)
                 self.figures.log_bytes.set(self.log.waiting())
                 self.figures.shadow_dropped.set(self._shadowing.dropped)
             except Exception:  # noqa: BLE001 - whatever it is, what answers now goes on

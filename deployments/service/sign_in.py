@@ -7,9 +7,10 @@ import math
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from logging import getLogger
 from pathlib import Path
 
 from limits import RateLimitItem, parse
@@ -25,6 +26,8 @@ from neuro.errors import ConfigError
 from neuro.people import Person
 
 OPEN = ("/healthz", "/readyz")  # say nothing but that a service is there, and whether it can answer
+_log = getLogger(__name__)
+
 PERSON, STARTED = "person", "started"  # in the state of a request
 ASKS = "reader"  # the role that every POST needs: refused before a byte of its body is read
 _GUESSES = parse("20/minute")  # passwords of one name
@@ -97,12 +100,19 @@ def _digest(name: str, password: str) -> str:
 class SignIn:
     """An ASGI application that lets through who is known, as often as the rate allows.
 
-    rate: requests of one person, such as ``600/minute``.
+    rate: requests of one person, such as ``600/minute``. observe: told the status of each refusal.
     """
 
-    def __init__(self, app: ASGIApp, directory: Directory, rate: RateLimitItem) -> None:
-        self._app, self._directory, self._rate = app, directory, rate
+    def __init__(
+        self,
+        app: ASGIApp,
+        directory: Directory,
+        rate: RateLimitItem,
+        observe: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self._app, self._directory, self._rate, self._observe = app, directory, rate, observe
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._has_warned = False
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="passwords")
         self._n_hashing = 0
 
@@ -114,6 +124,8 @@ class SignIn:
         if scope["type"] != "http":
             return  # a web socket, of which there is none: it is closed
         answer = await self._refusal(scope)
+        if answer is not None:
+            self._observe(answer.status_code)
         await (answer or self._app)(scope, receive, send)
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
@@ -123,7 +135,10 @@ class SignIn:
                 person = await self._by_password(given)
             else:
                 person = self._directory.by_token(given.strip()) if scheme else None
-        except ConfigError:
+        except ConfigError as error:
+            if not self._has_warned:
+                _log.warning("nobody gets in: %s", error)
+            self._has_warned = True
             return _refused(503, "the file of people cannot be used; `neuro users list` says why")
         if isinstance(person, JSONResponse):
             return person
@@ -135,7 +150,7 @@ class SignIn:
         if scope["method"] == "POST" and not person.may(ASKS):
             return _refused(403, f"{person.name} is a {person.role}; this needs a {ASKS}")
         if not await self._limiter.hit(self._rate, "asked", person.name):
-            return await self._later(self._rate, "asked", person.name)
+            return await self._later(self._rate, "asked", person.name, what="requests")
         scope.setdefault("state", {}).update({PERSON: person, STARTED: time.perf_counter()})
         return None
 
@@ -150,7 +165,9 @@ class SignIn:
         if person := self._directory.remembered(name, password):
             return person
         if not await self._limiter.hit(_GUESSES, "guessed", name):
-            return await self._later(_GUESSES, "guessed", name)
+            return await self._later(
+                _GUESSES, "guessed", name, what="wrong passwords for this name"
+            )
         if self._n_hashing >= _HASHING:
             return _refused(429, "too many passwords are being checked; ask again")
         self._n_hashing += 1
@@ -161,9 +178,9 @@ class SignIn:
         finally:
             self._n_hashing -= 1
 
-    async def _later(self, rate: RateLimitItem, *who: str) -> JSONResponse:
+    async def _later(self, rate: RateLimitItem, *who: str, what: str) -> JSONResponse:
         at, _ = await self._limiter.get_window_stats(rate, *who)
-        answer = _refused(429, f"at most {rate}")
+        answer = _refused(429, f"at most {rate}, of {what}")
         answer.headers["retry-after"] = str(max(1, math.ceil(at - time.time())))
         return answer
 

@@ -176,13 +176,14 @@ def _erase(
     }
     journal.record(lake, tombstones.KIND, plan.run, record, now)
     n_originals = originals.remove(lake, installation.landing_zone, plan.sample_ids)
-    n_spooled = _spool(installation.home).erase(plan.sample_ids)
+    n_asked = requests.count(lake, plan.sample_ids)
+    n_asked += _spool(installation.home).erase(plan.sample_ids)
     n_rows = erasure.delete(lake, plan.sample_ids)
     for release in holders:
         lake.insist("supersede", partial(_supersede, lake, release, problems, plan.run, now))
     lake.insist("repin", lambda: erasure.repin(lake, plan.sample_ids, holders))
     erasure.purge(lake)
-    removed = {"rows": n_rows, "originals": n_originals, "requests": n_spooled}
+    removed = {"rows": n_rows, "originals": n_originals, "requests": n_asked}
     removed |= _remove_derived(lake, installation, plan)
     result = _prove(lake, installation, plan, removed, path)
     erasure.end(lake)

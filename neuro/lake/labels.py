@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -58,6 +59,26 @@ def add_unreviewed(lake: Lake, dataset: str, sample_id: str, given: Annotation) 
         }
         if lake.add("labels", pa.Table.from_pylist([row], SCHEMAS["labels"])):
             return True  # else another row took the number
+
+
+def waiting(lake: Lake, dataset: str) -> list[dict[str, Any]]:
+    """Labels that wait for a review, oldest first: sha256, label, who, labelled_at.
+
+    One whose image has got another label since, as from a review, waits no more.
+    """
+    rows = lake.read("labels", where=f"dataset = {quoted(dataset)}").to_pylist()
+    newest = {
+        row["sha256"]: row["sequence"]
+        for row in sorted(rows, key=lambda row: int(row["sequence"]))
+        if row["run_id"] != UNREVIEWED
+    }
+    kept = ("sha256", "label", "who", "labelled_at")
+    found = [
+        {name: row[name] for name in kept}
+        for row in rows
+        if row["run_id"] == UNREVIEWED and row["sequence"] > newest.get(row["sha256"], -1)
+    ]
+    return sorted(found, key=lambda row: row["labelled_at"])
 
 
 def hidden_runs(lake: Lake) -> set[str]:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from logging import getLogger
 from pathlib import Path
 from typing import IO
@@ -117,6 +118,17 @@ class Spool:
             for request in self.requests()
             if request.dataset == dataset and request.sha256.startswith(beginning)
         }
+
+    def answered_by(self, dataset: str, sample_id: str) -> tuple[datetime, str, str] | None:
+        """When an image was answered last, by which version and package, of what stands here."""
+        said = (
+            (each.at, each.model_version, each.package)
+            for each in self.requests()
+            if (each.dataset, each.sha256) == (dataset, sample_id)
+            and each.prediction is not None
+            and not each.is_shadow
+        )
+        return max(said, default=None)
 
     def images(self, sample_ids: Collection[str]) -> set[bytes]:
         """The pictures of these that are kept here."""

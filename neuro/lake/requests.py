@@ -118,10 +118,25 @@ def asked(lake: Lake, dataset: str, beginning: str) -> set[str]:
     return set(lake.read(TABLE, columns=["sha256"], where=where)["sha256"].to_pylist())
 
 
+def answered_by(lake: Lake, dataset: str, sample_id: str) -> tuple[datetime, str, str] | None:
+    """When an image was answered last, by which version and package; None where it never was."""
+    columns = ["at", "model_version", "package", "decision", "is_shadow"]
+    where = f"dataset = {quoted(dataset)} AND sha256 = {quoted(sample_id)}"
+    rows = lake.read(TABLE, columns=columns, where=where).to_pylist()
+    said = [row for row in rows if row["decision"] not in ("", REFUSED) and not row["is_shadow"]]
+    last = max(said, key=lambda row: row["at"], default=None)
+    return (last["at"], last["model_version"], last["package"]) if last else None
+
+
 def is_sample(lake: Lake, dataset: str, sample_id: str) -> bool:
     """Whether an image is in the lake."""
     where = f"dataset = {quoted(dataset)} AND sha256 = {quoted(sample_id)}"
     return bool(lake.read("samples", columns=["sha256"], where=where).num_rows)
+
+
+def count(lake: Lake, sample_ids: Collection[str]) -> int:
+    """How many rows are about these images."""
+    return int(lake.read(TABLE, columns=["id"], where=among("sha256", sample_ids)).num_rows)
 
 
 def images(lake: Lake, sample_ids: Collection[str]) -> set[bytes]:

@@ -65,7 +65,7 @@ def test_a_role_decides_what_may_be_asked(
 
 
 def test_who_is_removed_may_ask_nothing_from_now_on(served: Live, home: Path) -> None:
-    people.add(everybody(home), "ana", "reader", PASSWORD)
+    people.add(everybody(home), "ana", "reader", people.hashed(PASSWORD))
     token, basic = people.new_token(everybody(home), "ana"), ("ana", PASSWORD)
     assert served.send("GET", "/v1/models", token).status_code == 200
     header = {"authorization": f"Basic {base64.b64encode(':'.join(basic).encode()).decode()}"}
@@ -79,7 +79,7 @@ def test_who_is_removed_may_ask_nothing_from_now_on(served: Live, home: Path) ->
 def test_guesses_of_a_password_end_after_some_tries_and_keep_out_nobody_else(
     served: Live, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people.add(everybody(home), "ana", "reader", PASSWORD)
+    people.add(everybody(home), "ana", "reader", people.hashed(PASSWORD))
     token = people.new_token(everybody(home), "ana")
     monkeypatch.setattr(people, "is_password", lambda *_: False)
     header = {"authorization": f"Basic {base64.b64encode(b'ana:wrong').decode()}"}
@@ -88,6 +88,18 @@ def test_guesses_of_a_password_end_after_some_tries_and_keep_out_nobody_else(
     assert int(answers[-1].headers["retry-after"]) >= 1
     for known in (TOKEN, token):
         assert served.send("GET", "/v1/models", known).status_code == 200
+    assert answers[-1].json()["detail"].endswith("of wrong passwords for this name")
+    figures = served.send("GET", "/metrics").text
+    assert 'neuro_refused_total{status="401"} 20.0' in figures
+    assert 'neuro_model{problem="brain"' in figures
+
+
+def test_the_page_for_programs_says_how_one_signs_in(served: Live) -> None:
+    page = served.send("GET", "/openapi.json").json()
+    assert set(page["components"]["securitySchemes"]) == {"bearer", "basic"}
+    for path, operations in page["paths"].items():
+        for operation in operations.values():
+            assert bool(operation["security"]) == (path not in OPEN)
 
 
 def test_guesses_that_come_at_once_are_counted_before_they_are_checked(
@@ -100,7 +112,7 @@ def test_guesses_that_come_at_once_are_counted_before_they_are_checked(
         time.sleep(0.05)
         return False
 
-    people.add(everybody(home), "ana", "reader", PASSWORD)
+    people.add(everybody(home), "ana", "reader", people.hashed(PASSWORD))
     monkeypatch.setattr(people, "is_password", slow)
 
     def guess(number: int) -> None:
@@ -118,12 +130,12 @@ def test_guesses_that_come_at_once_are_counted_before_they_are_checked(
 def test_a_password_that_was_changed_while_it_was_checked_is_not_remembered(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people.add(everybody(home), "ana", "reader", PASSWORD)
+    people.add(everybody(home), "ana", "reader", people.hashed(PASSWORD))
     directory, known = Directory(everybody(home)), people.is_password
 
     def meanwhile(*given: object) -> bool:
         people.remove(everybody(home), "ana")
-        people.add(everybody(home), "ana", "admin", "another long password")
+        people.add(everybody(home), "ana", "admin", people.hashed("another long password"))
         assert directory.by_token("x") is None  # it reads the file again
         return known(*given)  # type: ignore[arg-type]
 
@@ -135,7 +147,7 @@ def test_a_password_that_was_changed_while_it_was_checked_is_not_remembered(
 
 
 def test_a_hash_that_cannot_be_read_is_nobodys_password(home: Path) -> None:
-    people.add(everybody(home), "ana", "reader", PASSWORD)
+    people.add(everybody(home), "ana", "reader", people.hashed(PASSWORD))
     text = everybody(home).read_text()
     person = next(iter(people.read(everybody(home)).values()))
     everybody(home).write_text(text.replace(person.password, "$argon2id$x"))
@@ -435,6 +447,9 @@ def test_a_person_who_cannot_be_is_refused(
 def test_a_short_password_and_a_name_that_is_taken_are_refused(home: Path) -> None:
     with pytest.raises(ConfigError, match="12 letters or more"):
         run("add", "ana", "--password", stdin="short\n")
+    with pytest.raises(ConfigError, match="12 letters or more"):
+        run("add", "ana", "--password")
+    assert people.read(everybody(home)) == {}
     run("add", "ana")
     with pytest.raises(ConfigError, match=r"ana is there already.*users remove ana"):
         run("add", "ana")
@@ -467,12 +482,12 @@ def test_a_link_in_place_of_the_file_is_not_followed(home: Path, tmp_path: Path)
     people.add(tmp_path / "theirs.json", "eve", "admin")
     home.mkdir()
     everybody(home).symlink_to(tmp_path / "theirs.json")
-    with pytest.raises(ConfigError, match="another account can read, replace or owns it"):
+    with pytest.raises(ConfigError, match="another account can read or replace it"):
         people.read(everybody(home))
 
 
 def test_a_wrong_password_takes_as_long_for_nobody(home: Path) -> None:
-    person = people.add(everybody(home), "ana", "reader", PASSWORD)
+    person = people.add(everybody(home), "ana", "reader", people.hashed(PASSWORD))
     seconds = []
     for each in (person, None):
         begun = time.process_time()

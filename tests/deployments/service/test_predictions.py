@@ -78,6 +78,19 @@ def test_where_every_image_is_refused_the_reason_is_the_answer(served: Live, ima
     answer = served.ask(image)
     assert answer.status_code == 422
     assert answer.json()["detail"].partition(":")[0] in ("empty", "not_an_image", "damaged")
+    (refused,) = served.client.predict(image)
+    assert (refused.decision, refused.sample_id) == (
+        "refused",
+        hashlib.sha256(image).hexdigest(),
+    )
+
+
+def test_an_unknown_field_is_refused(served: Live, images: list[bytes]) -> None:
+    answer = served.ask(images[0], problme="chest")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        "unknown field; known are file, files, n, problem",
+    )
 
 
 def test_too_many_images_and_none_are_refused(served: Live, images: list[bytes]) -> None:
@@ -126,6 +139,15 @@ def test_one_clients_image_is_never_in_anothers_answer(served: Live, tmp_path: P
         thread.join()
     assert wrong == []
     assert len({answer["probabilities"]["glioma"] for answer in alone}) == len(images)
+
+
+def test_what_is_said_of_a_map_goes_by_its_figures(served: Live, images: list[bytes]) -> None:
+    answer = served.send("POST", "/v1/explanations", files={"file": images[0]}).json()
+    first, gap = answer["maps"][0], answer["maps"][0]["insertion"] - answer["maps"][0]["deletion"]
+    is_believed = first["is_sane"] and gap >= 0.05
+    assert answer["said"].startswith(
+        "The first map points at what decides" if is_believed else "Do not believe the first map"
+    )
 
 
 def test_an_answer_comes_with_maps_that_are_pictures(served: Live, images: list[bytes]) -> None:
@@ -196,7 +218,8 @@ def test_without_a_champion_it_is_said_how_to_make_one(
         answer = running.ask(images[0])
         assert answer.status_code == 503
         assert "train a model with `neuro train`" in answer.json()["detail"]
-        assert running.send("GET", "/readyz").status_code == 503
+        ready = running.send("GET", "/readyz")
+        assert (ready.status_code, ready.json()["why"]) == (503, "no problem has a champion")
         assert running.send("GET", "/healthz").json() == {"alive": True}
 
 

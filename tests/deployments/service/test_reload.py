@@ -29,6 +29,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal is looked at every tenth of a second, and all of it every second."""
     monkeypatch.setattr(service, "JOURNAL_S", 0.1)
     monkeypatch.setattr(served_models, "ALL_S", 1.0)
+    monkeypatch.setattr(served_models, "AGAIN_S", 0.1)
 
 
 @pytest.fixture
@@ -106,6 +107,20 @@ def test_a_promotion_and_a_rollback_under_load_lose_no_request(
     assert {name for _, name in answered} == {"1", another}
 
 
+def test_an_incident_is_told_of_the_version_that_answered(
+    start: Start, promote: Callable[[str, str], None], another: str, home: Path, images: list[bytes]
+) -> None:
+    with start() as running:
+        wait_until(lambda: version(running) == "1")
+        (answer,) = running.client.predict(images[0])
+        promote(another, "1")
+        wait_until(lambda: version(running) == another)
+        running.client.report(answer.sample_id, "it was wrong")
+    (line,) = journal.entries(Lake(str(home / "lake")), "incident")
+    assert line.body["version"] == "1"
+    assert line.body["package"] == registry.find("brain", "1").digest
+
+
 def test_an_alias_that_is_moved_by_hand_is_written_down_and_not_followed(
     start: Start, promote: Callable[[str, str], None], home: Path, images: list[bytes]
 ) -> None:
@@ -176,7 +191,7 @@ def test_what_served_last_answers_when_lake_and_registry_are_away_at_the_start(
         wait_until(lambda: version(running) == "1")
         assert running.ask(images[0]).status_code == 200
         told = running.send("GET", "/v1/models").json()["following"]
-        assert told == "the lake or the registry does not answer; what served last goes on"
+        assert told == "MLflow does not answer; what served last goes on"
 
 
 @pytest.fixture

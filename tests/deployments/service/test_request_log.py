@@ -3,11 +3,14 @@
 import hashlib
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from deployments.cli.app import app
 from deployments.service import request_log
 from deployments.service import service as services
 from deployments.service.request_log import RequestLog
@@ -16,10 +19,12 @@ from flows.ingest import ingest
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.features import descriptors
 from neuro.images import sanitize
+from neuro.ingest import late_labels
 from neuro.lake import journal, labels, releases
 from neuro.lake.lake import Lake
 from neuro.lake.request_spool import Spool
 from neuro.models import package
+from neuro.problems import problem as problems
 from tests.deployments.service.conftest import LABELS, Live, Start, wait_until
 from tests.flows.conftest import draw_phantoms
 
@@ -221,7 +226,7 @@ def test_an_image_that_was_only_asked_about_is_erased_and_proven(
         assert len(waiting(home)) == 1
     told = erase.fn(sample=asked[:16], reason="asked", who="ana")
     assert (told["sample_ids"], told["is_proven"]) == ([asked], True)
-    assert told["removed"]["requests"] == (0 if is_moved else 1)
+    assert told["removed"]["requests"] == (1 if is_moved else 2)
     assert waiting(home) == []
     rows = lake_of(home).read("requests")["sha256"].to_pylist()
     assert rows == [hashlib.sha256(images[1]).hexdigest()]
@@ -249,10 +254,19 @@ def test_a_label_waits_for_a_review_and_no_release_has_it(
     rows = lake.read("labels", where=f"sha256 = '{sample.sample_id}'").to_pylist()
     last = max(rows, key=lambda row: row["sequence"])
     assert (last["label"], last["is_reviewed"], last["run_id"]) == (other, False, labels.UNREVIEWED)
+    done = CliRunner().invoke(app, ["labels", "waiting", "--json"])
+    (row,) = json.loads(done.stdout)
+    assert (row["sample"], row["label"]) == (sample.sample_id, other)
     ingest.fn(source=str(draw_phantoms(tmp_path / "more", LABELS, 3, seed=8)))
     after = {each.sample_id: each for each in releases.samples(lake, releases.find(lake, "brain"))}
     assert len(after) > before.n
     assert after[sample.sample_id].label == sample.label
+    reviewed = tmp_path / "reviewed.csv"
+    reviewed.write_text(f"sample,label,who\n{sample.sample_id},{other},reader\n")
+    late_labels.import_file(lake, problems.load("brain"), reviewed, datetime.now(UTC))
+    assert labels.waiting(lake, "brain") == []
+    after = {each.sample_id: each for each in releases.samples(lake, releases.find(lake, "brain"))}
+    assert after[sample.sample_id].label == other
 
 
 def test_a_label_of_an_image_that_was_asked_about_does_not_quarantine_it_later(
