@@ -368,7 +368,7 @@ def print_end(summary: Mapping[str, Any], path: Path, sign_in: Mapping[str, str]
     ):
         console.say(title)
         console.address(place)
-    console.say("\nThe same as the demonstration asked the service")
+    console.say("\nHow the service was asked; it answers while the servers are up")
     console.address(summary["asked"]["curl"])
     if sign_in:
         console.say("\nThe servers are up; stop them with `neuro down`. Their pages ask for this:")

@@ -54,7 +54,7 @@ def test_an_unknown_kind_is_refused_with_a_near_one(lake: Lake) -> None:
 def test_every_kind_that_is_recorded_can_be_listed() -> None:
     recorded = {claims.CLAIM, claims.FAILED, quarantine.KIND, originals.KIND}
     recorded |= {tombstones.KIND, tombstones.LIFT, serving.ROLLBACK, acceptance.KIND}
-    recorded |= {"look", "verdict", "decision", "approval", "alias", "lock"}
+    recorded |= {"look", "verdict", "decision", "approval", "alias", "lock", "incident"}
     assert set(journal.KINDS) == recorded
 
 
