@@ -218,6 +218,7 @@ def test_the_service_stands_beside_them_and_asks_who_is_there(standing: Stack) -
     assert (answer.status_code, answer.json()["models"]) == (200, [])
 
 
+@pytest.mark.server
 def test_mlflow_serves_artifacts_itself(standing: Stack) -> None:
     answer = httpx.get(
         f"{standing.mlflow_tracking_uri}/api/2.0/mlflow/experiments/get?experiment_id=0",
