@@ -15,7 +15,7 @@ from tasks.record import remembered
 MOVING_S = 5.0  # between two moves to the lake
 _TOGETHER = 256  # requests that one write makes safe
 _LEAST_ROOM = 16 << 20  # bytes that are free on the disk
-_LAKES = "lakes"  # what is remembered: those that were there once
+_LAKES = "seen_lakes"  # what is remembered: those that were there once
 
 _log = getLogger(__name__)
 

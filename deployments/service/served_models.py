@@ -52,11 +52,6 @@ class Served:
         """Whether the problem file allows that what is asked about is kept."""
         return self.file is not None and self.file.keep_requests
 
-    @property
-    def is_registered(self) -> bool:
-        """Whether a registry knows it, else it is a folder."""
-        return self.model.registered is not None
-
 
 class ServedModels:
     """All that answers. trouble: which of lake and MLflow does not answer, "" where both do."""
