@@ -21,7 +21,8 @@ from neuro.models.trained_on import TrainedOn
 from neuro.problems.problem import Problem
 from neuro.training.config import TrainConfig
 from neuro.uncertainty import calibration, cases, picture_scope, upright
-from neuro.uncertainty.cases import ImageAnswers
+from neuro.uncertainty.calibration import Calibrated
+from neuro.uncertainty.cases import CaseCalibration, ImageAnswers
 from neuro.uncertainty.upright import Upright
 
 _BATCH = 64  # small: no gradient, but several poses in float32
@@ -75,19 +76,7 @@ def build(
         pictures=picture_scope.fit(frames.pixels, reference, rows["calibration"]),
         upright=_upright(frames, problem, reference, rows["calibration"]),
     )
-    held_out = rows["calibration"]
-    said = calibration.apply(fitted, logits, embeddings, frames.pixels, held_out)
-    of_cases = cases.fit(
-        problem.cases,
-        ImageAnswers(
-            classes=problem.classes,
-            probabilities=said.probabilities,
-            balanced=said.balanced,
-            is_in_scope=said.ood_scores <= 1,
-            groups=frames.groups[held_out],
-        ),
-        frames.targets[held_out],
-    )
+    said = calibration.apply(fitted, logits, embeddings, frames.pixels, rows["calibration"])
     val_logits, val_embeddings = _outputs(network, frames, rows["val"], spec)
     calibrated = calibration.apply(fitted, val_logits, val_embeddings, frames.pixels, rows["val"])
     members = network.member_logits(torch.from_numpy(val_embeddings)).cpu().double()
@@ -112,7 +101,7 @@ def build(
         classes=problem.classes,
         preprocess=spec,
         calibration=fitted,
-        cases=of_cases,
+        cases=_cases(said, frames, problem, rows["calibration"]),
         training=asdict(config),
         metrics=validation.metrics,
         intended_use=problem.intended_use,
@@ -122,6 +111,20 @@ def build(
         **asdict(origin),
     )
     return _save(network, card, packages, trainings), validation
+
+
+def _cases(
+    said: Calibrated, frames: Frames, problem: Problem, rows: NDArray[np.int64]
+) -> CaseCalibration:
+    """How images of one group become one answer, by what is said of these rows."""
+    answers = ImageAnswers(
+        classes=problem.classes,
+        probabilities=said.probabilities,
+        balanced=said.balanced,
+        is_in_scope=said.ood_scores <= 1,
+        groups=frames.groups[rows],
+    )
+    return cases.fit(problem.cases, answers, frames.targets[rows])
 
 
 def _upright(

@@ -161,6 +161,7 @@ def test_what_answers_is_followed_though_a_file_of_the_log_has_gone(
     monkeypatch.setattr(services, "JOURNAL_S", 0.05)
     monkeypatch.setattr(RequestLog, "waiting", gone)
     wait_until(lambda: len(looked) > 3)
+    assert served.service.is_loaded
 
 
 def test_a_disk_without_room_for_an_upload_is_said(
@@ -188,6 +189,7 @@ def test_readiness_comes_back_without_a_request(
     with start(models=[Path(model)]) as served:
         served.service.log.is_broken = True
         wait_until(lambda: served.send("GET", "/readyz").status_code == 200)
+        assert not served.service.log.is_broken
 
 
 def test_without_a_log_nothing_is_answered(

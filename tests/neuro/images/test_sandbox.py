@@ -1,7 +1,9 @@
 import csv
+import hashlib
 import io
 import random
 import resource
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,3 +189,30 @@ def test_no_valid_image_is_quarantined_and_none_changes_a_pixel(count: int) -> N
         assert isinstance(result, CleanImage), f"{path}: {code(result)}"
         with Image.open(path) as source, Image.open(io.BytesIO(result.stored)) as kept:
             np.testing.assert_array_equal(np.asarray(kept), np.asarray(source))
+
+
+def test_a_child_that_could_not_be_started_is_behind_with_no_later_file(
+    tmp_path: Path, png: Png, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that was never sent would be sent again after a later death, and answered twice."""
+    paths = [tmp_path / f"{seed}.png" for seed in range(4)]
+    for seed, path in enumerate(paths):
+        path.write_bytes(png(seed))
+    expected = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    child = Child(VetConfig(workers=1))
+    with monkeypatch.context() as scarce:
+        scarce.setattr(subprocess, "Popen", refuse)
+        with pytest.raises(OSError, match="Too many open files"):
+            child.check(paths[:1])
+    child.check(paths[:1])
+    assert child._process is not None
+    child._process.kill()
+    child.check(paths[:1])
+    try:
+        assert [child.check([path])[0].sha256 for path in paths] == expected
+    finally:
+        child.stop()
