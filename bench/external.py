@@ -63,7 +63,12 @@ def _score(found: package.Package, held: Loaded, came: Loaded) -> None:
         f"holds, or trained on, and left out; {len(rows)} are asked, in "
         f"{len(np.unique(frames.groups[rows]))} groups.\n"
     )
-    answers = predict.predict_frames(predict.load(found), frames, rows, model_version=found.digest)
+    answers = predict.predict(
+        predict.load(found),
+        frames.pixels[rows],
+        frames.sample_ids[rows],
+        model_version=found.digest,
+    )
     classes = came.problem.classes
     told = np.array([answer.probabilities for answer in answers])
     called = np.array([classes.index(answer.predicted) for answer in answers])

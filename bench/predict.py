@@ -25,9 +25,12 @@ from neuro.models import package as packages
 from neuro.models.package import Package
 from neuro.prediction import choose_runtime, predict, runtimes, vetted
 from neuro.prediction.predict import Engine
+from tasks import predict_shards
+from tasks.load.models import Model
 from tasks.runtime import settings
 
 OBVIOUS_BATCH = 32
+_SHARD = settings.load().shard
 
 
 def main(argv: list[str]) -> None:
@@ -99,8 +102,13 @@ def _bound(run: Callable[..., object], *given: object) -> Callable[[], object]:
 def _from_files(engine: Engine, paths: list[Path]) -> None:
     """What `neuro predict DIR` does but for the file it writes."""
     config = VetConfig(workers=settings.cores())
-    for part in vetted.parts(paths, engine.package.card.preprocess, config):
-        vetted.answer(engine, part, model_version="")
+    model = Model(version="", engine=engine, registered=None)
+    shards = (
+        predict_shards.cut(model, part.sample_ids, part.pixels)
+        for part in vetted.parts(paths, engine.package.card.preprocess, config, size=_SHARD)
+    )
+    for _ in predict_shards.predict_shard.stream(shards):
+        pass
 
 
 def _grow(model: Path, paths: list[Path], n: int) -> None:
@@ -128,7 +136,7 @@ def _grow(model: Path, paths: list[Path], n: int) -> None:
         print("files       files/s  memory of the process, MB")
         while child.poll() is None:
             time.sleep(0.2)
-            done = len(list(Path(f"{out}.part").glob("*.parquet"))) * vetted.PART
+            done = len(list(Path(f"{out}.part").glob("*.parquet"))) * _SHARD
             if done >= (told + n // 10) or (done and not told):
                 now = time.perf_counter()
                 rate = (done - told) / (now - began)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging import getLogger
@@ -17,26 +17,31 @@ from numpy.typing import NDArray
 from neuro.errors import ConfigError
 from neuro.prediction import case_answers, out_file, stored
 from neuro.prediction import predict as predictor
+from neuro.sample import Prediction
+from tasks import predict_shards
 from tasks.load import engines
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
+from tasks.predict_shards import Pace
 from tasks.record import artifacts
 from tasks.runtime import settings
 from tasks.runtime.steps import step
+
+SAVE_S = 10.0  # seconds of answers that a killed run may have to give again
 
 _log = getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:
-    """wanted: rows that were asked for. n_new: how many had no answer yet, predicted in seconds.
+    """wanted: rows that were asked for. n_new: how many had no answer yet, and got it.
 
     runtime: by which, such as "openvino bf16".
     """
 
     wanted: NDArray[np.int64]
     n_new: int
-    seconds: float
+    images_per_s: float
     runtime: str
 
 
@@ -90,7 +95,7 @@ def predict(
         "asked": len(scored.wanted),
         "model_version": model.version,
         "engine": scored.runtime,
-        "images_per_s": round(scored.n_new / scored.seconds, 1) if scored.n_new else 0.0,
+        "images_per_s": round(scored.images_per_s, 1),
         "decisions": decisions,
         "predictions": str(path),
         "cases": write_cases(model, table, groups, path, replaces=asked.out is None),
@@ -124,18 +129,58 @@ def beside(path: Path) -> Path:
 
 
 def score(loaded: Loaded, model: Model, window: str | None, engine: str = engines.AUTO) -> Scored:
-    """Predict and store what this model has not predicted yet, of one delivery or of all."""
+    """Predict and store what this model has not predicted yet, of one delivery or of all.
+
+    Shard by shard on the run's task runner, stored as it goes: a run that was killed goes on.
+    """
     lake, problem, frames = loaded.lake, loaded.problem, loaded.frames
     entered = loaded.entered()
     wanted = np.arange(len(entered)) if window is None else np.flatnonzero(entered == window)
     done = stored.sample_ids(lake, problem, model.version)
     rows = wanted[~np.isin(frames.sample_ids[wanted], done)]
-    by = engines.opened(model, engine, frames.pixels, rows).engine
-    started = time.perf_counter()
-    predictions = predictor.predict_frames(by, frames, rows, model_version=model.version)
-    seconds = time.perf_counter() - started
-    stored.add(lake, problem, predictions, entered[rows].tolist(), datetime.now(UTC))
-    return Scored(wanted=wanted, n_new=len(rows), seconds=seconds, runtime=str(by.runtime))
+    model = engines.opened(model, engine, frames.pixels, rows)
+    predictor.require_same_preprocess(model.engine, frames)
+    came_with = dict(zip(frames.sample_ids[rows].tolist(), entered[rows].tolist(), strict=True))
+    pace = predict_shards.Pace(total=len(rows), what="images")
+    ran_by = {str(model.engine.runtime)} if not len(rows) else set[str]()
+    for predictions in _saved(_answered(model, loaded, rows, pace, ran_by)):
+        windows = [came_with[each.sample_id] for each in predictions]
+        stored.add(lake, problem, predictions, windows, datetime.now(UTC))
+    return Scored(
+        wanted=wanted,
+        n_new=len(rows),
+        images_per_s=pace.per_s,
+        runtime=", ".join(sorted(ran_by)),
+    )
+
+
+def _answered(
+    model: Model, loaded: Loaded, rows: NDArray[np.int64], pace: Pace, ran_by: set[str]
+) -> Iterator[list[Prediction]]:
+    """Answers to some rows of the frames, shard by shard. ran_by: gets the runtimes."""
+    frames, size = loaded.frames, settings.load().shard
+    some = (rows[start : start + size] for start in range(0, len(rows), size))
+    shards = (
+        predict_shards.cut(model, frames.sample_ids[each].tolist(), frames.pixels[each])
+        for each in some
+    )
+    for shard in predict_shards.predict_shard.stream(shards):
+        pace.add(len(shard.predictions))
+        ran_by.add(shard.runtime)
+        yield shard.predictions
+
+
+def _saved(shards: Iterator[list[Prediction]]) -> Iterator[list[Prediction]]:
+    """The same in larger pieces: a commit of the lake costs as much for one as for thousands."""
+    piece: list[Prediction] = []
+    begun = time.monotonic()
+    for predictions in shards:
+        piece += predictions
+        if time.monotonic() - begun >= SAVE_S:
+            yield piece
+            piece, begun = [], time.monotonic()
+    if piece:
+        yield piece
 
 
 def _write(table: pa.Table, loaded: Loaded, model: Model, out: Path | None) -> Path:

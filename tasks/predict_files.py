@@ -1,8 +1,8 @@
 """The step that answers files that are in no lake: nothing is left of them but the answers."""
 
 import os
-import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -12,15 +12,17 @@ import numpy as np
 import pyarrow as pa
 
 from neuro.errors import ConfigError
-from neuro.images.sandbox import VetConfig
+from neuro.images.sandbox import Rejected, VetConfig
 from neuro.ingest import file_kinds, sources
 from neuro.ingest.sources import SourceFile
 from neuro.prediction import answer_parts, choose_runtime, out_file, vetted
 from neuro.prediction.answer_parts import Parts
 from neuro.problems.problem import Problem
 from tasks import predict as release_steps
+from tasks import predict_shards
 from tasks.load import engines
 from tasks.load.models import Model
+from tasks.predict_shards import FrameShard
 from tasks.record import artifacts
 from tasks.runtime import settings
 from tasks.runtime.steps import step
@@ -133,28 +135,41 @@ def _cases(model: Model, problem: Problem, out: Path, images: pa.Table) -> dict[
 def _answer(
     model: Model, engine: str, files: Sequence[SourceFile], marks: Mapping[str, str], out: Parts
 ) -> dict[str, Any]:
-    """Answer files part by part, each kept as soon as it is; by what, and how fast."""
-    config, started = VetConfig(workers=settings.cores()), time.perf_counter()
-    n, is_settled, ran_by = 0, False, set[str]()
-    for part in vetted.parts([file.path for file in files], model.package.card.preprocess, config):
+    """Answer files shard by shard, each kept as soon as it is; by what, and how fast.
+
+    They are vetted here, where they lie; their frames are answered where the task runner puts them.
+    """
+    pace, ran_by = predict_shards.Pace(total=len(files), what="files"), set[str]()
+    looked_at: deque[Sequence[str | Rejected]] = deque()  # of the shards that are under way
+    shards = _shards(model, engine, files, looked_at)
+    for shard in predict_shards.predict_shard.stream(shards):
+        images = looked_at.popleft()
+        names = [file.name for file in files[pace.done : pace.done + len(images)]]
+        answers = vetted.merged(images, shard.predictions)
+        out.add(names, [marks[name] for name in names], answers, model.version)
+        ran_by.add(shard.runtime)
+        pace.add(len(names))
+    return {
+        "engine": ", ".join(sorted(ran_by)),
+        "images_per_s": round(pace.per_s, 1),
+    }
+
+
+def _shards(
+    model: Model,
+    engine: str,
+    files: Sequence[SourceFile],
+    looked_at: deque[Sequence[str | Rejected]],
+) -> Iterator[FrameShard]:
+    """The frames of files that vetting let in. looked_at: gets what vetting said of each."""
+    here, is_settled = settings.load(), False
+    config, spec = VetConfig(workers=settings.cores()), model.package.card.preprocess
+    for part in vetted.parts([file.path for file in files], spec, config, size=here.shard):
         if not is_settled:  # the first part that has enough is what the engines are tried with
             model = engines.opened(model, engine, part.pixels, np.arange(len(part.pixels)))
             is_settled = len(part.pixels) >= choose_runtime.FRAMES
-        names = [file.name for file in files[n : n + len(part.images)]]
-        answers = vetted.answer(model.engine, part, model_version=model.version)
-        out.add(names, [marks[name] for name in names], answers, model.version)
-        ran_by.add(str(model.engine.runtime))
-        n += len(names)
-        rate = n / (time.perf_counter() - started)
-        _log.info(
-            "%s of %s files answered, %.0f a second, %.0f s left",
-            *(f"{n:,}", f"{len(files):,}", rate, (len(files) - n) / rate),
-        )
-    seconds = time.perf_counter() - started
-    return {
-        "engine": ", ".join(sorted(ran_by)),
-        "images_per_s": round(n / seconds, 1) if n else 0.0,
-    }
+        looked_at.append(part.images)
+        yield predict_shards.cut(model, part.sample_ids, part.pixels)
 
 
 def _about(model: Model, asked: FileRequest) -> dict[str, str]:

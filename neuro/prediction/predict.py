@@ -18,7 +18,6 @@ from neuro.uncertainty import calibration
 from neuro.uncertainty.calibration import Calibrated
 
 _CLEARLY = 1.05  # times a limit: with fewer the first place after the point says 1.0
-AT_ONCE = 2048  # frames that are taken from the disk: those of a large release need not fit
 _ODD = {
     calibration.EMBEDDING: "Unlike the training images",
     calibration.PICTURE: "Its light, colour, contrast or edges are unlike the training images'",
@@ -111,6 +110,8 @@ def predict(
     """
     if len(pixels) != len(sample_ids):
         raise ConfigError(f"{len(pixels)} rows of pixels for {len(sample_ids)} sample_ids")
+    if not len(sample_ids):
+        return []
     calibrated = answer(engine, pixels, batch_size=batch_size).calibrated
     return decide(engine.package, calibrated, sample_ids, model_version=model_version)
 
@@ -154,24 +155,6 @@ def decide(
                 decision=decided,
                 reason=reason,
             )
-        )
-    return predictions
-
-
-def predict_frames(
-    engine: Engine,
-    frames: Frames,
-    rows: NDArray[np.int64],
-    *,
-    model_version: str,
-) -> list[Prediction]:
-    """Predictions of some rows of a release's frames, refusing frames of another preprocess."""
-    require_same_preprocess(engine, frames)
-    predictions: list[Prediction] = []
-    for start in range(0, len(rows), AT_ONCE):
-        some = rows[start : start + AT_ONCE]
-        predictions += predict(
-            engine, frames.pixels[some], frames.sample_ids[some], model_version=model_version
         )
     return predictions
 

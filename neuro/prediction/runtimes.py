@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -77,9 +78,13 @@ def opened(name: Name, package: Package, *, threads: int, batch_size: int = 0) -
 
 
 def _onnxruntime(session: onnxruntime.InferenceSession, package: Package) -> Runtime:
+    alone = Lock()  # two runs at once would share its threads, and each take longer than both
+
     def run(batches: Batches) -> Iterator[Outputs]:
         for batch in batches:
-            yield open_graph.run(session, batch, package)
+            with alone:
+                outputs = open_graph.run(session, batch, package)
+            yield outputs
 
     return Runtime(name="onnxruntime", batch_size=128, run=run)
 
@@ -102,13 +107,14 @@ def _openvino(package: Package, threads: int, batch_size: int) -> Runtime:
         model.reshape({open_graph.INPUT: shape})  # so that company changes no image's answer
         compiled: Any = core.compile_model(model, "CPU", options)
 
+    free: deque[Any] = deque()  # requests of runs that have ended: making one takes a millisecond
+
     def run(batches: Batches) -> Iterator[Outputs]:
-        free = deque(compiled.create_infer_request() for _ in range(threads + 1))
         working: deque[tuple[Any, int]] = deque()
         for batch in batches:
-            if not free:
+            if len(working) > threads:
                 yield _answered(working, free, package)
-            request = free.popleft()
+            request = _taken(free) or compiled.create_infer_request()
             with _told(package):
                 request.start_async([_padded(batch, shape)], share_inputs=False)
             working.append((request, len(batch)))
@@ -116,6 +122,14 @@ def _openvino(package: Package, threads: int, batch_size: int) -> Runtime:
             yield _answered(working, free, package)
 
     return Runtime(name="openvino", batch_size=batch_size, run=run)
+
+
+def _taken(free: deque[Any]) -> Any:
+    """One that no run has, None where there is none; several threads may ask."""
+    try:
+        return free.popleft()
+    except IndexError:
+        return None
 
 
 def _answered(working: deque[tuple[Any, int]], free: deque[Any], package: Package) -> Outputs:

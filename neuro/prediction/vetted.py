@@ -21,8 +21,6 @@ from neuro.sample import Prediction
 
 Answered = Prediction | Rejected
 
-PART = 256  # files that are answered at once
-
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Decoded:
@@ -33,6 +31,11 @@ class Decoded:
 
     images: Sequence[str | Rejected]
     pixels: NDArray[np.uint8]
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Of the rows of pixels."""
+        return [image for image in self.images if isinstance(image, str)]
 
 
 def decode(vetted: Iterable[CleanImage | Rejected], spec: PreprocessSpec) -> Decoded:
@@ -53,28 +56,35 @@ def decode(vetted: Iterable[CleanImage | Rejected], spec: PreprocessSpec) -> Dec
     return Decoded(images=images, pixels=np.array(frames, np.uint8).reshape(shape))
 
 
-def parts(paths: Sequence[Path], spec: PreprocessSpec, config: VetConfig) -> Iterator[Decoded]:
-    """Files vetted in limited children and decoded, PART by PART; the next while one is answered.
+def parts(
+    paths: Sequence[Path], spec: PreprocessSpec, config: VetConfig, *, size: int
+) -> Iterator[Decoded]:
+    """Files vetted in limited children and decoded, ``size`` by ``size``; the next meanwhile.
 
     Memory stays what two parts and a few batches of the children need.
     """
     with closing(sandbox.check_files(paths, config)) as vetted, ThreadPoolExecutor(1) as thread:
 
         def following() -> Decoded:
-            return decode(islice(vetted, PART), spec)
+            return decode(islice(vetted, size), spec)
 
         coming = thread.submit(following)
-        for start in range(0, len(paths), PART):
+        for start in range(0, len(paths), size):
             part = coming.result()
-            if start + PART < len(paths):
+            if start + size < len(paths):
                 coming = thread.submit(following)
             yield part
 
 
 def answer(engine: Engine, decoded: Decoded, *, model_version: str) -> list[Answered]:
     """One answer for each image, in their order. Raises what ``predict.predict`` raises."""
-    ids = [image for image in decoded.images if isinstance(image, str)]
-    predictions = iter(
-        predict.predict(engine, decoded.pixels, ids, model_version=model_version) if ids else ()
+    predictions = predict.predict(
+        engine, decoded.pixels, decoded.sample_ids, model_version=model_version
     )
-    return [image if isinstance(image, Rejected) else next(predictions) for image in decoded.images]
+    return merged(decoded.images, predictions)
+
+
+def merged(images: Sequence[str | Rejected], predictions: Sequence[Prediction]) -> list[Answered]:
+    """One answer for each image, in their order. predictions: of those that are not rejected."""
+    said = iter(predictions)
+    return [image if isinstance(image, Rejected) else next(said) for image in images]

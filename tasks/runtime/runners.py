@@ -85,9 +85,15 @@ def chosen(here: settings.Settings) -> TaskRunner[Any]:
     return _ray(address) if kind == "ray" else _dask(address)
 
 
-def ahead() -> int:
-    """How many shards of a run may be under way, or done and not taken yet."""
-    return RAY_AHEAD if settings.load().runner != "threads" else 2 * settings.cores()
+def ahead(nbytes: int = 0) -> int:
+    """How many shards of a run may be under way, or done and not taken yet.
+
+    nbytes: what travels with each; a cluster is sent no more of it than one machine's store takes.
+    """
+    least = 2 * settings.cores()
+    if settings.load().runner == "threads":
+        return least
+    return max(least, min(RAY_AHEAD, RAY_STORE // max(nbytes, 1)))
 
 
 @contextmanager

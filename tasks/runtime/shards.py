@@ -132,17 +132,22 @@ def decode_shard(shard: Shard, spec: PreprocessSpec | None) -> Part:
     return frames.decode(images.stored_bytes(shard.lake, shard.release, shard.sample_ids), spec)
 
 
-def _require_same(shard: Shard) -> None:
+def require_same_code(revision: str, lock_hash: str) -> None:
+    """Raise ConfigError where a shard comes from another commit or lock than this worker's."""
     here = settings.load()
     for what, theirs, ours in (
-        ("commit", shard.revision, here.revision),
-        ("lock", shard.lock_hash, here.lock_hash),
+        ("commit", revision, here.revision),
+        ("lock", lock_hash, here.lock_hash),
     ):
         if theirs != ours and "unknown" not in (theirs, ours) and "" not in (theirs, ours):
             raise ConfigError(
                 f"this worker has {what} {ours[:12]} of neuro and the run {theirs[:12]}; "
                 "install the same version on every machine"
             )
+
+
+def _require_same(shard: Shard) -> None:
+    require_same_code(shard.revision, shard.lock_hash)
     if shard.lake.place is None and not Path(shard.lake.uri).is_dir():
         raise ConfigError(
             f"lake {shard.lake.uri} is not on this worker; a cluster of several machines needs a "

@@ -48,10 +48,10 @@ class Step(Generic[P, R]):
         """One call per shard, in the order of the shards; the other arguments are the same for all.
 
         On the flow's task runner inside a run, in threads of this process outside. A bounded number
-        of shards is under way, or done and not taken yet.
+        of shards is under way, or done and not taken yet: fewer of those that say what travels with
+        them, as ``nbytes``.
         """
         run = FlowRunContext.get()
-        limit = 2 * settings.cores() if run is None else runners.ahead()
         threads = ThreadPoolExecutor(settings.cores())  # none is started inside a run
         waiting: deque[PrefectFuture[R] | Future[R]] = deque()
 
@@ -64,7 +64,9 @@ class Step(Generic[P, R]):
         try:
             for shard in shards:
                 waiting.append(submit(shard))
-                if len(waiting) >= limit:
+                nbytes = getattr(shard, "nbytes", 0)
+                limit = 2 * settings.cores() if run is None else runners.ahead(nbytes)
+                while len(waiting) >= limit:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from prefect import flow
@@ -25,12 +26,15 @@ from neuro.ingest import delivery
 from neuro.lake import features, images, releases
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
+from neuro.prediction import predict as predictor
 from neuro.problems import problem as problems
 from neuro.synthetic import phantom
-from tasks.load import release_data
+from tasks import predict, predict_files
+from tasks.load import models, release_data
 from tasks.runtime import runners, shards
 from tests.cluster import encoders
 from tests.cluster.encoders import Traced
+from tests.neuro.prediction.sealed import untrained
 
 is_missing = find_spec("prefect_ray") is None
 pytestmark = [
@@ -39,6 +43,7 @@ pytestmark = [
 ]
 
 SHARD, N = 8, 48
+BRAIN = problems.load("brain")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +70,7 @@ def home(token: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 @flow(name="fill", task_runner=runners.ConfiguredRunner())
 def fill(encoder: Traced) -> dict[str, features.Vector]:
-    loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
+    loaded = release_data.load(release_data.open_lake(None), BRAIN)
     vectors = shards.encode(loaded.lake, loaded.release, encoder, loaded.frames.sample_ids.tolist())
     made_by = {"encoder_hash": encoder.digest, "preprocess_hash": "", "code_revision": ""}
     features.add(loaded.lake, encoder.name, vectors, made_by)
@@ -81,6 +86,16 @@ def traced(home: Path, runner: str, digest: str) -> Traced:
 def frames(home: Path) -> bytes:
     (path,) = home.glob("frames/*/pixels.npy")
     return path.read_bytes()
+
+
+@flow(name="ask", task_runner=runners.ConfiguredRunner())
+def ask(model: str, source: str, out: str) -> dict[str, Any]:
+    """Of the release, or of files."""
+    opened = models.load(BRAIN, model)
+    if source:
+        return predict_files.predict(opened, predict_files.request(source, out, "auto"), BRAIN)
+    asked = predict.request("", None, out, "auto")
+    return predict.predict(release_data.load(lake()[0], BRAIN), opened, asked)
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +121,14 @@ def kill_who_waits(trace: Path, is_over: threading.Event) -> None:
             return
 
 
-def states(state: State[Any], wanted: list[str]) -> list[str]:
-    """Of a run's tasks that encode, as the server has them; told a while after the run's end."""
+def states(state: State[Any], wanted: list[str], kind: str = "encode shard") -> list[str]:
+    """Of a run's tasks of one kind, as the server has them; told a while after the run's end."""
     which = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
     end, found = time.monotonic() + 30, [""]
     with get_client(sync_client=True) as client:
         while found != wanted and time.monotonic() < end:
             runs = client.read_task_runs(flow_run_filter=which)
-            found = [str(run.state_name) for run in runs if run.name.startswith("encode shard")]
+            found = [str(run.state_name) for run in runs if run.name.startswith(kind)]
             time.sleep(0.2)
     return found
 
@@ -160,6 +175,27 @@ def test_ray_started_for_one_run_gives_the_bits_of_threads_and_makes_one_commit(
     stored = features.read(there, "traced", encoder.digest, ids)
     assert np.array_equal(stored, np.array([expected[0][key] for key in ids]))
     assert str(os.getpid()) not in {path.name.split(".")[1] for path in encoder.trace.iterdir()}
+
+
+@pytest.mark.parametrize("source", ["", "delivery"])
+def test_a_release_and_files_are_answered_on_ray_as_in_this_process(
+    home: Path, server: None, tmp_path: Path, source: str
+) -> None:
+    os.environ["NEURO_RUNNER"] = "ray"
+    model = untrained(tmp_path / "model", "brain", BRAIN.classes, BRAIN.preprocess)
+    where = str(home / source) if source else ""
+    state = ask(str(model), where, str(tmp_path / "a.parquet"), return_state=True)
+    assert state.result()["n"] == N
+    rows = {row["sha256"]: row for row in pq.read_table(tmp_path / "a.parquet").to_pylist()}
+    pixels = release_data.load(lake()[0], BRAIN).frames
+    engine = models.of_folder(model).engine
+    for each in predictor.predict(engine, pixels.pixels, pixels.sample_ids, model_version=""):
+        row = rows.pop(each.sample_id)
+        assert (row["predicted"], row["decision"]) == (each.predicted, each.decision)
+        assert row["p_glioma"] == pytest.approx(each.probabilities[0], abs=1e-6)
+    assert not rows
+    completed = ["Completed"] * (N // SHARD)
+    assert states(state, completed, "predict shard") == completed
 
 
 def test_a_cluster_that_is_not_there_is_named(home: Path, server: None) -> None:

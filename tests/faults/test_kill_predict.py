@@ -22,15 +22,6 @@ pytestmark = pytest.mark.slow
 ROUNDS = seeds.rounds(short=2, long=40)
 LABELS = ["glioma", "meningioma", "notumor", "pituitary"]
 N_FILES = 240
-# The command with smaller parts, so that few files make many of them.
-CHILD = """
-import sys
-from neuro.prediction import vetted
-vetted.PART = 8
-from deployments.cli import app
-sys.argv = ["neuro", *sys.argv[1:]]
-app.main()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +34,14 @@ def run(model: Path, home: Path, out: Path, kill_after: int | None = None) -> in
     """How the command ended. kill_after: so many parts, those of earlier runs among them."""
     asked = ["predict", str(home / "scans"), "--out", str(out), "--model", str(model)]
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, *asked, "--local", "--json"],
+        [sys.executable, "-m", "deployments.cli.app", *asked, "--local", "--json"],
         cwd=home,
-        env={**os.environ, "NEURO_HOME": str(home / ".neuro"), "OMP_NUM_THREADS": "1"},
+        env={
+            **os.environ,
+            "NEURO_HOME": str(home / ".neuro"),
+            "OMP_NUM_THREADS": "1",
+            "NEURO_SHARD": "8",  # few files make many shards
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

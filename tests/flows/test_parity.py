@@ -295,9 +295,7 @@ def test_in_bf16_each_image_is_called_the_same(case: Case) -> None:
     frames = case.loaded.frames
     engine = engines.opened(case.model, "openvino", frames.pixels, np.arange(1)).engine
     assert engine.runtime.name == "openvino"
-    for answer in predictor.predict_frames(
-        engine, frames, np.arange(len(frames.pixels)), model_version="x"
-    ):
+    for answer in predictor.predict(engine, frames.pixels, frames.sample_ids, model_version="x"):
         expected = case.batch[answer.sample_id]
         assert answer.predicted == expected.predicted
         assert answer.probabilities == pytest.approx(

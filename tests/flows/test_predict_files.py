@@ -18,7 +18,7 @@ import pytest
 from flows.predict import predict
 from neuro.errors import ConfigError, DamagedError
 from neuro.images.sandbox import Rejected
-from neuro.prediction import answer_parts, out_file, vetted
+from neuro.prediction import answer_parts, out_file
 from neuro.prediction.answer_parts import Parts
 from tests.flows.conftest import LABELS, draw_phantoms
 from tests.neuro.conftest import REAL, needs_real
@@ -111,7 +111,7 @@ def killed(
     model: str, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], dict[str, Any]]:
     """A run that ended after its first part of four files; what is asked again."""
-    monkeypatch.setattr(vetted, "PART", 4)
+    monkeypatch.setenv("NEURO_SHARD", "4")
     add = Parts.add
 
     def once(out: Parts, *given: Any) -> None:
@@ -157,7 +157,7 @@ def test_a_part_that_is_damaged_is_answered_again_and_no_other_is_lost(
     damaged: int,
     how: str,
 ) -> None:
-    monkeypatch.setattr(vetted, "PART", 4)
+    monkeypatch.setenv("NEURO_SHARD", "4")
     asked(scans, tmp_path / "whole.parquet", model)
     with monkeypatch.context() as dying:
         dying.setattr(Parts, "become", lambda *_: 1 / 0)
@@ -176,7 +176,7 @@ def test_a_part_that_is_damaged_is_answered_again_and_no_other_is_lost(
 def test_answers_that_are_gone_are_said_and_nothing_is_written(
     model: str, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vetted, "PART", 4)
+    monkeypatch.setenv("NEURO_SHARD", "4")
     become = Parts.become
 
     def after_a_loss(parts: Parts, *given: Any) -> Any:

@@ -82,7 +82,9 @@ def test_accuracy_counts_three_of_four_in_three_groups(engine: Engine) -> None:
 
 def test_probabilities_are_those_of_predict(engine: Engine) -> None:
     found = evaluate.evaluate(engine, frames(), "test", model_version="3")
-    predicted = predict.predict_frames(engine, frames(), np.array([1, 2, 3, 4]), model_version="3")
+    predicted = predict.predict(
+        engine, frames().pixels[1:5], frames().sample_ids[1:5], model_version="3"
+    )
     assert found.probabilities.tolist() == [list(p.probabilities) for p in predicted]
 
 

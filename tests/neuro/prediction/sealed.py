@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,7 +11,10 @@ from neuro.models import backbone, package
 from tests.neuro.prediction.test_predict import card
 
 
-def untrained(folder: Path, problem: str, classes: tuple[str, ...], spec: PreprocessSpec) -> Path:
+def untrained(
+    folder: Path, problem: str, classes: tuple[str, ...], spec: PreprocessSpec, **more: Any
+) -> Path:
+    """more: of the card."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = backbone.build("resnet_small", spec, n_classes=len(classes)).eval()
@@ -25,5 +29,6 @@ def untrained(folder: Path, problem: str, classes: tuple[str, ...], spec: Prepro
         architecture="resnet_small",
         preprocess=spec,
         calibration=replace(plain.calibration, ood_mean=(0.0,) * width),
+        **more,
     )
     return package.save(folder, network, made)

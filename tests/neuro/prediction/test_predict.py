@@ -183,16 +183,10 @@ def frames(preprocess_hash: str) -> Frames:
     )
 
 
-def test_chosen_rows_of_frames_keep_their_names(engine: Engine) -> None:
-    rows = np.array([2, 0])
-    found = predict.predict_frames(engine, frames(SPEC.sha256), rows, model_version="1")
-    assert [(p.sample_id, p.predicted) for p in found] == [("c", "bright"), ("a", "dark")]
-
-
 def test_frames_of_another_preprocess_are_refused_with_the_remedy(engine: Engine) -> None:
     other = frames(PreprocessSpec(size_px=16, intensity="standard").sha256)
     with pytest.raises(ConfigError, match="build the frames again"):
-        predict.predict_frames(engine, other, np.array([0]), model_version="1")
+        predict.require_same_preprocess(engine, other)
 
 
 def damaged(engine: Engine, tmp_path: Path, graph: bytes | None = None, **facts: object) -> Package:
