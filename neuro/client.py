@@ -42,6 +42,25 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CaseAnswer:
+    """What a service says of several images of one patient or lesion together.
+
+    rule: by which, of the problem file. images: that were let in; in_scope: those that count. The
+    rest is as of an image, calibrated on cases.
+    """
+
+    rule: str
+    images: int
+    in_scope: int
+    model_version: str
+    probabilities: Mapping[str, float]
+    predicted: str
+    conformal_set: tuple[str, ...]
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Map:
     """Where the network looked; see the service's OpenAPI page. png: b"" where there is none."""
 
@@ -91,6 +110,19 @@ class Client:
         """
         found = self._sent("/v1/predictions", "files", images, {"problem": problem})
         return [_answer(each) for each in found["predictions"]]
+
+    def predict_case(self, *images: Image, problem: str = "") -> tuple[CaseAnswer, list[Answer]]:
+        """One answer for images of one patient or lesion, and one for each of them.
+
+        Raises ConfigError for a problem without a rule, and where no image can be answered.
+        """
+        fields = {"problem": problem, "case": "true"}
+        found = self._sent("/v1/predictions", "files", images, fields)
+        answers = [_answer(each) for each in found["predictions"]]
+        if "case" not in found:
+            raise ConfigError(f"no image of the case can be answered: {answers[0].reason}")
+        case = found["case"]
+        return CaseAnswer(**{**case, "conformal_set": tuple(case["conformal_set"])}), answers
 
     def explain(self, image: Image, problem: str = "") -> tuple[Answer, list[Map]]:
         """An answer, and where the network looked."""

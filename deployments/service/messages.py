@@ -1,12 +1,14 @@
 """What a service takes and gives, with an example of each: the source of its OpenAPI page."""
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from neuro.lake.requests import Request
 from neuro.models.package import Package
+from neuro.prediction import case_answers
 from neuro.sample import Prediction
 
 NOTICE = "Research use only; not a medical device."
@@ -45,10 +47,28 @@ class Answered(Message):
     reason: str = Field(examples=["Only glioma is not ruled out, by sets that miss 5%."])
 
 
+class AnsweredCase(Message):
+    """What a model says of several images of one patient or lesion together."""
+
+    rule: str = Field(description="mean or most, of the problem file", examples=["mean"])
+    images: int = Field(description="that were let in", examples=[3])
+    in_scope: int = Field(description="of them; the others do not count", examples=[3])
+    model_version: str = Field(examples=["7"])
+    probabilities: dict[str, float] = Field(
+        description="calibrated on cases, by class in the problem's order",
+        examples=[_PROBABILITIES],
+    )
+    predicted: str = Field(examples=["glioma"])
+    conformal_set: list[str] = Field(examples=[["glioma"]])
+    decision: Literal["answer", "abstain", "out_of_scope"] = Field(examples=["answer"])
+    reason: str = Field(examples=["Only glioma is not ruled out, by sets that miss 5%."])
+
+
 class Predictions(Message):
-    """One for each image, in the order they were sent."""
+    """One for each image, in the order they were sent. case: of all, where it was asked for."""
 
     predictions: list[Answered]
+    case: AnsweredCase | None = None
     notice: str = NOTICE
 
 
@@ -177,6 +197,15 @@ def answered(request: Request, package: Package) -> Answered:
             reason=request.refusal,
         )
     return Answered(**facts, **_of(said, package.card.classes))
+
+
+def answered_case(images: Sequence[Prediction], package: Package) -> AnsweredCase:
+    """The answer of the case that these images, one at least, show."""
+    card = package.card
+    row = case_answers.one(card, images)
+    facts = {name: row[name] for name in AnsweredCase.model_fields if name in row}
+    probabilities = {name: row[f"p_{name}"] for name in card.classes}
+    return AnsweredCase(**facts, rule=card.cases.rule, probabilities=probabilities)
 
 
 def _of(said: Prediction, classes: tuple[str, ...]) -> dict[str, Any]:

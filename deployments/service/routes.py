@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -61,7 +62,12 @@ ProblemName = Annotated[
 ]
 
 
-_FIELDS = {"files", "file", "problem", "n"}  # of forms
+IsCase = Annotated[
+    bool, Form(description="the images are of one patient or lesion: answer them together, too")
+]
+
+
+_FIELDS = {"files", "file", "problem", "n", "case"}  # of forms
 
 
 def needs(role: str) -> Any:
@@ -98,21 +104,27 @@ def v1(service: Service) -> APIRouter:
         openapi_extra=_pictures("files"),
         responses=_TOLD,
     )
-    async def predictions(files: Images, caller: Reader, problem: ProblemName = "") -> Response:
+    async def predictions(
+        files: Images, caller: Reader, problem: ProblemName = "", case: IsCase = False
+    ) -> Response:
         """Answer each image: a class, how sure, or that it cannot be told.
 
         An image that vetting refuses stands in the list with its reason; where all are refused, the
-        answer is 422.
+        answer is 422. With ``case`` there is one answer for all of them, too.
         """
         if not 1 <= len(files) <= MOST_FILES:
             raise HTTPException(413, f"1 to {MOST_FILES} images a request; send them in several")
         served = service.served(problem)
+        if case:
+            _require_rule(served)
+            caller = replace(caller, route="case")
         found = await service.answer(served, [each.file for each in files], caller)
         if all(upload is None for _, upload in found):
             reasons = dict.fromkeys(request.refusal for request, _ in found)
             body = {"detail": "; ".join(reasons), "predictions": _told(served, found)}
             return JSONResponse(body, 422)
-        return JSONResponse({"predictions": _told(served, found), "notice": messages.NOTICE})
+        told = {"predictions": _told(served, found), "notice": messages.NOTICE}
+        return JSONResponse(told | ({"case": _case(served, found)} if case else {}))
 
     @routes.post("/explanations", openapi_extra=_pictures("file"), responses=_TOLD)
     async def explanations(file: OneImage, caller: Reader, problem: ProblemName = "") -> Explained:
@@ -243,6 +255,20 @@ def _told(served: Served, found: Sequence[tuple[Line, Upload | None]]) -> list[d
     """As plain values: FastAPI would check again what has just been made."""
     package = served.model.package
     return [messages.answered(request, package).model_dump() for request, _ in found]
+
+
+def _require_rule(served: Served) -> None:
+    if not served.model.package.card.cases.rule:
+        raise HTTPException(
+            422,
+            f"the model of {served.problem} has no rule for cases: state [cases] in the problem "
+            "file and train again, or leave `case` out",
+        )
+
+
+def _case(served: Served, found: Sequence[tuple[Line, Upload | None]]) -> dict[str, Any]:
+    said = [request.prediction for request, _ in found if request.prediction is not None]
+    return messages.answered_case(said, served.model.package).model_dump()
 
 
 def _described(served: Served) -> ServedModel:

@@ -1,6 +1,6 @@
 """A table of answers to images as one of answers to cases: a row for each patient or lesion."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from neuro.models.package import Card
 from neuro.prediction import predict
-from neuro.sample import REFUSED
+from neuro.sample import REFUSED, Prediction
 from neuro.uncertainty import cases
-from neuro.uncertainty.cases import ImageAnswers
+from neuro.uncertainty.cases import Floats, ImageAnswers
 
 
 def table(card: Card, images: pa.Table, cases_of: Mapping[str, str]) -> pa.Table:
@@ -27,17 +27,31 @@ def table(card: Card, images: pa.Table, cases_of: Mapping[str, str]) -> pa.Table
     probabilities = np.column_stack(
         [images[f"p_{name}"].to_numpy() for name in card.classes]
     ).reshape(images.num_rows, len(card.classes))
+    found = _applied(card, probabilities, images["ood_score"].to_numpy(), named.to_pylist())
+    versions = images["model_version"].to_pylist()
+    rows = [_row(card, found, row, versions[0]) for row in range(len(found.names))]
+    return pa.Table.from_pylist(rows, _schema(card))
+
+
+def one(card: Card, images: Sequence[Prediction]) -> dict[str, Any]:
+    """The row of one case that has these images, one at least; its name is ""."""
+    probabilities = np.array([each.probabilities for each in images])
+    ood_scores = np.array([each.ood_score for each in images])
+    found = _applied(card, probabilities, ood_scores, [""] * len(images))
+    return _row(card, found, 0, images[0].model_version)
+
+
+def _applied(
+    card: Card, probabilities: Floats, ood_scores: Floats, names: Sequence[str]
+) -> cases.Cases:
     answers = ImageAnswers(
         classes=card.classes,
         probabilities=probabilities,
         balanced=cases.balanced_of(probabilities, card.calibration.class_offsets),
-        is_in_scope=images["ood_score"].to_numpy() <= 1,
-        groups=np.array(named.to_pylist(), dtype=np.str_),
+        is_in_scope=ood_scores <= 1,
+        groups=np.array(names, dtype=np.str_),
     )
-    found = cases.apply(card.cases, answers)
-    versions = images["model_version"].to_pylist()
-    rows = [_row(card, found, row, versions[0]) for row in range(len(found.names))]
-    return pa.Table.from_pylist(rows, _schema(card))
+    return cases.apply(card.cases, answers)
 
 
 def _row(card: Card, found: cases.Cases, row: int, version: str) -> dict[str, Any]:

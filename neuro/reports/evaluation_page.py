@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neuro.evaluation import (
     abstention,
+    case_figures,
     conformal_coverage,
     figures,
     metrics,
@@ -26,6 +27,7 @@ from neuro.evaluation.operating_points import OperatingPoint
 from neuro.evaluation.stress import Stressed
 from neuro.evaluation.subgroups import Subgroup, Subgroups
 from neuro.models.package import Card
+from neuro.problems.problem import MEAN, MOST
 from neuro.reports import answers, charts, evaluation_charts, passport_text, render
 from neuro.reports.answers import Shown
 from neuro.reports.passport_text import Advice, SealedPassport
@@ -57,6 +59,10 @@ NAMED = {
     "descriptors_boosting": "simple classifier of picture measures",
 }
 OF_DATA = ("twins", "lookup", "confounds", "sources", "grouping")  # parts of a passport
+_RULES = {
+    MEAN: "the mean of what is said of its images",
+    MOST: "what is said of the image that looks most like {}",
+}
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "auprc")
 
 
@@ -159,6 +165,7 @@ def build(
             for most, share in reliability.answered_at(evaluation).items()
         ],
         points=[_point_row(each) for each in points],
+        cases=_of_cases(card, evaluation, by_name),
         sure_of_points=f"{1 - operating_points.DELTA:.0%}",
         few_to_calibrate=card.calibration.n < reliability.FEW_TO_CALIBRATE,
         least_to_calibrate=reliability.FEW_TO_CALIBRATE,
@@ -213,6 +220,29 @@ def _compared(compared: Comparison) -> dict[str, Any]:
         "both_wrong": compared.both_wrong,
         "gained": [answers.case(compared.model, int(row)) for row in compared.gained[:DIFFERING]],
         "lost": [answers.case(compared.model, int(row)) for row in compared.lost[:DIFFERING]],
+    }
+
+
+def _of_cases(
+    card: Card, evaluation: Evaluation, of_images: Mapping[str, Metric]
+) -> dict[str, Any] | None:
+    """What the page shows of answers to patients or lesions; None where there are none."""
+    found = case_figures.of_images(card, evaluation)
+    if found is None:
+        return None
+    of_cases = {metric.name: metric for metric in found.metrics}
+    coverage = conformal_coverage.by_class(found, found.conformal_sets)
+    return {
+        "rule": _RULES[card.cases.rule].format(card.cases.finding),
+        "n": len(found.targets),
+        "several": int((np.unique(evaluation.groups, return_counts=True)[1] > 1).sum()),
+        "scores": [
+            (NAMED[name], str(of_cases[name]), str(of_images[name]))
+            for name in (*SHOWN, *metrics.LOSSES)
+            if name in of_cases and name in of_images
+        ],
+        "coverage": [_coverage_row(each) for each in coverage],
+        "decisions": abstention.decisions(found),
     }
 
 

@@ -141,11 +141,17 @@ def test_each_case_counts_once_in_its_figures(trained: str, patients: str) -> No
     assert (of_cases["rule"], of_cases["n"]) == ("mean", n)
     accuracy = next(each for each in of_cases["metrics"] if each["name"] == "accuracy")
     assert (accuracy["n"], accuracy["groups"]) == (n, n)
+    page = Path(told["report"]).read_text(encoding="utf-8")
+    _, _, section = page.partition("One answer for a patient or lesion")
+    assert "the mean of what is said of its images" in section
+    assert f"{accuracy['value']:.3f}" in section.partition("Balanced accuracy")[0]
 
 
 def test_without_a_rule_there_is_no_case(model: str) -> None:
     assert predict.fn(model=model)["cases"] is None
-    assert evaluate.fn(model=model, split="train")["cases"] is None
+    told = evaluate.fn(model=model, split="train")
+    assert told["cases"] is None
+    assert "One answer for a patient" not in Path(told["report"]).read_text(encoding="utf-8")
 
 
 def test_an_erasure_takes_the_answers_to_cases_with_it(

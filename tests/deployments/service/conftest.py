@@ -16,6 +16,9 @@ from deployments.service.config import ServiceConfig
 from deployments.service.service import Service
 from deployments.stack import processes
 from neuro.client import Client
+from neuro.lake.lake import Lake
+from neuro.problems import problem as problems
+from neuro.uncertainty.cases import CaseCalibration
 from tasks.runtime import settings
 from tests.flows.conftest import (  # noqa: F401 - fixtures
     LABELS,
@@ -27,6 +30,7 @@ from tests.flows.conftest import (  # noqa: F401 - fixtures
     trained_once,
 )
 from tests.neuro.conftest import dicom  # noqa: F401 - a fixture
+from tests.neuro.prediction.sealed import untrained
 
 TOKEN = "neuro_of_the_tests_that_is_long_enough"  # noqa: S105
 Start = Callable[..., AbstractContextManager["Live"]]
@@ -93,6 +97,11 @@ def wait_until(is_so: Callable[[], object], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
+def lake_of(place: Path) -> Lake:
+    """The lake of a home."""
+    return Lake(str(place / "lake"))
+
+
 @pytest.fixture
 def start(home: Path, monkeypatch: pytest.MonkeyPatch) -> Start:  # noqa: F811
     """start(models=[...]): a service with the home of this test."""
@@ -109,6 +118,14 @@ def served(start: Start, model: str) -> Iterator[Live]:  # noqa: F811
     """A service that answers by the package of the phantoms."""
     with start(models=[Path(model)]) as running:
         yield running
+
+
+@pytest.fixture
+def ruled(tmp_path: Path) -> Path:
+    """A package that has a rule for cases, and no temperature of theirs."""
+    rule = CaseCalibration(rule="mean", class_quantiles=(1.0,) * 4, class_counts=(50,) * 4)
+    brain = problems.load("brain")
+    return untrained(tmp_path / "ruled", "brain", brain.classes, brain.preprocess, cases=rule)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from neuro.prediction import predict as predicting
 from neuro.prediction import runtimes
 from neuro.prediction.predict import Engine
 from neuro.problems import problem as problems
-from tests.deployments.service.conftest import LABELS, TOKEN, Live, Start
+from tests.deployments.service.conftest import LABELS, TOKEN, Live, Start, lake_of
 from tests.flows.conftest import draw_phantoms
 from tests.neuro.conftest import REAL, needs_real
 
@@ -89,7 +89,7 @@ def test_an_unknown_field_is_refused(served: Live, images: list[bytes]) -> None:
     answer = served.ask(images[0], problme="chest")
     assert (answer.status_code, answer.json()["detail"]) == (
         422,
-        "unknown field; known are file, files, n, problem",
+        "unknown field; known are case, file, files, n, problem",
     )
 
 
@@ -277,3 +277,39 @@ def test_an_answer_about_another_file_is_never_given(
 
 def test_base64_of_an_image_is_no_image(served: Live, images: list[bytes]) -> None:
     assert served.ask(base64.b64encode(images[0])).status_code == 422
+
+
+def test_a_case_is_answered_beside_its_images_by_their_mean(
+    start: Start, ruled: Path, home: Path, images: list[bytes]
+) -> None:
+    given = (images[0], images[2], b"no image", images[4])
+    with start(models=[ruled]) as served:
+        case, answers = served.client.predict_case(*given)
+        assert "case" not in served.ask(*given).json()
+    routes = lake_of(home).read("requests")["route"].to_pylist()
+    assert sorted(routes) == ["case"] * 4 + ["predictions"] * 4
+    assert [each.decision for each in answers].count("refused") == 1
+    let_in = [each for each in answers if each.decision != "refused"]
+    counted = [each for each in let_in if (each.ood_score or 0) <= 1] or let_in
+    for name, probability in case.probabilities.items():
+        expected = np.mean([each.probabilities[name] for each in counted])
+        assert probability == pytest.approx(expected, abs=1e-6)
+    assert (case.rule, case.images) == ("mean", 3)
+    assert case.model_version == answers[0].model_version
+    assert sum(case.probabilities.values()) == pytest.approx(1)
+
+
+def test_a_case_of_which_no_image_is_let_in_says_why(start: Start, ruled: Path) -> None:
+    with (
+        start(models=[ruled]) as served,
+        pytest.raises(ConfigError, match=r"no image of the case can be answered: not_an_image"),
+    ):
+        served.client.predict_case(b"text", b"more text")
+
+
+def test_a_case_without_a_rule_is_refused_with_the_remedy(
+    served: Live, images: list[bytes]
+) -> None:
+    answer = served.ask(images[0], case="true")
+    assert answer.status_code == 422
+    assert "[cases] in the problem file" in answer.json()["detail"]
