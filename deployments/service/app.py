@@ -38,7 +38,7 @@ _STATUS: tuple[tuple[type[NeuroError], int], ...] = (
     (ServerError, 503),
 )
 
-_FIELDS = {"files", "file", "problem", "n", *Feedback.model_fields}
+_FIELDS = {*routes.FIELDS, *Feedback.model_fields}
 
 _log = getLogger(__name__)
 
@@ -60,8 +60,9 @@ def routed(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.openapi = partial(_described, app)  # type: ignore[method-assign]
-    app.include_router(routes.v1(service))
-    app.include_router(routes.health(service))
+    app.state.service = service
+    app.include_router(routes.V1)
+    app.include_router(routes.HEALTH)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(NeuroError, _refused)
     app.add_exception_handler(Exception, _failed)

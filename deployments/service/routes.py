@@ -14,7 +14,6 @@ from deployments.service import feedback as feedbacks
 from deployments.service import messages, sign_in
 from deployments.service.body_limit import FORM
 from deployments.service.config import MOST_FILES
-from deployments.service.explaining import Explainer
 from deployments.service.messages import (
     Answered,
     Case,
@@ -67,7 +66,7 @@ IsCase = Annotated[
 ]
 
 
-_FIELDS = {"files", "file", "problem", "n", "case"}  # of forms
+FIELDS = {"files", "file", "problem", "n", "case"}  # of forms
 
 
 def needs(role: str) -> Any:
@@ -79,163 +78,169 @@ def needs(role: str) -> Any:
             raise HTTPException(403, f"{person.name} is a {person.role}; this needs a {role}")
         route = request.url.path.rpartition("/")[2]
         if request.headers.get("content-type", "").lower().startswith(FORM):
-            unknown = sorted(set(await request.form()) - _FIELDS)
+            unknown = sorted(set(await request.form()) - FIELDS)
             if unknown:  # a slip of the pen in `problem` would answer for another
-                raise HTTPException(422, f"unknown field; known are {', '.join(sorted(_FIELDS))}")
+                raise HTTPException(422, f"unknown field; known are {', '.join(sorted(FIELDS))}")
         started = request.scope["state"][sign_in.STARTED]
         return Caller(person=person, route=route, started=started)
 
     return Depends(caller)
 
 
+def _serving(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Serving = Annotated[Service, Depends(_serving)]
 Viewer = Annotated[Caller, needs("viewer")]
 Reader = Annotated[Caller, needs("reader")]
 
 
-def v1(service: Service) -> APIRouter:
-    """What people and programs ask."""
-    known: dict[int | str, dict[str, Any]] = {code: _TOLD[code] for code in (401, 403, 429)}
-    routes = APIRouter(prefix="/v1", responses=known)
-    explainer = Explainer()
-
-    @routes.post(
-        "/predictions",
-        response_model=Predictions,
-        openapi_extra=_pictures("files"),
-        responses=_TOLD,
-    )
-    async def predictions(
-        files: Images, caller: Reader, problem: ProblemName = "", case: IsCase = False
-    ) -> Response:
-        """Answer each image: a class, how sure, or that it cannot be told.
-
-        An image that vetting refuses stands in the list with its reason; where all are refused, the
-        answer is 422. With ``case`` there is one answer for all of them, too.
-        """
-        if not 1 <= len(files) <= MOST_FILES:
-            raise HTTPException(413, f"1 to {MOST_FILES} images a request; send them in several")
-        served = service.served(problem)
-        if case:
-            _require_rule(served)
-            caller = replace(caller, route="case")
-        found = await service.answer(served, [each.file for each in files], caller)
-        if all(upload is None for _, upload in found):
-            reasons = dict.fromkeys(request.refusal for request, _ in found)
-            body = {"detail": "; ".join(reasons), "predictions": _told(served, found)}
-            return JSONResponse(body, 422)
-        told = {"predictions": _told(served, found), "notice": messages.NOTICE}
-        return JSONResponse(told | ({"case": _case(served, found)} if case else {}))
-
-    @routes.post("/explanations", openapi_extra=_pictures("file"), responses=_TOLD)
-    async def explanations(file: OneImage, caller: Reader, problem: ProblemName = "") -> Explained:
-        """Answer one image, and show where the network looked."""
-        served = service.served(problem)
-        answer, upload = await _one(service, served, file, caller)
-        maps, said = await service.slowly(lambda: explainer.maps(served.model, upload))
-        return Explained(
-            prediction=answer,
-            maps=[
-                Map(
-                    shows=each.shows,
-                    against=each.against,
-                    method=image_maps.METHOD,
-                    png=base64.b64encode(each.png).decode(),
-                    is_sane=each.is_sane,
-                    insertion=each.insertion,
-                    deletion=each.deletion,
-                )
-                for each in maps
-            ],
-            said=said,
-        )
-
-    @routes.post("/similar", openapi_extra=_pictures("file"), responses=_TOLD)
-    async def similar(
-        file: OneImage,
-        caller: Reader,
-        problem: ProblemName = "",
-        n: Annotated[int, Form(ge=1, le=similar_cases.MOST)] = 8,
-    ) -> Similar:
-        """The cases of the release that are nearest to an image."""
-        served = service.served(problem)
-        _, upload = await _one(service, served, file, caller)
-        if served.file is None:
-            raise HTTPException(404, "the problem's file is not known here: start with --problem")
-        config, file_ = SearchConfig(choice=Choice(features=""), n=n), served.file
-        found = await service.in_lake(
-            lambda: similar_cases.near(service.lake, file_, upload.sha256, upload.stored, config)
-        )
-        return Similar(
-            sample_id=upload.sha256,
-            release=found.release.name,
-            features=found.encoder.name,
-            cases=[
-                Case(
-                    sample_id=case.sample.sample_id,
-                    cosine=round(case.cosine, 6),
-                    label=case.sample.label,
-                    split=case.sample.split,
-                    group_id=case.sample.group_id,
-                )
-                for case in found.cases
-            ],
-        )
-
-    @routes.get("/models")
-    async def models(caller: Viewer) -> Models:
-        """What answers each problem, and how the log of requests stands."""
-        return Models(
-            models=[_described(each) for each in service.models.all().values()],
-            following=service.models.trouble,
-            log_waiting_bytes=service.log.waiting(),
-            log_trouble=_LOG_TROUBLE if service.log.trouble else "",
-        )
-
-    @routes.post("/feedback", responses=_TOLD)
-    async def feedback(said: Feedback, caller: Reader) -> Kept:
-        """Keep a label of an image, or an incident with an answer; both wait for a person."""
-        served = service.served(said.problem)
-        kept = await service.in_lake(
-            lambda: feedbacks.keep(service, served, said, caller, datetime.now(UTC))
-        )
-        await service.write([service.line(served, said.sample_id, caller)])
-        return kept
-
-    return routes
-
-
-def health(service: Service) -> APIRouter:
-    """What a supervisor asks, without a credential."""
-    routes = APIRouter()
-
-    @routes.get("/healthz")
-    async def healthz() -> dict[str, bool]:
-        """Whether the process answers at all."""
-        return {"alive": True}
-
-    @routes.get("/readyz", responses={503: {"description": "nothing is served"}})
-    async def readyz(response: Response) -> dict[str, bool | str]:
-        """Whether an image would be answered."""
-        why = ""
-        if not service.log.is_writable:
-            why = "requests cannot be written down"
-        elif not service.models.all():
-            why = "no problem has a champion" if service.is_loaded else "starting"
-        response.status_code = 503 if why else 200
-        return {"ready": not why} | ({"why": why} if why else {})
-
-    return routes
-
-
-def plain(message: str) -> str:
-    """A message without the paths and addresses of this machine."""
-    return " ".join("..." if _PLACE.search(word) else word for word in message.split())
+V1 = APIRouter(  # what people and programs ask
+    prefix="/v1", responses={code: _TOLD[code] for code in (401, 403, 429)}
+)
+HEALTH = APIRouter()  # what a supervisor asks, without a credential
 
 
 def _pictures(field: str) -> dict[str, Any]:
     """What a field holds, for the OpenAPI page: FastAPI says of each file that it is any bytes."""
     kinds = {"encoding": {field: {"contentType": "image/*, application/dicom"}}}
     return {"requestBody": {"content": {"multipart/form-data": kinds}}}
+
+
+@V1.post(
+    "/predictions",
+    response_model=Predictions,
+    openapi_extra=_pictures("files"),
+    responses=_TOLD,
+)
+async def predictions(
+    service: Serving, files: Images, caller: Reader, problem: ProblemName = "", case: IsCase = False
+) -> Response:
+    """Answer each image: a class, how sure, or that it cannot be told.
+
+    An image that vetting refuses stands in the list with its reason; where all are refused, the
+    answer is 422. With ``case`` there is one answer for all of them, too.
+    """
+    if not 1 <= len(files) <= MOST_FILES:
+        raise HTTPException(413, f"1 to {MOST_FILES} images a request; send them in several")
+    served = service.served(problem)
+    if case:
+        _require_rule(served)
+        caller = replace(caller, route="case")
+    found = await service.answer(served, [each.file for each in files], caller)
+    if all(upload is None for _, upload in found):
+        reasons = dict.fromkeys(request.refusal for request, _ in found)
+        body = {"detail": "; ".join(reasons), "predictions": _told(served, found)}
+        return JSONResponse(body, 422)
+    told = {"predictions": _told(served, found), "notice": messages.NOTICE}
+    return JSONResponse(told | ({"case": _case(served, found)} if case else {}))
+
+
+@V1.post("/explanations", openapi_extra=_pictures("file"), responses=_TOLD)
+async def explanations(
+    service: Serving, file: OneImage, caller: Reader, problem: ProblemName = ""
+) -> Explained:
+    """Answer one image, and show where the network looked."""
+    served = service.served(problem)
+    answer, upload = await _one(service, served, file, caller)
+    maps, said = await service.slowly(lambda: service.explainer.maps(served.model, upload))
+    return Explained(
+        prediction=answer,
+        maps=[
+            Map(
+                shows=each.shows,
+                against=each.against,
+                method=image_maps.METHOD,
+                png=base64.b64encode(each.png).decode(),
+                is_sane=each.is_sane,
+                insertion=each.insertion,
+                deletion=each.deletion,
+            )
+            for each in maps
+        ],
+        said=said,
+    )
+
+
+@V1.post("/similar", openapi_extra=_pictures("file"), responses=_TOLD)
+async def similar(
+    service: Serving,
+    file: OneImage,
+    caller: Reader,
+    problem: ProblemName = "",
+    n: Annotated[int, Form(ge=1, le=similar_cases.MOST)] = 8,
+) -> Similar:
+    """The cases of the release that are nearest to an image."""
+    served = service.served(problem)
+    _, upload = await _one(service, served, file, caller)
+    if served.file is None:
+        raise HTTPException(404, "the problem's file is not known here: start with --problem")
+    config, file_ = SearchConfig(choice=Choice(features=""), n=n), served.file
+    found = await service.in_lake(
+        lambda: similar_cases.near(service.lake, file_, upload.sha256, upload.stored, config)
+    )
+    return Similar(
+        sample_id=upload.sha256,
+        release=found.release.name,
+        features=found.encoder.name,
+        cases=[
+            Case(
+                sample_id=case.sample.sample_id,
+                cosine=round(case.cosine, 6),
+                label=case.sample.label,
+                split=case.sample.split,
+                group_id=case.sample.group_id,
+            )
+            for case in found.cases
+        ],
+    )
+
+
+@V1.get("/models")
+async def models(service: Serving, caller: Viewer) -> Models:
+    """What answers each problem, and how the log of requests stands."""
+    return Models(
+        models=[_described(each) for each in service.models.all().values()],
+        following=service.models.trouble,
+        log_waiting_bytes=service.log.waiting(),
+        log_trouble=_LOG_TROUBLE if service.log.trouble else "",
+    )
+
+
+@V1.post("/feedback", responses=_TOLD)
+async def feedback(service: Serving, said: Feedback, caller: Reader) -> Kept:
+    """Keep a label of an image, or an incident with an answer; both wait for a person."""
+    served = service.served(said.problem)
+    kept = await service.in_lake(
+        lambda: feedbacks.keep(service, served, said, caller, datetime.now(UTC))
+    )
+    await service.write([service.line(served, said.sample_id, caller)])
+    return kept
+
+
+@HEALTH.get("/healthz")
+async def healthz() -> dict[str, bool]:
+    """Whether the process answers at all."""
+    return {"alive": True}
+
+
+@HEALTH.get("/readyz", responses={503: {"description": "nothing is served"}})
+async def readyz(service: Serving, response: Response) -> dict[str, bool | str]:
+    """Whether an image would be answered."""
+    why = ""
+    if not service.log.is_writable:
+        why = "requests cannot be written down"
+    elif not service.models.all():
+        why = "no problem has a champion" if service.is_loaded else "starting"
+    response.status_code = 503 if why else 200
+    return {"ready": not why} | ({"why": why} if why else {})
+
+
+def plain(message: str) -> str:
+    """A message without the paths and addresses of this machine."""
+    return " ".join("..." if _PLACE.search(word) else word for word in message.split())
 
 
 _PLACE = re.compile(r"[/\\~]|host=|port=|\d+\.\d+\.\d+\.\d+")

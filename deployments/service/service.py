@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from deployments.service.batching import Batcher
 from deployments.service.config import BATCH, MOST_BYTES, MOST_HELD, MOST_WAITING, ServiceConfig
+from deployments.service.explaining import Explainer
 from deployments.service.request_log import RequestLog
 from deployments.service.served_models import JOURNAL_S, Served, ServedModels
 from deployments.service.shadowing import Shadowed, Shadowing
@@ -97,6 +98,7 @@ class Service:
         self.lake, self.config = lake, config
         self.models = ServedModels(config, lake)
         self.figures = Figures()
+        self.explainer = Explainer()
         self._home = home
         self._waiting = 0
         self._slow_waiting = 0

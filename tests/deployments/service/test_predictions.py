@@ -313,3 +313,6 @@ def test_a_case_without_a_rule_is_refused_with_the_remedy(
     answer = served.ask(images[0], case="true")
     assert answer.status_code == 422
     assert "[cases] in the problem file" in answer.json()["detail"]
+    answer = served.ask(images[0], case="perhaps")
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("case: ")
