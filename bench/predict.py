@@ -30,7 +30,6 @@ from tasks.load.models import Model
 from tasks.runtime import settings
 
 OBVIOUS_BATCH = 32
-_SHARD = settings.load().shard
 
 
 def main(argv: list[str]) -> None:
@@ -102,10 +101,10 @@ def _bound(run: Callable[..., object], *given: object) -> Callable[[], object]:
 def _from_files(engine: Engine, paths: list[Path]) -> None:
     """What `neuro predict DIR` does but for the file it writes."""
     config = VetConfig(workers=settings.cores())
-    model = Model(version="", engine=engine, registered=None)
+    model, size = Model(version="", engine=engine, registered=None), settings.load().shard
     shards = (
         predict_shards.cut(model, part.sample_ids, part.pixels)
-        for part in vetted.parts(paths, engine.package.card.preprocess, config, size=_SHARD)
+        for part in vetted.parts(paths, engine.package.card.preprocess, config, size=size)
     )
     for _ in predict_shards.predict_shard.stream(shards):
         pass
@@ -136,7 +135,7 @@ def _grow(model: Path, paths: list[Path], n: int) -> None:
         print("files       files/s  memory of the process, MB")
         while child.poll() is None:
             time.sleep(0.2)
-            done = len(list(Path(f"{out}.part").glob("*.parquet"))) * _SHARD
+            done = len(list(Path(f"{out}.part").glob("*.parquet"))) * settings.load().shard
             if done >= (told + n // 10) or (done and not told):
                 now = time.perf_counter()
                 rate = (done - told) / (now - began)

@@ -2,7 +2,8 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -141,14 +142,14 @@ def _answer(
     """
     pace, ran_by = predict_shards.Pace(total=len(files), what="files"), set[str]()
     looked_at: deque[Sequence[str | Rejected]] = deque()  # of the shards that are under way
-    shards = _shards(model, engine, files, looked_at)
-    for shard in predict_shards.predict_shard.stream(shards):
-        images = looked_at.popleft()
-        names = [file.name for file in files[pace.done : pace.done + len(images)]]
-        answers = vetted.merged(images, shard.predictions)
-        out.add(names, [marks[name] for name in names], answers, model.version)
-        ran_by.add(shard.runtime)
-        pace.add(len(names))
+    with closing(_shards(model, engine, files, looked_at)) as shards:
+        for shard in predict_shards.predict_shard.stream(shards):
+            images = looked_at.popleft()
+            names = [file.name for file in files[pace.done : pace.done + len(images)]]
+            answers = vetted.merged(images, shard.predictions)
+            out.add(names, [marks[name] for name in names], answers, model.version)
+            ran_by.add(shard.runtime)
+            pace.add(len(names))
     return {
         "engine": ", ".join(sorted(ran_by)),
         "images_per_s": round(pace.per_s, 1),
@@ -160,16 +161,19 @@ def _shards(
     engine: str,
     files: Sequence[SourceFile],
     looked_at: deque[Sequence[str | Rejected]],
-) -> Iterator[FrameShard]:
+) -> Generator[FrameShard]:
     """The frames of files that vetting let in. looked_at: gets what vetting said of each."""
-    here, is_settled = settings.load(), False
-    config, spec = VetConfig(workers=settings.cores()), model.package.card.preprocess
-    for part in vetted.parts([file.path for file in files], spec, config, size=here.shard):
-        if not is_settled:  # the first part that has enough is what the engines are tried with
-            model = engines.opened(model, engine, part.pixels, np.arange(len(part.pixels)))
-            is_settled = len(part.pixels) >= choose_runtime.FRAMES
+    size, spec = settings.load().shard, model.package.card.preprocess
+    paths, config = [file.path for file in files], VetConfig(workers=settings.cores())
+    asking, is_settled = model, False
+    for part in vetted.parts(paths, spec, config, size=size):
+        # The first part that has enough is what the engines are tried with.
+        has_enough = engine != engines.AUTO or len(part.pixels) >= choose_runtime.FRAMES
+        if asking is model or (has_enough and not is_settled):
+            asking = engines.opened(model, engine, part.pixels, np.arange(len(part.pixels)))
+            is_settled = has_enough
         looked_at.append(part.images)
-        yield predict_shards.cut(model, part.sample_ids, part.pixels)
+        yield predict_shards.cut(asking, part.sample_ids, part.pixels)
 
 
 def _about(model: Model, asked: FileRequest) -> dict[str, str]:

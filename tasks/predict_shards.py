@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from logging import getLogger
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from tasks.record.registry import ModelVersion
 from tasks.runtime import settings, shards
 from tasks.runtime.steps import step
 
+_OPENING = Lock()
 _log = getLogger(__name__)
 
 
@@ -53,7 +55,8 @@ class SentModel:
         """
         if self.engine is not None:
             return self.engine
-        return _opened(self.folder, self.digest, self.registered, self.runtime)
+        with _OPENING:  # a worker of several threads opens it once
+            return _opened(self.folder, self.digest, self.registered, self.runtime)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -148,13 +151,13 @@ def _opened(folder: Path, digest: str, registered: ModelVersion | None, runtime:
     """On a worker, for all its shards of a model."""
     if folder.is_dir():
         found = package.open_verified(folder, expected=digest)
-    elif registered is not None:
+    elif registered is not None and settings.load().mlflow_tracking_uri is not None:
         with tracking.server_errors():
             found = registry.copied(registered)
     else:
         raise ConfigError(
             f"package {folder} is not on this worker; a cluster of several machines needs a model "
-            "of the registry, or a folder that all of them share"
+            "of the registry and MLFLOW_TRACKING_URI, or a folder that all of them share"
         )
     name = runtime if runtime in runtimes.at_hand() else EXACT
     return predict.load(found, threads=1, runtime=name)

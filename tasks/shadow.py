@@ -53,7 +53,7 @@ def answer(
     """Let the challenger answer what the champion was asked, and say how far they agree.
 
     Its answers are stored under its own version, and written to no file. Where it fails, that is
-    said, and the champion's answers stay as they are.
+    said; the champion's answers stay as they are, and so do its own until then.
     """
     try:
         decoded = release_data.decoded_for(loaded, challenger.problem_as_trained(loaded.problem))

@@ -10,7 +10,7 @@ import pytest
 pytest_plugins = ["tests.s3.fixtures"]
 
 SET_BY_A_STACK = ("PREFECT_", "MLFLOW_", "NEURO_")
-KEPT = {"NEURO_REAL_DATA", "NEURO_FAULTS"}
+KEPT = {"NEURO_REAL_DATA", "NEURO_FAULTS", "NEURO_FUZZ"}
 PREFECT_HOME = pytest.StashKey[Path]()
 
 

@@ -66,9 +66,6 @@ IsCase = Annotated[
 ]
 
 
-FIELDS = {"files", "file", "problem", "n", "case"}  # of forms
-
-
 def needs(role: str) -> Any:
     """A dependency: the caller, who may do what a role may. 403 for another."""
 
@@ -78,9 +75,9 @@ def needs(role: str) -> Any:
             raise HTTPException(403, f"{person.name} is a {person.role}; this needs a {role}")
         route = request.url.path.rpartition("/")[2]
         if request.headers.get("content-type", "").lower().startswith(FORM):
-            unknown = sorted(set(await request.form()) - FIELDS)
-            if unknown:  # a slip of the pen in `problem` would answer for another
-                raise HTTPException(422, f"unknown field; known are {', '.join(sorted(FIELDS))}")
+            known = {field.alias for field in request.scope["route"].dependant.body_params}
+            if set(await request.form()) - known:  # a slip in `problem` would answer for another
+                raise HTTPException(422, f"unknown field; known are {', '.join(sorted(known))}")
         started = request.scope["state"][sign_in.STARTED]
         return Caller(person=person, route=route, started=started)
 

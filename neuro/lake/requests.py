@@ -29,7 +29,8 @@ def _nothing() -> Floats:
 class Request:
     """One image that somebody asked about.
 
-    id: of the request, and the number of the image in it. route: predictions, explanations ...
+    id: of the request, and the number of the image in it. route: predictions, explanations ..., or
+    case for predictions of images that are one case.
     prediction: None of a refused image, whose reason is ``refusal``. descriptors, embedding: what
     drift is measured by; empty where there are none. latency_s: from the first byte to the answer.
     image: clean bytes, b"" where they are not to be kept.

@@ -113,7 +113,7 @@ def checked(outputs: Outputs, n: int, package: Package) -> Outputs:
         if broken:
             raise PackageError(
                 f"{where}: {name} hold NaN or infinity for {broken} of {n} images; "
-                f"nothing is written. Do not use the package: {_AGAIN}"
+                f"these answers are not kept. Do not use the package: {_AGAIN}"
             )
     return logits, embeddings
 

@@ -133,7 +133,7 @@ def decide(
     if not np.isfinite(answers).all():
         raise PackageError(
             f"{package.folder / CARD}: the calibration makes answers that are not finite; "
-            "nothing is written. Do not use the package: fetch it again, or train again"
+            "these answers are not kept. Do not use the package: fetch it again, or train again"
         )
     preprocess_hash = card.preprocess.sha256
     predictions = []

@@ -8,7 +8,7 @@ answers, so that making and running overlap and memory stays what some batches n
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Literal, get_args
 
@@ -35,14 +35,24 @@ _OPENVINO_BATCH = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Runtime:
-    """run: answers to batches of (n, c, side, side) float32, in their order.
+    """batch_size: the n that it is made for; more does not help, and fewer costs as much.
 
-    batch_size: the n that it is made for; more does not help, and fewer costs as much.
+    passes: what answers batches, for one caller at a time.
     """
 
     name: Name
     batch_size: int
-    run: Callable[[Batches], Iterator[Outputs]]
+    passes: Callable[[Batches], Iterator[Outputs]]
+    alone: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def run(self, batches: Batches) -> Iterator[Outputs]:
+        """Answers to batches of (n, c, side, side) float32, in their order.
+
+        Threads may call it at once, and wait: a network that two run at once is faster for neither,
+        and takes the memory of both.
+        """
+        with self.alone:
+            yield from self.passes(batches)
 
     def __str__(self) -> str:
         return f"{self.name} {PRECISIONS[self.name]}"
@@ -78,15 +88,11 @@ def opened(name: Name, package: Package, *, threads: int, batch_size: int = 0) -
 
 
 def _onnxruntime(session: onnxruntime.InferenceSession, package: Package) -> Runtime:
-    alone = Lock()  # two runs at once would share its threads, and each take longer than both
-
-    def run(batches: Batches) -> Iterator[Outputs]:
+    def passes(batches: Batches) -> Iterator[Outputs]:
         for batch in batches:
-            with alone:
-                outputs = open_graph.run(session, batch, package)
-            yield outputs
+            yield open_graph.run(session, batch, package)
 
-    return Runtime(name="onnxruntime", batch_size=128, run=run)
+    return Runtime(name="onnxruntime", batch_size=128, passes=passes)
 
 
 def _openvino(package: Package, threads: int, batch_size: int) -> Runtime:
@@ -107,29 +113,21 @@ def _openvino(package: Package, threads: int, batch_size: int) -> Runtime:
         model.reshape({open_graph.INPUT: shape})  # so that company changes no image's answer
         compiled: Any = core.compile_model(model, "CPU", options)
 
-    free: deque[Any] = deque()  # requests of runs that have ended: making one takes a millisecond
+    requests = [compiled.create_infer_request() for _ in range(threads + 1)]
 
-    def run(batches: Batches) -> Iterator[Outputs]:
-        working: deque[tuple[Any, int]] = deque()
+    def passes(batches: Batches) -> Iterator[Outputs]:
+        free, working = deque(requests), deque[tuple[Any, int]]()
         for batch in batches:
-            if len(working) > threads:
+            if not free:
                 yield _answered(working, free, package)
-            request = _taken(free) or compiled.create_infer_request()
+            request = free.popleft()
             with _told(package):
                 request.start_async([_padded(batch, shape)], share_inputs=False)
             working.append((request, len(batch)))
         while working:
             yield _answered(working, free, package)
 
-    return Runtime(name="openvino", batch_size=batch_size, run=run)
-
-
-def _taken(free: deque[Any]) -> Any:
-    """One that no run has, None where there is none; several threads may ask."""
-    try:
-        return free.popleft()
-    except IndexError:
-        return None
+    return Runtime(name="openvino", batch_size=batch_size, passes=passes)
 
 
 def _answered(working: deque[tuple[Any, int]], free: deque[Any], package: Package) -> Outputs:
@@ -169,7 +167,7 @@ def on_device(package: Package, device: str) -> Runtime:
     """The network of a package, by torch on a device."""
     network = packages.restore(package).to(device)
 
-    def run(batches: Batches) -> Iterator[Outputs]:
+    def passes(batches: Batches) -> Iterator[Outputs]:
         for batch in batches:
             # TF32 keeps ten bits of a factor: the answers would be others than those of the graph.
             with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
@@ -177,7 +175,7 @@ def on_device(package: Package, device: str) -> Runtime:
                 found = (logits.float().cpu().numpy(), embeddings.float().cpu().numpy())
             yield open_graph.checked(found, len(batch), package)
 
-    return Runtime(name="torch", batch_size=256, run=run)
+    return Runtime(name="torch", batch_size=256, passes=passes)
 
 
 def _has_bf16() -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,17 +64,22 @@ def parts(
 
     Memory stays what two parts and a few batches of the children need.
     """
+    is_over = Event()
     with closing(sandbox.check_files(paths, config)) as vetted, ThreadPoolExecutor(1) as thread:
 
         def following() -> Decoded:
-            return decode(islice(vetted, size), spec)
+            some = takewhile(lambda _: not is_over.is_set(), islice(vetted, size))
+            return decode(some, spec)
 
-        coming = thread.submit(following)
-        for start in range(0, len(paths), size):
-            part = coming.result()
-            if start + size < len(paths):
-                coming = thread.submit(following)
-            yield part
+        try:
+            coming = thread.submit(following)
+            for start in range(0, len(paths), size):
+                part = coming.result()
+                if start + size < len(paths):
+                    coming = thread.submit(following)
+                yield part
+        finally:
+            is_over.set()  # whoever asked has gone: no further file is looked at
 
 
 def answer(engine: Engine, decoded: Decoded, *, model_version: str) -> list[Answered]:

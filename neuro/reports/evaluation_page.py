@@ -241,7 +241,7 @@ def _of_cases(
             for name in (*SHOWN, *metrics.LOSSES)
             if name in of_cases and name in of_images
         ],
-        "coverage": [_coverage_row(each) for each in coverage],
+        "coverage": [_coverage_row(each, "all cases") for each in coverage],
         "decisions": abstention.decisions(found),
     }
 
@@ -299,9 +299,9 @@ def _point_row(each: OperatingPoint) -> tuple[str | int, ...]:
     return (of, f"{each.risk:.0%}", f"{each.confidence:.3f}", each.groups, *shares)
 
 
-def _coverage_row(each: Coverage) -> tuple[str | int, ...]:
+def _coverage_row(each: Coverage, everything: str = "all images") -> tuple[str | int, ...]:
     shares = [f"{share:.1%}" for share in (each.single, each.empty)]
-    return (each.name or "all images", each.n, f"{each.covered:.1%}", f"{each.size:.2f}", *shares)
+    return (each.name or everything, each.n, f"{each.covered:.1%}", f"{each.size:.2f}", *shares)
 
 
 def _subgroup_row(each: Subgroup) -> tuple[str | int, ...]:

@@ -1,6 +1,9 @@
 """The MLflow model registry: versions of a problem's model, champion and challenger."""
 
-from collections.abc import Mapping
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,15 +167,29 @@ def _downloaded(model: ModelVersion) -> Path:
     if not folder.exists():
         from mlflow.artifacts import download_artifacts
 
-        packages().mkdir(parents=True, exist_ok=True)
-        fetched = download_artifacts(
-            artifact_uri=mlflow_model.package_uri(model.run_id),
-            dst_path=str(packages() / f".fetch-{model.digest[:16]}"),
-            tracking_uri=settings.load().mlflow_tracking_uri,
-        )
-        package.open_verified(Path(fetched), expected=model.digest)
-        Path(fetched).rename(folder)
+        with _alone():
+            if folder.exists():  # another process has fetched it meanwhile
+                return folder
+            fetched = download_artifacts(
+                artifact_uri=mlflow_model.package_uri(model.run_id),
+                dst_path=str(packages() / f".fetch-{model.digest[:16]}"),
+                tracking_uri=settings.load().mlflow_tracking_uri,
+            )
+            package.open_verified(Path(fetched), expected=model.digest)
+            Path(fetched).rename(folder)
     return folder
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Meanwhile no other process of this machine fetches a package; ends with the process."""
+    packages().mkdir(parents=True, exist_ok=True)
+    handle = os.open(packages(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def packages() -> Path:

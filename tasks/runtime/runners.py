@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -90,10 +91,19 @@ def ahead(nbytes: int = 0) -> int:
 
     nbytes: what travels with each; a cluster is sent no more of it than one machine's store takes.
     """
-    least = 2 * settings.cores()
     if settings.load().runner == "threads":
-        return least
-    return max(least, min(RAY_AHEAD, RAY_STORE // max(nbytes, 1)))
+        return 2 * settings.cores()
+    return max(2, min(RAY_AHEAD, RAY_STORE // max(nbytes, 1)))
+
+
+def is_done(future: PrefectFuture[Any] | Future[Any]) -> bool:
+    """Whether a shard has ended, well or not; asks no server."""
+    within = getattr(future, "wrapped_future", future)
+    if hasattr(within, "done"):
+        return bool(within.done())
+    import ray
+
+    return bool(ray.wait([within], timeout=0)[0])
 
 
 @contextmanager

@@ -167,7 +167,7 @@ def worker_environment() -> dict[str, str]:
     """What of this environment a worker on another machine needs: no path, no secret of storage."""
     named = ["PREFECT_API_URL", "PREFECT_API_AUTH_STRING", *LOGGING_ENVIRONMENT, "DO_NOT_TRACK"]
     if os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http"):  # packages are fetched there
-        named += [f"MLFLOW_TRACKING_{name}" for name in ("URI", "USERNAME", "PASSWORD")]
+        named += [f"MLFLOW_TRACKING_{name}" for name in ("URI", "USERNAME", "PASSWORD", "TOKEN")]
     return {name: os.environ[name] for name in named if name in os.environ}
 
 

@@ -47,9 +47,9 @@ class Step(Generic[P, R]):
     ) -> Iterator[R]:
         """One call per shard, in the order of the shards; the other arguments are the same for all.
 
-        On the flow's task runner inside a run, in threads of this process outside. A bounded number
-        of shards is under way, or done and not taken yet: fewer of those that say what travels with
-        them, as ``nbytes``.
+        On the flow's task runner inside a run, in threads of this process outside. Each is given as
+        soon as it and those before it are done. A bounded number of shards is under way: fewer of
+        those that say what travels with them, as ``nbytes``.
         """
         run = FlowRunContext.get()
         threads = ThreadPoolExecutor(settings.cores())  # none is started inside a run
@@ -66,7 +66,7 @@ class Step(Generic[P, R]):
                 waiting.append(submit(shard))
                 nbytes = getattr(shard, "nbytes", 0)
                 limit = 2 * settings.cores() if run is None else runners.ahead(nbytes)
-                while len(waiting) >= limit:
+                while len(waiting) >= limit or (waiting and runners.is_done(waiting[0])):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

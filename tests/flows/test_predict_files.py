@@ -6,9 +6,12 @@ import json
 import os
 import re
 import shutil
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pyarrow as pa
@@ -17,9 +20,12 @@ import pytest
 
 from flows.predict import predict
 from neuro.errors import ConfigError, DamagedError
-from neuro.images.sandbox import Rejected
-from neuro.prediction import answer_parts, out_file
+from neuro.images.preprocess import PreprocessSpec
+from neuro.images.sandbox import Rejected, VetConfig
+from neuro.prediction import answer_parts, out_file, vetted
 from neuro.prediction.answer_parts import Parts
+from tasks.load import engines
+from tasks.load.models import Model
 from tests.flows.conftest import LABELS, draw_phantoms
 from tests.neuro.conftest import REAL, needs_real
 
@@ -372,3 +378,44 @@ def test_each_file_that_people_have_gets_an_answer_or_a_reason(
         else:
             assert row["predicted"] in LABELS
             assert sum(row[f"p_{name}"] for name in LABELS) == pytest.approx(1)
+
+
+def test_the_engine_is_opened_once_though_no_part_is_large_enough_to_choose_by(
+    model: str, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEURO_SHARD", "4")
+    opened: list[int] = []
+
+    def anew(asking: Model, *_: Any) -> Model:
+        opened.append(1)
+        return replace(asking)
+
+    monkeypatch.setattr(engines, "opened", anew)
+    assert asked(scans, tmp_path / "a.csv", model)["n"] == 13
+    assert len(opened) == 1
+
+
+def test_whoever_ends_early_waits_for_no_further_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[Path] = []
+    goes_on = Event()
+
+    def check(paths: list[Path], _: VetConfig) -> Iterator[Rejected]:
+        for path in paths:
+            looked_at.append(path)
+            if len(looked_at) == 6:
+                goes_on.wait(20)
+            yield Rejected(sha256="0" * 64, code="damaged", message="it is cut off")
+
+    monkeypatch.setattr(vetted.sandbox, "check_files", check)
+    parts = vetted.parts([tmp_path] * 12, PreprocessSpec(), VetConfig(), size=4)
+    next(parts)
+    while len(looked_at) < 6:
+        time.sleep(0.01)
+    ending = Thread(target=parts.close)  # type: ignore[attr-defined]
+    ending.start()
+    time.sleep(0.2)
+    goes_on.set()
+    ending.join(20)
+    assert len(looked_at) <= 7

@@ -3,6 +3,7 @@
 import logging
 import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tasks import predict as steps
 from tasks import predict_shards
 from tasks.load import models, release_data
 from tasks.predict_shards import FrameShard, SentModel
+from tasks.record import registry
 
 BRAIN = problems.load("brain")
 
@@ -66,6 +68,20 @@ def test_a_worker_without_the_folder_fetches_the_version_from_the_registry(
     found = predict_shards.predict_shard(there).predictions
     assert [each.predicted for each in found] == [each.predicted for each in expected]
     assert {each.model_version for each in found} == {registered[1]}
+
+
+def test_many_who_fetch_a_version_at_once_get_it_whole(
+    registered: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the processes of a worker, and a service beside a flow."""
+    version = registry.find("brain", registered[0])
+    monkeypatch.setenv("NEURO_HOME", str(tmp_path / "elsewhere"))
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(registry.copied, [version] * 4))
+    assert {each.digest for each in found} == {version.digest}
+    assert [path.name for path in registry.packages().iterdir() if path.name[0] != "."] == [
+        version.digest[:16]
+    ]
 
 
 def test_a_worker_that_can_have_the_package_from_nowhere_says_so(model: str) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -68,6 +69,24 @@ def test_batches_are_made_while_others_run_and_few_ahead(sealed: Package) -> Non
     assert len(made) == 40
 
 
+def test_threads_that_share_a_runtime_run_it_one_after_the_other() -> None:
+    running: list[int] = []
+
+    def passes(batches: runtimes.Batches) -> Iterator[open_graph.Outputs]:
+        running.append(1)
+        assert len(running) == 1
+        for batch in batches:
+            time.sleep(0.01)
+            yield batch, batch
+        running.pop()
+
+    runtime = Runtime(name="onnxruntime", batch_size=1, passes=passes)
+    given = [np.full((1, 1), number, np.float32) for number in range(3)]
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(lambda _: list(runtime.run(given)), range(8)):
+            assert [logits.item() for logits, _ in found] == [0, 1, 2]
+
+
 def test_torch_answers_as_the_graph_does(sealed: Package) -> None:
     """On the CPU, for want of a GPU: the code is the same."""
     exact = predict.load(sealed)
@@ -106,7 +125,7 @@ def engines(monkeypatch: pytest.MonkeyPatch, sealed: Package, bias: float) -> No
         for logits, embeddings in exact.run(batches):
             yield logits + np.array([bias, 0], np.float32), embeddings
 
-    other = Runtime(name="openvino", batch_size=32, run=run)
+    other = Runtime(name="openvino", batch_size=32, passes=run)
     by_name: dict[Name, Runtime] = {"onnxruntime": exact, "openvino": other}
     monkeypatch.setattr(runtimes, "at_hand", lambda: tuple(by_name))
     monkeypatch.setattr(runtimes, "opened", lambda name, *_, **__: by_name[name])
@@ -160,7 +179,7 @@ def test_an_engine_that_fails_is_not_taken(
         if name == "openvino" and fails == "at once":
             raise PackageError("cannot be run by OpenVINO")
         found = working(name, *given, **named)
-        return replace(found, run=run) if name == "openvino" else found
+        return replace(found, passes=run) if name == "openvino" else found
 
     monkeypatch.setattr(runtimes, "opened", opened)
     found = choose_runtime.choose(sealed, pixels(64), threads=1, clock=time.perf_counter)

@@ -53,3 +53,11 @@ def test_of_threads_twice_as_many_shards_are_under_way_as_there_are_cores(
 ) -> None:
     monkeypatch.setattr(runners.settings, "cores", lambda: 3)
     assert runners.ahead() == 6
+
+
+@pytest.mark.parametrize(("nbytes", "many"), [(0, 1024), (1 << 24, 64), (1 << 34, 2)])
+def test_of_a_cluster_no_more_travels_than_its_store_takes(
+    monkeypatch: pytest.MonkeyPatch, nbytes: int, many: int
+) -> None:
+    monkeypatch.setenv("NEURO_RUNNER", "ray")
+    assert runners.ahead(nbytes) == many
