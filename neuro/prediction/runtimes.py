@@ -117,15 +117,19 @@ def _openvino(package: Package, threads: int, batch_size: int) -> Runtime:
 
     def passes(batches: Batches) -> Iterator[Outputs]:
         free, working = deque(requests), deque[tuple[Any, int]]()
-        for batch in batches:
-            if not free:
+        try:
+            for batch in batches:
+                if not free:
+                    yield _answered(working, free, package)
+                request = free.popleft()
+                with _told(package):
+                    request.start_async([_padded(batch, shape)], share_inputs=False)
+                working.append((request, len(batch)))
+            while working:
                 yield _answered(working, free, package)
-            request = free.popleft()
-            with _told(package):
-                request.start_async([_padded(batch, shape)], share_inputs=False)
-            working.append((request, len(batch)))
-        while working:
-            yield _answered(working, free, package)
+        finally:
+            for request, _ in working:  # of a run that was given up: the next one has them, too
+                request.wait()
 
     return Runtime(name="openvino", batch_size=batch_size, passes=passes)
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,20 @@ def test_batches_are_made_while_others_run_and_few_ahead(sealed: Package) -> Non
     for n_answered, _ in enumerate(runtime.run(batches())):
         assert len(made) <= n_answered + 4
     assert len(made) == 40
+
+
+@needs_bf16
+def test_a_run_that_was_given_up_disturbs_no_later_one(tmp_path: Path) -> None:
+    """Its images are still being looked at when it ends: they are large enough for that."""
+    spec = PreprocessSpec(size_px=384)
+    folder = untrained(tmp_path / "model", "brain", ("a", "b"), spec)
+    runtime = runtimes.opened("openvino", package.open_verified(folder), threads=1)
+    batch = np.zeros((runtime.batch_size, 1, 384, 384), np.float32)
+    for _ in range(3):
+        run = runtime.run([batch] * 4)
+        next(run)
+        run.close()  # type: ignore[attr-defined]
+        assert len(list(runtime.run([batch] * 2))) == 2
 
 
 def test_threads_that_share_a_runtime_run_it_one_after_the_other() -> None:
