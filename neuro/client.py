@@ -76,18 +76,23 @@ class Map:
 class Client:
     """A service at an address, with the token that `neuro users token NAME` printed.
 
+    person: in whose name an admin's program asks; "" for its own.
+
     Each call raises ServerError where the service is not reached or cannot answer now, ConfigError
     for what it refuses; the message is the service's own.
     """
 
-    def __init__(self, address: str, token: str, *, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, address: str, token: str, *, person: str = "", timeout_s: float = 60.0
+    ) -> None:
         token = token.strip()
         if not token.isascii() or not token.isprintable():
             raise ConfigError("a token is plain letters, as `neuro users token` prints it")
         is_here = httpx.URL(address).host in ("127.0.0.1", "localhost", "::1")
         self._http = httpx.Client(
             base_url=address.rstrip("/"),
-            headers={"authorization": f"Bearer {token}"},
+            headers={"authorization": f"Bearer {token}"}
+            | ({"x-neuro-person": person} if person else {}),
             timeout=timeout_s,
             trust_env=not is_here,  # no proxy is asked for this machine
         )
@@ -103,20 +108,24 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def predict(self, *images: Image, problem: str = "") -> list[Answer]:
+    def predict(self, *images: Image, problem: str = "", forget: bool = False) -> list[Answer]:
         """One answer for each image, in their order; of one that was refused, the reason.
 
-        problem: needed where several are served.
+        problem: needed where several are served. forget: here and below, the service writes
+        nothing of it down.
         """
-        found = self._sent("/v1/predictions", "files", images, {"problem": problem})
+        fields = {"problem": problem, "forget": str(forget)}
+        found = self._sent("/v1/predictions", "files", images, fields)
         return [_answer(each) for each in found["predictions"]]
 
-    def predict_case(self, *images: Image, problem: str = "") -> tuple[CaseAnswer, list[Answer]]:
+    def predict_case(
+        self, *images: Image, problem: str = "", forget: bool = False
+    ) -> tuple[CaseAnswer, list[Answer]]:
         """One answer for images of one patient or lesion, and one for each of them.
 
         Raises ConfigError for a problem without a rule, and where no image can be answered.
         """
-        fields = {"problem": problem, "case": "true"}
+        fields = {"problem": problem, "case": "true", "forget": str(forget)}
         found = self._sent("/v1/predictions", "files", images, fields)
         answers = [_answer(each) for each in found["predictions"]]
         if "case" not in found:
@@ -124,15 +133,20 @@ class Client:
         case = found["case"]
         return CaseAnswer(**{**case, "conformal_set": tuple(case["conformal_set"])}), answers
 
-    def explain(self, image: Image, problem: str = "") -> tuple[Answer, list[Map]]:
+    def explain(
+        self, image: Image, problem: str = "", *, forget: bool = False
+    ) -> tuple[Answer, list[Map]]:
         """An answer, and where the network looked."""
-        found = self._sent("/v1/explanations", "file", [image], {"problem": problem})
+        fields = {"problem": problem, "forget": str(forget)}
+        found = self._sent("/v1/explanations", "file", [image], fields)
         maps = [Map(**{**each, "png": base64.b64decode(each["png"])}) for each in found["maps"]]
         return _answer(found["prediction"]), maps
 
-    def similar(self, image: Image, n: int = 8, problem: str = "") -> list[dict[str, Any]]:
+    def similar(
+        self, image: Image, n: int = 8, problem: str = "", *, forget: bool = False
+    ) -> list[dict[str, Any]]:
         """The n nearest cases of the release, nearest first: sample_id, cosine, label, split ..."""
-        fields = {"problem": problem, "n": str(n)}
+        fields = {"problem": problem, "n": str(n), "forget": str(forget)}
         cases: list[dict[str, Any]] = self._sent("/v1/similar", "file", [image], fields)["cases"]
         return cases
 

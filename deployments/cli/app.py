@@ -22,6 +22,7 @@ from deployments.cli import (
     storage,
     train,
     weights,
+    worklist,
 )
 from deployments.cli import lake as lake_verbs
 from neuro import limits
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 for verbs in (
     *(data_verbs, passport, features, quarantine, releases, lake_verbs),
-    *(train, models, journal, keys, service, weights, storage),
+    *(train, models, journal, keys, worklist, service, weights, storage),
 ):
     app.registered_commands += verbs.app.registered_commands
     app.registered_groups += verbs.app.registered_groups

@@ -113,7 +113,8 @@ def _absolute(place: str | None) -> str | None:
 def labels_waiting(problem: Problem = "brain", lake: LakeUri = None, as_json: Json = False) -> None:
     """List labels that people gave to the service, which wait for a review.
 
-    What a reviewer agrees with is imported, by the reviewer's name, with `neuro labels import`.
+    `neuro worklist fill` puts them on the work list, where readers decide them in the reading room;
+    what a reviewer agrees with can also be imported, with `neuro labels import`.
 
     Example: neuro labels waiting --problem brain
     """
@@ -129,6 +130,25 @@ def labels_waiting(problem: Problem = "brain", lake: LakeUri = None, as_json: Js
         for row in labels.waiting(console.open_lake(lake), problems.load(problem).dataset)
     ]
     console.show(rows, as_json=as_json, title="labels waiting")
+
+
+@labels_app.command("publish")
+def labels_publish(problem: Problem = "brain", lake: LakeUri = None, as_json: Json = False) -> None:
+    """Make a release that has the labels which readers of the work list have decided.
+
+    An ingest or an import of labels has them, too; this is for when neither is at hand.
+
+    Example: neuro labels publish --problem brain
+    """
+    from neuro.ingest import late_labels
+    from tasks.record import journals
+
+    question, store = problems.load(problem), console.open_lake(lake)
+    now = datetime.now(UTC)
+    made = store.insist("publish", lambda: late_labels.publish_decided(store, question, now))
+    journals.export_head(store, made.name)
+    facts = {"release": made.name, "content_hash": made.content_hash, "parent": made.parent}
+    console.show(facts, as_json=as_json, title="labels publish")
 
 
 @labels_app.command("import")

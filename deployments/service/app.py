@@ -38,7 +38,7 @@ _STATUS: tuple[tuple[type[NeuroError], int], ...] = (
     (ServerError, 503),
 )
 
-_FIELDS = {"files", "file", "problem", "n", "case", *Feedback.model_fields}
+_FIELDS = {"files", "file", "problem", "n", "case", "forget", *Feedback.model_fields}
 
 _log = getLogger(__name__)
 

@@ -1,6 +1,5 @@
 """What people say of an answer: a label that waits for a review, or an incident in the journal."""
 
-import hashlib
 from datetime import datetime
 
 from fastapi import HTTPException
@@ -8,11 +7,10 @@ from fastapi import HTTPException
 from deployments.service.messages import Feedback, Kept
 from deployments.service.served_models import Served
 from deployments.service.service import Caller, Service
-from neuro.lake import journal, labels, requests
+from neuro.lake import incidents, labels, requests
+from neuro.lake.incidents import Report
 from neuro.lake.labels import Annotation
 from neuro.problems.problem import Problem
-
-INCIDENT = "incident"  # kind of the journal's line
 
 
 def keep(service: Service, served: Served, said: Feedback, caller: Caller, now: datetime) -> Kept:
@@ -32,21 +30,21 @@ def keep(service: Service, served: Served, said: Feedback, caller: Caller, now: 
 def _incident(
     service: Service, served: Served, said: Feedback, caller: Caller, now: datetime
 ) -> Kept:
+    """With what was answered last; of an image that nobody asked about, with what serves."""
     dataset, model = served.model.package.card.dataset, served.model
-    now_serving = (model.version, model.package.digest)
-    version, package = service.log.answered_by(dataset, said.sample_id) or now_serving
-    body = {
-        "problem": served.problem,
-        "sample_id": said.sample_id,
-        "version": version,
-        "package": package,
-        "who": caller.person.name,
-        "reason": said.incident,
-    }
-    text = f"{said.sample_id}/{caller.person.name}/{said.incident}"
-    key = f"{served.problem}/{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    is_new = journal.record(service.lake, INCIDENT, key, body, now)
-    return Kept(kept="incident", is_new=is_new, says=f"stands in the journal as incident/{key}")
+    answer = service.log.answered_by(dataset, said.sample_id)
+    report = Report(
+        problem=served.problem,
+        sample_id=said.sample_id,
+        who=caller.person.name,
+        reason=said.incident,
+        version=answer.version if answer else model.version,
+        package=answer.package if answer else model.package.digest,
+        prediction=answer.prediction if answer else {},
+    )
+    name, is_new = incidents.report(service.lake, report, now)
+    says = f"stands in the journal as {incidents.INCIDENT}/{name}"
+    return Kept(kept="incident", is_new=is_new, says=says)
 
 
 def _is_known(service: Service, dataset: str, sample_id: str) -> bool:

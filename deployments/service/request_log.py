@@ -9,7 +9,7 @@ from neuro.errors import NeuroError, StorageError
 from neuro.lake import requests
 from neuro.lake.lake import Lake
 from neuro.lake.request_spool import Spool
-from neuro.lake.requests import Request
+from neuro.lake.requests import GivenAnswer, Request
 from tasks.record import remembered
 
 MOVING_S = 5.0  # between two moves to the lake
@@ -52,14 +52,14 @@ class RequestLog:
         """The digests that begin so and are not in the lake yet."""
         return self._spool.asked(dataset, beginning)
 
-    def answered_by(self, dataset: str, sample_id: str) -> tuple[str, str] | None:
-        """The version and package that answered an image last; None where none did."""
+    def answered_by(self, dataset: str, sample_id: str) -> GivenAnswer | None:
+        """The last answer about an image; None where there is none."""
         found = (
             self._spool.answered_by(dataset, sample_id),
             requests.answered_by(self._lake, dataset, sample_id),
         )
-        last = max((each for each in found if each is not None), default=None)
-        return None if last is None else last[1:]
+        given = (each for each in found if each is not None)
+        return max(given, key=lambda answer: answer.at, default=None)
 
     def waiting(self) -> int:
         """Bytes that are not in the lake yet."""

@@ -66,6 +66,11 @@ IsCase = Annotated[
 ]
 
 
+Forgets = Annotated[  # false where it is missing: FastAPI reads a form's bool as a checkbox
+    bool, Form(description="nothing of the question and its answer is written down")
+]
+
+
 def needs(role: str) -> Any:
     """A dependency: the caller, who may do what a role may. 403 for another."""
 
@@ -113,7 +118,12 @@ def _pictures(field: str) -> dict[str, Any]:
     responses=_TOLD,
 )
 async def predictions(
-    service: Serving, files: Images, caller: Reader, problem: ProblemName = "", case: IsCase = False
+    service: Serving,
+    files: Images,
+    caller: Reader,
+    problem: ProblemName = "",
+    case: IsCase = False,
+    forget: Forgets = False,
 ) -> Response:
     """Answer each image: a class, how sure, or that it cannot be told.
 
@@ -126,7 +136,7 @@ async def predictions(
     if case:
         _require_rule(served)
         caller = replace(caller, route="case")
-    found = await service.answer(served, [each.file for each in files], caller)
+    found = await service.answer(served, [each.file for each in files], caller, writes=not forget)
     if all(upload is None for _, upload in found):
         reasons = dict.fromkeys(request.refusal for request, _ in found)
         body = {"detail": "; ".join(reasons), "predictions": _told(served, found)}
@@ -137,11 +147,15 @@ async def predictions(
 
 @V1.post("/explanations", openapi_extra=_pictures("file"), responses=_TOLD)
 async def explanations(
-    service: Serving, file: OneImage, caller: Reader, problem: ProblemName = ""
+    service: Serving,
+    file: OneImage,
+    caller: Reader,
+    problem: ProblemName = "",
+    forget: Forgets = False,
 ) -> Explained:
     """Answer one image, and show where the network looked."""
     served = service.served(problem)
-    answer, upload = await _one(service, served, file, caller)
+    answer, upload = await _one(service, served, file, caller, writes=not forget)
     maps, said = await service.slowly(lambda: service.explainer.maps(served.model, upload))
     return Explained(
         prediction=answer,
@@ -168,10 +182,11 @@ async def similar(
     caller: Reader,
     problem: ProblemName = "",
     n: Annotated[int, Form(ge=1, le=similar_cases.MOST)] = 8,
+    forget: Forgets = False,
 ) -> Similar:
     """The cases of the release that are nearest to an image."""
     served = service.served(problem)
-    _, upload = await _one(service, served, file, caller)
+    _, upload = await _one(service, served, file, caller, writes=not forget)
     if served.file is None:
         raise HTTPException(404, "the problem's file is not known here: start with --problem")
     config, file_ = SearchConfig(choice=Choice(features=""), n=n), served.file
@@ -245,9 +260,11 @@ _LOG_TROUBLE = "the lake does not take requests now; they wait on this machine"
 
 
 async def _one(
-    service: Service, served: Served, file: UploadFile, caller: Caller
+    service: Service, served: Served, file: UploadFile, caller: Caller, *, writes: bool
 ) -> tuple[Answered, Upload]:
-    ((request, upload),) = await service.answer(served, [file.file], caller, keeps_stored=True)
+    ((request, upload),) = await service.answer(
+        served, [file.file], caller, keeps_stored=True, writes=writes
+    )
     if upload is None:
         raise HTTPException(422, request.refusal)
     return messages.answered(request, served.model.package), upload

@@ -167,10 +167,12 @@ class Service:
         caller: Caller,
         *,
         keeps_stored: bool = False,
+        writes: bool = True,
     ) -> list[tuple[Request, Upload | None]]:
         """A line for each image, in their order, once all are on the disk.
 
-        keeps_stored: the clean bytes are wanted, too.
+        keeps_stored: the clean bytes are wanted, too. writes: False where the caller wants nothing
+        of it kept; then no shadow is asked, either.
 
         Raises HTTPException while too many wait, and where the log cannot be written.
         """
@@ -190,7 +192,8 @@ class Service:
                 self._one(served, wanted, stream, f"{request_id}-{number}", caller, held)
                 for number, stream in enumerate(streams)
             )
-            await self.write([request for request, _ in found])
+            if writes:
+                await self.write([request for request, _ in found])
         finally:
             self._held -= sum(held)
             self._waiting -= len(streams)
@@ -198,7 +201,7 @@ class Service:
         for request, upload in found:
             decision = request.prediction.decision if request.prediction else "refused"
             self.figures.decisions.labels(served.problem, decision).inc()
-            if upload is not None:
+            if upload is not None and writes:
                 self._shadowing.offer(
                     Shadowed(id=request.id, who=request.who, served=served, upload=upload)
                 )

@@ -29,6 +29,7 @@ OPEN = ("/healthz", "/readyz")  # say nothing but that a service is there, and w
 _log = getLogger(__name__)
 
 PERSON, STARTED = "person", "started"  # in the state of a request
+FOR = "x-neuro-person"  # the header by which an admin's program asks in another person's name
 ASKS = "reader"  # the role that every POST needs: refused before a byte of its body is read
 _GUESSES = parse("20/minute")  # passwords of one name
 _HASHING = 4  # passwords that are checked or wait, at most
@@ -60,6 +61,12 @@ class Directory:
     def by_token(self, token: str) -> Person | None:
         """Whose token it is."""
         return self._known().by_token.get(people.digest(token))
+
+    def named(self, name: str) -> Person | None:
+        """Who has this name, as they are now."""
+        if self._owner is not None and self._owner.name == name:
+            return self._owner
+        return self._known().people.get(name)
 
     def remembered(self, name: str, password: str) -> Person | None:
         """Who it is, where the password was found right before."""
@@ -129,12 +136,15 @@ class SignIn:
         await (answer or self._app)(scope, receive, send)
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
-        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+        headers = Headers(scope=scope)
+        scheme, _, given = headers.get("authorization", "").partition(" ")
         try:
             if scheme.lower() == "basic":
                 person = await self._by_password(given)
             else:
                 person = self._directory.by_token(given.strip()) if scheme else None
+            if isinstance(person, Person) and FOR in headers:
+                person = self._in_the_name_of(headers[FOR], person)
         except ConfigError as error:
             if not self._has_warned:
                 _log.warning("nobody gets in: %s", error)
@@ -153,6 +163,13 @@ class SignIn:
             return await self._later(self._rate, "asked", person.name, what="requests")
         scope.setdefault("state", {}).update({PERSON: person, STARTED: time.perf_counter()})
         return None
+
+    def _in_the_name_of(self, name: str, asking: Person) -> Person | JSONResponse:
+        """Whom an admin's program asks for, with the role of that person and no more."""
+        if not asking.may("admin"):
+            return _refused(403, f"{asking.name} is a {asking.role}; {FOR} needs an admin")
+        person = self._directory.named(name)
+        return person or _refused(403, f"{FOR} names nobody of the file of people")
 
     async def _by_password(self, given: str) -> Person | JSONResponse | None:
         """Guesses are counted before they are checked: many at once are no more than one by one."""

@@ -16,8 +16,18 @@ from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.ingest import originals
 from neuro.ingest.pipeline import inspect
-from neuro.lake import branches, erasure, journal, releases, request_spool, requests, tombstones
+from neuro.lake import (
+    branches,
+    erasure,
+    journal,
+    read_drafts,
+    releases,
+    request_spool,
+    requests,
+    tombstones,
+)
 from neuro.lake.lake import Lake
+from neuro.lake.read_drafts import ReadDrafts
 from neuro.lake.releases import Draft, Release
 from neuro.lake.request_spool import Spool
 from neuro.problems.problem import Problem
@@ -311,6 +321,7 @@ def _remove_derived(lake: Lake, installation: Installation, plan: ErasurePlan) -
     return {
         "frames": derived_files.remove_frames(home, erasure.readable(lake)),
         "predictions": derived_files.remove_predictions(home, plan.sample_ids),
+        "drafts": ReadDrafts(folder=home / read_drafts.FOLDER).erase(plan.sample_ids),
         "pages": pages,
         "pages_elsewhere": sum(installation.drop_page(*window) for window in sorted(windows)),
         "redraw": [derived_files.to_redraw(body) for body in verdicts],

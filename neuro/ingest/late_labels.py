@@ -15,7 +15,7 @@ from neuro.dataset import contents
 from neuro.errors import ConfigError
 from neuro.ingest import label_csv
 from neuro.ingest.pipeline import inspect
-from neuro.lake import labels, releases
+from neuro.lake import labels, releases, work_list
 from neuro.lake.labels import Annotation
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Draft, Release
@@ -81,6 +81,31 @@ def import_file(lake: Lake, problem: Problem, path: Path, now: datetime) -> Impo
     )
     seen, added = len(annotations), rows.num_rows
     return Imported(release=release, seen=seen, added=added, unchanged=seen - added)
+
+
+def publish_decided(lake: Lake, problem: Problem, now: datetime) -> Release:
+    """Publish a release that has the labels which readers have decided since the current one.
+
+    Where there is none it is the current one. Raises ConfigError without a release.
+    """
+    release = releases.current(lake, problem.dataset)
+    if release is None:
+        raise ConfigError(f"dataset {problem.dataset} has no release; ingest images first")
+    work_list.settle(lake, work_list.readings(lake, problem.name))
+    left_out = releases.left_out(lake, problem.dataset)
+    held = contents.read(lake, problem.dataset, left_out=left_out)
+    digested = "\n".join(f"{one},{label}" for one, label in sorted(held.newest_labels.items()))
+    return releases.publish(
+        lake,
+        Draft(
+            dataset=problem.dataset,
+            passport=inspect(held, problem).as_dict(),
+            creator=f"decided-{hashlib.sha256(digested.encode()).hexdigest()[:16]}",
+            note="labels that readers have decided",
+            is_synthetic=held.is_synthetic,
+            now=now,
+        ),
+    )
 
 
 def _agreed(lines: Sequence[Annotation]) -> Annotation:

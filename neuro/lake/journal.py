@@ -30,7 +30,7 @@ UNNUMBERED = "journal"  # the table of lakes before version 3, whose lines becom
 KINDS = (
     *("claim", "failed", "look", "verdict", "decision", "approval", "rollback", "alias"),
     *("lock", "acceptance", "quarantine", "landing", "erasure", "lift"),
-    "incident",
+    *("incident", "incident owner", "incident end"),
 )
 
 

@@ -1,6 +1,6 @@
 """Labels: append-only rows, of which the newest counts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,24 +41,56 @@ def add_unreviewed(lake: Lake, dataset: str, sample_id: str, given: Annotation) 
     It counts in no release until a person has reviewed it, which is a row of its own.
     """
     marks.put(lake, UNREVIEWED, "waits for a review")
-    where = f"dataset = {quoted(dataset)} AND sha256 = {quoted(sample_id)}"
+
+    def is_said(rows: Sequence[Mapping[str, Any]]) -> bool:
+        said = [row for row in rows if row["run_id"] == UNREVIEWED and row["who"] == given.who]
+        return bool(said) and max(said, key=_sequence)["label"] == given.label
+
+    new = NewLabels(dataset=dataset, labels={sample_id: given}, run_id=UNREVIEWED)
+    return _append(lake, new, is_said)
+
+
+def add_reviewed(lake: Lake, dataset: str, sample_id: str, given: Annotation, run_id: str) -> bool:
+    """Append what readers have decided; False where this run's label stands there already.
+
+    The next release has it. It is written where it is the same as before, too: that somebody has
+    looked is a fact of its own.
+    """
+
+    def is_said(rows: Sequence[Mapping[str, Any]]) -> bool:
+        return any(row["run_id"] == run_id for row in rows)
+
+    labels = {sample_id: given}
+    new = NewLabels(dataset=dataset, labels=labels, run_id=run_id, is_reviewed=True)
+    return _append(lake, new, is_said)
+
+
+def _append(
+    lake: Lake, new: NewLabels, is_said: Callable[[Sequence[Mapping[str, Any]]], bool]
+) -> bool:
+    """Append one label under the next number of its image, unless its rows say it already."""
+    ((sample_id, given),) = new.labels.items()
+    where = f"dataset = {quoted(new.dataset)} AND sha256 = {quoted(sample_id)}"
     while True:
         rows = lake.read("labels", where=where).to_pylist()
-        said = [row for row in rows if row["run_id"] == UNREVIEWED and row["who"] == given.who]
-        if said and max(said, key=lambda row: int(row["sequence"]))["label"] == given.label:
+        if is_said(rows):
             return False
         row = {
-            "dataset": dataset,
+            "dataset": new.dataset,
             "sha256": sample_id,
-            "sequence": max((row["sequence"] for row in rows), default=-1) + 1,
+            "sequence": max(map(_sequence, rows), default=-1) + 1,
             "label": given.label,
             "who": given.who,
             "labelled_at": given.at,
-            "is_reviewed": False,
-            "run_id": UNREVIEWED,
+            "is_reviewed": new.is_reviewed,
+            "run_id": new.run_id,
         }
         if lake.add("labels", pa.Table.from_pylist([row], SCHEMAS["labels"])):
             return True  # else another row took the number
+
+
+def _sequence(row: Mapping[str, Any]) -> int:
+    return int(row["sequence"])
 
 
 def waiting(lake: Lake, dataset: str) -> list[dict[str, Any]]:
@@ -69,7 +101,7 @@ def waiting(lake: Lake, dataset: str) -> list[dict[str, Any]]:
     rows = lake.read("labels", where=f"dataset = {quoted(dataset)}").to_pylist()
     newest = {
         row["sha256"]: row["sequence"]
-        for row in sorted(rows, key=lambda row: int(row["sequence"]))
+        for row in sorted(rows, key=_sequence)
         if row["run_id"] != UNREVIEWED
     }
     kept = ("sha256", "label", "who", "labelled_at")

@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from logging import getLogger
 from pathlib import Path
 from typing import IO
@@ -21,7 +20,7 @@ from neuro import limits
 from neuro.errors import StaleError
 from neuro.lake import erasure, requests
 from neuro.lake.lake import Lake
-from neuro.lake.requests import Request
+from neuro.lake.requests import GivenAnswer, Request
 
 FOLDER = "requests"  # in the home of an installation
 _OPEN, _LOCK, _MOVING = "open.jsonl", ".writing", ".moving"
@@ -119,16 +118,16 @@ class Spool:
             if request.dataset == dataset and request.sha256.startswith(beginning)
         }
 
-    def answered_by(self, dataset: str, sample_id: str) -> tuple[datetime, str, str] | None:
-        """When an image was answered last, by which version and package, of what stands here."""
+    def answered_by(self, dataset: str, sample_id: str) -> GivenAnswer | None:
+        """The last answer about an image, of what stands here."""
         said = (
-            (each.at, each.model_version, each.package)
+            requests.given_answer(each)
             for each in self.requests()
             if (each.dataset, each.sha256) == (dataset, sample_id)
             and each.prediction is not None
             and not each.is_shadow
         )
-        return max(said, default=None)
+        return max(said, key=lambda answer: answer.at, default=None)
 
     def images(self, sample_ids: Collection[str]) -> set[bytes]:
         """The pictures of these that are kept here."""

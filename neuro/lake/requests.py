@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -119,14 +119,44 @@ def asked(lake: Lake, dataset: str, beginning: str) -> set[str]:
     return set(lake.read(TABLE, columns=["sha256"], where=where)["sha256"].to_pylist())
 
 
-def answered_by(lake: Lake, dataset: str, sample_id: str) -> tuple[datetime, str, str] | None:
-    """When an image was answered last, by which version and package; None where it never was."""
-    columns = ["at", "model_version", "package", "decision", "is_shadow"]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenAnswer:
+    """What was answered about an image, when, and by which version and package.
+
+    prediction: plain JSON; probabilities in the order of the package's classes.
+    """
+
+    at: datetime
+    version: str
+    package: str
+    prediction: Mapping[str, Any]
+
+
+_ANSWER = ("predicted", "decision", "reason", "probabilities", "conformal_set", "ood_score")
+
+
+def answered_by(lake: Lake, dataset: str, sample_id: str) -> GivenAnswer | None:
+    """The last answer about an image; None where it never was answered."""
+    columns = ["at", "model_version", "package", "is_shadow", *_ANSWER]
     where = f"dataset = {quoted(dataset)} AND sha256 = {quoted(sample_id)}"
     rows = lake.read(TABLE, columns=columns, where=where).to_pylist()
     said = [row for row in rows if row["decision"] not in ("", REFUSED) and not row["is_shadow"]]
     last = max(said, key=lambda row: row["at"], default=None)
-    return (last["at"], last["model_version"], last["package"]) if last else None
+    return _given(last) if last else None
+
+
+def given_answer(request: Request) -> GivenAnswer:
+    """A line as an answer. request: of an image that was answered."""
+    return _given(request.row())
+
+
+def _given(row: Mapping[str, Any]) -> GivenAnswer:
+    return GivenAnswer(
+        at=row["at"],
+        version=row["model_version"],
+        package=row["package"],
+        prediction={name: row[name] for name in _ANSWER},
+    )
 
 
 def is_sample(lake: Lake, dataset: str, sample_id: str) -> bool:

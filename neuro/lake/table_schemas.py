@@ -82,6 +82,27 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("image", pa.large_binary()),
         ]
     ),
+    "work_items": pa.schema(  # images that wait for readers
+        [
+            _key("problem", pa.string()),
+            _key("sha256", pa.string()),
+            _key("round", pa.int32()),
+            *_text("dataset", "source", "why"),
+            pa.field("readers", pa.int32()),
+            pa.field("rank", pa.float64()),
+            pa.field("added_at", _TIME),
+        ]
+    ),
+    "reads": pa.schema(  # what readers said of them
+        [
+            _key("problem", pa.string()),
+            _key("sha256", pa.string()),
+            _key("round", pa.int32()),
+            _key("sequence", pa.int32()),
+            *_text("who", "step", "label", "note", "shown"),
+            pa.field("at", _TIME),
+        ]
+    ),
     "quarantine": pa.schema(
         [
             _key("dataset", pa.string()),

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -21,7 +22,7 @@ from deployments.service.config import MOST_BYTES, ServiceConfig
 from deployments.service.sign_in import OPEN, Directory
 from neuro import people
 from neuro.errors import ConfigError, UnknownNameError
-from tests.deployments.service.conftest import TOKEN, Live, Start
+from tests.deployments.service.conftest import TOKEN, Live, Start, lake_of
 
 pytestmark = pytest.mark.server
 
@@ -517,3 +518,38 @@ def test_the_umask_of_others_changes_nothing(tmp_path: Path) -> None:
         os.umask(before)
     for name in ("people.json", "token"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+def asked_for(served: Live, name: str, token: str = TOKEN, **content: bytes) -> httpx.Response:
+    headers = {"x-neuro-person": name}
+    if not content:
+        return served.send("GET", "/v1/models", token, headers=headers)
+    return served.send("POST", "/v1/predictions", token, files=content, headers=headers)
+
+
+def test_an_admins_program_asks_in_another_persons_name(
+    start: Start, model: str, home: Path, images: list[bytes]
+) -> None:
+    people.add(everybody(home), "ana", "reader")
+    with start(models=[Path(model)]) as served:
+        assert asked_for(served, "ana", files=images[0]).status_code == 200
+    assert lake_of(home).read("requests")["who"].to_pylist() == ["ana"]
+
+
+def test_a_person_is_asked_for_with_the_own_role_and_no_more(
+    served: Live, home: Path, images: list[bytes]
+) -> None:
+    people.add(everybody(home), "vic", "viewer")
+    assert asked_for(served, "vic").status_code == 200
+    assert asked_for(served, "vic", files=images[0]).status_code == 403
+
+
+def test_nobody_but_an_admin_asks_for_others(served: Live, home: Path) -> None:
+    for name, role in (("ana", "approver"), ("boss", "admin")):
+        people.add(everybody(home), name, role)
+    assert asked_for(served, "boss", people.new_token(everybody(home), "ana")).status_code == 403
+    assert asked_for(served, "ana", people.new_token(everybody(home), "boss")).status_code == 200
+
+
+def test_a_name_that_nobody_has_is_refused(served: Live) -> None:
+    assert asked_for(served, "nobody").status_code == 403

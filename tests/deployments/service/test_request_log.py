@@ -289,6 +289,7 @@ def test_an_incident_stands_in_the_journal_by_the_name_of_who_told_it(
     assert line.body["sample_id"] == answer.sample_id
     assert line.body["reason"] == "called a healthy head a tumour"
     assert line.body["version"] == answer.model_version
+    assert line.body["prediction"]["probabilities"] == list(answer.probabilities.values())
     assert line.body["who"]
 
 
@@ -329,6 +330,22 @@ def test_every_route_that_is_asked_is_written_down(
         served.client.report(answer.sample_id, "wrong")
     routes = sorted(lake_of(home).read("requests")["route"].to_pylist())
     assert routes == ["explanations", "feedback", "predictions", "similar"]
+
+
+def test_nothing_is_written_down_of_what_is_not_to_be_kept(
+    start: Start, ruled: Path, home: Path, images: list[bytes]
+) -> None:
+    with start(models=[ruled]) as served:
+        (answer,) = served.client.predict(images[0], forget=True)
+        served.client.predict_case(images[0], images[1], forget=True)
+        served.client.explain(images[0], forget=True)
+        served.send("POST", "/v1/similar", files={"file": images[0]}, data={"forget": "true"})
+        assert answer.predicted
+    assert lake_of(home).read("requests").num_rows == 0
+    digest = answer.sample_id.encode()
+    assert [
+        path for path in home.rglob("*") if path.is_file() and digest in path.read_bytes()
+    ] == []
 
 
 def test_the_folders_of_the_log_are_for_this_account_alone(

@@ -22,9 +22,21 @@ from neuro.erasure.proof import Installation
 from neuro.errors import ConfigError, ErasedError, StaleError, UnknownNameError
 from neuro.images import preview, sanitize
 from neuro.ingest import merge_branch
-from neuro.lake import branches, erasure, images, journal, marks, release_diff, releases
+from neuro.lake import (
+    branches,
+    erasure,
+    images,
+    journal,
+    marks,
+    read_drafts,
+    release_diff,
+    releases,
+    work_list,
+)
 from neuro.lake.lake import Lake
+from neuro.lake.read_drafts import ReadDraft, ReadDrafts
 from neuro.lake.releases import Release
+from neuro.lake.work_list import FINAL, FIRST, Read, WorkItem, WorkKey
 from neuro.problems.problem import Problem
 
 Png = Callable[[int], bytes]
@@ -527,3 +539,22 @@ def test_frames_of_what_cannot_be_read_go_and_a_build_under_way_stays(tmp_path: 
     assert derived_files.remove_frames(tmp_path, {read}, unfinished=False) == 1
     assert {path.name for path in (tmp_path / "frames").iterdir()} == names - {f"{gone[:16]}-0"}
     assert derived_files.remove_frames(tmp_path, {read}) == 1
+
+
+def test_what_readers_said_of_an_erased_image_goes_with_it(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    gone, kept = (WorkKey("brain", digest(png(n))) for n in (5, 6))
+    item = {"dataset": "brain", "source": "uncertain", "why": "unsure", "added_at": NOW}
+    work_list.add(lake, [WorkItem(key=key, **item) for key in (gone, kept)])
+    drafts = ReadDrafts(folder=home / read_drafts.FOLDER)
+    for key in (gone, kept):
+        for step in (FIRST, FINAL):
+            work_list.record(lake, key, Read(who="ana", step=step, label="glioma", at=NOW))
+        drafts.put("ana", key, ReadDraft(note="a thought"))
+    done = erase(sample=gone.sha256)
+    assert done.found == []
+    assert done.removed["drafts"] == 1
+    assert [each.item.key for each in work_list.readings(lake, "brain")] == [kept]
+    assert len(work_list.find(lake, kept).reads) == 2
+    assert drafts.of("ana") == [kept]

@@ -11,7 +11,7 @@ import pytest
 
 from neuro.errors import UnknownNameError
 from neuro.ingest import originals
-from neuro.lake import journal, quarantine, tombstones
+from neuro.lake import incidents, journal, quarantine, tombstones
 from neuro.lake.journal import Head, Line
 from neuro.lake.lake import Lake
 from neuro.lake.table_schemas import SCHEMAS
@@ -54,7 +54,8 @@ def test_an_unknown_kind_is_refused_with_a_near_one(lake: Lake) -> None:
 def test_every_kind_that_is_recorded_can_be_listed() -> None:
     recorded = {claims.CLAIM, claims.FAILED, quarantine.KIND, originals.KIND}
     recorded |= {tombstones.KIND, tombstones.LIFT, serving.ROLLBACK, acceptance.KIND}
-    recorded |= {"look", "verdict", "decision", "approval", "alias", "lock", "incident"}
+    recorded |= {"look", "verdict", "decision", "approval", "alias", "lock"}
+    recorded |= {incidents.INCIDENT, incidents.ASSIGNMENT, incidents.CLOSURE}
     assert set(journal.KINDS) == recorded
 
 

@@ -50,3 +50,21 @@ def test_every_row_says_who_and_when(lake: Lake, given: NewLabels, now: datetime
     one = Annotation(label="a", who="Dr. A", at=now)
     (row,) = labels.new_rows(lake, replace(given, labels={"1": one}, is_reviewed=True)).to_pylist()
     assert (row["who"], row["labelled_at"], row["is_reviewed"]) == ("Dr. A", now, True)
+
+
+def test_a_decided_label_is_written_once_and_where_it_is_the_same_too(
+    lake: Lake, given: NewLabels, now: datetime
+) -> None:
+    add(lake, given)
+    decided = Annotation(label="a", who="ana", at=now)
+    written = [labels.add_reviewed(lake, "brain", "1", decided, "review-1") for _ in range(2)]
+    assert written == [True, False]
+    rows = lake.read("labels", where="sha256 = '1'").sort_by("sequence").to_pylist()
+    assert [(row["who"], row["is_reviewed"]) for row in rows] == [("source", False), ("ana", True)]
+
+
+def test_a_decision_ends_the_wait_of_a_label_that_somebody_gave(lake: Lake, now: datetime) -> None:
+    labels.add_unreviewed(lake, "brain", "1", Annotation(label="b", who="ben", at=now))
+    assert len(labels.waiting(lake, "brain")) == 1
+    labels.add_reviewed(lake, "brain", "1", Annotation(label="a", who="ana", at=now), "review-1")
+    assert labels.waiting(lake, "brain") == []
