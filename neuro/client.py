@@ -137,10 +137,15 @@ class Client:
         self, image: Image, problem: str = "", *, forget: bool = False
     ) -> tuple[Answer, list[Map]]:
         """An answer, and where the network looked."""
-        fields = {"problem": problem, "forget": str(forget)}
-        found = self._sent("/v1/explanations", "file", [image], fields)
-        maps = [Map(**{**each, "png": base64.b64decode(each["png"])}) for each in found["maps"]]
-        return _answer(found["prediction"]), maps
+        found = self._explained(image, problem, forget=forget)
+        return _answer(found["prediction"]), _maps(found)
+
+    def maps(
+        self, image: Image, problem: str = "", *, forget: bool = False
+    ) -> tuple[list[Map], str]:
+        """Where the network looked, and a sentence on how far to believe it."""
+        found = self._explained(image, problem, forget=forget)
+        return _maps(found), str(found["said"])
 
     def similar(
         self, image: Image, n: int = 8, problem: str = "", *, forget: bool = False
@@ -164,6 +169,10 @@ class Client:
         """Say what went wrong with an answer; it stands in the journal."""
         said = {"sample_id": sample_id, "incident": incident, "problem": problem}
         return bool(self._asked("POST", "/v1/feedback", json=said)["is_new"])
+
+    def _explained(self, image: Image, problem: str, *, forget: bool) -> dict[str, Any]:
+        fields = {"problem": problem, "forget": str(forget)}
+        return self._sent("/v1/explanations", "file", [image], fields)
 
     def _sent(
         self, path: str, field: str, images: Sequence[Image], fields: Mapping[str, str]
@@ -199,6 +208,10 @@ def _open(image: str | Path) -> Any:
         return Path(image).open("rb")
     except OSError as error:
         raise ConfigError(f"{image} cannot be read ({error.strerror}); check its name") from error
+
+
+def _maps(found: Mapping[str, Any]) -> list[Map]:
+    return [Map(**{**each, "png": base64.b64decode(each["png"])}) for each in found["maps"]]
 
 
 def _answer(found: Mapping[str, Any]) -> Answer:

@@ -56,22 +56,33 @@ ServicePort = Annotated[
     int | None, typer.Option(help="Port of the service (default: 8000, or the next free).")
 ]
 
+RoomPort = Annotated[
+    int | None, typer.Option(help="Port of the reading room (default: 8501, or the next free).")
+]
+
 
 @app.command()
 def up(
     prefect_port: PrefectPort = None,
     mlflow_port: MlflowPort = None,
     service_port: ServicePort = None,
+    room_port: RoomPort = None,
     lake: console.LakeUri = None,
 ) -> None:
-    """Start Prefect, MLflow, a worker and the prediction service, and apply every deployment.
+    """Start Prefect, MLflow, a worker, the prediction service and the reading room.
+
+    Every deployment of the project's prefect.yaml is applied.
 
     Example: neuro up --lake s3://images/lake
     """
     from deployments.stack import stack
 
     config = stack.StackConfig(
-        prefect_port=prefect_port, mlflow_port=mlflow_port, service_port=service_port, lake=lake
+        prefect_port=prefect_port,
+        mlflow_port=mlflow_port,
+        service_port=service_port,
+        room_port=room_port,
+        lake=lake,
     )
     stack.up(config, console.say)
 
@@ -98,14 +109,14 @@ def status(as_json: console.Json = False) -> None:
     found = stack.read(stack.state_file(Path.cwd()))
     if found is None:
         if as_json:
-            asks = [f"{name}_asks_for" for name in ("prefect", "mlflow", "service")]
-            places = ("prefect", "mlflow", "service", *asks, "lake")
+            names = ("prefect", "mlflow", "service", "reading_room")
+            places = (*names, *(f"{name}_asks_for" for name in names), "lake")
             console.show({**dict.fromkeys(places), "alive": {}}, as_json=True)
         console.say("no stack is up in this folder; start it with `neuro up`")
         raise typer.Exit(3)
     alive = stack.status(found)
     facts = {"prefect": found.prefect_ui_url, "mlflow": found.mlflow_tracking_uri}
-    facts |= {"service": found.service_url}
+    facts |= {"service": found.service_url, "reading_room": found.room_url}
     facts |= found.sign_in()
     console.show(facts | {"lake": found.lake, "alive": alive}, as_json=as_json)
     if not (alive and all(alive.values())):
@@ -145,6 +156,7 @@ def demo(
     prefect_port: PrefectPort = None,
     mlflow_port: MlflowPort = None,
     service_port: ServicePort = None,
+    room_port: RoomPort = None,
     keep: Annotated[bool, typer.Option(help="Leave the servers up.")] = False,
     as_json: console.Json = False,
 ) -> None:
@@ -170,6 +182,7 @@ def demo(
             prefect_port=prefect_port,
             mlflow_port=mlflow_port,
             service_port=service_port,
+            room_port=room_port,
             keep=keep,
         )
     if as_json:

@@ -22,8 +22,8 @@ def list_lines(
         str | None,
         typer.Argument(
             help="claim, failed, look, verdict, decision, approval, rollback, alias, lock, "
-            "acceptance, quarantine, landing, erasure, lift, incident, 'incident owner' or "
-            "'incident end' (default: all)."
+            "acceptance, quarantine, landing, erasure, lift, incident, incident owner or "
+            "incident end (default: all)."
         ),
     ] = None,
     lake: LakeUri = None,

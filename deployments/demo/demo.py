@@ -28,6 +28,7 @@ PHANTOMS = 3200
 PHANTOM_EPOCHS = 14
 REAL_EPOCHS = 100
 RETRAIN_TIMEOUT_S = 3600.0
+WORK_ITEMS = 20  # images of each source that are put before readers
 _MARK = ".neuro-demo"
 
 
@@ -81,6 +82,7 @@ def run(
     prefect_port: int | None,
     mlflow_port: int | None,
     service_port: int | None = None,
+    room_port: int | None = None,
     keep: bool,
 ) -> dict[str, Any]:
     """Run the loop, write ``summary.json``, and stop every server unless ``keep``."""
@@ -91,6 +93,7 @@ def run(
         prefect_port=prefect_port,
         mlflow_port=mlflow_port,
         service_port=service_port,
+        room_port=room_port,
     )
     started = time.time()
     with ExitStack() as stopping:
@@ -227,7 +230,9 @@ class Loop:
             "mlflow": f"{self.up.mlflow_tracking_uri}/#/models/neuro-{self.problem.name}",
             "report": shifted["report"],
             "evaluation": tested["report"],
+            "reading_room": f"{self.up.room_url}/work",
         }
+        summary["work_list"] = self._fill_work_list()
         return summary | {"steps": [asdict(step) for step in self.steps]}
 
     def _deliveries(self) -> "Deliveries":
@@ -279,6 +284,18 @@ class Loop:
         lake = release_data.open_lake(None)
         imported = late_labels.import_file(lake, self.problem, path, datetime.now(UTC))
         self._note("labels for half of it", f"{imported.added} labels", started)
+
+    def _fill_work_list(self) -> dict[str, int]:
+        """What readers would look at now."""
+        from tasks import work_list
+        from tasks.load import release_data
+
+        started = time.time()
+        lake, now = release_data.open_lake(None), datetime.now(UTC)
+        config = work_list.FillConfig(n=WORK_ITEMS)
+        added = work_list.fill(lake, self.problem, config, now)
+        self._note("fill the work list", f"{sum(added.values())} images for readers", started)
+        return added
 
     def _retrain(self, deliveries: "Deliveries", since: datetime) -> dict[str, Any]:
         from deployments.demo import comparison, follow_runs
@@ -364,6 +381,7 @@ def print_end(summary: Mapping[str, Any], path: Path, sign_in: Mapping[str, str]
         ("Models in MLflow", pages["mlflow"]),
         ("Evaluation of the champion", _short(Path(pages["evaluation"]))),
         ("Weekly report", _short(Path(pages["report"]))),
+        ("Work list of the reading room", pages["reading_room"]),
         ("All figures", _short(path)),
     ):
         console.say(title)

@@ -17,9 +17,10 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from deployments.service import routes
 from deployments.service.body_limit import BodyLimit
 from deployments.service.config import BODY_S, MOST_BYTES, TOGETHER_BYTES
+from deployments.service.directory import Directory
 from deployments.service.messages import Feedback
 from deployments.service.service import Service
-from deployments.service.sign_in import OPEN, Directory, SignIn
+from deployments.service.sign_in import OPEN, SignIn
 from deployments.stack.guard import Guard
 from neuro.errors import (
     BadImageError,

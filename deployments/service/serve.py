@@ -71,8 +71,8 @@ def prepared(config: ServiceConfig, port: int, token: str, home: Path) -> "uvico
     import uvicorn  # with all that follows it takes seconds to import
 
     from deployments.service import app, connections
+    from deployments.service.directory import Directory
     from deployments.service.service import Service
-    from deployments.service.sign_in import Directory
 
     connections.raise_limit()
     warnings.filterwarnings("ignore", "lance is not fork-safe")  # nothing is forked here

@@ -1,19 +1,11 @@
 """Who asks: a bearer token or a password of the file of people, before a byte of a body is read."""
 
-import asyncio
 import base64
-import hashlib
-import math
-import os
-import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from logging import getLogger
-from pathlib import Path
 
-from limits import RateLimitItem, parse
+from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from starlette.datastructures import Headers
@@ -21,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from neuro import people
+from deployments.service.directory import Directory
+from deployments.service.passwords import Passwords, TooManyGuesses, seconds_until_room
 from neuro.errors import ConfigError
 from neuro.people import Person
 
@@ -31,77 +24,6 @@ _log = getLogger(__name__)
 PERSON, STARTED = "person", "started"  # in the state of a request
 FOR = "x-neuro-person"  # the header by which an admin's program asks in another person's name
 ASKS = "reader"  # the role that every POST needs: refused before a byte of its body is read
-_GUESSES = parse("20/minute")  # passwords of one name
-_HASHING = 4  # passwords that are checked or wait, at most
-_REMEMBERED = 256  # passwords that were right, by digest, until the file of people changes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Known:
-    """What the file held when it was read last. seen: what tells it from a later one.
-
-    right: names by the digest of a password that was found right.
-    """
-
-    seen: object
-    people: Mapping[str, Person]
-    by_token: Mapping[str, Person]
-    right: dict[str, str] = field(default_factory=dict)
-
-
-class Directory:
-    """The people of a file as it is now, and one more whose token lies in a file of its own."""
-
-    def __init__(self, path: Path, owner: Person | None = None) -> None:
-        self._path, self._owner = path, owner
-        self._lock = threading.Lock()
-        self._kept: _Known | None = None
-        self._known()
-
-    def by_token(self, token: str) -> Person | None:
-        """Whose token it is."""
-        return self._known().by_token.get(people.digest(token))
-
-    def named(self, name: str) -> Person | None:
-        """Who has this name, as they are now."""
-        if self._owner is not None and self._owner.name == name:
-            return self._owner
-        return self._known().people.get(name)
-
-    def remembered(self, name: str, password: str) -> Person | None:
-        """Who it is, where the password was found right before."""
-        known = self._known()
-        return known.people.get(known.right.get(_digest(name, password), ""))
-
-    def by_password(self, name: str, password: str) -> Person | None:
-        """Who it is; takes 50 ms, and 64 MB."""
-        known = self._known()
-        person = known.people.get(name)
-        if not people.is_password(person, password):
-            return None
-        if len(known.right) < _REMEMBERED:
-            known.right[_digest(name, password)] = name
-        return person
-
-    def _known(self) -> _Known:
-        """Read the file again where it has changed: who was removed may ask nothing from now on."""
-        try:
-            facts = os.lstat(self._path)
-            seen: object = (facts.st_ino, facts.st_mtime_ns, facts.st_size, facts.st_mode)
-        except FileNotFoundError:
-            seen = None
-        with self._lock:
-            if self._kept is None or self._kept.seen != seen:
-                self._kept = None  # what cannot be read lets nobody in
-                known = people.read(self._path)
-                everybody = [*known.values(), *([self._owner] if self._owner else [])]
-                by_token = {token: each for each in everybody for token in each.tokens}
-                self._kept = _Known(seen=seen, people=known, by_token=by_token)
-            return self._kept
-
-
-def _digest(name: str, password: str) -> str:
-    return hashlib.sha256(f"{name}\0{password}".encode()).hexdigest()
 
 
 class SignIn:
@@ -120,8 +42,7 @@ class SignIn:
         self._app, self._directory, self._rate, self._observe = app, directory, rate, observe
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._has_warned = False
-        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="passwords")
-        self._n_hashing = 0
+        self._passwords = Passwords(directory)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 to who is not known, 429 to who asks too often."""
@@ -160,7 +81,10 @@ class SignIn:
         if scope["method"] == "POST" and not person.may(ASKS):
             return _refused(403, f"{person.name} is a {person.role}; this needs a {ASKS}")
         if not await self._limiter.hit(self._rate, "asked", person.name):
-            return await self._later(self._rate, "asked", person.name, what="requests")
+            after = await seconds_until_room(self._limiter, self._rate, "asked", person.name)
+            answer = _refused(429, f"at most {self._rate}, of requests")
+            answer.headers["retry-after"] = str(after)
+            return answer
         scope.setdefault("state", {}).update({PERSON: person, STARTED: time.perf_counter()})
         return None
 
@@ -172,34 +96,19 @@ class SignIn:
         return person or _refused(403, f"{FOR} names nobody of the file of people")
 
     async def _by_password(self, given: str) -> Person | JSONResponse | None:
-        """Guesses are counted before they are checked: many at once are no more than one by one."""
         try:
             name, colon, password = base64.b64decode(given, validate=True).decode().partition(":")
         except ValueError:
             return None
         if not colon:
             return None
-        if person := self._directory.remembered(name, password):
-            return person
-        if not await self._limiter.hit(_GUESSES, "guessed", name):
-            return await self._later(
-                _GUESSES, "guessed", name, what="wrong passwords for this name"
-            )
-        if self._n_hashing >= _HASHING:
-            return _refused(429, "too many passwords are being checked; ask again")
-        self._n_hashing += 1
         try:
-            loop = asyncio.get_running_loop()
-            check = self._directory.by_password
-            return await loop.run_in_executor(self._hashing, check, name, password)
-        finally:
-            self._n_hashing -= 1
-
-    async def _later(self, rate: RateLimitItem, *who: str, what: str) -> JSONResponse:
-        at, _ = await self._limiter.get_window_stats(rate, *who)
-        answer = _refused(429, f"at most {rate}, of {what}")
-        answer.headers["retry-after"] = str(max(1, math.ceil(at - time.time())))
-        return answer
+            return await self._passwords.person(name, password)
+        except TooManyGuesses as guesses:
+            answer = _refused(429, guesses.why)
+            if guesses.after_s is not None:
+                answer.headers["retry-after"] = str(guesses.after_s)
+            return answer
 
 
 def person_of(request: Request) -> Person:

@@ -65,6 +65,10 @@ class Vetting:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._vet, stream, wanted)
 
+    def checked(self, raw: bytes) -> CleanImage | Rejected:
+        """A file's bytes as a clean picture, or why it is not let in; OSError as ``vet``."""
+        return self._threads.submit(self._checked, raw).result()
+
     def stop(self) -> None:
         """End the children."""
         self._threads.shutdown(wait=True)

@@ -22,7 +22,7 @@ from neuro.errors import ConfigError, ServerError
 from tasks.runtime import settings
 
 POOL, TRAINING_QUEUE, GPU_POOL = "local", "training", "gpu"
-PREFECT_PORT, MLFLOW_PORT, SERVICE_PORT = 4200, 5000, 8000  # unless taken
+PREFECT_PORT, MLFLOW_PORT, SERVICE_PORT, ROOM_PORT = 4200, 5000, 8000, 8501  # unless taken
 WORKER_LIMIT = 4  # flow runs at once
 EAGER = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # how often a worker looks for runs
 START_S = 180.0  # a first start on a busy machine migrates two databases
@@ -45,6 +45,7 @@ class Stack:
     pids: dict[str, int]
     s3_endpoint: str | None = None
     service_url: str = ""  # in the file of a version that had none
+    room_url: str = ""  # likewise
     secret: str = ""  # in the file of a version that had none
 
     @property
@@ -68,6 +69,7 @@ class Stack:
             "prefect_asks_for": self.credentials,
             "mlflow_asks_for": f"user {settings.USER}, password {self.secret}",
             "service_asks_for": f"Authorization: Bearer, and the token in {self.token_file}",
+            "reading_room_asks_for": f"user {settings.user()}, password {self.secret}",
         }
 
 
@@ -120,6 +122,13 @@ def start_service(stack: Stack, listener: socket.socket) -> Program:
     return _start(
         stack, "service", ["deployments.service.serve"], {}, listener, cwd=Path(stack.project)
     )
+
+
+def start_room(stack: Stack, listener: socket.socket) -> Program:
+    """The pages for people; likewise."""
+    here = {settings.SERVICE_URL: stack.service_url}
+    command = ["deployments.reading_room.serve"]
+    return _start(stack, "reading room", command, here, listener, cwd=Path(stack.project))
 
 
 def start_worker(stack: Stack) -> Program:

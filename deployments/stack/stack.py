@@ -1,7 +1,7 @@
-"""The local stack: a Prefect server, an MLflow server, a prediction service and one worker.
+"""The local stack: Prefect, MLflow, a prediction service, the reading room and one worker.
 
 All on loopback. The first two ask for a secret that is made at each start (guard.py) and stands in
-the state file, the service for a token of a person.
+the state file, the service for a token of a person, and the reading room for a name and a password.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ Report = Callable[[str], None]
 class StackConfig:
     """What to start. ``project`` is the folder of prefect.yaml.
 
-    A port of None is the usual one, 4200, 5000 or 8000, or the next that is free.
+    A port of None is the usual one, 4200, 5000, 8000 or 8501, or the next that is free.
     """
 
     project: Path = field(default_factory=Path.cwd)
@@ -39,6 +39,7 @@ class StackConfig:
     prefect_port: int | None = None
     mlflow_port: int | None = None
     service_port: int | None = None
+    room_port: int | None = None
 
     def __post_init__(self) -> None:
         if not (self.project / "prefect.yaml").is_file():
@@ -46,7 +47,7 @@ class StackConfig:
                 f"project {self.project} holds no prefect.yaml; run this in the project's folder"
             )
         given: dict[int, str] = {}
-        for name in ("prefect_port", "mlflow_port", "service_port"):
+        for name in ("prefect_port", "mlflow_port", "service_port", "room_port"):
             port = getattr(self, name)
             if port is None:
                 continue
@@ -64,6 +65,7 @@ class Listeners:
     prefect: socket.socket
     mlflow: socket.socket
     service: socket.socket
+    room: socket.socket
 
 
 def state_file(project: Path) -> Path:
@@ -98,16 +100,18 @@ def up(config: StackConfig, report: Report) -> Stack:
         processes.listening(config.prefect_port, servers.PREFECT_PORT) as prefect,
         processes.listening(config.mlflow_port, servers.MLFLOW_PORT) as mlflow,
         processes.listening(config.service_port, servers.SERVICE_PORT) as service,
+        processes.listening(config.room_port, servers.ROOM_PORT) as room,
     ):
-        listeners = Listeners(prefect=prefect, mlflow=mlflow, service=service)
+        listeners = Listeners(prefect=prefect, mlflow=mlflow, service=service, room=room)
         for name, wanted, usual, listener in (
             ("Prefect", config.prefect_port, servers.PREFECT_PORT, prefect),
             ("MLflow", config.mlflow_port, servers.MLFLOW_PORT, mlflow),
             ("the service", config.service_port, servers.SERVICE_PORT, service),
+            ("the reading room", config.room_port, servers.ROOM_PORT, room),
         ):
             if wanted is None and (port := processes.port_of(listener)) != usual:
                 report(f"port {usual} is taken: {name} gets {port}")
-        stack = plan(config, *map(processes.port_of, (prefect, mlflow, service)))
+        stack = plan(config, *map(processes.port_of, (prefect, mlflow, service, room)))
         keys = Path(stack.home) / "keys"
         signing.ensure(keys)
         signing.own(keys)  # what is trained here must be signed, or nothing of it may serve
@@ -159,7 +163,9 @@ def _clear(path: Path, report: Report) -> None:
     down(path, report)
 
 
-def plan(config: StackConfig, prefect_port: int, mlflow_port: int, service_port: int) -> Stack:
+def plan(
+    config: StackConfig, prefect_port: int, mlflow_port: int, service_port: int, room_port: int
+) -> Stack:
     """The stack that would be started, without programs."""
     project = config.project.resolve()
     here = settings.load(project)
@@ -173,13 +179,14 @@ def plan(config: StackConfig, prefect_port: int, mlflow_port: int, service_port:
         prefect_api_url=f"http://{HOST}:{prefect_port}/api",
         mlflow_tracking_uri=f"http://{HOST}:{mlflow_port}",
         service_url=f"http://{HOST}:{service_port}",
+        room_url=f"http://{HOST}:{room_port}",
         mark=secrets.token_hex(8),
         secret=secrets.token_urlsafe(24),
         pids={},
     )
 
 
-def _start(stack: Stack, listeners: "Listeners", report: Report) -> Stack:
+def _start(stack: Stack, listeners: Listeners, report: Report) -> Stack:
     """The stack with its process numbers, once all of it answers on these sockets."""
     home = Path(stack.home)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -191,7 +198,8 @@ def _start(stack: Stack, listeners: "Listeners", report: Report) -> Stack:
     prefect = servers.start_prefect(stack, listeners.prefect)
     mlflow = servers.start_mlflow(stack, listeners.mlflow)
     service = servers.start_service(stack, listeners.service)
-    for listener in (listeners.prefect, listeners.mlflow, listeners.service):
+    room = servers.start_room(stack, listeners.room)
+    for listener in (listeners.prefect, listeners.mlflow, listeners.service, listeners.room):
         listener.close()  # theirs alone: where one ends, its callers are refused
     servers.wait_until(lambda: settings.reachable(stack.prefect_api_url), prefect)
     with servers.client(stack) as api:
@@ -201,16 +209,18 @@ def _start(stack: Stack, listeners: "Listeners", report: Report) -> Stack:
         worker = servers.start_worker(stack)
         if names := servers.deployments_of(Path(stack.project), servers.pools(api)):
             deploy = servers.start_deploy(stack, names)
-            servers.wait_until_applied(deploy, (prefect, mlflow, worker, service))
+            servers.wait_until_applied(deploy, (prefect, mlflow, worker, service, room))
         servers.wait_until(lambda: servers.workers(api), worker)
         servers.wait_until(lambda: settings.reachable(stack.mlflow_tracking_uri), mlflow)
         if n_closed := left_runs.close(stack, api):
             report(f"closed {n_closed} runs in MLflow whose flow run has ended")
         servers.wait_until(lambda: settings.reachable(stack.service_url, "healthz"), service)
+        servers.wait_until(lambda: settings.reachable(stack.room_url, "healthz"), room)
     report(f"Prefect is at {stack.prefect_ui_url}, MLflow at {stack.mlflow_tracking_uri}")
     report("their pages ask for what `neuro status` says here")
-    report(f"images are answered at {stack.service_url}")
+    report(f"images are answered at {stack.service_url}; people read at {stack.room_url}")
     programs = {"prefect": prefect, "mlflow": mlflow, "worker": worker, "service": service}
+    programs["reading room"] = room
     return replace(stack, pids={name: each.process.pid for name, each in programs.items()})
 
 

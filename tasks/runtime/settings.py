@@ -28,6 +28,7 @@ LOGGING_ENVIRONMENT = {
 ENDPOINTS = ("NEURO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 RUNNER = re.compile(r"threads|(ray|dask)(://[^/\s]+:\d+)?")
 PRIVATE = 0o077  # umask: what may hold an image, a name or a secret is for its owner alone
+SERVICE_URL = "NEURO_SERVICE_URL"  # the variable by which the reading room knows the service
 PEOPLE, SERVICE_TOKEN = "people.json", "service.token"  # in the home
 USER = "neuro"  # of both servers of a stack
 FLOW_RUN_TAG = "prefect.flow_run_id"  # of an MLflow run: the flow run that records it

@@ -220,8 +220,8 @@ def test_status_without_a_stack_is_a_no_with_every_key(tmp_path: Path) -> None:
     done = neuro("status", "--json", cwd=tmp_path)
     assert done.returncode == 3
     assert "neuro up" in done.stderr
-    asks = ("prefect_asks_for", "mlflow_asks_for", "service_asks_for")
-    places = ("prefect", "mlflow", "service", *asks, "lake")
+    names = ("prefect", "mlflow", "service", "reading_room")
+    places = (*names, *(f"{name}_asks_for" for name in names), "lake")
     assert json.loads(done.stdout) == {**dict.fromkeys(places), "alive": {}}
 
 

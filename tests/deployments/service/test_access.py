@@ -19,7 +19,8 @@ from deployments.service import connections, serve
 from deployments.service import routes as routing
 from deployments.service import service as services
 from deployments.service.config import MOST_BYTES, ServiceConfig
-from deployments.service.sign_in import OPEN, Directory
+from deployments.service.directory import Directory
+from deployments.service.sign_in import OPEN
 from neuro import people
 from neuro.errors import ConfigError, UnknownNameError
 from tests.deployments.service.conftest import TOKEN, Live, Start, lake_of

@@ -219,6 +219,17 @@ def test_the_service_stands_beside_them_and_asks_who_is_there(standing: Stack) -
 
 
 @pytest.mark.server
+def test_the_reading_room_stands_beside_them_and_its_starter_signs_in(standing: Stack) -> None:
+    with httpx.Client(base_url=standing.room_url, trust_env=False) as browser:
+        asked = browser.get("/work", headers={"accept": "text/html"})
+        assert (asked.status_code, asked.headers["location"]) == (303, "/sign-in?to=%2Fwork")
+        form = {"name": settings.user(), "password": standing.secret, "to": "/work"}
+        signed_in = browser.post("/sign-in", data=form)
+        assert (signed_in.status_code, signed_in.headers["location"]) == (303, "/work")
+        assert browser.get("/work", headers={"accept": "text/html"}).status_code == 200
+
+
+@pytest.mark.server
 def test_mlflow_serves_artifacts_itself(standing: Stack) -> None:
     answer = httpx.get(
         f"{standing.mlflow_tracking_uri}/api/2.0/mlflow/experiments/get?experiment_id=0",
@@ -255,7 +266,8 @@ def test_down_ends_the_runs_too_and_frees_the_ports(standing: Stack, project: Pa
     stack.down(stack.state_file(project), silent)
     assert processes.marked(standing.mark) == set()
     assert not stack.state_file(project).exists()
-    for url in (standing.prefect_api_url, standing.mlflow_tracking_uri, standing.service_url):
+    urls = (standing.prefect_api_url, standing.mlflow_tracking_uri, standing.service_url)
+    for url in (*urls, standing.room_url):
         with socket.socket() as caller:
             assert caller.connect_ex((processes.HOST, httpx.URL(url).port or 0)) != 0
 
@@ -353,13 +365,13 @@ def test_up_obeys_the_home_and_the_lake_of_the_environment(
     """So the servers come up again on what a demonstration has left elsewhere."""
     config = StackConfig(project=make_project(tmp_path))
     monkeypatch.setenv("NEURO_HOME", str(tmp_path / "demo" / "state"))
-    planned = stack.plan(config, 4200, 5000, 8000)
+    planned = stack.plan(config, 4200, 5000, 8000, 8501)
     assert (planned.home, planned.lake) == (
         str(tmp_path / "demo" / "state"),
         str(tmp_path / "demo" / "state" / "lake"),
     )
     monkeypatch.setenv("NEURO_LAKE", "s3://images/lake")
-    assert stack.plan(config, 4200, 5000, 8000).lake == "s3://images/lake"
+    assert stack.plan(config, 4200, 5000, 8000, 8501).lake == "s3://images/lake"
 
 
 def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:

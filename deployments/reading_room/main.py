@@ -1,0 +1,74 @@
+"""What Streamlit runs at every click: the frame around the pages, for the person signed in."""
+
+from collections.abc import Callable
+from functools import partial
+from logging import getLogger
+
+import streamlit as st
+
+from deployments.reading_room import installed, words
+from deployments.reading_room.backend import Backend
+from deployments.reading_room.entrance import SIGN_OUT
+from deployments.reading_room.parts import components, style
+from deployments.reading_room.screens import ask, browse, home, image, incidents, judge, work_list
+from neuro.errors import DeniedError, NeuroError, ServerError
+
+_log = getLogger("deployments.reading_room")
+
+
+def run() -> None:
+    """Draw the page that the address names."""
+    st.set_page_config(page_title=words.ROOM, layout="wide")
+    style.apply()
+    backend = installed.backend(str(st.user.get("name") or ""))
+    if backend is None:  # the session ended while this page was asked for
+        st.error(words.NOT_YOURS)
+        return
+    pages = [
+        st.Page(
+            partial(_guarded, show, backend), title=title, url_path=path, default=path == "today"
+        )
+        for show, title, path, role in _PAGES
+        if backend.person.may(role)
+    ]
+    st.session_state["pages"] = {page.url_path: page for page in pages}
+    page = st.navigation(pages)
+    with st.sidebar:
+        st.html(f'<p class="notice">{words.NOTICE}</p>')
+        st.write(words.signed_in(backend.person.name, backend.person.role))
+        st.html(
+            f'<form class="sign-out" method="post" action="{SIGN_OUT}">'
+            f"<button>{words.SIGN_OUT}</button></form>"
+        )
+    page.run()
+    components.watch_session()
+
+
+_PAGES: tuple[tuple[Callable[[Backend], None], str, str, str], ...] = (
+    (home.show, words.HOME, "today", "viewer"),
+    (ask.show, words.ASK, "ask", "reader"),
+    (work_list.show, words.WORK, "work", "reader"),
+    (browse.show, words.BROWSE, "browse", "viewer"),
+    (image.show, words.IMAGE, "image", "viewer"),
+    (judge.show, words.JUDGE, "judge", "viewer"),
+    (incidents.show, words.INCIDENTS, "incidents", "viewer"),
+)
+
+
+def _guarded(show: Callable[[Backend], None], backend: Backend) -> None:
+    """A page; what cannot be done now is said in its place."""
+    try:
+        show(backend)
+    except DeniedError as error:
+        st.error(f"{words.NOT_YOURS} {error}")
+    except ServerError as error:
+        st.error(f"{words.SERVICE_AWAY} {error}")
+    except NeuroError as error:
+        st.error(str(error))
+    except (OSError, RuntimeError, ValueError):  # what Lance raises of a lake that is away
+        _log.exception("a page could not be drawn")
+        st.error(words.LAKE_AWAY)
+
+
+if __name__ == "__main__":  # as Streamlit runs it
+    run()

@@ -1,0 +1,1 @@
+"""What several pages show: a picture, a gallery, an answer, tables."""

@@ -1,0 +1,55 @@
+"""Reports as pages: read from the home folder, for who is signed in, and never as one of our own.
+
+A report holds what came from files, so that the browser runs it apart: it sees no cookie of ours.
+"""
+
+import re
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+FOLDER, PLACE = "reports", "/reports/"
+_NAME = re.compile(r"(?!.*(?:^|/)\.)[\w./ -]+\.html")  # no hidden part, nothing above
+_APART = "sandbox allow-scripts allow-popups; default-src 'none'; img-src data: blob:; "
+_APART += "style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval' blob: data:; "
+_APART += "font-src data:; frame-ancestors 'self'"
+
+
+def report_route(home: Path) -> Route:
+    """GET /reports/NAME."""
+
+    async def show(request: Request) -> Response:
+        path = found(home, request.path_params["name"])
+        if path is None:
+            return PlainTextResponse("no such report\n", 404)
+        headers = {"content-security-policy": _APART, "cache-control": "no-store"}
+        headers |= {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+        return FileResponse(path, media_type="text/html", headers=headers)
+
+    return Route(f"{PLACE}{{name:path}}", show, methods=["GET"])
+
+
+def found(home: Path, name: str) -> Path | None:
+    """The page of this name below the folder of reports; None for anything else."""
+    folder = (home / FOLDER).resolve()
+    if not _NAME.fullmatch(name):
+        return None
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder) and path.is_file() else None
+
+
+def all_of(home: Path) -> list[tuple[str, Path]]:
+    """Kind and path of every page, the newest first."""
+    folder = home / FOLDER
+    pages = [path for path in folder.rglob("*.html") if not path.name.startswith(".")]
+    pages.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return [(path.relative_to(folder).parts[0], path) for path in pages]
+
+
+def place_of(home: Path, path: Path) -> str:
+    """Its address here, "" where it is no report of this home."""
+    folder = (home / FOLDER).resolve()
+    path = path.resolve()
+    return f"{PLACE}{path.relative_to(folder)}" if path.is_relative_to(folder) else ""

@@ -1,0 +1,111 @@
+"""Judge: candidates that wait with their reports, rollback, all reports, and the journal."""
+
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from deployments.reading_room import reports, words
+from deployments.reading_room.backend import Backend
+from deployments.reading_room.parts import answer_panel, choose_problem
+from neuro.lake import journal
+from neuro.lake.journal import Entry
+
+_LINES = 100  # of the journal, on the page
+
+
+def show(backend: Backend) -> None:
+    """Draw it."""
+    st.title(words.JUDGE)
+    problem = choose_problem.among([each.name for each in backend.problems()])
+    if problem:
+        if told := st.session_state.pop("decided", ""):
+            st.success(told)
+        left, right = st.columns(2, gap="large")
+        with left:
+            _candidates(backend, problem)
+        with right:
+            _rollback(backend, problem)
+    _reports(backend)
+    _journal(backend)
+
+
+def _candidates(backend: Backend, problem: str) -> None:
+    st.header(words.JUDGE_WAITING)
+    found = backend.waiting_for_approval(problem)
+    if not found:
+        st.write(words.JUDGE_NONE_WAIT)
+    for version, entry in found.items():
+        st.subheader(f"{problem}: version {version}")
+        st.write(str(entry.body.get("reason", "")))
+        place = reports.place_of(backend.here.home, Path(str(entry.body.get("report") or "-")))
+        st.html(_link(words.JUDGE_REPORT, place) if place else f"<p>{words.JUDGE_NO_REPORT}</p>")
+        if not backend.person.may("approver"):
+            st.write(words.JUDGE_ONLY)
+            continue
+        with st.form(f"approve-{version}"):
+            reason = st.text_area(words.JUDGE_REASON)
+            if st.form_submit_button(words.JUDGE_APPROVE):
+                if not reason.strip():
+                    st.error(words.JUDGE_NEEDS_REASON)
+                    continue
+                with st.spinner(words.JUDGE_STARTED):
+                    st.session_state["decided"] = backend.approve(problem, version, reason)
+                st.rerun()
+
+
+def _rollback(backend: Backend, problem: str) -> None:
+    st.header(words.JUDGE_ROLLBACK)
+    versions = backend.earlier_versions(problem)
+    if not versions:
+        st.write(words.JUDGE_NEVER)
+        return
+    if not backend.person.may("approver"):
+        st.write(words.JUDGE_ONLY)
+        return
+    with st.form("rollback"):
+        version = st.selectbox(words.JUDGE_ROLLBACK_TO, versions)
+        reason = st.text_area(words.JUDGE_REASON)
+        if st.form_submit_button(words.JUDGE_ROLLBACK_DO):
+            if not reason.strip():
+                st.error(words.JUDGE_NEEDS_REASON)
+                return
+            with st.spinner(words.JUDGE_STARTED):
+                st.session_state["decided"] = backend.roll_back(problem, version, reason)
+            st.rerun()
+
+
+def _reports(backend: Backend) -> None:
+    st.header(words.JUDGE_REPORTS)
+    home = backend.here.home
+    folder, found = home / reports.FOLDER, reports.all_of(home)
+    if not found:
+        st.write(words.JUDGE_NO_REPORTS)
+    for kind in dict.fromkeys(kind for kind, _ in found):
+        with st.expander(words.REPORT_KINDS.get(kind, kind)):
+            links = [
+                _link(str(path.relative_to(folder / kind)), reports.place_of(home, path))
+                for each, path in found
+                if each == kind
+            ]
+            st.html("<ul>" + "".join(f"<li>{link}</li>" for link in links) + "</ul>")
+
+
+def _link(text: str, place: str) -> str:
+    return f'<a href="{escape(place)}" target="_blank" rel="noopener">{escape(text)}</a>'
+
+
+def _journal(backend: Backend) -> None:
+    st.header(words.JUDGE_JOURNAL)
+    left, right = st.columns(2)
+    text = left.text_input(words.JUDGE_SEARCH)
+    kinds = right.multiselect(words.JUDGE_KIND, journal.KINDS)
+    found = backend.journal(text, kinds)[:_LINES]
+    answer_panel.table(words.JOURNAL_COLUMNS, [_row(each) for each in found], words.JUDGE_JOURNAL)
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    body = entry.body
+    what = entry.key.removeprefix(f"{entry.kind}/")
+    said = body.get("reason") or body.get("verdict") or ""
+    return (entry.number, f"{entry.at:%Y-%m-%d %H:%M}", entry.kind, what, body.get("who", ""), said)

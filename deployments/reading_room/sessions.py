@@ -1,0 +1,73 @@
+"""Who is signed in: random tokens, in the memory of the one process, each for a bounded time."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deployments.service.directory import Directory
+from neuro.people import Person
+
+IDLE_S, MOST_S = 30 * 60.0, 10 * 3600.0
+
+
+@dataclass(slots=True)
+class _Session:
+    """password: the hash by which the person came in; another one ends the session."""
+
+    name: str
+    password: str
+    started: float
+    seen: float
+
+
+class Sessions:
+    """Sessions by token. idle_s: without a key or click; most_s: of any session."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        idle_s: float = IDLE_S,
+        most_s: float = MOST_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory, self._idle_s, self._most_s = directory, idle_s, most_s
+        self._clock, self._lock = clock, threading.Lock()
+        self._all: dict[str, _Session] = {}
+
+    def begin(self, person: Person) -> str:
+        """A new session; returns its token, and forgets those that are over."""
+        token, now = secrets.token_urlsafe(32), self._clock()
+        with self._lock:
+            self._all = {key: each for key, each in self._all.items() if self._left(each) > 0}
+            self._all[token] = _Session(person.name, person.password, now, now)
+        return token
+
+    def end(self, token: str) -> None:
+        """Sign out."""
+        with self._lock:
+            self._all.pop(token, None)
+
+    def person(self, token: str) -> Person | None:
+        """Who is signed in, with the role of now; None where the session is over."""
+        session = self._all.get(token)
+        if session is None or self._left(session) <= 0:
+            return None
+        person = self._directory.named(session.name)
+        return person if person and person.password == session.password else None
+
+    def touch(self, token: str) -> None:
+        """The person does something."""
+        if session := self._all.get(token):
+            session.seen = self._clock()
+
+    def left_s(self, token: str) -> float:
+        """Seconds until the session is over, 0 where it is."""
+        session = self._all.get(token)
+        return max(0.0, self._left(session)) if session and self.person(token) else 0.0
+
+    def _left(self, session: _Session) -> float:
+        ends = min(session.seen + self._idle_s, session.started + self._most_s)
+        return ends - self._clock()

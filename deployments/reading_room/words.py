@@ -1,0 +1,366 @@
+"""What the pages say: every string in one file, sentences with numbers as functions."""
+
+from collections.abc import Mapping, Sequence
+
+NOTICE = "Research use only. Not a medical device: no answer may guide the care of a person."
+ROOM = "Reading room"
+
+# -- signing in
+
+SIGN_IN_TITLE = "neuro: reading room"
+SIGN_IN = "Sign in"
+SIGN_OUT = "Sign out"
+SIGN_IN_NAME = "Name"
+SIGN_IN_PASSWORD = "Password"  # noqa: S105 - a label
+SIGN_IN_HOW = (
+    "neuro users add NAME --password makes an account; neuro status has that of who started this."
+)
+SIGN_IN_WRONG = "Name or password is wrong."
+SIGN_IN_TOO_LONG = "That is too long for a name and a password."
+SIGN_IN_NO_PEOPLE = "The file of people cannot be used; `neuro users list` says why."
+
+
+def sign_in_later(after_s: int | None) -> str:
+    """Too many tries."""
+    when = f"in {after_s} seconds" if after_s else "in a moment"
+    return f"Too many tries. Try again {when}."
+
+
+def signed_in(name: str, role: str) -> str:
+    """Who."""
+    return f"{name} ({role})"
+
+
+# -- what every page has
+
+PROBLEM = "Problem"
+NO_PROBLEM = (
+    "No image is in the lake yet. `neuro ingest DIR` brings some, `neuro train` makes a model of "
+    "them."
+)
+SERVICE_AWAY = (
+    "The service that answers images is away. What you wrote is kept; try again in a moment."
+)
+LAKE_AWAY = (
+    "The lake does not answer. What you said is kept on this machine; try again in a moment."
+)
+NOT_YOURS = "This page is not for your role."
+WORDS_OF_DECISION = {
+    "answer": "Answered",
+    "abstain": "Not decided",
+    "out_of_scope": "Out of scope",
+    "refused": "Refused",
+}
+
+PICTURE = {
+    "stage": "Picture. Plus and minus zoom, arrows move, F fits, O shows or hides the overlay, "
+    "S shows it beside, P shows plain grey levels.",
+    "in": "Zoom in",
+    "in_sign": "+",
+    "out": "Zoom out",
+    "out_sign": "\N{MINUS SIGN}",
+    "fit": "Fit the picture",
+    "fit_sign": "Fit",
+    "plain": "Grey levels as they are",
+    "plain_sign": "Plain",
+    "beside": "Show picture and overlay side by side",
+    "beside_sign": "Side by side",
+    "level": "Level",
+    "window": "Window",
+    "which": "Overlay",
+    "heat": "Strength",
+    "off": "off",
+}
+PICTURE_DAMAGED = "This picture is damaged in the lake"
+
+
+def picture_of(what: str) -> str:
+    """For a screen reader; of a picture that a reader is to judge, nothing that tells."""
+    return f"Picture: {what}"
+
+
+def speaks_for(shows: str, against: str) -> str:
+    """What a map shows."""
+    return f"for {shows}, not for {against}" if against else f"for {shows}"
+
+
+# -- asking
+
+ASK = "Ask"
+ASK_UPLOAD = "Drop images here: JPEG, PNG, TIFF or DICOM"
+ASK_CASE = "These images are of one patient: give one answer, too"
+ASK_KEEP = "Keep this question in the log"
+ASK_KEPT_NOT = "Nothing of it is kept unless you tick the box, report a problem or give a label."
+ASK_WHICH = "Picture"
+ASK_NO_MODEL = (
+    "No model serves this problem. `neuro train` makes one, and `neuro promote` lets it serve."
+)
+ASK_LOOKING = "Looking where the network looked ..."
+ASK_CASE_TITLE = "All images together"
+ASK_MANY = "An answer is asked for at most 64 images at once; the first 64 are."
+
+
+def of_hundred(probability: float) -> str:
+    """What a calibrated probability means."""
+    return f"Of 100 such answers about {round(100 * probability)} are right."
+
+
+def said(decision: str, predicted: str, conformal_set: Sequence[str], reason: str) -> str:
+    """The answer in words, the doubt first."""
+    if decision == "out_of_scope":
+        return (
+            "This picture is out of scope: it is unlike those the model learnt from. Do not use "
+            "an answer."
+        )
+    if decision == "abstain" and len(conformal_set) > 1:
+        several = f"{', '.join(conformal_set[:-1])} and {conformal_set[-1]}"
+        return f"Not decided: {several} cannot be told apart here."
+    if decision == "abstain":
+        return "Not decided: the model is not sure enough to answer."
+    if decision == "refused":
+        return f"This file cannot be read as an image: {reason}"
+    return f"{predicted[:1].upper()}{predicted[1:]}"
+
+
+BARS = "How probable each class is"
+BARS_CLASS, BARS_PROBABILITY = "Class", "Probability"
+SET_TITLE = "What cannot be excluded"
+
+
+def conformal(classes: Sequence[str]) -> str:
+    """The conformal set."""
+    return ", ".join(classes) if classes else "nothing: no class fits well"
+
+
+def scope(score: float) -> str:
+    """How unlike the training images."""
+    word = "outside" if score > 1 else "within"
+    return f"Unlikeness {score:.2f}, {word} the limit of 1"
+
+
+MODEL = "The model"
+MODEL_LINE = "Version {version} ({architecture}) answers since {since}."
+MAPS = "Where it looked"
+MAPS_NONE = "There is no map for this network."
+SIMILAR = "The nearest known cases"
+SIMILAR_NONE = "No nearest cases: {why}"
+CODE = "The same question from a program"
+SAVE = "Save this answer as a page"
+RAW = "The service's own words"
+REPORT = "Report a problem"
+REPORT_TEXT = "What is wrong with this answer?"
+REPORT_SEND = "Report"
+REPORT_DONE = "Reported. It stands in the journal with the answer, and waits for an owner."
+GIVE_LABEL = "I know what it is"
+GIVE_LABEL_WHICH = "It is"
+GIVE_LABEL_SEND = "Say so"
+GIVE_LABEL_DONE = "Kept. Readers look at it before any release has it."
+GIVE_LABEL_AGAIN = "You have said so before."
+QUALITY = "The picture itself"
+
+
+def quality(width: int, height: int, side_px: int) -> list[str]:
+    """What is worth a look before the answer is."""
+    told = [f"{width} x {height} pixels; the network sees {side_px} x {side_px}."]
+    if min(width, height) < side_px:
+        told.append("It is smaller than what the network expects, so it was enlarged.")
+    if max(width, height) > 2 * min(width, height):
+        told.append("It is more than twice as long as wide, so that shapes may be lost.")
+    return told
+
+
+def dark_or_bright(mean: float, spread: float) -> list[str]:
+    """Of grey levels 0 to 255."""
+    told = []
+    if spread < 8:
+        told.append("It has hardly any contrast.")
+    if mean < 10:
+        told.append("It is almost black.")
+    if mean > 245:
+        told.append("It is almost white.")
+    return told
+
+
+def curl(address: str, problem: str) -> str:
+    """How a program asks."""
+    return (
+        f'curl -H "Authorization: Bearer $TOKEN" -F files=@scan.png -F problem={problem} '
+        f"{address}/v1/predictions"
+    )
+
+
+def python(address: str, problem: str) -> str:
+    """How Python asks."""
+    return (
+        "from neuro.client import Client\n\n"
+        f'client = Client("{address}", token)  # `neuro users token NAME` prints one\n'
+        f'(answer,) = client.predict("scan.png", problem="{problem}")'
+    )
+
+
+# -- the work list
+
+WORK = "Work list"
+WORK_EMPTY = "Nothing waits for you."
+WORK_FILL = (
+    "`neuro worklist fill` puts images here: labels in doubt, and what the model does not answer."
+)
+WORK_READ = "What does it show?"
+WORK_AGAIN = "And now?"
+WORK_BLIND = "The answer and the label are hidden until you have said what you see."
+WORK_CANNOT_TELL = "Cannot tell"
+WORK_KEEP = "Keep my read"
+WORK_NEXT, WORK_BACK = "Next", "Back"
+WORK_NOTE = "Note (optional)"
+WORK_YOURS = "You said"
+WORK_LABEL = "Its label"
+WORK_NO_LABEL = "none"
+WORK_MODEL = "The model"
+WORK_NO_ANSWER = "has not answered this image; `neuro predict` lets it."
+WORK_WHY = "Why it is here"
+WORK_DISPUTED = "Two readers disagree. Which is it?"
+WORK_READER = "One reader", "Another reader"
+WORK_DECIDED = (
+    "{who} decided this one meanwhile. Your first read is kept, and counts for the agreement."
+)
+WORK_GONE = "This image is not on the list any more."
+WORK_KEPT = "Kept on this machine, not in the lake yet: {why}"
+WORK_STORED = "{n} reads that waited on this machine are in the lake now."
+WORK_AGREEMENT = "How far readers agree (Cohen's kappa, first reads, 95 % interval)"
+WORK_KEYS = "Keys: the number of an answer; Enter keeps your read; N next, B back."
+
+
+def progress(done: int, waiting: int) -> str:
+    """Of one reader."""
+    return f"{done} read, {waiting} to read"
+
+
+def kappa(value: float, low: float, high: float, n: int) -> str:
+    """With its interval."""
+    return f"{value:.2f} ({low:.2f} to {high:.2f}), {n} images"
+
+
+def reader_said(label: str, note: str) -> str:
+    """A read in words."""
+    said_what = label or WORK_CANNOT_TELL.lower()
+    return f"{said_what}: {note}" if note else said_what
+
+
+# -- the first page
+
+HOME = "Today"
+HOME_SERVES = "What serves"
+HOME_NOTHING_SERVES = "Nothing serves yet."
+HOME_VERDICT = "Last verdict on drift"
+HOME_NO_VERDICT = "None yet; `neuro drift` gives one, and each Monday a schedule."
+HOME_WAITS = "What waits"
+HOME_RUNS = "What runs"
+HOME_NO_RUNS = "Nothing runs now."
+HOME_LINKS = "Elsewhere"
+HOME_WELL, HOME_LOOK = "\N{CHECK MARK} All is well", "\N{BLACK UP-POINTING TRIANGLE} Look at this"
+HOME_PREFECT_AWAY = "Prefect does not answer."
+
+
+def serves(problem: str, version: str, since: str, trouble: str) -> str:
+    """A line for a problem."""
+    line = f"{problem}: version {version}, since {since}"
+    return f"{line}. {trouble}" if trouble else line
+
+
+def waits(work: int, approvals: int, incidents: int) -> list[str]:
+    """What waits for whom."""
+    return [
+        f"{work} images for you to read",
+        f"{approvals} candidates for an approver",
+        f"{incidents} incidents without an end",
+    ]
+
+
+# -- incidents
+
+INCIDENTS = "Incidents"
+INCIDENTS_NONE = "Nobody has reported anything."
+INCIDENT_OPEN_ONLY = "Only those without an end"
+INCIDENT_OWNER = "Owner"
+INCIDENT_NO_OWNER = "nobody yet"
+INCIDENT_TAKE = "I look after it"
+INCIDENT_OUTCOME = "What was found, and what was done"
+INCIDENT_END = "End it"
+INCIDENT_ENDED = "Ended by {who}: {outcome}"
+
+# -- judging
+
+JUDGE = "Judge"
+JUDGE_WAITING = "Candidates that wait for approval"
+JUDGE_NONE_WAIT = "None waits."
+JUDGE_APPROVE = "Let it serve"
+JUDGE_REASON = "Reason (kept in the journal by your name)"
+JUDGE_NEEDS_REASON = "Write a reason first."
+JUDGE_REPORT = "Its report"
+JUDGE_NO_REPORT = "no page"
+JUDGE_ROLLBACK = "Roll back"
+JUDGE_ROLLBACK_TO = "Version that serves again"
+JUDGE_ROLLBACK_DO = "Let it serve again"
+JUDGE_NEVER = "No earlier version has served."
+JUDGE_REPORTS = "Reports"
+JUDGE_NO_REPORTS = "No report was written yet."
+JUDGE_JOURNAL = "Journal"
+JUDGE_SEARCH = "Search"
+JUDGE_KIND = "Kind"
+JUDGE_STARTED = "Started in Prefect; this takes some seconds ..."
+JUDGE_DONE = "Done: version {version} of {problem} serves."
+JUDGE_WRITTEN = "Your approval is written down; another person's is asked for."
+JUDGE_ONLY = "Only an approver decides."
+JOURNAL_COLUMNS = ("number", "when", "kind", "what", "who", "reason")
+REPORT_KINDS: Mapping[str, str] = {
+    "evaluation": "Evaluations, also of two models side by side",
+    "passport": "Passports",
+    "explore": "Explorations",
+    "acceptance": "Acceptances",
+    "labels-in-doubt": "Labels in doubt",
+    "drift": "Drift",
+}
+
+# -- browsing
+
+BROWSE = "Browse"
+BROWSE_RELEASE = "Release"
+BROWSE_CLASS, BROWSE_SPLIT, BROWSE_ONLY, BROWSE_GROUP = (
+    "Class",
+    "Split",
+    "Only",
+    "Group or image (beginning of its digest)",
+)
+BROWSE_ALL = "all"
+BROWSE_PAGE = "Page"
+BROWSE_NO_LABEL = "no label"
+BROWSE_ONLY_WHAT = {
+    "": "everything",
+    "suspects": "label suspects",
+    "wrong": "wrong answers",
+    "twins": "with twins or of a group",
+}
+
+
+def browse_count(n: int, of: int) -> str:
+    """Over a grid."""
+    return f"{n:,} of {of:,} images"
+
+
+IMAGE = "Image"
+IMAGE_NONE = "Choose an image under Browse."
+IMAGE_FACTS = "Facts"
+IMAGE_LABELS = "Labels"
+IMAGE_READS = "Reads"
+IMAGE_ANSWERS = "Every answer it ever got"
+IMAGE_GROUP = "Its group"
+IMAGE_ERASE = "Erasure"
+IMAGE_ERASE_HOW = (
+    "neuro erase --sample {sample} --problem {problem} --reason '...' --yes  # an admin; proves it"
+)
+IMAGE_NOTHING = "none"
+
+
+def version(name: str) -> str:
+    """A number of the registry, or the beginning of a package's digest."""
+    return name if name.isdigit() else name[:12]
