@@ -80,7 +80,7 @@ test-ray: setup
 # Every kind of page in a real Chromium, with axe; without a Chromium every test is skipped, and says so.
 test-pages: setup
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements/browser.lock
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser tests/flows/test_pages.py -rfEs --durations=3
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser tests/flows/test_pages.py tests/deployments/reading_room -rfEs --durations=5
 
 # kill -9, flipped bits, races, a full disk and failing storage: hundreds of each, half an hour.
 # The seed stands at the end; make faults SEED=N replays it.

@@ -69,6 +69,7 @@ class Map:
     method: str
     png: bytes
     is_sane: bool
+    is_believed: bool
     insertion: float
     deletion: float
 

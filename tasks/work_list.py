@@ -9,6 +9,7 @@ from typing import Any
 from neuro.errors import ConfigError
 from neuro.evaluation import kappa, labels_in_doubt
 from neuro.lake import labels, releases, work_list
+from neuro.lake.labels import Annotation
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
 from neuro.lake.work_list import FIRST, GIVEN, SUSPECT, UNCERTAIN, Reading, WorkItem, WorkKey
@@ -75,10 +76,10 @@ def fill(lake: Lake, problem: Problem, config: FillConfig, now: datetime) -> dic
     there = {sample.sample_id for sample in releases.samples(lake, release)}
     known = work_list.readings(lake, problem.name)
     work_list.settle(lake, known)
-    decided = {each.item.key.sha256 for each in known if each.is_decided}
+    decided = {each.item.key.sha256: each.decision for each in known if each.decision}
     taken = {each.item.key.sha256 for each in known if not each.is_decided}
     by_source: Mapping[str, Callable[[], Found]] = {
-        GIVEN: lambda: _given(lake, problem),
+        GIVEN: lambda: _given(lake, problem, decided),
         SUSPECT: lambda: _suspects(release, problem),
         UNCERTAIN: lambda: _uncertain(lake, problem),
     }
@@ -109,10 +110,16 @@ def fill(lake: Lake, problem: Problem, config: FillConfig, now: datetime) -> dic
     return added
 
 
-def agreements(lake: Lake, problem: Problem) -> list[Agreement]:
-    """Cohen's kappa of each two readers, by their first reads, which are blind."""
-    every = work_list.readings(lake, problem.name)
-    group_of = _groups(lake, problem)
+def agreements(
+    lake: Lake, problem: Problem, group_of: Mapping[str, str] | None = None
+) -> list[Agreement]:
+    """Cohen's kappa of each two readers, by their first reads, which are blind.
+
+    Of an image that came again the first round alone counts: its result was told. group_of: by
+    sample_id, where it is known already.
+    """
+    every = [each for each in work_list.readings(lake, problem.name) if not each.item.key.round]
+    group_of = _groups(lake, problem) if group_of is None else group_of
     names = sorted({read.who for each in every for read in each.reads if read.step == FIRST})
     return [_agreement(every, *pair, group_of) for pair in combinations(names, 2)]
 
@@ -137,9 +144,12 @@ def _groups(lake: Lake, problem: Problem) -> dict[str, str]:
     return {sample.sample_id: sample.group_id for sample in samples}
 
 
-def _given(lake: Lake, problem: Problem) -> Found:
-    """Labels that people gave to the service, oldest first."""
+def _given(lake: Lake, problem: Problem, decided: Mapping[str, Annotation]) -> Found:
+    """Labels that people gave to the service since readers decided, oldest first."""
     for row in labels.waiting(lake, problem.dataset):
+        decision = decided.get(row["sha256"])
+        if decision and decision.at >= row["labelled_at"]:  # readers could not tell
+            continue
         yield row["sha256"], f"{row['who']} says that it is {row['label']}"
 
 

@@ -7,20 +7,20 @@ library. What a role may not do is refused here, whatever a page shows.
 import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from deployments.reading_room import flow_runs, image_facts, release_rows, words
-from deployments.reading_room.image_facts import ImageFacts
+from deployments.reading_room.image_facts import ImageFacts, Member
 from deployments.reading_room.release_rows import Filter, ReleaseRows
+from deployments.service.directory import Directory
 from deployments.service.vetting import Vetting
 from neuro.client import Answer, CaseAnswer, Client, Map
-from neuro.errors import ConfigError, DeniedError, NeuroError
+from neuro.errors import ConfigError, DeniedError, NeuroError, UnknownNameError
 from neuro.images import preview
 from neuro.images.sandbox import Rejected
 from neuro.lake import images, incidents, journal, read_drafts, releases, work_list
@@ -39,6 +39,7 @@ from neuro.sample import NO_SPLIT, SPLITS
 from tasks import work_list as steps
 from tasks.work_list import Agreement
 
+_SHORTEST = 12  # characters of a digest by which a report names an image
 _OPENED_S = 300.0  # how long an image that somebody has before them is left to them
 
 
@@ -55,8 +56,8 @@ class Servers:
 class Installation:
     """What a reading room stands before; one for the process.
 
-    token: by which the service is asked in people's names. opened: who has which image of the work
-    list before them, and since when.
+    token: by which the service is asked in people's names. clients: by whom. opened: who has which
+    image of the work list before them, and since when.
     """
 
     lake: Lake
@@ -64,19 +65,37 @@ class Installation:
     servers: Servers
     token: str
     vetting: Vetting
+    directory: Directory
+    clients: dict[str, Client] = field(default_factory=dict)
     opened: dict[WorkKey, tuple[str, datetime]] = field(default_factory=dict)
     rows: ReleaseRows = field(default_factory=ReleaseRows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """verdicts: the last one of each problem, a line each. work, approvals, incidents: waiting."""
+    """verdicts: the last one of each problem, a line each. work, approvals, incidents: waiting.
+
+    work: None for a person who does not read.
+    """
 
     verdicts: Sequence[str]
     needs_a_look: bool
-    work: int
+    work: int | None
     approvals: int
     incidents: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """waiting: what waits for a person, in order. done: how many they have read to the end."""
+
+    waiting: Sequence[Reading]
+    done: int
+
+    @property
+    def share(self) -> float:
+        """Of their work that is done."""
+        return self.done / max(1, self.done + len(self.waiting))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,25 +124,36 @@ class Shown:
 
 
 class Backend:
-    """In the name of one person."""
+    """In the name of one person, with the role that this person has at each call."""
 
-    def __init__(self, here: Installation, person: Person) -> None:
-        self.here, self.person = here, person
+    def __init__(self, here: Installation, name: str) -> None:
+        self.here, self.name = here, name
+
+    @property
+    def person(self) -> Person:
+        """Who it is now. Raises DeniedError for a person who was removed."""
+        found = self.here.directory.named(self.name)
+        if found is None:
+            raise DeniedError(f"{self.name} is not among the people any more")
+        return found
 
     def require(self, role: str) -> None:
         """Raise DeniedError unless the person may do what a role may."""
         if not self.person.may(role):
             raise DeniedError(
-                f"{self.person.name} is a {self.person.role}; this needs a {role}, as "
-                f"`neuro users add NAME --role {role}` makes one"
+                f"{self.person.name} is a {self.person.role}; this needs the role {role}, as "
+                f"`neuro users add NAME --role {role}` gives it"
             )
 
     # -- the service
 
-    @cached_property
+    @property
     def client(self) -> Client:
-        """The service, asked in this person's name."""
-        return Client(self.here.servers.service, self.here.token, person=self.person.name)
+        """The service, asked in this person's name; its connections are kept."""
+        known, name = self.here.clients, self.name
+        if name not in known:
+            known[name] = Client(self.here.servers.service, self.here.token, person=name)
+        return known[name]
 
     def models(self) -> list[dict[str, Any]]:
         """What answers each problem. Raises ServerError where the service is away."""
@@ -145,9 +175,14 @@ class Backend:
         return self.client.maps(raw, problem, forget=True)
 
     def similar(self, raw: bytes, problem: str, n: int = 6) -> list[SimilarCase]:
-        """The nearest cases of the current release."""
+        """The nearest cases of the current release, but for those that this person is to read."""
         self.require("reader")
-        found = self.client.similar(raw, n, problem, forget=True)
+        hidden = self.unread(problems.load(problem))
+        found = [
+            case
+            for case in self.client.similar(raw, n, problem, forget=True)
+            if case["sample_id"] not in hidden
+        ]
         pictures = self.small(problem, None, [case["sample_id"] for case in found])
         return [
             SimilarCase(
@@ -157,17 +192,31 @@ class Backend:
             for case in found
         ]
 
+    def copy_of(self, found: Sequence[SimilarCase], problem: str) -> SimilarCase | None:
+        """The nearest case, where it is as like as twins are by the problem file; else None."""
+        least = problems.load(problem).groups.twin_cosine
+        return found[0] if found and found[0].cosine >= least else None
+
     def picture(self, raw: bytes) -> bytes:
         """An upload as a browser can show it: clean, upright, a PNG or JPEG; b"" if refused."""
         self.require("reader")
         found = self.here.vetting.checked(raw)
         return b"" if isinstance(found, Rejected) else found.stored
 
-    def report(self, raw: bytes, answer: Answer, what: str) -> None:
-        """An incident in the journal, with the answer: who reports it wants it kept."""
+    def report(self, raw: bytes, answer: Answer, what: str) -> bool:
+        """An incident in the journal, with the answer: who reports it wants it kept.
+
+        False where the person has said the same of it before. Raises ConfigError where another
+        version answers by now.
+        """
         self.require("reader")
-        self.client.predict(raw, problem=answer.problem)
-        self.client.report(answer.sample_id, what, answer.problem)
+        (again,) = self.client.predict(raw, problem=answer.problem)
+        if again != answer:
+            raise ConfigError(
+                f"version {again.model_version} answers by now, and not what you see; drop the "
+                "image again, then report it"
+            )
+        return self.client.report(answer.sample_id, what, answer.problem)
 
     def give_label(self, raw: bytes, answer: Answer, label: str) -> bool:
         """Say what an image is; it waits for readers. False where it was said before."""
@@ -182,15 +231,15 @@ class Backend:
         """Whether this person settles what readers dispute."""
         return self.person.may("approver")
 
-    def work(self, problem: str) -> list[Reading]:
+    def work(self, problem: str) -> Work:
         """What waits for this person, in order; what another has before them comes last."""
         self.require("reader")
-        waiting = [
-            each
-            for each in work_list.readings(self.here.lake, problem)
-            if each.waits_for(self.person.name, adjudicates=self.may_adjudicate)
-        ]
-        return sorted(waiting, key=lambda each: self._is_with_another(each.item.key))
+        every = work_list.readings(self.here.lake, problem)
+        adjudicates = self.may_adjudicate
+        waiting = [each for each in every if each.waits_for(self.name, adjudicates=adjudicates)]
+        waiting.sort(key=lambda each: self._is_with_another(each.item.key))
+        done = sum(each.by(self.name, FINAL) is not None for each in every)
+        return Work(waiting=waiting, done=done)
 
     def open_item(self, key: WorkKey) -> Reading:
         """An item that this person has before them now."""
@@ -216,12 +265,16 @@ class Backend:
         said = self._stored_answer(key.problem, key.sha256, version) if version else None
         return Shown(label=label, version=version, prediction=said)
 
-    def say(self, key: WorkKey, step: str, label: str, note: str = "") -> Reading:
+    def say(
+        self, key: WorkKey, step: str, label: str, note: str = "", shown: Shown | None = None
+    ) -> Reading:
         """Store a read; it is on this machine's disk first, and stays there until the lake has it.
 
-        Raises ConfigError for a label that the problem file does not have (any more).
+        shown: what was on the screen. Raises ConfigError for a label that the problem file does
+        not have (any more), UnknownNameError for an item that is gone: then nothing is kept.
         """
         self.require("approver" if step == work_list.ADJUDICATED else "reader")
+        work_list.require_short(note)
         question = problems.load(key.problem)
         if label != work_list.CANNOT_TELL and not question.source_label(label):
             self.drafts.put(self.person.name, key, ReadDraft(note=note))
@@ -230,34 +283,43 @@ class Backend:
                 f"{', '.join(sorted(question.labels))}. Read the image again"
             )
         self.drafts.put(self.person.name, key, ReadDraft(label=label, note=note, step=step))
-        reading = work_list.find(self.here.lake, key)
-        shown = {} if step == FIRST else self.shown(reading).as_dict()
         read = Read(
             who=self.person.name,
             step=step,
             label=label,
             at=datetime.now(UTC),
             note=note,
-            shown=shown,
+            shown=shown.as_dict() if shown else {},
         )
-        reading = work_list.record(self.here.lake, key, read)
+        try:
+            reading = work_list.record(self.here.lake, key, read)
+        except UnknownNameError:  # erased, perhaps: nothing of it may stay
+            self.drafts.drop(self.person.name, key)
+            raise
         left = ReadDraft(note=note) if step == FIRST else ReadDraft()
         self.drafts.put(self.person.name, key, left)
         return reading
 
-    def store_drafts(self) -> int:
-        """Store what was said while the lake was away; returns how many reads that were."""
-        n = 0
-        for key in self.drafts.of(self.person.name):
-            draft = self.drafts.get(self.person.name, key)
-            if draft.label is not None and draft.step:
-                try:
-                    self.say(key, draft.step, draft.label, draft.note)
-                except ConfigError:  # it was said before, or cannot be said any more
-                    self.drafts.put(self.person.name, key, ReadDraft(note=draft.note))
-                else:
-                    n += 1
-        return n
+    def store_drafts(self) -> tuple[int, list[str]]:
+        """Store what was said while the lake was away: how many reads, and why others were not.
+
+        Of what cannot be stored any more the note stays.
+        """
+        n, troubles = 0, []
+        for key in self.drafts.of(self.name):
+            draft = self.drafts.get(self.name, key)
+            if draft.label is None or not draft.step:
+                continue
+            try:
+                self.say(key, draft.step, draft.label, draft.note)
+            except UnknownNameError as error:
+                troubles.append(str(error))
+            except NeuroError as error:
+                self.drafts.put(self.name, key, ReadDraft(note=draft.note))
+                troubles.append(str(error))
+            else:
+                n += 1
+        return n, troubles
 
     @property
     def drafts(self) -> ReadDrafts:
@@ -269,24 +331,34 @@ class Backend:
         return self.drafts.get(self.person.name, key)
 
     def note(self, key: WorkKey, text: str) -> None:
-        """Keep a note of this person that is not stored yet."""
+        """Keep a note of this person that is not stored yet.
+
+        Raises UnknownNameError for an item that is gone, ConfigError for a note that is too long.
+        """
         self.require("reader")
+        work_list.require_short(text)
+        try:
+            work_list.find(self.here.lake, key)
+        except UnknownNameError:
+            self.drafts.drop(self.name, key)
+            raise
         draft = self.draft(key)
         self.drafts.put(
             self.person.name, key, ReadDraft(label=draft.label, note=text, step=draft.step)
         )
 
-    def progress(self, problem: str) -> tuple[int, int]:
-        """How many images this person has read to the end, and how many wait for them."""
-        every = work_list.readings(self.here.lake, problem)
-        who = self.person.name
-        done = sum(each.by(who, FINAL) is not None for each in every)
-        waiting = sum(each.waits_for(who, adjudicates=self.may_adjudicate) for each in every)
-        return done, waiting
+    def may_open(self, page: bytes) -> bool:
+        """Whether a report names no image that this person is to read blind."""
+        hidden = set().union(*(self.unread(each) for each in self.problems()))
+        return not any(sample_id[:_SHORTEST].encode() in page for sample_id in hidden)
 
     def agreements(self, problem: str) -> list[Agreement]:
         """Kappa of each two readers; to a reader only with the own reads in it."""
-        found = steps.agreements(self.here.lake, problems.load(problem))
+        question = problems.load(problem)
+        release = releases.find(self.here.lake, question.dataset)
+        rows = self.here.rows.table(self.here.lake, release)
+        groups = dict(zip(rows["sample_id"].to_pylist(), rows["group_id"].to_pylist(), strict=True))
+        found = steps.agreements(self.here.lake, question, groups)
         if self.person.may("approver"):
             return found
         return [each for each in found if self.person.name in (each.first, each.second)]
@@ -322,6 +394,8 @@ class Backend:
         question = problems.load(problem)
         release = releases.find(self.here.lake, question.dataset, name)
         rows = self.here.rows.table(self.here.lake, release)
+        if hidden := self.unread(question):
+            rows = release_rows.hiding(rows, hidden, entirely=bool(wanted.label or only))
         chosen: Collection[str] | None = None
         if only == "suspects":
             chosen = passport_text.suspect_ids(release.passport)
@@ -338,8 +412,29 @@ class Backend:
         return {sample_id: preview.small(stored) for sample_id, stored in found}
 
     def image(self, problem: str, sample_id: str) -> ImageFacts:
-        """All that is known of one image of the current release. Raises UnknownNameError."""
-        return image_facts.of(self.here.lake, problems.load(problem), self.here.rows, sample_id)
+        """All that is known of one image of the current release, unless this person is to read it.
+
+        Raises UnknownNameError for none, DeniedError before the own first read.
+        """
+        question = problems.load(problem)
+        told = image_facts.of(self.here.lake, question, self.here.rows, sample_id)
+        hidden = self.unread(question)
+        if told.sample_id in hidden:
+            raise DeniedError("this image waits for your own read: the Work list has it")
+        return replace(told, group=[_without_label(each, hidden) for each in told.group])
+
+    def unread(self, question: Problem) -> set[str]:
+        """What this person is to read blind and has not: by any problem of the same dataset."""
+        if not self.person.may("reader"):
+            return set()
+        who = self.person.name
+        return {
+            each.item.key.sha256
+            for other in self.problems()
+            if other.dataset == question.dataset
+            for each in work_list.readings(self.here.lake, other.name)
+            if each.waits_for(who, adjudicates=False) and each.by(who, FIRST) is None
+        }
 
     def _answered_otherwise(self, question: Problem, rows: pa.Table) -> set[str]:
         version = self.serving_version(question.name)
@@ -368,7 +463,7 @@ class Backend:
                 for name, entry in sorted(last.items())
             ],
             needs_a_look=any(entry.body["verdict"] != "steady" for entry in last.values()),
-            work=sum(len(self.work(name)) for name in names) if is_reader else 0,
+            work=sum(len(self.work(name).waiting) for name in names) if is_reader else None,
             approvals=sum(len(self.waiting_for_approval(name)) for name in names),
             incidents=sum(each.is_open for each in incidents.all_of(lake)),
         )
@@ -444,12 +539,12 @@ class Backend:
         who = self.person.name
         incidents.assign(self.here.lake, name, who, who, datetime.now(UTC))
 
-    def end_incident(self, name: str, outcome: str) -> Incident:
+    def end_incident(self, name: str, outcome: str) -> None:
         """End an incident; by its owner, or by an approver."""
         found = incidents.find(self.here.lake, name)
         self.require("reader" if found.owner == self.person.name else "approver")
         now = datetime.now(UTC)
-        return incidents.close(self.here.lake, found.id, outcome, self.person.name, now)
+        incidents.close(self.here.lake, found.id, outcome, self.name, now)
 
     # -- what the pages above share
 
@@ -497,3 +592,7 @@ class Backend:
         row = dict(rows[0])
         row["probabilities"] = dict(zip(question.classes, row["probabilities"], strict=True))
         return row
+
+
+def _without_label(member: Member, hidden: Collection[str]) -> Member:
+    return replace(member, label="") if member.sample_id in hidden else member

@@ -7,21 +7,34 @@ The name travels to the pages as a header of our own, which ``server.trustedUser
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from logging import getLogger
 from typing import Any
 from urllib.parse import quote
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.reading_room import words
 from deployments.reading_room.sessions import Sessions
+from neuro.errors import ConfigError
 from neuro.people import Person
 
-COOKIE, HEADER = "neuro_reading_room", "x-neuro-reader"
+HEADER = "x-neuro-reader"
 SIGN_IN, SIGN_OUT, SESSION, HEALTH = "/sign-in", "/sign-out", "/session", "/healthz"
 OPEN = (SIGN_IN, SESSION, HEALTH)
 PERSON = "person"  # in the state of a request
+_log = getLogger("deployments.reading_room")
 _OVER = 1008  # closes a web socket: a policy is not met (RFC 6455)
+_SAFE = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; "
+    "style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; worker-src 'self' blob:; "
+    "connect-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+}
 _LOOK_S = 3.0  # how often an open web socket is asked whether its session has ended elsewhere
 
 
@@ -36,13 +49,18 @@ class Entrance:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        token = token_of(scope)
-        person = self._sessions.person(token)
+        token = token_of(scope, self._sessions)
+        try:
+            person = self._sessions.person(token)
+        except ConfigError as error:  # of the file of people: nobody gets in
+            _log.warning("nobody gets in: %s", error)
+            await PlainTextResponse(f"{words.SIGN_IN_NO_PEOPLE}\n", 503)(scope, receive, send)
+            return
         scope = _named(scope, person)
         if scope["type"] == "websocket":
             await self._talk(scope, receive, send, token, person)
         elif person or scope["path"] in OPEN:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _safely(send))
         else:
             await _refusal(scope)(scope, receive, send)
 
@@ -81,9 +99,22 @@ class Entrance:
             await asyncio.gather(talk, return_exceptions=True)
 
 
-def token_of(scope: Scope) -> str:
+def token_of(scope: Scope, sessions: Sessions) -> str:
     """The token that a browser sends, "" for none."""
-    return HTTPConnection(scope).cookies.get(COOKIE, "")
+    return HTTPConnection(scope).cookies.get(sessions.cookie, "")
+
+
+def _safely(send: Send) -> Send:
+    """A page loads nothing from elsewhere, whatever a text in it says, and stands in no frame."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=message.setdefault("headers", []))
+            for name, value in _SAFE.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return sent
 
 
 def _named(scope: Scope, person: Person | None) -> dict[str, Any]:

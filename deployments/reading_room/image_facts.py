@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deployments.reading_room import words
 from deployments.reading_room.release_rows import ReleaseRows
 from neuro.errors import UnknownNameError
 from neuro.images import preview
@@ -105,7 +106,7 @@ def _labels(lake: Lake, problem: Problem, sample_id: str) -> Rows:
 def _reads(lake: Lake, problem: Problem, sample_id: str) -> Rows:
     """Only of what is decided: before that a read is its reader's own."""
     return [
-        (read.who, read.step, read.label or "cannot tell", read.note, _minute(read.at))
+        (read.who, read.step, read.label or words.WORK_CANNOT_TELL, read.note, _minute(read.at))
         for each in work_list.readings(lake, problem.name)
         if each.item.key.sha256 == sample_id and each.is_decided
         for read in each.reads

@@ -1,18 +1,16 @@
 """What this process stands before: set once when it starts, read by every page."""
 
 from deployments.reading_room.backend import Backend, Installation
-from deployments.service.directory import Directory
 
-_here: list[tuple[Installation, Directory]] = []
+_here: list[Installation] = []
 
 
-def install(here: Installation, directory: Directory) -> None:
+def install(here: Installation) -> None:
     """Set it, before the first page is asked for."""
-    _here[:] = [(here, directory)]
+    _here[:] = [here]
 
 
 def backend(name: str) -> Backend | None:
     """In the name of a person, with the role of now; None for nobody."""
-    here, directory = _here[0]
-    person = directory.named(name) if name else None
-    return Backend(here, person) if person else None
+    (here,) = _here
+    return Backend(here, name) if name and here.directory.named(name) else None

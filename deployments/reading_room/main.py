@@ -9,9 +9,9 @@ import streamlit as st
 from deployments.reading_room import installed, words
 from deployments.reading_room.backend import Backend
 from deployments.reading_room.entrance import SIGN_OUT
-from deployments.reading_room.parts import components, style
+from deployments.reading_room.parts import answer_panel, components, doing, style
 from deployments.reading_room.screens import ask, browse, home, image, incidents, judge, work_list
-from neuro.errors import DeniedError, NeuroError, ServerError
+from neuro.errors import NeuroError
 
 _log = getLogger("deployments.reading_room")
 
@@ -22,7 +22,7 @@ def run() -> None:
     style.apply()
     backend = installed.backend(str(st.user.get("name") or ""))
     if backend is None:  # the session ended while this page was asked for
-        st.error(words.NOT_YOURS)
+        st.error(words.SIGNED_OUT)
         return
     pages = [
         st.Page(
@@ -34,12 +34,12 @@ def run() -> None:
     st.session_state["pages"] = {page.url_path: page for page in pages}
     page = st.navigation(pages)
     with st.sidebar:
-        st.html(f'<p class="notice">{words.NOTICE}</p>')
-        st.write(words.signed_in(backend.person.name, backend.person.role))
+        answer_panel.text(words.signed_in(backend.person.name, backend.person.role))
         st.html(
             f'<form class="sign-out" method="post" action="{SIGN_OUT}">'
             f"<button>{words.SIGN_OUT}</button></form>"
         )
+    st.html(f'<p class="research">{words.NOTICE}</p>')
     page.run()
     components.watch_session()
 
@@ -57,17 +57,14 @@ _PAGES: tuple[tuple[Callable[[Backend], None], str, str, str], ...] = (
 
 def _guarded(show: Callable[[Backend], None], backend: Backend) -> None:
     """A page; what cannot be done now is said in its place."""
+    doing.show_told()
     try:
         show(backend)
-    except DeniedError as error:
-        st.error(f"{words.NOT_YOURS} {error}")
-    except ServerError as error:
-        st.error(f"{words.SERVICE_AWAY} {error}")
     except NeuroError as error:
-        st.error(str(error))
+        answer_panel.notice("bad", doing.sentence(error))
     except (OSError, RuntimeError, ValueError):  # what Lance raises of a lake that is away
         _log.exception("a page could not be drawn")
-        st.error(words.LAKE_AWAY)
+        answer_panel.notice("bad", words.LAKE_AWAY)
 
 
 if __name__ == "__main__":  # as Streamlit runs it

@@ -56,6 +56,15 @@ def chosen(rows: pa.Table, wanted: Filter, only: Collection[str] | None = None) 
     return rows
 
 
+def hiding(rows: pa.Table, hidden: Collection[str], *, entirely: bool) -> pa.Table:
+    """The same without the labels of some samples, or without these samples."""
+    is_hidden = pc.is_in(rows["sample_id"], pa.array(sorted(hidden), pa.string()))
+    if entirely:
+        return rows.filter(pc.invert(is_hidden))
+    labels = pc.if_else(is_hidden, "", rows["label"])
+    return rows.set_column(rows.column_names.index("label"), "label", labels)
+
+
 def in_groups_of_several(rows: pa.Table) -> set[str]:
     """The samples whose group has others: twins, or images of one patient or lesion."""
     counted = rows["group_id"].value_counts()

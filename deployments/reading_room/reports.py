@@ -3,12 +3,18 @@
 A report holds what came from files, so that the browser runs it apart: it sees no cookie of ours.
 """
 
+import asyncio
 import re
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
+
+from deployments.reading_room import words
+from deployments.reading_room.backend import Backend, Installation
+from deployments.reading_room.entrance import PERSON
+from neuro.people import Person
 
 FOLDER, PLACE = "reports", "/reports/"
 _NAME = re.compile(r"(?!.*(?:^|/)\.)[\w./ -]+\.html")  # no hidden part, nothing above
@@ -17,18 +23,26 @@ _APART += "style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval' b
 _APART += "font-src data:; frame-ancestors 'self'"
 
 
-def report_route(home: Path) -> Route:
+def report_route(home: Path, here: Installation) -> Route:
     """GET /reports/NAME."""
 
     async def show(request: Request) -> Response:
         path = found(home, request.path_params["name"])
         if path is None:
             return PlainTextResponse("no such report\n", 404)
+        person: Person = request.scope["state"][PERSON]
+        is_open = await asyncio.to_thread(_may_open, here, person.name, path)
+        if not is_open:
+            return PlainTextResponse(f"{words.REPORT_UNREAD}\n", 403)
         headers = {"content-security-policy": _APART, "cache-control": "no-store"}
         headers |= {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
         return FileResponse(path, media_type="text/html", headers=headers)
 
     return Route(f"{PLACE}{{name:path}}", show, methods=["GET"])
+
+
+def _may_open(here: Installation, name: str, path: Path) -> bool:
+    return Backend(here, name).may_open(path.read_bytes())
 
 
 def found(home: Path, name: str) -> Path | None:

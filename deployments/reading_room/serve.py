@@ -48,16 +48,17 @@ def application(servers: "Servers", home: Path, lake: str | None, port: int) -> 
     hashed = people.hashed(secret) if secret else ""
     owner = Person(name=settings.user(), role="admin", password=hashed)
     directory = Directory(home / settings.PEOPLE, owner)
-    sessions = Sessions(directory)
+    sessions = Sessions(directory, cookie=f"neuro_reading_room_{port}")
     here = Installation(
         lake=release_data.open_lake(lake),
         home=home,
         servers=servers,
         token=service.token_of(home / settings.SERVICE_TOKEN),
         vetting=Vetting(home / "scratch" / "reading-room", 1, file_bytes=MOST_BYTES),
+        directory=directory,
     )
-    installed.install(here, directory)
-    routes = [*SignInPage(sessions, Passwords(directory)).routes(), report_route(home)]
+    installed.install(here)
+    routes = [*SignInPage(sessions, Passwords(directory)).routes(), report_route(home, here)]
     app = st.App(_MAIN, routes=routes, middleware=[Middleware(Entrance, sessions=sessions)])
     return guard.Guard(app, port=port)
 
@@ -100,7 +101,8 @@ def _configure(port: int) -> None:
         "theme.light.backgroundColor": "#ffffff",
         "theme.light.secondaryBackgroundColor": "#eef2f6",
         "theme.light.textColor": "#16202a",
-        "theme.dark.primaryColor": "#6cb2ff",
+        "theme.dark.primaryColor": "#2a74c4",
+        "theme.dark.linkColor": "#8cc4ff",
         "theme.dark.backgroundColor": "#0f1419",
         "theme.dark.secondaryBackgroundColor": "#1c252e",
         "theme.dark.textColor": "#e8edf2",

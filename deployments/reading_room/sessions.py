@@ -23,17 +23,22 @@ class _Session:
 
 
 class Sessions:
-    """Sessions by token. idle_s: without a key or click; most_s: of any session."""
+    """Sessions by token. idle_s: without a key or click; most_s: of any session.
+
+    cookie: the name under which browsers keep it; of each port its own, which cookies do not see.
+    """
 
     def __init__(
         self,
         directory: Directory,
         *,
+        cookie: str = "neuro_reading_room",
         idle_s: float = IDLE_S,
         most_s: float = MOST_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory, self._idle_s, self._most_s = directory, idle_s, most_s
+        self.cookie = cookie
         self._clock, self._lock = clock, threading.Lock()
         self._all: dict[str, _Session] = {}
 
@@ -59,8 +64,9 @@ class Sessions:
         return person if person and person.password == session.password else None
 
     def touch(self, token: str) -> None:
-        """The person does something."""
-        if session := self._all.get(token):
+        """The person does something; a session that is over stays so."""
+        session = self._all.get(token)
+        if session and self._left(session) > 0:
             session.seen = self._clock()
 
     def left_s(self, token: str) -> float:

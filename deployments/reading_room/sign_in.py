@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from deployments.reading_room import words
-from deployments.reading_room.entrance import COOKIE, HEALTH, SESSION, SIGN_IN, SIGN_OUT, token_of
+from deployments.reading_room.entrance import HEALTH, SESSION, SIGN_IN, SIGN_OUT, token_of
 from deployments.reading_room.sessions import Sessions
 from deployments.service.passwords import Passwords, TooManyGuesses
 from neuro.errors import ConfigError
@@ -44,6 +44,7 @@ class SignInPage:
             Route(SIGN_IN, self._sign_in, methods=["POST"]),
             Route(SIGN_OUT, self._sign_out, methods=["POST"]),
             Route(SESSION, self._session, methods=["GET"]),
+            Route(SESSION, self._touch, methods=["POST"]),
             Route(HEALTH, _healthy, methods=["GET"]),
         ]
 
@@ -67,23 +68,30 @@ class SignInPage:
             return self._page(to, words.SIGN_IN_NO_PEOPLE, 503)
         if person is None:
             return self._page(to, words.SIGN_IN_WRONG, 401)
-        self._sessions.end(token_of(request.scope))
+        self._sessions.end(token_of(request.scope, self._sessions))
         answer = RedirectResponse(to if _PLACE.fullmatch(to) else "/", 303)
         token = self._sessions.begin(person)
         is_secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=is_secure)
+        answer.set_cookie(
+            self._sessions.cookie, token, httponly=True, samesite="strict", secure=is_secure
+        )
         return answer
 
     async def _sign_out(self, request: Request) -> Response:
-        self._sessions.end(token_of(request.scope))
+        self._sessions.end(token_of(request.scope, self._sessions))
         answer = RedirectResponse(SIGN_IN, 303)
-        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        answer.delete_cookie(self._sessions.cookie, httponly=True, samesite="strict")
         return answer
 
     async def _session(self, request: Request) -> Response:
         """How long the session lasts; asking does not make it last longer."""
-        left = self._sessions.left_s(token_of(request.scope))
+        left = self._sessions.left_s(token_of(request.scope, self._sessions))
         return JSONResponse({"left_s": round(left)}, 200 if left else 401)
+
+    async def _touch(self, request: Request) -> Response:
+        """A key or a click in a page, of which the server would hear nothing."""
+        self._sessions.touch(token_of(request.scope, self._sessions))
+        return await self._session(request)
 
     def _page(self, to: str = "", said: str = "", status: int = 200) -> Response:
         to = to if _PLACE.fullmatch(to) else ""

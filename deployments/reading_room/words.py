@@ -1,6 +1,10 @@
 """What the pages say: every string in one file, sentences with numbers as functions."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neuro.client import Map
+from neuro.sample import Metric
 
 NOTICE = "Research use only. Not a medical device: no answer may guide the care of a person."
 ROOM = "Reading room"
@@ -44,7 +48,18 @@ SERVICE_AWAY = (
 LAKE_AWAY = (
     "The lake does not answer. What you said is kept on this machine; try again in a moment."
 )
-NOT_YOURS = "This page is not for your role."
+NOT_YOURS = "That is not for your role."
+SIGNED_OUT = "You are signed out; open the page again."
+REPORT_UNREAD = (
+    "This report shows images that wait for your own read. The Work list has them; read them first."
+)
+
+
+def not_done(why: str) -> str:
+    """A click that the lake did not take."""
+    return f"{LAKE_AWAY} ({why})"
+
+
 WORDS_OF_DECISION = {
     "answer": "Answered",
     "abstain": "Not decided",
@@ -77,6 +92,12 @@ PICTURE_DAMAGED = "This picture is damaged in the lake"
 def picture_of(what: str) -> str:
     """For a screen reader; of a picture that a reader is to judge, nothing that tells."""
     return f"Picture: {what}"
+
+
+def overlay(shown: Map) -> str:
+    """In the list of overlays, with whether to believe it."""
+    doubt = "" if shown.is_believed else ": do not believe it"
+    return speaks_for(shown.shows, shown.against) + doubt
 
 
 def speaks_for(shows: str, against: str) -> str:
@@ -143,6 +164,12 @@ MODEL_LINE = "Version {version} ({architecture}) answers since {since}."
 MAPS = "Where it looked"
 MAPS_NONE = "There is no map for this network."
 SIMILAR = "The nearest known cases"
+COPY = (
+    "A copy of this picture, perhaps mirrored or turned, is in the release (split {split}): what "
+    "is said here says nothing about new pictures."
+)
+UNUSED = "What the model would say, not to be used"
+SIMILAR_LINE = "cosine {cosine:.3f}"
 SIMILAR_NONE = "No nearest cases: {why}"
 CODE = "The same question from a program"
 SAVE = "Save this answer as a page"
@@ -150,13 +177,14 @@ RAW = "The service's own words"
 REPORT = "Report a problem"
 REPORT_TEXT = "What is wrong with this answer?"
 REPORT_SEND = "Report"
+REPORT_EMPTY = "Write what is wrong first."
+REPORT_AGAIN = "You have reported the same before, and it is still open."
 REPORT_DONE = "Reported. It stands in the journal with the answer, and waits for an owner."
 GIVE_LABEL = "I know what it is"
 GIVE_LABEL_WHICH = "It is"
 GIVE_LABEL_SEND = "Say so"
 GIVE_LABEL_DONE = "Kept. Readers look at it before any release has it."
 GIVE_LABEL_AGAIN = "You have said so before."
-QUALITY = "The picture itself"
 
 
 def quality(width: int, height: int, side_px: int) -> list[str]:
@@ -206,7 +234,7 @@ WORK_FILL = (
     "`neuro worklist fill` puts images here: labels in doubt, and what the model does not answer."
 )
 WORK_READ = "What does it show?"
-WORK_AGAIN = "And now?"
+WORK_AGAIN = "Does it change your read?"
 WORK_BLIND = "The answer and the label are hidden until you have said what you see."
 WORK_CANNOT_TELL = "Cannot tell"
 WORK_KEEP = "Keep my read"
@@ -216,18 +244,20 @@ WORK_YOURS = "You said"
 WORK_LABEL = "Its label"
 WORK_NO_LABEL = "none"
 WORK_MODEL = "The model"
-WORK_NO_ANSWER = "has not answered this image; `neuro predict` lets it."
+WORK_NO_ANSWER = "has not answered this image yet."
 WORK_WHY = "Why it is here"
 WORK_DISPUTED = "Two readers disagree. Which is it?"
 WORK_READER = "One reader", "Another reader"
-WORK_DECIDED = (
-    "{who} decided this one meanwhile. Your first read is kept, and counts for the agreement."
-)
-WORK_GONE = "This image is not on the list any more."
-WORK_KEPT = "Kept on this machine, not in the lake yet: {why}"
+WORK_DECIDED = "{who} decided this one meanwhile. Your read is kept, and counts for the agreement."
 WORK_STORED = "{n} reads that waited on this machine are in the lake now."
 WORK_AGREEMENT = "How far readers agree (Cohen's kappa, first reads, 95 % interval)"
-WORK_KEYS = "Keys: the number of an answer; Enter keeps your read; N next, B back."
+WORK_AGREEMENT_COLUMNS = ("one reader", "the other", "kappa")
+WORK_KEYS = (
+    "Keys: the number of an answer, K keeps your read, N next, B back. In the picture: + - arrows, "
+    "F fit, P plain, O overlay."
+)
+WORK_DONE = "Stored: {what}, image {image}."
+WORK_AGREEMENT_SHOW = "Show how far readers agree"
 
 
 def progress(done: int, waiting: int) -> str:
@@ -235,9 +265,9 @@ def progress(done: int, waiting: int) -> str:
     return f"{done} read, {waiting} to read"
 
 
-def kappa(value: float, low: float, high: float, n: int) -> str:
-    """With its interval."""
-    return f"{value:.2f} ({low:.2f} to {high:.2f}), {n} images"
+def kappa(value: Metric) -> str:
+    """With its interval, or why there is none to be believed."""
+    return f"{value}, {_many(value.n, 'image')}"
 
 
 def reader_said(label: str, note: str) -> str:
@@ -258,6 +288,7 @@ HOME_RUNS = "What runs"
 HOME_NO_RUNS = "Nothing runs now."
 HOME_LINKS = "Elsewhere"
 HOME_WELL, HOME_LOOK = "\N{CHECK MARK} All is well", "\N{BLACK UP-POINTING TRIANGLE} Look at this"
+HOME_RUN_COLUMNS = ("run", "since")
 HOME_PREFECT_AWAY = "Prefect does not answer."
 
 
@@ -267,26 +298,51 @@ def serves(problem: str, version: str, since: str, trouble: str) -> str:
     return f"{line}. {trouble}" if trouble else line
 
 
-def waits(work: int, approvals: int, incidents: int) -> list[str]:
+def waits(work: int | None, approvals: int, incidents: int) -> list[str]:
     """What waits for whom."""
+    told = [] if work is None else [f"{_many(work, 'image')} for you to read"]
     return [
-        f"{work} images for you to read",
-        f"{approvals} candidates for an approver",
-        f"{incidents} incidents without an end",
+        *told,
+        f"{_many(approvals, 'candidate')} for an approver",
+        f"{_many(incidents, 'incident')} without an end",
     ]
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 # -- incidents
 
 INCIDENTS = "Incidents"
-INCIDENTS_NONE = "Nobody has reported anything."
+INCIDENTS_NONE = "None."
 INCIDENT_OPEN_ONLY = "Only those without an end"
 INCIDENT_OWNER = "Owner"
 INCIDENT_NO_OWNER = "nobody yet"
 INCIDENT_TAKE = "I look after it"
 INCIDENT_OUTCOME = "What was found, and what was done"
 INCIDENT_END = "End it"
-INCIDENT_ENDED = "Ended by {who}: {outcome}"
+INCIDENT_NEEDS_OUTCOME = "Say what was found first."
+INCIDENT_FACTS = (
+    "reported by",
+    "what",
+    "image",
+    "version",
+    "answered",
+    "owner",
+    "ended by",
+    "outcome",
+)
+
+
+def answered(prediction: Mapping[str, Any]) -> str:
+    """What an incident is about, "" where nothing was answered."""
+    if not prediction:
+        return ""
+    decision = WORDS_OF_DECISION.get(prediction["decision"], prediction["decision"])
+    most = max(prediction["probabilities"], default=0.0)
+    return f"{decision}: {prediction['predicted']}, {most:.4f}. {prediction['reason']}"
+
 
 # -- judging
 
@@ -310,6 +366,7 @@ JUDGE_KIND = "Kind"
 JUDGE_STARTED = "Started in Prefect; this takes some seconds ..."
 JUDGE_DONE = "Done: version {version} of {problem} serves."
 JUDGE_WRITTEN = "Your approval is written down; another person's is asked for."
+JUDGE_CANDIDATE = "{problem}: version {version}"
 JUDGE_ONLY = "Only an approver decides."
 JOURNAL_COLUMNS = ("number", "when", "kind", "what", "who", "reason")
 REPORT_KINDS: Mapping[str, str] = {
@@ -358,6 +415,9 @@ IMAGE_ERASE = "Erasure"
 IMAGE_ERASE_HOW = (
     "neuro erase --sample {sample} --problem {problem} --reason '...' --yes  # an admin; proves it"
 )
+IMAGE_LABEL_COLUMNS = ("label", "who", "when", "reviewed")
+IMAGE_READ_COLUMNS = ("who", "step", "label", "note", "when")
+IMAGE_ANSWER_COLUMNS = ("version", "when", "decision", "predicted", "most probable", "by")
 IMAGE_NOTHING = "none"
 
 

@@ -38,10 +38,15 @@ class Explainer:
         return self._mappers[digest]
 
 
+def is_believed(shown: ImageMap) -> bool:
+    """Whether a map changes with the weights, and what it marks decides."""
+    return shown.is_sane and shown.insertion - shown.deletion >= explain.LEAST_GAP
+
+
 def _judged(first: ImageMap) -> str:
     gap = first.insertion - first.deletion
     if not first.png:
         return "Nothing in the picture speaks for the class by itself."
-    if first.is_sane and gap >= explain.LEAST_GAP:
+    if is_believed(first):
         return f"The first map points at what decides: insertion less deletion is {gap:.2f}."
     return f"Do not believe the first map: insertion less deletion is {gap:.2f}."

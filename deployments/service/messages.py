@@ -82,6 +82,7 @@ class Map(Message):
     method: str = Field(examples=["HiResCAM"])
     png: str = Field(description="the picture with the map over it, base64 of a PNG; may be empty")
     is_sane: bool = Field(description="whether it changes when the weights are shuffled")
+    is_believed: bool = Field(description="whether it is sane and marks what decides")
     insertion: float = Field(description="area under the probability as marked places appear")
     deletion: float = Field(description="the same as they vanish; lower is better", examples=[0.21])
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 
+from deployments.service import explaining, messages, sign_in
 from deployments.service import feedback as feedbacks
-from deployments.service import messages, sign_in
 from deployments.service.body_limit import FORM
 from deployments.service.config import MOST_FILES
 from deployments.service.messages import (
@@ -166,6 +166,7 @@ async def explanations(
                 method=image_maps.METHOD,
                 png=base64.b64encode(each.png).decode(),
                 is_sane=each.is_sane,
+                is_believed=explaining.is_believed(each),
                 insertion=each.insertion,
                 deletion=each.deletion,
             )

@@ -74,6 +74,6 @@ def _interval(
         if by_chance == 1:
             return float(ends.low), 1.0
         low, high = ((end - by_chance) / (1 - by_chance) for end in ends)
-        return min(low, value), max(min(high, 1.0), value)
+        return max(-1.0, min(low, value)), max(min(high, 1.0), value)
     half = float(student.ppf(1 - intervals.TAIL, n_groups - 1)) * spread
     return max(-1.0, value - half), min(1.0, value + half)

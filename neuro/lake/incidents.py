@@ -54,12 +54,21 @@ class Incident:
 
 
 def report(lake: Lake, said: Report, now: datetime) -> tuple[str, bool]:
-    """Write a report down; returns its id, and False where the same person said the same before."""
-    text = f"{said.sample_id}/{said.who}/{said.reason}"
-    key = f"{said.problem}/{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    """Write a report down; returns its id, and False where it stands there already and is open.
+
+    The same person saying the same of the same version is one incident until it has ended.
+    """
+    text = f"{said.sample_id}/{said.who}/{said.version}/{said.reason}"
+    beginning = f"{said.problem}/{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     body = {name: getattr(said, name) for name in Report.__dataclass_fields__}
-    is_new = journal.record(lake, INCIDENT, key, body, now)
-    return key, is_new
+    number = 1
+    while True:
+        key = beginning if number == 1 else f"{beginning}-{number}"
+        if journal.record(lake, INCIDENT, key, body, now):
+            return key, True
+        if journal.get(lake, CLOSURE, key) is None:
+            return key, False
+        number += 1
 
 
 def all_of(lake: Lake, problem: str = "") -> list[Incident]:

@@ -54,11 +54,14 @@ def add_reviewed(lake: Lake, dataset: str, sample_id: str, given: Annotation, ru
     """Append what readers have decided; False where this run's label stands there already.
 
     The next release has it. It is written where it is the same as before, too: that somebody has
-    looked is a fact of its own.
+    looked is a fact of its own. A label that was reviewed later stays the newest: then, too, False.
     """
 
     def is_said(rows: Sequence[Mapping[str, Any]]) -> bool:
-        return any(row["run_id"] == run_id for row in rows)
+        return any(
+            row["run_id"] == run_id or (row["is_reviewed"] and row["labelled_at"] > given.at)
+            for row in rows
+        )
 
     labels = {sample_id: given}
     new = NewLabels(dataset=dataset, labels=labels, run_id=run_id, is_reviewed=True)

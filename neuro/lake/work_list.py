@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from neuro.errors import ConfigError, UnknownNameError
+from neuro.errors import ConfigError, StorageError, UnknownNameError
 from neuro.lake import erasure, labels
 from neuro.lake.labels import Annotation
 from neuro.lake.lake import Lake, quoted
@@ -172,9 +172,14 @@ def readings(lake: Lake, problem: str) -> list[Reading]:
 
 
 def find(lake: Lake, key: WorkKey) -> Reading:
-    """One item. Raises UnknownNameError where it is not on the list, as after an erasure."""
+    """One item. Raises UnknownNameError where it is not on the list, as after an erasure.
+
+    StorageError where there is no list: a lake that is away is no erasure.
+    """
     rows = lake.read(ITEMS, where=_where(key)).to_pylist()
     if not rows:
+        if not lake.has(ITEMS):
+            raise StorageError(f"the work list of {lake.uri} is not there; is its disk mounted?")
         raise UnknownNameError(
             f"image {key.sha256[:12]} is not on the work list of {key.problem} (any more); "
             "`neuro worklist list` has those that are"
@@ -190,8 +195,7 @@ def record(lake: Lake, key: WorkKey, read: Read) -> Reading:
     changes nothing. Raises ConfigError for a step out of order, UnknownNameError for an item that
     is gone, StaleError while an erasure is under way.
     """
-    if len(read.note) > MOST_NOTE:
-        raise ConfigError(f"a note has at most {MOST_NOTE} letters, got {len(read.note)}")
+    require_short(read.note)
     erasure.require_none(lake)
     while True:
         reading = find(lake, key)
@@ -211,6 +215,12 @@ def record(lake: Lake, key: WorkKey, read: Read) -> Reading:
     return reading
 
 
+def require_short(note: str) -> None:
+    """Raise ConfigError for a note that is too long."""
+    if len(note) > MOST_NOTE:
+        raise ConfigError(f"a note has at most {MOST_NOTE} letters, got {len(note)}")
+
+
 def settle(lake: Lake, every: Collection[Reading]) -> int:
     """Write the labels of decided items that a killed process has not written; returns how many."""
     decided = {each.item.key.run_id: each for each in every if each.is_decided}
@@ -227,6 +237,9 @@ def settle(lake: Lake, every: Collection[Reading]) -> int:
 
 
 def _require_order(reading: Reading, read: Read) -> None:
+    decided = reading.decision
+    if read.step == FIRST and decided:  # the answer is no secret any more: it would not be blind
+        raise ConfigError(f"{decided.who} decided this one meanwhile; your read was not stored")
     if read.step == FINAL and reading.by(read.who, FIRST) is None:
         raise ConfigError("a final read follows the own first read; give that first")
     if read.step == ADJUDICATED and not reading.waits_for(read.who, adjudicates=True):

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from neuro.lake import journal, labels, releases, work_list
 from neuro.lake.labels import Annotation
 from neuro.lake.lake import Lake
 from neuro.lake.releases import Release
-from neuro.lake.work_list import FINAL, FIRST, GIVEN, UNCERTAIN, Read, WorkKey
+from neuro.lake.work_list import CANNOT_TELL, FINAL, FIRST, GIVEN, UNCERTAIN, Read, WorkKey
 from neuro.prediction import stored
 from neuro.problems.problem import Problem
 from neuro.sample import Answer, Prediction
@@ -109,9 +109,19 @@ def test_what_was_decided_comes_back_only_for_another_label(
     steps.fill(lake, brain, FillConfig(), now)
     read(lake, answered[0], "ana", "glioma", now)
     assert steps.fill(lake, brain, FillConfig(), now) == {GIVEN: 0, "suspect": 0, UNCERTAIN: 0}
-    given = Annotation(label="pituitary", who="ben", at=now)
+    given = Annotation(label="pituitary", who="ben", at=now + timedelta(days=1))
     labels.add_unreviewed(lake, "brain", answered[0], given)
     assert steps.fill(lake, brain, FillConfig(), now)[GIVEN] == 1
+
+
+def test_a_label_that_readers_could_not_judge_does_not_come_back(
+    lake: Lake, brain: Problem, ids: list[str], now: datetime
+) -> None:
+    given = Annotation(label="pituitary", who="ben", at=now)
+    labels.add_unreviewed(lake, "brain", ids[5], given)
+    steps.fill(lake, brain, FillConfig(sources=[GIVEN]), now)
+    read(lake, ids[5], "ana", CANNOT_TELL, now)
+    assert steps.fill(lake, brain, FillConfig(sources=[GIVEN]), now) == {GIVEN: 0}
 
 
 def test_a_release_has_the_labels_that_readers_decided(

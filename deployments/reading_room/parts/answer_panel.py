@@ -29,7 +29,7 @@ def bars(probabilities: Mapping[str, float], predicted: str) -> None:
     )
     head = (
         f'<thead><tr><th scope="col">{words.BARS_CLASS}</th>'
-        f'<th scope="col">{words.BARS_PROBABILITY}</th><td></td></tr></thead>'
+        f'<th scope="col">{words.BARS_PROBABILITY}</th><td aria-hidden="true"></td></tr></thead>'
     )
     st.html(
         f'<table class="bars"><caption>{words.BARS}</caption>{head}<tbody>{rows}</tbody></table>'
@@ -40,6 +40,21 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
     """Names and what they are."""
     inner = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows)
     st.html(f"<dl>{inner}</dl>")
+
+
+def notice(kind: str, text: str) -> None:
+    """A sentence not to be overlooked, in which nothing is markup. kind: good or bad."""
+    sign = {"good": "\N{CHECK MARK}", "bad": "\N{BLACK UP-POINTING TRIANGLE}"}.get(kind, "")
+    role = "alert" if kind == "bad" else "status"
+    st.html(
+        f'<p class="notice-box {escape(kind)}" role="{role}">'
+        f'<span aria-hidden="true">{sign}</span> {escape(text)}</p>'
+    )
+
+
+def text(sentence: str) -> None:
+    """A sentence as it is: of a person or a file, with nothing in it taken for markup."""
+    st.html(f"<p>{escape(sentence)}</p>")
 
 
 def points(lines: Sequence[str]) -> None:
@@ -56,6 +71,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str
     )
     st.html(
         f'<div class="scrolled" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f'<table class="plain"><caption>{escape(caption)}</caption>'
+        f'<table class="plain"><caption class="unseen">{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

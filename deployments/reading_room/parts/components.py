@@ -33,12 +33,17 @@ def picture(id_: str, image: bytes, alt: str, maps: Sequence[Map] = ()) -> None:
         "alt": alt,
         "words": words.PICTURE,
         "overlays": [
-            {"label": words.speaks_for(each.shows, each.against), "src": data_uri(each.png)}
-            for each in maps
-            if each.png
+            {"label": words.overlay(each), "src": data_uri(each.png)} for each in maps if each.png
         ],
     }
-    _component("picture", "<div class='missing'></div>")(key="picture", data=data)
+    _component("picture")(key="picture", data=data)
+
+
+def note(id_: str, text: str, most: int) -> tuple[str, str] | None:
+    """A box for a note; the id and text that the browser sent last, None for nothing yet."""
+    data = {"id": id_, "text": text, "label": words.WORK_NOTE, "most": most}
+    sent = getattr(_component("note")(key="note", data=data, on_note_change=_nothing), "note", None)
+    return (str(sent["id"]), str(sent["text"])) if sent else None
 
 
 def gallery(key: str, label: str, cells: Sequence[Cell], *, opens: bool = False) -> str:
@@ -69,7 +74,7 @@ def download(key: str, label: str, name: str, content: str) -> None:
 
 def watch_session() -> None:
     """Leave the page when the session is over."""
-    _component("session", "")(key="session")
+    _component("session")(key="session")
 
 
 def data_uri(image: bytes) -> str:
@@ -79,7 +84,7 @@ def data_uri(image: bytes) -> str:
 
 
 @cache
-def _component(name: str, html: str) -> Any:
+def _component(name: str, html: str = "") -> Any:
     texts: Mapping[str, str | None] = {
         kind: (_STATIC / f"{name}.{kind}").read_text("utf-8")
         if (_STATIC / f"{name}.{kind}").is_file()

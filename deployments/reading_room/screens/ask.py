@@ -69,8 +69,11 @@ def show(backend: Backend) -> None:
         if question.picture:
             maps = question.maps[0] if question.maps else []
             components.picture(chosen, question.picture, words.picture_of(question.name), maps)
+        if question.maps is not None:
+            st.header(words.MAPS)
+            answer_panel.text(question.maps[1] or words.MAPS_NONE)
     with right:
-        _answer(question, models[problem])
+        _answer(backend, question, models[problem])
     _below(backend, question, problem)
     _complete(backend, question, problem)
 
@@ -111,7 +114,7 @@ def _chosen(asked: Asked) -> str:
     return chosen
 
 
-def _answer(question: Question, model: dict[str, str]) -> None:
+def _answer(backend: Backend, question: Question, model: dict[str, str]) -> None:
     answer = question.answer
     answer_panel.verdict(answer.decision, answer.predicted, answer.conformal_set, answer.reason)
     if answer.decision == "refused":
@@ -119,7 +122,13 @@ def _answer(question: Question, model: dict[str, str]) -> None:
     called = answer.probabilities[answer.predicted]
     if answer.decision == "answer":
         st.html(f"<p>{escape(words.of_hundred(called))}</p>")
-    answer_panel.bars(answer.probabilities, answer.predicted)
+    if copy := backend.copy_of(question.similar or (), answer.problem):
+        answer_panel.notice("bad", words.COPY.format(split=copy.split))
+    if answer.decision == "out_of_scope":
+        with st.expander(words.UNUSED):
+            answer_panel.bars(answer.probabilities, answer.predicted)
+    else:
+        answer_panel.bars(answer.probabilities, answer.predicted)
     rows = [(words.SET_TITLE, words.conformal(answer.conformal_set))]
     if answer.ood_score is not None:
         rows.append((words.WORDS_OF_DECISION["out_of_scope"], words.scope(answer.ood_score)))
@@ -130,17 +139,15 @@ def _answer(question: Question, model: dict[str, str]) -> None:
         since=since,
     )
     answer_panel.facts([*rows, (words.MODEL, line)])
-    side_px = answer_page.side_px(answer.problem)
-    answer_panel.points(answer_page.quality(question.picture, side_px))
+    if question.picture:
+        side_px = answer_page.side_px(answer.problem)
+        answer_panel.points(answer_page.quality(question.picture, side_px))
 
 
 def _below(backend: Backend, question: Question, problem: str) -> None:
     answer = question.answer
     if answer.decision == "refused":
         return
-    if question.maps is not None:
-        st.header(words.MAPS)
-        st.write(question.maps[1] or words.MAPS_NONE)
     if question.similar:
         st.header(words.SIMILAR)
         cells = [
@@ -148,19 +155,19 @@ def _below(backend: Backend, question: Question, problem: str) -> None:
                 id=case.sample_id,
                 picture=case.picture,
                 title=case.label or words.BROWSE_NO_LABEL,
-                lines=(f"cosine {case.cosine:.3f}", case.split),
+                lines=(words.SIMILAR_LINE.format(cosine=case.cosine), case.split),
             )
             for case in question.similar
         ]
         components.gallery("similar", words.SIMILAR, cells)
     elif question.no_similar:
-        st.write(words.SIMILAR_NONE.format(why=question.no_similar))
+        answer_panel.text(words.SIMILAR_NONE.format(why=question.no_similar))
     left, right = st.columns(2, gap="large")
     with left:
         _report(backend, question)
     with right:
         _give_label(backend, question, problem)
-    if question.maps is not None:
+    if question.maps is not None and question.picture:
         page = answer_page.build(answer, question.picture, question.maps)
         components.download("save", words.SAVE, f"answer-{answer.sample_id[:12]}.html", page)
     with st.expander(words.CODE):
@@ -171,11 +178,14 @@ def _below(backend: Backend, question: Question, problem: str) -> None:
 
 
 def _report(backend: Backend, question: Question) -> None:
-    with st.expander(words.REPORT), st.form("report", clear_on_submit=True):
+    with st.expander(words.REPORT), st.form("report"):
         what = st.text_area(words.REPORT_TEXT, max_chars=2000)
-        if st.form_submit_button(words.REPORT_SEND) and what.strip():
-            backend.report(question.raw, question.answer, what)
-            st.success(words.REPORT_DONE)
+        if st.form_submit_button(words.REPORT_SEND):
+            if not what.strip():
+                answer_panel.notice("bad", words.REPORT_EMPTY)
+                return
+            is_new = backend.report(question.raw, question.answer, what)
+            answer_panel.notice("good", words.REPORT_DONE if is_new else words.REPORT_AGAIN)
 
 
 def _give_label(backend: Backend, question: Question, problem: str) -> None:
@@ -183,7 +193,7 @@ def _give_label(backend: Backend, question: Question, problem: str) -> None:
         label = st.selectbox(words.GIVE_LABEL_WHICH, backend.labels_of(problem))
         if st.form_submit_button(words.GIVE_LABEL_SEND):
             is_new = backend.give_label(question.raw, question.answer, label)
-            st.success(words.GIVE_LABEL_DONE if is_new else words.GIVE_LABEL_AGAIN)
+            answer_panel.notice("good", words.GIVE_LABEL_DONE if is_new else words.GIVE_LABEL_AGAIN)
 
 
 def _complete(backend: Backend, question: Question, problem: str) -> None:

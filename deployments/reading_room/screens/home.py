@@ -1,7 +1,5 @@
 """The first page: whether all is well, what serves, what waits for whom, what runs."""
 
-from typing import Any
-
 import streamlit as st
 
 from deployments.reading_room import words
@@ -20,12 +18,14 @@ def show(backend: Backend) -> None:
     found = backend.overview()
     is_well = not trouble and models and not found.needs_a_look
     is_well = is_well and not any(model["trouble"] for model in models)
+    runs = backend.runs()
+    is_well = is_well and runs is not None
     st.html(f'<p class="verdict {"answer" if is_well else "abstain"}">{_sign(is_well)}</p>')
     left, right = st.columns(2, gap="large")
     with left:
         st.header(words.HOME_SERVES)
         if trouble:
-            st.error(trouble)
+            answer_panel.notice("bad", trouble)
         for model in models:
             since = str(model["since"])[:16].replace("T", " ")
             version = words.version(model["version"])
@@ -39,13 +39,13 @@ def show(backend: Backend) -> None:
         st.header(words.HOME_WAITS)
         answer_panel.points(words.waits(found.work, found.approvals, found.incidents))
         st.header(words.HOME_RUNS)
-        _runs(backend.runs())
+        _runs(runs)
         st.header(words.HOME_LINKS)
         for name, place in backend.links():
             st.markdown(f"- [{name}]({place})")
 
 
-def _sign(is_well: Any) -> str:
+def _sign(is_well: object) -> str:
     return words.HOME_WELL if is_well else words.HOME_LOOK
 
 
@@ -55,4 +55,4 @@ def _runs(runs: list[tuple[str, str]] | None) -> None:
     elif not runs:
         st.write(words.HOME_NO_RUNS)
     else:
-        answer_panel.table(("run", "since"), runs, words.HOME_RUNS)
+        answer_panel.table(words.HOME_RUN_COLUMNS, runs, words.HOME_RUNS)

@@ -6,9 +6,6 @@ from deployments.reading_room import words
 from deployments.reading_room.backend import Backend
 from deployments.reading_room.parts import answer_panel, components
 from deployments.reading_room.parts.components import Cell
-from neuro.problems import problem as problems
-
-_ANSWERS = ("version", "when", "decision", "predicted", "most probable", "by")
 
 
 def show(backend: Backend) -> None:
@@ -18,7 +15,6 @@ def show(backend: Backend) -> None:
     if not (problem and sample_id):
         st.info(words.IMAGE_NONE)
         return
-    problems.load(problem)
     told = backend.image(problem, sample_id)
     left, right = st.columns([2, 3], gap="large")
     with left:
@@ -26,16 +22,16 @@ def show(backend: Backend) -> None:
             name = told.sample_id[:12]
             components.picture(told.sample_id, told.picture, words.picture_of(name))
         else:
-            st.error(words.PICTURE_DAMAGED)
+            answer_panel.notice("bad", words.PICTURE_DAMAGED)
     with right:
         st.header(words.IMAGE_FACTS)
         answer_panel.facts(told.facts)
         for title, columns, rows in (
-            (words.IMAGE_LABELS, ("label", "who", "when", "reviewed"), told.labels),
-            (words.IMAGE_READS, ("who", "step", "label", "note", "when"), told.reads),
+            (words.IMAGE_LABELS, words.IMAGE_LABEL_COLUMNS, told.labels),
+            (words.IMAGE_READS, words.IMAGE_READ_COLUMNS, told.reads),
             (
                 words.IMAGE_ANSWERS,
-                _ANSWERS,
+                words.IMAGE_ANSWER_COLUMNS,
                 told.answers,
             ),
         ):

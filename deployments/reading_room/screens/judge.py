@@ -20,7 +20,7 @@ def show(backend: Backend) -> None:
     problem = choose_problem.among([each.name for each in backend.problems()])
     if problem:
         if told := st.session_state.pop("decided", ""):
-            st.success(told)
+            answer_panel.notice("good", told)
         left, right = st.columns(2, gap="large")
         with left:
             _candidates(backend, problem)
@@ -36,8 +36,8 @@ def _candidates(backend: Backend, problem: str) -> None:
     if not found:
         st.write(words.JUDGE_NONE_WAIT)
     for version, entry in found.items():
-        st.subheader(f"{problem}: version {version}")
-        st.write(str(entry.body.get("reason", "")))
+        st.subheader(words.JUDGE_CANDIDATE.format(problem=problem, version=version))
+        answer_panel.text(str(entry.body.get("reason", "")))
         place = reports.place_of(backend.here.home, Path(str(entry.body.get("report") or "-")))
         st.html(_link(words.JUDGE_REPORT, place) if place else f"<p>{words.JUDGE_NO_REPORT}</p>")
         if not backend.person.may("approver"):
@@ -47,7 +47,7 @@ def _candidates(backend: Backend, problem: str) -> None:
             reason = st.text_area(words.JUDGE_REASON)
             if st.form_submit_button(words.JUDGE_APPROVE):
                 if not reason.strip():
-                    st.error(words.JUDGE_NEEDS_REASON)
+                    answer_panel.notice("bad", words.JUDGE_NEEDS_REASON)
                     continue
                 with st.spinner(words.JUDGE_STARTED):
                     st.session_state["decided"] = backend.approve(problem, version, reason)
@@ -68,7 +68,7 @@ def _rollback(backend: Backend, problem: str) -> None:
         reason = st.text_area(words.JUDGE_REASON)
         if st.form_submit_button(words.JUDGE_ROLLBACK_DO):
             if not reason.strip():
-                st.error(words.JUDGE_NEEDS_REASON)
+                answer_panel.notice("bad", words.JUDGE_NEEDS_REASON)
                 return
             with st.spinner(words.JUDGE_STARTED):
                 st.session_state["decided"] = backend.roll_back(problem, version, reason)

@@ -6,78 +6,80 @@ import streamlit as st
 
 from deployments.reading_room import words
 from deployments.reading_room.backend import Backend, Shown
-from deployments.reading_room.parts import answer_panel, choose_problem, components
-from neuro.errors import NeuroError, UnknownNameError
-from neuro.lake.work_list import ADJUDICATED, CANNOT_TELL, FINAL, FIRST, Reading, WorkKey
+from deployments.reading_room.parts import answer_panel, choose_problem, components, doing
+from neuro.lake.work_list import ADJUDICATED, CANNOT_TELL, FINAL, FIRST, MOST_NOTE, Reading, WorkKey
 
-_STARTS = 12  # characters of a digest in the address
+_BEGINNING = 12  # characters of a digest in the address
 
 
 def show(backend: Backend) -> None:
-    """Draw it."""
+    """Draw the image that is before this person, and what is to be said of it."""
     backend.require("reader")
     st.title(words.WORK)
     problem = choose_problem.among([each.name for each in backend.problems()])
     if not problem:
         st.info(words.NO_PROBLEM)
         return
-    _trouble(backend)
-    waiting = backend.work(problem)
-    done, n_waiting = backend.progress(problem)
-    st.progress(done / max(1, done + n_waiting), text=words.progress(done, n_waiting))
-    if not waiting:
+    _store_drafts(backend)
+    work = backend.work(problem)
+    st.progress(work.share, text=words.progress(work.done, len(work.waiting)))
+    if work.waiting:
+        _item(backend, [each.item.key for each in work.waiting])
+    else:
         st.info(words.WORK_EMPTY)
         st.write(words.WORK_FILL)
+    if st.toggle(words.WORK_AGREEMENT_SHOW):
         _agreement(backend, problem)
-        return
-    keys = [each.item.key for each in waiting]
+
+
+def _item(backend: Backend, keys: Sequence[WorkKey]) -> None:
     key = _current(keys)
     reading = backend.open_item(key)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        image = backend.sample_picture(problem, key.sha256)
+        image = backend.sample_picture(key.problem, key.sha256)
         if image:
-            components.picture(f"{key.sha256}", image, words.picture_of(key.sha256[:_STARTS]))
+            components.picture(key.sha256, image, words.picture_of(key.sha256[:_BEGINNING]))
         else:
-            st.error(words.PICTURE_DAMAGED)
+            answer_panel.notice("bad", words.PICTURE_DAMAGED)
     with right:
         _panel(backend, reading)
         _moves(keys, key)
-    _agreement(backend, problem)
+        _note(backend, key)
+        st.write(words.WORK_KEYS)
 
 
 def _panel(backend: Backend, reading: Reading) -> None:
-    who, key = backend.person.name, reading.item.key
+    """What is asked: the first read, the final one, or whom of two readers to follow."""
+    key = reading.item.key
     labels = backend.labels_of(key.problem)
-    first = reading.by(who, FIRST)
+    first = reading.by(backend.name, FIRST)
     if reading.is_disputed:
         st.header(words.WORK_DISPUTED)
         for name, read in zip(words.WORK_READER, reading.finals, strict=False):
             answer_panel.facts([(name, words.reader_said(read.label, read.note))])
-        _behind(reading, backend.shown(reading))
-        _choices(backend, key, ADJUDICATED, labels)
+        shown = backend.shown(reading)
+        _behind(reading, shown)
+        _choices(key, ADJUDICATED, labels, shown)
     elif first is None:
         st.header(words.WORK_READ)
         st.write(words.WORK_BLIND)
-        _choices(backend, key, FIRST, labels)
+        _choices(key, FIRST, labels, None)
     else:
         st.header(words.WORK_AGAIN)
         answer_panel.facts([(words.WORK_YOURS, words.reader_said(first.label, ""))])
-        _behind(reading, backend.shown(reading))
+        shown = backend.shown(reading)
         st.button(
             words.WORK_KEEP,
             key=f"keep-{key.sha256}-{key.round}",
             type="primary",
-            shortcut="Enter",
+            shortcut="K",  # Enter would be taken from the button or link that has the focus
             width="stretch",
-            on_click=_say,
-            args=(backend, key, FINAL, first.label),
+            on_click=doing.act,
+            args=(_say, key, FINAL, first.label, shown),
         )
-        _choices(backend, key, FINAL, labels)
-    note = f"note-{key.sha256}-{key.round}"
-    st.session_state.setdefault(note, backend.draft(key).note)
-    st.text_area(words.WORK_NOTE, key=note, on_change=_note, args=(backend, key, note))
-    st.write(words.WORK_KEYS)
+        _behind(reading, shown)
+        _choices(key, FINAL, labels, shown)
 
 
 def _behind(reading: Reading, shown: Shown) -> None:
@@ -95,17 +97,16 @@ def _behind(reading: Reading, shown: Shown) -> None:
         answer_panel.bars(said["probabilities"], said["predicted"])
 
 
-def _choices(backend: Backend, key: WorkKey, step: str, labels: Sequence[str]) -> None:
+def _choices(key: WorkKey, step: str, labels: Sequence[str], shown: Shown | None) -> None:
     """A button and a digit for each answer."""
-    named = [*enumerate(labels, 1), (0, CANNOT_TELL)]
-    for number, label in named:
+    for number, label in [*enumerate(labels, 1), (0, CANNOT_TELL)]:
         st.button(
             label or words.WORK_CANNOT_TELL,
             key=f"{step}-{key.sha256}-{key.round}-{number}",
             shortcut=str(number) if number < 10 else None,
             width="stretch",
-            on_click=_say,
-            args=(backend, key, step, label),
+            on_click=doing.act,
+            args=(_say, key, step, label, shown),
         )
 
 
@@ -116,56 +117,65 @@ def _moves(keys: Sequence[WorkKey], key: WorkKey) -> None:
     ahead.button(words.WORK_NEXT, shortcut="N", width="stretch", on_click=_go, args=(keys, at + 1))
 
 
+def _note(backend: Backend, key: WorkKey) -> None:
+    """A note, kept on the server while it is written."""
+    name = f"{key.sha256}-{key.round}"
+    known = backend.draft(key).note
+    sent = components.note(name, known, MOST_NOTE)
+    if sent and sent[0] == name and sent[1] != known and _last_note() != sent:
+        st.session_state["note-sent"] = sent
+        with doing.told():
+            backend.note(key, sent[1])
+
+
+def _last_note() -> tuple[str, str] | None:
+    found: tuple[str, str] | None = st.session_state.get("note-sent")
+    return found
+
+
 def _current(keys: Sequence[WorkKey]) -> WorkKey:
     """The one in the address, else the first."""
     asked = st.query_params.get("image", "")
     found = (key for key in keys if asked and key.sha256.startswith(asked))
     key = next(found, keys[0])
-    st.query_params["image"] = key.sha256[:_STARTS]
+    st.query_params["image"] = key.sha256[:_BEGINNING]
     return key
 
 
 def _go(keys: Sequence[WorkKey], at: int) -> None:
-    st.query_params["image"] = keys[at % len(keys)].sha256[:_STARTS]
+    st.query_params["image"] = keys[at % len(keys)].sha256[:_BEGINNING]
 
 
-def _say(backend: Backend, key: WorkKey, step: str, label: str) -> None:
-    note = st.session_state.get(f"note-{key.sha256}-{key.round}", "")
-    try:
-        reading = backend.say(key, step, label, note)
-    except UnknownNameError:
-        st.session_state["trouble"] = words.WORK_GONE
-    except NeuroError as error:
-        st.session_state["trouble"] = str(error)
-    except (OSError, RuntimeError, ValueError) as error:  # what Lance raises of a lake that is away
-        st.session_state["trouble"] = words.WORK_KEPT.format(why=type(error).__name__)
-    else:
-        decided = reading.decision
-        if step == FIRST and decided and decided.who != backend.person.name:
-            st.session_state["told"] = words.WORK_DECIDED.format(who=decided.who)
-        if step != FIRST:
-            st.query_params.pop("image", None)
+def _say(backend: Backend, key: WorkKey, step: str, label: str, shown: Shown | None) -> str | None:
+    """Store a read; what is told of it."""
+    note = backend.draft(key).note
+    sent = _last_note()
+    if sent and sent[0] == f"{key.sha256}-{key.round}":
+        note = sent[1]
+    reading = backend.say(key, step, label, note, shown)
+    if step == FIRST:
+        return None
+    st.query_params.pop("image", None)
+    decided = reading.decision
+    if decided and backend.name not in decided.who.split(", "):
+        return words.WORK_DECIDED.format(who=decided.who)
+    what = label or words.WORK_CANNOT_TELL
+    return words.WORK_DONE.format(what=what, image=key.sha256[:_BEGINNING])
 
 
-def _note(backend: Backend, key: WorkKey, name: str) -> None:
-    backend.note(key, st.session_state[name])
-
-
-def _trouble(backend: Backend) -> None:
-    """What went wrong at the last click, and what waited on this machine since."""
-    if trouble := st.session_state.pop("trouble", ""):
-        st.error(trouble)
-    elif n := backend.store_drafts():
-        st.success(words.WORK_STORED.format(n=n))
-    if told := st.session_state.pop("told", ""):
-        st.info(told)
+def _store_drafts(backend: Backend) -> None:
+    """What waited on this machine since the lake was away."""
+    n, troubles = backend.store_drafts()
+    if n:
+        answer_panel.notice("good", words.WORK_STORED.format(n=n))
+    for trouble in troubles:
+        answer_panel.notice("bad", trouble)
 
 
 def _agreement(backend: Backend, problem: str) -> None:
     rows = [
-        (each.first, each.second, words.kappa(value.value, value.low, value.high, value.n))
+        (each.first, each.second, words.kappa(value))
         for each in backend.agreements(problem)
         if (value := each.value) is not None
     ]
-    if rows:
-        answer_panel.table(("", "", "kappa"), rows, words.WORK_AGREEMENT)
+    answer_panel.table(words.WORK_AGREEMENT_COLUMNS, rows, words.WORK_AGREEMENT)

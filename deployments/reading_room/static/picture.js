@@ -14,7 +14,7 @@ function bound(root, stage) {
   const find = (query) => root.querySelector(query);
   const every = (query) => [...root.querySelectorAll(query)];
   const [heat, level, width, which] = [".heat", ".level", ".window", ".which"].map(find);
-  const view = { zoom: 1, x: 0, y: 0, id: null, words: {}, hidden: false, remembered: 50, overlays: [] };
+  const view = { zoom: 1, x: 0, y: 0, id: null, words: {}, hidden: false, remembered: 50, overlays: [], level: 50, width: 100 };
 
   const show = () => {
     for (const layers of every(".layers"))
@@ -25,9 +25,8 @@ function bound(root, stage) {
       each.setAttribute("intercept", 0.5 - slope * middle);
     }
     const beside = find(".beside"), share = view.hidden ? 0 : heat.value / 100;
-    const isApart = !beside.hidden;
-    find(".stage:not(.beside) .over").style.opacity = isApart ? 0 : share;
-    find(".beside .over").style.opacity = isApart ? Math.max(share, view.overlays.length ? 1 : 0) : 0;
+    find(".stage:not(.beside) .over").style.opacity = beside.hidden ? share : 0;
+    find(".beside .over").style.opacity = beside.hidden ? 0 : share;
     find("output").textContent = view.hidden ? view.words.off : `${heat.value} %`;
   };
   const zoom = (factor, px = 0, py = 0) => {
@@ -42,10 +41,12 @@ function bound(root, stage) {
     in: () => zoom(1.25),
     out: () => zoom(0.8),
     fit: () => { view.zoom = 1; view.x = view.y = 0; show(); },
-    plain: () => { level.value = 50; width.value = 100; show(); },
+    plain: () => { level.value = view.level = 50; width.value = view.width = 100; show(); },
     beside: () => {
       const beside = find(".beside");
+      if (!view.overlays.length) return;
       beside.hidden = !beside.hidden;
+      if (!beside.hidden && +heat.value === 0) heat.value = 100;
       find('[data-do="beside"]').setAttribute("aria-pressed", String(!beside.hidden));
       show();
     },
@@ -55,7 +56,13 @@ function bound(root, stage) {
       show();
     },
   };
-  const pan = (dx, dy) => { view.x += dx; view.y += dy; show(); };
+  const pan = (dx, dy) => { // a part of it always stays in sight
+    const { width: across, height: down } = stage.getBoundingClientRect();
+    const bound = (value, side) => Math.min(Math.max(value, -0.45 * side * view.zoom), 0.45 * side * view.zoom);
+    view.x = bound(view.x + dx, across);
+    view.y = bound(view.y + dy, down);
+    show();
+  };
   const keys = {
     "+": does.in, "=": does.in, "-": does.out, f: does.fit, o: does.overlay, s: does.beside, p: does.plain,
     ArrowLeft: () => pan(30, 0), ArrowRight: () => pan(-30, 0), ArrowUp: () => pan(0, 30), ArrowDown: () => pan(0, -30),
@@ -83,14 +90,20 @@ function bound(root, stage) {
       const dx = event.clientX - drag[0], dy = event.clientY - drag[1];
       drag = [event.clientX, event.clientY];
       if (event.shiftKey) { // as radiologists do it: up and down is brightness, left and right contrast
-        level.value = +level.value + dy / 4;
-        width.value = +width.value + dx / 2;
+        view.level = Math.min(100, Math.max(0, view.level + dy / 4));
+        view.width = Math.min(200, Math.max(2, view.width + dx / 2));
+        level.value = view.level;
+        width.value = view.width;
         show();
       } else pan(dx, dy);
     });
     for (const end of ["pointerup", "pointercancel"]) each.addEventListener(end, () => { drag = null; });
   }
-  for (const each of [level, width]) each.addEventListener("input", show);
+  for (const each of [level, width, heat]) {
+    each.addEventListener("input", () => { view.level = +level.value; view.width = +width.value; show(); });
+    // So that the page's own keys work again: in a slider they would not.
+    each.addEventListener("pointerup", () => stage.focus({ preventScroll: true }));
+  }
   heat.addEventListener("input", () => { view.hidden = false; if (+heat.value) view.remembered = heat.value; show(); });
   which.addEventListener("change", () => { lay(); show(); });
   for (const button of every("button")) button.addEventListener("click", () => does[button.dataset.do]());
@@ -109,7 +122,9 @@ function bound(root, stage) {
     }
     for (const name of ["level", "window", "which", "heat"]) find(`.${name}-word`).textContent = data.words[name];
     if (view.id !== data.id) {
-      Object.assign(view, { id: data.id, zoom: 1, x: 0, y: 0, hidden: false });
+      Object.assign(view, { id: data.id, zoom: 1, x: 0, y: 0, hidden: false, level: 50, width: 100 });
+      find(".beside").hidden = true;
+      find('[data-do="beside"]').setAttribute("aria-pressed", "false");
       heat.value = 0; level.value = 50; width.value = 100;
       for (const base of every(".base")) base.src = data.image;
       find(".stage:not(.beside) .base").alt = data.alt;
@@ -120,7 +135,7 @@ function bound(root, stage) {
       view.names = names;
       which.replaceChildren(...data.overlays.map((each, number) => new Option(each.label, number)));
     }
-    find(".overlays").hidden = !data.overlays.length;
+    find(".overlays").hidden = find('[data-do="beside"]').hidden = !data.overlays.length;
     lay();
     show();
   };

@@ -70,3 +70,11 @@ def test_no_image_is_no_figure() -> None:
 def test_calls_of_other_images_are_refused() -> None:
     with pytest.raises(ConfigError, match="are not of the same"):
         kappa.cohen(["a"], ["a", "b"], ["1"])
+
+
+def test_of_one_group_it_says_that_nothing_is_known() -> None:
+    called = ["a"] * 99 + ["b"]
+    found = kappa.cohen(called, called, ["1"] * 100)
+    assert found is not None
+    assert found.low == -1
+    assert "too few groups" in str(found)

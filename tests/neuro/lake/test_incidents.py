@@ -26,6 +26,14 @@ def test_the_same_report_of_the_same_person_is_one_incident(lake: Lake, now: dat
     assert (found.report, found.owner, found.is_open) == (said(), "", True)
 
 
+def test_what_comes_back_after_its_end_is_another_incident(lake: Lake, now: datetime) -> None:
+    first, _ = incidents.report(lake, said(), now)
+    incidents.close(lake, first, "mended", "ben", now)
+    second, is_new = incidents.report(lake, said(), now)
+    assert (is_new, second != first) == (True, True)
+    assert incidents.report(lake, said(), now) == (second, False)
+
+
 def test_incidents_are_listed_by_problem(lake: Lake, now: datetime) -> None:
     for problem in ("brain", "chest"):
         incidents.report(lake, said(problem=problem), now)

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -68,3 +68,10 @@ def test_a_decision_ends_the_wait_of_a_label_that_somebody_gave(lake: Lake, now:
     assert len(labels.waiting(lake, "brain")) == 1
     labels.add_reviewed(lake, "brain", "1", Annotation(label="a", who="ana", at=now), "review-1")
     assert labels.waiting(lake, "brain") == []
+
+
+def test_a_label_that_was_reviewed_later_stays_the_newest(lake: Lake, now: datetime) -> None:
+    later = Annotation(label="a", who="ben", at=now + timedelta(days=1))
+    labels.add_reviewed(lake, "brain", "1", later, "import")
+    late = Annotation(label="b", who="ana", at=now)
+    assert labels.add_reviewed(lake, "brain", "1", late, "review-1") is False

@@ -134,10 +134,10 @@ def test_who_cannot_tell_decides_without_a_label(lake: Lake, now: datetime) -> N
 def test_two_readers_at_once_are_both_stored_and_one_decides(lake: Lake, now: datetime) -> None:
     work_list.add(lake, [item(now)])
     with ThreadPoolExecutor(2) as threads:
-        calls = [
-            threads.submit(read_twice, Lake(lake.uri), who, label, now)
-            for who, label in (("ana", "glioma"), ("ben", "meningioma"))
-        ]
+        both = (("ana", "glioma"), ("ben", "meningioma"))
+        for who, label in both:
+            say(lake, who, FIRST, label, now)
+        calls = [threads.submit(read_twice, Lake(lake.uri), who, label, now) for who, label in both]
         for call in calls:
             call.result()
     reading = work_list.find(lake, KEY)

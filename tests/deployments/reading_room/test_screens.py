@@ -1,0 +1,285 @@
+"""The pages in a real Chromium, before a real service, by mouse and by keyboard."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from neuro.lake import journal, work_list
+from neuro.lake.work_list import FINAL, FIRST, WorkKey
+from tests.deployments.reading_room.conftest import Open, Room, fill, sign_in
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = pytest.mark.browser
+
+SCREENS = ("", "ask", "work", "browse", "judge", "incidents")
+LABELS = ("glioma", "meningioma", "notumor", "pituitary")
+
+
+@contextmanager
+def person(
+    browser: "Browser", room: Room, name: str, place: str = "/", **context: Any
+) -> "Iterator[Page]":
+    page = sign_in(browser, room, name, place, **context)
+    try:
+        yield page
+    finally:
+        page.context.close()
+
+
+def asked(page: "Page", image: Path) -> "Locator":
+    page.locator("input[type=file]").set_input_files(image)
+    verdict = page.locator(".verdict").first
+    verdict.wait_for(timeout=30_000)
+    return verdict
+
+
+def test_every_number_of_an_answer_is_the_services_own(
+    browser: "Browser", room: Room, image: Path
+) -> None:
+    (said,) = room.service.client.predict(image)
+    with person(browser, room, "ana", "/ask") as page:
+        asked(page, image)
+        rows = page.locator("table.bars tbody tr").all()
+        shown = {
+            row.locator("th").inner_text(): row.locator("td.number").inner_text() for row in rows
+        }
+        assert shown == {name: f"{value:.4f}" for name, value in said.probabilities.items()}
+        page.get_by_text("Where it looked").wait_for(timeout=60_000)
+        page.get_by_text("The service's own words").click()
+        raw = json.loads(page.locator("[data-testid=stExpander] code").last.inner_text())
+        assert raw["probabilities"] == said.probabilities
+        assert raw["reason"] == said.reason
+
+
+def test_nothing_of_a_question_is_kept_until_a_person_says_so(
+    browser: "Browser", room: Room, image: Path
+) -> None:
+    with person(browser, room, "ana", "/ask") as page:
+        asked(page, image)
+        page.get_by_role("heading", name="Where it looked").wait_for(timeout=60_000)
+        assert room.service.service.log.waiting() == 0
+        assert room.lake.read("requests").num_rows == 0
+        page.get_by_text("Report a problem").click()
+        page.get_by_label("What is wrong with this answer?").fill("it is <b>upside</b> down")
+        page.get_by_role("button", name="Report", exact=True).click()
+        page.get_by_text("It stands in the journal").wait_for(timeout=30_000)
+    (line,) = journal.entries(room.lake, "incident")
+    assert (line.body["who"], line.body["reason"]) == ("ana", "it is <b>upside</b> down")
+    assert line.body["prediction"]["predicted"]
+
+
+def test_a_file_that_is_no_image_is_refused_with_the_reason(
+    browser: "Browser", room: Room, tmp_path: Path
+) -> None:
+    path = tmp_path / "letter.jpg"
+    path.write_text("Dear colleague")
+    with person(browser, room, "ana", "/ask") as page:
+        assert "cannot be read as an image" in asked(page, path).inner_text()
+
+
+def test_the_picture_zooms_moves_and_shows_the_map_by_keyboard(
+    browser: "Browser", room: Room, image: Path
+) -> None:
+    with person(browser, room, "ana", "/ask") as page:
+        asked(page, image)
+        page.get_by_role("heading", name="Where it looked").wait_for(timeout=60_000)
+        stage = page.locator(".stage").first
+        stage.focus()
+        for key in ("+", "ArrowLeft"):
+            page.keyboard.press(key)
+        moved = page.locator(".layers").first.evaluate("each => each.style.transform")
+        assert moved == "translate(30px, 0px) scale(1.25)"
+        page.keyboard.press("f")
+        over = page.locator(".over").first
+        assert over.evaluate("each => each.style.opacity") == "0"
+        page.keyboard.press("o")
+        assert over.evaluate("each => each.style.opacity") == "0.5"
+        assert over.evaluate("each => each.naturalWidth") > 0
+        page.keyboard.press("s")
+        assert page.locator(".stage").nth(1).is_visible()
+
+
+def test_pictures_lie_at_no_address(browser: "Browser", room: Room, image: Path) -> None:
+    fill(room, 1)
+    with person(browser, room, "ana", "/ask") as page:
+        addresses: list[str] = []
+        page.on("request", lambda request: addresses.append(request.url))
+        asked(page, image)
+        page.get_by_role("heading", name="Where it looked").wait_for(timeout=60_000)
+        page.goto(f"{room.url}/work")
+        page.locator("img.base").first.wait_for(timeout=30_000)
+        page.goto(f"{room.url}/browse")
+        page.locator("li img").first.wait_for(timeout=30_000)
+        sources = page.evaluate("() => [...document.images].map(each => each.src)")
+    assert [url for url in addresses if urlsplit(url).path.startswith("/media")] == []
+    assert [source for source in sources if not source.startswith("data:")] == []
+
+
+def on_case(page: "Page", sample_id: str) -> None:
+    """Wait until an item of the work list is before the reader."""
+    name = re.compile(sample_id[:12])
+    page.get_by_role("img", name=name).first.wait_for(timeout=30_000)
+
+
+def test_images_are_read_blind_and_by_keyboard_alone(browser: "Browser", room: Room) -> None:
+    ids = fill(room, 3)
+    with person(browser, room, "ana", "/work") as page:
+        for sample_id, key in zip(ids, "123", strict=True):
+            on_case(page, sample_id)
+            page.get_by_role("heading", name="What does it show?").wait_for()
+            assert "a secret reason" not in page.content()
+            assert page.locator(".verdict").count() == 0
+            page.keyboard.press(key)
+            page.get_by_role("heading", name="Does it change your read?").wait_for(timeout=30_000)
+            page.get_by_text("a secret reason").wait_for(timeout=30_000)
+            page.keyboard.press("k")
+        page.get_by_text("Nothing waits for you.").wait_for(timeout=30_000)
+    for sample_id, label in zip(ids, LABELS[:3], strict=True):
+        reads = work_list.find(room.lake, WorkKey("brain", sample_id)).reads
+        assert [(read.who, read.step, read.label) for read in reads] == [
+            ("ana", FIRST, label),
+            ("ana", FINAL, label),
+        ]
+
+
+def test_a_cut_connection_loses_no_read_and_stores_none_twice(
+    browser: "Browser", room: Room
+) -> None:
+    ids = fill(room, 8)
+    with person(browser, room, "ana", "/") as page:
+        sockets: list[Any] = []
+
+        def between(route: Any) -> None:
+            server = route.connect_to_server()
+            sockets.append((route, server))
+            route.on_message(server.send)
+            server.on_message(route.send)
+
+        page.route_web_socket(re.compile(".*/_stcore/stream"), between)
+        page.goto(f"{room.url}/work")
+        for number, sample_id in enumerate(ids):
+            on_case(page, sample_id)
+            read(page, room, sample_id, sockets if number % 2 else None)
+        page.get_by_text("Nothing waits for you.").wait_for(timeout=30_000)
+    rows = room.lake.read("reads").to_pylist()
+    assert len(rows) == len({(row["sha256"], row["step"]) for row in rows}) == 16
+    labels = room.lake.read("labels", where="is_reviewed").to_pylist()
+    assert sorted(row["sha256"] for row in labels) == sorted(ids)
+
+
+def read(page: "Page", room: Room, sample_id: str, sockets: list[Any] | None) -> None:
+    """Both reads of an item, each pressed again where it was lost in a cut."""
+    for step, key, wanted in ((FIRST, "1", "Does it change your read?"), (FINAL, "k", None)):
+        if sockets is not None:
+            route, server = sockets[-1]
+            server.close(code=1011)
+            route.close(code=1011)
+        for _ in range(20):
+            page.keyboard.press(key)
+            page.wait_for_timeout(500)
+            found = work_list.find(room.lake, WorkKey("brain", sample_id))
+            if found.by("ana", step):
+                break
+        if wanted:
+            page.get_by_role("heading", name=wanted).wait_for(timeout=30_000)
+
+
+def test_a_note_is_kept_while_it_is_written_and_its_digits_are_no_answer(
+    browser: "Browser", room: Room
+) -> None:
+    (sample_id,) = fill(room, 1)
+    with person(browser, room, "ana", "/work") as page:
+        on_case(page, sample_id)
+        page.get_by_label("Note (optional)").press_sequentially("slice 2 of 3")
+        page.wait_for_timeout(2500)
+    drafts = [json.loads(path.read_text()) for path in room.home.rglob("drafts/ana/*.json")]
+    assert [draft["note"] for draft in drafts] == ["slice 2 of 3"]
+    assert work_list.find(room.lake, WorkKey("brain", sample_id)).reads == ()
+
+
+def test_what_people_write_is_no_markup(browser: "Browser", room: Room, image: Path) -> None:
+    (answer,) = room.service.client.predict(image)
+    room.service.client.report(answer.sample_id, "![x](http://127.0.0.1:9/x.png) <i>odd</i> *a*")
+    with person(browser, room, "vic", "/") as page:
+        addresses: list[str] = []
+        page.on("request", lambda request: addresses.append(request.url))
+        page.goto(f"{room.url}/incidents")
+        page.get_by_text("![x](http://127.0.0.1:9/x.png) <i>odd</i> *a*").wait_for(timeout=30_000)
+    assert [url for url in addresses if "x.png" in url] == []
+
+
+def test_a_session_that_ends_leads_back_and_the_note_is_there(
+    browser: "Browser", open_room: Open
+) -> None:
+    with open_room(idle_s=6.0) as room:
+        fill(room, 2)
+        with person(browser, room, "ana", "/work") as page:
+            page.get_by_label("Note (optional)").press_sequentially("left, at the 1 edge")
+            page.wait_for_timeout(2500)
+            page.wait_for_url(re.compile("/sign-in"), timeout=30_000)
+            page.get_by_label("Name").fill("ana")
+            page.get_by_label("Password").fill("a long enough password")
+            page.get_by_role("button", name="Sign in").click()
+            page.wait_for_url(re.compile("/work"), timeout=30_000)
+            note = page.get_by_label("Note (optional)")
+            note.wait_for(timeout=30_000)
+            assert note.input_value() == "left, at the 1 edge"
+
+
+@pytest.mark.parametrize(
+    ("name", "sees"),
+    [
+        ("vic", {"Today", "Browse", "Image", "Judge", "Incidents"}),
+        ("ana", {"Today", "Ask", "Work list", "Browse", "Image", "Judge", "Incidents"}),
+    ],
+)
+def test_a_role_sees_its_own_pages(
+    browser: "Browser", room: Room, name: str, sees: set[str]
+) -> None:
+    with person(browser, room, name) as page:
+        links = page.locator("[data-testid=stSidebarNav] a").all_inner_texts()
+        assert {link.strip() for link in links} == sees
+        if "Ask" not in sees:
+            page.goto(f"{room.url}/ask")
+            page.locator("h1").first.wait_for(timeout=30_000)
+            assert page.locator("input[type=file]").count() == 0
+
+
+def test_an_image_is_opened_from_the_grid(browser: "Browser", room: Room) -> None:
+    with person(browser, room, "vic", "/browse") as page:
+        cell = page.locator("li button").first
+        cell.wait_for(timeout=30_000)
+        beginning = cell.locator("span").last.inner_text()
+        cell.click()
+        page.get_by_role("heading", name="Facts").wait_for(timeout=30_000)
+        assert page.get_by_text(re.compile(f"^{beginning}[0-9a-f]{{52}}$")).count() >= 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_of_ours(
+    browser: "Browser", room: Room, image: Path, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="extra browser").Axe()
+    fill(room, 1)
+    ours: list[str] = []
+    with person(browser, room, "ana", "/", color_scheme=scheme) as page:
+        for place in SCREENS:
+            page.goto(f"{room.url}/{place}")
+            page.locator("h1").first.wait_for(timeout=30_000)
+            page.wait_for_timeout(1000)
+            if place == "ask":
+                asked(page, image)
+                page.get_by_role("heading", name="Where it looked").wait_for(timeout=60_000)
+            for found in axe.run(page).response["violations"]:
+                nodes = [str(node["target"]) for node in found["nodes"]]
+                if found["impact"] in ("serious", "critical"):
+                    ours.append(f"{place or 'today'}: {found['id']}: {nodes[:3]}")
+    assert ours == []
