@@ -56,17 +56,22 @@ def main(argv: list[str]) -> None:
         url = closing.enter_context(_room(home, options.package))
         page = closing.enter_context(_page(url))
         files = sorted(each for each in options.images.rglob("*") if each.is_file())[:CASES]
-        facts |= _asked(page, url, files)
         lake = Lake(str(home / "lake"))
-        facts |= _read(page, url, lake, options.problem)
-        facts |= _cut(page, url, lake, options.problem)
+        steps: list[Callable[[], dict[str, Any]]] = [
+            lambda: _asked(page, url, files),
+            lambda: _read(page, url, lake, options.problem),
+            lambda: _cut(page, url, lake, options.problem),
+        ]
         if options.many:
-            facts |= _many(page, url, lake, options)
+            steps.append(lambda: _many(page, url, lake, options))
+        for step in steps:
+            found = step()
+            facts |= found
+            for name, value in found.items():
+                print(f"{name:56} {value}", file=sys.stderr if options.json else sys.stdout)
+                sys.stdout.flush()
     if options.json:
         print(json.dumps(facts))
-        return
-    for name, value in facts.items():
-        print(f"{name:45} {value}")
 
 
 def _asked(page: Any, url: str, files: Sequence[Path]) -> dict[str, Any]:
@@ -104,25 +109,40 @@ def _read(page: Any, url: str, lake: Lake, problem: str) -> dict[str, Any]:
     """A scripted reader, by keyboard, blind."""
     ids = _fill(lake, problem, CASES, 0)
     page.goto(f"{url}/work")
-    steps, whole = [], []
+    steps, whole, lost = [], [], 0
+    again = page.get_by_role("heading", name="Does it change your read?")
     _on(page, ids[0])
     for following in [*ids[1:], ""]:
         started = time.perf_counter()
-        page.keyboard.press("1")
-        page.get_by_role("heading", name="Does it change your read?").wait_for()
+        lost += _press_until(page, "1", again)
         page.locator(_DRAWN).wait_for()
         pressed = time.perf_counter()
-        page.keyboard.press("k")
         if following:
+            lost += _press_until(page, "k", _picture(page, following))
             _on(page, following)
             steps.append(time.perf_counter() - pressed)
         else:
-            page.get_by_text("Nothing waits for you.").wait_for()
+            lost += _press_until(page, "k", page.get_by_text("Nothing waits for you."))
         whole.append(time.perf_counter() - started)
     return {
         "a key to the next case, s (asked < 0.5)": _told(steps),
         "a case blind, by keyboard, s (asked <= 6)": _told(whole),
+        "presses that were given again": f"{lost} of {2 * len(ids)}",
     }
+
+
+def _press_until(page: Any, key: str, sign: Any) -> int:
+    """Press until the page shows a sign of it; returns how many presses came to nothing."""
+    from playwright.sync_api import TimeoutError as Late
+
+    for lost in range(20):
+        page.keyboard.press(key)
+        try:
+            sign.first.wait_for(timeout=3000)
+        except Late:
+            continue
+        return lost
+    raise SystemExit(f"{key} came to nothing twenty times")
 
 
 def _cut(page: Any, url: str, lake: Lake, problem: str) -> dict[str, Any]:
@@ -292,9 +312,13 @@ def _fill(lake: Lake, problem: str, n: int, skip: int) -> list[str]:
 
 
 def _on(page: Any, sample_id: str) -> None:
-    page.get_by_role("img", name=re.compile(sample_id[:12])).first.wait_for()
+    _picture(page, sample_id).first.wait_for()
     page.get_by_role("heading", name="What does it show?").wait_for()
     page.locator(_DRAWN).wait_for()  # its keys are those of this image by then
+
+
+def _picture(page: Any, sample_id: str) -> Any:
+    return page.get_by_role("img", name=re.compile(sample_id[:12]))
 
 
 def _timed(work: Callable[[], object]) -> float:

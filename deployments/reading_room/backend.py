@@ -241,11 +241,14 @@ class Backend:
         done = sum(each.by(self.name, FINAL) is not None for each in every)
         return Work(waiting=waiting, done=done)
 
-    def open_item(self, key: WorkKey) -> Reading:
-        """An item that this person has before them now."""
+    def open_item(self, key: WorkKey) -> None:
+        """This person has an item before them now: others get it last."""
         self.require("reader")
-        self.here.opened[key] = (self.person.name, datetime.now(UTC))
-        return work_list.find(self.here.lake, key)
+        now, opened = datetime.now(UTC), self.here.opened
+        opened[key] = (self.name, now)
+        for other, (_, at) in list(opened.items()):
+            if (now - at).total_seconds() > _OPENED_S:
+                opened.pop(other, None)
 
     def sample_picture(self, problem: str, sample_id: str) -> bytes:
         """A picture of the current release as it is stored; b"" where it is damaged or gone."""

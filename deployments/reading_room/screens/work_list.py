@@ -24,7 +24,7 @@ def show(backend: Backend) -> None:
     work = backend.work(problem)
     st.progress(work.share, text=words.progress(work.done, len(work.waiting)))
     if work.waiting:
-        _item(backend, [each.item.key for each in work.waiting])
+        _item(backend, work.waiting)
     else:
         st.info(words.WORK_EMPTY)
         st.write(words.WORK_FILL)
@@ -32,9 +32,11 @@ def show(backend: Backend) -> None:
         _agreement(backend, problem)
 
 
-def _item(backend: Backend, keys: Sequence[WorkKey]) -> None:
+def _item(backend: Backend, waiting: Sequence[Reading]) -> None:
+    keys = [each.item.key for each in waiting]
     key = _current(keys)
-    reading = backend.open_item(key)
+    reading = waiting[keys.index(key)]
+    backend.open_item(key)
     left, right = st.columns([3, 2], gap="large")
     with left:
         image = backend.sample_picture(key.problem, key.sha256)
