@@ -89,7 +89,7 @@ def test_an_unknown_field_is_refused(served: Live, images: list[bytes]) -> None:
     answer = served.ask(images[0], problme="chest")
     assert (answer.status_code, answer.json()["detail"]) == (
         422,
-        "unknown field; known are case, files, problem",
+        "unknown field; known are case, files, forget, problem",
     )
 
 
