@@ -3,7 +3,6 @@
 import base64
 import os
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +11,9 @@ import httpx
 import pytest
 
 from deployments.reading_room import reports
+from deployments.reading_room.sessions import Sessions
 from neuro import people
-from tests.deployments.reading_room.conftest import PASSWORD, Open, Room, fill
+from tests.deployments.reading_room.conftest import PASSWORD, Room, fill
 
 pytestmark = pytest.mark.server
 
@@ -159,12 +159,17 @@ def test_who_is_removed_is_out_at_once(room: Room) -> None:
         assert client.get("/", headers=HTML).status_code == 303
 
 
-def test_asking_how_long_a_session_lasts_does_not_make_it_last(open_room: Open) -> None:
-    with open_room(idle_s=1.0) as room, signed_in(room, "ana") as client:
-        left = {client.get("/session").status_code for _ in range(40)}
-        assert 200 in left
-        time.sleep(1.1)
-        assert client.get("/session").status_code == 401
+def test_a_page_that_asks_keeps_no_session_and_a_key_or_a_click_does(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touched: list[str] = []
+    monkeypatch.setattr(Sessions, "touch", lambda _, token: touched.append(token))
+    with signed_in(room, "ana") as client:
+        assert client.get("/session").status_code == 200
+        client.get("/", headers=HTML)
+        assert touched == []
+        assert client.post("/session").status_code == 200
+        assert touched == [client.cookies[room.cookie]]
 
 
 @pytest.mark.parametrize(
@@ -226,15 +231,6 @@ def test_a_page_loads_nothing_from_elsewhere_and_stands_in_no_frame(room: Room) 
     assert "frame-ancestors 'none'" in told["content-security-policy"]
     assert "img-src 'self' data: blob:;" in told["content-security-policy"]
     assert told["x-content-type-options"] == "nosniff"
-
-
-def test_a_key_or_a_click_in_a_page_keeps_the_session(open_room: Open) -> None:
-    with open_room(idle_s=2.0) as room, signed_in(room, "ana") as client:
-        for _ in range(5):
-            time.sleep(0.6)
-            assert client.post("/session").status_code == 200
-        time.sleep(2.1)
-        assert client.post("/session").status_code == 401
 
 
 def test_a_report_of_images_that_a_person_is_to_read_waits(room: Room) -> None:

@@ -182,7 +182,7 @@ def read(page: "Page", room: Room, sample_id: str, sockets: list[Any] | None) ->
             route, server = sockets[-1]
             server.close(code=1011)
             route.close(code=1011)
-        for _ in range(20):
+        for _ in range(60):
             page.keyboard.press(key)
             page.wait_for_timeout(500)
             found = work_list.find(room.lake, WorkKey("brain", sample_id))
@@ -219,12 +219,12 @@ def test_what_people_write_is_no_markup(browser: "Browser", room: Room, image: P
 def test_a_session_that_ends_leads_back_and_the_note_is_there(
     browser: "Browser", open_room: Open
 ) -> None:
-    with open_room(idle_s=6.0) as room:
+    with open_room(idle_s=15.0) as room:
         fill(room, 2)
         with person(browser, room, "ana", "/work") as page:
             page.get_by_label("Note (optional)").press_sequentially("left, at the 1 edge")
             page.wait_for_timeout(2500)
-            page.wait_for_url(re.compile("/sign-in"), timeout=30_000)
+            page.wait_for_url(re.compile("/sign-in"), timeout=60_000)
             page.get_by_label("Name").fill("ana")
             page.get_by_label("Password").fill("a long enough password")
             page.get_by_role("button", name="Sign in").click()
