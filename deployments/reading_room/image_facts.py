@@ -75,21 +75,26 @@ def _facts(
     sample = lake.read("samples", columns=columns, where=where).to_pylist()[0]
     stored = images.facts(lake, release, [row["sample_id"]]).get(row["sample_id"], {})
     told = [
-        ("SHA-256", row["sample_id"]),
-        ("label", row["label"] or "none"),
-        ("class", problem.class_of(row["label"]) or "none"),
-        ("split", row["split"]),
-        ("source's split", sample["given_split"] or "none"),
-        ("group", row["group_id"]),
-        ("name", row["source_name"]),
-        ("delivered by", f"{sample['source'] or 'unknown'}, run {sample['run_id']}"),
-        ("release", release.name),
+        (words.FACT_DIGEST, row["sample_id"]),
+        (words.FACT["label"], row["label"] or words.FACT_NONE),
+        (words.FACT["class"], problem.class_of(row["label"]) or words.FACT_NONE),
+        (words.FACT["split"], row["split"]),
+        (words.FACT["given"], sample["given_split"] or words.FACT_NONE),
+        (words.FACT["group"], row["group_id"]),
+        (words.FACT["name"], row["source_name"]),
+        (
+            words.FACT["delivery"],
+            words.FACT_DELIVERY.format(
+                source=sample["source"] or words.FACT_UNKNOWN, run=sample["run_id"]
+            ),
+        ),
+        (words.FACT["release"], release.name),
     ]
     if stored:
         size = f"{stored['width']} x {stored['height']}, {stored['mode']}, {stored['media_type']}"
-        told.append(("picture", size))
+        told.append((words.FACT["picture"], size))
     if sample["is_synthetic"]:
-        told.append(("synthetic", "drawn by a program"))
+        told.append((words.FACT["synthetic"], words.FACT_DRAWN))
     known = json.loads(sample["metadata"] or "{}")
     return [*told, *((name, str(value)) for name, value in sorted(known.items()))]
 
@@ -98,7 +103,7 @@ def _labels(lake: Lake, problem: Problem, sample_id: str) -> Rows:
     where = f"dataset = {quoted(problem.dataset)} AND sha256 = {quoted(sample_id)}"
     rows = lake.read("labels", where=where).sort_by("sequence").to_pylist()
     return [
-        (row["label"], row["who"], _minute(row["labelled_at"]), "yes" if row["is_reviewed"] else "")
+        (row["label"], row["who"], _minute(row["labelled_at"]), _yes(row["is_reviewed"]))
         for row in rows
     ]
 
@@ -117,11 +122,11 @@ def _answers(lake: Lake, problem: Problem, sample_id: str) -> Rows:
     """Of batches and of the service, shadows marked."""
     where = f"dataset = {quoted(problem.dataset)} AND sha256 = {quoted(sample_id)}"
     batch = lake.read("predictions", where=f"{where} AND problem = {quoted(problem.name)}")
-    told = [(row["predicted_at"], _answer(row, "batch")) for row in batch.to_pylist()]
+    told = [(row["predicted_at"], _answer(row, words.ANSWER_BY_BATCH)) for row in batch.to_pylist()]
     columns = ["at", "model_version", "decision", "predicted", "probabilities", "who", "is_shadow"]
     asked = lake.read(requests.TABLE, columns=columns, where=where).to_pylist()
     told += [
-        (row["at"], _answer(row, f"shadow, {row['who']}" if row["is_shadow"] else row["who"]))
+        (row["at"], _answer(row, words.answered_for(row["who"], is_shadow=row["is_shadow"])))
         for row in asked
         if row["decision"]
     ]
@@ -149,6 +154,10 @@ def _group(lake: Lake, release: Release, rows: pa.Table, row: dict[str, Any]) ->
         )
         for each in others
     ]
+
+
+def _yes(is_so: bool) -> str:
+    return words.FACT_YES if is_so else ""
 
 
 def _minute(at: Any) -> str:

@@ -173,6 +173,9 @@ SIMILAR_LINE = "cosine {cosine:.3f}"
 SIMILAR_NONE = "No nearest cases: {why}"
 CODE = "The same question from a program"
 SAVE = "Save this answer as a page"
+PAGE_PICTURE = "The picture"
+PAGE_VERSION, PAGE_PREPROCESS, PAGE_TIME = "Version", "Preprocess", "Time"
+PAGE_DIGEST = "SHA-256 of the file"
 RAW = "The service's own words"
 REPORT = "Report a problem"
 REPORT_TEXT = "What is wrong with this answer?"
@@ -404,9 +407,33 @@ def browse_count(n: int, of: int) -> str:
     return f"{n:,} of {of:,} images"
 
 
+def answered_for(who: str, *, is_shadow: bool) -> str:
+    """For whom a service answered."""
+    return f"shadow, {who}" if is_shadow else who
+
+
 IMAGE = "Image"
 IMAGE_NONE = "Choose an image under Browse."
 IMAGE_FACTS = "Facts"
+FACT = {
+    "label": "label",
+    "class": "class",
+    "split": "split",
+    "given": "source's split",
+    "group": "group",
+    "name": "name",
+    "delivery": "delivered by",
+    "release": "release",
+    "picture": "picture",
+    "synthetic": "synthetic",
+}
+FACT_DIGEST = "SHA-256"
+FACT_NONE = "none"
+FACT_DRAWN = "drawn by a program"
+FACT_DELIVERY = "{source}, run {run}"
+FACT_UNKNOWN = "unknown"
+FACT_YES = "yes"
+ANSWER_BY_BATCH = "batch"
 IMAGE_LABELS = "Labels"
 IMAGE_READS = "Reads"
 IMAGE_ANSWERS = "Every answer it ever got"

@@ -10,6 +10,7 @@ from deployments.demo import demo
 
 RUN = "http://127.0.0.1:4200/runs/flow-run/01234567-89ab-4cde-8f01-23456789abcd"
 MODELS = "http://127.0.0.1:5000/#/models/neuro-brain"
+ROOM = "http://127.0.0.1:8501/work"
 EVALUATION = "/far/away/reports/evaluation/brain/brain-0003/1-test.html"
 CURL = f"curl -F files=@{'/far/away' * 9}.png http://127.0.0.1:8000/v1/predictions"
 REPORT = "/far/away" * 9 + "/reports/brain-0003.html"  # longer than a line
@@ -29,7 +30,13 @@ SUMMARY = {
     ],
     "retrain": {"champion": SIDE, "challenger": SIDE},
     "asked": {"curl": CURL},
-    "pages": {"prefect": RUN, "mlflow": MODELS, "report": REPORT, "evaluation": EVALUATION},
+    "pages": {
+        "prefect": RUN,
+        "mlflow": MODELS,
+        "report": REPORT,
+        "evaluation": EVALUATION,
+        "reading_room": ROOM,
+    },
 }
 
 
@@ -40,7 +47,7 @@ def test_the_end_fits_80_columns_and_has_every_address_whole(
     monkeypatch.setattr(console, "err", terminal)
     demo.print_end(SUMMARY, Path("/far/away/summary.json"), {})
     lines = [line.rstrip() for line in terminal.export_text().splitlines()]
-    addresses = [RUN, MODELS, EVALUATION, REPORT, "/far/away/summary.json", CURL]
+    addresses = [RUN, MODELS, EVALUATION, REPORT, ROOM, "/far/away/summary.json", CURL]
     assert [line.strip() for line in lines if line.strip() in addresses] == addresses
     assert max(len(line) for line in lines if line.strip() not in addresses) <= 80
     assert len(lines) < 40
