@@ -344,7 +344,7 @@ def _room(home: Path, package: Path) -> Iterator[str]:
             ["deployments.cli.app", "serve", "--model", str(package), "--port", "23900"], home
         ),
     ):
-        more = {settings.SERVICE_URL: "http://127.0.0.1:23900"}
+        more = {"NEURO_SERVICE_URL": "http://127.0.0.1:23900"}
         _wait("http://127.0.0.1:23900/readyz")
         with _started(["deployments.reading_room.serve"], home, more, room.fileno()):
             url = f"http://127.0.0.1:{processes.port_of(room)}"

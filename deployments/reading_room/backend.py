@@ -73,12 +73,13 @@ class Installation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """verdicts: the last one of each problem, a line each. work, approvals, incidents: waiting.
+    """What was judged last, and what waits.
 
-    work: None for a person who does not read.
+    verdicts: the last one of each problem, a line and the path of its report. work: images for this
+    person, None for one who does not read. approvals, incidents: how many wait for anybody.
     """
 
-    verdicts: Sequence[str]
+    verdicts: Sequence[tuple[str, Path]]
     needs_a_look: bool
     work: int | None
     approvals: int
@@ -462,7 +463,10 @@ class Backend:
         is_reader = self.person.may("reader")
         return Overview(
             verdicts=[
-                f"{name}: {entry.body['verdict']}, {entry.at:%Y-%m-%d %H:%M}"
+                (
+                    f"{name}: {entry.body['verdict']}, {entry.at:%Y-%m-%d %H:%M}",
+                    Path(entry.body["report"] or "-"),
+                )
                 for name, entry in sorted(last.items())
             ],
             needs_a_look=any(entry.body["verdict"] != "steady" for entry in last.values()),

@@ -16,11 +16,20 @@ from deployments.reading_room.backend import Backend, Installation
 from deployments.reading_room.entrance import PERSON
 from neuro.people import Person
 
-FOLDER, PLACE = "reports", "/reports/"
+FOLDER, PLACE, CARDS = "reports", "/reports/", "/cards/"
+_SHORT = 16  # characters of a digest by which a card is named
+_DIGEST = re.compile(f"[0-9a-f]{{{_SHORT}}}")
 _NAME = re.compile(r"(?!.*(?:^|/)\.)[\w./ -]+\.html")  # no hidden part, nothing above
 _APART = "sandbox allow-scripts allow-popups; default-src 'none'; img-src data: blob:; "
 _APART += "style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval' blob: data:; "
 _APART += "font-src data:; frame-ancestors 'self'"
+
+_HEADERS = {
+    "content-security-policy": _APART,
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
 
 
 def report_route(home: Path, here: Installation) -> Route:
@@ -34,15 +43,35 @@ def report_route(home: Path, here: Installation) -> Route:
         is_open = await asyncio.to_thread(_may_open, here, person.name, path)
         if not is_open:
             return PlainTextResponse(f"{words.REPORT_UNREAD}\n", 403)
-        headers = {"content-security-policy": _APART, "cache-control": "no-store"}
-        headers |= {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
-        return FileResponse(path, media_type="text/html", headers=headers)
+        return FileResponse(path, media_type="text/html", headers=_HEADERS)
 
     return Route(f"{PLACE}{{name:path}}", show, methods=["GET"])
 
 
 def _may_open(here: Installation, name: str, path: Path) -> bool:
     return Backend(here, name).may_open(path.read_bytes())
+
+
+def card_route(home: Path) -> Route:
+    """GET /cards/DIGEST, the beginning of a package's: its card, which names no image."""
+
+    async def show(request: Request) -> Response:
+        path = _card(home, request.path_params["digest"])
+        if path is None:
+            return PlainTextResponse("no such card\n", 404)
+        return FileResponse(path, media_type="text/html", headers=_HEADERS)
+
+    return Route(f"{CARDS}{{digest}}", show, methods=["GET"])
+
+
+def card_place(home: Path, digest: str) -> str:
+    """The address of a package's card, "" where it has none here."""
+    return f"{CARDS}{digest[:_SHORT]}" if _card(home, digest[:_SHORT]) else ""
+
+
+def _card(home: Path, digest: str) -> Path | None:
+    path = home / "packages" / f"{digest}-card.html"
+    return path if _DIGEST.fullmatch(digest) and path.is_file() else None
 
 
 def found(home: Path, name: str) -> Path | None:

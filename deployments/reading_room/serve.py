@@ -36,7 +36,7 @@ def application(servers: "Servers", home: Path, lake: str | None, port: int) -> 
     from deployments.reading_room import installed
     from deployments.reading_room.backend import Installation
     from deployments.reading_room.entrance import Entrance
-    from deployments.reading_room.reports import report_route
+    from deployments.reading_room.reports import card_route, report_route
     from deployments.reading_room.sessions import Sessions
     from deployments.reading_room.sign_in import SignInPage
     from deployments.service.directory import Directory
@@ -58,7 +58,11 @@ def application(servers: "Servers", home: Path, lake: str | None, port: int) -> 
         directory=directory,
     )
     installed.install(here)
-    routes = [*SignInPage(sessions, Passwords(directory)).routes(), report_route(home, here)]
+    routes = [
+        *SignInPage(sessions, Passwords(directory)).routes(),
+        report_route(home, here),
+        card_route(home),
+    ]
     app = st.App(_MAIN, routes=routes, middleware=[Middleware(Entrance, sessions=sessions)])
     return guard.Guard(app, port=port)
 
@@ -119,7 +123,7 @@ def run(listener: socket.socket) -> None:
     os.environ.update(settings.around_proxy())
     getLogger("streamlit").setLevel(ERROR)
     servers = Servers(
-        service=os.environ.get(settings.SERVICE_URL, ""),
+        service=here.service_url,
         prefect=here.prefect_api_url or "",
         mlflow=here.mlflow_tracking_uri or "",
     )

@@ -126,7 +126,7 @@ def start_service(stack: Stack, listener: socket.socket) -> Program:
 
 def start_room(stack: Stack, listener: socket.socket) -> Program:
     """The pages for people; likewise."""
-    here = {settings.SERVICE_URL: stack.service_url}
+    here = {"NEURO_SERVICE_URL": stack.service_url}
     command = ["deployments.reading_room.serve"]
     return _start(stack, "reading room", command, here, listener, cwd=Path(stack.project))
 

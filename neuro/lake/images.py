@@ -45,7 +45,8 @@ def read(
         return
     for some in chunks(names):
         where = among("sha256", some)
-        yield from lake.scan("read images", partial(scans.batches, version, columns, where))
+        begin = partial(scans.batches, version, columns, where, most=len(some))
+        yield from lake.scan("read images", begin)
 
 
 def pairs(batches: Iterable[pa.RecordBatch | pa.Table], column: str) -> Iterator[tuple[str, Any]]:

@@ -28,7 +28,6 @@ LOGGING_ENVIRONMENT = {
 ENDPOINTS = ("NEURO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 RUNNER = re.compile(r"threads|(ray|dask)(://[^/\s]+:\d+)?")
 PRIVATE = 0o077  # umask: what may hold an image, a name or a secret is for its owner alone
-SERVICE_URL = "NEURO_SERVICE_URL"  # the variable by which the reading room knows the service
 PEOPLE, SERVICE_TOKEN = "people.json", "service.token"  # in the home
 USER = "neuro"  # of both servers of a stack
 FLOW_RUN_TAG = "prefect.flow_run_id"  # of an MLflow run: the flow run that records it
@@ -49,7 +48,8 @@ class Settings:
     the git commit or "unknown"; ``lock_hash`` is empty without a lock. ``runner`` says where the
     shards of a run are worked on: threads, ray, ray://host:port, dask or dask://host:port;
     ``shard`` is the images in each. ``hub_endpoint`` is the address that weights are fetched from,
-    None for the Hugging Face hub.
+    None for the Hugging Face hub. ``service_url`` is where images are answered, "" for nowhere
+    known.
     """
 
     home: Path
@@ -69,6 +69,7 @@ class Settings:
     runner: str = "threads"
     shard: int = 512
     hub_endpoint: str | None = None
+    service_url: str = ""
 
 
 def load(folder: Path = Path()) -> Settings:
@@ -99,6 +100,7 @@ def load(folder: Path = Path()) -> Settings:
         runner=_runner(),
         shard=_count("NEURO_SHARD", 512),
         hub_endpoint=os.environ.get("HF_ENDPOINT") or None,
+        service_url=os.environ.get("NEURO_SERVICE_URL") or stack.get("service_url", ""),
     )
 
 

@@ -57,6 +57,11 @@ def text(sentence: str) -> None:
     st.html(f"<p>{escape(sentence)}</p>")
 
 
+def link(text: str, place: str) -> str:
+    """HTML of a link to a page that opens beside this one."""
+    return f'<a href="{escape(place)}" target="_blank" rel="noopener">{escape(text)}</a>'
+
+
 def points(lines: Sequence[str]) -> None:
     """Short sentences, one below the other."""
     inner = "".join(f"<li>{escape(line)}</li>" for line in lines)

@@ -3,10 +3,11 @@
 import json
 from dataclasses import asdict, dataclass, field
 from html import escape
+from typing import Any
 
 import streamlit as st
 
-from deployments.reading_room import answer_page, words
+from deployments.reading_room import answer_page, reports, words
 from deployments.reading_room.backend import Backend, SimilarCase
 from deployments.reading_room.parts import answer_panel, choose_problem, components
 from deployments.reading_room.parts.components import Cell
@@ -74,7 +75,7 @@ def show(backend: Backend) -> None:
             answer_panel.text(question.maps[1] or words.MAPS_NONE)
     with right:
         _answer(backend, question, models[problem])
-    _below(backend, question, problem)
+    _below(backend, question, models[problem])
     _complete(backend, question, problem)
 
 
@@ -114,7 +115,7 @@ def _chosen(asked: Asked) -> str:
     return chosen
 
 
-def _answer(backend: Backend, question: Question, model: dict[str, str]) -> None:
+def _answer(backend: Backend, question: Question, model: dict[str, Any]) -> None:
     answer = question.answer
     answer_panel.verdict(answer.decision, answer.predicted, answer.conformal_set, answer.reason)
     if answer.decision == "refused":
@@ -144,8 +145,8 @@ def _answer(backend: Backend, question: Question, model: dict[str, str]) -> None
         answer_panel.points(answer_page.quality(question.picture, side_px))
 
 
-def _below(backend: Backend, question: Question, problem: str) -> None:
-    answer = question.answer
+def _below(backend: Backend, question: Question, model: dict[str, Any]) -> None:
+    answer, problem = question.answer, str(model["problem"])
     if answer.decision == "refused":
         return
     if question.similar:
@@ -170,11 +171,21 @@ def _below(backend: Backend, question: Question, problem: str) -> None:
     if question.maps is not None and question.picture:
         page = answer_page.build(answer, question.picture, question.maps)
         components.download("save", words.SAVE, f"answer-{answer.sample_id[:12]}.html", page)
+    _model(backend, model)
     with st.expander(words.CODE):
         st.code(backend.curl(problem), language="bash")
         st.code(backend.python(problem), language="python")
     with st.expander(words.RAW):
         st.code(json.dumps(asdict(answer), indent=1), language="json")
+
+
+def _model(backend: Backend, model: dict[str, Any]) -> None:
+    """What answers, behind a click, with its card where that is here."""
+    with st.expander(words.CARD):
+        values = (model["intended_use"], model["engine"], ", ".join(model["classes"]))
+        answer_panel.facts(list(zip(words.CARD_FACTS, values, strict=True)))
+        if place := reports.card_place(backend.here.home, model["package"]):
+            st.html(answer_panel.link(words.CARD_LINK, place))
 
 
 def _report(backend: Backend, question: Question) -> None:

@@ -1,8 +1,10 @@
 """The first page: whether all is well, what serves, what waits for whom, what runs."""
 
+from html import escape
+
 import streamlit as st
 
-from deployments.reading_room import words
+from deployments.reading_room import reports, words
 from deployments.reading_room.backend import Backend
 from deployments.reading_room.parts import answer_panel
 from neuro.errors import NeuroError
@@ -33,8 +35,11 @@ def show(backend: Backend) -> None:
         if not models and not trouble:
             st.write(words.HOME_NOTHING_SERVES)
         st.header(words.HOME_VERDICT)
-        for line in found.verdicts or [words.HOME_NO_VERDICT]:
-            st.write(line)
+        if not found.verdicts:
+            st.write(words.HOME_NO_VERDICT)
+        for line, path in found.verdicts:
+            place = reports.place_of(backend.here.home, path)
+            st.html(answer_panel.link(line, place) if place else escape(line))
     with right:
         st.header(words.HOME_WAITS)
         answer_panel.points(words.waits(found.work, found.approvals, found.incidents))

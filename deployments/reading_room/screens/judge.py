@@ -1,6 +1,5 @@
 """Judge: candidates that wait with their reports, rollback, all reports, and the journal."""
 
-from html import escape
 from pathlib import Path
 
 import streamlit as st
@@ -39,7 +38,11 @@ def _candidates(backend: Backend, problem: str) -> None:
         st.subheader(words.JUDGE_CANDIDATE.format(problem=problem, version=version))
         answer_panel.text(str(entry.body.get("reason", "")))
         place = reports.place_of(backend.here.home, Path(str(entry.body.get("report") or "-")))
-        st.html(_link(words.JUDGE_REPORT, place) if place else f"<p>{words.JUDGE_NO_REPORT}</p>")
+        st.html(
+            answer_panel.link(words.JUDGE_REPORT, place)
+            if place
+            else f"<p>{words.JUDGE_NO_REPORT}</p>"
+        )
         if not backend.person.may("approver"):
             st.write(words.JUDGE_ONLY)
             continue
@@ -84,15 +87,13 @@ def _reports(backend: Backend) -> None:
     for kind in dict.fromkeys(kind for kind, _ in found):
         with st.expander(words.REPORT_KINDS.get(kind, kind)):
             links = [
-                _link(str(path.relative_to(folder / kind)), reports.place_of(home, path))
+                answer_panel.link(
+                    str(path.relative_to(folder / kind)), reports.place_of(home, path)
+                )
                 for each, path in found
                 if each == kind
             ]
             st.html("<ul>" + "".join(f"<li>{link}</li>" for link in links) + "</ul>")
-
-
-def _link(text: str, place: str) -> str:
-    return f'<a href="{escape(place)}" target="_blank" rel="noopener">{escape(text)}</a>'
 
 
 def _journal(backend: Backend) -> None:

@@ -397,5 +397,5 @@ def test_what_waits_is_counted_on_the_first_page(
     found = in_name_of("ana", "reader").overview()
     assert (found.work, found.approvals, found.incidents) == (3, 0, 0)
     assert found.needs_a_look
-    assert found.verdicts == ["brain: retrain, 2026-11-30 06:00"]
+    assert found.verdicts == [("brain: retrain, 2026-11-30 06:00", Path("-"))]
     assert in_name_of("vic", "viewer").overview().work is None

@@ -245,3 +245,16 @@ def test_a_report_of_images_that_a_person_is_to_read_waits(room: Room) -> None:
         assert client.get("/reports/other.html").status_code == 200
     with signed_in(room, "vic") as client:
         assert client.get("/reports/passport.html").status_code == 200
+
+
+def test_a_card_is_read_by_its_digest_and_nothing_else_of_the_packages(room: Room) -> None:
+    folder = room.home / "packages"
+    (folder / f"{'a' * 16}-card.html").write_text("a card")
+    assert reports.card_place(room.home, "a" * 64) == f"/cards/{'a' * 16}"
+    assert reports.card_place(room.home, "b" * 64) == ""
+    with browser(room) as client:
+        assert client.get(f"/cards/{'a' * 16}").status_code == 401
+    with signed_in(room, "vic") as client:
+        assert client.get(f"/cards/{'a' * 16}").text == "a card"
+        for name in ("b" * 16, "%2e%2e%2fpeople.json", f"{'a' * 16}.html"):
+            assert client.get(f"/cards/{name}").status_code in (400, 404), name

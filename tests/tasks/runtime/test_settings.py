@@ -122,6 +122,7 @@ DOCUMENTED = {
     "NEURO_S3_ENDPOINT": ("http://a:1", "s3_endpoint", "http://a:1"),
     "NEURO_S3_DEADLINE_S": ("8", "s3_deadline_s", 8.0),
     "NEURO_S3_ALONE": ("1", "is_alone", True),
+    "NEURO_SERVICE_URL": ("http://a:5", "service_url", "http://a:5"),
     "HF_ENDPOINT": ("http://a:4", "hub_endpoint", "http://a:4"),
     "PREFECT_API_URL": ("http://a:2/api", "prefect_api_url", "http://a:2/api"),
     "MLFLOW_TRACKING_URI": ("http://a:3", "mlflow_tracking_uri", "http://a:3"),
