@@ -23,7 +23,7 @@ from neuro.client import Answer, CaseAnswer, Client, Map
 from neuro.errors import ConfigError, DeniedError, NeuroError, UnknownNameError
 from neuro.images import preview
 from neuro.images.sandbox import Rejected
-from neuro.lake import images, incidents, journal, read_drafts, releases, work_list
+from neuro.lake import images, incidents, journal, labels, read_drafts, releases, work_list
 from neuro.lake.incidents import Incident
 from neuro.lake.journal import Entry
 from neuro.lake.lake import Lake, quoted
@@ -35,7 +35,6 @@ from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
 from neuro.promotion import approvals, serving
 from neuro.reports import passport_text
-from neuro.sample import NO_SPLIT, SPLITS
 from tasks import work_list as steps
 from tasks.work_list import Agreement
 
@@ -212,7 +211,8 @@ class Backend:
         """
         self.require("reader")
         (again,) = self.client.predict(raw, problem=answer.problem)
-        if again != answer:
+        # Not by the numbers: in other company they are the same to a rounding, not to the bit.
+        if (again.model_version, again.predicted) != (answer.model_version, answer.predicted):
             raise ConfigError(
                 f"version {again.model_version} answers by now, and not what you see; drop the "
                 "image again, then report it"
@@ -281,7 +281,8 @@ class Backend:
         work_list.require_short(note)
         question = problems.load(key.problem)
         if label != work_list.CANNOT_TELL and not question.source_label(label):
-            self.drafts.put(self.person.name, key, ReadDraft(note=note))
+            self.drafts.drop(self.name, key)
+            self.note(key, note)  # unless the item is gone
             raise ConfigError(
                 f"{label!r} is no label of {key.problem} any more; those that are: "
                 f"{', '.join(sorted(question.labels))}. Read the image again"
@@ -375,10 +376,6 @@ class Backend:
         every = releases.history(self.here.lake, dataset)
         return [each.name for each in every if not each.superseded_by][::-1]
 
-    def splits(self) -> tuple[str, ...]:
-        """Those that an image may lie in."""
-        return (*SPLITS, NO_SPLIT)
-
     def labels_of(self, problem: str) -> list[str]:
         """The source labels of a problem, in the order of its file."""
         return list(problems.load(problem).labels)
@@ -399,7 +396,8 @@ class Backend:
         release = releases.find(self.here.lake, question.dataset, name)
         rows = self.here.rows.table(self.here.lake, release)
         if hidden := self.unread(question):
-            rows = release_rows.hiding(rows, hidden, entirely=bool(wanted.label or only))
+            said = "" if wanted.label is not None or only else words.BROWSE_UNREAD
+            rows = release_rows.hiding(rows, hidden, said)
         chosen: Collection[str] | None = None
         if only == "suspects":
             chosen = passport_text.suspect_ids(release.passport)
@@ -431,12 +429,11 @@ class Backend:
         """What this person is to read blind and has not: by any problem of the same dataset."""
         if not self.person.may("reader"):
             return set()
-        who = self.person.name
+        lake, who = self.here.lake, self.name
         return {
             each.item.key.sha256
-            for other in self.problems()
-            if other.dataset == question.dataset
-            for each in work_list.readings(self.here.lake, other.name)
+            for problem in work_list.problems_of(lake, question.dataset)
+            for each in work_list.readings(lake, problem)
             if each.waits_for(who, adjudicates=False) and each.by(who, FIRST) is None
         }
 
@@ -475,23 +472,11 @@ class Backend:
             incidents=sum(each.is_open for each in incidents.all_of(lake)),
         )
 
-    def runs(self) -> list[tuple[str, str]] | None:
-        """Name and start of the flow runs under way; None where Prefect does not answer."""
-        return flow_runs.running()
-
     def links(self) -> list[tuple[str, str]]:
         """Other pages of the installation."""
         servers = self.here.servers
         named = (("Prefect", servers.prefect.removesuffix("/api")), ("MLflow", servers.mlflow))
         return [(name, place) for name, place in named if place.startswith("http")]
-
-    def curl(self, problem: str) -> str:
-        """How a program asks."""
-        return words.curl(self.here.servers.service, problem)
-
-    def python(self, problem: str) -> str:
-        """How Python asks."""
-        return words.python(self.here.servers.service, problem)
 
     # -- decisions
 
@@ -581,7 +566,7 @@ class Backend:
         where = f"dataset = {quoted(dataset)} AND sha256 = {quoted(sample_id)}"
         rows = self.here.lake.read("labels", where=where)
         shown = release.left_out.shown_labels(rows).sort_by("sequence").to_pylist()
-        counted = [row for row in shown if row["run_id"] != "unreviewed"]
+        counted = [row for row in shown if row["run_id"] != labels.UNREVIEWED]
         return str(counted[-1]["label"]) if counted else ""
 
     def _stored_answer(
@@ -602,4 +587,4 @@ class Backend:
 
 
 def _without_label(member: Member, hidden: Collection[str]) -> Member:
-    return replace(member, label="") if member.sample_id in hidden else member
+    return replace(member, label=words.BROWSE_UNREAD) if member.sample_id in hidden else member

@@ -56,12 +56,12 @@ def chosen(rows: pa.Table, wanted: Filter, only: Collection[str] | None = None) 
     return rows
 
 
-def hiding(rows: pa.Table, hidden: Collection[str], *, entirely: bool) -> pa.Table:
-    """The same without the labels of some samples, or without these samples."""
+def hiding(rows: pa.Table, hidden: Collection[str], said: str) -> pa.Table:
+    """The same with something else said in place of some labels; "": without these samples."""
     is_hidden = pc.is_in(rows["sample_id"], pa.array(sorted(hidden), pa.string()))
-    if entirely:
+    if not said:
         return rows.filter(pc.invert(is_hidden))
-    labels = pc.if_else(is_hidden, "", rows["label"])
+    labels = pc.if_else(is_hidden, said, rows["label"])
     return rows.set_column(rows.column_names.index("label"), "label", labels)
 
 

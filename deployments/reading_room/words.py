@@ -42,13 +42,10 @@ NO_PROBLEM = (
     "No image is in the lake yet. `neuro ingest DIR` brings some, `neuro train` makes a model of "
     "them."
 )
-SERVICE_AWAY = (
-    "The service that answers images is away. What you wrote is kept; try again in a moment."
-)
+SERVICE_AWAY = "The service that answers images is away; try again in a moment."
 LAKE_AWAY = (
     "The lake does not answer. What you said is kept on this machine; try again in a moment."
 )
-NOT_YOURS = "That is not for your role."
 SIGNED_OUT = "You are signed out; open the page again."
 REPORT_UNREAD = (
     "This report shows images that wait for your own read. The Work list has them; read them first."
@@ -323,7 +320,6 @@ def _many(n: int, what: str) -> str:
 INCIDENTS = "Incidents"
 INCIDENTS_NONE = "None."
 INCIDENT_OPEN_ONLY = "Only those without an end"
-INCIDENT_OWNER = "Owner"
 INCIDENT_NO_OWNER = "nobody yet"
 INCIDENT_TAKE = "I look after it"
 INCIDENT_OUTCOME = "What was found, and what was done"
@@ -397,6 +393,7 @@ BROWSE_CLASS, BROWSE_SPLIT, BROWSE_ONLY, BROWSE_GROUP = (
 BROWSE_ALL = "all"
 BROWSE_PAGE = "Page"
 BROWSE_NO_LABEL = "no label"
+BROWSE_UNREAD = "waits for your read"
 BROWSE_ONLY_WHAT = {
     "": "everything",
     "suspects": "label suspects",

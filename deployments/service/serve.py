@@ -102,13 +102,20 @@ def token_of(path: Path) -> str:
     """The token in a file, made where there is none; for its owner alone. Raises ConfigError."""
     with limits.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        except FileExistsError:
+        if os.path.lexists(path):
             return _read(path)
         token = f"neuro_{secrets.token_urlsafe(32)}"
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(f"{token}\n")
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(f"{token}\n")
+            # Whole or not at all: the reading room, started beside it, reads or makes it, too.
+            os.link(scratch, path)
+        except FileExistsError:
+            return _read(path)
+        finally:
+            scratch.unlink()
     return token
 
 

@@ -22,7 +22,7 @@ def batches(
     columns: None for all. skip: rows that were read before the scan broke off. most: rows that the
     filter can let through, where that is known. Where columns hold images, memory is bounded best
     without a filter: under one, Lance bounds the rows alone, and holds some twenty batches at a
-    time; a filter for few rows bounds it by itself, and large batches find them six times as fast.
+    time; a filter for few rows bounds it by itself, and they are found faster in large batches.
     """
     types = [entry.type for entry in dataset.schema if columns is None or entry.name in columns]
     limits: dict[str, Any]

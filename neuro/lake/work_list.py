@@ -171,6 +171,12 @@ def readings(lake: Lake, problem: str) -> list[Reading]:
     return [Reading(item=item, reads=tuple(reads[item.key])) for item in items]
 
 
+def problems_of(lake: Lake, dataset: str) -> set[str]:
+    """The problems whose items show images of a dataset."""
+    where = f"dataset = {quoted(dataset)}"
+    return set(lake.read(ITEMS, columns=["problem"], where=where)["problem"].to_pylist())
+
+
 def find(lake: Lake, key: WorkKey) -> Reading:
     """One item. Raises UnknownNameError where it is not on the list, as after an erasure.
 

@@ -1,7 +1,7 @@
 """Our own components: small programs of the browser, which get their data and no address."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -25,6 +25,12 @@ class Cell:
     lines: Sequence[str] = ()
 
 
+def of_sample(sample_id: str, picture: bytes, label: str, *lines: str) -> Cell:
+    """A cell that is titled by a label, which may be none."""
+    title = label or words.BROWSE_NO_LABEL
+    return Cell(id=sample_id, picture=picture, title=title, lines=lines)
+
+
 def picture(id_: str, image: bytes, alt: str, maps: Sequence[Map] = ()) -> None:
     """A picture to be looked at closely, with maps to lay over it."""
     data = {
@@ -42,7 +48,7 @@ def picture(id_: str, image: bytes, alt: str, maps: Sequence[Map] = ()) -> None:
 def note(id_: str, text: str, most: int) -> tuple[str, str] | None:
     """A box for a note; the id and text that the browser sent last, None for nothing yet."""
     data = {"id": id_, "text": text, "label": words.WORK_NOTE, "most": most}
-    sent = getattr(_component("note")(key="note", data=data, on_note_change=_nothing), "note", None)
+    sent = getattr(_component("note")(key="note", data=data), "note", None)
     return (str(sent["id"]), str(sent["text"])) if sent else None
 
 
@@ -62,14 +68,14 @@ def gallery(key: str, label: str, cells: Sequence[Cell], *, opens: bool = False)
             for cell in cells
         ],
     }
-    result = _component("gallery", "<ul></ul>")(key=key, data=data, on_opened_change=_nothing)
+    result = _component("gallery")(key=key, data=data)
     return str(getattr(result, "opened", None) or "")
 
 
 def download(key: str, label: str, name: str, content: str) -> None:
     """A button that saves a page of HTML."""
     data = {"label": label, "name": name, "content": content, "type": "text/html"}
-    _component("download", "<button type='button'></button>")(key=key, data=data)
+    _component("download")(key=key, data=data)
 
 
 def watch_session() -> None:
@@ -84,19 +90,10 @@ def data_uri(image: bytes) -> str:
 
 
 @cache
-def _component(name: str, html: str = "") -> Any:
-    texts: Mapping[str, str | None] = {
-        kind: (_STATIC / f"{name}.{kind}").read_text("utf-8")
-        if (_STATIC / f"{name}.{kind}").is_file()
-        else None
-        for kind in ("html", "css", "js")
+def _component(name: str) -> Any:
+    """Of the files of this name: its HTML, style and program, as far as it has them."""
+    files = {kind: _STATIC / f"{name}.{kind}" for kind in ("html", "css", "js")}
+    texts: dict[str, Any] = {
+        kind: file.read_text("utf-8") for kind, file in files.items() if file.is_file()
     }
-    if name == "download":
-        texts = {**texts, "css": (_STATIC / "picture.css").read_text("utf-8")}
-    return st.components.v2.component(
-        f"neuro_{name}", html=texts["html"] or html or None, css=texts["css"], js=texts["js"]
-    )
-
-
-def _nothing() -> None:
-    """What happens at a click is asked of the result."""
+    return st.components.v2.component(f"neuro_{name}", **texts)

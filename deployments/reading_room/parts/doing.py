@@ -9,7 +9,7 @@ import streamlit as st
 
 from deployments.reading_room import installed, words
 from deployments.reading_room.parts import answer_panel
-from neuro.errors import DeniedError, NeuroError, ServerError, StorageError
+from neuro.errors import DeniedError, NeuroError, StorageError
 
 _TOLD = "told"  # in the state of a session: what the page says next
 _log = getLogger("deployments.reading_room")
@@ -44,11 +44,10 @@ def told() -> Iterator[None]:
 
 def sentence(error: NeuroError) -> str:
     """For a person."""
-    if isinstance(error, DeniedError):
-        return f"{words.NOT_YOURS} {error}"
-    if isinstance(error, StorageError):
-        return f"{words.LAKE_AWAY} {error}"
-    return f"{words.SERVICE_AWAY} {error}" if isinstance(error, ServerError) else str(error)
+    said = str(error)
+    if isinstance(error, StorageError) and not isinstance(error, DeniedError):
+        return f"{words.LAKE_AWAY} {said}"
+    return said[:1].upper() + said[1:]
 
 
 def tell(kind: Kind, text: str) -> None:

@@ -10,7 +10,6 @@ import streamlit as st
 from deployments.reading_room import answer_page, reports, words
 from deployments.reading_room.backend import Backend, SimilarCase
 from deployments.reading_room.parts import answer_panel, choose_problem, components
-from deployments.reading_room.parts.components import Cell
 from deployments.service.config import MOST_FILES
 from neuro.client import Answer, CaseAnswer, Map
 from neuro.errors import NeuroError
@@ -152,11 +151,9 @@ def _below(backend: Backend, question: Question, model: dict[str, Any]) -> None:
     if question.similar:
         st.header(words.SIMILAR)
         cells = [
-            Cell(
-                id=case.sample_id,
-                picture=case.picture,
-                title=case.label or words.BROWSE_NO_LABEL,
-                lines=(words.SIMILAR_LINE.format(cosine=case.cosine), case.split),
+            components.of_sample(
+                *(case.sample_id, case.picture, case.label),
+                *(words.SIMILAR_LINE.format(cosine=case.cosine), case.split),
             )
             for case in question.similar
         ]
@@ -173,8 +170,9 @@ def _below(backend: Backend, question: Question, model: dict[str, Any]) -> None:
         components.download("save", words.SAVE, f"answer-{answer.sample_id[:12]}.html", page)
     _model(backend, model)
     with st.expander(words.CODE):
-        st.code(backend.curl(problem), language="bash")
-        st.code(backend.python(problem), language="python")
+        address = backend.here.servers.service
+        st.code(words.curl(address, problem), language="bash")
+        st.code(words.python(address, problem), language="python")
     with st.expander(words.RAW):
         st.code(json.dumps(asdict(answer), indent=1), language="json")
 

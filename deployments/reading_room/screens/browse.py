@@ -5,8 +5,8 @@ import streamlit as st
 from deployments.reading_room import words
 from deployments.reading_room.backend import Backend
 from deployments.reading_room.parts import choose_problem, components
-from deployments.reading_room.parts.components import Cell
 from deployments.reading_room.release_rows import Filter
+from neuro.sample import NO_SPLIT, SPLITS
 
 PER_PAGE = 24
 
@@ -24,7 +24,7 @@ def show(backend: Backend) -> None:
     known = [(None, words.BROWSE_ALL), *((name, name) for name in backend.labels_of(problem))]
     labels = dict([*known, ("", words.BROWSE_NO_LABEL)])
     label = second.selectbox(words.BROWSE_CLASS, list(labels), format_func=lambda key: labels[key])
-    splits = {"": words.BROWSE_ALL} | {name: name for name in backend.splits()}
+    splits = {"": words.BROWSE_ALL} | {name: name for name in (*SPLITS, NO_SPLIT)}
     split = third.selectbox(words.BROWSE_SPLIT, list(splits), format_func=lambda key: splits[key])
     kinds = words.BROWSE_ONLY_WHAT
     only = fourth.selectbox(words.BROWSE_ONLY, list(kinds), format_func=lambda key: kinds[key])
@@ -38,11 +38,11 @@ def show(backend: Backend) -> None:
     rows = found.slice((int(page) - 1) * PER_PAGE, PER_PAGE).to_pylist()
     pictures = backend.small(problem, release, [row["sample_id"] for row in rows])
     cells = [
-        Cell(
-            id=row["sample_id"],
-            picture=pictures.get(row["sample_id"], b""),
-            title=row["label"] or words.BROWSE_NO_LABEL,
-            lines=(row["split"], row["sample_id"][:12]),
+        components.of_sample(
+            row["sample_id"],
+            pictures.get(row["sample_id"], b""),
+            row["label"],
+            *(row["split"], row["sample_id"][:12]),
         )
         for row in rows
     ]

@@ -4,7 +4,7 @@ from html import escape
 
 import streamlit as st
 
-from deployments.reading_room import reports, words
+from deployments.reading_room import flow_runs, reports, words
 from deployments.reading_room.backend import Backend
 from deployments.reading_room.parts import answer_panel
 from neuro.errors import NeuroError
@@ -20,7 +20,7 @@ def show(backend: Backend) -> None:
     found = backend.overview()
     is_well = not trouble and models and not found.needs_a_look
     is_well = is_well and not any(model["trouble"] for model in models)
-    runs = backend.runs()
+    runs = flow_runs.running()
     is_well = is_well and runs is not None
     st.html(f'<p class="verdict {"answer" if is_well else "abstain"}">{_sign(is_well)}</p>')
     left, right = st.columns(2, gap="large")
@@ -31,7 +31,7 @@ def show(backend: Backend) -> None:
         for model in models:
             since = str(model["since"])[:16].replace("T", " ")
             version = words.version(model["version"])
-            st.write(words.serves(model["problem"], version, since, model["trouble"]))
+            answer_panel.text(words.serves(model["problem"], version, since, model["trouble"]))
         if not models and not trouble:
             st.write(words.HOME_NOTHING_SERVES)
         st.header(words.HOME_VERDICT)

@@ -5,7 +5,6 @@ import streamlit as st
 from deployments.reading_room import words
 from deployments.reading_room.backend import Backend
 from deployments.reading_room.parts import answer_panel, components
-from deployments.reading_room.parts.components import Cell
 
 
 def show(backend: Backend) -> None:
@@ -29,11 +28,7 @@ def show(backend: Backend) -> None:
         for title, columns, rows in (
             (words.IMAGE_LABELS, words.IMAGE_LABEL_COLUMNS, told.labels),
             (words.IMAGE_READS, words.IMAGE_READ_COLUMNS, told.reads),
-            (
-                words.IMAGE_ANSWERS,
-                words.IMAGE_ANSWER_COLUMNS,
-                told.answers,
-            ),
+            (words.IMAGE_ANSWERS, words.IMAGE_ANSWER_COLUMNS, told.answers),
         ):
             st.header(title)
             if rows:
@@ -43,11 +38,8 @@ def show(backend: Backend) -> None:
     if told.group:
         st.header(words.IMAGE_GROUP)
         cells = [
-            Cell(
-                id=each.sample_id,
-                picture=each.picture,
-                title=each.label or words.BROWSE_NO_LABEL,
-                lines=(each.split, each.sample_id[:12]),
+            components.of_sample(
+                *(each.sample_id, each.picture, each.label), *(each.split, each.sample_id[:12])
             )
             for each in told.group
         ]

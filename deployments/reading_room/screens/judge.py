@@ -1,12 +1,14 @@
 """Judge: candidates that wait with their reports, rollback, all reports, and the journal."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
 
 from deployments.reading_room import reports, words
 from deployments.reading_room.backend import Backend
-from deployments.reading_room.parts import answer_panel, choose_problem
+from deployments.reading_room.parts import answer_panel, choose_problem, doing
 from neuro.lake import journal
 from neuro.lake.journal import Entry
 
@@ -18,8 +20,6 @@ def show(backend: Backend) -> None:
     st.title(words.JUDGE)
     problem = choose_problem.among([each.name for each in backend.problems()])
     if problem:
-        if told := st.session_state.pop("decided", ""):
-            answer_panel.notice("good", told)
         left, right = st.columns(2, gap="large")
         with left:
             _candidates(backend, problem)
@@ -47,14 +47,7 @@ def _candidates(backend: Backend, problem: str) -> None:
             st.write(words.JUDGE_ONLY)
             continue
         with st.form(f"approve-{version}"):
-            reason = st.text_area(words.JUDGE_REASON)
-            if st.form_submit_button(words.JUDGE_APPROVE):
-                if not reason.strip():
-                    answer_panel.notice("bad", words.JUDGE_NEEDS_REASON)
-                    continue
-                with st.spinner(words.JUDGE_STARTED):
-                    st.session_state["decided"] = backend.approve(problem, version, reason)
-                st.rerun()
+            _decide(words.JUDGE_APPROVE, partial(backend.approve, problem, version))
 
 
 def _rollback(backend: Backend, problem: str) -> None:
@@ -67,15 +60,21 @@ def _rollback(backend: Backend, problem: str) -> None:
         st.write(words.JUDGE_ONLY)
         return
     with st.form("rollback"):
-        version = st.selectbox(words.JUDGE_ROLLBACK_TO, versions)
-        reason = st.text_area(words.JUDGE_REASON)
-        if st.form_submit_button(words.JUDGE_ROLLBACK_DO):
-            if not reason.strip():
-                answer_panel.notice("bad", words.JUDGE_NEEDS_REASON)
-                return
-            with st.spinner(words.JUDGE_STARTED):
-                st.session_state["decided"] = backend.roll_back(problem, version, reason)
-            st.rerun()
+        version = str(st.selectbox(words.JUDGE_ROLLBACK_TO, versions))
+        _decide(words.JUDGE_ROLLBACK_DO, partial(backend.roll_back, problem, version))
+
+
+def _decide(button: str, decide: Callable[[str], str]) -> None:
+    """A reason and a button of a form, and what comes of it."""
+    reason = st.text_area(words.JUDGE_REASON)
+    if not st.form_submit_button(button):
+        return
+    if not reason.strip():
+        answer_panel.notice("bad", words.JUDGE_NEEDS_REASON)
+        return
+    with st.spinner(words.JUDGE_STARTED):
+        doing.tell("good", decide(reason))
+    st.rerun()
 
 
 def _reports(backend: Backend) -> None:

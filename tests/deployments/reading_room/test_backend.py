@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.reading_room import words
 from deployments.reading_room.backend import Backend, Installation, Servers
 from deployments.reading_room.release_rows import Filter
 from deployments.service.directory import Directory
@@ -248,7 +249,10 @@ def test_a_label_that_left_the_problem_is_said_and_not_stored(
     with pytest.raises(ConfigError, match="'astrocytoma' is no label of brain any more"):
         ana.say(keys[0], FIRST, "astrocytoma", "a note")
     assert work_list.find(lake, keys[0]).reads == ()
-    assert ana.draft(keys[0]).note == "a note"
+    assert ana.draft(keys[0]) == ReadDraft(note="a note")
+    with pytest.raises(UnknownNameError):
+        ana.say(WorkKey("brain", "f" * 64), FIRST, "astrocytoma", "a note")
+    assert ana.drafts.of("ana") == [keys[0]]
 
 
 def test_a_dispute_is_settled_by_an_approver_who_is_not_one_of_the_readers(
@@ -357,9 +361,12 @@ def test_what_a_person_is_to_read_blind_is_told_on_no_page(
     assert vic.image("brain", waits[0]).labels
     rows, _ = ana.browse("brain", release.name, Filter())
     labels = dict(zip(rows["sample_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
-    assert {labels[sample_id] for sample_id in waits} == {""}
+    assert {labels[sample_id] for sample_id in waits} == {words.BROWSE_UNREAD}
     assert rows.num_rows == 6
-    for wanted, only in ((Filter(label="glioma"), ""), (Filter(), "wrong"), (Filter(), "twins")):
+    for wanted, only in (
+        *((Filter(label=label), "") for label in ("glioma", "pituitary", "")),
+        *((Filter(), only) for only in ("wrong", "twins", "suspects")),
+    ):
         rows, _ = ana.browse("brain", release.name, wanted, only)
         assert not {*rows["sample_id"].to_pylist()} & {*waits}
     ana.say(keys[0], FIRST, "glioma")
@@ -399,3 +406,13 @@ def test_what_waits_is_counted_on_the_first_page(
     assert found.needs_a_look
     assert found.verdicts == [("brain: retrain, 2026-11-30 06:00", Path("-"))]
     assert in_name_of("vic", "viewer").overview().work is None
+
+
+def test_an_image_is_read_blind_also_while_the_service_is_away(
+    in_name_of: In, keys: list[WorkKey], lake: Lake, now: datetime
+) -> None:
+    """A problem of a file of one's own is then named by nothing but its items."""
+    gone = WorkKey("own", releases.samples(lake, releases.find(lake, "brain"))[5].sample_id)
+    work_list.add(lake, [item(gone, now)])
+    with pytest.raises(DeniedError, match="waits for your own read"):
+        in_name_of("ana", "reader").image("brain", gone.sha256)

@@ -12,7 +12,7 @@ import pytest
 
 from neuro.lake import journal, work_list
 from neuro.lake.work_list import FINAL, FIRST, WorkKey
-from tests.deployments.reading_room.conftest import Open, Room, fill, sign_in
+from tests.deployments.reading_room.conftest import Open, Room, draw_phantoms, fill, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -75,6 +75,21 @@ def test_nothing_of_a_question_is_kept_until_a_person_says_so(
     (line,) = journal.entries(room.lake, "incident")
     assert (line.body["who"], line.body["reason"]) == ("ana", "it is <b>upside</b> down")
     assert line.body["prediction"]["predicted"]
+
+
+def test_a_problem_with_one_of_several_images_is_reported(
+    browser: "Browser", room: Room, tmp_path: Path
+) -> None:
+    """Asked for by itself, its numbers may differ in the last digit."""
+    folder = draw_phantoms(tmp_path / "several", ["glioma"], 3, seed=7)
+    with person(browser, room, "ana", "/ask") as page:
+        page.locator("input[type=file]").set_input_files(sorted(folder.rglob("*.png")))
+        page.get_by_role("heading", name="Where it looked").wait_for(timeout=60_000)
+        page.get_by_text("Report a problem").click()
+        page.get_by_label("What is wrong with this answer?").fill("odd")
+        page.get_by_role("button", name="Report", exact=True).click()
+        page.get_by_text("It stands in the journal").wait_for(timeout=30_000)
+    assert len(journal.entries(room.lake, "incident")) == 1
 
 
 def test_a_file_that_is_no_image_is_refused_with_the_reason(
