@@ -1,5 +1,6 @@
 """Who gets in: every address without a session is refused, whatever else a browser sends."""
 
+import asyncio
 import base64
 import os
 import socket
@@ -9,9 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from deployments.reading_room import reports
+from deployments.reading_room.entrance import Entrance
 from deployments.reading_room.sessions import Sessions
+from deployments.service.directory import Directory
 from neuro import people
 from tests.deployments.reading_room.conftest import PASSWORD, Room, fill
 
@@ -258,3 +263,22 @@ def test_a_card_is_read_by_its_digest_and_nothing_else_of_the_packages(room: Roo
         assert client.get(f"/cards/{'a' * 16}").text == "a card"
         for name in ("b" * 16, "%2e%2e%2fpeople.json", f"{'a' * 16}.html"):
             assert client.get(f"/cards/{name}").status_code in (400, 404), name
+
+
+def test_a_name_that_a_browser_sends_is_not_believed(tmp_path: Path) -> None:
+    people.add(tmp_path / "people.json", "vic", "viewer")
+    sessions = Sessions(Directory(tmp_path / "people.json"))
+    token = sessions.begin(people.read(tmp_path / "people.json")["vic"])
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        named = [value for name, value in scope["headers"] if name.lower() == b"x-neuro-reader"]
+        await Response(b" ".join(named))(scope, receive, send)
+
+    async def ask(name: str) -> str:
+        transport = httpx.ASGITransport(Entrance(page, sessions))
+        async with httpx.AsyncClient(transport=transport, base_url="http://room") as client:
+            headers = {name: "bob", "cookie": f"{sessions.cookie}={token}"}
+            return (await client.get("/", headers=headers)).text
+
+    for name in ("x-neuro-reader", "X-Neuro-Reader"):
+        assert asyncio.run(ask(name)) == "vic"
