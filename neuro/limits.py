@@ -1,6 +1,7 @@
 """Whether what a person wrote is within what is allowed; errors name the field and the remedy."""
 
 import errno
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -9,6 +10,7 @@ from typing import Any
 
 from neuro.errors import ConfigError, FileAccessError, NeuroError
 
+_OTHERS = 0o077  # every right of other accounts
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -78,6 +80,17 @@ def text_of(
     if "\0" in text:
         raise ConfigError(f"{what} cannot be read: it holds zero bytes, so it is no text; {remedy}")
     return text
+
+
+def require_private(path: Path, remedy: str) -> None:
+    """Raise ConfigError where another account may read a file, or could have put it there."""
+    try:
+        facts = path.lstat()
+    except OSError as error:
+        raise unreadable(error, str(path)) from error
+    if path.is_symlink() or facts.st_uid != os.geteuid() or facts.st_mode & _OTHERS:
+        mode = facts.st_mode & 0o777
+        raise ConfigError(f"another account can read or replace {path} (mode {mode:o}): {remedy}")
 
 
 def unreadable(error: OSError | ValueError, what: str) -> NeuroError:

@@ -21,7 +21,6 @@ from neuro.errors import ConfigError, UnknownNameError
 ROLES = ("viewer", "reader", "trainer", "approver", "admin")  # each may do what those before may
 SHORTEST = 12  # of a password
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_OTHERS = 0o077
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,13 +47,7 @@ def read(path: Path) -> dict[str, Person]:
     """
     if not os.path.lexists(path):
         return {}
-    with limits.writing(path):
-        facts = path.lstat()
-    if path.is_symlink() or facts.st_uid != os.geteuid() or facts.st_mode & _OTHERS:
-        raise ConfigError(
-            f"{path} says who may ask, and another account can read or replace it (mode "
-            f"{facts.st_mode & 0o777:o}): run chmod 600 {path}, then look at `neuro users list`"
-        )
+    limits.require_private(path, f"run chmod 600 {path}, then look at `neuro users list`")
     try:
         rows = json.loads(limits.text_of(path, f"people file {path}"))["people"]
         people = [Person(**(row | {"tokens": tuple(row["tokens"])})) for row in rows]

@@ -23,7 +23,8 @@ from neuro.people import Person
 
 HEADER = "x-neuro-reader"
 SIGN_IN, SIGN_OUT, SESSION, HEALTH = "/sign-in", "/sign-out", "/session", "/healthz"
-OPEN = (SIGN_IN, SESSION, HEALTH)
+OIDC, OIDC_BACK = f"{SIGN_IN}/oidc", f"{SIGN_IN}/oidc/back"
+OPEN, OPEN_WITH_PROVIDER = {SIGN_IN, SESSION, HEALTH}, {OIDC, OIDC_BACK}
 PERSON = "person"  # in the state of a request
 _log = getLogger("deployments.reading_room")
 _OVER = 1008  # closes a web socket: a policy is not met (RFC 6455)
@@ -41,8 +42,9 @@ _LOOK_S = 3.0  # how often an open web socket is asked whether its session has e
 class Entrance:
     """An ASGI application that lets through who is signed in."""
 
-    def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, sessions: Sessions, *, has_provider: bool = False) -> None:
         self._app, self._sessions = app, sessions
+        self._open = OPEN | OPEN_WITH_PROVIDER if has_provider else OPEN
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lead a page without a session to the sign-in; refuse everything else."""
@@ -59,7 +61,7 @@ class Entrance:
         scope = _named(scope, person)
         if scope["type"] == "websocket":
             await self._talk(scope, receive, send, token, person)
-        elif person or scope["path"] in OPEN:
+        elif person or scope["path"] in self._open:
             await self._app(scope, receive, _safely(send))
         else:
             await _refusal(scope)(scope, receive, send)

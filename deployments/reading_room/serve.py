@@ -7,6 +7,7 @@ from contextlib import suppress
 from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from deployments import console
 from deployments.service import serve as service
@@ -28,12 +29,17 @@ _GRACE_S = 5
 _MAIN = Path(__file__).with_name("main.py")
 
 
-def application(servers: "Servers", home: Path, lake: str | None, port: int) -> "ASGIApp":
-    """Everything behind the port, guarded. The account that starts it signs in as an admin."""
+def application(
+    servers: "Servers", home: Path, lake: str | None, port: int, public_url: str = ""
+) -> "ASGIApp":
+    """Everything behind the port, guarded. The account that starts it signs in as an admin.
+
+    public_url: what browsers call a proxy before it, "" for none.
+    """
     import streamlit as st
     from starlette.middleware import Middleware
 
-    from deployments.reading_room import installed
+    from deployments.reading_room import installed, oidc
     from deployments.reading_room.backend import Installation
     from deployments.reading_room.entrance import Entrance
     from deployments.reading_room.reports import card_route, report_route
@@ -43,7 +49,8 @@ def application(servers: "Servers", home: Path, lake: str | None, port: int) -> 
     from deployments.service.passwords import Passwords
     from deployments.service.vetting import Vetting
 
-    _configure(port)
+    provider = oidc.read(home / settings.OIDC)
+    _configure(port, public_url)
     secret = settings.load().credentials.partition(":")[2]
     hashed = people.hashed(secret) if secret else ""
     owner = Person(name=settings.user(), role="admin", password=hashed)
@@ -58,13 +65,26 @@ def application(servers: "Servers", home: Path, lake: str | None, port: int) -> 
         directory=directory,
     )
     installed.install(here)
+    page = SignInPage(
+        sessions,
+        Passwords(directory),
+        has_provider=provider is not None,
+        is_secure=public_url.startswith("https:"),
+    )
     routes = [
-        *SignInPage(sessions, Passwords(directory)).routes(),
+        *page.routes(),
         report_route(home, here),
         card_route(home),
     ]
-    app = st.App(_MAIN, routes=routes, middleware=[Middleware(Entrance, sessions=sessions)])
-    return guard.Guard(app, port=port)
+    if provider:
+        address = public_url or f"http://{processes.HOST}:{port}"
+        routes += oidc.SingleSignOn(provider, page, directory, address).routes()
+    app = st.App(
+        _MAIN,
+        routes=routes,
+        middleware=[Middleware(Entrance, sessions=sessions, has_provider=provider is not None)],
+    )
+    return guard.Guard(app, port=port, address=public_url)
 
 
 def prepared(app: "ASGIApp") -> "uvicorn.Server":
@@ -82,7 +102,7 @@ def prepared(app: "ASGIApp") -> "uvicorn.Server":
     )
 
 
-def _configure(port: int) -> None:
+def _configure(port: int, public_url: str) -> None:
     """Streamlit's options, in this process alone."""
     from streamlit import config
 
@@ -92,7 +112,7 @@ def _configure(port: int) -> None:
         "server.headless": True,
         "server.address": processes.HOST,
         "server.port": port,
-        "server.allowedHosts": list(guard.NAMES),
+        "server.allowedHosts": [*guard.NAMES, *filter(None, [urlsplit(public_url).hostname])],
         "server.fileWatcherType": "none",
         "server.maxUploadSize": MOST_BYTES >> 20,
         "server.trustedUserHeaders": {HEADER: "name"},
@@ -127,7 +147,9 @@ def run(listener: socket.socket) -> None:
         prefect=here.prefect_api_url or "",
         mlflow=here.mlflow_tracking_uri or "",
     )
-    server = prepared(application(servers, here.home, None, processes.port_of(listener)))
+    server = prepared(
+        application(servers, here.home, None, processes.port_of(listener), here.room_public_url)
+    )
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:

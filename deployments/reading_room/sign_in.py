@@ -9,10 +9,18 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from deployments.reading_room import words
-from deployments.reading_room.entrance import HEALTH, SESSION, SIGN_IN, SIGN_OUT, token_of
+from deployments.reading_room.entrance import (
+    HEALTH,
+    OIDC,
+    SESSION,
+    SIGN_IN,
+    SIGN_OUT,
+    token_of,
+)
 from deployments.reading_room.sessions import Sessions
 from deployments.service.passwords import Passwords, TooManyGuesses
 from neuro.errors import ConfigError
+from neuro.people import Person
 
 _MOST_BYTES = 4096  # of the form
 _PLACE = re.compile(r"/(?![/\\])[\x21-\x7e]*")  # a page of ours, and of nobody else's
@@ -28,14 +36,23 @@ _SAFE = {
 class SignInPage:
     """The routes of signing in and out."""
 
-    def __init__(self, sessions: Sessions, passwords: Passwords) -> None:
-        self._sessions, self._passwords = sessions, passwords
+    def __init__(
+        self,
+        sessions: Sessions,
+        passwords: Passwords,
+        *,
+        has_provider: bool = False,
+        is_secure: bool = False,
+    ) -> None:
+        self.sessions, self._passwords = sessions, passwords
+        self._has_provider, self._is_secure = has_provider, is_secure
         jinja = Environment(
             loader=PackageLoader("deployments.reading_room"),
             autoescape=True,
             undefined=StrictUndefined,
         )
         self._template = jinja.get_template("sign_in.html")
+        self._onward = jinja.get_template("signed_in.html")
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -49,53 +66,72 @@ class SignInPage:
         ]
 
     async def _show(self, request: Request) -> Response:
-        return self._page(request.query_params.get("to", ""))
+        return self.shown(request.query_params.get("to", ""))
 
     async def _sign_in(self, request: Request) -> Response:
         raw = b""
         async for part in request.stream():
             raw += part
             if len(raw) > _MOST_BYTES:
-                return self._page(said=words.SIGN_IN_TOO_LONG, status=413)
+                return self.shown(said=words.SIGN_IN_TOO_LONG, status=413)
         form = parse_qs(raw.decode("utf-8", "replace"), keep_blank_values=True)
         name, password, to = (form.get(field, [""])[0] for field in ("name", "password", "to"))
         try:
             person = await self._passwords.person(name.strip(), password)
         except TooManyGuesses as guesses:
             said = words.sign_in_later(guesses.after_s)
-            return self._page(to, said, 429)
+            return self.shown(to, said, 429)
         except ConfigError:
-            return self._page(to, words.SIGN_IN_NO_PEOPLE, 503)
+            return self.shown(to, words.SIGN_IN_NO_PEOPLE, 503)
         if person is None:
-            return self._page(to, words.SIGN_IN_WRONG, 401)
-        self._sessions.end(token_of(request.scope, self._sessions))
-        answer = RedirectResponse(to if _PLACE.fullmatch(to) else "/", 303)
-        token = self._sessions.begin(person)
-        is_secure = request.url.scheme == "https"
-        answer.set_cookie(
-            self._sessions.cookie, token, httponly=True, samesite="strict", secure=is_secure
-        )
-        return answer
+            return self.shown(to, words.SIGN_IN_WRONG, 401)
+        return self.let_in(request, person, to)
 
     async def _sign_out(self, request: Request) -> Response:
-        self._sessions.end(token_of(request.scope, self._sessions))
+        self.sessions.end(token_of(request.scope, self.sessions))
         answer = RedirectResponse(SIGN_IN, 303)
-        answer.delete_cookie(self._sessions.cookie, httponly=True, samesite="strict")
+        answer.delete_cookie(self.sessions.cookie, httponly=True, samesite="strict")
         return answer
 
     async def _session(self, request: Request) -> Response:
         """How long the session lasts; asking does not make it last longer."""
-        left = self._sessions.left_s(token_of(request.scope, self._sessions))
+        left = self.sessions.left_s(token_of(request.scope, self.sessions))
         return JSONResponse({"left_s": round(left)}, 200 if left else 401)
 
     async def _touch(self, request: Request) -> Response:
         """A key or a click in a page, of which the server would hear nothing."""
-        self._sessions.touch(token_of(request.scope, self._sessions))
+        self.sessions.touch(token_of(request.scope, self.sessions))
         return await self._session(request)
 
-    def _page(self, to: str = "", said: str = "", status: int = 200) -> Response:
+    def let_in(
+        self, request: Request, person: Person, to: str, *, is_from_elsewhere: bool = False
+    ) -> Response:
+        """Begin a session, and lead to a page of ours.
+
+        is_from_elsewhere: another site's page led here; a browser sends our strict cookie only
+        from a page of our own, which then leads on.
+        """
+        self.sessions.end(token_of(request.scope, self.sessions))
+        to = to if _PLACE.fullmatch(to) else "/"
+        answer: Response = RedirectResponse(to, 303)
+        if is_from_elsewhere:
+            answer = HTMLResponse(self._onward.render(words=words, to=to), headers=_SAFE)
+        answer.set_cookie(
+            self.sessions.cookie,
+            self.sessions.begin(person),
+            httponly=True,
+            samesite="strict",
+            secure=self._is_secure,
+        )
+        return answer
+
+    def shown(self, to: str = "", said: str = "", status: int = 200) -> Response:
+        """The page itself. said: why nobody was let in."""
         to = to if _PLACE.fullmatch(to) else ""
-        page = self._template.render(words=words, said=said, to=to, action=SIGN_IN)
+        provider = OIDC if self._has_provider else ""
+        page = self._template.render(
+            words=words, said=said, to=to, action=SIGN_IN, provider=provider
+        )
         return HTMLResponse(page, status, _SAFE)
 
 

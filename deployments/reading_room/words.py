@@ -22,6 +22,22 @@ SIGN_IN_HOW = (
 SIGN_IN_WRONG = "Name or password is wrong."
 SIGN_IN_TOO_LONG = "That is too long for a name and a password."
 SIGN_IN_NO_PEOPLE = "The file of people cannot be used; `neuro users list` says why."
+SIGN_IN_PROVIDER = "Sign in with your institution's account"
+SIGN_IN_OR = "or with a name and password of this room:"
+SIGN_IN_PROVIDER_AWAY = "Your institution's sign-in is not reached. Try again, or use a password."
+SIGN_IN_PROVIDER_FAILED = (
+    "Your institution's sign-in did not say who you are, or took too long. Try again; the log of "
+    "the reading room says what it answered."
+)
+SIGNED_IN_GO_ON = "You are signed in. Go on."
+
+
+def sign_in_unknown(name: str) -> str:
+    """The provider knows the person; the file of people does not."""
+    return (
+        f"You are {name[:100]} there, and nobody here has that name. Whoever runs this room adds "
+        "you with: neuro users add NAME --role reader"
+    )
 
 
 def sign_in_later(after_s: int | None) -> str:

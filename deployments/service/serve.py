@@ -120,12 +120,7 @@ def token_of(path: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    facts = path.lstat()
-    if path.is_symlink() or facts.st_uid != os.geteuid() or facts.st_mode & settings.PRIVATE:
-        raise ConfigError(
-            f"{path} may be read by other accounts (mode {facts.st_mode & 0o777:o}); remove it: a "
-            "new token is made at the next start"
-        )
+    limits.require_private(path, "remove it: a new token is made at the next start")
     token = limits.text_of(path, f"token file {path}").strip()
     if len(token) < 32 or len(token.split()) != 1:
         raise ConfigError(f"{path} holds no token of 32 letters or more; remove it")

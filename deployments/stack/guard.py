@@ -8,6 +8,7 @@ stands in the stack's file that only its owner may read.
 
 import base64
 import hmac
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
@@ -33,12 +34,18 @@ class Guard:
     """An ASGI application that lets through what may pass, and answers the rest itself.
 
     credentials: ``user:secret`` of HTTP's basic scheme (RFC 7617); None where the application
-    itself asks for them.
+    itself asks for them. address: what browsers call a proxy before the server, such as
+    https://reading.example; "" for none.
     """
 
-    def __init__(self, app: ASGIApp, *, port: int, credentials: str | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, port: int, credentials: str | None = None, address: str = ""
+    ) -> None:
         self.app = app
         self.hosts, self.origins = hosts(port), origins(port)
+        if address:
+            self.hosts.append(urlsplit(address).netloc)
+            self.origins.append(address)
         self.credentials = credentials
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -27,8 +27,10 @@ LOGGING_ENVIRONMENT = {
 }
 ENDPOINTS = ("NEURO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 RUNNER = re.compile(r"threads|(ray|dask)(://[^/\s]+:\d+)?")
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 PRIVATE = 0o077  # umask: what may hold an image, a name or a secret is for its owner alone
-PEOPLE, SERVICE_TOKEN = "people.json", "service.token"  # in the home
+# In the home.
+PEOPLE, SERVICE_TOKEN, OIDC = "people.json", "service.token", "oidc.toml"
 USER = "neuro"  # of both servers of a stack
 FLOW_RUN_TAG = "prefect.flow_run_id"  # of an MLflow run: the flow run that records it
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -49,7 +51,7 @@ class Settings:
     shards of a run are worked on: threads, ray, ray://host:port, dask or dask://host:port;
     ``shard`` is the images in each. ``hub_endpoint`` is the address that weights are fetched from,
     None for the Hugging Face hub. ``service_url`` is where images are answered, "" for nowhere
-    known.
+    known; ``room_public_url`` is what browsers call the proxy before the reading room, "" for none.
     """
 
     home: Path
@@ -70,6 +72,7 @@ class Settings:
     shard: int = 512
     hub_endpoint: str | None = None
     service_url: str = ""
+    room_public_url: str = ""
 
 
 def load(folder: Path = Path()) -> Settings:
@@ -101,6 +104,7 @@ def load(folder: Path = Path()) -> Settings:
         shard=_count("NEURO_SHARD", 512),
         hub_endpoint=os.environ.get("HF_ENDPOINT") or None,
         service_url=os.environ.get("NEURO_SERVICE_URL") or stack.get("service_url", ""),
+        room_public_url=_address("NEURO_ROOM_PUBLIC_URL"),
     )
 
 
@@ -131,6 +135,15 @@ def _runner() -> str:
             f"got {text!r}"
         )
     return text
+
+
+def _address(name: str) -> str:
+    """What a browser calls the origin of a page, "" where none is given."""
+    text = os.environ.get(name, "").rstrip("/").lower()
+    if text and not ORIGIN.fullmatch(text):
+        raise ConfigError(f"{name} must be like https://reading.example, got {text!r}")
+    usual = ":443" if text.startswith("https") else ":80"  # which a browser leaves out
+    return text.removesuffix(usual)
 
 
 def _count(name: str, default: int) -> int:

@@ -76,7 +76,7 @@ Open = Callable[..., AbstractContextManager[Room]]
 
 
 @contextmanager
-def opened(place: Path, package: str, **sessions: float) -> Iterator[Room]:
+def opened(place: Path, package: str, public_url: str = "", **sessions: float) -> Iterator[Room]:
     """A room with this home for the length of a block. sessions: how long those last."""
     for name, role in ROLES.items():
         if name not in people.read(place / "people.json"):
@@ -95,7 +95,7 @@ def opened(place: Path, package: str, **sessions: float) -> Iterator[Room]:
 
         patch = closing.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(Sessions, "__init__", shorter)
-        app = serve.application(Servers(service=service.url), place, None, port)
+        app = serve.application(Servers(service=service.url), place, None, port, public_url)
         server = serve.prepared(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -113,8 +113,8 @@ def opened(place: Path, package: str, **sessions: float) -> Iterator[Room]:
 def open_room(home: Path, model: str) -> Open:  # noqa: F811
     """open_room(idle_s=3): a room with the home of this test."""
 
-    def begin(**sessions: float) -> AbstractContextManager[Room]:
-        return opened(home, model, **sessions)
+    def begin(public_url: str = "", **sessions: float) -> AbstractContextManager[Room]:
+        return opened(home, model, public_url, **sessions)
 
     return begin
 

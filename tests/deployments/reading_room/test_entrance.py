@@ -18,7 +18,7 @@ from deployments.reading_room.entrance import Entrance
 from deployments.reading_room.sessions import Sessions
 from deployments.service.directory import Directory
 from neuro import people
-from tests.deployments.reading_room.conftest import PASSWORD, Room, fill
+from tests.deployments.reading_room.conftest import PASSWORD, Open, Room, fill
 
 pytestmark = pytest.mark.server
 
@@ -85,6 +85,20 @@ def test_who_is_signed_in_gets_a_page_and_its_web_socket(room: Room) -> None:
         assert upgrade(room, Cookie=cookie) == 101
         assert upgrade(room, Cookie=cookie, Origin="http://evil.example") == 403
         assert upgrade(room, Cookie=cookie, Host="evil.example") == 403
+
+
+def test_a_proxy_before_the_room_is_no_foreign_page(open_room: Open) -> None:
+    proxied = {"host": "reading.example", "origin": "https://reading.example"}
+    form = {"name": "ana", "password": PASSWORD}
+    with open_room(public_url="https://reading.example") as room, browser(room) as client:
+        signed = client.post("/sign-in", data=form, headers=proxied)
+        assert (signed.status_code, "secure" in signed.headers["set-cookie"].lower()) == (303, True)
+        cookie = f"{room.cookie}={signed.cookies[room.cookie]}"
+        named = {"Cookie": cookie, "Host": "reading.example"}
+        assert upgrade(room, **named, Origin="https://reading.example") == 101
+        assert upgrade(room, **named, Origin="http://reading.example") == 403
+        assert upgrade(room, **named, Origin="https://evil.example") == 403
+        assert client.get("/sign-in", headers={"host": "evil.example"}).status_code == 403
 
 
 def test_the_cookie_is_kept_from_programs_and_other_sites(room: Room) -> None:

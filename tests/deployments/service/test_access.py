@@ -376,10 +376,10 @@ def test_a_token_is_made_where_there_is_none_and_kept(tmp_path: Path) -> None:
     assert serve.token_of(tmp_path / "token") == made
     assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
     (tmp_path / "token").chmod(0o644)
-    with pytest.raises(ConfigError, match="may be read by other accounts"):
+    with pytest.raises(ConfigError, match="another account can read or replace"):
         serve.token_of(tmp_path / "token")
     (tmp_path / "link").symlink_to(tmp_path / "token")
-    with pytest.raises(ConfigError, match="may be read by other accounts"):
+    with pytest.raises(ConfigError, match="another account can read or replace"):
         serve.token_of(tmp_path / "link")
 
 
@@ -484,7 +484,7 @@ def test_a_link_in_place_of_the_file_is_not_followed(home: Path, tmp_path: Path)
     people.add(tmp_path / "theirs.json", "eve", "admin")
     home.mkdir()
     everybody(home).symlink_to(tmp_path / "theirs.json")
-    with pytest.raises(ConfigError, match="another account can read or replace it"):
+    with pytest.raises(ConfigError, match="another account can read or replace"):
         people.read(everybody(home))
 
 

@@ -123,6 +123,7 @@ DOCUMENTED = {
     "NEURO_S3_DEADLINE_S": ("8", "s3_deadline_s", 8.0),
     "NEURO_S3_ALONE": ("1", "is_alone", True),
     "NEURO_SERVICE_URL": ("http://a:5", "service_url", "http://a:5"),
+    "NEURO_ROOM_PUBLIC_URL": ("https://A.example:443/", "room_public_url", "https://a.example"),
     "HF_ENDPOINT": ("http://a:4", "hub_endpoint", "http://a:4"),
     "PREFECT_API_URL": ("http://a:2/api", "prefect_api_url", "http://a:2/api"),
     "MLFLOW_TRACKING_URI": ("http://a:3", "mlflow_tracking_uri", "http://a:3"),
@@ -221,3 +222,14 @@ def test_an_image_without_git_knows_its_commit(
     monkeypatch.setattr(settings, "PROJECT", project)
     monkeypatch.setenv("NEURO_REVISION", "9f2c41d")
     assert settings.code_revision.__wrapped__() == "9f2c41d"
+
+
+@pytest.mark.parametrize(
+    "text", ["reading.example", "ftp://a.example", "https://a.example/room", "https://a b", "//a"]
+)
+def test_a_public_address_is_one_of_a_browser(
+    project: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("NEURO_ROOM_PUBLIC_URL", text)
+    with pytest.raises(ConfigError, match=r"NEURO_ROOM_PUBLIC_URL must be like https://reading"):
+        settings.load()
