@@ -37,6 +37,7 @@ CASES, CUTS, LABELS = 20, 20, 200
 MANY = 100_000
 _PIECE = 5_000  # rows of one append
 _SERVE = ("deployments.cli.app", "serve")
+_LOOK_S = 0.005
 _DRAWN = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
@@ -82,7 +83,7 @@ def _asked(page: Any, url: str, files: Sequence[Path]) -> dict[str, Any]:
         page.locator("input[type=file]").wait_for(state="attached")
         page.wait_for_timeout(500)
         answers.append(_timed(lambda: _answer(page, path)))  # noqa: B023 - called at once
-        maps.append(_timed(lambda: page.get_by_role("heading", name="Where it looked").wait_for()))
+        maps.append(_timed(lambda: _seen(page.get_by_role("heading", name="Where it looked"))))
         page.locator(".stage").first.focus()
         shown = page.locator(".over").first
         before = shown.evaluate("each => each.style.opacity")
@@ -96,7 +97,7 @@ def _asked(page: Any, url: str, files: Sequence[Path]) -> dict[str, Any]:
 
 def _answer(page: Any, path: Path) -> None:
     page.locator("input[type=file]").set_input_files(path)
-    page.locator(".verdict").first.wait_for()
+    _seen(page.locator(".verdict"))
 
 
 def _pressed(page: Any, shown: Any, before: str) -> None:
@@ -115,7 +116,7 @@ def _read(page: Any, url: str, lake: Lake, problem: str) -> dict[str, Any]:
     for following in [*ids[1:], ""]:
         started = time.perf_counter()
         lost += _press_until(page, "1", again)
-        page.locator(_DRAWN).wait_for()
+        _seen(page.locator(_DRAWN))
         pressed = time.perf_counter()
         if following:
             lost += _press_until(page, "k", _picture(page, following))
@@ -133,15 +134,10 @@ def _read(page: Any, url: str, lake: Lake, problem: str) -> dict[str, Any]:
 
 def _press_until(page: Any, key: str, sign: Any) -> int:
     """Press until the page shows a sign of it; returns how many presses came to nothing."""
-    from playwright.sync_api import TimeoutError as Late
-
     for lost in range(20):
         page.keyboard.press(key)
-        try:
-            sign.first.wait_for(timeout=3000)
-        except Late:
-            continue
-        return lost
+        if _is_seen(sign, 3.0):
+            return lost
     raise SystemExit(f"{key} came to nothing twenty times")
 
 
@@ -312,9 +308,24 @@ def _fill(lake: Lake, problem: str, n: int, skip: int) -> list[str]:
 
 
 def _on(page: Any, sample_id: str) -> None:
-    _picture(page, sample_id).first.wait_for()
-    page.get_by_role("heading", name="What does it show?").wait_for()
-    page.locator(_DRAWN).wait_for()  # its keys are those of this image by then
+    _seen(_picture(page, sample_id))
+    _seen(page.get_by_role("heading", name="What does it show?"))
+    _seen(page.locator(_DRAWN))  # its keys are those of this image by then
+
+
+def _is_seen(sign: Any, seconds: float) -> bool:
+    """Whether it is on the page within a time; a locator itself looks each 500 ms."""
+    ends = time.perf_counter() + seconds
+    while time.perf_counter() < ends:
+        if sign.first.is_visible():
+            return True
+        time.sleep(_LOOK_S)
+    return False
+
+
+def _seen(sign: Any) -> None:
+    if not _is_seen(sign, 60.0):
+        raise SystemExit(f"{sign} is not on the page")
 
 
 def _picture(page: Any, sample_id: str) -> Any:
@@ -342,20 +353,20 @@ def _room(home: Path, package: Path) -> Iterator[str]:
         processes.listening(None, 23000) as room,
         _started(
             ["deployments.cli.app", "serve", "--model", str(package), "--port", "23900"], home
-        ),
+        ) as service,
     ):
         more = {"NEURO_SERVICE_URL": "http://127.0.0.1:23900"}
-        _wait("http://127.0.0.1:23900/readyz")
-        with _started(["deployments.reading_room.serve"], home, more, room.fileno()):
+        _wait("http://127.0.0.1:23900/readyz", service)
+        with _started(["deployments.reading_room.serve"], home, more, room.fileno()) as pages:
             url = f"http://127.0.0.1:{processes.port_of(room)}"
-            _wait(f"{url}/healthz")
+            _wait(f"{url}/healthz", pages)
             yield url
 
 
 @contextmanager
 def _started(
     module: list[str], home: Path, more: Mapping[str, str] = {}, stdin: int | None = None
-) -> Iterator[None]:
+) -> Iterator[subprocess.Popen[bytes]]:
     with (home / f"{module[0]}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *module],
@@ -365,14 +376,16 @@ def _started(
             stderr=log,
         )
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _wait(url: str) -> None:
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(600):
+        if process.poll() is not None:
+            raise SystemExit(f"{url} has ended before it answered: {process.args!r}")
         try:
             if httpx.get(url, trust_env=False).is_success:
                 return

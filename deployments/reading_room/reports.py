@@ -17,6 +17,7 @@ from deployments.reading_room.entrance import PERSON
 from neuro.people import Person
 
 FOLDER, PLACE, CARDS = "reports", "/reports/", "/cards/"
+DRIFT = "drift"  # a kind
 _SHORT = 16  # characters of a digest by which a card is named
 _DIGEST = re.compile(f"[0-9a-f]{{{_SHORT}}}")
 _NAME = re.compile(r"(?!.*(?:^|/)\.)[\w./ -]+\.html")  # no hidden part, nothing above
@@ -84,11 +85,14 @@ def found(home: Path, name: str) -> Path | None:
 
 
 def all_of(home: Path) -> list[tuple[str, Path]]:
-    """Kind and path of every page, the newest first."""
+    """Kind and path of every page, the newest first; those in no folder are of drift."""
     folder = home / FOLDER
     pages = [path for path in folder.rglob("*.html") if not path.name.startswith(".")]
     pages.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [(path.relative_to(folder).parts[0], path) for path in pages]
+    places = [path.relative_to(folder).parts for path in pages]
+    return [
+        (parts[0] if parts[1:] else DRIFT, path) for parts, path in zip(places, pages, strict=True)
+    ]
 
 
 def place_of(home: Path, path: Path) -> str:

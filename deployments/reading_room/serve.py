@@ -1,9 +1,11 @@
 """Start the reading room: by the stack, on a socket that is handed over."""
 
+import gc
 import os
 import socket
 import sys
 from contextlib import suppress
+from importlib import import_module
 from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,9 +149,11 @@ def run(listener: socket.socket) -> None:
         prefect=here.prefect_api_url or "",
         mlflow=here.mlflow_tracking_uri or "",
     )
+    import_module("deployments.reading_room.main")
     server = prepared(
         application(servers, here.home, None, processes.port_of(listener), here.room_public_url)
     )
+    gc.freeze()  # Streamlit collects after each run of a page: 0.25 s, with all that is imported
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:

@@ -87,7 +87,8 @@ def _reports(backend: Backend) -> None:
         with st.expander(words.REPORT_KINDS.get(kind, kind)):
             links = [
                 answer_panel.link(
-                    str(path.relative_to(folder / kind)), reports.place_of(home, path)
+                    str(path.relative_to(folder)).removeprefix(f"{kind}/"),
+                    reports.place_of(home, path),
                 )
                 for each, path in found
                 if each == kind

@@ -236,6 +236,15 @@ def test_a_report_is_shown_apart_from_our_own_pages(room: Room) -> None:
     assert reports.place_of(room.home, Path("/etc/passwd")) == ""
 
 
+def test_reports_are_found_by_their_kind_and_those_of_a_week_are_of_drift(tmp_path: Path) -> None:
+    for name in ("brain-week-1.html", "passport/a.html", "evaluation/brain/b.html"):
+        path = tmp_path / reports.FOLDER / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a report")
+    kinds = {path.name: kind for kind, path in reports.all_of(tmp_path)}
+    assert kinds == {"brain-week-1.html": "drift", "a.html": "passport", "b.html": "evaluation"}
+
+
 def test_a_file_of_people_that_others_can_read_lets_nobody_in(room: Room) -> None:
     with signed_in(room, "ana") as client:
         (room.home / "people.json").chmod(0o644)
