@@ -55,7 +55,7 @@ test-fast: setup
 test-servers: setup
 	$(PYTEST) -m "server and $(ELSEWHERE)" --ignore=tests/faults --cov --cov-append --cov-report=term --durations=12
 
-# What takes longer than five seconds and needs nothing special.
+# What takes too long for each merge: loops of minutes, sweeps, and needs nothing special.
 test-slow: setup
 	$(PYTEST) -m "slow and not gpu and not s3 and not ray and not browser" --ignore=tests/faults --durations=12
 

@@ -9,6 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from monitoring import permutation
+from monitoring.harm import Evidence
 from monitoring.permutation import Pair
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
@@ -16,6 +17,7 @@ from neuro.features import descriptors
 
 Outcome = Literal["steady", "look", "label", "retrain", "inconclusive"]
 
+LABELLED, AUDITED = "labelled_accuracy", "audited_accuracy"  # signals that labels make
 _TAIL = 0.025  # on either side of a 95 % interval
 _N_SIGNALS = 4  # the false-alarm budget is shared evenly, whether or not there are labels
 
@@ -26,6 +28,8 @@ class Signal:
 
     false_alarm_rate: share of no-shift trials above the threshold, of trials that did not set it.
     alarm: statistic above threshold; for labelled_accuracy the drop's interval is above 0 as well.
+    For audited_accuracy the statistic is the wealth of who bets against the model, and the rate
+    holds for all windows together, however often one looks.
     """
 
     name: str
@@ -34,6 +38,11 @@ class Signal:
     false_alarm_rate: float
     alarm: bool
     explanation: str
+
+    @property
+    def is_unlabelled(self) -> bool:
+        """Whether it needs no label of the window."""
+        return self.name not in (LABELLED, AUDITED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +74,9 @@ class DriftConfig:
 
     trials: half set the thresholds, half measure their false alarms. min_groups: fewer in window or
     reference give no verdict. min_labelled_groups: fewer cannot prove harm. harm: the drop of
-    accuracy that matters; only labels that exclude it show that there is none.
+    accuracy that matters; only labels that exclude it show that there is none. audit: images of a
+    window that readers are asked about, at most. harm_alpha: chance that audits ever show a harm
+    that is none.
     """
 
     alpha: float = 0.02
@@ -73,13 +84,18 @@ class DriftConfig:
     min_groups: int = 30
     min_labelled_groups: int = 30
     harm: float = 0.05
+    audit: int = 40
+    harm_alpha: float = 0.01
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.harm < 1:
             raise ConfigError(f"harm must be between 0 and 1, got {self.harm}")
-        if not 0 < self.alpha < 1:
-            raise ConfigError(f"alpha must be between 0 and 1, got {self.alpha}")
+        for name in ("alpha", "harm_alpha"):
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if self.audit < 0:
+            raise ConfigError(f"audit must be 0 or more, got {self.audit}")
         needed = int(np.ceil(2 * _N_SIGNALS / self.alpha))
         if self.trials < needed:
             raise ConfigError(
@@ -122,6 +138,19 @@ def judge(
     )
 
 
+def with_audits(verdict: Verdict, audited: Evidence, config: DriftConfig) -> Verdict:
+    """The verdict once the labels of all audit samples so far are heard: harm they show is harm.
+
+    However small the window is: they add up. What they do not show they do not exclude.
+    """
+    signal = _audited_accuracy(audited, config)
+    heard = replace(verdict, signals=(*verdict.signals, signal))
+    if not signal.alarm:
+        return heard
+    reason = f"Harm is measured: {signal.explanation}. {verdict.reason}"
+    return replace(heard, verdict="retrain", reason=reason)
+
+
 def _decide(
     signals: Sequence[Signal], labelled_groups: int, drop: Drop | None, config: DriftConfig
 ) -> tuple[Outcome, str]:
@@ -134,8 +163,8 @@ def _decide(
     explanations = "; ".join(signal.explanation for signal in alarms.values())
     if not signals:
         return "inconclusive", f"Fewer than {config.min_groups} groups on one side: wait for more"
-    if drop is not None and "labelled_accuracy" in alarms:
-        return "retrain", f"Harm is measured: {alarms['labelled_accuracy'].explanation}"
+    if drop is not None and LABELLED in alarms:
+        return "retrain", f"Harm is measured: {alarms[LABELLED].explanation}"
     is_excluded = drop is not None and drop.high < config.harm
     still_possible = (
         f"{labelled_groups} labelled groups do not exclude a loss of accuracy that matters "
@@ -251,8 +280,23 @@ def _labelled_accuracy(
         f"{labelled.n} labelled images of {labelled.n_groups} groups, a drop of {100 * real:.1f} "
         f"points, 95 % interval {drop}"
     )
-    signal = _signal("labelled_accuracy", real, null, explanation, config)
+    signal = _signal(LABELLED, real, null, explanation, config)
     return replace(signal, alarm=signal.alarm and drop.low > 0), drop
+
+
+def _audited_accuracy(audited: Evidence, config: DriftConfig) -> Signal:
+    threshold = 1 / config.harm_alpha
+    return Signal(
+        name=AUDITED,
+        statistic=audited.wealth,
+        threshold=threshold,
+        false_alarm_rate=config.harm_alpha,
+        alarm=audited.wealth >= threshold,
+        explanation=f"{audited.n} labels of the audit samples of {audited.windows} windows, "
+        f"weighted error rate of the last {audited.recent:.1%}; up to {audited.allowed:.1%} would "
+        f"be no news. Who bets against the model made {audited.wealth:.3g} of 1; by chance it is "
+        f"ever {threshold:g} in at most {config.harm_alpha:.1%} of cases",
+    )
 
 
 def _unseen(side: Observed) -> tuple[float, float]:

@@ -31,13 +31,18 @@ _log = getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compared:
-    """Reference and window of one drift check, with their names; note: what was left out."""
+    """Reference and window of one drift check, with their names; note: what was left out.
+
+    rows, called: (window.n,) the window's rows in the release, and the class index of each answer.
+    """
 
     reference: Observed
     window: Observed
     reference_name: str
     window_name: str
     note: str
+    rows: NDArray[np.int64]
+    called: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -83,6 +88,8 @@ def observe(
         reference_name=f"validation and calibration of {born}",
         window_name=name,
         note="; ".join(filter(None, (loaded.left_out, note))),
+        rows=rows,
+        called=answers.called,
     )
 
 

@@ -13,7 +13,7 @@ from neuro.lake.lake import Lake
 from neuro.problems import problem as problems
 from neuro.reports import page_paths
 from neuro.reports.page_paths import ReleasePage
-from tasks import drift, explore, featurize, passport
+from tasks import audit, drift, explore, featurize, passport
 from tasks.load import models, release_data
 from tasks.record import registry
 from tasks.runtime import settings
@@ -76,7 +76,9 @@ def _draw_drift(lake: Lake, page: Mapping[str, str]) -> Path:
     featurize.describe(loaded)
     window, days = page.get("window"), float(page.get("days", 0))
     compared = drift.observe(loaded, model, window, days, is_counted=False)
-    return drift.report(loaded, model, compared, drift.judge(compared, DriftConfig()))
+    config = DriftConfig()
+    verdict = audit.weigh(loaded, model, compared, drift.judge(compared, config), config)
+    return drift.report(loaded, model, compared, verdict)
 
 
 def _named(version: str) -> str:

@@ -1,6 +1,6 @@
 """Labels: append-only rows, of which the newest counts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from neuro.lake import content_hash, marks
 from neuro.lake.hidden_rows import LeftOut
-from neuro.lake.lake import Lake, quoted
+from neuro.lake.lake import Lake, among, quoted
 from neuro.lake.table_schemas import SCHEMAS
 
 
@@ -114,6 +114,21 @@ def waiting(lake: Lake, dataset: str) -> list[dict[str, Any]]:
         if row["run_id"] == UNREVIEWED and row["sequence"] > newest.get(row["sha256"], -1)
     ]
     return sorted(found, key=lambda row: row["labelled_at"])
+
+
+def newest(lake: Lake, dataset: str, sample_ids: Collection[str]) -> dict[str, str]:
+    """The label of now of these images, by sample_id; those without one are missing.
+
+    Of all that a release may have: a label that waits for a review is none yet.
+    """
+    if not sample_ids:
+        return {}
+    where = f"dataset = {quoted(dataset)} AND {among('sha256', sample_ids)}"
+    rows = lake.read("labels", where=where)
+    hidden = LeftOut(runs=frozenset(marks.read(lake)))
+    shown = content_hash.newest(hidden.shown_labels(rows))
+    found = zip(shown["sha256"].to_pylist(), shown["label"].to_pylist(), strict=True)
+    return {sample_id: label for sample_id, label in found if label}
 
 
 def hidden_runs(lake: Lake) -> set[str]:

@@ -103,6 +103,18 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("at", _TIME),
         ]
     ),
+    "audits": pa.schema(  # what was drawn to measure a version by
+        [
+            _key("problem", pa.string()),
+            _key("model_version", pa.string()),
+            _key("window", pa.string()),
+            _key("sequence", pa.int32()),
+            *_text("sha256", "dataset", "stratum", "predicted"),
+            pa.field("weight", pa.float64()),
+            pa.field("is_flagged", pa.bool_()),
+            pa.field("drawn_at", _TIME),
+        ]
+    ),
     "quarantine": pa.schema(
         [
             _key("dataset", pa.string()),

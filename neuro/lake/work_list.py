@@ -24,7 +24,7 @@ from neuro.lake.table_schemas import SCHEMAS
 
 ITEMS, READS = "work_items", "reads"  # tables
 FIRST, FINAL, ADJUDICATED = "first", "final", "adjudicated"  # steps
-UNCERTAIN, SUSPECT, GIVEN = "uncertain", "suspect", "given label"  # sources
+UNCERTAIN, SUSPECT, GIVEN, AUDIT = "uncertain", "suspect", "given label", "audit"  # sources
 MOST_NOTE = 2000  # letters
 CANNOT_TELL = ""  # as a label
 

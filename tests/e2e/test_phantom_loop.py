@@ -98,6 +98,7 @@ def test_a_phantom_retraining_starts_by_its_bare_name(
     assert "retrain" in done.stdout
 
 
+@pytest.mark.slow
 def test_recorded_and_local_phantom_flows_make_the_same_release_and_package(
     phantoms: dict[str, Any], project: Path
 ) -> None:
@@ -112,6 +113,7 @@ def test_recorded_and_local_phantom_flows_make_the_same_release_and_package(
     assert got[0] == got[1]
 
 
+@pytest.mark.slow
 def test_a_phantom_ingest_whose_server_stops_says_so_and_completes_when_given_again(
     phantoms: dict[str, Any], project: Path
 ) -> None:

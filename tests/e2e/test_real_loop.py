@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import demo, processes_below
 
 REAL_DATA = os.environ.get("NEURO_REAL_DATA")
-pytestmark = [pytest.mark.server, pytest.mark.real]
+pytestmark = [pytest.mark.server, pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="NEURO_REAL_DATA is not set")

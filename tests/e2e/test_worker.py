@@ -184,6 +184,7 @@ def test_a_worker_elsewhere_trains_in_its_own_folder_and_registers_the_model(
     assert tags["package_digest"].startswith(card.parent.name)
 
 
+@pytest.mark.slow
 def test_a_training_whose_worker_was_killed_goes_on_in_its_own_run(
     servers: Path, stack: dict[str, Any], trained: Path, killed: float
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from monitoring import permutation, verdicts
+from monitoring.harm import Evidence
 from monitoring.verdicts import DriftConfig, Drop, Signal, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
@@ -249,3 +250,32 @@ def test_a_verdict_is_plain_json(rng: np.random.Generator) -> None:
 def test_too_few_trials_for_the_budget_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"at least 800 for alpha 0\.01"):
         DriftConfig(alpha=0.01, trials=799)
+
+
+def audited(wealth: float) -> Evidence:
+    return Evidence(wealth=wealth, n=120, windows=3, allowed=0.08, recent=0.2)
+
+
+def test_harm_that_audits_have_shown_asks_to_retrain_however_small_the_window(
+    rng: np.random.Generator,
+) -> None:
+    small = judged(period(rng, n_groups=100), label_groups(period(rng, n_groups=25), 0))
+    config = DriftConfig()
+    assert verdicts.with_audits(small, audited(99.0), config).verdict == "inconclusive"
+    found = verdicts.with_audits(small, audited(100.0), config)
+    assert found.verdict == "retrain"
+    assert "120 labels of the audit samples of 3 windows" in found.reason
+    assert [(signal.name, signal.alarm) for signal in found.signals] == [("audited_accuracy", True)]
+
+
+def test_audits_that_show_no_harm_leave_a_steady_window_steady(rng: np.random.Generator) -> None:
+    steady = judged(period(rng, n_groups=100), label_groups(period(rng, n_groups=80), 0))
+    found = verdicts.with_audits(steady, audited(2.0), DriftConfig())
+    assert (found.verdict, found.reason) == ("steady", steady.reason)
+    assert (found.signals[:-1], found.signals[-1].alarm) == (steady.signals, False)
+
+
+@pytest.mark.parametrize("wrong", [{"audit": -1}, {"harm_alpha": 0.0}, {"harm_alpha": 1.0}])
+def test_a_policy_that_is_none_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))} must be"):
+        DriftConfig(**wrong)

@@ -23,6 +23,7 @@ from neuro.errors import ConfigError, ErasedError, StaleError, UnknownNameError
 from neuro.images import preview, sanitize
 from neuro.ingest import merge_branch
 from neuro.lake import (
+    audits,
     branches,
     erasure,
     images,
@@ -33,6 +34,7 @@ from neuro.lake import (
     releases,
     work_list,
 )
+from neuro.lake.audits import Audited
 from neuro.lake.lake import Lake
 from neuro.lake.read_drafts import ReadDraft, ReadDrafts
 from neuro.lake.releases import Release
@@ -539,6 +541,21 @@ def test_frames_of_what_cannot_be_read_go_and_a_build_under_way_stays(tmp_path: 
     assert derived_files.remove_frames(tmp_path, {read}, unfinished=False) == 1
     assert {path.name for path in (tmp_path / "frames").iterdir()} == names - {f"{gone[:16]}-0"}
     assert derived_files.remove_frames(tmp_path, {read}) == 1
+
+
+def test_that_an_erased_image_was_drawn_is_forgotten(
+    lake: Lake, first: Release, second: Release, erase: Erase, png: Png
+) -> None:
+    gone, kept = (digest(png(n)) for n in (5, 6))
+    facts = {"problem": "brain", "model_version": "1", "window": "w", "dataset": "brain"}
+    facts |= {"stratum": "all", "weight": 1.0, "predicted": "glioma", "is_flagged": False}
+    rows = [
+        Audited(**facts, sequence=sequence, sha256=sample_id, drawn_at=NOW)
+        for sequence, sample_id in enumerate((gone, kept))
+    ]
+    assert audits.add(lake, rows) == 2
+    assert erase(sample=gone).found == []
+    assert audits.of_version(lake, "brain", "1") == rows[1:]
 
 
 def test_what_readers_said_of_an_erased_image_goes_with_it(

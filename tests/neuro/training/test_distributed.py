@@ -39,6 +39,7 @@ def in_two(frames: Frames, epochs: int, **changes: object) -> distributed.Traine
     return distributed.trainer(frames, PROBLEM, config, machine=two)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_and_what_was_ended_continues(mapped: Frames, tmp_path: Path) -> None:
     kept = Checkpoint(path=tmp_path / "training.pt", key="k")
     going = in_two(mapped, 12).epochs(kept)

@@ -1,0 +1,106 @@
+"""Is a model in service wrong more often than it was? Judged by betting, at any time.
+
+The model is taken to be as good as it was shown to be. Somebody with one coin bets against that at
+each label, in proportion to how far its error exceeds what the model's own reference allows. While
+the model is that good, the bettor's wealth does not grow on average, and the chance that it is ever
+100 is at most 1 % (Ville's inequality), however often one looks and whenever labels come. So
+labels of all weeks add up, and no look costs anything: an e-process (Waudby-Smith and Ramdas,
+arXiv:2010.09686; Ramdas et al., arXiv:2210.01948).
+
+The coin is shared out before the first label: over how much is staked, and over when the bets
+begin, for wealth that was lost in good weeks finds a later harm late.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from monitoring.windows import Observed
+
+# Of what may be staked at most; how much pays best depends on how large the harm is.
+_STAKES = np.geomspace(0.03, 0.25, 4)
+_FIRST, _FLAGGED, _EACH = 1 / 3, 1 / 3, 1 / 3  # of the coin, by when the bets begin
+_SURE = 0.90  # of the reference's own error rate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """The labelled samples of one window's audit, in the order they were drawn.
+
+    errors: (n,) float64, 0 where the answer was right, else the sample's weight. is_flagged:
+    whether something about the window had changed, by signals that need no labels.
+    """
+
+    errors: NDArray[np.float64]
+    is_flagged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """wealth: of who bet against the model, from 1. n: labels, of so many windows.
+
+    allowed: the error rate that the reference does not exclude. recent: the weighted error rate of
+    the last window that has a label, NaN for none.
+    """
+
+    wealth: float
+    n: int
+    windows: int
+    allowed: float
+    recent: float
+
+
+def evidence(audits: Sequence[Audit], allowed: float) -> Evidence:
+    """What the audits of a model say together, the oldest first.
+
+    allowed: an error rate above 0 and below 1. One without errors makes nobody rich.
+    """
+    labelled = [audit for audit in audits if len(audit.errors)]
+    errors = np.concatenate([audit.errors for audit in audits]) if audits else np.empty(0)
+    stakes = _STAKES[:, None] / allowed
+    gains = np.log1p(stakes * (errors - allowed))  # (stakes, n); never below a stake of all
+    totals = gains.sum(axis=1)
+    wealth, kept = 0.0, 1.0
+    for share, start in _starts(audits):
+        wealth += share * float(np.exp(totals - gains[:, :start].sum(axis=1)).mean())
+        kept -= share
+    return Evidence(
+        wealth=wealth + kept,
+        n=len(errors),
+        windows=len(labelled),
+        allowed=allowed,
+        recent=float(labelled[-1].errors.mean()) if labelled else float("nan"),
+    )
+
+
+def allowed_error(reference: Observed) -> float:
+    """The highest error rate that the reference's groups do not exclude, above 0 and below 1.
+
+    Each group counts once, by its mean error, as one image of a group is audited. One-sided
+    interval of Clopper and Pearson at 90 %: `python -m bench harm` measures what that costs.
+    """
+    labelled = reference.labelled()
+    _, codes = np.unique(labelled.groups, return_inverse=True)
+    errors = np.bincount(codes, 1 - labelled.correct) / np.bincount(codes)
+    n, wrong = len(errors), float(errors.sum())
+    return float(beta.ppf(_SURE, wrong + 1, max(n - wrong, 1e-9)))
+
+
+def _starts(audits: Sequence[Audit]) -> list[tuple[float, int]]:
+    """Which share of the coin is bet from which label on; the shares are below 1 together.
+
+    They go by the windows that were drawn, with labels or without, so that labels may come late.
+    """
+    at = np.cumsum([0, *(len(audit.errors) for audit in audits)])
+    starts = [(_FIRST, 0)]
+    flagged = [number for number, audit in enumerate(audits) if audit.is_flagged]
+    for shared, windows in ((_FLAGGED, flagged), (_EACH, range(1, len(audits)))):
+        # 1/2, 1/6, 1/12, ...: of however many, 1 together
+        starts += [
+            (shared / (rank * (rank + 1)), int(at[number]))
+            for rank, number in enumerate(windows, 1)
+        ]
+    return starts

@@ -1,0 +1,143 @@
+"""Steps of the audit: draw some images of a window for readers, and say what their labels show."""
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from logging import getLogger
+
+import numpy as np
+
+from monitoring import audit_sample, harm, verdicts
+from monitoring.harm import Audit, Evidence
+from monitoring.verdicts import DriftConfig, Verdict
+from neuro.lake import audits, labels, work_list
+from neuro.lake.audits import Audited
+from neuro.lake.work_list import AUDIT, WorkItem, WorkKey
+from tasks.drift import Compared
+from tasks.load.models import Model
+from tasks.load.release_data import Loaded
+from tasks.runtime.steps import step
+
+_DAY_S, _NEARLY = 86_400.0, 0.9  # a schedule may be a little early
+_FIRST = -1e6  # ranks before every other source: a label that comes late finds harm late
+_log = getLogger(__name__)
+
+
+@step(name="weigh the audits")
+def weigh(
+    loaded: Loaded, model: Model, compared: Compared, verdict: Verdict, config: DriftConfig
+) -> Verdict:
+    """The verdict once the labels of the version's audit samples, of all windows, are heard."""
+    found = evidence(loaded, model, compared)
+    return verdicts.with_audits(verdict, found, config) if found else verdict
+
+
+def evidence(loaded: Loaded, model: Model, compared: Compared) -> Evidence | None:
+    """What the labels of a version's audit samples say together; None without one."""
+    lake, problem = loaded.lake, loaded.problem
+    drawn = audits.of_version(lake, problem.name, model.version)
+    if not drawn or not compared.reference.labelled().n:
+        return None
+    known = labels.newest(lake, problem.dataset, [each.sha256 for each in drawn])
+    by_window: dict[str, list[Audited]] = defaultdict(list)
+    for each in drawn:
+        by_window[each.window].append(each)
+    found = []
+    for rows in by_window.values():
+        truths = [problem.class_of(known.get(each.sha256, "")) for each in rows]
+        errors = [
+            each.weight * (truth != each.predicted)
+            for each, truth in zip(rows, truths, strict=True)
+            if truth
+        ]
+        found.append(Audit(errors=np.array(errors, np.float64), is_flagged=rows[0].is_flagged))
+    said = harm.evidence(found, harm.allowed_error(compared.reference))
+    return said if said.n else None
+
+
+@step(name="draw the audit sample")
+def draw(
+    loaded: Loaded,
+    model: Model,
+    compared: Compared,
+    verdict: Verdict,
+    config: DriftConfig,
+    days: float | None = None,
+) -> int:
+    """Put some images of the window on the work list, for readers; returns how many were new.
+
+    config.audit: how many at most. days: the length of a window that ends now, None for that of a
+    release. Drawn is once a window, and once in so many days: a check that runs more often asks
+    for no more labels. What was drawn stands in the lake before it is on the list, and a draw that
+    was cut short in between is completed. Images of the test split are left out, and those drawn
+    before; one that has a label needs no reader and counts at once.
+    """
+    lake, problem, window = loaded.lake, loaded.problem, compared.window_name
+    drawn = audits.of_version(lake, problem.name, model.version)
+    rows = [each for each in drawn if each.window == window]
+    ends = [(datetime.now(UTC) - each.drawn_at).total_seconds() / _DAY_S for each in drawn]
+    is_early = days is not None and min(ends, default=days) < _NEARLY * days
+    if not rows and config.audit and not is_early:
+        rows = _drawn(loaded, model, compared, verdict, config.audit, drawn)
+        audits.add(lake, rows)
+    settled = {*labels.newest(lake, problem.dataset, [each.sha256 for each in rows])}
+    settled |= {each.item.key.sha256 for each in work_list.readings(lake, problem.name)}
+    why = f"drawn by chance, to measure version {model.version} in window {window}"
+    items = [
+        WorkItem(
+            key=WorkKey(problem.name, each.sha256),
+            dataset=problem.dataset,
+            source=AUDIT,
+            why=f"{why}: {each.stratum}",
+            added_at=each.drawn_at,
+            rank=_FIRST + each.sequence,
+        )
+        for each in rows
+        if each.sha256 not in settled
+    ]
+    added = work_list.add(lake, items)
+    _log.info("audit of %s: %d images drawn, %d of them new for readers", window, len(rows), added)
+    return added
+
+
+def _drawn(
+    loaded: Loaded,
+    model: Model,
+    compared: Compared,
+    verdict: Verdict,
+    n: int,
+    before: list[Audited],
+) -> list[Audited]:
+    ids = loaded.frames.sample_ids[compared.rows]
+    is_open = loaded.frames.splits[compared.rows] != "test"
+    is_open &= ~np.isin(ids, [each.sha256 for each in before])
+    rows = np.flatnonzero(is_open).astype(np.int64)
+    if not len(rows):
+        return []
+    window = compared.window.take(rows)
+    unusual = audit_sample.unusualness(compared.reference.descriptors, window.descriptors)
+    seed = [*f"{loaded.problem.name}/{model.version}/{compared.window_name}".encode()]
+    found = audit_sample.draw(window, unusual, n, np.random.default_rng(seed))
+    now, classes = datetime.now(UTC), model.package.card.classes
+    is_flagged = any(signal.alarm for signal in verdict.signals if signal.is_unlabelled)
+    return [
+        Audited(
+            problem=loaded.problem.name,
+            model_version=model.version,
+            window=compared.window_name,
+            sequence=sequence,
+            sha256=str(ids[rows[each.row]]),
+            dataset=loaded.problem.dataset,
+            stratum=_named(each.stratum, classes),
+            weight=each.weight,
+            predicted=classes[compared.called[rows[each.row]]],
+            is_flagged=is_flagged,
+            drawn_at=now,
+        )
+        for sequence, each in enumerate(found)
+    ]
+
+
+def _named(stratum: str, classes: tuple[str, ...]) -> str:
+    """A stratum of a class by its name."""
+    kind, _, index = stratum.partition(" ")
+    return f"{kind} {classes[int(index)]}" if index else kind

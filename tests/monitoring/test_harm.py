@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+from monitoring import harm
+from monitoring.harm import Audit
+from monitoring.windows import Observed
+
+ALLOWED = 0.08
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(11)
+
+
+def weeks(
+    rng: np.random.Generator, rate: float, n: int, *, is_flagged: bool = False
+) -> list[Audit]:
+    return [
+        Audit(errors=(rng.random(40) < rate).astype(np.float64), is_flagged=is_flagged)
+        for _ in range(n)
+    ]
+
+
+def wealth(audits: list[Audit]) -> float:
+    return harm.evidence(audits, ALLOWED).wealth
+
+
+def test_nobody_gets_rich_against_a_model_that_is_as_good_as_shown(
+    rng: np.random.Generator,
+) -> None:
+    ends = []
+    for _ in range(300):
+        audits = weeks(rng, ALLOWED, 26)
+        ends.append(max(wealth(audits[: week + 1]) for week in range(26)))
+    assert np.mean(np.array(ends) >= 100) <= 0.01
+    assert np.mean([wealth(weeks(rng, ALLOWED, 4)) for _ in range(2000)]) < 1.1
+
+
+def test_harm_is_found_in_a_few_weeks(rng: np.random.Generator) -> None:
+    assert np.median([wealth(weeks(rng, 0.18, 4)) for _ in range(50)]) > 100
+
+
+def test_weights_count(rng: np.random.Generator) -> None:
+    errors = (rng.random(200) < 0.14).astype(np.float64)
+    heavy = harm.evidence([Audit(errors=2 * errors)], ALLOWED).wealth
+    assert heavy > 100 * harm.evidence([Audit(errors=errors)], ALLOWED).wealth
+
+
+def test_wealth_lost_in_good_weeks_delays_and_a_flag_begins_anew(rng: np.random.Generator) -> None:
+    good = weeks(np.random.default_rng(1), 0.02, 30)
+    bad = weeks(np.random.default_rng(2), 0.22, 5)
+    flagged = [Audit(errors=each.errors, is_flagged=True) for each in bad]
+    assert wealth(bad) > wealth(good + flagged) > 10 * wealth(good + bad) > 10
+
+
+def test_labels_may_come_late_and_in_any_order(rng: np.random.Generator) -> None:
+    whole = weeks(rng, 0.2, 3)
+    late = [Audit(errors=np.empty(0)), *whole[1:]]
+    said = harm.evidence(late, ALLOWED)
+    assert (said.n, said.windows) == (80, 2)
+    mixed = [Audit(errors=rng.permutation(each.errors)) for each in whole]
+    assert wealth(mixed) == pytest.approx(wealth(whole))
+
+
+def test_without_a_label_there_is_no_evidence() -> None:
+    said = harm.evidence([Audit(errors=np.empty(0))], ALLOWED)
+    assert (said.wealth, said.n, said.windows) == (1.0, 0, 0)
+    assert np.isnan(said.recent)
+
+
+def test_the_allowed_rate_counts_each_group_once() -> None:
+    sizes = np.array([1, 1, 1, 17])
+    n = int(sizes.sum())
+    correct = np.ones(n)
+    correct[:1] = 0
+    reference = Observed(
+        groups=np.repeat(np.arange(4), sizes).astype(str),
+        descriptors=np.zeros((n, 1)),
+        probabilities=np.ones((n, 1)),
+        confidence=np.ones(n),
+        correct=correct,
+    )
+    assert harm.allowed_error(reference) == pytest.approx(beta.ppf(0.90, 2, 3))
