@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 from monitoring.windows import Observed
 
 UNCERTAIN, UNUSUAL, CALLED = "uncertain", "unusual", "called"  # strata; CALLED is one a class
+UNIFORM = "uniform"  # where there are no strata
 MOST_WEIGHT = 2.0
 _TAIL = 0.2  # of the groups: the least sure, and of the others the most unusual
+_ENOUGH = 3  # groups for each that is drawn
+_RARE = 0.05  # of the groups: a class that is called in fewer goes with the commonest
 _PREFERRED = {UNCERTAIN: 0.2, UNUSUAL: 0.2, CALLED: 0.1}  # of the draws; the rest is uniform
+_LEAST = 1e-9  # spread: a figure that never varied and does now is strange
 _SPREAD = 1.4826  # of a normal distribution, in median absolute deviations
 
 
@@ -34,11 +38,12 @@ def draw(window: Observed, unusual: NDArray[np.float64], n: int, rng: Generator)
     """At most n samples of a window, one of a group, in the order in which they count.
 
     unusual: (window.n,) float64, higher is stranger. Fewer come where the window has fewer groups,
-    or once a stratum has none left: what is drawn after that would not stand for the window.
+    or once a stratum has none left: what is drawn after that would not stand for the window. Where
+    that is near, for the window has few groups, all are drawn uniformly.
     """
     rows = _one_of_each(window.groups, rng)
-    if len(rows) <= n:
-        return [Drawn(row=int(row), stratum="all", weight=1.0) for row in rows]
+    if len(rows) < _ENOUGH * n:
+        return [Drawn(row=int(row), stratum=UNIFORM, weight=1.0) for row in rows[:n]]
     strata = _strata(window, unusual, rows)
     shares = {name: len(members) / len(rows) for name, members in strata.items()}
     chances = _chances(shares)
@@ -59,7 +64,8 @@ def unusualness(reference: NDArray[np.float64], window: NDArray[np.float64]) -> 
     """
     middle = np.median(reference, axis=0)
     spread = _SPREAD * np.median(np.abs(reference - middle), axis=0)
-    distance = np.abs(window - middle) / np.where(spread > 0, spread, np.inf)
+    spread = np.where(spread > 0, spread, reference.std(axis=0))  # of a figure that is mostly one
+    distance = np.abs(window - middle) / np.maximum(spread, _LEAST)
     farthest: NDArray[np.float64] = distance.max(axis=1)
     return farthest
 
@@ -81,6 +87,9 @@ def _strata(
     found = {UNCERTAIN: by_confidence[:n_tail], UNUSUAL: by_oddness[:n_tail]}
     rest = by_oddness[n_tail:]
     called = window.probabilities[rest].argmax(axis=1)
+    n_called = np.bincount(called, minlength=window.probabilities.shape[1])
+    is_rare = n_called < _RARE * len(rows)
+    called = np.where(is_rare[called], n_called.argmax(), called)
     found |= {f"{CALLED} {index}": rest[called == index] for index in np.unique(called)}
     return {name: members for name, members in found.items() if len(members)}
 

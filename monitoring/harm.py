@@ -1,11 +1,12 @@
 """Is a model in service wrong more often than it was? Judged by betting, at any time.
 
-The model is taken to be as good as it was shown to be. Somebody with one coin bets against that at
-each label, in proportion to how far its error exceeds what the model's own reference allows. While
-the model is that good, the bettor's wealth does not grow on average, and the chance that it is ever
-100 is at most 1 % (Ville's inequality), however often one looks and whenever labels come. So
-labels of all weeks add up, and no look costs anything: an e-process (Waudby-Smith and Ramdas,
-arXiv:2010.09686; Ramdas et al., arXiv:2210.01948).
+The model is taken to be as good as it was shown to be, in each window. Somebody with one coin bets
+against that at each label, in proportion to how far its error exceeds what the model's own
+reference allows. While the model is that good, the bettor's wealth does not grow on average, and
+the chance that it is ever 100 is at most 1 % (Ville's inequality), however often one looks and
+whenever labels come, if when they come has nothing to do with what they say. So labels of all weeks
+add up, and no look costs anything: an e-process (Waudby-Smith and Ramdas, arXiv:2010.09686; Ramdas
+et al., arXiv:2210.01948).
 
 The coin is shared out before the first label: over how much is staked, and over when the bets
 begin, for wealth that was lost in good weeks finds a later harm late.
@@ -22,6 +23,7 @@ from monitoring.windows import Observed
 
 # Of what may be staked at most; how much pays best depends on how large the harm is.
 _STAKES = np.geomspace(0.03, 0.25, 4)
+_MOST = 600.0  # logarithm of wealth: more is no number
 _FIRST, _FLAGGED, _EACH = 1 / 3, 1 / 3, 1 / 3  # of the coin, by when the bets begin
 _SURE = 0.90  # of the reference's own error rate
 
@@ -65,7 +67,8 @@ def evidence(audits: Sequence[Audit], allowed: float) -> Evidence:
     totals = gains.sum(axis=1)
     wealth, kept = 0.0, 1.0
     for share, start in _starts(audits):
-        wealth += share * float(np.exp(totals - gains[:, :start].sum(axis=1)).mean())
+        since = totals - gains[:, :start].sum(axis=1)
+        wealth += share * float(np.exp(np.minimum(since, _MOST)).mean())
         kept -= share
     return Evidence(
         wealth=wealth + kept,

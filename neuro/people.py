@@ -20,7 +20,7 @@ from neuro.errors import ConfigError, UnknownNameError
 
 ROLES = ("viewer", "reader", "trainer", "approver", "admin")  # each may do what those before may
 SHORTEST = 12  # of a password
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+'|-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,7 +157,7 @@ def require(path: Path, name: str, role: str) -> None:
 def _check(person: Person) -> None:
     if not _NAME.fullmatch(person.name):
         raise ConfigError(
-            f"a name is letters, digits and . _ @ -, 64 at most, got {person.name[:80]!r}"
+            f"a name is letters, digits and . _ @ + ' | -, 64 at most, got {person.name[:80]!r}"
         )
     if person.role not in ROLES:
         raise ConfigError(f"role must be one of {', '.join(ROLES)}, got {person.role!r}")

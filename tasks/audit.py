@@ -1,7 +1,9 @@
 """Steps of the audit: draw some images of a window for readers, and say what their labels show."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from logging import getLogger
 
 import numpy as np
@@ -9,9 +11,10 @@ import numpy as np
 from monitoring import audit_sample, harm, verdicts
 from monitoring.harm import Audit, Evidence
 from monitoring.verdicts import DriftConfig, Verdict
-from neuro.lake import audits, labels, work_list
+from neuro.errors import StaleError
+from neuro.lake import audits, erasure, labels, releases, work_list
 from neuro.lake.audits import Audited
-from neuro.lake.work_list import AUDIT, WorkItem, WorkKey
+from neuro.lake.work_list import AUDIT, CANNOT_TELL, WorkItem, WorkKey
 from tasks.drift import Compared
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
@@ -37,17 +40,23 @@ def evidence(loaded: Loaded, model: Model, compared: Compared) -> Evidence | Non
     drawn = audits.of_version(lake, problem.name, model.version)
     if not drawn or not compared.reference.labelled().n:
         return None
-    known = labels.newest(lake, problem.dataset, [each.sha256 for each in drawn])
+    known = _known(loaded, drawn)
+    unclear = {
+        each.item.key.sha256
+        for each in work_list.readings(lake, problem.name)
+        if each.decision and each.decision.label == CANNOT_TELL
+    }
     by_window: dict[str, list[Audited]] = defaultdict(list)
     for each in drawn:
         by_window[each.window].append(each)
     found = []
     for rows in by_window.values():
-        truths = [problem.class_of(known.get(each.sha256, "")) for each in rows]
+        # As far as all have been read: what is labelled first elsewhere is labelled for its errors.
+        read = takewhile(lambda each: each.sha256 in known or each.sha256 in unclear, rows)
         errors = [
             each.weight * (truth != each.predicted)
-            for each, truth in zip(rows, truths, strict=True)
-            if truth
+            for each in read
+            if (truth := problem.class_of(known.get(each.sha256, "")))
         ]
         found.append(Audit(errors=np.array(errors, np.float64), is_flagged=rows[0].is_flagged))
     said = harm.evidence(found, harm.allowed_error(compared.reference))
@@ -68,35 +77,52 @@ def draw(
     config.audit: how many at most. days: the length of a window that ends now, None for that of a
     release. Drawn is once a window, and once in so many days: a check that runs more often asks
     for no more labels. What was drawn stands in the lake before it is on the list, and a draw that
-    was cut short in between is completed. Images of the test split are left out, and those drawn
-    before; one that has a label needs no reader and counts at once.
+    was cut short in between is completed. Images of the test split are left out, and groups drawn
+    before; one that has a label needs no reader. While an erasure is under way nothing is drawn.
     """
     lake, problem, window = loaded.lake, loaded.problem, compared.window_name
+    try:
+        erasure.require_none(lake)
+    except StaleError as error:  # the verdict does not wait for it
+        _log.warning("no audit sample is drawn: %s", error)
+        return 0
     drawn = audits.of_version(lake, problem.name, model.version)
-    rows = [each for each in drawn if each.window == window]
-    ends = [(datetime.now(UTC) - each.drawn_at).total_seconds() / _DAY_S for each in drawn]
-    is_early = days is not None and min(ends, default=days) < _NEARLY * days
-    if not rows and config.audit and not is_early:
-        rows = _drawn(loaded, model, compared, verdict, config.audit, drawn)
-        audits.add(lake, rows)
-    settled = {*labels.newest(lake, problem.dataset, [each.sha256 for each in rows])}
+    is_new = all(each.window != window for each in drawn) and not _is_early(drawn, days)
+    if is_new and config.audit:
+        audits.add(lake, _drawn(loaded, model, compared, verdict, config.audit, drawn, days))
+        drawn = audits.of_version(lake, problem.name, model.version)
+    settled = {*_known(loaded, drawn)}
     settled |= {each.item.key.sha256 for each in work_list.readings(lake, problem.name)}
-    why = f"drawn by chance, to measure version {model.version} in window {window}"
     items = [
         WorkItem(
             key=WorkKey(problem.name, each.sha256),
             dataset=problem.dataset,
             source=AUDIT,
-            why=f"{why}: {each.stratum}",
+            why=f"drawn by chance ({each.stratum}), to measure version {model.version} in window "
+            f"{each.window}",
             added_at=each.drawn_at,
             rank=_FIRST + each.sequence,
         )
-        for each in rows
+        for each in drawn  # of all windows: a draw may have been cut short here
         if each.sha256 not in settled
     ]
     added = work_list.add(lake, items)
-    _log.info("audit of %s: %d images drawn, %d of them new for readers", window, len(rows), added)
+    _log.info("audit of %s: %d more images for readers", window, added)
     return added
+
+
+def _is_early(drawn: Sequence[Audited], days: float | None) -> bool:
+    """Whether a window of so many days was drawn from less than so many days ago."""
+    now = datetime.now(UTC)
+    ages = [abs((now - each.drawn_at).total_seconds()) / _DAY_S for each in drawn if each.days]
+    return bool(days and ages) and min(ages) < _NEARLY * (days or 0.0)
+
+
+def _known(loaded: Loaded, drawn: Sequence[Audited]) -> dict[str, str]:
+    """The source labels of what was drawn, as the next release would have them."""
+    lake, dataset = loaded.lake, loaded.problem.dataset
+    hidden = releases.left_out(lake, dataset)
+    return labels.newest(lake, dataset, [each.sha256 for each in drawn], hidden)
 
 
 def _drawn(
@@ -105,11 +131,13 @@ def _drawn(
     compared: Compared,
     verdict: Verdict,
     n: int,
-    before: list[Audited],
+    before: Sequence[Audited],
+    days: float | None,
 ) -> list[Audited]:
-    ids = loaded.frames.sample_ids[compared.rows]
-    is_open = loaded.frames.splits[compared.rows] != "test"
-    is_open &= ~np.isin(ids, [each.sha256 for each in before])
+    frames, ids = loaded.frames, loaded.frames.sample_ids[compared.rows]
+    known = np.isin(frames.sample_ids, [each.sha256 for each in before])
+    is_open = frames.splits[compared.rows] != "test"
+    is_open &= ~np.isin(frames.groups[compared.rows], frames.groups[known])
     rows = np.flatnonzero(is_open).astype(np.int64)
     if not len(rows):
         return []
@@ -132,6 +160,7 @@ def _drawn(
             predicted=classes[compared.called[rows[each.row]]],
             is_flagged=is_flagged,
             drawn_at=now,
+            days=days or 0.0,
         )
         for sequence, each in enumerate(found)
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitoring import verdicts, weekly_report, windows
-from monitoring.verdicts import DriftConfig, Verdict
+from monitoring.verdicts import AUDITED, DriftConfig, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.evaluation import evaluate
@@ -143,7 +143,10 @@ def remember(
     reference: how a retraining finds the problem, by name or file.
     """
     problem, release = loaded.problem, loaded.release
-    cause = claims.verdict_cause(problem.name, verdict.window, model.version, release.name)
+    harmful = any(signal.name == AUDITED and signal.alarm for signal in verdict.signals)
+    cause = claims.verdict_cause(
+        problem.name, verdict.window, model.version, release.name, is_audited=harmful
+    )
     body = asdict(verdict) | {"problem": problem.name, "cause": cause, "report": str(path)}
     body |= {"model": model.version, "problem_reference": reference}
     journal.record(loaded.lake, "verdict", cause, body, datetime.now(UTC))

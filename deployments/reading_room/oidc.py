@@ -3,19 +3,19 @@
 The provider says who it is; whether they are let in, and as what, stands in the file of people.
 """
 
+import asyncio
 import os
+import re
 import secrets
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import httpx2
-from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
-from joserfc.errors import JoseError
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
@@ -24,16 +24,17 @@ from starlette.routing import Route
 
 from deployments.reading_room import words
 from deployments.reading_room.entrance import OIDC, OIDC_BACK, SIGN_IN
-from deployments.reading_room.sign_in import SignInPage
+from deployments.reading_room.sign_in import SignInPage, place
 from deployments.service.directory import Directory
 from neuro import limits
 from neuro.errors import ConfigError
-from tasks.runtime import settings
 
+_ISSUER = re.compile(
+    r"https://[a-z0-9.-]+(:\d+)?(/[!-~]*)?|http://(127\.0\.0\.1|localhost)(:\d+)?(/[!-~]*)?"
+)
 _log = getLogger("deployments.reading_room")
-_WAIT_S = 10.0  # for each answer of the provider
+_WAIT_S = 20.0  # for all that is asked of the provider at one click
 _AWAY_S = 600  # from our page to the provider's and back
-_FAULTS = (AuthlibBaseError, JoseError, httpx2.HTTPError, ValueError, RuntimeError, KeyError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +46,7 @@ class Provider:
 
     issuer: str
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     claim: str = "email"
 
 
@@ -59,16 +60,16 @@ def read(path: Path) -> Provider | None:
     limits.require_private(path, f"run chmod 600 {path}, and have the provider make a new secret")
     try:
         provider = Provider(**tomllib.loads(limits.text_of(path, f"OIDC file {path}")))
-    except (tomllib.TOMLDecodeError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"{path} must hold issuer, client_id, client_secret and, if it is not email, claim "
             f"({error}); see docs/reading-room.md"
         ) from error
     for name in Provider.__slots__:
-        if not (isinstance(value := getattr(provider, name), str) and value):
-            raise ConfigError(f"{name} in {path} must be a text, got {value!r}")
-    issuer = urlsplit(provider.issuer)
-    if issuer.scheme != "https" and issuer.hostname not in settings.LOOPBACK:
+        value = getattr(provider, name)
+        if not isinstance(value, str) or not value or value != value.strip():
+            raise ConfigError(f"{name} in {path} must be a text, without spaces around it")
+    if not _ISSUER.fullmatch(provider.issuer):
         raise ConfigError(f"issuer in {path} must begin with https://, got {provider.issuer!r}")
     return provider
 
@@ -88,7 +89,7 @@ class SingleSignOn:
         self._cookie = Middleware(
             SessionMiddleware,
             secret_key=secrets.token_urlsafe(32),
-            session_cookie=f"{page.sessions.cookie}_oidc",
+            session_cookie=f"{page.sessions.cookie.replace('__Host-', '__Secure-')}_oidc",
             path=SIGN_IN,
             same_site="lax",  # it comes back from the provider's page
             https_only=address.startswith("https:"),
@@ -102,7 +103,7 @@ class SingleSignOn:
             client_kwargs={
                 "scope": "openid email profile",
                 "code_challenge_method": "S256",
-                "timeout": _WAIT_S,
+                "timeout": _WAIT_S / 2,
             },
         )
 
@@ -116,48 +117,62 @@ class SingleSignOn:
 
     async def _begin(self, request: Request) -> Response:
         """To the provider's page, with a state that only this browser can bring back."""
-        to = request.query_params.get("to", "")[:1000]
+        to = place(request.query_params.get("to", ""))
         if request.headers["host"] != urlsplit(self._address).netloc:  # its cookies are not seen
             return RedirectResponse(f"{self._address}{OIDC}?to={quote(to, safe='')}", 303)
-        request.session.clear()
         request.session["to"] = to
         try:
-            await self._check_metadata()
-            answer: Response = await self._client.authorize_redirect(
-                request, f"{self._address}{OIDC_BACK}"
-            )
-        except _FAULTS as error:
-            _log.warning("the identity provider is not reached: %r", error)
-            return self._page.shown(said=words.SIGN_IN_PROVIDER_AWAY, status=503)
+            async with asyncio.timeout(_WAIT_S):
+                await self._check_metadata()
+                answer: Response = await self._client.authorize_redirect(
+                    request, f"{self._address}{OIDC_BACK}"
+                )
+        except Exception as error:  # noqa: BLE001 - whatever a provider answers, or its certificate
+            _log.warning("the identity provider is not reached: %s", _said(error))
+            return self._page.shown(to, words.SIGN_IN_PROVIDER_AWAY, 503)
         return answer
 
     async def _end(self, request: Request) -> Response:
         """Back from there: who it is, if the answer is the one that was asked for."""
         to = str(request.session.get("to", ""))
         try:
-            await self._check_metadata()
-            token = await self._client.authorize_access_token(request)
-            name = self._name(token.get("userinfo") or {})
-        except _FAULTS as error:
-            _log.warning("a sign-in by the identity provider failed: %r", error)
+            async with asyncio.timeout(_WAIT_S):
+                name = self._name(await self._claims(request))
+        except Exception as error:  # noqa: BLE001 - whatever a provider answers
+            _log.warning("a sign-in by the identity provider failed: %s", _said(error))
             return self._page.shown(to, words.SIGN_IN_PROVIDER_FAILED, 401)
-        finally:
-            request.session.clear()
+        request.session.clear()
         try:
-            person = self._directory.named(name)
+            person = self._directory.listed(name)
         except ConfigError:
             return self._page.shown(to, words.SIGN_IN_NO_PEOPLE, 503)
         if person is None:
-            return self._page.shown(to, words.sign_in_unknown(name), 403)
-        return self._page.let_in(request, person, to, is_from_elsewhere=True)
+            return self._page.shown(to, words.sign_in_unknown(ascii(name)[1:-1]), 403)
+        return self._page.let_in(request, person, to, is_by_provider=True)
+
+    async def _claims(self, request: Request) -> Mapping[str, Any]:
+        """What a signed ID token says, made for this client and for this sign-in."""
+        await self._check_metadata()
+        self._client.server_metadata.pop("jwks", None)  # the provider's keys of now
+        must = {
+            "iss": {"essential": True, "value": self._client.server_metadata["issuer"]},
+            "aud": {"essential": True, "value": self._provider.client_id},
+        }
+        token = await self._client.authorize_access_token(request, claims_options=must)
+        if not token.get("id_token"):
+            raise _NotBelievedError("it sent no ID token")
+        claims: Mapping[str, Any] = token["userinfo"]
+        return claims
 
     async def _check_metadata(self) -> None:
         """What the provider says of itself, asked for once; it must be the provider named."""
         metadata = await self._client.load_server_metadata()
         if str(metadata.get("issuer")).rstrip("/") != self._provider.issuer.rstrip("/"):
-            raise _NotBelievedError(f"it calls itself {metadata.get('issuer')!r}")
+            name = metadata.get("issuer")
+            self._client.server_metadata.clear()  # asked again at the next click
+            raise _NotBelievedError(f"it calls itself {name!r}")
 
-    def _name(self, claims: dict[str, Any]) -> str:
+    def _name(self, claims: Mapping[str, Any]) -> str:
         claim = self._provider.claim
         name = claims.get(claim)
         if not isinstance(name, str) or not name:
@@ -165,3 +180,8 @@ class SingleSignOn:
         if claim == "email" and claims.get("email_verified") is not True:
             raise _NotBelievedError("its email is not verified; another claim can be named")
         return name
+
+
+def _said(error: Exception) -> str:
+    """An error as one line: what a stranger or a provider wrote stays text."""
+    return f"{type(error).__name__}: {ascii(str(error))[:300]}"

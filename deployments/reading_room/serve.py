@@ -57,7 +57,9 @@ def application(
     hashed = people.hashed(secret) if secret else ""
     owner = Person(name=settings.user(), role="admin", password=hashed)
     directory = Directory(home / settings.PEOPLE, owner)
-    sessions = Sessions(directory, cookie=f"neuro_reading_room_{port}")
+    is_secure = public_url.startswith("https:")
+    host = "__Host-" if is_secure else ""  # no neighbour under the same domain can set it
+    sessions = Sessions(directory, cookie=f"{host}neuro_reading_room_{port}")
     here = Installation(
         lake=release_data.open_lake(lake),
         home=home,
@@ -71,7 +73,7 @@ def application(
         sessions,
         Passwords(directory),
         has_provider=provider is not None,
-        is_secure=public_url.startswith("https:"),
+        is_secure=is_secure,
     )
     routes = [
         *page.routes(),

@@ -14,12 +14,16 @@ IDLE_S, MOST_S = 30 * 60.0, 10 * 3600.0
 
 @dataclass(slots=True)
 class _Session:
-    """password: the hash by which the person came in; another one ends the session."""
+    """password: the hash of the person when it began; another one ends the session.
+
+    is_by_provider: an identity provider said who it is, who can only be somebody of the file.
+    """
 
     name: str
     password: str
     started: float
     seen: float
+    is_by_provider: bool
 
 
 class Sessions:
@@ -42,12 +46,12 @@ class Sessions:
         self._clock, self._lock = clock, threading.Lock()
         self._all: dict[str, _Session] = {}
 
-    def begin(self, person: Person) -> str:
+    def begin(self, person: Person, *, is_by_provider: bool = False) -> str:
         """A new session; returns its token, and forgets those that are over."""
         token, now = secrets.token_urlsafe(32), self._clock()
         with self._lock:
             self._all = {key: each for key, each in self._all.items() if self._left(each) > 0}
-            self._all[token] = _Session(person.name, person.password, now, now)
+            self._all[token] = _Session(person.name, person.password, now, now, is_by_provider)
         return token
 
     def end(self, token: str) -> None:
@@ -60,7 +64,9 @@ class Sessions:
         session = self._all.get(token)
         if session is None or self._left(session) <= 0:
             return None
-        person = self._directory.named(session.name)
+        known = self._directory
+        find = known.listed if session.is_by_provider else known.named
+        person = find(session.name)
         return person if person and person.password == session.password else None
 
     def touch(self, token: str) -> None:

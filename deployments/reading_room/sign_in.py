@@ -22,7 +22,7 @@ from deployments.service.passwords import Passwords, TooManyGuesses
 from neuro.errors import ConfigError
 from neuro.people import Person
 
-_MOST_BYTES = 4096  # of the form
+_MOST_BYTES, _MOST_PLACE = 4096, 1000  # of the form, and of the page that is asked for
 _PLACE = re.compile(r"/(?![/\\])[\x21-\x7e]*")  # a page of ours, and of nobody else's
 _SAFE = {
     "cache-control": "no-store",
@@ -90,7 +90,9 @@ class SignInPage:
     async def _sign_out(self, request: Request) -> Response:
         self.sessions.end(token_of(request.scope, self.sessions))
         answer = RedirectResponse(SIGN_IN, 303)
-        answer.delete_cookie(self.sessions.cookie, httponly=True, samesite="strict")
+        answer.delete_cookie(
+            self.sessions.cookie, httponly=True, samesite="strict", secure=self._is_secure
+        )
         return answer
 
     async def _session(self, request: Request) -> Response:
@@ -104,21 +106,21 @@ class SignInPage:
         return await self._session(request)
 
     def let_in(
-        self, request: Request, person: Person, to: str, *, is_from_elsewhere: bool = False
+        self, request: Request, person: Person, to: str, *, is_by_provider: bool = False
     ) -> Response:
         """Begin a session, and lead to a page of ours.
 
-        is_from_elsewhere: another site's page led here; a browser sends our strict cookie only
-        from a page of our own, which then leads on.
+        is_by_provider: another site's page led here; a browser sends our strict cookie only from a
+        page of our own, which then leads on.
         """
         self.sessions.end(token_of(request.scope, self.sessions))
-        to = to if _PLACE.fullmatch(to) else "/"
+        to = place(to) or "/"
         answer: Response = RedirectResponse(to, 303)
-        if is_from_elsewhere:
+        if is_by_provider:
             answer = HTMLResponse(self._onward.render(words=words, to=to), headers=_SAFE)
         answer.set_cookie(
             self.sessions.cookie,
-            self.sessions.begin(person),
+            self.sessions.begin(person, is_by_provider=is_by_provider),
             httponly=True,
             samesite="strict",
             secure=self._is_secure,
@@ -127,12 +129,17 @@ class SignInPage:
 
     def shown(self, to: str = "", said: str = "", status: int = 200) -> Response:
         """The page itself. said: why nobody was let in."""
-        to = to if _PLACE.fullmatch(to) else ""
+        to = place(to)
         provider = OIDC if self._has_provider else ""
         page = self._template.render(
             words=words, said=said, to=to, action=SIGN_IN, provider=provider
         )
         return HTMLResponse(page, status, _SAFE)
+
+
+def place(to: str) -> str:
+    """An address of ours that somebody wants to go to, "" for any other."""
+    return to if len(to) <= _MOST_PLACE and _PLACE.fullmatch(to) else ""
 
 
 async def _healthy(_: Request) -> Response:

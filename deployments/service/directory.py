@@ -45,6 +45,10 @@ class Directory:
         is_owner = self._owner is not None and self._owner.name == name
         return found or (self._owner if is_owner else None)
 
+    def listed(self, name: str) -> Person | None:
+        """Who has this name in the file: the account that started what asks is not there."""
+        return self._known().people.get(name)
+
     def remembered(self, name: str, password: str) -> Person | None:
         """Who it is, where the password was found right before."""
         return self.named(self._known().right.get(_digest(name, password), ""))

@@ -17,7 +17,8 @@ TABLE = "audits"
 class Audited:
     """An image that was drawn. sequence: from 0, the order in which it counts in its window.
 
-    weight: of an error. is_flagged: whether signals without labels had alarmed in the window.
+    weight: of an error. is_flagged: whether signals without labels had alarmed in the window. days:
+    the length of a window that ended when it was drawn, 0 of a release.
     """
 
     problem: str
@@ -31,12 +32,14 @@ class Audited:
     predicted: str
     is_flagged: bool
     drawn_at: datetime
+    days: float = 0.0
 
 
 def add(lake: Lake, rows: Sequence[Audited]) -> int:
-    """Keep what was drawn; a window that stands there keeps its own. Returns how many are new.
+    """Keep what was drawn of a window; returns how many are new.
 
-    Raises StaleError while an erasure is under way.
+    Of two processes that draw at once the one counts whose first row is there first: look at
+    ``of_version`` afterwards. Raises StaleError while an erasure is under way.
     """
     erasure.require_none(lake)
     flat = [asdict(row) for row in rows]
@@ -49,4 +52,10 @@ def of_version(lake: Lake, problem: str, model_version: str) -> list[Audited]:
     names = [each.name for each in fields(Audited)]
     rows = lake.read(TABLE, columns=names, where=where).to_pylist()
     found = [Audited(**row) for row in rows]
+    begun = {each.window: each.drawn_at for each in sorted(found, key=_sequence, reverse=True)}
+    found = [each for each in found if each.drawn_at == begun[each.window]]
     return sorted(found, key=lambda row: (row.drawn_at, row.window, row.sequence))
+
+
+def _sequence(row: Audited) -> int:
+    return row.sequence

@@ -15,7 +15,7 @@ from neuro.lake.work_list import WorkKey
 
 FOLDER = "reading-room/drafts"  # in the home of an installation
 _NAME = re.compile(r"(?P<problem>[a-z0-9_]+)-(?P<sha256>[0-9a-f]{64})-(?P<round>\d+)")
-_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@ -]*")
+_PERSON = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+'| -]*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

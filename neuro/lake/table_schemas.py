@@ -113,6 +113,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("weight", pa.float64()),
             pa.field("is_flagged", pa.bool_()),
             pa.field("drawn_at", _TIME),
+            pa.field("days", pa.float64()),
         ]
     ),
     "quarantine": pa.schema(

@@ -57,9 +57,15 @@ def full_cause(problem: str, cause: str | None, *, run_id: str, now: datetime) -
     return f"{problem}/{NAMED}/{text.removeprefix(f'{problem}/')}"
 
 
-def verdict_cause(problem: str, window: str, model: str, release: str) -> str:
-    """The cause of a verdict on a window."""
-    return f"{problem}/{VERDICT}/{window}/model-{model[:16]}/{release}"
+def verdict_cause(
+    problem: str, window: str, model: str, release: str, *, is_audited: bool = False
+) -> str:
+    """The cause of a verdict on a window.
+
+    is_audited: labels of audits have shown harm, which come without a release of their own.
+    """
+    audited = "/audited" if is_audited else ""
+    return f"{problem}/{VERDICT}/{window}/model-{model[:16]}/{release}{audited}"
 
 
 def is_by_hand(problem: str, cause: str) -> bool:

@@ -27,7 +27,8 @@ LOGGING_ENVIRONMENT = {
 }
 ENDPOINTS = ("NEURO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 RUNNER = re.compile(r"threads|(ray|dask)(://[^/\s]+:\d+)?")
-ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
+_HOST = r"(https://[a-z0-9][a-z0-9.-]*|http://(127\.0\.0\.1|localhost))"
+ORIGIN = re.compile(rf"{_HOST}(:[1-9]\d{{0,4}})?")
 PRIVATE = 0o077  # umask: what may hold an image, a name or a secret is for its owner alone
 # In the home.
 PEOPLE, SERVICE_TOKEN, OIDC = "people.json", "service.token", "oidc.toml"
@@ -141,7 +142,10 @@ def _address(name: str) -> str:
     """What a browser calls the origin of a page, "" where none is given."""
     text = os.environ.get(name, "").rstrip("/").lower()
     if text and not ORIGIN.fullmatch(text):
-        raise ConfigError(f"{name} must be like https://reading.example, got {text!r}")
+        raise ConfigError(
+            f"{name} must be like https://reading.example or https://reading.example:8443, plain "
+            f"letters (xn--... for others), got {text!r}"
+        )
     usual = ":443" if text.startswith("https") else ":80"  # which a browser leaves out
     return text.removesuffix(usual)
 

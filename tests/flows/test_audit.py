@@ -10,9 +10,10 @@ import pytest
 from flows.featurize import featurize
 from flows.ingest import ingest
 from flows.predict import predict
+from monitoring import verdicts
 from monitoring.harm import Evidence
 from monitoring.verdicts import DriftConfig, Verdict
-from neuro.lake import audits, work_list
+from neuro.lake import audits, erasure, journal, work_list
 from neuro.lake.audits import Audited
 from neuro.lake.work_list import AUDIT, CANNOT_TELL, FINAL, FIRST, Read, WorkKey
 from neuro.problems import problem as problems
@@ -41,6 +42,9 @@ class Asked:
         steady = Verdict(window="", reference="", signals=(), verdict="steady", reason="")
         config = DriftConfig(audit=n)
         return audit.draw(self.loaded, self.model, self.compared, steady, config, days)
+
+    def evidence(self) -> Evidence | None:
+        return audit.evidence(self.loaded, self.model, self.compared)
 
     def waiting(self) -> list[str]:
         every = work_list.readings(self.loaded.lake, "brain")
@@ -91,11 +95,7 @@ def test_a_check_that_runs_more_often_asks_for_no_more_labels(
     asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked.draw(4, days=7)
-    tomorrow = Asked(
-        loaded=asked.loaded,
-        model=asked.model,
-        compared=named(asked.compared, "7-days-to-tomorrow"),
-    )
+    tomorrow = replace(asked, compared=named(asked.compared, "7-days-to-tomorrow"))
     assert tomorrow.draw(4, days=7) == 0
 
     class Later(datetime):
@@ -118,8 +118,28 @@ def test_a_draw_that_was_cut_short_is_completed(
     with monkeypatch.context() as patch:
         patch.setattr(work_list, "add", killed)
         with pytest.raises(KeyboardInterrupt):
-            asked.draw()
+            asked.draw(days=7)
     assert (len(asked.drawn()), asked.waiting()) == (N, [])
+    tomorrow = replace(asked, compared=named(asked.compared, "7-days-to-tomorrow"))
+    assert tomorrow.draw(days=7) == N  # it asks for no more, and forgets none
+    assert asked.waiting() == [each.sha256 for each in asked.drawn()]
+
+
+def test_of_two_draws_at_once_one_counts(asked: Asked) -> None:
+    asked.draw(8)
+    first = asked.drawn()
+    later = [
+        replace(each, sequence=number, drawn_at=each.drawn_at + timedelta(seconds=1))
+        for number, each in enumerate(reversed([*first, *first]))
+    ]
+    audits.add(asked.loaded.lake, later)
+    assert asked.drawn() == first
+
+
+def test_an_erasure_under_way_holds_no_verdict_back(asked: Asked) -> None:
+    erasure.begin(asked.loaded.lake, "erase-1")
+    assert asked.draw() == 0
+    erasure.end(asked.loaded.lake)
     assert asked.draw() == N
 
 
@@ -128,18 +148,22 @@ def killed(*_: object) -> None:
 
 
 def test_what_readers_decide_is_evidence_by_its_weight(asked: Asked) -> None:
-    assert audit.evidence(asked.loaded, asked.model, asked.compared) is None
+    assert asked.evidence() is None
     asked.draw()
-    first, second, third, *_ = asked.drawn()
-    assert audit.evidence(asked.loaded, asked.model, asked.compared) is None
+    first, second, third, fourth = asked.drawn()
     wrong = next(name for name in asked.model.package.card.classes if name != first.predicted)
+    asked.read(fourth.sha256, wrong)  # out of its turn, as an error that somebody has seen
+    assert asked.evidence() is None
     asked.read(first.sha256, wrong)
     asked.read(second.sha256, second.predicted)
-    asked.read(third.sha256, CANNOT_TELL)
-    found = audit.evidence(asked.loaded, asked.model, asked.compared)
+    found = asked.evidence()
     assert found is not None
     assert (found.n, found.windows) == (2, 1)
     assert found.recent == pytest.approx(first.weight / 2)
+    asked.read(third.sha256, CANNOT_TELL)
+    found = asked.evidence()
+    assert found is not None
+    assert found.n == 3
     assert asked.draw() == 0  # who could not tell is not asked again
 
 
@@ -150,3 +174,14 @@ def test_what_audits_show_is_heard(asked: Asked, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(audit, "evidence", lambda *_: shown)
     heard = audit.weigh(asked.loaded, asked.model, asked.compared, verdict, config)
     assert heard.verdict == "retrain"
+
+
+def test_harm_that_is_shown_later_is_a_cause_of_its_own(asked: Asked, tmp_path: Path) -> None:
+    """Labels of readers count without a new release: nothing else of the cause would differ."""
+    steady = drift.judge(asked.compared, DriftConfig())
+    shown = Evidence(wealth=200.0, n=80, windows=2, allowed=0.05, recent=0.3)
+    heard = verdicts.with_audits(steady, shown, DriftConfig())
+    for verdict in (steady, heard, heard):
+        drift.remember(asked.loaded, asked.model, verdict, tmp_path / "page.html", "brain")
+    lines = journal.entries(asked.loaded.lake, "verdict")
+    assert [each.body["verdict"] for each in lines] == [steady.verdict, "retrain"]

@@ -64,6 +64,10 @@ def test_labels_may_come_late_and_in_any_order(rng: np.random.Generator) -> None
     assert wealth(mixed) == pytest.approx(wealth(whole))
 
 
+def test_wealth_stays_a_number(rng: np.random.Generator) -> None:
+    assert np.isfinite(wealth([Audit(errors=np.full(5000, 2.0))]))
+
+
 def test_without_a_label_there_is_no_evidence() -> None:
     said = harm.evidence([Audit(errors=np.empty(0))], ALLOWED)
     assert (said.wealth, said.n, said.windows) == (1.0, 0, 0)

@@ -93,7 +93,7 @@ def test_a_proxy_before_the_room_is_no_foreign_page(open_room: Open) -> None:
     with open_room(public_url="https://reading.example") as room, browser(room) as client:
         signed = client.post("/sign-in", data=form, headers=proxied)
         assert (signed.status_code, "secure" in signed.headers["set-cookie"].lower()) == (303, True)
-        cookie = f"{room.cookie}={signed.cookies[room.cookie]}"
+        cookie = f"__Host-{room.cookie}={signed.cookies[f'__Host-{room.cookie}']}"
         named = {"Cookie": cookie, "Host": "reading.example"}
         assert upgrade(room, **named, Origin="https://reading.example") == 101
         assert upgrade(room, **named, Origin="http://reading.example") == 403

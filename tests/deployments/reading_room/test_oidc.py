@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 from deployments.reading_room import oidc
 from neuro import people
 from neuro.errors import ConfigError
+from tasks.runtime import settings
 from tests.deployments.reading_room.conftest import Open, Room
 
 if TYPE_CHECKING:
@@ -150,9 +151,34 @@ def test_an_answer_that_another_browser_asked_for_is_not_taken(prepare: Prepare)
         assert other.get(back).status_code == 401
         assert client.get(back).status_code == 200
         assert client.get(back).status_code == 401
-        assert client.get("/sign-in/oidc/back").status_code == 401
+        assert client.get("/sign-in/oidc/back").status_code == 401  # nobody asked for it
         refused = client.get("/sign-in/oidc/back", params={"error": "access_denied"})
         assert refused.status_code == 401
+
+
+def test_of_two_tabs_the_one_begun_last_gets_in(prepare: Prepare) -> None:
+    room = prepare()
+    with browser_of(room) as client:
+        first, second = led_back(client, "eva"), led_back(client, "eva")
+        assert [client.get(each).status_code for each in (first, second)] == [401, 200]
+
+
+def test_the_account_that_started_the_room_is_nobody_of_the_provider_s(prepare: Prepare) -> None:
+    room = prepare(claim="sub")
+    with browser_of(room) as client:
+        answer = client.get(led_back(client, settings.user()))
+        assert (answer.status_code, "nobody here has that name" in answer.text) == (403, True)
+
+
+def test_what_a_stranger_writes_is_one_line_of_the_log(
+    prepare: Prepare, caplog: pytest.LogCaptureFixture
+) -> None:
+    room = prepare()
+    with browser_of(room) as client:
+        client.get("/sign-in/oidc/back", params={"error": "x\nneuro: bob is let in \x1b[31m"})
+    (said,) = [each.getMessage() for each in caplog.records if "provider failed" in each.message]
+    assert "\n" not in said
+    assert "\x1b" not in said
 
 
 @pytest.mark.parametrize("claim", ["sub", "preferred_username"])
@@ -187,6 +213,9 @@ def test_a_provider_that_is_away_leaves_the_password(prepare: Prepare) -> None:
         ({"issuer": "https://other.example"}, 503),
         (UNSIGNED, 401),
         ({"keys": OTHER_KEYS}, 401),
+        ({"keys": None}, 401),
+        ({"authorization_endpoint": 1}, 503),
+        ({"id_token": None}, 401),
     ],
 )
 def test_a_provider_whose_word_cannot_be_checked_is_not_believed(
@@ -208,6 +237,9 @@ def test_a_provider_whose_word_cannot_be_checked_is_not_believed(
         (WHOLE.replace("https", "http"), 0o600, "must begin with https"),
         (ISSUER, 0o600, "must hold issuer, client_id"),
         (f"{WHOLE}secret = 1", 0o600, "must hold issuer, client_id"),
+        (WHOLE.replace("a.example", "["), 0o600, "must begin with https"),
+        (WHOLE.replace("a.example", ""), 0o600, "must begin with https"),
+        ("[" * 5000, 0o600, "must hold issuer, client_id"),
         (f"{WHOLE}claim = 1", 0o600, "claim in .* must be a text"),
         (f'{WHOLE}claim = ""', 0o600, "claim in .* must be a text"),
         ("issuer", 0o600, "must hold issuer, client_id"),

@@ -225,7 +225,11 @@ def test_an_image_without_git_knows_its_commit(
 
 
 @pytest.mark.parametrize(
-    "text", ["reading.example", "ftp://a.example", "https://a.example/room", "https://a b", "//a"]
+    "text",
+    [
+        *("reading.example", "ftp://a.example", "https://a.example/room", "https://a b", "//a"),
+        *("http://a.example", "https://a.example:0443", "https://..", "https://bücher.example"),
+    ],
 )
 def test_a_public_address_is_one_of_a_browser(
     project: Path, monkeypatch: pytest.MonkeyPatch, text: str
