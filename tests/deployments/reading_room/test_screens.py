@@ -55,7 +55,9 @@ def test_every_number_of_an_answer_is_the_services_own(
         assert shown == {name: f"{value:.4f}" for name, value in said.probabilities.items()}
         page.get_by_text("Where it looked").wait_for(timeout=60_000)
         page.get_by_text("The service's own words").click()
-        raw = json.loads(page.locator("[data-testid=stExpander] code").last.inner_text())
+        words = page.locator("[data-testid=stExpander] code").filter(has_text="reason").last
+        words.wait_for()  # it unfolds, and is empty until its colours are there
+        raw = json.loads(words.inner_text())
         assert raw["probabilities"] == said.probabilities
         assert raw["reason"] == said.reason
 
