@@ -8,7 +8,6 @@ from statistics import median
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from scipy.stats import binom
 
 from monitoring import audit_sample, harm
@@ -45,8 +44,6 @@ SCENES = (
     Scene(name="20 % of the images lose 40 points, flagged", drop=0.40, part=0.2, seen=True),
     Scene(name="20 % of the images lose 40 points, unseen", drop=0.40, part=0.2),
 )
-
-Weekly = Callable[[Observed, NDArray[np.float64], Generator], NDArray[np.float64]]
 
 
 def main(argv: list[str]) -> None:

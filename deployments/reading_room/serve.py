@@ -155,7 +155,7 @@ def run(listener: socket.socket) -> None:
     server = prepared(
         application(servers, here.home, None, processes.port_of(listener), here.room_public_url)
     )
-    gc.freeze()  # Streamlit collects after each run of a page: 0.25 s, with all that is imported
+    gc.freeze()  # Streamlit collects after each run of a page: 0.2 s, with all that is imported
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:
