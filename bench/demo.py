@@ -162,14 +162,14 @@ def run_once(request: str) -> None:
 
 def _judge(lake: Any, problem: Any, model: Any, window: str) -> Any:
     """Predict a delivery and judge it, as the flows do, without the page."""
-    from monitoring.verdicts import DriftConfig
+    from neuro.promotion.drift_policy import DriftPolicy
     from tasks import drift, featurize, predict
     from tasks.load import release_data
 
     loaded = release_data.load(lake, problem)
     predict.score(loaded, model, window)
     featurize.describe(loaded)
-    return drift.judge(drift.observe(loaded, model, window, 7.0), DriftConfig())
+    return drift.judge(drift.observe(loaded, model, window, 7.0, DriftPolicy()), DriftPolicy())
 
 
 def _score_on_new(loaded: Any, model: Any, held_out: Mapping[str, str]) -> float:

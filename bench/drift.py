@@ -1,147 +1,202 @@
-"""False alarms and finds of the drift verdict beside Evidently's defaults, on the same windows."""
+"""The drift verdict on real images: false alarms and finds, beside Evidently, C2ST and MAPIE.
+
+A small model of each data set judges windows of 200 images that it has never seen, as they are,
+through simulated scanners, in another mix of classes. First without any label, then with the audit
+sample's.
+"""
 
 import argparse
+import json
+import os
+import sys
+import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
-from scipy.stats import ks_2samp
 
-from monitoring import verdicts, weekly_report
-from monitoring.verdicts import DriftConfig
+from bench.drifts import audits, peers, scenes, table, unseen, watching
+from bench.drifts.audits import Year
+from bench.drifts.peers import Setting
+from bench.drifts.scenes import Scene, Scenes
+from bench.drifts.watching import Row
 from monitoring.windows import Observed
-from neuro.features import descriptors
 
-CLASSES = ("a", "b", "c", "d")
-Judge = Callable[[Observed, Observed], dict[str, bool]]
+PROBLEMS = ("brain", "chest", "skin")
+IMAGES = 200  # of a window
+CHOSEN_ON = 8  # quiet windows, and as many shifted, that choose Evidently's setting
+NOT_THE_ROWS = 1_000  # added to the seed where a setting is chosen
+WITHOUT, WITH, FEW = "without labels", "with audits", "few groups"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Prepared:
+    """A data set with its model's answers, and Evidently's best setting on it."""
+
+    problem: str
+    scenes: Scenes
+    setting: Setting
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Task:
+    """One scene of one data set. kind: WITHOUT, WITH or FEW."""
+
+    problem: str
+    kind: str
+    scene: Scene
+    reference: Observed
+    setting: Setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Scene:
-    """One kind of period: how many groups each side has, and their mean size."""
+class Found:
+    """What a task found. few: the verdicts on windows of few groups, one after the other."""
 
-    name: str
-    reference_groups: int
-    window_groups: int
-    group_size: float
+    rows: tuple[Row, ...] = ()
+    years: tuple[Year, ...] = ()
+    few: tuple[str, ...] = ()
 
 
-SCENES = (
-    Scene(name="singles", reference_groups=300, window_groups=300, group_size=1),
-    Scene(
-        name="groups of 1-20, window larger", reference_groups=60, window_groups=180, group_size=4
-    ),
-    Scene(name="few groups", reference_groups=40, window_groups=40, group_size=6),
-)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """How much is measured, and where what can be used again is kept."""
+
+    work: Path
+    source: Path
+    seed: int
+    windows: int
+    years: int
+    peers: Path | None
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench drift", description=__doc__)
-    parser.add_argument("--trials", type=int, default=100, help="windows of each kind and scene")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--windows", type=int, default=24, help="of each row; peers see half")
+    parser.add_argument("--years", type=int, default=50, help="of each row with audits")
+    parser.add_argument("--seed", type=int, default=0, help="of split, model and windows")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--work", type=Path, help="keeps models and answers for the next run")
+    parser.add_argument("--peers", type=Path, help="environment or pip's target that has MAPIE")
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
-    methods: dict[str, Judge] = {
-        "neuro": _neuro,
-        "evidently defaults": _evidently,
-        "KS per column": _naive,
-    }
-    print(f"{options.trials} windows each; half of the groups are labelled; shares of windows")
-    print(f"{'scene':32}{'method: what alarms':46}{'no shift':>9}{'shifted':>9}{'s/window':>10}")
-    for scene in SCENES:
-        alarms, seconds = _run(scene, methods, options.trials, options.seed)
-        for (method, alarm), (quiet, shifted) in alarms.items():
-            cost = seconds[method] / (2 * options.trials)
-            label = f"{method}: {alarm}"
-            print(
-                f"{scene.name:32}{label:46}{quiet / options.trials:9.3f}"
-                f"{shifted / options.trials:9.3f}{cost:10.3f}"
-            )
+    source = os.environ.get("NEURO_REAL_DATA")
+    if not source:
+        parser.error("set NEURO_REAL_DATA to the folder that holds brain, chest and skin")
+    with tempfile.TemporaryDirectory() as scratch:
+        asked = Asked(
+            work=(options.work or Path(scratch)).absolute(),
+            source=Path(source).absolute(),
+            seed=options.seed,
+            windows=options.windows,
+            years=options.years,
+            peers=options.peers.absolute() if options.peers else None,
+        )
+        prepared, found = _run(asked, options.problems, options.processes)
+    if options.json:
+        print(json.dumps([{"problem": name, **asdict(each)} for name, each in found]))
+        return
+    _print(asked, {each.problem: each.scenes.note for each in prepared}, found)
 
 
 def _run(
-    scene: Scene, methods: dict[str, Judge], trials: int, seed: int
-) -> tuple[dict[tuple[str, str], list[int]], dict[str, float]]:
-    """Alarms [without, with a shift] of every method, turn by turn on the same windows."""
-    rng = np.random.default_rng(seed)
-    alarms: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-    seconds: dict[str, float] = defaultdict(float)
-    for _ in range(trials):
-        for shift in (0, 1):
-            reference = period(scene.reference_groups, scene.group_size, rng)
-            window = period(scene.window_groups, scene.group_size, rng, shift=0.6 * shift)
-            half = window.groups.astype(int) % 2 == 0
-            window = replace(window, correct=np.where(half, window.correct, np.nan))
-            for method, judge in methods.items():
-                start = time.perf_counter()
-                found = judge(reference, window)
-                seconds[method] += time.perf_counter() - start
-                for alarm, is_raised in found.items():
-                    alarms[method, alarm][shift] += is_raised
-    return alarms, seconds
+    asked: Asked, problems: list[str], processes: int
+) -> tuple[list[Prepared], list[tuple[str, Found]]]:
+    """Prepare each data set, then measure all of its scenes; spread over processes."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = get_context("spawn")  # Lance does not survive a fork
+    found = []
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        prepared = list(pool.map(partial(_prepare, asked), problems))
+        tasks = [task for each in prepared for task in _tasks(each)]
+        for task, each in zip(tasks, pool.map(partial(_measure, asked), tasks), strict=True):
+            found.append((task.problem, each))
+            _tell(f"{len(found)} of {len(tasks)}: {task.problem}, {task.kind}, {task.scene.name}")
+    return prepared, found
 
 
-def period(n_groups: int, group_size: float, rng: Generator, *, shift: float = 0.0) -> Observed:
-    """A simulated period: images of a group resemble each other, and class 2 has larger groups.
-
-    shift: standard deviations by which two descriptors move; the model's evidence shrinks with it.
-    """
-    label = rng.integers(len(CLASSES), size=n_groups)
-    sizes = np.minimum(rng.geometric(1 / group_size, n_groups) * np.where(label == 2, 2, 1), 20)
-    if group_size == 1:
-        sizes = np.ones(n_groups, np.int64)
-    group = np.repeat(np.arange(n_groups), sizes)
-
-    def effect(columns: int) -> NDArray[np.float64]:
-        """Normal noise, 70 % of whose variance is the group's: (n, columns)."""
-        own = rng.normal(0, np.sqrt(0.3), (len(group), columns))
-        effects: NDArray[np.float64] = rng.normal(0, np.sqrt(0.7), (n_groups, columns))[group] + own
-        return effects
-
-    mixing = np.random.default_rng(7).normal(size=(3, len(descriptors.NAMES)))
-    figures = effect(3) @ mixing / 2 + 0.6 * effect(len(descriptors.NAMES))
-    figures[:, :2] += shift
-    evidence = (3.6 - 2 * shift) * np.eye(len(CLASSES))[label[group]] + effect(len(CLASSES))
-    odds = np.exp(evidence)
-    return Observed(
-        groups=group.astype(str),
-        descriptors=np.exp(figures / 2).round(3).astype(np.float64),
-        probabilities=odds / odds.sum(axis=1, keepdims=True),
-        confidence=(odds / odds.sum(axis=1, keepdims=True)).max(axis=1),
-        correct=(evidence.argmax(axis=1) == label[group]).astype(np.float64),
+def _prepare(asked: Asked, name: str) -> Prepared:
+    """Images, model, answers to every shift; and the setting, by windows of another seed."""
+    _tell(f"{name}: images and model")
+    given = unseen.prepare(name, asked.source, asked.work, asked.seed)
+    cache = asked.work / f"{name}-{asked.seed}" / "answers"
+    built = scenes.build(name, given, cache, asked.seed, _tell)
+    rng = np.random.default_rng(asked.seed + NOT_THE_ROWS)
+    calm, shifted = (
+        [some[n % len(some)].draw(IMAGES, rng) for n in range(CHOSEN_ON)]
+        for some in (built.of_kind("quiet"), built.of_kind("harmful"))
     )
+    _tell(f"{name}: Evidently's best setting")
+    setting = peers.best(built.reference, calm, shifted)
+    return Prepared(problem=name, scenes=built, setting=setting)
 
 
-def _neuro(reference: Observed, window: Observed) -> dict[str, bool]:
-    verdict = verdicts.judge(
-        reference, window, window="window", reference_name="reference", config=DriftConfig()
+def _tasks(prepared: Prepared) -> list[Task]:
+    of = prepared.scenes
+    lists = {WITHOUT: of.without_labels, WITH: of.with_audits, FEW: (of.few,)}
+    return [
+        Task(
+            problem=prepared.problem,
+            kind=kind,
+            scene=scene,
+            reference=of.reference,
+            setting=prepared.setting,
+        )
+        for kind, some in lists.items()
+        for scene in some
+    ]
+
+
+def _measure(asked: Asked, task: Task) -> Found:
+    rng = np.random.default_rng([asked.seed, *task.scene.name.encode()])
+    reference, scene = task.reference, task.scene
+    if task.kind == FEW:
+        some = [scene.draw_groups(scenes.FEW_GROUPS, rng) for _ in range(scenes.FEW_WINDOWS)]
+        return Found(few=tuple(audits.few(reference, some, rng)))
+    windows = [scene.draw(IMAGES, rng) for _ in range(asked.windows)]
+    beside = peers.of_windows(task.setting) if task.kind == WITHOUT else {}
+    rows, watched = watching.watch(task.problem, scene, reference, windows, beside)
+    if task.kind == WITHOUT:
+        return Found(rows=tuple(rows))
+    years = audits.run(
+        task.problem,
+        scene.name,
+        reference,
+        watched,
+        asked.years,
+        asked.seed,
+        has_mapie=peers.has_mapie(asked.peers),
     )
-    found = {signal.name: signal.alarm for signal in verdict.signals}
-    return found | {
-        "verdict not steady": verdict.verdict != "steady",
-        "verdict retrain": verdict.verdict == "retrain",
-    }
+    return Found(years=tuple(years))
 
 
-def _evidently(reference: Observed, window: Observed) -> dict[str, bool]:
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import DriftedColumnsCount
-
-    before, now = (weekly_report.table(side, CLASSES) for side in (reference, window))
-    definition = DataDefinition(numerical_columns=list(before.columns))
-    # The preset's own count with its own defaults, without the pictures: they take seconds.
-    snapshot = Report([DriftedColumnsCount()]).run(
-        Dataset.from_pandas(now, data_definition=definition),
-        Dataset.from_pandas(before, data_definition=definition),
+def _print(asked: Asked, notes: Mapping[str, str], found: list[tuple[str, Found]]) -> None:
+    show: Callable[[str], None] = print
+    show(
+        f"windows of {IMAGES} images, {asked.windows} of each row, {asked.years} years with audits,"
+        f" seed {asked.seed}; figures are per cent"
     )
-    drifted = snapshot.dict()["metrics"][0]["value"]
-    return {"any column": drifted["count"] > 0, "half of the columns": drifted["share"] >= 0.5}
+    for line in table.LEGEND:
+        show(line)
+    for name, note in notes.items():
+        mine = [each for problem, each in found if problem == name]
+        show(f"\n{note}")
+        table.of_rows([row for each in mine for row in each.rows], show)
+        table.of_years([year for each in mine for year in each.years], show)
+        few = Counter(outcome for each in mine for outcome in each.few)
+        counts = ", ".join(f"{name} {count}" for name, count in few.items())
+        groups = f"{scenes.FEW_GROUPS} groups"
+        show(f"windows of {groups} at half of the accuracy, with audits of all so far: {counts}")
+    if not peers.has_mapie(asked.peers):
+        show("\nMAPIE is not installed: give --peers DIR (pip install --target DIR mapie==1.6.0)")
 
 
-def _naive(reference: Observed, window: Observed) -> dict[str, bool]:
-    before, now = (weekly_report.table(side, CLASSES) for side in (reference, window))
-    p_values = [ks_2samp(before[name], now[name]).pvalue for name in before.columns]
-    return {"any, Bonferroni at 0.02": min(p_values) < 0.02 / len(p_values)}
+def _tell(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)

@@ -53,6 +53,7 @@ _DIGEST, _TIME = re.compile("[0-9a-f]{64}"), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\
 _METRIC = {"value", "low", "high"}
 # Flags of verbs that are no parameters of their flows.
 OWN_FLAGS = {"as_json", "local", "endpoint", "fail_on_drift"}
+OWN_FLAGS |= {"history", "acknowledge", "snooze", "overrule", "why"}
 _NOTICE = "Research use only; not a medical device."
 
 # A name in brackets or between colons is a name: nothing is read as markup.

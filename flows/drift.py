@@ -4,11 +4,10 @@ from typing import Any
 
 from prefect import flow
 
-from monitoring.verdicts import DriftConfig
 from neuro.problems import problem as problems
 from tasks import audit, featurize
 from tasks import drift as steps
-from tasks.load import models, release_data
+from tasks.load import envelopes, models, release_data
 from tasks.runtime import runners
 
 
@@ -23,18 +22,21 @@ def drift(
     """Judge what entered with the release ``window``, or what was predicted in the last days.
 
     Returns window, reference, verdict, reason, signals, the path of the report, and audit: how many
-    images of the window were put on the work list, to measure the model by. A verdict ``retrain``
-    is stored first, then sent as an event that starts the retrain deployment.
+    images of the window were put on the work list, to measure the model by. The envelope's
+    ``[drift]`` says how sure to be. A verdict ``retrain`` is stored first, then sent as an event
+    that starts the retrain deployment.
     """
     question, store = problems.load(problem), release_data.open_lake(lake)
     serving = models.load(question, model, store)
     loaded = release_data.load(store, serving.problem_as_trained(question))
     featurize.describe(loaded)
-    compared = steps.observe(loaded, serving, window, days)
-    config = DriftConfig()
-    verdict = steps.judge(compared, config)
-    n_asked = audit.draw(loaded, serving, compared, verdict, config, None if window else days)
-    verdict = audit.weigh(loaded, serving, compared, verdict, config)
+    policy = envelopes.of_problem(question).drift
+    compared = steps.observe(loaded, serving, window, days, policy)
+    verdict = steps.judge(compared, policy)
+    n_asked = audit.draw(loaded, serving, compared, verdict, policy, None if window else days)
+    verdict = audit.weigh(loaded, serving, compared, verdict, policy)
+    verdict = steps.confirm(loaded, serving, compared, verdict, policy)
     path = steps.report(loaded, serving, compared, verdict)
-    told = steps.remember(loaded, serving, verdict, path, problems.reference(problem))
+    reference = problems.reference(problem)
+    told = steps.remember(loaded, serving, compared, verdict, path, reference)
     return told | {"audit": n_asked}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Literal
 
 import numpy as np
@@ -12,14 +13,13 @@ from monitoring import permutation
 from monitoring.harm import Evidence
 from monitoring.permutation import Pair
 from monitoring.windows import Observed
-from neuro.errors import ConfigError
 from neuro.features import descriptors
+from neuro.promotion.drift_policy import DRIFT, HARM, LABELS, N_SIGNALS, DriftPolicy
 
 Outcome = Literal["steady", "look", "label", "retrain", "inconclusive"]
 
 LABELLED, AUDITED = "labelled_accuracy", "audited_accuracy"  # signals that labels make
 _TAIL = 0.025  # on either side of a 95 % interval
-_N_SIGNALS = 4  # the false-alarm budget is shared evenly, whether or not there are labels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,46 +68,8 @@ class Verdict:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DriftConfig:
-    """How sure to be. alpha: chance that any signal alarms on a window without a shift.
-
-    trials: half set the thresholds, half measure their false alarms. min_groups: fewer in window or
-    reference give no verdict. min_labelled_groups: fewer cannot prove harm. harm: the drop of
-    accuracy that matters; only labels that exclude it show that there is none. audit: images of a
-    window that readers are asked about, at most. harm_alpha: chance that audits ever show a harm
-    that is none.
-    """
-
-    alpha: float = 0.02
-    trials: int = 1000
-    min_groups: int = 30
-    min_labelled_groups: int = 30
-    harm: float = 0.05
-    audit: int = 40
-    harm_alpha: float = 0.01
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.harm < 1:
-            raise ConfigError(f"harm must be between 0 and 1, got {self.harm}")
-        for name in ("alpha", "harm_alpha"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
-        if self.audit < 0:
-            raise ConfigError(f"audit must be 0 or more, got {self.audit}")
-        needed = int(np.ceil(2 * _N_SIGNALS / self.alpha))
-        if self.trials < needed:
-            raise ConfigError(
-                f"trials must be at least {needed} for alpha {self.alpha}, got {self.trials}"
-            )
-        for name in ("min_groups", "min_labelled_groups"):
-            if getattr(self, name) < 2:
-                raise ConfigError(f"{name} must be at least 2, got {getattr(self, name)}")
-
-
 def judge(
-    reference: Observed, current: Observed, *, window: str, reference_name: str, config: DriftConfig
+    reference: Observed, current: Observed, *, window: str, reference_name: str, policy: DriftPolicy
 ) -> Verdict:
     """Compare the current window with the labelled samples of the reference.
 
@@ -116,15 +78,15 @@ def judge(
     reference, labelled = reference.labelled(), current.labelled()
     signals: tuple[Signal, ...] = ()
     drop: Drop | None = None
-    if min(reference.n_groups, current.n_groups) >= config.min_groups:
-        rng = np.random.default_rng(config.seed)
-        signals = _unlabelled_signals(reference, current, config, rng)
+    if min(reference.n_groups, current.n_groups) >= policy.min_groups:
+        rng = np.random.default_rng(policy.seed)
+        signals = _unlabelled_signals(reference, current, policy, rng)
         if labelled.n:
-            signal, drop = _labelled_accuracy(reference, labelled, config, rng)
+            signal, drop = _labelled_accuracy(reference, labelled, policy, rng)
             signals = (*signals, signal)
-    if labelled.n_groups < config.min_labelled_groups:
+    if labelled.n_groups < policy.min_labelled_groups:
         drop = None  # so few groups do not measure it
-    outcome, advice = _decide(signals, labelled.n_groups, drop, config)
+    outcome, advice = _decide(signals, labelled.n_groups, drop, policy)
     counts = (
         f"{current.n} images of {current.n_groups} groups against {reference.n} of "
         f"{reference.n_groups}"
@@ -138,12 +100,12 @@ def judge(
     )
 
 
-def with_audits(verdict: Verdict, audited: Evidence, config: DriftConfig) -> Verdict:
+def with_audits(verdict: Verdict, audited: Evidence, policy: DriftPolicy) -> Verdict:
     """The verdict once the labels of all audit samples so far are heard: harm they show is harm.
 
     However small the window is: they add up. What they do not show they do not exclude.
     """
-    signal = _audited_accuracy(audited, config)
+    signal = _audited_accuracy(audited, policy)
     heard = replace(verdict, signals=(*verdict.signals, signal))
     if not signal.alarm:
         return heard
@@ -151,8 +113,34 @@ def with_audits(verdict: Verdict, audited: Evidence, config: DriftConfig) -> Ver
     return replace(heard, verdict="retrain", reason=reason)
 
 
+def with_history(
+    verdict: Verdict, before: Sequence[str], new_groups: int, policy: DriftPolicy
+) -> Verdict:
+    """The verdict once those of earlier windows are heard: what stays is no accident.
+
+    before: of the model's windows before this one, apart from each other, the last first.
+    new_groups: with a label that no training has had.
+    """
+    counted: set[str] = {"label", "retrain"}
+    if policy.retrain_on == DRIFT:
+        counted.add("look")
+    if policy.retrain_on == HARM or verdict.verdict not in counted - {"retrain"}:
+        return verdict
+    in_a_row = 1 + sum(1 for _ in takewhile(counted.__contains__, before))
+    if in_a_row < policy.confirm:
+        return verdict
+    said = f"The same in {in_a_row} windows in a row"
+    if policy.retrain_on == LABELS and new_groups < policy.new_labelled_groups:
+        wanting = f"{new_groups} groups have a label that no training has had, and "
+        wanting += f"{policy.new_labelled_groups} would start a retraining"
+        return replace(verdict, reason=f"{verdict.reason} {said}: {wanting}.")
+    why = f"retrain_on = {policy.retrain_on!r}, {new_groups} groups with new labels"
+    reason = f"{said}, and the envelope retrains on that ({why}; {policy.cost}). {verdict.reason}"
+    return replace(verdict, verdict="retrain", reason=reason)
+
+
 def _decide(
-    signals: Sequence[Signal], labelled_groups: int, drop: Drop | None, config: DriftConfig
+    signals: Sequence[Signal], labelled_groups: int, drop: Drop | None, policy: DriftPolicy
 ) -> tuple[Outcome, str]:
     """The verdict's rule. Alarm is not harm: only a drop measured on labels asks to retrain.
 
@@ -162,13 +150,13 @@ def _decide(
     alarms = {signal.name: signal for signal in signals if signal.alarm}
     explanations = "; ".join(signal.explanation for signal in alarms.values())
     if not signals:
-        return "inconclusive", f"Fewer than {config.min_groups} groups on one side: wait for more"
+        return "inconclusive", f"Fewer than {policy.min_groups} groups on one side: wait for more"
     if drop is not None and LABELLED in alarms:
         return "retrain", f"Harm is measured: {alarms[LABELLED].explanation}"
-    is_excluded = drop is not None and drop.high < config.harm
+    is_excluded = drop is not None and drop.high < policy.harm
     still_possible = (
         f"{labelled_groups} labelled groups do not exclude a loss of accuracy that matters "
-        f"({100 * config.harm:g} points or more): the 95 % interval of the drop is {drop}"
+        f"({100 * policy.harm:g} points or more): the 95 % interval of the drop is {drop}"
     )
     if not alarms:
         doubt = "" if drop is None or is_excluded else f". But {still_possible}"
@@ -176,10 +164,10 @@ def _decide(
     if is_excluded:
         return "look", (
             f"Harm was suspected but {labelled_groups} labelled groups show none: the 95 % "
-            f"interval of the drop in accuracy is {drop}, and {100 * config.harm:g} would matter. "
+            f"interval of the drop in accuracy is {drop}, and {100 * policy.harm:g} would matter. "
             f"{explanations}"
         )
-    is_suspected = drop is not None and (drop.low > 0 or drop.value >= config.harm)
+    is_suspected = drop is not None and (drop.low > 0 or drop.value >= policy.harm)
     if set(alarms) == {"descriptors"} and not is_suspected:
         doubt = "" if drop is None else f". But {still_possible}"
         return "look", f"The images changed, the model's answers did not: {explanations}{doubt}"
@@ -187,12 +175,12 @@ def _decide(
         return "label", f"{still_possible}; label more groups to decide. {explanations}"
     return "label", (
         f"Harm is suspected: {explanations}. Only {labelled_groups} groups are labelled; "
-        f"{config.min_labelled_groups} are needed to measure it"
+        f"{policy.min_labelled_groups} are needed to measure it"
     )
 
 
 def _unlabelled_signals(
-    reference: Observed, current: Observed, config: DriftConfig, rng: Generator
+    reference: Observed, current: Observed, policy: DriftPolicy, rng: Generator
 ) -> tuple[Signal, ...]:
     """The three signals that need no label in the window.
 
@@ -209,7 +197,7 @@ def _unlabelled_signals(
         "confidence": lambda pair: permutation.share_lost(sure, pair)[:, None],
     }
     null: dict[str, list[NDArray[np.float64]]] = {name: [] for name in statistics}
-    for pair in permutation.deal(reference.groups, current.groups, trials=config.trials, rng=rng):
+    for pair in permutation.deal(reference.groups, current.groups, trials=policy.trials, rng=rng):
         for name, statistic in statistics.items():
             null[name].append(statistic(pair).max(axis=1))
     sides = permutation.sides(reference.n, current.n)
@@ -225,7 +213,7 @@ def _unlabelled_signals(
             float(observed[name].max()),
             np.concatenate(null[name]),
             explanations[name],
-            config,
+            policy,
         )
         for name in statistics
     )
@@ -260,14 +248,14 @@ def _most_moved(gaps: NDArray[np.float64], names: Sequence[str]) -> str:
 
 
 def _labelled_accuracy(
-    reference: Observed, labelled: Observed, config: DriftConfig, rng: Generator
+    reference: Observed, labelled: Observed, policy: DriftPolicy, rng: Generator
 ) -> tuple[Signal, Drop]:
     """Reference accuracy minus that of the window's labelled samples, with its interval."""
     correct = np.concatenate((reference.correct, labelled.correct))
     real = float(permutation.share_lost(correct, permutation.sides(reference.n, labelled.n))[0])
-    pairs = permutation.deal(reference.groups, labelled.groups, trials=config.trials, rng=rng)
+    pairs = permutation.deal(reference.groups, labelled.groups, trials=policy.trials, rng=rng)
     null = np.concatenate([permutation.share_lost(correct, pair) for pair in pairs])
-    before, now = (_redrawn_accuracy(side, config, rng) for side in (reference, labelled))
+    before, now = (_redrawn_accuracy(side, policy, rng) for side in (reference, labelled))
     low, high = np.quantile(before - now, (_TAIL, 1 - _TAIL))
     (before_below, before_above), (now_below, now_above) = map(_unseen, (reference, labelled))
     drop = Drop(
@@ -280,22 +268,22 @@ def _labelled_accuracy(
         f"{labelled.n} labelled images of {labelled.n_groups} groups, a drop of {100 * real:.1f} "
         f"points, 95 % interval {drop}"
     )
-    signal = _signal(LABELLED, real, null, explanation, config)
+    signal = _signal(LABELLED, real, null, explanation, policy)
     return replace(signal, alarm=signal.alarm and drop.low > 0), drop
 
 
-def _audited_accuracy(audited: Evidence, config: DriftConfig) -> Signal:
-    threshold = 1 / config.harm_alpha
+def _audited_accuracy(audited: Evidence, policy: DriftPolicy) -> Signal:
+    threshold = 1 / policy.harm_alpha
     return Signal(
         name=AUDITED,
         statistic=audited.wealth,
         threshold=threshold,
-        false_alarm_rate=config.harm_alpha,
+        false_alarm_rate=policy.harm_alpha,
         alarm=audited.wealth >= threshold,
         explanation=f"{audited.n} labels of the audit samples of {audited.windows} windows, "
         f"weighted error rate of the last {audited.recent:.1%}; up to {audited.allowed:.1%} would "
         f"be no news. Who bets against the model made {audited.wealth:.3g} of 1; by chance it is "
-        f"ever {threshold:g} in at most {config.harm_alpha:.1%} of cases",
+        f"ever {threshold:g} in at most {policy.harm_alpha:.1%} of cases",
     )
 
 
@@ -308,8 +296,8 @@ def _unseen(side: Observed) -> tuple[float, float]:
     return (width if side.correct.all() else 0.0, 0.0 if side.correct.any() else width)
 
 
-def _redrawn_accuracy(side: Observed, config: DriftConfig, rng: Generator) -> NDArray[np.float64]:
-    weights = permutation.redraw(side.groups, trials=config.trials, rng=rng)
+def _redrawn_accuracy(side: Observed, policy: DriftPolicy, rng: Generator) -> NDArray[np.float64]:
+    weights = permutation.redraw(side.groups, trials=policy.trials, rng=rng)
     accuracy: NDArray[np.float64] = weights @ side.correct / weights.sum(axis=1)
     return accuracy
 
@@ -319,11 +307,11 @@ def _signal(
     statistic: float,
     null: NDArray[np.float64],
     explanation: str,
-    config: DriftConfig,
+    policy: DriftPolicy,
 ) -> Signal:
     """Threshold from the first half of (t,) no-shift trials, false-alarm rate from the second."""
     setting, measuring = np.array_split(null, 2)
-    rank = int(np.ceil((len(setting) + 1) * (1 - config.alpha / _N_SIGNALS)))
+    rank = int(np.ceil((len(setting) + 1) * (1 - policy.alpha / N_SIGNALS)))
     # 1e-12: a trial that equals the real comparison must not differ from it by rounding.
     threshold = float(np.sort(setting)[rank - 1]) + 1e-12
     return Signal(

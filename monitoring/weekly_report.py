@@ -1,5 +1,6 @@
 """One page a person can read about a window: our verdict on top, Evidently's figures below."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ from monitoring.windows import Observed
 from neuro import escaped_names
 from neuro.errors import ConfigError
 from neuro.features import descriptors
-from neuro.reports import render
+from neuro.promotion.verdict_log import Judged
+from neuro.reports import render, verdict_history
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,20 +41,28 @@ def build(
     *,
     path: Path,
     synthetic: bool,
+    before: Sequence[Judged] = (),
 ) -> Path:
     """Write the page, whole or not at all, and return its path; it needs no network to be read.
 
-    reference, current: as ``table`` makes them, the same columns in both. Slow: Evidently takes 6
+    reference, current: as ``table`` makes them, the same columns in both. before: what was judged
+    of the model's earlier windows, oldest first. Slow: Evidently takes 6
     to 30 s to import and a second or two to draw, so never in a web request.
     """
     if not (len(reference) and len(current)):
         raise ConfigError(f"report {path.name}: reference and window need at least one image each")
     body = "<body>"
-    before, found, after = _evidently(reference, current, verdict).partition(body)
+    head, found, rest = _evidently(reference, current, verdict).partition(body)
     if not found:
         raise ConfigError(f"Evidently's page has no {body}; install evidently 0.7.23")
-    summary = render.render("drift_verdict.html", verdict=verdict, is_synthetic=synthetic)
-    return render.write(path, before + found + summary + after)
+    summary = render.render(
+        "drift_verdict.html",
+        verdict=verdict,
+        is_synthetic=synthetic,
+        strip=verdict_history.strip(before) if before else None,
+        lines=verdict_history.lines(before),
+    )
+    return render.write(path, head + found + summary + rest)
 
 
 def _evidently(reference: "pd.DataFrame", current: "pd.DataFrame", verdict: Verdict) -> str:

@@ -15,7 +15,7 @@ from neuro.problems.problem import Problem
 from neuro.promotion import approvals, serving
 from neuro.promotion.retrain_envelope import ANY, Envelope
 from tasks.load import champions, models
-from tasks.record import artifacts, journals, registry
+from tasks.record import artifacts, journals, notifications, registry
 from tasks.runtime import settings
 from tasks.runtime.steps import step
 
@@ -60,6 +60,7 @@ def approve(lake: Lake, problem: Problem, approval: Approval, envelope: Envelope
                 f"({envelope.line('approvals')})"
             )
         line = None  # the envelope asked for more persons then
+    is_new = line is None
     if line is None:
         models.require_an_answer(models.by_version(problem, approval.version))
     while line is None:  # the number is taken create-only: of two persons at once one comes second
@@ -72,6 +73,7 @@ def approve(lake: Lake, problem: Problem, approval: Approval, envelope: Envelope
     _complete(lake, line)
     left = 0 if line.body["is_promoted"] else envelope.approvals - len(given)
     artifacts.label_run("approve", name=f"approve {problem.name} version {approval.version}")
+    notifications.of_approval(line.body, decision.body.get("report", ""), left=left, is_new=is_new)
     return line.body | {"waits_for": "approval" if left else None, "approvals_left": left}
 
 

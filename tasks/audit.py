@@ -10,11 +10,12 @@ import numpy as np
 
 from monitoring import audit_sample, harm, verdicts
 from monitoring.harm import Audit, Evidence
-from monitoring.verdicts import DriftConfig, Verdict
+from monitoring.verdicts import Verdict
 from neuro.errors import StaleError
 from neuro.lake import audits, erasure, labels, releases, work_list
 from neuro.lake.audits import Audited
 from neuro.lake.work_list import AUDIT, CANNOT_TELL, WorkItem, WorkKey
+from neuro.promotion.drift_policy import DriftPolicy
 from tasks.drift import Compared
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
@@ -27,11 +28,11 @@ _log = getLogger(__name__)
 
 @step(name="weigh the audits")
 def weigh(
-    loaded: Loaded, model: Model, compared: Compared, verdict: Verdict, config: DriftConfig
+    loaded: Loaded, model: Model, compared: Compared, verdict: Verdict, policy: DriftPolicy
 ) -> Verdict:
     """The verdict once the labels of the version's audit samples, of all windows, are heard."""
     found = evidence(loaded, model, compared)
-    return verdicts.with_audits(verdict, found, config) if found else verdict
+    return verdicts.with_audits(verdict, found, policy) if found else verdict
 
 
 def evidence(loaded: Loaded, model: Model, compared: Compared) -> Evidence | None:
@@ -69,12 +70,12 @@ def draw(
     model: Model,
     compared: Compared,
     verdict: Verdict,
-    config: DriftConfig,
+    policy: DriftPolicy,
     days: float | None = None,
 ) -> int:
     """Put some images of the window on the work list, for readers; returns how many were new.
 
-    config.audit: how many at most. days: the length of a window that ends now, None for that of a
+    policy.audit: how many at most. days: the length of a window that ends now, None for that of a
     release. Drawn is once a window, and once in so many days: a check that runs more often asks
     for no more labels. What was drawn stands in the lake before it is on the list, and a draw that
     was cut short in between is completed. Images of the test split are left out, and groups drawn
@@ -88,8 +89,8 @@ def draw(
         return 0
     drawn = audits.of_version(lake, problem.name, model.version)
     is_new = all(each.window != window for each in drawn) and not _is_early(drawn, days)
-    if is_new and config.audit:
-        audits.add(lake, _drawn(loaded, model, compared, verdict, config.audit, drawn, days))
+    if is_new and policy.audit:
+        audits.add(lake, _drawn(loaded, model, compared, verdict, policy.audit, drawn, days))
         drawn = audits.of_version(lake, problem.name, model.version)
     settled = {*_known(loaded, drawn)}
     settled |= {each.item.key.sha256 for each in work_list.readings(lake, problem.name)}
@@ -136,7 +137,7 @@ def _drawn(
 ) -> list[Audited]:
     frames, ids = loaded.frames, loaded.frames.sample_ids[compared.rows]
     known = np.isin(frames.sample_ids, [each.sha256 for each in before])
-    is_open = frames.splits[compared.rows] != "test"
+    is_open = (compared.rows >= 0) & (frames.splits[compared.rows] != "test")
     is_open &= ~np.isin(frames.groups[compared.rows], frames.groups[known])
     rows = np.flatnonzero(is_open).astype(np.int64)
     if not len(rows):

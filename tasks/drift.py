@@ -10,21 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitoring import verdicts, weekly_report, windows
-from monitoring.verdicts import AUDITED, DriftConfig, Verdict
+from monitoring.verdicts import Verdict
 from monitoring.windows import Observed
-from neuro.errors import ConfigError
 from neuro.evaluation import evaluate
-from neuro.lake import features, journal
+from neuro.lake import journal
 from neuro.prediction import predict
-from neuro.prediction import stored as predictions
-from neuro.promotion import claims
-from tasks import count_look, featurize
+from neuro.promotion import claims, verdict_log
+from neuro.promotion.drift_policy import DriftPolicy
+from tasks import count_look
+from tasks import window as windows_of
 from tasks.load import unseen
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
-from tasks.record import artifacts, events, tracking
+from tasks.record import artifacts, events, notifications, tracking
 from tasks.runtime import settings
 from tasks.runtime.steps import step
+from tasks.window import Answers
 
 _log = getLogger(__name__)
 
@@ -33,7 +34,8 @@ _log = getLogger(__name__)
 class Compared:
     """Reference and window of one drift check, with their names; note: what was left out.
 
-    rows, called: (window.n,) the window's rows in the release, and the class index of each answer.
+    rows, called: (window.n,) the window's rows in the release, -1 for what was only asked about,
+    and the class index of each answer. days: length of the window, 0 for that of a release.
     """
 
     reference: Observed
@@ -43,25 +45,23 @@ class Compared:
     note: str
     rows: NDArray[np.int64]
     called: NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Answers:
-    """Answers to some rows of the release. probabilities: (n, k). called: (n,) class index."""
-
-    rows: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    called: NDArray[np.int64]
+    days: float = 0.0
 
 
 @step(name="observe")
 def observe(
-    loaded: Loaded, model: Model, window: str | None, days: float, *, is_counted: bool = True
+    loaded: Loaded,
+    model: Model,
+    window: str | None,
+    days: float,
+    policy: DriftPolicy,
+    *,
+    is_counted: bool = True,
 ) -> Compared:
     """Collect descriptors, probabilities and known labels of reference and window.
 
     The reference is the validation and calibration samples of the model's own release. The window
-    is what entered with the release ``window``, or what was predicted in the last ``days``. What
+    is what entered with the release ``window``, or what was answered in the last ``days``. What
     the model was trained on in another lake is in neither. Labels of the test split in the window
     are a look, counted unless the same was counted before, as where a page is drawn again.
     """
@@ -71,41 +71,89 @@ def observe(
     card = model.package.card
     evaluate.require_same_splitting(card, loaded.frames)
     born = str(card.pin["release"])
-    held_out = windows.held_out(loaded.frames.splits)
-    known = held_out[loaded.known_at(born)[held_out] & (loaded.frames.targets[held_out] >= 0)]
-    honest = predict.answer(model.engine, loaded.frames.pixels, rows=known).calibrated
-    reference = _Answers(rows=known, probabilities=honest.probabilities, called=honest.called)
-    now = datetime.now(UTC)
-    answers, name, note = _window(loaded, model, seen, window, days, now)
-    frames, rows = loaded.frames, answers.rows
-    n_test = int(((frames.splits[rows] == "test") & (frames.targets[rows] >= 0)).sum())
+    if window is not None:
+        found = windows_of.of_release(loaded, model, seen, window)
+    else:
+        found = windows_of.of_days(loaded, model, seen, days, policy, datetime.now(UTC))
+    rows = found.answers.rows
+    inside = rows[rows >= 0]
+    n_test = int(
+        ((loaded.frames.splits[inside] == "test") & (loaded.frames.targets[inside] >= 0)).sum()
+    )
     if n_test and is_counted:
         looks = count_look.count(loaded, model, read_by="drift", n=n_test)
-        _log.info("window %s has %d labels of the test split: %s", name, n_test, looks)
+        _log.info("window %s has %d labels of the test split: %s", found.name, n_test, looks)
     return Compared(
-        reference=_observed(loaded, reference),
-        window=_observed(loaded, answers),
+        reference=windows_of.observed(loaded, _reference(loaded, model, born)),
+        window=windows_of.observed(loaded, found.answers),
         reference_name=f"validation and calibration of {born}",
-        window_name=name,
-        note="; ".join(filter(None, (loaded.left_out, note))),
+        window_name=found.name,
+        note="; ".join(filter(None, (loaded.left_out, found.note))),
         rows=rows,
-        called=answers.called,
+        called=found.answers.called,
+        days=found.days,
+    )
+
+
+def _reference(loaded: Loaded, model: Model, born: str) -> Answers:
+    """The model's answers to the labelled val and calibration samples of its release."""
+    frames = loaded.frames
+    held_out = windows.held_out(frames.splits)
+    known = held_out[loaded.known_at(born)[held_out] & (frames.targets[held_out] >= 0)]
+    honest = predict.answer(model.engine, frames.pixels, rows=known).calibrated
+    return Answers(
+        rows=known,
+        groups=frames.groups[known],
+        probabilities=honest.probabilities,
+        called=honest.called,
     )
 
 
 @step(name="judge")
-def judge(compared: Compared, config: DriftConfig) -> Verdict:
+def judge(compared: Compared, policy: DriftPolicy) -> Verdict:
     """Compare with thresholds calibrated on resampled groups of the reference."""
     verdict = verdicts.judge(
         compared.reference,
         compared.window,
         window=compared.window_name,
         reference_name=compared.reference_name,
-        config=config,
+        policy=policy,
     )
     if compared.note:
         verdict = replace(verdict, reason=f"{verdict.reason} ({compared.note})")
     return verdict
+
+
+@step(name="hear earlier windows")
+def confirm(
+    loaded: Loaded, model: Model, compared: Compared, verdict: Verdict, policy: DriftPolicy
+) -> Verdict:
+    """The verdict once those on earlier windows of the model, and new labels, are heard."""
+    problem, now = loaded.problem.name, datetime.now(UTC)
+    before = verdict_log.before(
+        verdict_log.all_of(loaded.lake, problem),
+        window=compared.window_name,
+        model=model.version,
+        days=compared.days,
+        at=now,
+    )
+    return verdicts.with_history(verdict, before, _groups_to_learn(loaded, model), policy)
+
+
+def _groups_to_learn(loaded: Loaded, model: Model) -> int:
+    """How many groups have a label in a sample that came after the last training's release."""
+    born = [str(model.package.card.pin["release"])]
+    decided = journal.entries(loaded.lake, "decision")
+    born += [
+        each.body.get("trained_on", "")
+        for each in decided
+        if each.body["problem"] == loaded.problem.name
+    ]
+    frames = loaded.frames
+    is_new = (frames.targets >= 0) & (frames.splits != "test")
+    for release in filter(None, born):
+        is_new &= ~loaded.known_at(release)
+    return len(np.unique(frames.groups[is_new]))
 
 
 @step(name="report")
@@ -121,6 +169,11 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
         verdict,
         path=path,
         synthetic=loaded.release.is_synthetic,
+        before=[
+            each
+            for each in verdict_log.all_of(loaded.lake, problem.name)
+            if each.model == model.version and each.window != compared.window_name
+        ],
     )
     rows = [artifacts.rounded(asdict(signal)) for signal in verdict.signals]
     title = f"{verdict.verdict}: {verdict.reason}"
@@ -136,85 +189,26 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
 
 @step(name="remember and tell")
 def remember(
-    loaded: Loaded, model: Model, verdict: Verdict, path: Path, reference: str
+    loaded: Loaded,
+    model: Model,
+    compared: Compared,
+    verdict: Verdict,
+    path: Path,
+    reference: str,
 ) -> dict[str, Any]:
     """Store the verdict first, then send the events nobody has claimed yet.
 
     reference: how a retraining finds the problem, by name or file.
     """
     problem, release = loaded.problem, loaded.release
-    harmful = any(signal.name == AUDITED and signal.alarm for signal in verdict.signals)
-    cause = claims.verdict_cause(
-        problem.name, verdict.window, model.version, release.name, is_audited=harmful
-    )
-    body = asdict(verdict) | {"problem": problem.name, "cause": cause, "report": str(path)}
-    body |= {"model": model.version, "problem_reference": reference}
-    journal.record(loaded.lake, "verdict", cause, body, datetime.now(UTC))
+    cause = claims.verdict_cause(problem.name, verdict.window, model.version, release.name)
+    body = asdict(verdict) | {"problem": problem.name, "report": str(path)}
+    body |= {"model": model.version, "problem_reference": reference, "days": compared.days}
+    body |= {"release": release.name, "asked": int((compared.rows < 0).sum())}
+    body |= {"images": compared.window.n, "groups": compared.window.n_groups}
+    now = datetime.now(UTC)
+    stored = verdict_log.record(loaded.lake, cause, body, now)
     sent = events.emit_unclaimed(loaded.lake, problem.name)
-    return body | {"events": sent}
-
-
-def _window(
-    loaded: Loaded,
-    model: Model,
-    seen: NDArray[np.bool_],
-    window: str | None,
-    days: float,
-    now: datetime,
-) -> tuple[_Answers, str, str]:
-    """Stored answers of the window to what was not seen, its name, and a note."""
-    columns = ["sha256", "probabilities", "predicted", "predicted_at", "window"]
-    stored = predictions.rows(loaded.lake, loaded.problem, model.version, columns).to_pandas()
-    if window is not None:
-        windows.entered_with(loaded.entered(), window)  # names a window nobody knows
-        chosen = stored[stored["window"] == window]
-        name = window
-    else:
-        at = stored["predicted_at"].dt.tz_convert(None).to_numpy()
-        chosen = stored.iloc[windows.recent(at, now=now, days=days)]
-        # What the model was trained on is no news, and would hide the drift of what came later.
-        trained = str(model.package.card.pin["release"])
-        known = loaded.frames.sample_ids[loaded.known_at(trained)]
-        recent, chosen = chosen, chosen[~chosen["sha256"].isin(known.tolist())]
-        name = f"{days:g} days to {now:%Y-%m-%d}".replace(" ", "-")
-        if len(recent) and chosen.empty:
-            raise ConfigError(
-                f"the {len(recent):,} images that model {model.version[:12]} predicted in the last "
-                f"{days:g} days are of release {trained}, which it was trained on; ingest what "
-                "came since, and run `neuro predict`"
-            )
-    row_of = {sample_id: row for row, sample_id in enumerate(loaded.frames.sample_ids.tolist())}
-    chosen = chosen[chosen["sha256"].isin(row_of)]
-    n_predicted = len(chosen)
-    chosen = chosen[~chosen["sha256"].isin(loaded.frames.sample_ids[seen].tolist())]
-    n_left = n_predicted - len(chosen)
-    note = f"{n_left} of {n_predicted} images of the window left out, trained on" if n_left else ""
-    if chosen.empty and n_predicted:
-        raise ConfigError(
-            f"of window {name} model {model.version[:12]} was trained on everything; take a window "
-            "that it has not seen"
-        )
-    if chosen.empty:
-        raise ConfigError(
-            f"window {name} has no prediction by model {model.version[:12]}; run `neuro predict`"
-        )
-    rows = np.array([row_of[sample_id] for sample_id in chosen["sha256"]], dtype=np.int64)
-    probabilities = np.stack(chosen["probabilities"].to_list()).astype(np.float64)
-    classes = model.package.card.classes
-    called = np.array([classes.index(name) for name in chosen["predicted"]], dtype=np.int64)
-    return _Answers(rows=rows, probabilities=probabilities, called=called), name, note
-
-
-def _observed(loaded: Loaded, answers: _Answers) -> Observed:
-    rows, called = answers.rows, answers.called
-    ids, targets = loaded.frames.sample_ids[rows], loaded.frames.targets[rows]
-    correct = np.where(targets >= 0, called == targets, np.nan)
-    return Observed(
-        groups=loaded.frames.groups[rows],
-        descriptors=features.read(
-            loaded.lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids.tolist()
-        ),
-        probabilities=answers.probabilities,
-        confidence=answers.probabilities[np.arange(len(called)), called],
-        correct=correct.astype(np.float64),
-    )
+    is_snoozed = verdict_log.snooze(verdict_log.all_of(loaded.lake, problem.name), now) is not None
+    notifications.of_verdict(body, is_new=stored is not None and not is_snoozed)
+    return body | {"cause": stored or cause, "events": sent}

@@ -26,7 +26,7 @@ from tasks.evaluate import Looked
 from tasks.load import champions, release_data, unseen
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
-from tasks.record import artifacts, journals, registry
+from tasks.record import artifacts, journals, notifications, registry
 from tasks.runtime import settings
 from tasks.runtime.steps import step
 
@@ -138,7 +138,7 @@ def promote(
         "shadow": shadow.compared(loaded, challenger.model, champion.model if champion else None),
         "flow_run_id": artifacts.flow_run_id() or "",
     }
-    line = _record(loaded, entry)
+    line, is_written = _record(loaded, entry)
     is_new = line.number > after  # else this cause was decided before, and another serves
     if line.body["is_promoted"] and model is not None and is_new:
         champions.require_counted(loaded.lake, line)
@@ -146,6 +146,7 @@ def promote(
         journals.export_head(loaded.lake, f"promotion of {model.problem} {model.version}")
     _show(challenger.model, line.body)
     _add_to_page(challenger.page, line.body)
+    notifications.of_decision(line.body, is_new=is_written)
     return line.body | {"is_promoted": line.body["is_promoted"] and line.number >= after}
 
 
@@ -235,8 +236,8 @@ def _add_to_page(page: Path | None, entry: Mapping[str, Any]) -> None:
         _log.warning("the decision is not on the page %s: %s", page, error)
 
 
-def _record(loaded: Loaded, entry: Mapping[str, Any]) -> Entry:
-    """Write a decision; the line as it stands.
+def _record(loaded: Loaded, entry: Mapping[str, Any]) -> tuple[Entry, bool]:
+    """Write a decision; the line as it stands, and whether this call has written it.
 
     By a cause a decision is made once, and a second run for it finds the first, unless that came
     too late to count. By hand it is made as often as somebody asks for it.
@@ -246,10 +247,10 @@ def _record(loaded: Loaded, entry: Mapping[str, Any]) -> Entry:
     while not journal.record(loaded.lake, serving.DECISION, key, entry, datetime.now(UTC)):
         line = journal.stored(loaded.lake, serving.DECISION, key)
         if entry["cause"] != BY_HAND and not _came_too_late(loaded, line):
-            return line
+            return line, False
         number += 1
         key = f"{first}/{number}"
-    return journal.stored(loaded.lake, serving.DECISION, key)
+    return journal.stored(loaded.lake, serving.DECISION, key), True
 
 
 def _came_too_late(loaded: Loaded, line: Entry) -> bool:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from logging import getLogger
 from pathlib import Path
 
-from monitoring.verdicts import DriftConfig
 from neuro.erasure.erase import ErasureResult
 from neuro.errors import NeuroError
 from neuro.lake import erasure, releases
@@ -14,7 +13,7 @@ from neuro.problems import problem as problems
 from neuro.reports import page_paths
 from neuro.reports.page_paths import ReleasePage
 from tasks import audit, drift, explore, featurize, passport
-from tasks.load import models, release_data
+from tasks.load import envelopes, models, release_data
 from tasks.record import registry
 from tasks.runtime import settings
 
@@ -75,9 +74,10 @@ def _draw_drift(lake: Lake, page: Mapping[str, str]) -> Path:
     loaded = release_data.load(lake, model.problem_as_trained(question))
     featurize.describe(loaded)
     window, days = page.get("window"), float(page.get("days", 0))
-    compared = drift.observe(loaded, model, window, days, is_counted=False)
-    config = DriftConfig()
-    verdict = audit.weigh(loaded, model, compared, drift.judge(compared, config), config)
+    policy = envelopes.of_problem(question).drift
+    compared = drift.observe(loaded, model, window, days, policy, is_counted=False)
+    verdict = audit.weigh(loaded, model, compared, drift.judge(compared, policy), policy)
+    verdict = drift.confirm(loaded, model, compared, verdict, policy)
     return drift.report(loaded, model, compared, verdict)
 
 

@@ -11,7 +11,7 @@ from neuro.lake.lake import Lake
 from neuro.models import load_weights
 from neuro.models.trained_on import UNKNOWN
 from neuro.problems.problem import Problem
-from neuro.promotion import claims, retrain_envelope
+from neuro.promotion import claims, retrain_envelope, verdict_log
 from neuro.promotion.retrain_envelope import Envelope, RetrainRequest
 from neuro.training import config as recipes
 from neuro.training.config import TrainConfig
@@ -25,6 +25,7 @@ from tasks.record import artifacts, flow_runs
 from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
+MOST_FAILED = 3  # trainings for a cause, before a person has to look
 _OF_PRESET = Request(changes={}, start=StartWeights())
 
 
@@ -64,10 +65,17 @@ def refusal(
     if claims.is_by_hand(problem.name, cause):
         return None
     now = datetime.now(UTC)
+    if said := verdict_log.refusal(lake, problem.name, cause, now):
+        return said
+    if (failed := claims.n_failed(lake, problem.name, cause)) >= MOST_FAILED:
+        return (
+            f"{failed} trainings for it have failed, which `neuro journal list failed` explains; "
+            f"mend that, and start one by hand with `neuro retrain --problem {problem.name}`"
+        )
     return retrain_envelope.check(
         envelope,
         RetrainRequest(problem=problem.name, model=recipe.model, epochs=recipe.epochs, seconds=0.0),
-        last_started=claims.last_automatic_start(lake, problem.name, other_than=cause, now=now),
+        started=claims.automatic_starts(lake, problem.name, other_than=cause),
         now=now,
     )
 

@@ -12,7 +12,7 @@ from neuro.problems.problem import Problem
 from neuro.promotion import serving
 from neuro.promotion.serving import ROLLBACK
 from tasks.load import champions, models
-from tasks.record import artifacts, journals, registry
+from tasks.record import artifacts, journals, notifications, registry
 from tasks.runtime.steps import step
 
 _log = getLogger(__name__)
@@ -63,8 +63,10 @@ def roll_back(lake: Lake, problem: Problem, version: str, reason: str, who: str)
         "flow_run_id": artifacts.flow_run_id() or "",
     }
     key = f"{problem.name}/{entry['after']}/{wanted}"
-    journal.record(lake, ROLLBACK, key, entry, datetime.now(UTC))
-    return _done(lake, journal.stored(lake, ROLLBACK, key))
+    is_new = journal.record(lake, ROLLBACK, key, entry, datetime.now(UTC))
+    done = _done(lake, journal.stored(lake, ROLLBACK, key))
+    notifications.of_rollback(done, is_new=is_new)
+    return done
 
 
 def _done(lake: Lake, line: Entry) -> dict[str, Any]:

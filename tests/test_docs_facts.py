@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-from monitoring.verdicts import DriftConfig
 from neuro.export import croissant
 from neuro.images import sanitize
 from neuro.images.sandbox import VetConfig
 from neuro.ingest import triage
 from neuro.lake import tombstones
+from neuro.promotion.drift_policy import DriftPolicy
 from neuro.reports import passport_text
 from neuro.splits.draw_splits import SHARES
 
@@ -69,7 +69,7 @@ def test_the_passport_page_explains_every_part_in_the_order_of_the_passport() ->
 
 
 def test_the_numbers_of_a_drift_verdict_are_those_of_the_code() -> None:
-    config, text = DriftConfig(), page("drift.md")
+    config, text = DriftPolicy(), page("drift.md")
     assert f"set to {100 * config.alpha:g} %" in text
     assert f"fewer than {config.min_groups} groups in the window or the reference" in text
     labelled = re.findall(r"at least (\d+) labelled groups", text)

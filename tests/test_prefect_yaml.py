@@ -59,17 +59,23 @@ def test_what_trains_also_waits_for_a_gpu_and_nothing_starts_it_there_by_itself(
 
 
 @pytest.mark.parametrize(
-    ("name", "cron"),
+    ("name", "crons"),
     [
-        ("ingest", "0 * * * *"),
-        ("predict", "0 4 * * *"),
-        ("drift", "0 6 * * 1"),
-        ("retrain", "0 2 1 * *"),
+        ("ingest", {"0 * * * *": {}}),
+        (
+            "monitor",
+            {
+                "0 4 * * *": {"starts": "predict"},
+                "0 6 * * 1": {"starts": "drift"},
+                "0 2 1 * *": {"starts": "retrain"},
+            },
+        ),
+        ("reconcile", {"*/15 * * * *": {}}),
     ],
 )
-def test_the_schedule_is_the_promised_one(name: str, cron: str) -> None:
+def test_the_schedules_are_the_promised_ones(name: str, crons: dict[str, dict[str, str]]) -> None:
     found = next(d for d in DEPLOYMENTS if d["name"] == name)
-    assert [schedule["cron"] for schedule in found["schedules"]] == [cron]
+    assert {each["cron"]: each.get("parameters", {}) for each in found["schedules"]} == crons
 
 
 def test_the_trigger_sends_what_the_event_carries() -> None:

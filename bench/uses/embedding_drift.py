@@ -18,15 +18,15 @@ from bench.uses.compared import Row, Scored
 from bench.uses.pictures import Pictures, Vectors
 from monitoring import permutation
 from monitoring.permutation import Pair
-from monitoring.verdicts import DriftConfig
 from neuro.features.descriptors import Descriptors
 from neuro.features.embedding import Backbone
+from neuro.promotion.drift_policy import DriftPolicy
 from neuro.synthetic import scanner_shift
 
 STRENGTHS = (0.0, 0.02, 0.05, 0.1)  # of the simulated scanner; 0 is none
 GROUPS = 60  # of the reference, and as many others of the window
 WINDOWS = 60
-ALPHA = DriftConfig().alpha / 4
+ALPHA = DriftPolicy().alpha / 4
 _DEALS = 399
 _COMPONENTS = 16
 

@@ -9,12 +9,14 @@ from typing import Annotated
 import typer
 
 from deployments import console
-from deployments.cli import data as data_verbs
 from deployments.cli import (
+    cancel,
+    drift,
     features,
     journal,
     keys,
     models,
+    notify,
     passport,
     quarantine,
     releases,
@@ -24,6 +26,7 @@ from deployments.cli import (
     weights,
     worklist,
 )
+from deployments.cli import data as data_verbs
 from deployments.cli import lake as lake_verbs
 from neuro import limits
 from neuro.errors import NeuroError
@@ -40,7 +43,7 @@ app = typer.Typer(
 )
 for verbs in (
     *(data_verbs, passport, features, quarantine, releases, lake_verbs),
-    *(train, models, journal, keys, worklist, service, weights, storage),
+    *(train, models, drift, cancel, journal, keys, worklist, service, notify, weights, storage),
 ):
     app.registered_commands += verbs.app.registered_commands
     app.registered_groups += verbs.app.registered_groups

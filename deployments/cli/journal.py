@@ -21,8 +21,8 @@ def list_lines(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="claim, failed, look, verdict, decision, approval, rollback, alias, lock, "
-            "acceptance, quarantine, landing, erasure, lift, incident, incident owner or "
+            help="claim, failed, look, verdict, response, decision, approval, rollback, alias, "
+            "lock, acceptance, quarantine, landing, erasure, lift, incident, incident owner or "
             "incident end (default: all)."
         ),
     ] = None,

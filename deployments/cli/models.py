@@ -254,27 +254,6 @@ def predict(
 
 
 @app.command()
-def drift(
-    context: typer.Context,
-    window: Annotated[str | None, typer.Option(help="What entered with a release.")] = None,
-    days: Annotated[float, typer.Option(help="Without --window: predicted in these days.")] = 7.0,
-    model: ModelName = "champion",
-    problem: Problem = "brain",
-    lake: LakeUri = None,
-    fail_on_drift: Annotated[bool, typer.Option(help="Exit with 3 unless steady.")] = False,
-    local: Local = False,
-    as_json: Json = False,
-) -> None:
-    """Compare recent images and answers with the champion's reference, and say what to do.
-
-    Example: neuro drift --problem brain --days 7
-    """
-    result = console.run_flow(context, is_local=local, as_json=as_json)
-    if fail_on_drift and result["verdict"] != "steady":
-        raise typer.Exit(3)
-
-
-@app.command()
 def retrain(
     context: typer.Context,
     problem: Problem = "brain",

@@ -33,7 +33,7 @@ from neuro.people import Person
 from neuro.prediction import stored as predictions
 from neuro.problems import problem as problems
 from neuro.problems.problem import Problem
-from neuro.promotion import approvals, serving
+from neuro.promotion import approvals, serving, verdict_log
 from neuro.reports import passport_text
 from tasks import work_list as steps
 from tasks.work_list import Agreement
@@ -454,19 +454,20 @@ class Backend:
         """What was judged last, and what waits."""
         lake = self.here.lake
         names = [each.name for each in self.problems()]
-        last: dict[str, Entry] = {}
-        for entry in journal.entries(lake, "verdict"):
-            last[entry.body["problem"]] = entry
+        every = [verdict_log.all_of(lake, name) for name in names]
+        last = {found[-1].problem: found[-1] for found in every if found}
         is_reader = self.person.may("reader")
         return Overview(
             verdicts=[
                 (
-                    f"{name}: {entry.body['verdict']}, {entry.at:%Y-%m-%d %H:%M}",
-                    Path(entry.body["report"] or "-"),
+                    f"{name}: {judged.outcome}, {judged.at:%Y-%m-%d %H:%M}",
+                    Path(str(judged.body.get("report") or "-")),
                 )
-                for name, entry in sorted(last.items())
+                for name, judged in sorted(last.items())
             ],
-            needs_a_look=any(entry.body["verdict"] != "steady" for entry in last.values()),
+            needs_a_look=any(
+                judged.outcome != "steady" and not judged.responses for judged in last.values()
+            ),
             work=sum(len(self.work(name).waiting) for name in names) if is_reader else None,
             approvals=sum(len(self.waiting_for_approval(name)) for name in names),
             incidents=sum(each.is_open for each in incidents.all_of(lake)),

@@ -10,7 +10,16 @@ from deployments.reading_room import installed, words
 from deployments.reading_room.backend import Backend
 from deployments.reading_room.entrance import SIGN_OUT
 from deployments.reading_room.parts import answer_panel, components, doing, style
-from deployments.reading_room.screens import ask, browse, home, image, incidents, judge, work_list
+from deployments.reading_room.screens import (
+    ask,
+    browse,
+    drift,
+    home,
+    image,
+    incidents,
+    judge,
+    work_list,
+)
 from neuro.errors import NeuroError
 
 _log = getLogger("deployments.reading_room")
@@ -50,6 +59,7 @@ _PAGES: tuple[tuple[Callable[[Backend], None], str, str, str], ...] = (
     (work_list.show, words.WORK, "work", "reader"),
     (browse.show, words.BROWSE, "browse", "viewer"),
     (image.show, words.IMAGE, "image", "viewer"),
+    (drift.show, words.DRIFT, "drift", "viewer"),
     (judge.show, words.JUDGE, "judge", "viewer"),
     (incidents.show, words.INCIDENTS, "incidents", "viewer"),
 )

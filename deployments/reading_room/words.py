@@ -396,6 +396,38 @@ REPORT_KINDS: Mapping[str, str] = {
     "drift": "Drift",
 }
 
+# -- drift
+
+DRIFT = "Drift"
+DRIFT_LAST = "{window}: {outcome}"
+DRIFT_HISTORY = "Over time"
+DRIFT_LETTERS = (
+    "One cell for each verdict, the last on the right: s steady, l look, L label, R retrain, "
+    "? inconclusive. A point marks what a person has said. Below, each signal as a share of its "
+    "threshold, which is the dashed line."
+)
+DRIFT_TABLE = "Verdicts, the newest first"
+DRIFT_COLUMNS = ("when", "window", "model", "found", "holds", "said by persons")
+DRIFT_SAY = "Say something of a verdict"
+DRIFT_WINDOW = "Window"
+DRIFT_WHAT = "What you say"
+DRIFT_SAID: Mapping[str, str] = {
+    "acknowledge": "I have seen it",
+    "snooze": "Nothing of this problem starts or is sent for some days",
+    "overrule": "Another verdict holds in its place",
+}
+DRIFT_OUTCOME = "The verdict that holds, if another one does"
+DRIFT_DAYS = "Days, if nothing is to start"
+DRIFT_DO = "Write it down"
+DRIFT_WRITTEN = "Written into the journal by your name."
+SIGNALS: Mapping[str, str] = {
+    "descriptors": "How the images look",
+    "softmax": "Probabilities of the classes",
+    "confidence": "Estimated loss of accuracy",
+    "labelled_accuracy": "Measured loss of accuracy, where labels are known",
+    "audited_accuracy": "Evidence of harm from the audit samples",
+}
+
 # -- browsing
 
 BROWSE = "Browse"

@@ -25,6 +25,8 @@ def serve_prefect(port: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
+    from deployments.stack import failed_run_block  # noqa: F401 - so that the server knows it
+
     app = Guard(create_app(final=True), port=port)
     listener = socket.socket(fileno=sys.stdin.fileno())
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))

@@ -247,40 +247,39 @@ def client(stack: Stack) -> Iterator[httpx.Client]:
         trust_env=False,
         timeout=90.0,
     ) as api:
-        token = _send(api, "GET", f"/csrf-token?client={caller}")
+        token = send(api, "GET", f"/csrf-token?client={caller}")
         api.headers["Prefect-Csrf-Token"] = token["token"]
         yield api
 
 
 def workers(api: httpx.Client) -> list[dict[str, Any]]:
     """Those that have reported themselves to the stack's own pool."""
-    polled: list[dict[str, Any]] = _send(api, "POST", f"/work_pools/{POOL}/workers/filter", {})
+    polled: list[dict[str, Any]] = send(api, "POST", f"/work_pools/{POOL}/workers/filter", {})
     return polled
 
 
 def pools(api: httpx.Client) -> list[str]:
     """The work pools that the server knows; that of the GPU once a worker of it was started."""
-    return [pool["name"] for pool in _send(api, "POST", "/work_pools/filter", {})]
+    return [pool["name"] for pool in send(api, "POST", "/work_pools/filter", {})]
 
 
-def prepare(api: httpx.Client) -> int:
+def prepare(api: httpx.Client) -> tuple[int, int]:
     """Make the pool and the training queue, and close the runs that an earlier stack left open.
 
     A run that was cut off would stay Running, and hold its deployment's only place, for ever; one
     that came due while nothing was up would start now, together with all the others. Returns how
-    many were closed.
+    many were closed of either kind.
     """
-    _send(api, "POST", "/work_pools/", {"name": POOL, "type": "process"})
+    send(api, "POST", "/work_pools/", {"name": POOL, "type": "process"})
     queue = {"name": TRAINING_QUEUE, "concurrency_limit": 1}
-    _send(api, "POST", f"/work_pools/{POOL}/queues", queue)
+    send(api, "POST", f"/work_pools/{POOL}/queues", queue)
     for worker in workers(api):
-        _send(api, "DELETE", f"/work_pools/{POOL}/workers/{worker['name']}")
+        send(api, "DELETE", f"/work_pools/{POOL}/workers/{worker['name']}")
     is_open = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
     now = datetime.now(UTC).isoformat()
     is_due = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"before_": now}}
-    return _close(api, is_open, "CRASHED", "the stack was stopped while this ran") + _close(
-        api, is_due, "CANCELLED", "it came due while the stack was down"
-    )
+    n_cut_off = _close(api, is_open, "CRASHED", "the stack was stopped while this ran")
+    return n_cut_off, _close(api, is_due, "CANCELLED", "it came due while the stack was down")
 
 
 def open_flow_runs(api: httpx.Client, ids: Sequence[str]) -> set[str]:
@@ -289,22 +288,22 @@ def open_flow_runs(api: httpx.Client, ids: Sequence[str]) -> set[str]:
     found: set[str] = set()
     for start in range(0, len(ids), 100):
         which = {"id": {"any_": list(ids[start : start + 100])}, "state": is_open}
-        runs = _send(api, "POST", "/flow_runs/filter", {"flow_runs": which, "limit": 100})
+        runs = send(api, "POST", "/flow_runs/filter", {"flow_runs": which, "limit": 100})
         found |= {run["id"] for run in runs}
     return found
 
 
 def _close(api: httpx.Client, which: dict[str, Any], state: str, message: str) -> int:
     n = 0
-    while runs := _send(api, "POST", "/flow_runs/filter", {"flow_runs": which, "limit": 100}):
+    while runs := send(api, "POST", "/flow_runs/filter", {"flow_runs": which, "limit": 100}):
         for run in runs:
             body = {"state": {"type": state, "message": message}, "force": True}
-            _send(api, "POST", f"/flow_runs/{run['id']}/set_state", body)
+            send(api, "POST", f"/flow_runs/{run['id']}/set_state", body)
         n += len(runs)
     return n
 
 
-def _send(api: httpx.Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+def send(api: httpx.Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """The answer's JSON; None for what exists already. Raises ServerError on a refusal."""
     end = time.monotonic() + START_S
     try:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from deployments.stack import left_runs, processes, servers
+from deployments.stack import failed_runs, left_runs, processes, servers
 from deployments.stack.processes import HOST
 from deployments.stack.servers import Stack
 from neuro import signing
@@ -203,8 +203,12 @@ def _start(stack: Stack, listeners: Listeners, report: Report) -> Stack:
         listener.close()  # theirs alone: where one ends, its callers are refused
     servers.wait_until(lambda: settings.reachable(stack.prefect_api_url), prefect)
     with servers.client(stack) as api:
-        if n_closed := servers.prepare(api):
+        n_cut_off, n_missed = servers.prepare(api)
+        if n_cut_off or n_missed:
+            n_closed = n_cut_off + n_missed
             report(f"closed {n_closed} runs that an earlier stack left open or missed")
+        failed_runs.watch(api)
+        failed_runs.tell_of_cut_off(n_cut_off, home)
         report("applying the deployments and starting the worker")
         worker = servers.start_worker(stack)
         if names := servers.deployments_of(Path(stack.project), servers.pools(api)):

@@ -60,11 +60,17 @@ def remove_pages(
     A drift page holds the figures of each image by itself; a page that is named after a release
     shows pictures and means of it, a list of that name its labels in doubt, and a folder of that
     name its evaluations. superseded: the releases that held one. Returns the pages' paths, and the
-    journal's verdicts on what these releases held.
+    journal's verdicts on what these releases held, or on what a service was asked.
     """
     verdicts: list[VerdictBody] = [entry.body for entry in journal.entries(lake, "verdict")]
-    # A cause ends with the release that it is about.
-    concerned = [body for body in verdicts if body["cause"].rpartition("/")[2] in superseded]
+    # The cause of a verdict of before, which does not name its release, ends with it.
+    about = [body.get("release") or body["cause"].rpartition("/")[2] for body in verdicts]
+    # A window of what was only asked about may hold an image that no release of its time held.
+    concerned = [
+        body
+        for body, name in zip(verdicts, about, strict=True)
+        if name in superseded or body.get("asked")
+    ]
     pages = set(file_search.search(FolderStore(folder), lambda _: forbidden))
     of_releases = [*folder.rglob("*.html"), *folder.rglob("*.json")]
     for path in of_releases:

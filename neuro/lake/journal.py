@@ -28,7 +28,17 @@ TABLE = "journal_lines"
 UNNUMBERED = "journal"  # the table of lakes before version 3, whose lines become the first ones
 # Of all that is recorded; `neuro journal list` lists one of them.
 KINDS = (
-    *("claim", "failed", "look", "verdict", "decision", "approval", "rollback", "alias"),
+    *(
+        "claim",
+        "failed",
+        "look",
+        "verdict",
+        "response",
+        "decision",
+        "approval",
+        "rollback",
+        "alias",
+    ),
     *("lock", "acceptance", "quarantine", "landing", "erasure", "lift"),
     *("incident", "incident owner", "incident end"),
 )

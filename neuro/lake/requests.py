@@ -135,6 +135,19 @@ class GivenAnswer:
 _ANSWER = ("predicted", "decision", "reason", "probabilities", "conformal_set", "ood_score")
 
 
+def answers(lake: Lake, dataset: str, problem: str, model_version: str) -> pa.Table:
+    """What a model has answered to who asked, oldest first, for whom it was no shadow.
+
+    Columns id, at, route, sha256, predicted, probabilities and descriptors.
+    """
+    columns = ["id", "at", "route", "sha256", "predicted", "probabilities", "descriptors"]
+    where = (
+        f"dataset = {quoted(dataset)} AND problem = {quoted(problem)} AND predicted != '' "
+        f"AND model_version = {quoted(model_version)} AND NOT is_shadow"
+    )
+    return lake.read(TABLE, columns=columns, where=where).sort_by("at")
+
+
 def answered_by(lake: Lake, dataset: str, sample_id: str) -> GivenAnswer | None:
     """The last answer about an image; None where it never was answered."""
     columns = ["at", "model_version", "package", "is_shadow", *_ANSWER]

@@ -24,7 +24,10 @@ HAND, MONTH, VERDICT, NAMED = "run", "month", "verdict", "named"  # kinds of cau
 # How long a claim is believed whose run the server does not know: it may be another server's run.
 BELIEVED = timedelta(days=1)
 
-RunState = Literal["open", "completed", "broken off", "unknown"]  # of a flow run
+_CUT_OFF = "its flow run ended without a decision"
+
+# Of a flow run. One that a person cancelled leaves its cause to whom a person starts.
+RunState = Literal["open", "completed", "broken off", "cancelled", "unknown"]
 LookUp = Callable[[str], RunState]  # by the flow run's id
 
 _MONTH_OF_BEFORE = re.compile(r"month/\d{4}-\d\d")
@@ -57,15 +60,10 @@ def full_cause(problem: str, cause: str | None, *, run_id: str, now: datetime) -
     return f"{problem}/{NAMED}/{text.removeprefix(f'{problem}/')}"
 
 
-def verdict_cause(
-    problem: str, window: str, model: str, release: str, *, is_audited: bool = False
-) -> str:
-    """The cause of a verdict on a window.
-
-    is_audited: labels of audits have shown harm, which come without a release of their own.
-    """
-    audited = "/audited" if is_audited else ""
-    return f"{problem}/{VERDICT}/{window}/model-{model[:16]}/{release}{audited}"
+def verdict_cause(problem: str, window: str, model: str, release: str, number: int = 1) -> str:
+    """The cause of a verdict on a window. number: of verdicts on it that differ, as they came."""
+    again = f"/{number}" if number > 1 else ""
+    return f"{problem}/{VERDICT}/{window}/model-{model[:16]}/{release}{again}"
 
 
 def is_by_hand(problem: str, cause: str) -> bool:
@@ -89,7 +87,7 @@ def claim(
             return True
         if not _is_left(standing, now, look_up):
             return False
-        _give_back(lake, standing, "its flow run ended without a decision", now)
+        _give_back(lake, standing, _CUT_OFF, now)
     body = {"cause": cause, "problem": problem, "flow_run_id": run_id}
     # Who read the same claims has the same number, and one of them is the first to write it.
     return journal.record(lake, CLAIM, f"{_OF_RETRAIN}{cause}/{len(earlier)}", body, now)
@@ -105,30 +103,60 @@ def release(lake: Lake, cause: str, error: BaseException, *, run_id: str, now: d
 def open_causes(
     lake: Lake, problem: str, causes: Sequence[str], *, now: datetime, look_up: LookUp
 ) -> list[str]:
-    """Those of a problem's causes that nobody works on and that led to no decision yet."""
-    decided = _decided(lake, problem)
-    standing = {cause_of(entry): entry for entry in _standing(lake, _claims(lake, problem))}
+    """Those of a problem's causes that another run may begin by itself.
+
+    Nobody works on them, they led to no decision, and no person cancelled the last run for them.
+    """
+    decided, mine = _decided(lake, problem), _claims(lake, problem)
+    last = {cause_of(entry): entry for entry in mine}
+    standing = {cause_of(entry): entry for entry in _standing(lake, mine)}
     return [
         cause
         for cause in causes
         if cause not in decided
         and (cause not in standing or _is_left(standing[cause], now, look_up))
+        and (cause not in last or look_up(last[cause].body["flow_run_id"]) != "cancelled")
     ]
 
 
-def last_automatic_start(
-    lake: Lake, problem: str, *, other_than: str, now: datetime
-) -> datetime | None:
-    """The start nearest to now of a problem's training by itself, for another cause than this.
-
-    The nearest, and not the last: a clock that is wrong may have dated one far ahead.
-    """
-    starts = [
+def automatic_starts(lake: Lake, problem: str, *, other_than: str) -> list[datetime]:
+    """When each of a problem's trainings started by itself, for another cause than this."""
+    return [
         entry.at
         for entry in _claims(lake, problem)
         if cause_of(entry) != other_than and not _was_by_hand(entry)
     ]
-    return min(starts, key=lambda at: abs(at - now), default=None)
+
+
+def begun_by_themselves(lake: Lake, problem: str) -> list[str]:
+    """The causes of a problem that a training by itself was begun for, oldest first.
+
+    Not those of stored verdicts, which say for themselves whether they still ask for one.
+    """
+    found = [cause_of(entry) for entry in _claims(lake, problem) if not _was_by_hand(entry)]
+    is_verdict = re.compile(rf"{re.escape(problem)}/(?:{VERDICT}/|.*/model-)").match
+    return [cause for cause in dict.fromkeys(found) if not is_verdict(cause)]
+
+
+def last_failure(lake: Lake, problem: str, cause: str) -> datetime | None:
+    """When a training for a cause last failed by an error of its own; None where none did.
+
+    Not when its run was cut off: that says nothing about the next one.
+    """
+    failures = [
+        entry.at
+        for entry in journal.entries(lake, FAILED)
+        if entry.body["problem"] == problem
+        and cause_of(entry) == cause
+        and entry.body["error"] != _CUT_OFF
+    ]
+    return max(failures, default=None)
+
+
+def n_failed(lake: Lake, problem: str, cause: str) -> int:
+    """How many trainings for a cause ended without a decision."""
+    mine = [entry for entry in _claims(lake, problem) if cause_of(entry) == cause]
+    return len(mine) - len(_standing(lake, mine))
 
 
 def _claims(lake: Lake, problem: str) -> list[Entry]:
@@ -152,7 +180,7 @@ def _is_left(claim: Entry, now: datetime, look_up: LookUp) -> bool:
     state = look_up(claim.body["flow_run_id"])
     if state == "unknown":
         return abs(now - claim.at) > BELIEVED
-    return state == "broken off"
+    return state in ("broken off", "cancelled")
 
 
 def _give_back(lake: Lake, claim: Entry, why: str, now: datetime) -> None:

@@ -4,18 +4,21 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from neuro import limits
 from neuro.errors import ConfigError, TrainingError
 from neuro.models import ensemble
+from neuro.promotion.drift_policy import DriftPolicy
 from neuro.promotion.gates import PromotionConfig
 
 ANY = "*"
+MONTH = timedelta(days=30)  # of max_per_month
+_TABLES = {"promotion": PromotionConfig, "drift": DriftPolicy}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,9 +27,10 @@ class Envelope:
 
     problems, architectures: allowed names; ("*",) allows every one, () none. max_epochs and
     max_seconds: budget of one training; the time of its epochs is looked at after each, and 0 lets
-    nothing start. cool_down_s: least time between two starts. changes_preprocess: whether a model
-    that sees other pictures than the champion may take its place by itself. needs_approval: persons
-    must agree before what was trained by itself serves. approvals: how many, of approvers.
+    nothing start. cool_down_s: least time between two starts. max_per_month: most starts within 30
+    days. changes_preprocess: whether a model that sees other pictures than the champion may take
+    its place by itself. needs_approval: persons must agree before what was trained by itself
+    serves. approvals: how many, of approvers. drift: how windows are judged, and what retrains.
     stated: by field, the line of the file that says it.
     """
 
@@ -35,11 +39,13 @@ class Envelope:
     max_epochs: int = 600
     max_seconds: float = 6 * 3600.0
     cool_down_s: float = 6 * 3600.0
+    max_per_month: int = 8
     changes_preprocess: bool = False
     needs_approval: bool = True
     approvals: int = 1
     approvers: tuple[str, ...] = (ANY,)
     promotion: PromotionConfig = field(default_factory=PromotionConfig)
+    drift: DriftPolicy = field(default_factory=DriftPolicy)
     stated: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -47,7 +53,7 @@ class Envelope:
             names = getattr(self, name)
             if not isinstance(names, tuple) or not all(isinstance(entry, str) for entry in names):
                 raise ConfigError(f"envelope.{name} must be a list of names, got {names!r}")
-        for name in ("max_epochs", "max_seconds", "cool_down_s"):
+        for name in ("max_epochs", "max_seconds", "cool_down_s", "max_per_month"):
             value = getattr(self, name)
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             # TOML knows nan, which nothing is ever above: a limit that limits nothing.
@@ -103,12 +109,13 @@ def load(path: Path) -> Envelope:
     known = {entry.name for entry in fields(Envelope)} - {"stated"}
     _require_known(facts, known, f"envelope {path}")
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
-    gates = values.get("promotion", {})
-    if not isinstance(gates, dict):
-        raise ConfigError(f"envelope {path}: promotion must be a table, [promotion]")
-    _require_known(gates, {each.name for each in fields(PromotionConfig)}, f"[promotion] of {path}")
     try:
-        values["promotion"] = PromotionConfig(**gates)
+        for name, kind in _TABLES.items():
+            given = values.get(name, {})
+            if not isinstance(given, dict):
+                raise ConfigError(f"{name} must be a table, [{name}]")
+            _require_known(given, {each.name for each in fields(kind)}, f"[{name}] of {path}")
+            values[name] = kind(**given)
         return Envelope(**values, stated=_lines(text, facts, path))
     except (TypeError, ConfigError) as error:
         raise ConfigError(f"envelope {path}: {error}") from error
@@ -135,11 +142,11 @@ def _lines(text: str, facts: Collection[str], path: Path) -> dict[str, str]:
 
 
 def check(
-    envelope: Envelope, request: RetrainRequest, *, last_started: datetime | None, now: datetime
+    envelope: Envelope, request: RetrainRequest, *, started: Sequence[datetime], now: datetime
 ) -> str | None:
     """Why the training may not start by itself, or None where it may.
 
-    last_started: of the problem's last automatic training; both times carry a zone.
+    started: when each of the problem's other trainings started by itself; all times carry a zone.
     """
     if (refused := _not_allowed(envelope, request.problem, request.model)) is not None:
         return refused
@@ -147,12 +154,17 @@ def check(
         return f"{epochs} epochs exceed the envelope's {envelope.max_epochs}"
     if request.seconds > envelope.max_seconds or envelope.max_seconds == 0:
         return f"{request.seconds:g} s exceed the envelope's {envelope.max_seconds:g} s"
-    if last_started is not None:
-        waited = (now - last_started).total_seconds()
-        # A start that a wrong clock dated ahead counts like one as long ago, and not until then.
-        if abs(waited) < envelope.cool_down_s:
-            when = f"{waited:.0f} s ago" if waited >= 0 else f"{-waited:.0f} s ahead of this clock"
-            return f"last started {when}; the cool-down is {envelope.cool_down_s:g} s"
+    # A start that a wrong clock dated ahead counts like one as long ago, and not until then.
+    waited = min(((now - at).total_seconds() for at in started), key=abs, default=math.inf)
+    if abs(waited) < envelope.cool_down_s:
+        when = f"{waited:.0f} s ago" if waited >= 0 else f"{-waited:.0f} s ahead of this clock"
+        return f"last started {when}; the cool-down is {envelope.cool_down_s:g} s"
+    this_month = sum(abs(now - at) < MONTH for at in started)
+    if this_month >= envelope.max_per_month:
+        return (
+            f"{this_month} trainings have started by themselves within {MONTH.days} days, and "
+            f"max_per_month is {envelope.max_per_month:g}"
+        )
     return None
 
 

@@ -54,6 +54,11 @@ class Loaded:
         """The release each sample came with, (n,) str."""
         return np.array([sample.entered for sample in self.samples], dtype=np.str_)
 
+    def rows_of(self, sample_ids: Sequence[str]) -> NDArray[np.int64]:
+        """The row of each sample in the frames, (n,) int64; -1 where the release holds none."""
+        row_of = {known: row for row, known in enumerate(self.frames.sample_ids.tolist())}
+        return np.array([row_of.get(each, -1) for each in sample_ids], dtype=np.int64)
+
     def known_at(self, release: str) -> NDArray[np.bool_]:
         """Which samples a release had already, (n,) bool."""
         names = self._history()

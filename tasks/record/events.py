@@ -5,9 +5,8 @@ from logging import getLogger
 
 from prefect.events import emit_event
 
-from neuro.lake import journal
 from neuro.lake.lake import Lake
-from neuro.promotion import claims
+from neuro.promotion import claims, verdict_log
 from tasks.record import artifacts, flow_runs
 
 DRIFT_FOUND = "neuro.drift.found"
@@ -16,7 +15,7 @@ _log = getLogger(__name__)
 
 
 def emit_unclaimed(lake: Lake, problem: str) -> list[str]:
-    """Send the event of every stored verdict that no retraining works on or has decided.
+    """Send the event of every verdict that asks for a retraining which nobody works on or has done.
 
     An event sent while the server is down is lost, and a retraining may be killed, so the stored
     verdict is what counts; sending one twice is harmless, as a retraining claims its cause first.
@@ -24,12 +23,11 @@ def emit_unclaimed(lake: Lake, problem: str) -> list[str]:
     """
     if artifacts.flow_run_id() is None:
         return []
-    references = {
-        entry.body["cause"]: entry.body["problem_reference"]
-        for entry in journal.entries(lake, "verdict")
-        if entry.body["problem"] == problem and entry.body["verdict"] == "retrain"
-    }
     now = datetime.now(UTC)
+    references = {
+        each.cause: each.body["problem_reference"]
+        for each in verdict_log.wanting(lake, problem, now)
+    }
     waiting = claims.open_causes(lake, problem, list(references), now=now, look_up=flow_runs.state)
     for cause in waiting:
         emit_drift(problem, references[cause], cause)

@@ -1,12 +1,32 @@
-"""What became of a flow run, as the Prefect server knows it."""
+"""What became of a flow run, as the Prefect server knows it, and the start of another."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
 from neuro.promotion.claims import RunState
 from tasks.record import artifacts
+
+_NOT_ENDED = [
+    StateType.SCHEDULED,
+    StateType.PENDING,
+    StateType.RUNNING,
+    StateType.PAUSED,
+    StateType.CANCELLING,
+]
+_PAGE = 200
 
 
 def state(flow_run_id: str) -> RunState:
@@ -23,4 +43,40 @@ def state(flow_run_id: str) -> RunState:
         return "unknown"
     if found is None or not found.is_final():
         return "open"
+    if found.is_cancelled():
+        return "cancelled"
     return "completed" if found.is_completed() else "broken off"
+
+
+def start(flow: str, parameters: Mapping[str, Any], key: str) -> bool:
+    """Start the deployment of a flow and do not wait; False outside of a recorded run.
+
+    key: of two starts with the same one, the second is the first.
+    """
+    if artifacts.flow_run_id() is None:
+        return False
+    run_deployment(
+        f"{flow}/{flow}",
+        parameters=dict(parameters),
+        timeout=0,
+        as_subflow=False,
+        idempotency_key=key,
+    )
+    return True
+
+
+def unfinished(flow: str, parameter: str) -> set[str]:
+    """What a parameter is of the runs of a flow that have not ended, waiting or running."""
+    if artifacts.flow_run_id() is None:
+        return set()
+    is_open = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_NOT_ENDED)),
+    )
+    named = FlowFilter(name=FlowFilterName(any_=[flow]))
+    found: list[str] = []
+    with get_client(sync_client=True) as client:
+        while runs := client.read_flow_runs(
+            flow_filter=named, flow_run_filter=is_open, offset=len(found), limit=_PAGE
+        ):
+            found += [str(run.parameters.get(parameter) or run.id) for run in runs]
+    return set(found)

@@ -186,6 +186,17 @@ def every_page(search: Callable[..., Any]) -> list[Any]:
     return rows
 
 
+def close_runs_of(flow_run_id: str) -> int:
+    """End the runs that a flow run has left RUNNING, as KILLED; returns how many."""
+    experiments = every_page(client().search_experiments)
+    ids = [each.experiment_id for each in experiments]
+    wanted = f"attributes.status = 'RUNNING' and tags.`{settings.FLOW_RUN_TAG}` = '{flow_run_id}'"
+    found = every_page(partial(client().search_runs, ids, wanted)) if ids else []
+    for each in found:
+        client().set_terminated(each.info.run_id, "KILLED")
+    return len(found)
+
+
 def drop_page(problem: str, window: str) -> int:
     """Remove the page of a drift window from every run that keeps it; returns how many did."""
     if not settings.load().mlflow_tracking_uri:

@@ -31,7 +31,8 @@ _HOST = r"(https://[a-z0-9][a-z0-9.-]*|http://(127\.0\.0\.1|localhost))"
 ORIGIN = re.compile(rf"{_HOST}(:[1-9]\d{{0,4}})?")
 PRIVATE = 0o077  # umask: what may hold an image, a name or a secret is for its owner alone
 # In the home.
-PEOPLE, SERVICE_TOKEN, OIDC = "people.json", "service.token", "oidc.toml"
+PEOPLE, SERVICE_TOKEN, OIDC, NOTIFY = "people.json", "service.token", "oidc.toml", "notify.txt"
+HEARTBEAT_S = 30  # between two signs of life of a flow run; Prefect takes no less
 USER = "neuro"  # of both servers of a stack
 FLOW_RUN_TAG = "prefect.flow_run_id"  # of an MLflow run: the flow run that records it
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -262,6 +263,7 @@ def flow_environment(
         "PREFECT_API_URL": prefect_api_url,
         "PREFECT_HOME": str(Path(home) / "prefect"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "MLFLOW_TRACKING_URI": mlflow_tracking_uri,
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -98,6 +98,68 @@ def test_a_phantom_retraining_starts_by_its_bare_name(
     assert "retrain" in done.stdout
 
 
+LOST = """
+from datetime import UTC, datetime
+from neuro.promotion import claims, verdict_log
+from tasks.load import release_data
+lake = release_data.open_lake(None)
+last = verdict_log.last(lake, "brain")
+cause = claims.verdict_cause("brain", "lost", last.model, last.body["release"])
+body = {**last.body, "window": "lost", "verdict": "retrain"}
+print(verdict_log.record(lake, cause, body, datetime.now(UTC)))
+"""  # what a check of drift leaves that is killed before it sends the event
+UNDER_WAY = """
+import sys, time
+from deployments.demo import follow_runs
+from prefect.client.orchestration import get_client
+from datetime import UTC, datetime, timedelta
+end = time.monotonic() + 240
+with get_client(sync_client=True) as client:
+    while time.monotonic() < end:
+        since = datetime.now(UTC) - timedelta(hours=1)
+        for run in follow_runs.created(client, "retrain", since):
+            if run.parameters.get("cause") == sys.argv[1] and run.state.is_running():
+                print(run.id)
+                sys.exit()
+        time.sleep(1)
+"""
+LEFT = """
+import sys
+from tasks.record import tracking
+client = tracking.client()
+ids = [each.experiment_id for each in client.search_experiments()]
+print(len(client.search_runs(ids, "attributes.status = 'RUNNING'")))
+"""
+
+
+def reconciled(project: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        python(
+            project,
+            "import json; from flows.reconcile import reconcile; print(json.dumps(reconcile()))",
+        )
+    )
+    return found
+
+
+def test_a_retraining_whose_event_was_lost_starts_once_and_not_again_once_it_is_cancelled(
+    phantoms: dict[str, Any], project: Path
+) -> None:
+    cause = python(project, LOST).strip()
+    assert "cool-down" in reconciled(project)["waiting"][cause]
+    envelope = project / "demo" / "state" / "envelopes" / "brain.toml"
+    envelope.write_text(f"cool_down_s = 0\n{envelope.read_text()}")
+    assert reconciled(project)["started"] == [cause]
+    assert cause not in reconciled(project)["started"]
+    run_id = python(project, UNDER_WAY.replace("sys.argv[1]", repr(cause))).strip()
+    cancelled = json.loads(neuro(project, "cancel", run_id, "--json").stdout)
+    assert (cancelled["id"], cancelled["state"]) == (run_id, "Cancelled")
+    assert python(project, LEFT).strip() == "0"
+    assert cause not in reconciled(project)["started"]
+    claims = json.loads(neuro(project, "journal", "list", "claim", "--json").stdout)
+    assert [each["cause"] for each in claims].count(cause) == 1
+
+
 @pytest.mark.slow
 def test_recorded_and_local_phantom_flows_make_the_same_release_and_package(
     phantoms: dict[str, Any], project: Path

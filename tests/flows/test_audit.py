@@ -12,11 +12,12 @@ from flows.ingest import ingest
 from flows.predict import predict
 from monitoring import verdicts
 from monitoring.harm import Evidence
-from monitoring.verdicts import DriftConfig, Verdict
+from monitoring.verdicts import Verdict
 from neuro.lake import audits, erasure, journal, work_list
 from neuro.lake.audits import Audited
 from neuro.lake.work_list import AUDIT, CANNOT_TELL, FINAL, FIRST, Read, WorkKey
 from neuro.problems import problem as problems
+from neuro.promotion.drift_policy import DriftPolicy
 from tasks import audit, drift
 from tasks.drift import Compared
 from tasks.load import models, release_data
@@ -42,7 +43,7 @@ class Asked:
 
     def draw(self, n: int = N, days: float | None = None) -> int:
         steady = Verdict(window="", reference="", signals=(), verdict="steady", reason="")
-        config = DriftConfig(audit=n)
+        config = DriftPolicy(audit=n)
         return audit.draw(self.loaded, self.model, self.compared, steady, config, days)
 
     def evidence(self) -> Evidence | None:
@@ -66,7 +67,11 @@ def asked(model: str, draw: Draw) -> Asked:
     predict.fn(model=model)
     loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
     known = models.of_folder(Path(model))
-    return Asked(loaded=loaded, model=known, compared=drift.observe(loaded, known, window, 7.0))
+    return Asked(
+        loaded=loaded,
+        model=known,
+        compared=drift.observe(loaded, known, window, 7.0, DriftPolicy()),
+    )
 
 
 def test_what_is_drawn_waits_for_readers_before_all_else_and_once(asked: Asked) -> None:
@@ -176,7 +181,7 @@ def test_what_readers_decide_is_evidence_by_its_weight(
 
 
 def test_what_audits_show_is_heard(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict, config = drift.judge(asked.compared, DriftConfig()), DriftConfig()
+    verdict, config = drift.judge(asked.compared, DriftPolicy()), DriftPolicy()
     assert audit.weigh(asked.loaded, asked.model, asked.compared, verdict, config) == verdict
     shown = Evidence(wealth=200.0, n=80, windows=2, allowed=0.05, recent=0.3)
     monkeypatch.setattr(audit, "evidence", lambda *_: shown)
@@ -186,10 +191,11 @@ def test_what_audits_show_is_heard(asked: Asked, monkeypatch: pytest.MonkeyPatch
 
 def test_harm_that_is_shown_later_is_a_cause_of_its_own(asked: Asked, tmp_path: Path) -> None:
     """Labels of readers count without a new release: nothing else of the cause would differ."""
-    steady = drift.judge(asked.compared, DriftConfig())
+    steady = drift.judge(asked.compared, DriftPolicy())
     shown = Evidence(wealth=200.0, n=80, windows=2, allowed=0.05, recent=0.3)
-    heard = verdicts.with_audits(steady, shown, DriftConfig())
+    heard = verdicts.with_audits(steady, shown, DriftPolicy())
     for verdict in (steady, heard, heard):
-        drift.remember(asked.loaded, asked.model, verdict, tmp_path / "page.html", "brain")
+        page = tmp_path / "page.html"
+        drift.remember(asked.loaded, asked.model, asked.compared, verdict, page, "brain")
     lines = journal.entries(asked.loaded.lake, "verdict")
     assert [each.body["verdict"] for each in lines] == [steady.verdict, "retrain"]

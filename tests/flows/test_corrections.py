@@ -12,6 +12,7 @@ from neuro.ingest import late_labels
 from neuro.lake import releases, work_list
 from neuro.lake.work_list import FINAL, FIRST, UNCERTAIN, Read, WorkItem, WorkKey
 from neuro.problems import problem as problems
+from neuro.promotion.drift_policy import DriftPolicy
 from tasks import drift
 from tasks.load import models, release_data
 from tests.flows.conftest import LABELS, Draw
@@ -20,7 +21,9 @@ from tests.flows.conftest import LABELS, Draw
 def accuracy(model: str, window: str) -> tuple[int, float]:
     """Labels of a window, and the share of them that the model called."""
     loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
-    found = drift.observe(loaded, models.of_folder(Path(model)), window, 7.0).window.labelled()
+    found = drift.observe(
+        loaded, models.of_folder(Path(model)), window, 7.0, DriftPolicy()
+    ).window.labelled()
     return len(found.correct), float(found.correct.mean()) if len(found.correct) else 0.0
 
 

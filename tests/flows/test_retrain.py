@@ -26,6 +26,7 @@ REFUSED = {
     "max_epochs": ("max_epochs = 0", "1 epochs exceed the envelope's 0"),
     "max_seconds": ("max_seconds = 0", "0 s exceed the envelope's 0 s"),
     "cool_down_s": ("cool_down_s = 60", "the cool-down is 60 s"),
+    "max_per_month": ("cool_down_s = 0\nmax_per_month = 1", "max_per_month is 1"),
 }
 
 
@@ -91,7 +92,9 @@ def test_a_challenger_like_the_champion_passes_each_gate_and_the_decision_is_wri
 
 
 def test_every_field_of_the_envelope_is_tested_to_bite() -> None:
-    """That of ``promotion`` is tested beside the gates, those of approvals in test_who_serves."""
+    """That of ``promotion`` is tested beside the gates, of approvals in test_who_serves, and that
+    of drift in test_verdicts and test_window.
+    """
     approvals = {"needs_approval", "approvals", "approvers", "changes_preprocess"}
     asked = {field.name for field in fields(Envelope)} - {"stated"}
-    assert {*REFUSED, *approvals, "promotion"} == asked
+    assert {*REFUSED, *approvals, "promotion", "drift"} == asked

@@ -17,11 +17,11 @@ from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.predict import predict
 from flows.train import train
-from monitoring.verdicts import DriftConfig
 from neuro.errors import ConfigError
 from neuro.evaluation import seen
 from neuro.models import package, package_manifest, weights_store
 from neuro.problems import problem as problems
+from neuro.promotion.drift_policy import DriftPolicy
 from neuro.training.config import DEFAULT_MODEL
 from tasks import drift, featurize, retrain
 from tasks import promote as promotion
@@ -304,12 +304,12 @@ def test_drift_is_measured_on_what_the_model_was_not_trained_on(
     here, foreign = loaded(), models.load(BRAIN, made)
     featurize.describe(here)
     predict.fn(model=made)
-    compared = drift.observe(here, foreign, here.release.name, 7)
+    compared = drift.observe(here, foreign, here.release.name, 7.0, DriftPolicy())
     unseen_rows = [Path(each.source_name).stem not in names for each in here.samples]
     assert len(compared.window.correct) == sum(unseen_rows)
     held_out = np.isin(here.frames.splits, ("val", "calibration"))
     assert len(compared.reference.correct) == int((held_out & unseen_rows).sum())
-    assert "left out" in drift.judge(compared, DriftConfig()).reason
+    assert "left out" in drift.judge(compared, DriftPolicy()).reason
 
 
 def test_the_drift_of_its_own_lake_counts_new_pictures_of_those_it_was_trained_on(
@@ -323,7 +323,7 @@ def test_the_drift_of_its_own_lake_counts_new_pictures_of_those_it_was_trained_o
     assert "train" in here.frames.splits[here.entered() == later["release"]]
     featurize.describe(here)
     predict.fn(model=model)
-    compared = drift.observe(here, opened, later["release"], 7)
+    compared = drift.observe(here, opened, later["release"], 7.0, DriftPolicy())
     assert len(compared.window.correct) == later["accepted"] > 0
     assert compared.note == ""
 

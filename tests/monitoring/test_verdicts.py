@@ -8,9 +8,10 @@ from scipy.stats import ks_2samp
 
 from monitoring import permutation, verdicts
 from monitoring.harm import Evidence
-from monitoring.verdicts import DriftConfig, Drop, Signal, Verdict
+from monitoring.verdicts import Drop, Outcome, Signal, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
+from neuro.promotion.drift_policy import DriftPolicy
 
 
 def period(
@@ -39,8 +40,8 @@ def label_groups(observed: Observed, n_groups: int) -> Observed:
 def judged(
     reference: Observed, current: Observed, *, alpha: float = 0.02, trials: int = 1000
 ) -> Verdict:
-    config = DriftConfig(alpha=alpha, trials=trials)
-    return verdicts.judge(reference, current, window="w", reference_name="r", config=config)
+    config = DriftPolicy(alpha=alpha, trials=trials)
+    return verdicts.judge(reference, current, window="w", reference_name="r", policy=config)
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_none_is_said_only_where_the_upper_end_is_below_what_matters(
         explanation="answers moved",
     )
     drop = Drop(value=high - 0.01, low=high - 0.02, high=high)
-    outcome, advice = verdicts._decide((alarm,), 40, drop, DriftConfig())
+    outcome, advice = verdicts._decide((alarm,), 40, drop, DriftPolicy())
     assert outcome == verdict
     assert ("show none" in advice) is (verdict == "look")
     assert f"{100 * high:.1f} points" in advice
@@ -159,7 +160,7 @@ def test_none_is_said_only_where_the_upper_end_is_below_what_matters(
 @pytest.mark.parametrize("harm", [0.0, 1.0, float("nan")])
 def test_what_matters_lies_between_nothing_and_all(harm: float) -> None:
     with pytest.raises(ConfigError, match="harm must be between 0 and 1"):
-        DriftConfig(harm=harm)
+        DriftPolicy(harm=harm)
 
 
 @pytest.mark.parametrize(("n_reference", "n_current"), [(29, 80), (100, 29)])
@@ -249,7 +250,7 @@ def test_a_verdict_is_plain_json(rng: np.random.Generator) -> None:
 
 def test_too_few_trials_for_the_budget_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"at least 800 for alpha 0\.01"):
-        DriftConfig(alpha=0.01, trials=799)
+        DriftPolicy(alpha=0.01, trials=799)
 
 
 def audited(wealth: float) -> Evidence:
@@ -260,7 +261,7 @@ def test_harm_that_audits_have_shown_asks_to_retrain_however_small_the_window(
     rng: np.random.Generator,
 ) -> None:
     small = judged(period(rng, n_groups=100), label_groups(period(rng, n_groups=25), 0))
-    config = DriftConfig()
+    config = DriftPolicy()
     assert verdicts.with_audits(small, audited(99.0), config).verdict == "inconclusive"
     found = verdicts.with_audits(small, audited(100.0), config)
     assert found.verdict == "retrain"
@@ -270,7 +271,7 @@ def test_harm_that_audits_have_shown_asks_to_retrain_however_small_the_window(
 
 def test_audits_that_show_no_harm_leave_a_steady_window_steady(rng: np.random.Generator) -> None:
     steady = judged(period(rng, n_groups=100), label_groups(period(rng, n_groups=80), 0))
-    found = verdicts.with_audits(steady, audited(2.0), DriftConfig())
+    found = verdicts.with_audits(steady, audited(2.0), DriftPolicy())
     assert (found.verdict, found.reason) == ("steady", steady.reason)
     assert (found.signals[:-1], found.signals[-1].alarm) == (steady.signals, False)
 
@@ -278,4 +279,40 @@ def test_audits_that_show_no_harm_leave_a_steady_window_steady(rng: np.random.Ge
 @pytest.mark.parametrize("wrong", [{"audit": -1}, {"harm_alpha": 0.0}, {"harm_alpha": 1.0}])
 def test_a_policy_that_is_none_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(wrong))} must be"):
-        DriftConfig(**wrong)
+        DriftPolicy(**wrong)
+
+
+def suspected(outcome: Outcome = "label") -> Verdict:
+    return Verdict(window="w", reference="r", signals=(), verdict=outcome, reason="Moved.")
+
+
+@pytest.mark.parametrize(
+    ("retrain_on", "found", "before", "new_groups", "outcome"),
+    [
+        ("labels", "label", ["label"], 100, "retrain"),
+        ("labels", "label", ["label"], 99, "label"),  # too little that is new to learn from
+        ("labels", "label", ["retrain"], 100, "retrain"),  # what was found before was worse
+        ("labels", "label", ["look", "label"], 100, "label"),  # not in a row
+        ("labels", "label", ["inconclusive", "label"], 100, "label"),
+        ("labels", "look", ["look"], 100, "look"),  # nothing is in danger
+        ("labels", "steady", ["label"], 100, "steady"),
+        ("drift", "look", ["look"], 0, "retrain"),
+        ("drift", "look", [], 0, "look"),
+        ("drift", "steady", ["look"], 0, "steady"),
+        ("harm", "label", ["label", "label"], 100, "label"),
+    ],
+)
+def test_what_stays_is_confirmed(
+    retrain_on: str, found: Outcome, before: list[str], new_groups: int, outcome: str
+) -> None:
+    policy = DriftPolicy(retrain_on=retrain_on)
+    heard = verdicts.with_history(suspected(found), before, new_groups, policy)
+    assert heard.verdict == outcome
+
+
+def test_what_a_policy_costs_stands_beside_what_it_started() -> None:
+    policy = DriftPolicy(retrain_on="drift", confirm=3)
+    heard = verdicts.with_history(suspected("look"), ["look", "label"], 0, policy)
+    assert "The same in 3 windows in a row" in heard.reason
+    assert policy.cost in heard.reason
+    assert "8e-06 of windows" in policy.cost

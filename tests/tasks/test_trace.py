@@ -25,7 +25,8 @@ from neuro.lake import journal, releases
 from neuro.lake.lake import Lake
 from neuro.models import package, package_manifest
 from neuro.problems import problem as problems
-from tasks import drift, predict, promote, retrain
+from neuro.promotion.drift_policy import DriftPolicy
+from tasks import drift, featurize, predict, promote, retrain
 from tasks import evaluate as evaluation
 from tasks import trace as steps
 from tasks.load import models, release_data
@@ -96,7 +97,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
         verdict = Verdict(
             window=second, reference="r", signals=(), verdict="retrain", reason="darker"
         )
-        told = drift.remember(loaded, models.by_version(BRAIN, one[0]), verdict, home, "brain")
+        featurize.describe(loaded)
+        serving = models.by_version(BRAIN, one[0])
+        compared = drift.observe(loaded, serving, second, 0.0, DriftPolicy(), is_counted=False)
+        told = drift.remember(loaded, serving, compared, verdict, home, "brain")
         assert retrain.claim(lake, BRAIN, told["cause"])
         two = registered(1)
         challenger = right(loaded, models.by_version(BRAIN, two[0]))

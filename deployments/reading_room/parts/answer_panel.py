@@ -62,6 +62,14 @@ def link(text: str, place: str) -> str:
     return f'<a href="{escape(place)}" target="_blank" rel="noopener">{escape(text)}</a>'
 
 
+def picture(source: str, said: str) -> None:
+    """A picture of this address, with what it says in words."""
+    st.html(
+        f'<div class="scrolled" tabindex="0" role="region" aria-label="{escape(said)}">'
+        f'<img alt="{escape(said)}" src="{escape(source)}"></div>'
+    )
+
+
 def points(lines: Sequence[str]) -> None:
     """Short sentences, one below the other."""
     inner = "".join(f"<li>{escape(line)}</li>" for line in lines)

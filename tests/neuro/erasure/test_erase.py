@@ -315,6 +315,22 @@ def test_a_page_that_counted_the_image_in_goes_and_the_command_that_draws_it_aga
     assert [page.name for page in (home / "reports").iterdir()] == [f"brain-{earlier}.html"]
 
 
+def test_a_page_of_what_was_asked_goes_too_for_no_release_says_whom_it_shows(
+    lake: Lake, second: Release, erase: Erase, png: Png, home: Path
+) -> None:
+    (home / "reports").mkdir()
+    for window, asked in (("asked", 3), ("batches", 0)):
+        page = home / "reports" / f"brain-{window}.html"
+        page.write_text("figures of many")
+        body = {"report": str(page), "window": window, "problem": "brain", "model": "0"}
+        body |= {"problem_reference": "brain", "release": "of before", "asked": asked}
+        body |= {"cause": f"brain/verdict/{window}/model-0/of before/2"}
+        journal.record(lake, "verdict", body["cause"], body, NOW)
+    assert erase(sample=digest(png(5))).removed["pages"] == [
+        str(home / "reports" / "brain-asked.html")
+    ]
+
+
 def test_pages_of_releases_that_held_it_go_and_of_no_other(
     lake: Lake, first: Release, second: Release, erase: Erase, png: Png, home: Path
 ) -> None:

@@ -19,6 +19,7 @@ STATES: dict[str, RunState] = {
     "working": "open",
     "done": "completed",
     "killed": "broken off",
+    "cancelled": "cancelled",
     "": "unknown",
 }
 
@@ -117,6 +118,35 @@ def test_a_failed_training_is_open_again(lake: Lake) -> None:
     assert failed.body == {"cause": CAUSE, "problem": "brain", "error": "MemoryError: no room"}
 
 
+@pytest.mark.parametrize("is_given_back", [False, True])
+def test_what_a_person_cancelled_starts_no_more_by_itself_but_may_be_begun(
+    lake: Lake, *, is_given_back: bool
+) -> None:
+    claim(lake, "cancelled")
+    if is_given_back:  # as a process does that is asked to end
+        claims.release(lake, CAUSE, SystemExit(), run_id="cancelled", now=NOW)
+    assert not is_open(lake)
+    assert claim(lake, "next")
+
+
+def test_what_began_by_itself_and_is_no_verdict_is_known_by_its_claims(lake: Lake) -> None:
+    month = claims.full_cause("brain", "monthly", run_id="r", now=NOW)
+    claim(lake, "working", cause=month)
+    claim(lake, "working", cause="brain/run/x")
+    claim(lake, "working", cause="brain/verdict/w/model-1/3")
+    claim(lake, "working", cause="brain/w/model-1/3")  # a verdict of before
+    assert claims.begun_by_themselves(lake, "brain") == [month]
+
+
+def test_a_failure_is_one_of_the_training_and_no_end_of_its_process(lake: Lake) -> None:
+    claim(lake, "killed")
+    claim(lake, "working", now=NOW + timedelta(hours=1))
+    assert claims.last_failure(lake, "brain", CAUSE) is None
+    later = NOW + timedelta(hours=2)
+    claims.release(lake, CAUSE, MemoryError("no room"), run_id="working", now=later)
+    assert claims.last_failure(lake, "brain", CAUSE) == later
+
+
 def test_each_problem_has_its_own_month(lake: Lake) -> None:
     for problem in ("brain", "chest"):
         cause = claims.full_cause(problem, "monthly", run_id="r", now=NOW)
@@ -182,8 +212,18 @@ def test_what_a_person_started_starts_no_cool_down_and_a_wrong_clock_hides_no_st
     write_claim_of_before(lake, "run", "run/r1", "r1", NOW)
     write_claim_of_before(lake, "run", f"run/{NOW.isoformat()}", "", NOW)
     claim(lake, "r2", cause="run/run/r2", problem="run")
-    assert claims.last_automatic_start(lake, "run", other_than="", now=NOW) is None
+    assert claims.automatic_starts(lake, "run", other_than="") == []
     write_claim_of_before(lake, "run", "run/w/model-1/r", "r3", NOW - 2 * hour)
     claim(lake, "r4", cause="run/named/x", problem="run", now=NOW + timedelta(days=9))
-    last = claims.last_automatic_start(lake, "run", other_than="", now=NOW)
-    assert last == NOW - 2 * hour
+    starts = claims.automatic_starts(lake, "run", other_than="")
+    assert starts == [NOW - 2 * hour, NOW + timedelta(days=9)]
+    assert claims.automatic_starts(lake, "run", other_than="run/named/x") == [NOW - 2 * hour]
+
+
+def test_only_trainings_that_ended_without_a_decision_have_failed(lake: Lake) -> None:
+    for number in range(2):
+        claim(lake, f"r{number}")
+        claims.release(lake, CAUSE, ValueError("x"), run_id=f"r{number}", now=NOW)
+    claim(lake, "r2")
+    assert claims.n_failed(lake, "brain", CAUSE) == 2
+    assert claims.n_failed(lake, "brain", f"{CAUSE}/2") == 0

@@ -6,6 +6,7 @@ import pytest
 
 from neuro.errors import ConfigError, TrainingError
 from neuro.promotion import retrain_envelope
+from neuro.promotion.drift_policy import DriftPolicy
 from neuro.promotion.retrain_envelope import Candidate, Envelope, RetrainRequest
 from neuro.training import config
 
@@ -14,7 +15,7 @@ REQUEST = RetrainRequest(problem="brain", model="resnet_small", epochs=20, secon
 
 
 def test_the_default_envelope_lets_an_ordinary_training_start() -> None:
-    assert retrain_envelope.check(Envelope(), REQUEST, last_started=None, now=NOW) is None
+    assert retrain_envelope.check(Envelope(), REQUEST, started=(), now=NOW) is None
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
@@ -23,7 +24,7 @@ def test_the_default_envelope_lets_a_champion_of_any_preset_train_again(
     preset: str, kind: str
 ) -> None:
     asked = replace(REQUEST, epochs=config.choose(preset, {}, images=100, kind=kind).epochs)
-    assert retrain_envelope.check(Envelope(), asked, last_started=None, now=NOW) is None
+    assert retrain_envelope.check(Envelope(), asked, started=(), now=NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -39,14 +40,14 @@ def test_the_default_envelope_lets_a_champion_of_any_preset_train_again(
 def test_what_lies_outside_the_envelope_is_refused_with_the_reason(
     limits: Envelope, says: str
 ) -> None:
-    refusal = retrain_envelope.check(limits, REQUEST, last_started=None, now=NOW)
+    refusal = retrain_envelope.check(limits, REQUEST, started=(), now=NOW)
     assert refusal is not None
     assert says in refusal
 
 
 def test_no_time_at_all_lets_nothing_start() -> None:
     refusal = retrain_envelope.check(
-        Envelope(max_seconds=0), replace(REQUEST, seconds=0), last_started=None, now=NOW
+        Envelope(max_seconds=0), replace(REQUEST, seconds=0), started=(), now=NOW
     )
     assert refusal == "0 s exceed the envelope's 0 s"
 
@@ -63,10 +64,26 @@ def test_a_training_that_has_used_up_its_time_is_stopped() -> None:
 )
 def test_the_cool_down_counts_from_the_last_start(waited_s: int, *, may_start: bool) -> None:
     last = NOW - timedelta(seconds=waited_s)
-    refusal = retrain_envelope.check(
-        Envelope(cool_down_s=3600), REQUEST, last_started=last, now=NOW
-    )
+    refusal = retrain_envelope.check(Envelope(cool_down_s=3600), REQUEST, started=[last], now=NOW)
     assert (refusal is None) is may_start
+
+
+@pytest.mark.parametrize(("n", "may_start"), [(2, True), (3, False)])
+def test_so_many_start_by_themselves_within_a_month(n: int, *, may_start: bool) -> None:
+    hours = timedelta(hours=12)
+    started = [NOW - (number + 1) * hours for number in range(n)]
+    started += [NOW - timedelta(days=30)] * 9  # of before
+    limits = Envelope(cool_down_s=3600, max_per_month=3)
+    refusal = retrain_envelope.check(limits, REQUEST, started=started, now=NOW)
+    assert (refusal is None) is may_start
+
+
+def test_the_drift_table_of_a_file_says_how_windows_are_judged(tmp_path: Path) -> None:
+    file = tmp_path / "envelope.toml"
+    file.write_text('[drift]\nretrain_on = "drift"\naudit = 10\n')
+    found = retrain_envelope.load(file).drift
+    assert found == DriftPolicy(retrain_on="drift", audit=10)
+    assert found.stated == {"retrain_on": "drift", "audit": 10}
 
 
 def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
@@ -84,6 +101,12 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("[drift]\naudits = 3", r"\[drift\] of .*unknown 'audits': did you mean 'audit'"),
+        ("[drift]\naudit = 1.5", "audit must be 0 to 10000, got 1.5"),
+        ("[drift]\naudit = true", "audit must be 0 to 10000, got True"),
+        ('[drift]\nalpha = "low"', "alpha must be between 0 and 1, got 'low'"),
+        ("[drift]\nretrain_on = 1", "retrain_on must be harm, labels or drift, got 1"),
+        ("drift = 3", r"drift must be a table, \[drift\]"),
         ("max_epoch = 3", "unknown 'max_epoch': did you mean 'max_epochs'"),
         ("max_epochs = -1", "max_epochs must be a number from 0"),
         ("max_seconds = nan", "max_seconds must be a number from 0"),

@@ -30,10 +30,11 @@ def made(state: State) -> str:
 
 
 @pytest.mark.server
-def test_a_run_is_open_completed_broken_off_or_not_known() -> None:
+def test_a_run_is_open_completed_broken_off_cancelled_or_not_known() -> None:
     with prefect_test_harness(server_startup_timeout=120):
         found = looking([*(made(state()) for state in STATES), UNKNOWN, "", "no id"])
-    assert found == ["open", "open", "completed", *["broken off"] * 3, *["unknown"] * 3]
+    ended = ["completed", "broken off", "broken off", "cancelled"]
+    assert found == ["open", "open", *ended, *["unknown"] * 3]
 
 
 def test_where_nothing_is_recorded_no_run_is_known() -> None:

@@ -1,0 +1,1 @@
+"""What ``python -m bench drift`` is made of."""

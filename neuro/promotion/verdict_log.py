@@ -1,0 +1,228 @@
+"""What was judged of a problem's windows, and what persons said of it; the journal has both.
+
+A verdict is never changed: a person's word is a line of its own beside it, and the last word of a
+kind counts. While a problem is snoozed, nothing of it starts by itself or sends a message.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from neuro.errors import ConfigError, UnknownNameError
+from neuro.lake import journal
+from neuro.lake.journal import Entry
+from neuro.lake.lake import Lake
+from neuro.promotion import claims
+
+VERDICT, RESPONSE = "verdict", "response"  # kinds of journal entries
+ACKNOWLEDGE, SNOOZE, OVERRULE = "acknowledge", "snooze", "overrule"  # what a person may say
+OUTCOMES = ("steady", "look", "label", "retrain", "inconclusive")
+TO_OVERRULE = OUTCOMES[:-1]
+MOST_DAYS = 90  # of a snooze: whoever wants longer says so again
+_APART = 0.9  # of a window's length: a schedule may be a little early
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Response:
+    """A person's word on a verdict. until: of a snooze. outcome: of an overruling, else ""."""
+
+    said: str
+    who: str
+    reason: str
+    at: datetime
+    until: datetime | None = None
+    outcome: str = ""
+
+    def __str__(self) -> str:
+        to = f" to {self.outcome}" if self.outcome else ""
+        to = f" until {self.until:%Y-%m-%d}" if self.until else to
+        return f"{self.said}{to}, by {self.who}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """A stored verdict. found: by the monitor. days: length of its window, 0 of a release.
+
+    problem_reference: how a retraining finds the problem. body: the whole line.
+    """
+
+    cause: str
+    problem: str
+    window: str
+    model: str
+    found: str
+    reason: str
+    at: datetime
+    days: float
+    body: Mapping[str, Any]
+    responses: Sequence[Response] = ()
+
+    @property
+    def outcome(self) -> str:
+        """What holds: the last overruling, else what was found."""
+        overruled = [each.outcome for each in self.responses if each.said == OVERRULE]
+        return overruled[-1] if overruled else self.found
+
+    def row(self) -> dict[str, Any]:
+        """What a list of verdicts shows."""
+        return {
+            "at": self.at.isoformat(timespec="seconds"),
+            "window": self.window,
+            "model": self.model,
+            "found": self.found,
+            "outcome": self.outcome,
+            "said": "; ".join(map(str, self.responses)),
+            "reason": self.reason,
+            "cause": self.cause,
+            "report": self.body.get("report", ""),
+        }
+
+
+def all_of(lake: Lake, problem: str) -> list[Judged]:
+    """Every verdict on a problem, oldest first."""
+    lines = journal.entries(lake, VERDICT, RESPONSE)
+    said: dict[str, list[Response]] = {}
+    for line in lines:
+        if line.kind == RESPONSE:
+            said.setdefault(line.body["cause"], []).append(_response(line))
+    return [
+        _judged(line, said.get(line.body["cause"], ()))
+        for line in lines
+        if line.kind == VERDICT and line.body["problem"] == problem
+    ]
+
+
+def last(lake: Lake, problem: str, window: str | None = None) -> Judged:
+    """The last verdict on a problem, or on a window of it. Raises UnknownNameError for none."""
+    every = all_of(lake, problem)
+    found = [each for each in every if window in (None, each.window)]
+    if found:
+        return found[-1]
+    if window is None or not every:
+        raise UnknownNameError(
+            f"no window of {problem} was judged; run `neuro drift --problem {problem}`"
+        )
+    known = ", ".join(dict.fromkeys(each.window for each in reversed(every[-10:])))
+    raise UnknownNameError(f"no verdict on window {window!r} of {problem}; the last are of {known}")
+
+
+def record(lake: Lake, cause: str, body: Mapping[str, Any], now: datetime) -> str | None:
+    """Store a verdict; its cause, or None where the same was found of the window before.
+
+    What is found of a window later, by other labels or another policy, is a line of its own.
+    """
+    number, key = 1, cause
+    while not journal.record(lake, VERDICT, key, {**body, "cause": key}, now):
+        if journal.stored(lake, VERDICT, key).body["verdict"] == body["verdict"]:
+            return None
+        number += 1
+        key = f"{cause}/{number}"
+    return key
+
+
+def respond(lake: Lake, judged: Judged, response: Response) -> None:
+    """Write down what a person says of a verdict. Raises ConfigError for what cannot be said."""
+    if not response.reason.strip():
+        raise ConfigError('say why, for those who come after you: --reason "..."')
+    if response.said == OVERRULE and response.outcome not in TO_OVERRULE:
+        raise ConfigError(
+            f"a verdict is overruled to {', '.join(TO_OVERRULE[:-1])} or {TO_OVERRULE[-1]}, got "
+            f"{response.outcome!r}"
+        )
+    body = {
+        "cause": judged.cause,
+        "problem": judged.problem,
+        "window": judged.window,
+        "response": response.said,
+        "outcome": response.outcome,
+        "until": response.until.isoformat() if response.until else "",
+        "who": response.who,
+        "reason": response.reason.strip(),
+    }
+    key = f"{judged.cause}/{response.said}/{response.at.isoformat()}/{response.who}"
+    journal.record(lake, RESPONSE, key, body, response.at)
+
+
+def snoozed_until(days: float, now: datetime) -> datetime:
+    """When a snooze of so many days ends. Raises ConfigError."""
+    if not 0 < days <= MOST_DAYS:
+        raise ConfigError(f"a snooze is of 1 to {MOST_DAYS} days, got {days:g}")
+    return now + timedelta(days=days)
+
+
+def snooze(judged: Sequence[Judged], now: datetime) -> Response | None:
+    """The person's word by which a problem is quiet now, None where it is not."""
+    said = [each for one in judged for each in one.responses if each.said == SNOOZE]
+    last_said = max(said, key=lambda each: each.at, default=None)
+    return last_said if last_said and last_said.until and last_said.until > now else None
+
+
+def wanting(lake: Lake, problem: str, now: datetime) -> list[Judged]:
+    """The verdicts that ask for a retraining, unless a person has said otherwise."""
+    every = all_of(lake, problem)
+    if snooze(every, now):
+        return []
+    return [each for each in every if each.outcome == "retrain"]
+
+
+def refusal(lake: Lake, problem: str, cause: str, now: datetime) -> str | None:
+    """Why a person's word keeps a verdict from starting a retraining; None where none does."""
+    if not cause.startswith(f"{problem}/{claims.VERDICT}/"):
+        return None
+    every = all_of(lake, problem)
+    said = snooze(every, now)
+    if said:
+        return f"snoozed: {said}"
+    judged = next((each for each in every if each.cause == cause), None)
+    if judged is None or judged.outcome == "retrain":
+        return None
+    return "overruled: " + str([each for each in judged.responses if each.said == OVERRULE][-1])
+
+
+def before(
+    judged: Sequence[Judged], *, window: str, model: str, days: float, at: datetime
+) -> list[str]:
+    """What held of a model's windows before one, the last first; none overlaps another.
+
+    days: length of the window that ends ``at``, 0 of a release. Of a window that was judged again
+    the last counts.
+    """
+    newest = {each.window: each for each in judged if each.model == model and each.at <= at}
+    found: list[str] = []
+    edge = at - timedelta(days=_APART * days)
+    for each in sorted(newest.values(), key=lambda each: each.at, reverse=True):
+        if each.window == window or each.at > edge:
+            continue
+        found.append(each.outcome)
+        edge = each.at - timedelta(days=_APART * each.days)
+    return found
+
+
+def _judged(line: Entry, responses: Sequence[Response]) -> Judged:
+    body = line.body
+    return Judged(
+        cause=body["cause"],
+        problem=body["problem"],
+        window=body["window"],
+        model=body.get("model", ""),
+        found=body["verdict"],
+        reason=body["reason"],
+        at=line.at,
+        days=body.get("days", 0.0),
+        body=body,
+        responses=responses,
+    )
+
+
+def _response(line: Entry) -> Response:
+    body = line.body
+    until = datetime.fromisoformat(body["until"]).astimezone(UTC) if body["until"] else None
+    return Response(
+        said=body["response"],
+        who=body["who"],
+        reason=body["reason"],
+        at=line.at,
+        until=until,
+        outcome=body["outcome"],
+    )

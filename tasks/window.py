@@ -1,0 +1,190 @@
+"""The window of a drift check: what a model has answered lately, in batches and to who asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from monitoring import windows
+from monitoring.windows import Observed
+from neuro.errors import ConfigError
+from neuro.features import descriptors
+from neuro.lake import features, requests
+from neuro.prediction import stored as predictions
+from neuro.promotion.drift_policy import DriftPolicy
+from tasks import featurize
+from tasks.load.models import Model
+from tasks.load.release_data import Loaded
+
+
+def _none() -> NDArray[np.float64]:
+    return np.empty((0, len(descriptors.NAMES)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Answers:
+    """Answers about n images, one of each.
+
+    rows: (n,) int64 in the release, -1 where an image was only asked about. groups: (n,) str.
+    probabilities: (n, k) float64. called: (n,) int64, class index. asked: (m, d) float64,
+    descriptors of those that were only asked about, in their order.
+    """
+
+    rows: NDArray[np.int64]
+    groups: NDArray[np.str_]
+    probabilities: NDArray[np.float64]
+    called: NDArray[np.int64]
+    asked: NDArray[np.float64] = field(default_factory=_none)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Window:
+    """Answers of some time, and what it is called. days: its length, 0 for that of a release."""
+
+    name: str
+    answers: Answers
+    days: float = 0.0
+    note: str = ""
+
+
+def of_release(loaded: Loaded, model: Model, seen: NDArray[np.bool_], release: str) -> Window:
+    """What entered with a release and was predicted. seen: (n,) bool, what the model had seen.
+
+    Raises ConfigError for a release that nobody knows, and where nothing is left.
+    """
+    windows.entered_with(loaded.entered(), release)  # names a window nobody knows
+    known = _known(loaded, model)
+    chosen, note = _unseen(known[known["window"] == release], loaded, model, seen, release)
+    return Window(name=release, answers=_answers(chosen, loaded, model), note=note)
+
+
+def of_days(
+    loaded: Loaded,
+    model: Model,
+    seen: NDArray[np.bool_],
+    days: float,
+    policy: DriftPolicy,
+    now: datetime,
+) -> Window:
+    """What was answered in the last days, in batches or to who asked, and is news to the model.
+
+    Where that is fewer images or groups than the policy wants, the days before are taken, too.
+    """
+    known = _known(loaded, model)
+    at = known["at"].dt.tz_convert(None).to_numpy()
+    windows.recent(at, now=now, days=days)  # names a number of days that is none
+    # What the model was trained on is no news, and would hide the drift of what came later.
+    trained = str(model.package.card.pin["release"])
+    learnt = loaded.frames.sample_ids[loaded.known_at(trained)]
+    is_news = ~known["sha256"].isin(learnt.tolist()).to_numpy()
+    until = np.datetime64(now.replace(tzinfo=None))
+    oldest = at[is_news].min() if is_news.any() else until
+    most = min(policy.accumulate, int(windows.MOST_DAYS // days))
+    for n in range(1, max(1, most) + 1):
+        recent = windows.recent(at, now=now, days=n * days)
+        chosen = known.iloc[recent[is_news[recent]]].drop_duplicates("sha256")
+        groups = chosen["group"].nunique()
+        start = until - np.timedelta64(timedelta(days=n * days))
+        if (len(chosen) >= policy.min_images and groups >= policy.min_groups) or oldest > start:
+            break
+    name = f"{n * days:g}-days-to-{now:%Y-%m-%d}"
+    if len(recent) and chosen.empty:
+        raise ConfigError(
+            f"the {len(recent):,} images that model {model.version[:12]} predicted in the last "
+            f"{n * days:g} days are of release {trained}, which it was trained on; ingest what "
+            "came since, and run `neuro predict`"
+        )
+    chosen, note = _unseen(chosen, loaded, model, seen, name)
+    joined = f"{n} windows of {days:g} days joined: fewer had less than {policy.min_images} images "
+    joined = f"{joined}or {policy.min_groups} groups" if n > 1 else ""
+    ahead = int((at > until).sum())
+    late = f"{ahead} answers are dated ahead of this clock, and are in no window" if ahead else ""
+    return Window(
+        name=name,
+        answers=_answers(chosen, loaded, model),
+        days=n * days,
+        note="; ".join(filter(None, (joined, late, note))),
+    )
+
+
+def observed(loaded: Loaded, answers: Answers) -> Observed:
+    """What is known of images that were answered."""
+    rows, called, is_sample = answers.rows, answers.called, answers.rows >= 0
+    targets = np.where(is_sample, loaded.frames.targets[rows], -1)
+    ids = loaded.frames.sample_ids[rows[is_sample]].tolist()
+    figures = np.empty((len(rows), len(descriptors.NAMES)))
+    figures[is_sample] = features.read(
+        loaded.lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids
+    ).reshape(len(ids), -1)
+    figures[~is_sample] = answers.asked
+    correct = np.where(targets >= 0, called == targets, np.nan)
+    return Observed(
+        groups=answers.groups,
+        descriptors=figures,
+        probabilities=answers.probabilities,
+        confidence=answers.probabilities[np.arange(len(called)), called],
+        correct=correct.astype(np.float64),
+    )
+
+
+def _known(loaded: Loaded, model: Model) -> pd.DataFrame:
+    """Everything that a model has answered: samples of the release, and what was only asked.
+
+    Columns sha256, probabilities, predicted, at, window, descriptors, row and group. An image of no
+    patient that we know is a group of its own; the images of one case are one.
+    """
+    lake, problem = loaded.lake, loaded.problem
+    columns = ["sha256", "probabilities", "predicted", "predicted_at", "window"]
+    found = predictions.rows(lake, problem, model.version, columns).to_pandas()
+    found = found.rename(columns={"predicted_at": "at"})
+    asked = requests.answers(lake, problem.dataset, problem.name, model.version).to_pandas()
+    asked = asked[asked["descriptors"].map(len) == len(descriptors.NAMES)]
+    is_case = asked["route"] == "case"
+    asked["group"] = asked["sha256"].where(~is_case, asked["id"].str.rsplit("-", n=1).str[0])
+    if len(asked):
+        found = pd.concat([found, asked], ignore_index=True)
+    rows = loaded.rows_of(found["sha256"].tolist())
+    found["row"] = rows
+    own = found["group"] if len(asked) else ""
+    found["group"] = np.where(rows >= 0, loaded.frames.groups[rows], own)
+    is_known = (rows >= 0) | (np.arange(len(found)) >= len(found) - len(asked))
+    shown: pd.DataFrame = found.loc[is_known]  # what left the release is not looked at
+    return shown
+
+
+def _unseen(
+    chosen: pd.DataFrame, loaded: Loaded, model: Model, seen: NDArray[np.bool_], name: str
+) -> tuple[pd.DataFrame, str]:
+    """Without what the model had seen elsewhere, and a note on that; ConfigError for nothing."""
+    n_predicted = len(chosen)
+    chosen = chosen[~chosen["sha256"].isin(loaded.frames.sample_ids[seen].tolist())]
+    n_left = n_predicted - len(chosen)
+    if chosen.empty and n_predicted:
+        raise ConfigError(
+            f"of window {name} model {model.version[:12]} was trained on everything; take a window "
+            "that it has not seen"
+        )
+    if chosen.empty:
+        raise ConfigError(
+            f"window {name} has no prediction by model {model.version[:12]}; run `neuro predict`"
+        )
+    return chosen, (
+        f"{n_left} of {n_predicted} images of the window left out, trained on" if n_left else ""
+    )
+
+
+def _answers(chosen: pd.DataFrame, loaded: Loaded, model: Model) -> Answers:
+    rows = chosen["row"].to_numpy(np.int64)
+    place: Mapping[str, int] = {name: i for i, name in enumerate(model.package.card.classes)}
+    only_asked = chosen["descriptors"][rows < 0].tolist() if (rows < 0).any() else []
+    width = len(descriptors.NAMES)
+    return Answers(
+        rows=rows,
+        groups=chosen["group"].to_numpy(np.str_),
+        probabilities=np.stack(chosen["probabilities"].to_list()).astype(np.float64),
+        called=np.array([place[name] for name in chosen["predicted"]], dtype=np.int64),
+        asked=np.array(only_asked, np.float64).reshape(len(only_asked), width),
+    )
