@@ -109,6 +109,7 @@ def period(n_groups: int, group_size: float, rng: Generator, *, shift: float = 0
     return Observed(
         groups=group.astype(str),
         descriptors=np.exp(figures / 2).round(3).astype(np.float64),
+        features=evidence,
         probabilities=odds / odds.sum(axis=1, keepdims=True),
         confidence=(odds / odds.sum(axis=1, keepdims=True)).max(axis=1),
         correct=(evidence.argmax(axis=1) == label[group]).astype(np.float64),

@@ -113,6 +113,7 @@ def _period(n: int, rng: Generator, scene: Scene | None = None) -> Observed:
     return Observed(
         groups=np.arange(n).astype(str),
         descriptors=figures,
+        features=np.zeros((len(figures), 1)),
         probabilities=probabilities,
         confidence=confidence,
         correct=(~wrong).astype(np.float64),

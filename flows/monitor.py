@@ -18,4 +18,4 @@ def monitor(
     problems, and skipped, those whose file is not found any more.
     """
     store = release_data.open_lake(lake)
-    return steps.start(starts, steps.with_champion(store))
+    return steps.start(starts, steps.with_champion(store), lake)

@@ -18,4 +18,4 @@ def reconcile(lake: str | None = None) -> dict[str, Any]:
     """
     store = release_data.open_lake(lake)
     ended = steps.end_dead()
-    return {"ended": ended} | steps.start_open(store, monitor.with_champion(store))
+    return {"ended": ended} | steps.start_open(store, monitor.with_champion(store), lake)

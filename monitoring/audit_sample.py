@@ -1,8 +1,10 @@
 """Which images of a window people are asked to label: few, and more where errors are likely.
 
-Each draw falls into a stratum by chance and into one of its groups by chance. An error weighs as
-much less as its stratum was preferred, so that the weighted errors have the window's mean, whatever
-the strata are (importance sampling). Half of all draws prefer nothing: no weight is above 2.
+One image stands for each group, as the images of one say the same twice. Each draw falls into a
+stratum by chance and on one of its groups by chance. An error weighs as much less as its stratum
+was preferred, and as much more as its group has images, so that the weighted errors have the mean
+of the window's images, whatever strata and groups are (importance sampling). Half of all draws
+prefer nothing: no stratum weighs above 2.
 """
 
 from collections.abc import Mapping
@@ -27,7 +29,7 @@ _SPREAD = 1.4826  # of a normal distribution, in median absolute deviations
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
-    """A sample that was drawn. row: its number in the window. weight: of its error, 0 to 2."""
+    """A sample that was drawn. row: its number in the window. weight: of its error, above 0."""
 
     row: int
     stratum: str
@@ -41,9 +43,10 @@ def draw(window: Observed, unusual: NDArray[np.float64], n: int, rng: Generator)
     or once a stratum has none left: what is drawn after that would not stand for the window. Where
     that is near, for the window has few groups, all are drawn uniformly.
     """
-    rows = _one_of_each(window.groups, rng)
+    rows, sizes = _one_of_each(window.groups, rng)
+    images = dict(zip(rows.tolist(), (sizes / sizes.mean()).tolist(), strict=True))
     if len(rows) < _ENOUGH * n:
-        return [Drawn(row=int(row), stratum=UNIFORM, weight=1.0) for row in rows[:n]]
+        return [Drawn(row=row, stratum=UNIFORM, weight=images[row]) for row in rows[:n].tolist()]
     strata = _strata(window, unusual, rows)
     shares = {name: len(members) / len(rows) for name, members in strata.items()}
     chances = _chances(shares)
@@ -52,8 +55,9 @@ def draw(window: Observed, unusual: NDArray[np.float64], n: int, rng: Generator)
     drawn: list[Drawn] = []
     while len(drawn) < n and all(left.values()):
         name = names[rng.choice(len(names), p=[chances[each] for each in names])]
-        weight = shares[name] / chances[name]
-        drawn.append(Drawn(row=int(left[name].pop()), stratum=name, weight=weight))
+        row = int(left[name].pop())
+        weight = images[row] * shares[name] / chances[name]
+        drawn.append(Drawn(row=row, stratum=name, weight=weight))
     return drawn
 
 
@@ -70,11 +74,14 @@ def unusualness(reference: NDArray[np.float64], window: NDArray[np.float64]) -> 
     return farthest
 
 
-def _one_of_each(groups: NDArray[np.str_], rng: Generator) -> NDArray[np.int64]:
-    """One row of each group, drawn at random, in random order."""
-    order = rng.permutation(len(groups))
-    _, first = np.unique(groups[order], return_index=True)
-    return rng.permutation(order[first]).astype(np.int64)
+def _one_of_each(
+    groups: NDArray[np.str_], rng: Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """One row of each group, drawn at random, in random order; and how many rows its group has."""
+    shuffled = rng.permutation(len(groups))
+    _, first, sizes = np.unique(groups[shuffled], return_index=True, return_counts=True)
+    order = rng.permutation(len(first))
+    return shuffled[first][order].astype(np.int64), sizes[order].astype(np.int64)
 
 
 def _strata(

@@ -80,16 +80,21 @@ def evidence(audits: Sequence[Audit], allowed: float) -> Evidence:
 
 
 def allowed_error(reference: Observed) -> float:
-    """The highest error rate that the reference's groups do not exclude, above 0 and below 1.
+    """The highest error rate that the reference does not exclude, above 0 and below 1.
 
-    Each group counts once, by its mean error, as one image of a group is audited. One-sided
-    interval of Clopper and Pearson at 90 %: `python -m bench harm` measures what that costs.
+    By image, as images are audited, and with the spread of whole groups: one-sided interval at 90 %
+    of Clopper and Pearson for as many independent images as have that spread (Korn and Graubard
+    1998, Survey Methodology 24). `python -m bench drift` measures what that costs.
     """
     labelled = reference.labelled()
+    errors, n = 1 - labelled.correct, labelled.n
+    rate = float(errors.mean())
     _, codes = np.unique(labelled.groups, return_inverse=True)
-    errors = np.bincount(codes, 1 - labelled.correct) / np.bincount(codes)
-    n, wrong = len(errors), float(errors.sum())
-    return float(beta.ppf(_SURE, wrong + 1, max(n - wrong, 1e-9)))
+    excess = np.bincount(codes, errors - rate)
+    variance = float((excess**2).sum()) * len(excess) / max(len(excess) - 1, 1) / n**2
+    worth = rate * (1 - rate) / variance if variance > 0 else float(len(excess))
+    worth = min(max(worth, 1.0), float(n))
+    return float(beta.ppf(_SURE, rate * worth + 1, max((1 - rate) * worth, 1e-9)))
 
 
 def _starts(audits: Sequence[Audit]) -> list[tuple[float, int]]:

@@ -118,6 +118,12 @@ def largest_gap(values: NDArray[np.float64], pair: Pair) -> NDArray[np.float64]:
     return gaps
 
 
+def difference(values: NDArray[np.float64], pair: Pair) -> NDArray[np.float64]:
+    """The reference's mean of each column of (n, d) values minus the window's, (t, d)."""
+    means: NDArray[np.float64] = pair.excess @ values
+    return means
+
+
 def share_lost(flags: NDArray[np.float64], pair: Pair) -> NDArray[np.float64]:
     """The reference's mean of (n,) flags minus the window's, (t,)."""
     lost: NDArray[np.float64] = pair.excess @ flags

@@ -18,7 +18,9 @@ from neuro.promotion.drift_policy import DRIFT, HARM, LABELS, N_SIGNALS, DriftPo
 
 Outcome = Literal["steady", "look", "label", "retrain", "inconclusive"]
 
+FEATURES, CLASSES, CONFIDENCE = "features", "classes", "confidence"  # that need no label
 LABELLED, AUDITED = "labelled_accuracy", "audited_accuracy"  # signals that labels make
+_STILL, _FAR = 1e-9, 4.0  # least deviation of a column, and the most deviations that count
 _TAIL = 0.025  # on either side of a 95 % interval
 
 
@@ -173,49 +175,85 @@ def _decide(
         return "look", f"The images changed, the model's answers did not: {explanations}{doubt}"
     if drop is not None:
         return "label", f"{still_possible}; label more groups to decide. {explanations}"
+    estimate = "".join(f"; {each.explanation}" for each in signals if each.name == CONFIDENCE)
     return "label", (
-        f"Harm is suspected: {explanations}. Only {labelled_groups} groups are labelled; "
-        f"{policy.min_labelled_groups} are needed to measure it"
+        f"Harm is suspected: {explanations}{estimate}. Only {labelled_groups} groups are "
+        f"labelled; {policy.min_labelled_groups} are needed to measure it"
     )
 
 
 def _unlabelled_signals(
     reference: Observed, current: Observed, policy: DriftPolicy, rng: Generator
 ) -> tuple[Signal, ...]:
-    """The three signals that need no label in the window.
+    """The signals that need no label in the window.
 
-    softmax is black-box shift detection (Lipton et al., arXiv:1802.03916; Rabanser et al.,
-    arXiv:1810.11953); confidence is average thresholded confidence (Garg et al.,
-    arXiv:2201.04234), which estimates the loss of accuracy.
+    features: sum of squared differences of means along the axes of the package, each in its own
+    deviations over the deals. softmax and classes are black-box shift detection (Lipton et al.,
+    arXiv:1802.03916; Rabanser et al., arXiv:1810.11953). confidence is average thresholded
+    confidence (Garg et al., arXiv:2201.04234), which estimates the loss of accuracy: for reading,
+    as a reference that is a little too sure would let it alarm each week.
     """
     values = np.concatenate((reference.descriptors, current.descriptors))
+    seen = _standardised(np.concatenate((reference.features, current.features)))
     outputs = np.concatenate((reference.probabilities, current.probabilities))
+    likeliest = np.eye(outputs.shape[1])[outputs.argmax(axis=1)]
     sure = _above_cut(np.concatenate((reference.confidence, current.confidence)), reference)
     statistics: dict[str, Callable[[Pair], NDArray[np.float64]]] = {  # each (t, columns)
         "descriptors": lambda pair: permutation.largest_gap(values, pair),
+        FEATURES: lambda pair: permutation.difference(seen, pair),
         "softmax": lambda pair: permutation.largest_gap(outputs, pair),
-        "confidence": lambda pair: permutation.share_lost(sure, pair)[:, None],
+        CLASSES: lambda pair: permutation.difference(likeliest, pair),
+        CONFIDENCE: lambda pair: permutation.share_lost(sure, pair)[:, None],
     }
     null: dict[str, list[NDArray[np.float64]]] = {name: [] for name in statistics}
     for pair in permutation.deal(reference.groups, current.groups, trials=policy.trials, rng=rng):
         for name, statistic in statistics.items():
-            null[name].append(statistic(pair).max(axis=1))
+            null[name].append(statistic(pair))
     sides = permutation.sides(reference.n, current.n)
-    observed = {name: statistic(sides)[0] for name, statistic in statistics.items()}
+    observed = {name: statistic(sides) for name, statistic in statistics.items()}
+    shares = [side.mean(axis=0) for side in (likeliest[: reference.n], likeliest[reference.n :])]
     explanations = {
-        "descriptors": _most_moved(observed["descriptors"], _descriptor_names(values.shape[1])),
-        "softmax": _most_moved(observed["softmax"], _class_names(outputs.shape[1])),
-        "confidence": _loss(sure[: reference.n].mean(), sure[reference.n :].mean()),
+        "descriptors": _most_moved(observed["descriptors"][0], _descriptor_names(values.shape[1])),
+        FEATURES: "what the model makes of the images has moved, before it answers",
+        "softmax": _most_moved(observed["softmax"][0], _class_names(outputs.shape[1])),
+        CLASSES: _class_mix(*shares),
+        CONFIDENCE: _loss(sure[: reference.n].mean(), sure[reference.n :].mean()),
     }
-    return tuple(
-        _signal(
-            name,
-            float(observed[name].max()),
-            np.concatenate(null[name]),
-            explanations[name],
-            policy,
-        )
-        for name in statistics
+    found = []
+    for name in statistics:
+        dealt = np.concatenate(null[name])
+        score = _score(name, dealt[: len(dealt) // 2])
+        real, explanation = float(score(observed[name])[0]), explanations[name]
+        found.append(_signal(name, real, score(dealt), explanation, policy))
+    return tuple(replace(each, alarm=each.alarm and each.name != CONFIDENCE) for each in found)
+
+
+def _score(
+    name: str, dealt: NDArray[np.float64]
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """One figure of the (t, columns) of a signal, (t,). dealt: deals that tell the deviations."""
+    if name not in (FEATURES, CLASSES):
+        return lambda columns: columns.max(axis=1)
+    spread = dealt.std(axis=0)
+    spread = np.where(spread > _STILL, spread, np.inf)  # a column that never moves says nothing
+    if name == FEATURES:
+        return lambda columns: ((columns / spread) ** 2).sum(axis=1)
+    return lambda columns: np.abs(columns / spread).max(axis=1)
+
+
+def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each column of (n, r) less its mean, in its deviations, and none farther than ``_FAR``."""
+    spread = values.std(axis=0)
+    centred = (values - values.mean(axis=0)) / np.where(spread > _STILL, spread, np.inf)
+    standardised: NDArray[np.float64] = np.clip(centred, -_FAR, _FAR)
+    return standardised
+
+
+def _class_mix(before: NDArray[np.float64], now: NDArray[np.float64]) -> str:
+    most = int(np.abs(now - before).argmax())
+    return (
+        f"class number {most + 1} of {len(now)} is the likeliest in {now[most]:.1%} of the images, "
+        f"in the reference in {before[most]:.1%}"
     )
 
 

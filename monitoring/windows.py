@@ -18,7 +18,8 @@ MOST_DAYS = 36_500  # a century: more has no date
 class Observed:
     """What is known of n samples of one period; row i of each array is one sample.
 
-    groups: (n,) str. descriptors: (n, d) float64. probabilities: (n, k) float64,
+    groups: (n,) str. descriptors: (n, d) float64. features: (n, r) float64, what the model makes
+    of each before it answers, along the axes of its package. probabilities: (n, k) float64,
     calibrated, in class order. confidence: (n,) float64, the probability of what each sample is
     called. correct: (n,) float64, 1 or 0 where a label is known, NaN elsewhere.
     Raises ConfigError where the rows do not match or a descriptor or probability is not finite.
@@ -26,6 +27,7 @@ class Observed:
 
     groups: NDArray[np.str_]
     descriptors: NDArray[np.float64]
+    features: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     confidence: NDArray[np.float64]
     correct: NDArray[np.float64]
@@ -34,7 +36,7 @@ class Observed:
         rows = {entry.name: len(getattr(self, entry.name)) for entry in fields(self)}
         if len(set(rows.values())) > 1:
             raise ConfigError(f"every array of a window needs one row per sample, got {rows}")
-        for name in ("descriptors", "probabilities"):
+        for name in ("descriptors", "features", "probabilities"):
             values = getattr(self, name)
             if values.ndim != 2:
                 raise ConfigError(f"{name} must be a table of two dimensions, got {values.ndim}")
@@ -75,6 +77,12 @@ def entered_with(entered: NDArray[np.str_], release: str) -> NDArray[np.int64]:
     return rows
 
 
+def require_days(days: float) -> None:
+    """Raise ConfigError for a number of days that is no length of a window."""
+    if not 0 < days <= MOST_DAYS:  # nan, too, is no number of days
+        raise ConfigError(f"days must be above 0 and at most {MOST_DAYS}, got {days}")
+
+
 def recent(
     predicted_at: NDArray[np.datetime64], *, now: datetime, days: float
 ) -> NDArray[np.int64]:
@@ -82,8 +90,7 @@ def recent(
 
     predicted_at: (n,) datetime64 in UTC. A prediction from the future is in no window.
     """
-    if not 0 < days <= MOST_DAYS:  # nan, too, is no number of days
-        raise ConfigError(f"days must be above 0 and at most {MOST_DAYS}, got {days}")
+    require_days(days)
     offset = now.utcoffset()
     if offset is None:
         raise ConfigError("now must carry a time zone, for example datetime.now(UTC)")

@@ -84,8 +84,8 @@ def observe(
         looks = count_look.count(loaded, model, read_by="drift", n=n_test)
         _log.info("window %s has %d labels of the test split: %s", found.name, n_test, looks)
     return Compared(
-        reference=windows_of.observed(loaded, _reference(loaded, model, born)),
-        window=windows_of.observed(loaded, found.answers),
+        reference=windows_of.observed(loaded, model, _reference(loaded, model, born)),
+        window=windows_of.observed(loaded, model, found.answers),
         reference_name=f"validation and calibration of {born}",
         window_name=found.name,
         note="; ".join(filter(None, (loaded.left_out, found.note))),
@@ -151,8 +151,9 @@ def _groups_to_learn(loaded: Loaded, model: Model) -> int:
     ]
     frames = loaded.frames
     is_new = (frames.targets >= 0) & (frames.splits != "test")
-    for release in filter(None, born):
-        is_new &= ~loaded.known_at(release)
+    for release in born:
+        if loaded.releases_until(release):  # else one of another lake, or of a branch
+            is_new &= ~loaded.known_at(release)
     return len(np.unique(frames.groups[is_new]))
 
 

@@ -26,9 +26,12 @@ def with_champion(lake: Lake) -> dict[str, str]:
 
 
 @step(name="start a run for each problem")
-def start(flow: str, watched: Mapping[str, str]) -> dict[str, Any]:
-    """Start a flow for each problem; one that cannot be started keeps no other from it."""
-    more = {"cause": "monthly"} if flow == "retrain" else {}
+def start(flow: str, watched: Mapping[str, str], lake: str | None) -> dict[str, Any]:
+    """Start a flow for each problem; one that cannot be started keeps no other from it.
+
+    lake: as it was given.
+    """
+    more = {"lake": lake} | ({"cause": "monthly"} if flow == "retrain" else {})
     started, skipped = [], {}
     for name, reference in watched.items():
         try:

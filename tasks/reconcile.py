@@ -25,8 +25,11 @@ def end_dead() -> list[str]:
 
 
 @step(name="start open causes")
-def start_open(lake: Lake, watched: Mapping[str, str]) -> dict[str, Any]:
-    """Start a retraining for each open cause that may start now and that no run is waiting for."""
+def start_open(lake: Lake, watched: Mapping[str, str], given: str | None) -> dict[str, Any]:
+    """Start a retraining for each open cause that may start now and that no run is waiting for.
+
+    given: the lake as it was given, for the runs that are started.
+    """
     started: list[str] = []
     waiting: dict[str, str] = {}
     for name, reference in watched.items():
@@ -43,7 +46,9 @@ def start_open(lake: Lake, watched: Mapping[str, str]) -> dict[str, Any]:
                 _log.info("cause %s waits: %s", cause, why)
                 continue
             key = f"{artifacts.flow_run_id()}/{cause}"
-            if flow_runs.start("retrain", {"problem": reference, "cause": cause}, key):
+            if flow_runs.start(
+                "retrain", {"problem": reference, "cause": cause, "lake": given}, key
+            ):
                 started.append(cause)
                 _log.info("cause %s: a retraining is started", cause)
             break  # one at a time: the next waits for the cool-down
@@ -55,7 +60,7 @@ def open_causes(lake: Lake, problem: str) -> list[str]:
     """What asks for a retraining of a problem and led to no decision, with nobody at work on it."""
     now = datetime.now(UTC)
     asking = [each.cause for each in verdict_log.wanting(lake, problem, now)]
-    begun = claims.begun_by_themselves(lake, problem)
+    begun = claims.begun_by_itself(lake, problem, now)
     causes = list(dict.fromkeys([*asking, *begun]))
     return claims.open_causes(lake, problem, causes, now=now, look_up=flow_runs.state)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -13,15 +13,19 @@ from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.features import descriptors
 from neuro.lake import features, requests
+from neuro.prediction import predict
 from neuro.prediction import stored as predictions
 from neuro.promotion.drift_policy import DriftPolicy
 from tasks import featurize
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
+from tasks.runtime import settings
+
+FEATURES = "model"  # the feature set: what a package makes of images, along its axes
 
 
 def _none() -> NDArray[np.float64]:
-    return np.empty((0, len(descriptors.NAMES)))
+    return np.empty((0, 1))  # of no image, and therefore of any width
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -30,7 +34,8 @@ class Answers:
 
     rows: (n,) int64 in the release, -1 where an image was only asked about. groups: (n,) str.
     probabilities: (n, k) float64. called: (n,) int64, class index. asked: (m, d) float64,
-    descriptors of those that were only asked about, in their order.
+    descriptors of those that were only asked about, in their order; asked_features: (m, r) float64,
+    what the model made of them.
     """
 
     rows: NDArray[np.int64]
@@ -38,6 +43,7 @@ class Answers:
     probabilities: NDArray[np.float64]
     called: NDArray[np.int64]
     asked: NDArray[np.float64] = field(default_factory=_none)
+    asked_features: NDArray[np.float64] = field(default_factory=_none)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -56,7 +62,7 @@ def of_release(loaded: Loaded, model: Model, seen: NDArray[np.bool_], release: s
     Raises ConfigError for a release that nobody knows, and where nothing is left.
     """
     windows.entered_with(loaded.entered(), release)  # names a window nobody knows
-    known = _known(loaded, model)
+    known = _known(loaded, model, asked_since=None)
     chosen, note = _unseen(known[known["window"] == release], loaded, model, seen, release)
     return Window(name=release, answers=_answers(chosen, loaded, model), note=note)
 
@@ -73,9 +79,10 @@ def of_days(
 
     Where that is fewer images or groups than the policy wants, the days before are taken, too.
     """
-    known = _known(loaded, model)
+    windows.require_days(days)
+    since = now - timedelta(days=min(days * policy.accumulate, windows.MOST_DAYS))
+    known = _known(loaded, model, asked_since=since)
     at = known["at"].dt.tz_convert(None).to_numpy()
-    windows.recent(at, now=now, days=days)  # names a number of days that is none
     # What the model was trained on is no news, and would hide the drift of what came later.
     trained = str(model.package.card.pin["release"])
     learnt = loaded.frames.sample_ids[loaded.known_at(trained)]
@@ -110,28 +117,54 @@ def of_days(
     )
 
 
-def observed(loaded: Loaded, answers: Answers) -> Observed:
-    """What is known of images that were answered."""
+def observed(loaded: Loaded, model: Model, answers: Answers) -> Observed:
+    """What is known of images that a model has answered.
+
+    What the model makes of images is stored in the lake as a feature set; what is missing of it is
+    computed first.
+    """
     rows, called, is_sample = answers.rows, answers.called, answers.rows >= 0
     targets = np.where(is_sample, loaded.frames.targets[rows], -1)
     ids = loaded.frames.sample_ids[rows[is_sample]].tolist()
     figures = np.empty((len(rows), len(descriptors.NAMES)))
-    figures[is_sample] = features.read(
-        loaded.lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids
-    ).reshape(len(ids), -1)
+    if ids:  # else all were only asked about
+        figures[is_sample] = features.read(
+            loaded.lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids
+        )
     figures[~is_sample] = answers.asked
+    seen = np.empty((len(rows), len(model.package.card.calibration.reference.axes)))
+    if ids:
+        seen[is_sample] = _features(loaded, model, rows[is_sample])
+    seen[~is_sample] = answers.asked_features
     correct = np.where(targets >= 0, called == targets, np.nan)
     return Observed(
         groups=answers.groups,
         descriptors=figures,
+        features=seen,
         probabilities=answers.probabilities,
         confidence=answers.probabilities[np.arange(len(called)), called],
         correct=correct.astype(np.float64),
     )
 
 
-def _known(loaded: Loaded, model: Model) -> pd.DataFrame:
-    """Everything that a model has answered: samples of the release, and what was only asked.
+def _features(loaded: Loaded, model: Model, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Where samples lie on the axes of a package, (n, r)."""
+    card, ids = model.package.card, loaded.frames.sample_ids[rows].tolist()
+    digest, reference = model.package.digest, card.calibration.reference
+    lacking = set(features.missing(loaded.lake, FEATURES, digest, ids))
+    if lacking:
+        wanted = rows[[sample_id in lacking for sample_id in ids]]
+        _, embeddings = predict.outputs(model.engine, loaded.frames.pixels, rows=wanted)
+        along = reference.along(embeddings).astype(np.float32)
+        names = loaded.frames.sample_ids[wanted].tolist()
+        made_by = {"encoder_hash": digest, "preprocess_hash": card.preprocess.sha256}
+        made_by |= {"code_revision": settings.load().revision}
+        features.add(loaded.lake, FEATURES, dict(zip(names, along, strict=True)), made_by)
+    return features.read(loaded.lake, FEATURES, digest, ids)
+
+
+def _known(loaded: Loaded, model: Model, asked_since: datetime | None) -> pd.DataFrame:
+    """What a model has answered: samples of the release, and what a service was asked since then.
 
     Columns sha256, probabilities, predicted, at, window, descriptors, row and group. An image of no
     patient that we know is a group of its own; the images of one case are one.
@@ -140,8 +173,11 @@ def _known(loaded: Loaded, model: Model) -> pd.DataFrame:
     columns = ["sha256", "probabilities", "predicted", "predicted_at", "window"]
     found = predictions.rows(lake, problem, model.version, columns).to_pandas()
     found = found.rename(columns={"predicted_at": "at"})
-    asked = requests.answers(lake, problem.dataset, problem.name, model.version).to_pandas()
+    since = asked_since or datetime.max.replace(tzinfo=UTC)
+    asked = requests.answers(lake, problem.dataset, problem.name, model.version, since).to_pandas()
+    width = len(model.package.card.calibration.reference.mean)
     asked = asked[asked["descriptors"].map(len) == len(descriptors.NAMES)]
+    asked = asked[asked["embedding"].map(len) == width]
     is_case = asked["route"] == "case"
     asked["group"] = asked["sha256"].where(~is_case, asked["id"].str.rsplit("-", n=1).str[0])
     if len(asked):
@@ -179,12 +215,16 @@ def _unseen(
 def _answers(chosen: pd.DataFrame, loaded: Loaded, model: Model) -> Answers:
     rows = chosen["row"].to_numpy(np.int64)
     place: Mapping[str, int] = {name: i for i, name in enumerate(model.package.card.classes)}
-    only_asked = chosen["descriptors"][rows < 0].tolist() if (rows < 0).any() else []
-    width = len(descriptors.NAMES)
+    only_asked = chosen.iloc[np.flatnonzero(rows < 0)]
+    asked = {}
+    if len(only_asked):
+        embeddings = np.stack(only_asked["embedding"].to_list())
+        asked["asked"] = np.stack(only_asked["descriptors"].to_list()).astype(np.float64)
+        asked["asked_features"] = model.package.card.calibration.reference.along(embeddings)
     return Answers(
         rows=rows,
         groups=chosen["group"].to_numpy(np.str_),
         probabilities=np.stack(chosen["probabilities"].to_list()).astype(np.float64),
         called=np.array([place[name] for name in chosen["predicted"]], dtype=np.int64),
-        asked=np.array(only_asked, np.float64).reshape(len(only_asked), width),
+        **asked,
     )

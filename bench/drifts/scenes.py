@@ -222,7 +222,9 @@ class _Conditions:
 
     def observed(self, shift: Shift | None, strength: float) -> Observed:
         """Everything of the whole pool, with its labels."""
-        return self.answers(shift, strength).observed(self.given.groups, self.given.targets)
+        given = self.given
+        found = self.answers(shift, strength)
+        return found.observed(given.engine, given.groups, given.targets)
 
     def answers(self, shift: Shift | None, strength: float) -> Answers:
         """Everything that is known of the whole pool without labels."""

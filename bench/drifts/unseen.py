@@ -53,11 +53,14 @@ class Answers:
     called: NDArray[np.int64]
     embeddings: NDArray[np.float32]
 
-    def observed(self, groups: NDArray[np.str_], targets: NDArray[np.int64]) -> Observed:
+    def observed(
+        self, engine: Engine, groups: NDArray[np.str_], targets: NDArray[np.int64]
+    ) -> Observed:
         """The same as a period whose labels are all known."""
         return Observed(
             groups=groups,
             descriptors=self.descriptors,
+            features=engine.package.card.calibration.reference.along(self.embeddings),
             probabilities=self.probabilities,
             confidence=self.probabilities[np.arange(len(self.called)), self.called],
             correct=(self.called == targets).astype(np.float64),
@@ -100,7 +103,9 @@ def prepare(name: str, source: Path, work: Path, seed: int) -> Unseen:
     pool = _pool(loaded.frames, np.flatnonzero(later | (splits == "test")), seed)
     return Unseen(
         engine=engine,
-        reference=reference.observed(loaded.frames.groups[rows], loaded.frames.targets[rows]),
+        reference=reference.observed(
+            engine, loaded.frames.groups[rows], loaded.frames.targets[rows]
+        ),
         reference_embeddings=reference.embeddings,
         stored=_stored(loaded, pool),
         groups=loaded.frames.groups[pool],

@@ -37,7 +37,7 @@ def drift(
     snooze: Annotated[
         float | None,
         typer.Option(
-            metavar="DAYS", help="Likewise: until then nothing of the problem starts or is sent."
+            metavar="DAYS", help="Likewise: until then no training of the problem starts by itself."
         ),
     ] = None,
     overrule: Annotated[

@@ -413,7 +413,7 @@ DRIFT_WINDOW = "Window"
 DRIFT_WHAT = "What you say"
 DRIFT_SAID: Mapping[str, str] = {
     "acknowledge": "I have seen it",
-    "snooze": "Nothing of this problem starts or is sent for some days",
+    "snooze": "No training of this problem starts by itself for some days",
     "overrule": "Another verdict holds in its place",
 }
 DRIFT_OUTCOME = "The verdict that holds, if another one does"
@@ -422,8 +422,10 @@ DRIFT_DO = "Write it down"
 DRIFT_WRITTEN = "Written into the journal by your name."
 SIGNALS: Mapping[str, str] = {
     "descriptors": "How the images look",
+    "features": "What the model makes of the images",
     "softmax": "Probabilities of the classes",
-    "confidence": "Estimated loss of accuracy",
+    "classes": "How often each class is the likeliest",
+    "confidence": "Estimated loss of accuracy (for reading)",
     "labelled_accuracy": "Measured loss of accuracy, where labels are known",
     "audited_accuracy": "Evidence of harm from the audit samples",
 }

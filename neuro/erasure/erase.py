@@ -317,6 +317,7 @@ def _remove_derived(lake: Lake, installation: Installation, plan: ErasurePlan) -
     pages, verdicts = derived_files.remove_pages(
         lake, home.resolve() / "reports", plan.superseded, [*needles, *names]
     )
+    redraw = [derived_files.to_redraw(body) for body in verdicts]
     windows = {(body["problem"], body["window"]) for body in verdicts}
     return {
         "frames": derived_files.remove_frames(home, erasure.readable(lake)),
@@ -324,7 +325,7 @@ def _remove_derived(lake: Lake, installation: Installation, plan: ErasurePlan) -
         "drafts": ReadDrafts(folder=home / read_drafts.FOLDER).erase(plan.sample_ids),
         "pages": pages,
         "pages_elsewhere": sum(installation.drop_page(*window) for window in sorted(windows)),
-        "redraw": [derived_files.to_redraw(body) for body in verdicts],
+        "redraw": list({each["command"]: each for each in redraw}.values()),
         "inbox": sum(
             file_search.remove_copies(inbox, plan.sample_ids) for inbox in installation.inboxes()
         ),

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -135,15 +135,19 @@ class GivenAnswer:
 _ANSWER = ("predicted", "decision", "reason", "probabilities", "conformal_set", "ood_score")
 
 
-def answers(lake: Lake, dataset: str, problem: str, model_version: str) -> pa.Table:
-    """What a model has answered to who asked, oldest first, for whom it was no shadow.
+def answers(
+    lake: Lake, dataset: str, problem: str, model_version: str, since: datetime
+) -> pa.Table:
+    """What a model has answered to who asked since then, oldest first, for whom it was no shadow.
 
-    Columns id, at, route, sha256, predicted, probabilities and descriptors.
+    Columns id, at, route, sha256, predicted, probabilities, descriptors and embedding.
     """
-    columns = ["id", "at", "route", "sha256", "predicted", "probabilities", "descriptors"]
+    columns = ["id", "at", "route", "sha256", "predicted", "probabilities"]
+    columns += ["descriptors", "embedding"]
     where = (
         f"dataset = {quoted(dataset)} AND problem = {quoted(problem)} AND predicted != '' "
-        f"AND model_version = {quoted(model_version)} AND NOT is_shadow"
+        f"AND model_version = {quoted(model_version)} AND NOT is_shadow "
+        f"AND at >= timestamp {quoted(f'{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}')}"
     )
     return lake.read(TABLE, columns=columns, where=where).sort_by("at")
 

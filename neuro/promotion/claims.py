@@ -128,14 +128,14 @@ def automatic_starts(lake: Lake, problem: str, *, other_than: str) -> list[datet
     ]
 
 
-def begun_by_themselves(lake: Lake, problem: str) -> list[str]:
-    """The causes of a problem that a training by itself was begun for, oldest first.
+def begun_by_itself(lake: Lake, problem: str, now: datetime) -> list[str]:
+    """This month's cause of a problem, where a training for it was begun; else nothing.
 
-    Not those of stored verdicts, which say for themselves whether they still ask for one.
+    A stored verdict says for itself whether it still asks for one, and what had a name was begun
+    with parameters that only who began it knows.
     """
-    found = [cause_of(entry) for entry in _claims(lake, problem) if not _was_by_hand(entry)]
-    is_verdict = re.compile(rf"{re.escape(problem)}/(?:{VERDICT}/|.*/model-)").match
-    return [cause for cause in dict.fromkeys(found) if not is_verdict(cause)]
+    month = full_cause(problem, "monthly", run_id="", now=now)
+    return [month] if any(cause_of(entry) == month for entry in _claims(lake, problem)) else []
 
 
 def last_failure(lake: Lake, problem: str, cause: str) -> datetime | None:

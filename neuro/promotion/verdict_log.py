@@ -13,7 +13,7 @@ from neuro.errors import ConfigError, UnknownNameError
 from neuro.lake import journal
 from neuro.lake.journal import Entry
 from neuro.lake.lake import Lake
-from neuro.promotion import claims
+from neuro.promotion import serving
 
 VERDICT, RESPONSE = "verdict", "response"  # kinds of journal entries
 ACKNOWLEDGE, SNOOZE, OVERRULE = "acknowledge", "snooze", "overrule"  # what a person may say
@@ -64,6 +64,12 @@ class Judged:
         overruled = [each.outcome for each in self.responses if each.said == OVERRULE]
         return overruled[-1] if overruled else self.found
 
+    @property
+    def asked_at(self) -> datetime:
+        """When it was found, or a person last said what holds."""
+        said = [each.at for each in self.responses if each.said == OVERRULE]
+        return max([self.at, *said])
+
     def row(self) -> dict[str, Any]:
         """What a list of verdicts shows."""
         return {
@@ -108,16 +114,17 @@ def last(lake: Lake, problem: str, window: str | None = None) -> Judged:
 
 
 def record(lake: Lake, cause: str, body: Mapping[str, Any], now: datetime) -> str | None:
-    """Store a verdict; its cause, or None where the same was found of the window before.
+    """Store a verdict; its cause, or None where the last on the window found the same.
 
     What is found of a window later, by other labels or another policy, is a line of its own.
     """
     number, key = 1, cause
     while not journal.record(lake, VERDICT, key, {**body, "cause": key}, now):
-        if journal.stored(lake, VERDICT, key).body["verdict"] == body["verdict"]:
+        following = f"{cause}/{number + 1}"
+        is_last = journal.get(lake, VERDICT, following) is None
+        if is_last and journal.stored(lake, VERDICT, key).body["verdict"] == body["verdict"]:
             return None
-        number += 1
-        key = f"{cause}/{number}"
+        number, key = number + 1, following
     return key
 
 
@@ -159,25 +166,38 @@ def snooze(judged: Sequence[Judged], now: datetime) -> Response | None:
 
 
 def wanting(lake: Lake, problem: str, now: datetime) -> list[Judged]:
-    """The verdicts that ask for a retraining, unless a person has said otherwise."""
+    """The verdict that asks for a retraining, if one does: the last of them, as one answers all.
+
+    Of a window the last verdict counts, and of models the one that serves. What was asked for
+    before the last decision of the gate was answered by it. Persons may have said otherwise.
+    """
     every = all_of(lake, problem)
     if snooze(every, now):
         return []
-    return [each for each in every if each.outcome == "retrain"]
+    decisions = journal.entries(lake, serving.DECISION)
+    decided = [each.at for each in decisions if each.body["problem"] == problem]
+    changed = serving.changes(lake, problem)
+    newest = {(each.window, each.model): each for each in every}
+    asking = [
+        each
+        for each in newest.values()
+        if each.outcome == "retrain"
+        and (not changed or each.model == changed[-1].version)
+        and (not decided or each.asked_at > decided[-1])
+    ]
+    return sorted(asking, key=lambda each: each.asked_at)[-1:]
 
 
 def refusal(lake: Lake, problem: str, cause: str, now: datetime) -> str | None:
-    """Why a person's word keeps a verdict from starting a retraining; None where none does."""
-    if not cause.startswith(f"{problem}/{claims.VERDICT}/"):
-        return None
+    """Why a person's word keeps a training from starting by itself; None where none does."""
     every = all_of(lake, problem)
-    said = snooze(every, now)
-    if said:
+    if said := snooze(every, now):
         return f"snoozed: {said}"
     judged = next((each for each in every if each.cause == cause), None)
     if judged is None or judged.outcome == "retrain":
         return None
-    return "overruled: " + str([each for each in judged.responses if each.said == OVERRULE][-1])
+    overruled = [str(each) for each in judged.responses if each.said == OVERRULE]
+    return f"overruled: {overruled[-1]}" if overruled else f"its verdict is {judged.outcome}"
 
 
 def before(
@@ -192,7 +212,8 @@ def before(
     found: list[str] = []
     edge = at - timedelta(days=_APART * days)
     for each in sorted(newest.values(), key=lambda each: each.at, reverse=True):
-        if each.window == window or each.at > edge:
+        # A release is another measure of time: it may hold the same images as some days.
+        if each.window == window or each.at > edge or (each.days > 0) is not (days > 0):
             continue
         found.append(each.outcome)
         edge = each.at - timedelta(days=_APART * each.days)
@@ -204,10 +225,10 @@ def _judged(line: Entry, responses: Sequence[Response]) -> Judged:
     return Judged(
         cause=body["cause"],
         problem=body["problem"],
-        window=body["window"],
+        window=body.get("window", ""),
         model=body.get("model", ""),
         found=body["verdict"],
-        reason=body["reason"],
+        reason=body.get("reason", ""),
         at=line.at,
         days=body.get("days", 0.0),
         body=body,

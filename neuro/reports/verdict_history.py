@@ -59,7 +59,6 @@ def _cell(number: int, judged: Judged) -> str:
     if judged.responses:
         mark = f'<circle cx="{left + 10}" cy="30" r="2.5" fill="#1d2126"/>'
     title = f"{judged.at:%Y-%m-%d}, {judged.window}: {judged.outcome}"
-    title += "".join(f"; {each}" for each in judged.responses)
     return (
         f"<g><title>{escape(title)}</title>"
         f'<rect x="{left}" y="2" width="20" height="22" rx="3" fill="{colour}"/>'

@@ -38,10 +38,14 @@ class Reference:
     axes: NDArray[np.float64]
     residual: float
 
+    def along(self, embeddings: Floats) -> NDArray[np.float64]:
+        """Where (n, d) embeddings lie on the axes, in deviations of what is in scope, (n, r)."""
+        placed: NDArray[np.float64] = (embeddings.astype(np.float64) - self.mean) @ self.axes.T
+        return placed
+
     def distances(self, embeddings: Floats) -> NDArray[np.float64]:
         """Mahalanobis distances of (n, d) embeddings, (n,)."""
-        centred = embeddings.astype(np.float64) - self.mean
-        along = centred @ self.axes.T
+        centred, along = embeddings.astype(np.float64) - self.mean, self.along(embeddings)
         # An axis is direction / deviation: dividing by its squared length gives deviation back.
         explained = (along**2 / (self.axes**2).sum(axis=1)).sum(axis=1)
         outside = np.maximum((centred**2).sum(axis=1) - explained, 0) / self.residual**2

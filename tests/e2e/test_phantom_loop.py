@@ -100,12 +100,12 @@ def test_a_phantom_retraining_starts_by_its_bare_name(
 
 LOST = """
 from datetime import UTC, datetime
-from neuro.promotion import claims, verdict_log
+from neuro.promotion import claims, serving, verdict_log
 from tasks.load import release_data
 lake = release_data.open_lake(None)
-last = verdict_log.last(lake, "brain")
-cause = claims.verdict_cause("brain", "lost", last.model, last.body["release"])
-body = {**last.body, "window": "lost", "verdict": "retrain"}
+last, model = verdict_log.last(lake, "brain"), serving.changes(lake, "brain")[-1].version
+cause = claims.verdict_cause("brain", "lost", model, last.body["release"])
+body = {**last.body, "window": "lost", "verdict": "retrain", "model": model}
 print(verdict_log.record(lake, cause, body, datetime.now(UTC)))
 """  # what a check of drift leaves that is killed before it sends the event
 UNDER_WAY = """

@@ -20,6 +20,7 @@ from neuro.lake.requests import Request
 from neuro.problems import problem as problems
 from neuro.promotion.drift_policy import DriftPolicy
 from neuro.sample import Prediction
+from neuro.uncertainty.out_of_scope import Reference
 from tasks import audit, drift, window
 from tasks.load import models, release_data
 from tasks.load.models import Model
@@ -36,6 +37,10 @@ class Served:
 
     loaded: Loaded
     model: Model
+
+    @property
+    def reference(self) -> Reference:
+        return self.model.package.card.calibration.reference
 
     def asked(self, digests: Sequence[str], at: datetime, **changed: object) -> None:
         """Somebody asks for an answer about each, all as one request."""
@@ -60,6 +65,7 @@ class Served:
             "model_version": self.model.version,
             "prediction": said,
             "descriptors": np.ones(len(descriptors.NAMES), np.float32),
+            "embedding": np.asarray(self.reference.mean, np.float32),
         }
         rows = [
             Request(**{"id": f"{at:%j%H%M%S}-{number}", "sha256": digest, **facts, **changed})
@@ -93,10 +99,20 @@ def test_a_window_holds_what_was_asked_beside_the_batches_and_each_image_once(
     served.asked(["a" * 64], now - DAY / 2)
     found = served.window().answers
     assert (len(found.rows), int((found.rows < 0).sum())) == (26, 2)
-    seen = window.observed(served.loaded, found)
+    seen = window.observed(served.loaded, served.model, found)
     assert (seen.n, seen.n_groups) == (26, 26)
     assert np.array_equal(seen.descriptors[found.rows < 0], np.ones((2, len(descriptors.NAMES))))
     assert np.isnan(seen.correct).all()
+    assert np.abs(seen.features[found.rows < 0]).max() < 1e-4  # asked about the very mean
+    assert np.abs(seen.features[found.rows >= 0]).max() > 0.1
+
+
+def test_a_window_may_hold_nothing_but_what_was_asked(served: Served) -> None:
+    now = datetime.now(UTC) + 30 * DAY
+    served.asked(["a" * 64, "b" * 64], now - DAY)
+    found = served.window(now=now).answers
+    seen = window.observed(served.loaded, served.model, found)
+    assert (seen.n, int((found.rows < 0).sum())) == (2, 2)
 
 
 def test_the_images_of_one_case_are_one_group(served: Served) -> None:
@@ -113,6 +129,7 @@ def test_the_images_of_one_case_are_one_group(served: Served) -> None:
         {"model_version": "9"},
         {"problem": "skin"},
         {"descriptors": np.ones(3, np.float32)},  # of an older version
+        {"embedding": np.ones(3, np.float32)},  # likewise
     ],
     ids=lambda changed: next(iter(changed)),
 )

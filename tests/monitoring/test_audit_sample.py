@@ -21,6 +21,7 @@ def window(rng: np.random.Generator, n: int, *, each: int = 1) -> Observed:
     return Observed(
         groups=np.repeat(np.arange(n), each).astype(str),
         descriptors=rng.normal(size=(n * each, 3)),
+        features=np.zeros((n * each, 1)),
         probabilities=probabilities,
         confidence=confidence,
         correct=(rng.random(n * each) < confidence).astype(np.float64),
@@ -103,3 +104,19 @@ def test_what_lies_far_from_the_reference_is_unusual(rng: np.random.Generator) -
     found = audit_sample.unusualness(reference, np.array([[0.0, 5.0], [6.0, 0.0]]))
     assert found[0] > 1e6  # a figure that never varied before
     assert found[1] == pytest.approx(6, rel=0.2)
+
+
+@pytest.mark.parametrize("n_small", [30, 200])  # drawn uniformly, and by strata
+def test_weighted_errors_have_the_mean_of_the_images_where_small_groups_err_more(
+    rng: np.random.Generator, n_small: int
+) -> None:
+    sizes = [30] * 10 + [2] * n_small
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    known = window(rng, len(groups))
+    observed = replace(known, groups=groups.astype(str), correct=(groups < 10).astype(np.float64))
+    wrong = 1 - observed.correct
+    means = []
+    for _ in range(300):
+        drawn = audit_sample.draw(observed, unusual(observed), 20, rng)
+        means.append(np.mean([each.weight * wrong[each.row] for each in drawn]))
+    assert np.mean(means) == pytest.approx(wrong.mean(), rel=0.06)

@@ -74,16 +74,35 @@ def test_without_a_label_there_is_no_evidence() -> None:
     assert np.isnan(said.recent)
 
 
-def test_the_allowed_rate_counts_each_group_once() -> None:
-    sizes = np.array([1, 1, 1, 17])
-    n = int(sizes.sum())
-    correct = np.ones(n)
-    correct[:1] = 0
-    reference = Observed(
-        groups=np.repeat(np.arange(4), sizes).astype(str),
+def reference_of(sizes: list[int], errors: list[float]) -> Observed:
+    """Groups of these sizes, each with a share of errors."""
+    n = sum(sizes)
+    wrong = [
+        np.arange(size) < round(share * size) for size, share in zip(sizes, errors, strict=True)
+    ]
+    return Observed(
+        groups=np.repeat(np.arange(len(sizes)), sizes).astype(str),
         descriptors=np.zeros((n, 1)),
+        features=np.zeros((n, 1)),
         probabilities=np.ones((n, 1)),
         confidence=np.ones(n),
-        correct=correct,
+        correct=1.0 - np.concatenate(wrong),
     )
-    assert harm.allowed_error(reference) == pytest.approx(beta.ppf(0.90, 2, 3))
+
+
+def test_the_allowed_rate_of_single_images_is_that_of_clopper_and_pearson() -> None:
+    reference = reference_of([1] * 100, [1.0] * 5 + [0.0] * 95)
+    # 99 in place of 100: the spread is that of a sample
+    assert harm.allowed_error(reference) == pytest.approx(beta.ppf(0.90, 5.95, 94.05), abs=1e-3)
+
+
+def test_images_that_err_in_whole_groups_tell_less() -> None:
+    apart = reference_of([10] * 20, [0.1] * 20)
+    together = reference_of([10] * 20, [1.0] * 2 + [0.0] * 18)
+    assert harm.allowed_error(apart) < 0.15
+    assert harm.allowed_error(together) == pytest.approx(beta.ppf(0.90, 2.9, 18 - 0.9), abs=0.02)
+
+
+def test_a_reference_without_errors_is_worth_its_groups() -> None:
+    reference = reference_of([10] * 20, [0.0] * 20)
+    assert harm.allowed_error(reference) == pytest.approx(1 - 0.1 ** (1 / 20))

@@ -26,6 +26,7 @@ def period(
     return Observed(
         groups=groups.astype(str),
         descriptors=figures,
+        features=np.column_stack((logit, figures[:, 1])),
         probabilities=np.column_stack((share, 1 - share)),
         confidence=np.maximum(share, 1 - share),
         correct=(logit > 0).astype(np.float64),
@@ -52,7 +53,9 @@ def rng() -> np.random.Generator:
 def test_a_window_like_the_reference_is_steady(rng: np.random.Generator) -> None:
     verdict = judged(period(rng, n_groups=100), label_groups(period(rng, n_groups=80), 0))
     assert verdict.verdict == "steady"
-    assert [signal.name for signal in verdict.signals] == ["descriptors", "softmax", "confidence"]
+    assert [signal.name for signal in verdict.signals] == [
+        *("descriptors", "features", "softmax", "classes", "confidence")
+    ]
 
 
 def test_other_images_but_equal_answers_are_looked_at(rng: np.random.Generator) -> None:
@@ -187,7 +190,7 @@ def test_confidence_loss_uses_the_cut_that_leaves_the_references_accuracy(
     wrong = int((reference.correct == 0).sum())
     cut = np.sort(reference.probabilities.max(axis=1))[wrong]
     lost = reference.correct.mean() - (current.probabilities.max(axis=1) >= cut).mean()
-    assert judged(reference, current).signals[2].statistic == pytest.approx(lost)
+    assert judged(reference, current).signals[4].statistic == pytest.approx(lost)
 
 
 def test_the_gap_equals_scipys_statistic_also_with_ties(rng: np.random.Generator) -> None:
@@ -249,8 +252,8 @@ def test_a_verdict_is_plain_json(rng: np.random.Generator) -> None:
 
 
 def test_too_few_trials_for_the_budget_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"at least 800 for alpha 0\.01"):
-        DriftPolicy(alpha=0.01, trials=799)
+    with pytest.raises(ConfigError, match=r"at least 1000 for alpha 0\.01"):
+        DriftPolicy(alpha=0.01, trials=999)
 
 
 def audited(wealth: float) -> Evidence:
@@ -316,3 +319,37 @@ def test_what_a_policy_costs_stands_beside_what_it_started() -> None:
     assert "The same in 3 windows in a row" in heard.reason
     assert policy.cost in heard.reason
     assert "8e-06 of windows" in policy.cost
+
+
+def test_what_the_model_makes_of_images_asks_for_labels_though_its_answers_are_the_same(
+    rng: np.random.Generator,
+) -> None:
+    reference, current = period(rng, n_groups=100), label_groups(period(rng, n_groups=80), 0)
+    moved = replace(current, features=current.features + np.array([0.0, 2.0]))
+    verdict = judged(reference, moved)
+    assert [signal.name for signal in verdict.signals if signal.alarm] == ["features"]
+    assert verdict.verdict == "label"
+
+
+def test_a_class_that_is_called_more_often_is_named(rng: np.random.Generator) -> None:
+    reference, current = period(rng, n_groups=200), label_groups(period(rng, n_groups=200), 0)
+    turned = replace(current, probabilities=current.probabilities[:, ::-1].copy())
+    signal = judged(reference, turned).signals[3]
+    assert (signal.name, signal.alarm) == ("classes", True)
+    assert "class number" in signal.explanation
+    assert not judged(reference, current).signals[3].alarm
+
+
+def test_an_estimated_loss_is_for_reading_and_alarms_nobody(rng: np.random.Generator) -> None:
+    reference, current = period(rng, n_groups=100), label_groups(period(rng, n_groups=80), 0)
+    unsure = judged(reference, replace(current, confidence=np.full(current.n, 0.5)))
+    signal = unsure.signals[4]
+    assert (signal.name, signal.alarm) == ("confidence", False)
+    assert signal.statistic > signal.threshold
+    assert unsure.verdict == "steady"
+
+
+def test_a_feature_that_never_varies_says_nothing(rng: np.random.Generator) -> None:
+    reference, current = period(rng, n_groups=60), period(rng, n_groups=60)
+    still = [replace(each, features=np.ones((each.n, 3))) for each in (reference, current)]
+    assert judged(*still).signals[1].statistic == 0

@@ -40,6 +40,7 @@ def observed(shift: float) -> Observed:
     return Observed(
         groups=np.array(GROUPS),
         descriptors=rng.normal(shift, 1, size=(50, len(descriptors.NAMES))),
+        features=np.zeros((50, 1)),
         probabilities=np.column_stack((share, 1 - share)),
         confidence=np.maximum(share, 1 - share),
         correct=np.full(50, np.nan),

@@ -12,6 +12,7 @@ def observed(**changes: np.ndarray) -> Observed:
     facts = {
         "groups": np.array(["g", "g", "h"]),
         "descriptors": np.zeros((3, 2)),
+        "features": np.zeros((3, 2)),
         "probabilities": np.full((3, 2), 0.5),
         "confidence": np.full(3, 0.5),
         "correct": np.array([1.0, np.nan, 0.0]),

@@ -57,9 +57,12 @@ def _rows(found: list[Judged]) -> list[tuple[object, ...]]:
 
 def _respond(backend: Backend, found: list[Judged]) -> None:
     st.header(words.DRIFT_SAY)
-    by_name = {f"{each.window}: {each.outcome}": each.cause for each in reversed(found[-_ROWS:])}
+    by_name = {
+        f"{each.at:%Y-%m-%d %H:%M} {each.window}, model {each.model}: {each.outcome}": each.cause
+        for each in found[-_ROWS:]
+    }
     with st.form("respond"):
-        which = str(st.selectbox(words.DRIFT_WINDOW, list(by_name)))
+        which = str(st.selectbox(words.DRIFT_WINDOW, list(reversed(by_name))))
         said = str(
             st.radio(words.DRIFT_WHAT, judged.sayable(backend), format_func=words.DRIFT_SAID.get)
         )

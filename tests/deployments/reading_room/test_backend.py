@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.reading_room import words
+from deployments.reading_room import judged, words
 from deployments.reading_room.backend import Backend, Installation, Servers
 from deployments.reading_room.release_rows import Filter
 from deployments.service.directory import Directory
@@ -22,6 +22,8 @@ from neuro.lake.releases import Release
 from neuro.lake.work_list import ADJUDICATED, FINAL, FIRST, UNCERTAIN, WorkItem, WorkKey
 from neuro.prediction import stored
 from neuro.problems.problem import Problem
+from neuro.promotion import verdict_log
+from neuro.promotion.verdict_log import ACKNOWLEDGE, OVERRULE, SNOOZE
 from tests.tasks.test_work_list import answer
 
 In = Callable[[str, str], Backend]
@@ -406,6 +408,42 @@ def test_what_waits_is_counted_on_the_first_page(
     assert found.needs_a_look
     assert found.verdicts == [("brain: retrain, 2026-11-30 06:00", Path("-"))]
     assert in_name_of("vic", "viewer").overview().work is None
+
+
+def verdict_on(lake: Lake, window: str = "w") -> str:
+    body = {"problem": "brain", "window": window, "verdict": "retrain", "model": "3"}
+    cause = f"brain/verdict/{window}/model-3/1"
+    body |= {"reason": "r", "report": ""}
+    assert verdict_log.record(lake, cause, body, datetime(2026, 11, 30, 6, tzinfo=UTC)) == cause
+    return cause
+
+
+def test_a_verdict_that_somebody_has_seen_needs_no_look(in_name_of: In, lake: Lake) -> None:
+    cause, ana = verdict_on(lake), in_name_of("ana", "reader")
+    assert ana.overview().needs_a_look
+    judged.respond(ana, cause, ACKNOWLEDGE, "the new coil", "", None)
+    assert not ana.overview().needs_a_look
+    (found,) = judged.all_of(ana, "brain")
+    assert [(each.said, each.who) for each in found.responses] == [(ACKNOWLEDGE, "ana")]
+
+
+@pytest.mark.parametrize(("said", "outcome", "days"), [(OVERRULE, "look", None), (SNOOZE, "", 3.0)])
+def test_only_an_approver_keeps_a_verdict_from_starting_something(
+    in_name_of: In, lake: Lake, said: str, outcome: str, days: float | None
+) -> None:
+    cause, now = verdict_on(lake), datetime.now(UTC)
+    with pytest.raises(DeniedError, match="approver"):
+        judged.respond(in_name_of("ana", "reader"), cause, said, "why", outcome, days)
+    assert [each.cause for each in verdict_log.wanting(lake, "brain", now)] == [cause]
+    judged.respond(in_name_of("bob", "approver"), cause, said, "why", outcome, days)
+    assert verdict_log.wanting(lake, "brain", now) == []
+    with pytest.raises(UnknownNameError, match="there is no verdict brain/verdict/x"):
+        judged.respond(in_name_of("bob", "approver"), "brain/verdict/x", said, "why", outcome, days)
+
+
+def test_who_only_looks_says_nothing_of_a_verdict(in_name_of: In, lake: Lake) -> None:
+    with pytest.raises(DeniedError, match="reader"):
+        judged.respond(in_name_of("vic", "viewer"), verdict_on(lake), ACKNOWLEDGE, "seen", "", None)
 
 
 def test_an_image_is_read_blind_also_while_the_service_is_away(

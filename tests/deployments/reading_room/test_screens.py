@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ import pytest
 
 from neuro.lake import journal, work_list
 from neuro.lake.work_list import FINAL, FIRST, WorkKey
+from neuro.promotion import verdict_log
 from tests.deployments.reading_room.conftest import Open, Room, draw_phantoms, fill, sign_in
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-SCREENS = ("", "ask", "work", "browse", "judge", "incidents")
+SCREENS = ("", "ask", "work", "browse", "drift", "judge", "incidents")
 DRAWN = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 LABELS = ("glioma", "meningioma", "notumor", "pituitary")
 
@@ -327,3 +329,27 @@ def serious(axe: Any, page: "Page") -> list[str]:
                 found.append(f"{width} px: {each['id']}: {nodes[:3]}")
     page.set_viewport_size({"width": 1440, "height": 900})
     return found
+
+
+def test_a_verdict_is_shown_over_time_and_answered_by_name(browser: "Browser", room: Room) -> None:
+    signal = {"name": "features", "statistic": 70.0, "threshold": 50.0}
+    for number, verdict in enumerate(("steady", "label")):
+        body = {"problem": "brain", "window": f"week {number}", "verdict": verdict, "model": "3"}
+        body |= {"reason": f"<b>because</b> {number}", "report": ""}
+        cause = f"brain/verdict/week {number}/model-3/1"
+        at = datetime(2026, 11, 16 + 7 * number, 6, tzinfo=UTC)
+        verdict_log.record(room.lake, cause, body | {"signals": [signal]}, at)
+    with person(browser, room, "bob", "/drift?problem=brain") as page:
+        page.get_by_role("heading", name="week 1: label").wait_for(timeout=30_000)
+        page.get_by_text("<b>because</b> 1").wait_for()
+        strip = page.get_by_role("img", name="2 verdicts, oldest first: steady, label")
+        assert strip.evaluate("image => image.complete && image.naturalWidth > 0")
+        line = page.get_by_role("img", name="features as a share of its threshold")
+        assert line.evaluate("image => image.complete && image.naturalWidth > 0")
+        page.get_by_text("Another verdict holds in its place").click()
+        page.get_by_label("Reason").fill("the new coil")
+        page.get_by_role("button", name="Write it down").click()
+        page.get_by_text("Written into the journal by your name").wait_for(timeout=30_000)
+        page.get_by_role("cell", name="overrule to steady, by bob: the new coil").wait_for()
+    (said,) = journal.entries(room.lake, "response")
+    assert (said.body["who"], said.body["outcome"]) == ("bob", "steady")

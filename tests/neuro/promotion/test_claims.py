@@ -129,13 +129,15 @@ def test_what_a_person_cancelled_starts_no_more_by_itself_but_may_be_begun(
     assert claim(lake, "next")
 
 
-def test_what_began_by_itself_and_is_no_verdict_is_known_by_its_claims(lake: Lake) -> None:
+def test_only_the_training_of_this_month_is_begun_again_for_its_claim(lake: Lake) -> None:
     month = claims.full_cause("brain", "monthly", run_id="r", now=NOW)
+    others = ("run/x", "verdict/w/model-1/3", "named/x", "month/2026-10")
+    for other in others:
+        claim(lake, "working", cause=f"brain/{other}")
+    assert claims.begun_by_itself(lake, "brain", NOW) == []
     claim(lake, "working", cause=month)
-    claim(lake, "working", cause="brain/run/x")
-    claim(lake, "working", cause="brain/verdict/w/model-1/3")
-    claim(lake, "working", cause="brain/w/model-1/3")  # a verdict of before
-    assert claims.begun_by_themselves(lake, "brain") == [month]
+    assert claims.begun_by_itself(lake, "brain", NOW) == [month]
+    assert claims.begun_by_itself(lake, "chest", NOW) == []
 
 
 def test_a_failure_is_one_of_the_training_and_no_end_of_its_process(lake: Lake) -> None:

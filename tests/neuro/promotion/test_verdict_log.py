@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from neuro.errors import ConfigError, UnknownNameError
+from neuro.lake import journal
 from neuro.lake.lake import Lake
 from neuro.promotion import verdict_log
 from neuro.promotion.verdict_log import ACKNOWLEDGE, OVERRULE, SNOOZE, Response
@@ -44,6 +45,48 @@ def test_the_same_verdict_on_a_window_is_stored_once_and_another_beside_it(lake:
     assert store(lake, "retrain") is None
     assert [each.cause for each in verdict_log.all_of(lake, "brain")] == [first, second]
     assert wanted(lake) == [second]
+
+
+def test_a_verdict_that_turns_back_is_stored_again(lake: Lake) -> None:
+    found = [store(lake, verdict) for verdict in ("retrain", "label", "retrain")]
+    assert [each.cause for each in verdict_log.all_of(lake, "brain")] == found
+    assert wanted(lake) == [found[2]]
+
+
+def test_a_verdict_that_was_taken_back_by_a_later_one_starts_nothing(lake: Lake) -> None:
+    store(lake, "retrain")
+    store(lake, "steady", at=NOW + WEEK)
+    assert wanted(lake, NOW + WEEK) == []
+
+
+def test_of_many_that_ask_the_last_is_answered_for_all(lake: Lake) -> None:
+    store(lake, "retrain", "w1")
+    last = store(lake, "retrain", "w2", NOW + WEEK)
+    assert wanted(lake, NOW + WEEK) == [last]
+
+
+def test_what_was_asked_before_the_last_decision_was_answered_by_it(lake: Lake) -> None:
+    cause = store(lake, "retrain")
+    decision = {"problem": "brain", "challenger": "4", "champion": "", "reason": ""}
+    decision |= {"is_promoted": False, "cause": "other"}
+    journal.record(lake, "decision", "x", decision, NOW + WEEK)
+    assert wanted(lake, NOW + WEEK) == []
+    say(lake, OVERRULE, at=NOW + 2 * WEEK, outcome="retrain")  # a person asks for it again
+    assert wanted(lake, NOW + 2 * WEEK) == [cause]
+
+
+def test_a_verdict_on_a_model_that_serves_no_more_starts_nothing(lake: Lake) -> None:
+    decision = {"problem": "brain", "challenger": "4", "champion": "3", "reason": ""}
+    decision |= {"is_promoted": True, "cause": "other"}
+    journal.record(lake, "decision", "x", decision, NOW)
+    store(lake, "retrain", at=NOW + WEEK)
+    assert wanted(lake, NOW + WEEK) == []
+
+
+def test_a_verdict_that_asks_for_nothing_is_no_cause(lake: Lake) -> None:
+    cause = str(store(lake, "look"))
+    assert verdict_log.refusal(lake, "brain", cause, NOW) == "its verdict is look"
+    assert verdict_log.refusal(lake, "brain", "brain/month/2026-12", NOW) is None
 
 
 def test_an_overruled_verdict_starts_nothing_and_one_that_is_overruled_to_it_does(
@@ -100,6 +143,7 @@ def test_windows_of_releases_follow_each_other_without_days(lake: Lake) -> None:
     every = verdict_log.all_of(lake, "brain")
     found = verdict_log.before(every, window="4", model="3", days=0.0, at=NOW)
     assert sorted(found) == ["look", "steady"]
+    assert verdict_log.before(every, window="w", model="3", days=7.0, at=NOW + WEEK) == []
     assert verdict_log.before(every, window="4", model="4", days=0.0, at=NOW) == []
 
 
