@@ -19,7 +19,7 @@ def drift(
     model: str = "champion",
     lake: str | None = None,
 ) -> dict[str, Any]:
-    """Judge what entered with the release ``window``, or what was predicted in the last days.
+    """Judge what entered with the release ``window``, or what was answered in the last days.
 
     Returns window, reference, verdict, reason, signals, the path of the report, and audit: how many
     images of the window were put on the work list, to measure the model by. The envelope's

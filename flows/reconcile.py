@@ -11,7 +11,7 @@ from tasks.load import release_data
 
 @flow(name="reconcile")
 def reconcile(lake: str | None = None) -> dict[str, Any]:
-    """Start a retraining for each cause that is open and may start now, of every problem.
+    """Start at most one retraining for each problem, of a cause that is open and may start now.
 
     A cause is open where a stored verdict asks for it, or a run that began by itself ended without
     a decision. Returns started; waiting: by cause, why not now; and ended, runs that were dead.

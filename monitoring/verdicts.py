@@ -121,7 +121,7 @@ def with_history(
     """The verdict once those of earlier windows are heard: what stays is no accident.
 
     before: of the model's windows before this one, apart from each other, the last first.
-    new_groups: with a label that no training has had.
+    new_groups: with a labelled image that entered after the last release that was trained on.
     """
     counted: set[str] = {"label", "retrain"}
     if policy.retrain_on == DRIFT:
@@ -133,7 +133,7 @@ def with_history(
         return verdict
     said = f"The same in {in_a_row} windows in a row"
     if policy.retrain_on == LABELS and new_groups < policy.new_labelled_groups:
-        wanting = f"{new_groups} groups have a label that no training has had, and "
+        wanting = f"{new_groups} groups have a labelled image newer than the last training, and "
         wanting += f"{policy.new_labelled_groups} would start a retraining"
         return replace(verdict, reason=f"{verdict.reason} {said}: {wanting}.")
     why = f"retrain_on = {policy.retrain_on!r}, {new_groups} groups with new labels"

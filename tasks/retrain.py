@@ -69,7 +69,7 @@ def refusal(
         return said
     if (failed := claims.n_failed(lake, problem.name, cause)) >= MOST_FAILED:
         return (
-            f"{failed} trainings for it have failed, which `neuro journal list failed` explains; "
+            f"{failed} trainings for it ended without a decision; `neuro journal list failed` says why; "
             f"mend that, and start one by hand with `neuro retrain --problem {problem.name}`"
         )
     return retrain_envelope.check(

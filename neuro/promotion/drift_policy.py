@@ -34,8 +34,8 @@ class DriftPolicy:
     that audits ever show a harm that is none.
 
     retrain_on: ``harm``, what labels have shown; ``labels``, also a harm that is suspected in
-    ``confirm`` windows in a row once so many groups were labelled since the model's release
-    (``new_labelled_groups``); ``drift``, also any alarm in ``confirm`` windows in a row.
+    ``confirm`` windows in a row once so many groups (``new_labelled_groups``) have a labelled image
+    that entered after the last release trained on; ``drift``, also any alarm in ``confirm`` windows in a row.
     """
 
     alpha: float = 0.02

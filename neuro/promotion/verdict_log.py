@@ -154,7 +154,7 @@ def respond(lake: Lake, judged: Judged, response: Response) -> None:
 def snoozed_until(days: float, now: datetime) -> datetime:
     """When a snooze of so many days ends. Raises ConfigError."""
     if not 0 < days <= MOST_DAYS:
-        raise ConfigError(f"a snooze is of 1 to {MOST_DAYS} days, got {days:g}")
+        raise ConfigError(f"a snooze is of more than 0 and at most {MOST_DAYS} days, got {days:g}")
     return now + timedelta(days=days)
 
 

@@ -1,4 +1,4 @@
-"""Drift events: the only message that may start a retraining by itself."""
+"""Drift events: the quick way from a verdict to a retraining; ``reconcile`` is the sure one."""
 
 from datetime import UTC, datetime
 from logging import getLogger
@@ -15,7 +15,7 @@ _log = getLogger(__name__)
 
 
 def emit_unclaimed(lake: Lake, problem: str) -> list[str]:
-    """Send the event of every verdict that asks for a retraining which nobody works on or has done.
+    """Send the event of the verdict that asks for a retraining, if nobody works on that or has.
 
     An event sent while the server is down is lost, and a retraining may be killed, so the stored
     verdict is what counts; sending one twice is harmless, as a retraining claims its cause first.

@@ -23,6 +23,7 @@ KINDS: dict[Any, tuple[Any, Any, tuple[Any, ...]]] = {
     float: ("7.5", 7.5, ("x", None, [])),
     bool: ("true", True, ("perhaps", 7, None)),
     Literal["", "bf16", "f32"]: ("f32", "f32", ("f16", None)),
+    Literal["predict", "drift", "retrain"]: ("drift", "drift", ("erase", None)),
     list[str] | None: (["a", "b"], ["a", "b"], ("a", [1], {"a": 1})),
     dict[str, Any] | None: ({"epochs": 3}, {"epochs": 3}, ("x", [1])),
     TrainConfig | None: (

@@ -15,7 +15,7 @@ from neuro.lake import incidents, journal, quarantine, tombstones
 from neuro.lake.journal import Head, Line
 from neuro.lake.lake import Lake
 from neuro.lake.table_schemas import SCHEMAS
-from neuro.promotion import acceptance, claims, serving
+from neuro.promotion import acceptance, claims, serving, verdict_log
 from tests.fixtures import lakes
 
 
@@ -54,7 +54,8 @@ def test_an_unknown_kind_is_refused_with_a_near_one(lake: Lake) -> None:
 def test_every_kind_that_is_recorded_can_be_listed() -> None:
     recorded = {claims.CLAIM, claims.FAILED, quarantine.KIND, originals.KIND}
     recorded |= {tombstones.KIND, tombstones.LIFT, serving.ROLLBACK, acceptance.KIND}
-    recorded |= {"look", "verdict", "decision", "approval", "alias", "lock"}
+    recorded |= {verdict_log.VERDICT, verdict_log.RESPONSE}
+    recorded |= {"look", "decision", "approval", "alias", "lock"}
     recorded |= {incidents.INCIDENT, incidents.ASSIGNMENT, incidents.CLOSURE}
     assert set(journal.KINDS) == recorded
 
