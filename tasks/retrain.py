@@ -69,8 +69,8 @@ def refusal(
         return said
     if (failed := claims.n_failed(lake, problem.name, cause)) >= MOST_FAILED:
         return (
-            f"{failed} trainings for it ended without a decision; `neuro journal list failed` says why; "
-            f"mend that, and start one by hand with `neuro retrain --problem {problem.name}`"
+            f"{failed} trainings for it ended without a decision; mend what `neuro journal list "
+            f"failed` says, and start one by hand with `neuro retrain --problem {problem.name}`"
         )
     return retrain_envelope.check(
         envelope,

@@ -35,7 +35,7 @@ class DriftPolicy:
 
     retrain_on: ``harm``, what labels have shown; ``labels``, also a harm that is suspected in
     ``confirm`` windows in a row once so many groups (``new_labelled_groups``) have a labelled image
-    that entered after the last release trained on; ``drift``, also any alarm in ``confirm`` windows in a row.
+    that entered after the last release trained on; ``drift``, also any alarm in so many windows.
     """
 
     alpha: float = 0.02
