@@ -142,6 +142,7 @@ def reconciled(project: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_retraining_whose_event_was_lost_starts_once_and_not_again_once_it_is_cancelled(
     phantoms: dict[str, Any], project: Path
 ) -> None:
