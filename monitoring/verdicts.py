@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -15,8 +14,7 @@ from monitoring.permutation import Pair
 from monitoring.windows import Observed
 from neuro.features import descriptors
 from neuro.promotion.drift_policy import DRIFT, HARM, LABELS, N_SIGNALS, DriftPolicy
-
-Outcome = Literal["steady", "look", "label", "retrain", "inconclusive"]
+from neuro.promotion.verdict_log import Outcome
 
 FEATURES, CLASSES, CONFIDENCE = "features", "classes", "confidence"  # that need no label
 LABELLED, AUDITED = "labelled_accuracy", "audited_accuracy"  # signals that labels make

@@ -16,12 +16,13 @@ from neuro.lake import audits, erasure, labels, releases, work_list
 from neuro.lake.audits import Audited
 from neuro.lake.work_list import AUDIT, CANNOT_TELL, WorkItem, WorkKey
 from neuro.promotion.drift_policy import DriftPolicy
+from neuro.promotion.verdict_log import NEARLY
 from tasks.drift import Compared
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.runtime.steps import step
 
-_DAY_S, _NEARLY = 86_400.0, 0.9  # a schedule may be a little early
+_DAY_S = 86_400.0
 _FIRST = -1e6  # ranks before every other source: a label that comes late finds harm late
 _log = getLogger(__name__)
 
@@ -116,7 +117,7 @@ def _is_early(drawn: Sequence[Audited], days: float | None) -> bool:
     """Whether a window of so many days was drawn from less than so many days ago."""
     now = datetime.now(UTC)
     ages = [abs((now - each.drawn_at).total_seconds()) / _DAY_S for each in drawn if each.days]
-    return bool(days and ages) and min(ages) < _NEARLY * (days or 0.0)
+    return bool(days and ages) and min(ages) < NEARLY * (days or 0.0)
 
 
 def _known(loaded: Loaded, drawn: Sequence[Audited]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,8 @@ class Answers:
     """Answers about n images, one of each.
 
     rows: (n,) int64 in the release, -1 where an image was only asked about. groups: (n,) str.
-    probabilities: (n, k) float64. called: (n,) int64, class index. asked: (m, d) float64,
-    descriptors of those that were only asked about, in their order; asked_features: (m, r) float64,
+    probabilities: (n, k) float64. called: (n,) int64, class index. asked_descriptors: (m, d)
+    float64, of those that were only asked about, in their order; asked_features: (m, r) float64,
     what the model made of them.
     """
 
@@ -42,7 +42,7 @@ class Answers:
     groups: NDArray[np.str_]
     probabilities: NDArray[np.float64]
     called: NDArray[np.int64]
-    asked: NDArray[np.float64] = field(default_factory=_none)
+    asked_descriptors: NDArray[np.float64] = field(default_factory=_none)
     asked_features: NDArray[np.float64] = field(default_factory=_none)
 
 
@@ -131,7 +131,7 @@ def observed(loaded: Loaded, model: Model, answers: Answers) -> Observed:
         figures[is_sample] = features.read(
             loaded.lake, featurize.DESCRIPTORS, featurize.DESCRIPTORS_HASH, ids
         )
-    figures[~is_sample] = answers.asked
+    figures[~is_sample] = answers.asked_descriptors
     seen = np.empty((len(rows), len(model.package.card.calibration.reference.axes)))
     if ids:
         seen[is_sample] = _features(loaded, model, rows[is_sample])
@@ -151,6 +151,8 @@ def _features(loaded: Loaded, model: Model, rows: NDArray[np.int64]) -> NDArray[
     """Where samples lie on the axes of a package, (n, r)."""
     card, ids = model.package.card, loaded.frames.sample_ids[rows].tolist()
     digest, reference = model.package.digest, card.calibration.reference
+    if not len(reference.axes):  # of a package that learnt from fewer than ten images
+        return np.empty((len(rows), 0))
     lacking = set(features.missing(loaded.lake, FEATURES, digest, ids))
     if lacking:
         wanted = rows[[sample_id in lacking for sample_id in ids]]
@@ -166,29 +168,38 @@ def _features(loaded: Loaded, model: Model, rows: NDArray[np.int64]) -> NDArray[
 def _known(loaded: Loaded, model: Model, asked_since: datetime | None) -> pd.DataFrame:
     """What a model has answered: samples of the release, and what a service was asked since then.
 
-    Columns sha256, probabilities, predicted, at, window, descriptors, row and group. An image of no
-    patient that we know is a group of its own; the images of one case are one.
+    asked_since: None for nothing that was only asked. Columns sha256, probabilities, predicted, at,
+    window, row and group; of what was asked also descriptors and embedding. An image of no patient
+    that we know is a group of its own; the images of one case are one.
     """
     lake, problem = loaded.lake, loaded.problem
     columns = ["sha256", "probabilities", "predicted", "predicted_at", "window"]
     found = predictions.rows(lake, problem, model.version, columns).to_pandas()
     found = found.rename(columns={"predicted_at": "at"})
-    since = asked_since or datetime.max.replace(tzinfo=UTC)
+    found["is_asked"], found["own_group"] = False, ""
+    if asked_since is not None:
+        asked = _asked(loaded, model, asked_since)
+        found = pd.concat([found, asked], ignore_index=True) if len(asked) else found
+    rows = loaded.rows_of(found["sha256"].tolist())
+    found["row"] = rows
+    found["group"] = np.where(rows >= 0, loaded.frames.groups[rows], found["own_group"])
+    is_shown = (rows >= 0) | found["is_asked"].to_numpy(np.bool_)  # not what left the release
+    shown: pd.DataFrame = found[is_shown]
+    return shown
+
+
+def _asked(loaded: Loaded, model: Model, since: datetime) -> pd.DataFrame:
+    """What a service was asked and the model answered, with what is measured of such images."""
+    lake, problem = loaded.lake, loaded.problem
     asked = requests.answers(lake, problem.dataset, problem.name, model.version, since).to_pandas()
     width = len(model.package.card.calibration.reference.mean)
     asked = asked[asked["descriptors"].map(len) == len(descriptors.NAMES)]
     asked = asked[asked["embedding"].map(len) == width]
     is_case = asked["route"] == "case"
-    asked["group"] = asked["sha256"].where(~is_case, asked["id"].str.rsplit("-", n=1).str[0])
-    if len(asked):
-        found = pd.concat([found, asked], ignore_index=True)
-    rows = loaded.rows_of(found["sha256"].tolist())
-    found["row"] = rows
-    own = found["group"] if len(asked) else ""
-    found["group"] = np.where(rows >= 0, loaded.frames.groups[rows], own)
-    is_known = (rows >= 0) | (np.arange(len(found)) >= len(found) - len(asked))
-    shown: pd.DataFrame = found.loc[is_known]  # what left the release is not looked at
-    return shown
+    asked["own_group"] = asked["sha256"].where(~is_case, asked["id"].str.rsplit("-", n=1).str[0])
+    asked["is_asked"] = True
+    described: pd.DataFrame = asked
+    return described
 
 
 def _unseen(
@@ -219,7 +230,8 @@ def _answers(chosen: pd.DataFrame, loaded: Loaded, model: Model) -> Answers:
     asked = {}
     if len(only_asked):
         embeddings = np.stack(only_asked["embedding"].to_list())
-        asked["asked"] = np.stack(only_asked["descriptors"].to_list()).astype(np.float64)
+        figures = np.stack(only_asked["descriptors"].to_list())
+        asked["asked_descriptors"] = figures.astype(np.float64)
         asked["asked_features"] = model.package.card.calibration.reference.along(embeddings)
     return Answers(
         rows=rows,

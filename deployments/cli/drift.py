@@ -90,19 +90,18 @@ def _history(lake: Any, problem: str, window: str | None, said: _Said) -> list[d
     """The verdicts, on a window or all, once what was typed is written down."""
     from neuro.problems import problem as problems
     from neuro.promotion import verdict_log
-    from neuro.promotion.verdict_log import Response
     from tasks.runtime import settings
 
     name, now = problems.load(problem).name, datetime.now(UTC)
     if len(said.kinds) > 1:
         raise ConfigError(f"say one thing at a time: --{' or --'.join(said.kinds)}")
     for kind in said.kinds:
-        response = Response(
-            said=kind,
+        response = verdict_log.response(
+            kind,
             who=settings.user(),
             reason=said.reason,
-            at=now,
-            until=None if said.snooze is None else verdict_log.snoozed_until(said.snooze, now),
+            now=now,
+            days=said.snooze,
             outcome=said.overrule or "",
         )
         verdict_log.respond(lake, verdict_log.last(lake, name, window), response)

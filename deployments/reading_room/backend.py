@@ -461,7 +461,7 @@ class Backend:
             verdicts=[
                 (
                     f"{name}: {judged.outcome}, {judged.at:%Y-%m-%d %H:%M}",
-                    Path(str(judged.body.get("report") or "-")),
+                    judged.report,
                 )
                 for name, judged in sorted(last.items())
             ],

@@ -1,23 +1,17 @@
 """Verdicts on drift in a person's name: the list of them, and what the person says of one."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from deployments.reading_room import words
 from deployments.reading_room.backend import Backend
 from neuro.errors import UnknownNameError
 from neuro.promotion import verdict_log
-from neuro.promotion.verdict_log import ACKNOWLEDGE, OVERRULE, SNOOZE, Judged, Response
+from neuro.promotion.verdict_log import ACKNOWLEDGE, OVERRULE, SNOOZE, Judged
 
 
 def all_of(backend: Backend, problem: str) -> list[Judged]:
     """Every verdict on a problem, oldest first."""
     return verdict_log.all_of(backend.here.lake, problem)
-
-
-def page_of(judged: Judged) -> Path:
-    """The report of a verdict, where there is one."""
-    return Path(str(judged.body.get("report") or "-"))
 
 
 def sayable(backend: Backend) -> list[str]:
@@ -38,13 +32,8 @@ def respond(
     found = next((each for each in verdict_log.all_of(lake, problem) if each.cause == cause), None)
     if found is None:
         raise UnknownNameError(f"there is no verdict {cause}; load the page again")
-    response = Response(
-        said=said,
-        who=backend.person.name,
-        reason=reason,
-        at=now,
-        until=None if days is None else verdict_log.snoozed_until(days, now),
-        outcome=outcome,
+    response = verdict_log.response(
+        said, who=backend.person.name, reason=reason, now=now, days=days, outcome=outcome
     )
     verdict_log.respond(lake, found, response)
     return words.DRIFT_WRITTEN

@@ -60,10 +60,9 @@ def full_cause(problem: str, cause: str | None, *, run_id: str, now: datetime) -
     return f"{problem}/{NAMED}/{text.removeprefix(f'{problem}/')}"
 
 
-def verdict_cause(problem: str, window: str, model: str, release: str, number: int = 1) -> str:
-    """The cause of a verdict on a window. number: of verdicts on it that differ, as they came."""
-    again = f"/{number}" if number > 1 else ""
-    return f"{problem}/{VERDICT}/{window}/model-{model[:16]}/{release}{again}"
+def verdict_cause(problem: str, window: str, model: str, release: str) -> str:
+    """The cause of the first verdict on a window; that of others ends with their number."""
+    return f"{problem}/{VERDICT}/{window}/model-{model[:16]}/{release}"
 
 
 def is_by_hand(problem: str, cause: str) -> bool:

@@ -7,7 +7,8 @@ kind counts. While a problem is snoozed, nothing of it starts by itself or sends
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.lake import journal
@@ -17,10 +18,10 @@ from neuro.promotion import serving
 
 VERDICT, RESPONSE = "verdict", "response"  # kinds of journal entries
 ACKNOWLEDGE, SNOOZE, OVERRULE = "acknowledge", "snooze", "overrule"  # what a person may say
-OUTCOMES = ("steady", "look", "label", "retrain", "inconclusive")
-TO_OVERRULE = OUTCOMES[:-1]
-MOST_DAYS = 90  # of a snooze: whoever wants longer says so again
-_APART = 0.9  # of a window's length: a schedule may be a little early
+Outcome = Literal["steady", "look", "label", "retrain", "inconclusive"]
+TO_OVERRULE = get_args(Outcome)[:-1]
+MOST_SNOOZE_DAYS = 90  # whoever wants longer says so again
+NEARLY = 0.9  # of a window's length: a schedule may be a little early
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +45,7 @@ class Response:
 class Judged:
     """A stored verdict. found: by the monitor. days: length of its window, 0 of a release.
 
-    problem_reference: how a retraining finds the problem. body: the whole line.
+    body: the whole line.
     """
 
     cause: str
@@ -69,6 +70,11 @@ class Judged:
         """When it was found, or a person last said what holds."""
         said = [each.at for each in self.responses if each.said == OVERRULE]
         return max([self.at, *said])
+
+    @property
+    def report(self) -> Path:
+        """Its page, "-" for none."""
+        return Path(str(self.body.get("report") or "-"))
 
     def row(self) -> dict[str, Any]:
         """What a list of verdicts shows."""
@@ -151,11 +157,16 @@ def respond(lake: Lake, judged: Judged, response: Response) -> None:
     journal.record(lake, RESPONSE, key, body, response.at)
 
 
-def snoozed_until(days: float, now: datetime) -> datetime:
-    """When a snooze of so many days ends. Raises ConfigError."""
-    if not 0 < days <= MOST_DAYS:
-        raise ConfigError(f"a snooze is of more than 0 and at most {MOST_DAYS} days, got {days:g}")
-    return now + timedelta(days=days)
+def response(
+    said: str, *, who: str, reason: str, now: datetime, days: float | None, outcome: str
+) -> Response:
+    """A person's word. days: of a snooze. outcome: of an overruling. Raises ConfigError."""
+    if days is not None and not 0 < days <= MOST_SNOOZE_DAYS:
+        raise ConfigError(
+            f"a snooze is of more than 0 and at most {MOST_SNOOZE_DAYS} days, got {days:g}"
+        )
+    until = None if days is None else now + timedelta(days=days)
+    return Response(said=said, who=who, reason=reason, at=now, until=until, outcome=outcome)
 
 
 def snooze(judged: Sequence[Judged], now: datetime) -> Response | None:
@@ -210,13 +221,13 @@ def before(
     """
     newest = {each.window: each for each in judged if each.model == model and each.at <= at}
     found: list[str] = []
-    edge = at - timedelta(days=_APART * days)
+    edge = at - timedelta(days=NEARLY * days)
     for each in sorted(newest.values(), key=lambda each: each.at, reverse=True):
         # A release is another measure of time: it may hold the same images as some days.
         if each.window == window or each.at > edge or (each.days > 0) is not (days > 0):
             continue
         found.append(each.outcome)
-        edge = each.at - timedelta(days=_APART * each.days)
+        edge = each.at - timedelta(days=NEARLY * each.days)
     return found
 
 

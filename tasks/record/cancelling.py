@@ -5,23 +5,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Cancelling
 
 from neuro.errors import ConfigError, ServerError, UnknownNameError
-from tasks.record import tracking
+from tasks.record import flow_runs, tracking
 
-_NOT_ENDED = [
-    *(StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED),
-    StateType.CANCELLING,
-]
-_NOT_BEGUN = (StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED)
 _SHOWN = 20  # runs that a message names
 PATIENCE_S = 240.0  # for a worker to end the run's process
 
@@ -48,7 +38,7 @@ def cancel(named: str, patience_s: float = PATIENCE_S) -> Ended:
         if state is None or state.is_final():
             was = str(state.name).lower() if state else "never begun"
             raise ConfigError(f"run {run.name} has ended: {was}")
-        if state.type in _NOT_BEGUN:
+        if state.type in flow_runs.NOT_BEGUN:
             client.set_flow_run_state(run.id, Cancelled(message="by `neuro cancel`"), force=True)
         elif run.deployment_id is None:
             raise ConfigError(
@@ -66,12 +56,7 @@ def _find(client: SyncPrefectClient, named: str) -> FlowRun:
         return client.read_flow_run(UUID(named))
     except (ValueError, ObjectNotFound):  # a name, or an id of another server
         pass
-    is_open = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_NOT_ENDED)),
-    )
-    runs: list[FlowRun] = []
-    while page := client.read_flow_runs(flow_run_filter=is_open, offset=len(runs), limit=200):
-        runs += page
+    runs = flow_runs.in_states(client, flow_runs.NOT_ENDED)
     found = [run for run in runs if run.name == named]
     if len(found) == 1:
         return found[0]

@@ -1,10 +1,10 @@
 """What became of a flow run, as the Prefect server knows it, and the start of another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
@@ -12,20 +12,15 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
 from neuro.promotion.claims import RunState
 from tasks.record import artifacts
 
-_NOT_ENDED = [
-    StateType.SCHEDULED,
-    StateType.PENDING,
-    StateType.RUNNING,
-    StateType.PAUSED,
-    StateType.CANCELLING,
-]
+NOT_BEGUN = (StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED)
+NOT_ENDED = (*NOT_BEGUN, StateType.RUNNING, StateType.CANCELLING)
 _PAGE = 200
 
 
@@ -69,14 +64,21 @@ def unfinished(flow: str, parameter: str) -> set[str]:
     """What a parameter is of the runs of a flow that have not ended, waiting or running."""
     if artifacts.flow_run_id() is None:
         return set()
-    is_open = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_NOT_ENDED)),
-    )
-    named = FlowFilter(name=FlowFilterName(any_=[flow]))
-    found: list[str] = []
     with get_client(sync_client=True) as client:
-        while runs := client.read_flow_runs(
-            flow_filter=named, flow_run_filter=is_open, offset=len(found), limit=_PAGE
-        ):
-            found += [str(run.parameters.get(parameter) or run.id) for run in runs]
-    return set(found)
+        runs = in_states(client, NOT_ENDED, flow)
+    return {str(run.parameters.get(parameter) or run.id) for run in runs}
+
+
+def in_states(
+    client: SyncPrefectClient, states: Sequence[StateType], flow: str | None = None
+) -> list[FlowRun]:
+    """Every run that is in one of these states; of all flows, or of one."""
+    which = FlowRunFilterStateType(any_=list(states))
+    is_wanted = FlowRunFilter(state=FlowRunFilterState(type=which))
+    named = FlowFilter(name=FlowFilterName(any_=[flow])) if flow else None
+    found: list[FlowRun] = []
+    while page := client.read_flow_runs(
+        flow_filter=named, flow_run_filter=is_wanted, offset=len(found), limit=_PAGE
+    ):
+        found += page
+    return found

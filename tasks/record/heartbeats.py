@@ -9,11 +9,6 @@ from logging import getLogger
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.filters import (
     EventFilter,
@@ -24,13 +19,12 @@ from prefect.events.filters import (
 )
 from prefect.states import Crashed
 
-from tasks.record import artifacts
+from tasks.record import artifacts, flow_runs
 from tasks.runtime import settings
 
 SILENCE = timedelta(seconds=5 * settings.HEARTBEAT_S)  # after which a run is suspected
 _AWAKE_S = 2.5 * settings.HEARTBEAT_S  # that we look on, awake: a laptop may have slept till now
 _BEAT = "prefect.flow-run.heartbeat"
-_PAGE = 200
 _log = getLogger(__name__)
 
 
@@ -58,12 +52,7 @@ def end_dead() -> list[str]:
 
 def _silent(client: SyncPrefectClient) -> dict[UUID, datetime]:
     """The last heartbeat of each run that is under way and has been silent for long."""
-    is_running = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
-    )
-    runs: list[FlowRun] = []
-    while page := client.read_flow_runs(flow_run_filter=is_running, offset=len(runs), limit=_PAGE):
-        runs += page
+    runs = flow_runs.in_states(client, [StateType.RUNNING])
     beats = {run.id: _last_beat(client, run) for run in runs}
     now = datetime.now(UTC)
     return {run: beat for run, beat in beats.items() if beat and now - beat > SILENCE}

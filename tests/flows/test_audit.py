@@ -1,8 +1,10 @@
 """The audit sample of a window: drawn once, read by people, and evidence about the model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +47,12 @@ class Asked:
         steady = Verdict(window="", reference="", signals=(), verdict="steady", reason="")
         config = DriftPolicy(audit=n)
         return audit.draw(self.loaded, self.model, self.compared, steady, config, days)
+
+    def as_version(self, version: str, drawn: Sequence[Audited], **changed: Any) -> "Asked":
+        """The same window answered by another version, for which so many were drawn, changed."""
+        rows = [replace(each, model_version=version, **changed) for each in drawn]
+        audits.add(self.loaded.lake, rows)
+        return replace(self, model=replace(self.model, version=version))
 
     def evidence(self) -> Evidence | None:
         return audit.evidence(self.loaded, self.model, self.compared)
@@ -98,21 +106,15 @@ def test_images_of_the_test_split_are_not_drawn(asked: Asked) -> None:
     assert not np.isin([each.sha256 for each in asked.drawn()], ids).any()
 
 
-def test_a_check_that_runs_more_often_asks_for_no_more_labels(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_check_that_runs_more_often_asks_for_no_more_labels(asked: Asked) -> None:
     asked.draw(days=7)
+    drawn = asked.drawn()
     tomorrow = replace(asked, compared=named(asked.compared, "7-days-to-tomorrow"))
     assert tomorrow.draw(days=7) == 0
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:
-            return datetime.now(UTC) + timedelta(days=7)
-
-    monkeypatch.setattr(audit, "datetime", Later)
-    assert tomorrow.draw(days=7) == N
-    assert len({each.sha256 for each in asked.drawn()}) == 2 * N
+    week_ago = drawn[0].drawn_at - timedelta(days=7)
+    of_last_week = tomorrow.as_version("next", drawn, drawn_at=week_ago)
+    assert of_last_week.draw(days=7) == N
+    assert len({each.sha256 for each in of_last_week.drawn()}) == 2 * N
 
 
 def named(compared: Compared, name: str) -> Compared:
@@ -154,15 +156,10 @@ def killed(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_what_readers_decide_is_evidence_by_its_weight(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_readers_decide_is_evidence_by_its_weight(asked: Asked) -> None:
     assert asked.evidence() is None
-    add = audits.add
-    monkeypatch.setattr(
-        audits, "add", lambda lake, rows: add(lake, [replace(row, weight=0.5) for row in rows])
-    )
     asked.draw()
+    asked = asked.as_version("half", asked.drawn(), weight=0.5)
     first, second, third, fourth, *_ = asked.drawn()
     wrong = next(name for name in asked.model.package.card.classes if name != first.predicted)
     asked.read(fourth.sha256, wrong)  # out of its turn, as an error that somebody has seen
@@ -180,12 +177,15 @@ def test_what_readers_decide_is_evidence_by_its_weight(
     assert asked.draw() == 0  # who could not tell is not asked again
 
 
-def test_what_audits_show_is_heard(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict, config = drift.judge(asked.compared, DriftPolicy()), DriftPolicy()
-    assert audit.weigh(asked.loaded, asked.model, asked.compared, verdict, config) == verdict
-    shown = Evidence(wealth=200.0, n=80, windows=2, allowed=0.05, recent=0.3)
-    monkeypatch.setattr(audit, "evidence", lambda *_: shown)
-    heard = audit.weigh(asked.loaded, asked.model, asked.compared, verdict, config)
+def test_what_audits_show_is_heard(asked: Asked) -> None:
+    verdict, policy = drift.judge(asked.compared, DriftPolicy()), DriftPolicy()
+    assert audit.weigh(asked.loaded, asked.model, asked.compared, verdict, policy) == verdict
+    asked.draw()
+    asked = asked.as_version("heavy", asked.drawn(), weight=1000.0)
+    first = asked.drawn()[0]
+    classes = asked.model.package.card.classes
+    asked.read(first.sha256, next(name for name in classes if name != first.predicted))
+    heard = audit.weigh(asked.loaded, asked.model, asked.compared, verdict, policy)
     assert heard.verdict == "retrain"
 
 

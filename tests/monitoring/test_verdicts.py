@@ -8,10 +8,11 @@ from scipy.stats import ks_2samp
 
 from monitoring import permutation, verdicts
 from monitoring.harm import Evidence
-from monitoring.verdicts import Drop, Outcome, Signal, Verdict
+from monitoring.verdicts import Drop, Signal, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.promotion.drift_policy import DriftPolicy
+from neuro.promotion.verdict_log import Outcome
 
 
 def period(

@@ -5,7 +5,13 @@ import streamlit as st
 from deployments.reading_room import judged, reports, words
 from deployments.reading_room.backend import Backend
 from deployments.reading_room.parts import answer_panel, choose_problem, doing
-from neuro.promotion.verdict_log import OVERRULE, SNOOZE, TO_OVERRULE, Judged
+from neuro.promotion.verdict_log import (
+    MOST_SNOOZE_DAYS,
+    OVERRULE,
+    SNOOZE,
+    TO_OVERRULE,
+    Judged,
+)
 from neuro.reports import verdict_history
 
 _ROWS = 100  # of the table, the last ones
@@ -22,7 +28,7 @@ def show(backend: Backend) -> None:
     last = found[-1]
     st.header(words.DRIFT_LAST.format(outcome=last.outcome, window=last.window))
     answer_panel.text(last.reason)
-    if place := reports.place_of(backend.here.home, judged.page_of(last)):
+    if place := reports.place_of(backend.here.home, last.report):
         st.html(answer_panel.link(words.JUDGE_REPORT, place))
     _history(found)
     answer_panel.table(words.DRIFT_COLUMNS, _rows(found), words.DRIFT_TABLE)
@@ -67,7 +73,7 @@ def _respond(backend: Backend, found: list[Judged]) -> None:
             st.radio(words.DRIFT_WHAT, judged.sayable(backend), format_func=words.DRIFT_SAID.get)
         )
         outcome = str(st.selectbox(words.DRIFT_OUTCOME, TO_OVERRULE))
-        days = float(st.number_input(words.DRIFT_DAYS, min_value=1, max_value=90, value=14))
+        days = float(st.number_input(words.DRIFT_DAYS, 1, MOST_SNOOZE_DAYS, value=14))
         reason = st.text_area(words.JUDGE_REASON)
         if not st.form_submit_button(words.DRIFT_DO):
             return

@@ -167,7 +167,7 @@ def test_what_cannot_be_said_is_refused(
 @pytest.mark.parametrize("days", [0.0, -1.0, float("nan"), 91.0])
 def test_a_snooze_has_an_end_that_is_near(days: float) -> None:
     with pytest.raises(ConfigError, match="at most 90 days"):
-        verdict_log.snoozed_until(days, NOW)
+        verdict_log.response(SNOOZE, who="ana", reason="x", now=NOW, days=days, outcome="")
 
 
 def test_a_window_that_was_not_judged_is_named_with_those_that_were(lake: Lake) -> None:
