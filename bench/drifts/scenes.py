@@ -125,7 +125,7 @@ def build(name: str, given: Unseen, cache: Path, seed: int, tell: Tell) -> Scene
     return Scenes(
         reference=given.reference,
         without_labels=(*quiet, *harmful, *mixed, *harmless),
-        with_audits=(quiet[0], *_audited(conditions, pool, given, seed)),
+        with_audits=(*quiet, *_audited(conditions, pool, given, seed)),
         few=_worse("half of the accuracy", pool, given.reference, 0.5 * pool.correct.mean()),
         note=f"{name}: reference {given.reference.n} images of {given.reference.n_groups} groups, "
         f"pool {pool.n} of {groups}; accuracy {given.reference.correct.mean():.3f} and "
