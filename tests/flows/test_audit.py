@@ -181,7 +181,8 @@ def test_what_audits_show_is_heard(asked: Asked) -> None:
     verdict, policy = drift.judge(asked.compared, DriftPolicy()), DriftPolicy()
     assert audit.weigh(asked.loaded, asked.model, asked.compared, verdict, policy) == verdict
     asked.draw()
-    asked = asked.as_version("heavy", asked.drawn(), weight=1000.0)
+    # One error, of any model: of one that is seldom right, too.
+    asked = asked.as_version("heavy", asked.drawn(), weight=1e6)
     first = asked.drawn()[0]
     classes = asked.model.package.card.classes
     asked.read(first.sha256, next(name for name in classes if name != first.predicted))
