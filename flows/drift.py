@@ -5,8 +5,9 @@ from typing import Any
 from prefect import flow
 
 from neuro.problems import problem as problems
-from tasks import audit, featurize
+from tasks import audit, featurize, predict_files
 from tasks import drift as steps
+from tasks import replay as again
 from tasks.load import envelopes, models, release_data
 from tasks.runtime import runners
 
@@ -17,9 +18,15 @@ def drift(
     window: str | None = None,
     days: float = 7.0,
     model: str = "champion",
+    current: str | None = None,
+    replay: bool = False,
     lake: str | None = None,
 ) -> dict[str, Any]:
     """Judge what entered with the release ``window``, or what was answered in the last days.
+
+    window: also a window of days that was judged before, by its name. current: the same, or files
+    that are in no lake, judged once without a trace. replay: each window of so many days up to now
+    is judged again, likewise.
 
     Returns window, reference, verdict, reason, signals, the path of the report, and audit: how many
     images of the window were put on the work list, to measure the model by. The envelope's
@@ -31,6 +38,12 @@ def drift(
     loaded = release_data.load(store, serving.problem_as_trained(question))
     featurize.describe(loaded)
     policy = envelopes.of_problem(question).drift
+    if replay:
+        return again.past(loaded, serving, days, policy)
+    if current is not None:
+        if predict_files.is_files(current):
+            return again.of_files(loaded, serving, current, question, policy)
+        return again.current(loaded, serving, current, policy)
     compared = steps.observe(loaded, serving, window, days, policy)
     verdict = steps.judge(compared, policy)
     n_asked = audit.draw(loaded, serving, compared, verdict, policy, None if window else days)

@@ -25,7 +25,7 @@ from tasks.load.release_data import Loaded
 from tasks.record import artifacts, events, notifications, tracking
 from tasks.runtime import settings
 from tasks.runtime.steps import step
-from tasks.window import Answers
+from tasks.window import Answers, Window
 
 _log = getLogger(__name__)
 
@@ -48,6 +48,59 @@ class Compared:
     days: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Base:
+    """What the windows of a model are compared with.
+
+    loaded: as the model may be judged on it. seen: (n,) bool, what it was trained on elsewhere.
+    """
+
+    loaded: Loaded
+    model: Model
+    seen: NDArray[np.bool_]
+    reference: Observed
+    name: str
+
+    def compared(self, found: Window) -> Compared:
+        """A window beside the reference."""
+        return Compared(
+            reference=self.reference,
+            window=windows_of.observed(self.loaded, self.model, found.answers),
+            reference_name=self.name,
+            window_name=found.name,
+            note="; ".join(filter(None, (self.loaded.left_out, found.note))),
+            rows=found.answers.rows,
+            called=found.answers.called,
+            days=found.days,
+        )
+
+    def test_rows(self, found: Window) -> NDArray[np.bool_]:
+        """Which images of a window have a label of the test split, (n,)."""
+        rows, frames = found.answers.rows, self.loaded.frames
+        is_test = (frames.splits[rows] == "test") & (frames.targets[rows] >= 0)
+        return np.asarray(is_test & (rows >= 0))
+
+
+def base(loaded: Loaded, model: Model) -> Base:
+    """The validation and calibration samples of the model's own release.
+
+    Raises ConfigError where the release is of another preprocess or splitting.
+    """
+    seen = unseen.by(loaded, unseen.elsewhere(loaded, model))
+    loaded = unseen.for_models(loaded, model)
+    predict.require_same_preprocess(model.engine, loaded.frames)
+    card = model.package.card
+    evaluate.require_same_splitting(card, loaded.frames)
+    born = str(card.pin["release"])
+    return Base(
+        loaded=loaded,
+        model=model,
+        seen=seen,
+        reference=windows_of.observed(loaded, model, _reference(loaded, model, born)),
+        name=f"validation and calibration of {born}",
+    )
+
+
 @step(name="observe")
 def observe(
     loaded: Loaded,
@@ -60,39 +113,18 @@ def observe(
 ) -> Compared:
     """Collect descriptors, probabilities and known labels of reference and window.
 
-    The reference is the validation and calibration samples of the model's own release. The window
-    is what entered with the release ``window``, or what was answered in the last ``days``. What
-    the model was trained on in another lake is in neither. Labels of the test split in the window
-    are a look, counted unless the same was counted before, as where a page is drawn again.
+    The window is what entered with the release ``window``, a window of days by its name, or what
+    was answered in the last ``days``. What the model was trained on in another lake is in neither.
+    Labels of the test split in the window are a look, counted unless the same was counted before,
+    as where a page is drawn again.
     """
-    seen = unseen.by(loaded, unseen.elsewhere(loaded, model))
-    loaded = unseen.for_models(loaded, model)
-    predict.require_same_preprocess(model.engine, loaded.frames)
-    card = model.package.card
-    evaluate.require_same_splitting(card, loaded.frames)
-    born = str(card.pin["release"])
-    if window is not None:
-        found = windows_of.of_release(loaded, model, seen, window)
-    else:
-        found = windows_of.of_days(loaded, model, seen, days, policy, datetime.now(UTC))
-    rows = found.answers.rows
-    inside = rows[rows >= 0]
-    n_test = int(
-        ((loaded.frames.splits[inside] == "test") & (loaded.frames.targets[inside] >= 0)).sum()
-    )
+    against = base(loaded, model)
+    found = windows_of.find(against.loaded, model, against.seen, window, days, policy)
+    n_test = int(against.test_rows(found).sum())
     if n_test and is_counted:
-        looks = count_look.count(loaded, model, read_by="drift", n=n_test)
+        looks = count_look.count(against.loaded, model, read_by="drift", n=n_test)
         _log.info("window %s has %d labels of the test split: %s", found.name, n_test, looks)
-    return Compared(
-        reference=windows_of.observed(loaded, model, _reference(loaded, model, born)),
-        window=windows_of.observed(loaded, model, found.answers),
-        reference_name=f"validation and calibration of {born}",
-        window_name=found.name,
-        note="; ".join(filter(None, (loaded.left_out, found.note))),
-        rows=rows,
-        called=found.answers.called,
-        days=found.days,
-    )
+    return against.compared(found)
 
 
 def _reference(loaded: Loaded, model: Model, born: str) -> Answers:

@@ -73,9 +73,8 @@ def _draw_drift(lake: Lake, page: Mapping[str, str]) -> Path:
     model = models.load(question, _named(page["model"]))
     loaded = release_data.load(lake, model.problem_as_trained(question))
     featurize.describe(loaded)
-    window, days = page.get("window"), float(page.get("days", 0))
     policy = envelopes.of_problem(question).drift
-    compared = drift.observe(loaded, model, window, days, policy, is_counted=False)
+    compared = drift.observe(loaded, model, page["window"], 0.0, policy, is_counted=False)
     verdict = audit.weigh(loaded, model, compared, drift.judge(compared, policy), policy)
     verdict = drift.confirm(loaded, model, compared, verdict, policy)
     return drift.report(loaded, model, compared, verdict)

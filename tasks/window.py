@@ -1,8 +1,8 @@
 """The window of a drift check: what a model has answered lately, in batches and to who asked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from neuro.features import descriptors
 from neuro.lake import features, requests
 from neuro.prediction import predict
 from neuro.prediction import stored as predictions
+from neuro.promotion import verdict_log
 from neuro.promotion.drift_policy import DriftPolicy
 from tasks import featurize
 from tasks.load.models import Model
@@ -56,6 +57,26 @@ class Window:
     note: str = ""
 
 
+def find(
+    loaded: Loaded,
+    model: Model,
+    seen: NDArray[np.bool_],
+    window: str | None,
+    days: float,
+    policy: DriftPolicy,
+) -> Window:
+    """What entered with a release, a window of days that was judged before, or the last days.
+
+    window: the name of one of the first two. Raises ConfigError for one that nobody knows.
+    """
+    if window is None:
+        return of_days(loaded, model, seen, days, policy, datetime.now(UTC))
+    if earlier := verdict_log.of_days(loaded.lake, loaded.problem.name, window):
+        alone = replace(policy, accumulate=1)  # what was joined then is one window now
+        return of_days(loaded, model, seen, earlier.days, alone, earlier.at)
+    return of_release(loaded, model, seen, window)
+
+
 def of_release(loaded: Loaded, model: Model, seen: NDArray[np.bool_], release: str) -> Window:
     """What entered with a release and was predicted. seen: (n,) bool, what the model had seen.
 
@@ -75,7 +96,7 @@ def of_days(
     policy: DriftPolicy,
     now: datetime,
 ) -> Window:
-    """What was answered in the last days, in batches or to who asked, and is news to the model.
+    """What was answered in the days up to ``now``, in batches or to who asked, and is news to it.
 
     Where that is fewer images or groups than the policy wants, the days before are taken, too.
     """
@@ -107,7 +128,8 @@ def of_days(
     chosen, note = _unseen(chosen, loaded, model, seen, name)
     joined = f"{n} windows of {days:g} days joined: fewer had less than {policy.min_images} images "
     joined = f"{joined}or {policy.min_groups} groups" if n > 1 else ""
-    ahead = int((at > until).sum())
+    clock = max(now, datetime.now(UTC))
+    ahead = int((at > np.datetime64(clock.replace(tzinfo=None))).sum())
     late = f"{ahead} answers are dated ahead of this clock, and are in no window" if ahead else ""
     return Window(
         name=name,
@@ -115,6 +137,13 @@ def of_days(
         days=n * days,
         note="; ".join(filter(None, (joined, late, note))),
     )
+
+
+def first_answer(loaded: Loaded, model: Model) -> datetime | None:
+    """When the model first answered; None where it never did."""
+    long_ago = datetime.now(UTC) - timedelta(days=windows.MOST_DAYS)
+    known = _known(loaded, model, asked_since=long_ago)
+    return None if known.empty else known["at"].min().to_pydatetime()
 
 
 def observed(loaded: Loaded, model: Model, answers: Answers) -> Observed:

@@ -12,17 +12,32 @@ from deployments.console import Json, LakeUri, Local, Problem
 from neuro.errors import ConfigError
 
 app = typer.Typer()
+_REPLAYED = ("window", "images", "groups", "verdict", "alarms")
 _COLUMNS = ("at", "window", "model", "found", "outcome", "said", "reason")
 
 
 @app.command()
 def drift(
     context: typer.Context,
-    window: Annotated[str | None, typer.Option(help="What entered with a release.")] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(help="What entered with a release; or a window that was judged, by its name."),
+    ] = None,
     days: Annotated[float, typer.Option(help="Without --window: answered in these days.")] = 7.0,
     model: ModelName = "champion",
     problem: Problem = "brain",
     lake: LakeUri = None,
+    current: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|RELEASE|WINDOW",
+            help="Judge it once: nothing is stored, sent or asked, and files stay where they are.",
+        ),
+    ] = None,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Judge each window of --days up to now again, likewise."),
+    ] = False,
     fail_on_drift: Annotated[bool, typer.Option(help="Exit with 3 unless steady.")] = False,
     history: Annotated[
         bool, typer.Option("--history", help="Judge nothing; list what was judged before.")
@@ -63,7 +78,12 @@ def drift(
         return
     if why:
         raise ConfigError("--reason goes with --acknowledge, --snooze or --overrule")
-    result = console.run_flow(context, is_local=local, as_json=as_json)
+    if sum((window is not None, current is not None, replay)) > 1:
+        raise ConfigError("give one of --window, --current and --replay")
+    tables = {"replayed": _REPLAYED} if replay else {}
+    result = console.run_flow(context, is_local=local, as_json=as_json, tables=tables)
+    if replay:
+        return
     if fail_on_drift and result["verdict"] != "steady":
         raise typer.Exit(3)
 

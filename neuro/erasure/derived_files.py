@@ -86,12 +86,12 @@ def remove_pages(
 
 
 def to_redraw(verdict: VerdictBody) -> dict[str, str]:
-    """What a page is drawn again from: problem, model, window or days; and the command for it."""
-    window = str(verdict["window"])
-    days, is_of_days, _ = window.partition("-days-to-")
-    # A window of the last days is drawn again with as many days, up to now.
-    period = {"days": days} if is_of_days else {"window": window}
-    option = f"--days {days}" if is_of_days else f"--window {window}"
-    problem = str(verdict["problem_reference"])
-    command = f"neuro drift --problem {problem} {option}"
-    return {**period, "problem": problem, "model": str(verdict["model"]), "command": command}
+    """What a page is drawn again from: problem, model and window; and the command for it."""
+    window, problem = str(verdict["window"]), str(verdict["problem_reference"])
+    command = f"neuro drift --problem {problem} --window {window}"
+    return {
+        "window": window,
+        "problem": problem,
+        "model": str(verdict["model"]),
+        "command": command,
+    }

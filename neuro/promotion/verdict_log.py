@@ -119,6 +119,12 @@ def last(lake: Lake, problem: str, window: str | None = None) -> Judged:
     raise UnknownNameError(f"no verdict on window {window!r} of {problem}; the last are of {known}")
 
 
+def of_days(lake: Lake, problem: str, window: str) -> Judged | None:
+    """The first verdict on a window of days, which says when that ended; None for no such one."""
+    every = all_of(lake, problem)
+    return next((each for each in every if each.window == window and each.days > 0), None)
+
+
 def record(lake: Lake, cause: str, body: Mapping[str, Any], now: datetime) -> str | None:
     """Store a verdict; its cause, or None where the last on the window found the same.
 

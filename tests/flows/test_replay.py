@@ -1,0 +1,134 @@
+"""Windows judged without a trace: past ones again, and images that are in no lake."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.drift import drift
+from flows.featurize import featurize
+from flows.ingest import ingest
+from flows.predict import predict
+from neuro.errors import ConfigError
+from neuro.lake import journal
+from neuro.problems import problem as problems
+from neuro.promotion import verdict_log
+from neuro.promotion.drift_policy import DriftPolicy
+from tasks import drift as steps
+from tasks import replay
+from tasks import window as windows_of
+from tasks.load import models, release_data
+from tasks.runtime import settings
+from tests.flows.conftest import Draw
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def answered(model: str, draw: Draw) -> str:
+    """The package of a model that has answered 40 images of a release that came later."""
+    ingest.fn(source=str(draw([""], 40, name="later", seed=9)))
+    featurize.fn()
+    predict.fn(model=model)
+    few = "[drift]\nmin_groups = 10"  # the reference has less than 30
+    (settings.load().home / "envelope.toml").write_text(few)
+    return model
+
+
+def lines() -> list[str]:
+    lake = release_data.open_lake(None)
+    return [each.key for each in journal.entries(lake)]
+
+
+def test_a_replay_judges_each_window_since_the_first_answer_and_writes_nothing(
+    answered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = lines()
+    later = datetime.now(UTC) + 15 * DAY
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return later
+
+    monkeypatch.setattr(replay, "datetime", Later)
+    monkeypatch.setattr(windows_of, "datetime", Later)
+    found = drift.fn(model=answered, replay=True)
+    assert [row["images"] for row in found["replayed"]] == [40, 40, 40]  # joined as far back
+    assert [row["window"].split("-")[0] for row in found["replayed"]] == ["7", "14", "21"]
+    assert sum(found["verdicts"].values()) == 3
+    assert set(found["alarms"]) == {"descriptors", "features", "softmax", "classes", "confidence"}
+    assert lines() == before
+
+
+def test_weeks_without_an_answer_are_rows_that_say_so(answered: str) -> None:
+    with pytest.raises(ConfigError, match="at most 520 are replayed; give more --days"):
+        drift.fn(model=answered, replay=True, days=1e-9)
+    (row,) = drift.fn(model=answered, replay=True, days=1)["replayed"]
+    assert row["verdict"] != "nothing"
+
+
+def test_files_are_judged_where_they_lie(answered: str, draw: Draw) -> None:
+    before = lines()
+    same = drift.fn(model=answered, current=str(draw([""], 60, name="same", seed=11)))
+    assert (same["images"], same["groups"], same["verdict"]) == (60, 60, "steady")
+    dark = draw([""], 60, name="dark", seed=12)
+    for path in dark.glob("*.png"):
+        with Image.open(path) as picture:
+            picture.point(lambda level: level // 3).save(path)
+    (dark / "broken.png").write_bytes(b"no picture")
+    (dark / "again.png").write_bytes(next(dark.glob("dark_*.png")).read_bytes())
+    found = drift.fn(model=answered, current=str(dark))
+    assert found["images"] == 60
+    assert found["verdict"] in ("look", "label")
+    assert "2 of 62 files are refused or repeated" in found["reason"]
+    assert lines() == before
+
+
+def test_a_folder_without_a_readable_image_says_what_to_do(answered: str, tmp_path: Path) -> None:
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ConfigError, match="vetting lets none of the images in"):
+        drift.fn(model=answered, current=str(folder))
+
+
+def test_a_release_is_judged_once_as_it_is_for_good(answered: str) -> None:
+    release = release_data.load(release_data.open_lake(None), problems.load("brain")).release.name
+    before = lines()
+    once = drift.fn(model=answered, current=release)
+    assert lines() == before
+    stored = drift.fn(model=answered, window=release)
+    same = ("window", "verdict", "signals", "images", "groups")
+    assert [once[name] for name in same] == [stored[name] for name in same]
+
+
+def test_a_window_of_days_is_found_again_by_its_name(answered: str) -> None:
+    first = drift.fn(model=answered)
+    lake = release_data.open_lake(None)
+    judged = verdict_log.last(lake, "brain")
+    assert judged.days == 7.0
+    again = drift.fn(model=answered, window=first["window"])
+    same = ("window", "days", "verdict", "signals", "images", "cause")
+    assert [again[name] for name in same] == [first[name] for name in same]
+
+
+def test_labels_of_the_test_split_are_no_look(answered: str) -> None:
+    loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
+    known = models.of_folder(Path(answered))
+    frames = loaded.frames
+    later = loaded.entered() == loaded.release.name
+    labels = np.where(later, 0, frames.targets)
+    splits = np.where(later & (np.arange(len(later)) % 2 == 0), "test", frames.splits)
+    seen = replace(loaded, frames=replace(frames, targets=labels, splits=splits))
+    policy = DriftPolicy(min_groups=2)
+    counted = steps.observe(seen, known, None, 7.0, policy)
+    told = replay.current(seen, known, loaded.release.name, policy)
+    (shown,) = [each for each in told["signals"] if each["name"] == "labelled_accuracy"]
+    n = int((later & (splits != "test")).sum())
+    assert f"on {n} labelled images" in shown["explanation"]
+    assert int((~np.isnan(counted.window.correct)).sum()) == int(later.sum())
