@@ -47,6 +47,13 @@ def add_evaluation(
     return _write(package, model_card.with_evaluation(told, figures))
 
 
+def cost_of(package: Package) -> dict[str, Any]:
+    """The seconds and kwh that training a package took; {} for one that was not sealed here."""
+    told = _known(package)
+    cost = told["cost"] if told else None
+    return {"seconds": cost["seconds"], "kwh": cost["energy"]["kwh"]} if cost else {}
+
+
 def _renewed(known: Facts | None, facts: Facts) -> Facts:
     """The facts with the figures that are known; trained once more, it is the same package."""
     return facts | {"figures": known["figures"]} if known else facts

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from neuro.errors import ConfigError, NeuroError
-from neuro.lake import journal, releases
+from neuro.lake import journal, labels, releases
 from neuro.lake.journal import Entry
 from neuro.problems.problem import Problem
 from neuro.promotion import claims, gates, integrity, retrain_envelope, serving
@@ -20,7 +20,7 @@ from neuro.promotion.integrity import Lineage
 from neuro.promotion.retrain_envelope import Candidate, Envelope
 from neuro.reports import decision_section, render
 from tasks import evaluate as evaluation
-from tasks import gate_figures, shadow
+from tasks import gate_figures, model_card, shadow
 from tasks.baselines import Beside
 from tasks.evaluate import Looked
 from tasks.load import champions, release_data, unseen
@@ -137,6 +137,7 @@ def promote(
         "leak": challenger.leak,
         "shadow": shadow.compared(loaded, challenger.model, champion.model if champion else None),
         "flow_run_id": artifacts.flow_run_id() or "",
+        "cost": _cost(loaded, challenger),
     }
     line, is_written = _record(loaded, entry)
     is_new = line.number > after  # else this cause was decided before, and another serves
@@ -194,6 +195,17 @@ def _candidate(loaded: Loaded, challenger: Looked, champion: Looked | None) -> C
         model=card.architecture,
         sees_other_pictures=card.preprocess.sha256 != before.sha256,
     )
+
+
+def _cost(loaded: Loaded, challenger: Looked) -> dict[str, Any]:
+    """What a challenger cost: its training, and the labels of people since the last decision."""
+    lake, problem = loaded.lake, loaded.problem
+    decisions = journal.entries(lake, serving.DECISION)
+    last = max(
+        (each.at for each in decisions if each.body["problem"] == problem.name), default=None
+    )
+    n_labels = labels.n_by_people(lake, problem.dataset, last)
+    return model_card.cost_of(challenger.model.package) | {"labels": n_labels}
 
 
 def _is_by_hand(problem: Problem, cause: str) -> bool:

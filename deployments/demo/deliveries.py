@@ -87,11 +87,11 @@ def cut(
     follow: folders outside the source that links may lead to.
     """
     whole = delivery.read(sources.whole_folder(source, follow), problem)
-    pictures = _labelled_pictures(whole.items)
+    pictures = labelled_pictures(whole.items)
     if not pictures:
         raise ConfigError(f"data {source} holds no labelled image; see `neuro problem show`")
     rng = np.random.default_rng(seed)
-    groups = _groups(pictures, problem, rng)
+    groups = grouped(pictures, problem, rng)
     if images is not None:
         groups = [group[:1] for group in groups[:images]]
     edges = np.round(np.cumsum((0.0, *SHARES)) * len(groups)).astype(int).tolist()
@@ -100,13 +100,13 @@ def cut(
     paths_of = {}  # by delivery, the files of each group
     for folder, part in zip(folders, (first, second, third), strict=True):
         has_labels = part is first
-        paths_of[folder] = _copy(part, folder, keeps_folders=has_labels)
-        _copy_table(source, folder, problem, keeps_labels=has_labels)
+        paths_of[folder] = copy(part, folder, keeps_folders=has_labels)
+        copy_table(source, folder, problem, keeps_labels=has_labels)
         delivery.write_note(folder, source=whole.source, is_synthetic=whole.is_synthetic)
     scanner = scanner_shift.DEFAULT.scaled(shift)
     labels = []  # by group, of each shifted image
     for paths, group in zip(paths_of[folders[2]], third, strict=True):
-        digests = [_shift(path, scanner, rng) for path in paths]
+        digests = [see_again(path, scanner, rng) for path in paths]
         labels.append(dict(zip(digests, (one.item.label for one in group), strict=True)))
     half = len(labels) // 2
     _write_labels(out / "labels.csv", labels[:half])
@@ -120,29 +120,29 @@ def cut(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Picture:
+class Picture:
     """A file of the source, and what was read of it."""
 
     item: Item
     image: CleanImage
 
 
-_Group = Sequence[_Picture]
+Group = Sequence[Picture]
 
 
-def _labelled_pictures(items: Sequence[Item]) -> list[_Picture]:
+def labelled_pictures(items: Sequence[Item]) -> list[Picture]:
     """Every readable labelled image once; one with two labels is left out."""
     results = sandbox.check_files([item.path for item in items], sandbox.VetConfig())
-    copies: dict[str, list[_Picture]] = {}
+    copies: dict[str, list[Picture]] = {}
     for item, image in zip(items, results, strict=True):
         if isinstance(image, CleanImage) and item.label:
-            copies.setdefault(image.sha256, []).append(_Picture(item=item, image=image))
+            copies.setdefault(image.sha256, []).append(Picture(item=item, image=image))
     return [same[0] for same in copies.values() if len({one.item.label for one in same}) == 1]
 
 
-def _groups(
-    pictures: Sequence[_Picture], problem: Problem, rng: np.random.Generator
-) -> list[_Group]:
+def grouped(
+    pictures: Sequence[Picture], problem: Problem, rng: np.random.Generator
+) -> list[Group]:
     """Images by group, in random order."""
     looks = twin_search.vectors([picture.image.thumbnail for picture in pictures])
     members = [
@@ -154,14 +154,14 @@ def _groups(
         for picture in pictures
     ]
     twins = twin_search.find(looks, 0, problem.groups.twin_cosine)
-    groups: dict[int, list[_Picture]] = {}
+    groups: dict[int, list[Picture]] = {}
     for number, picture in zip(draw_splits.clusters(members, twins).tolist(), pictures, strict=True):
         groups.setdefault(number, []).append(picture)
     ordered = list(groups.values())
     return [ordered[index] for index in rng.permutation(len(ordered))]
 
 
-def _copy(groups: Sequence[_Group], folder: Path, *, keeps_folders: bool) -> list[list[Path]]:
+def copy(groups: Sequence[Group], folder: Path, *, keeps_folders: bool) -> list[list[Path]]:
     """Copy images into a delivery; the new paths by group.
 
     With keeps_folders they lie where they lay; else all in one folder: a class folder is a label.
@@ -183,7 +183,7 @@ def _copy(groups: Sequence[_Group], folder: Path, *, keeps_folders: bool) -> lis
     return copies
 
 
-def _shift(path: Path, scanner: Scanner, rng: np.random.Generator) -> str:
+def see_again(path: Path, scanner: Scanner, rng: np.random.Generator) -> str:
     """Replace an image by a PNG of what the new scanner shows; its digest."""
     with Image.open(path) as opened:
         picture = opened if opened.mode in ("L", "RGB") else opened.convert("RGB")
@@ -202,7 +202,7 @@ def _write_labels(path: Path, groups: Sequence[Mapping[str, str]]) -> None:
     table.assign(who="demo reader", when=now).to_csv(path, index=False)
 
 
-def _copy_table(source: Path, folder: Path, problem: Problem, *, keeps_labels: bool) -> None:
+def copy_table(source: Path, folder: Path, problem: Problem, *, keeps_labels: bool) -> None:
     """A delivery of a tabled problem needs its table, with or without the labels."""
     layout = problem.layout
     if layout.kind != "table":

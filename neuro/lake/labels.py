@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -130,6 +130,15 @@ def newest(
     shown = content_hash.newest(left_out.shown_labels(rows))
     found = zip(shown["sha256"].to_pylist(), shown["label"].to_pylist(), strict=True)
     return {sample_id: label for sample_id, label in found if label}
+
+
+def n_by_people(lake: Lake, dataset: str, since: datetime | None) -> int:
+    """How many images people have labelled since then, or ever; not those of a source."""
+    where = f"dataset = {quoted(dataset)} AND who != 'source'"
+    if since is not None:
+        after = f"{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        where += f" AND labelled_at > timestamp {quoted(after)}"
+    return len(set(lake.read("labels", columns=["sha256"], where=where)["sha256"].to_pylist()))
 
 
 def hidden_runs(lake: Lake) -> set[str]:

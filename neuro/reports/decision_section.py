@@ -22,6 +22,7 @@ def put(page: str, decided: Mapping[str, Any]) -> str:
     section = render.render(
         "decision.html",
         decided=decided,
+        cost=decided.get("cost", {}),
         gates=[
             (
                 gate["name"].replace("_", " "),

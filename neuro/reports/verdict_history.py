@@ -15,7 +15,7 @@ MOST = 26  # windows that are shown, the last ones
 _CELL, _HEIGHT = 22, 44
 _HIGHEST = 2.0  # of a line, in thresholds; what is higher stands there
 # Of Okabe and Ito (2008), and a letter each: colour alone tells nothing to one in twelve men.
-_COLOURS = {
+COLOURS = {
     "steady": ("#009e73", "s"),
     "look": ("#56b4e9", "l"),
     "label": ("#e69f00", "L"),
@@ -54,7 +54,7 @@ def lines(judged: Sequence[Judged]) -> dict[str, Picture]:
 
 
 def _cell(number: int, judged: Judged) -> str:
-    colour, letter = _COLOURS.get(judged.outcome, _COLOURS["inconclusive"])
+    colour, letter = COLOURS.get(judged.outcome, COLOURS["inconclusive"])
     left, mark = number * _CELL, ""
     if judged.responses:
         mark = f'<circle cx="{left + 10}" cy="30" r="2.5" fill="#1d2126"/>'

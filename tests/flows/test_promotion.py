@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import pytest
 from flows.rollback import rollback
 from neuro.errors import ConfigError
 from neuro.evaluation import evaluate as scoring
-from neuro.lake import journal
+from neuro.lake import journal, labels
+from neuro.lake.labels import Annotation
 from neuro.models import package
 from neuro.problems import problem as problems
 from neuro.promotion.gates import PromotionConfig
@@ -58,6 +59,18 @@ def test_what_is_in_no_registry_is_not_said_to_be_promoted(loaded: Loaded, model
     entry = promoted(loaded, right(loaded, models.load(BRAIN, model)))
     assert (entry["decision"], entry["is_promoted"]) == ("promote", False)
     assert "no registry has it" in entry["reason"]
+
+
+def test_a_decision_says_what_the_challenger_cost(loaded: Loaded, model: str) -> None:
+    looked = right(loaded, models.load(BRAIN, model))
+    first = promoted(loaded, looked)["cost"]
+    assert first["seconds"] > 0
+    assert first["kwh"] > 0
+    assert first["labels"] == 0  # those that came with the images are nobody's work
+    said = Annotation(label="glioma", who="ana", at=datetime.now(UTC) + timedelta(seconds=2))
+    one = str(loaded.frames.sample_ids[0])
+    labels.add_reviewed(loaded.lake, BRAIN.dataset, one, said, "review-1")
+    assert promoted(loaded, looked)["cost"]["labels"] == 1
 
 
 def test_each_decision_by_hand_is_written_down_and_one_of_a_cause_once(

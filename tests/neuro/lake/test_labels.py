@@ -75,3 +75,15 @@ def test_a_label_that_was_reviewed_later_stays_the_newest(lake: Lake, now: datet
     labels.add_reviewed(lake, "brain", "1", later, "import")
     late = Annotation(label="b", who="ana", at=now)
     assert labels.add_reviewed(lake, "brain", "1", late, "review-1") is False
+
+
+def test_labels_of_people_are_counted_by_image_and_from_a_time_on(
+    lake: Lake, given: NewLabels, now: datetime
+) -> None:
+    add(lake, given)
+    for number, (image, label) in enumerate((("1", "b"), ("1", "a"), ("2", "a"))):
+        said = Annotation(label=label, who="ana", at=now + timedelta(days=number))
+        labels.add_reviewed(lake, "brain", image, said, f"review-{number}")
+    assert labels.n_by_people(lake, "brain", None) == 2
+    assert labels.n_by_people(lake, "brain", now + timedelta(days=1)) == 1
+    assert labels.n_by_people(lake, "chest", None) == 0

@@ -44,6 +44,14 @@ def test_a_page_has_the_decision_with_each_gate_and_what_it_had() -> None:
     assert "<b>samples" not in page
 
 
+def test_what_it_cost_stands_beside_it_as_far_as_it_is_known() -> None:
+    cost = {"seconds": 81.4, "kwh": 0.000542, "labels": 1234}
+    said = "81 s of training, 0.000542 kWh (an estimate), 1,234 images that people have labelled"
+    assert said in decision_section.put(PAGE, DECIDED | {"cost": cost})
+    elsewhere = decision_section.put(PAGE, DECIDED | {"cost": {"labels": 0}})
+    assert "What it cost: 0 images that people have labelled" in elsewhere
+
+
 def test_a_later_decision_takes_the_place_of_an_earlier() -> None:
     first = decision_section.put(PAGE, DECIDED)
     second = decision_section.put(first, DECIDED | {"decision": "promote", "shadow": None})

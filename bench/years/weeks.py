@@ -1,0 +1,115 @@
+"""What a hospital sends in a year: labelled images once, then a delivery without labels each week.
+
+A new scanner comes in week 6 and stays, weeks 14 to 17 are a season with another mix of classes,
+and in weeks 21 to 24 whoever labels errs. From week 27 on nothing happens.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+
+from deployments.demo import deliveries
+from deployments.demo.deliveries import Group
+from neuro.ingest import delivery, sources
+from neuro.problems.problem import Problem
+from neuro.synthetic import scanner_shift
+
+WEEKS = 52
+SCANNER, SEASON, ERRORS, QUIET = 6, range(14, 18), range(21, 25), 27  # weeks, from 1
+STRENGTH = 1.5  # of the new scanner: how far from the old one
+FIRST = 0.2  # of the images, with labels, before the year begins
+MOST = 200  # images a week
+ODDS = 6.0  # of the class of the season
+WRONG = 0.4  # of the labels, in the weeks of errors
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Year:
+    """first: the folder that the first model learns from. weeks: the groups of each, in order."""
+
+    first: Path
+    weeks: Sequence[Sequence[Group]]
+    source: Path
+    is_synthetic: bool
+
+
+def plan(source: Path, problem: Problem, folder: Path, rng: Generator) -> Year:
+    """Deal the labelled images of a folder to the first delivery and to the weeks, by group."""
+    whole = delivery.read(sources.whole_folder(source, ()), problem)
+    groups = deliveries.grouped(deliveries.labelled_pictures(whole.items), problem, rng)
+    sizes = np.array([len(group) for group in groups])
+    n_first = int(np.searchsorted(np.cumsum(sizes), FIRST * sizes.sum())) + 1
+    first = folder / "first"
+    deliveries.copy(groups[:n_first], first, keeps_folders=True)
+    deliveries.copy_table(source, first, problem, keeps_labels=True)
+    delivery.write_note(first, source=whole.source, is_synthetic=whole.is_synthetic)
+    later = groups[n_first:]
+    n_week = min(MOST, int(sizes[n_first:].sum() / WEEKS))
+    return Year(
+        first=first,
+        weeks=_dealt(later, n_week, _class_of_season(problem), rng),
+        source=source,
+        is_synthetic=whole.is_synthetic,
+    )
+
+
+def _class_of_season(problem: Problem) -> set[str]:
+    return {label for label, name in problem.labels.items() if name == problem.classes[0]}
+
+
+def _dealt(
+    groups: Sequence[Group], n_week: int, of_season: set[str], rng: Generator
+) -> list[list[Group]]:
+    """Groups for each week, in the season more of one class. Each group comes once."""
+    left = list(range(len(groups)))
+    is_favoured = np.array([group[0].item.label in of_season for group in groups])
+    weeks: list[list[Group]] = []
+    for week in range(1, WEEKS + 1):
+        weights = np.where(is_favoured[left], ODDS if week in SEASON else 1.0, 1.0)
+        order = rng.choice(len(left), len(left), replace=False, p=weights / weights.sum())
+        chosen, n = [], 0
+        for place in order.tolist():
+            if n >= n_week:
+                break
+            chosen.append(left[place])
+            n += len(groups[left[place]])
+        weeks.append([groups[index] for index in chosen])
+        gone = set(chosen)
+        left = [index for index in left if index not in gone]
+    return weeks
+
+
+def deliver(
+    year: Year, week: int, problem: Problem, folder: Path, rng: Generator
+) -> Mapping[str, str]:
+    """Write the delivery of a week, as its scanner shows it; the true source labels by sample."""
+    truth = {}
+    scanner = scanner_shift.DEFAULT.scaled(STRENGTH)
+    copies = deliveries.copy(year.weeks[week - 1], folder, keeps_folders=False)
+    for paths, group in zip(copies, year.weeks[week - 1], strict=True):
+        for path, picture in zip(paths, group, strict=True):
+            if week >= SCANNER:
+                sample = deliveries.see_again(path, scanner, rng)
+            else:
+                sample = hashlib.sha256(path.read_bytes()).hexdigest()
+            truth[sample] = picture.item.label
+    deliveries.copy_table(year.source, folder, problem, keeps_labels=False)
+    delivery.write_note(folder, source="the year", is_synthetic=year.is_synthetic)
+    return truth
+
+
+def said(
+    truth: Mapping[str, str], problem: Problem, week: int, rng: Generator
+) -> Mapping[str, str]:
+    """What whoever labels says of images; in some weeks often something else."""
+    names = list(problem.labels)
+    found = {}
+    for sample, label in truth.items():
+        others = [name for name in names if problem.labels[name] != problem.labels[label]]
+        errs = week in ERRORS and rng.random() < WRONG
+        found[sample] = str(rng.choice(others)) if errs else label
+    return found
