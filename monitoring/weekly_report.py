@@ -1,6 +1,7 @@
 """One page a person can read about a window: our verdict on top, Evidently's figures below."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 
 _METHOD = "calibrated_ks"
 _NO_THRESHOLD = 1.0  # a gap never exceeds 1: without a calibrated threshold nothing is called drift
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pictures:
+    """Some images side by side, as PNG."""
+
+    title: str
+    png: bytes
 
 
 def table(observed: Observed, classes: tuple[str, ...]) -> "pd.DataFrame":
@@ -41,11 +50,13 @@ def build(
     *,
     path: Path,
     synthetic: bool,
+    pictures: Sequence[Pictures] = (),
     before: Sequence[Judged] = (),
 ) -> Path:
     """Write the page, whole or not at all, and return its path; it needs no network to be read.
 
-    reference, current: as ``table`` makes them, the same columns in both. before: what was judged
+    reference, current: as ``table`` makes them, the same columns in both. pictures: images of both
+    periods. before: what was judged
     of the model's earlier windows, oldest first. Slow: Evidently takes 6
     to 30 s to import and a second or two to draw, so never in a web request.
     """
@@ -59,6 +70,7 @@ def build(
         "drift_verdict.html",
         verdict=verdict,
         is_synthetic=synthetic,
+        pictures=pictures,
         strip=verdict_history.strip(before) if before else None,
         lines=verdict_history.lines(before),
     )

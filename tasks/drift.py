@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring import verdicts, weekly_report, windows
+from monitoring import shown_images, verdicts, weekly_report, windows
 from monitoring.verdicts import Verdict
+from monitoring.weekly_report import Pictures
 from monitoring.windows import Observed
 from neuro.evaluation import evaluate
 from neuro.lake import journal
 from neuro.prediction import predict
 from neuro.promotion import claims, verdict_log
 from neuro.promotion.drift_policy import DriftPolicy
+from neuro.reports import contact_sheet
 from tasks import count_look
 from tasks import window as windows_of
 from tasks.load import unseen
@@ -35,7 +37,8 @@ class Compared:
     """Reference and window of one drift check, with their names; note: what was left out.
 
     rows, called: (window.n,) the window's rows in the release, -1 for what was only asked about,
-    and the class index of each answer. days: length of the window, 0 for that of a release.
+    and the class index of each answer. reference_rows: (reference.n,) likewise. days: length of
+    the window, 0 for that of a release.
     """
 
     reference: Observed
@@ -45,6 +48,7 @@ class Compared:
     note: str
     rows: NDArray[np.int64]
     called: NDArray[np.int64]
+    reference_rows: NDArray[np.int64]
     days: float = 0.0
 
 
@@ -53,12 +57,14 @@ class Base:
     """What the windows of a model are compared with.
 
     loaded: as the model may be judged on it. seen: (n,) bool, what it was trained on elsewhere.
+    rows: (reference.n,) of the reference.
     """
 
     loaded: Loaded
     model: Model
     seen: NDArray[np.bool_]
     reference: Observed
+    rows: NDArray[np.int64]
     name: str
 
     def compared(self, found: Window) -> Compared:
@@ -71,6 +77,7 @@ class Base:
             note="; ".join(filter(None, (self.loaded.left_out, found.note))),
             rows=found.answers.rows,
             called=found.answers.called,
+            reference_rows=self.rows,
             days=found.days,
         )
 
@@ -92,11 +99,13 @@ def base(loaded: Loaded, model: Model) -> Base:
     card = model.package.card
     evaluate.require_same_splitting(card, loaded.frames)
     born = str(card.pin["release"])
+    answers = _reference(loaded, model, born)
     return Base(
         loaded=loaded,
         model=model,
         seen=seen,
-        reference=windows_of.observed(loaded, model, _reference(loaded, model, born)),
+        reference=windows_of.observed(loaded, model, answers),
+        rows=answers.rows,
         name=f"validation and calibration of {born}",
     )
 
@@ -202,6 +211,7 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
         verdict,
         path=path,
         synthetic=loaded.release.is_synthetic,
+        pictures=_pictures(loaded, compared),
         before=[
             each
             for each in verdict_log.all_of(loaded.lake, problem.name)
@@ -218,6 +228,29 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
         if run.url:
             artifacts.link("drift-report", f"{run.url}/artifacts/{path.name}", "Evidently report")
     return path
+
+
+def _pictures(loaded: Loaded, compared: Compared) -> list[Pictures]:
+    """Images of before and of now, as the model sees them. The test split is not shown."""
+    frames, rows = loaded.frames, compared.rows
+    inside = np.flatnonzero((rows >= 0) & (frames.splits[rows] != "test")).astype(np.int64)
+    if not len(inside):
+        return []  # all were only asked about
+    shown = shown_images.choose(compared.reference, compared.window.take(inside))
+    before, now, unusual = (
+        contact_sheet.draw(frames.pixels[chosen])
+        for chosen in (
+            compared.reference_rows[shown.before],
+            rows[inside[shown.now]],
+            rows[inside[shown.unusual]],
+        )
+    )
+    moved = f"by {shown.figure}, which moved most"
+    return [
+        Pictures(title=f"Typical of the reference, {moved}", png=before),
+        Pictures(title=f"Typical of the window, {moved}", png=now),
+        Pictures(title="The most unusual of the window, the strangest first", png=unusual),
+    ]
 
 
 @step(name="remember and tell")

@@ -114,6 +114,7 @@ def of_files(
         note=f"{n_refused} of {len(files)} files are refused or repeated" if n_refused else "",
         rows=np.full(window.n, -1),
         called=called,
+        reference_rows=against.rows,
     )
     return _told(found, policy)
 

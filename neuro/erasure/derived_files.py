@@ -57,10 +57,10 @@ def remove_pages(
 ) -> tuple[list[str], list[VerdictBody]]:
     """Remove the files below a folder that counted an erased image in, or hold a byte string of it.
 
-    A drift page holds the figures of each image by itself; a page that is named after a release
-    shows pictures and means of it, a list of that name its labels in doubt, and a folder of that
-    name its evaluations. superseded: the releases that held one. Returns the pages' paths, and the
-    journal's verdicts on what these releases held, or on what a service was asked.
+    A drift page holds the figures of each image by itself, and some images; a page that is named
+    after a release shows pictures and means of it, a list of that name its labels in doubt, and a
+    folder of that name its evaluations. superseded: the releases that held one. Returns the pages'
+    paths, and the journal's verdicts on what these releases held, or on what a service was asked.
     """
     verdicts: list[VerdictBody] = [entry.body for entry in journal.entries(lake, "verdict")]
     # The cause of a verdict of before, which does not name its release, ends with it.

@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from monitoring.verdicts import Signal, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.features import descriptors
+from neuro.reports import contact_sheet
 from neuro.reports.render import SYNTHETIC
 
 VERDICT = Verdict(
@@ -73,6 +75,18 @@ def test_the_page_says_research_use_and_synthetic_above_everything(page: str) ->
 def test_the_page_shows_the_verdict_and_every_figure_of_a_signal(page: str) -> None:
     for text in ("The images changed.", "0.412", "0.234", "0.4%", "noise moved most"):
         assert text in page
+
+
+def test_pictures_stand_on_the_page_with_what_they_show(tmp_path: Path) -> None:
+    png = contact_sheet.draw(np.zeros((2, 4, 4, 1), np.uint8))
+    shown = [weekly_report.Pictures(title="Typical of <b>now</b>", png=png)]
+    path = tmp_path / "week.html"
+    weekly_report.build(
+        columns(0), columns(0.5), VERDICT, path=path, synthetic=False, pictures=shown
+    )
+    page = path.read_text(encoding="utf-8")
+    assert "Typical of &lt;b&gt;now&lt;/b&gt;" in page
+    assert base64.b64encode(png).decode() in page
 
 
 def test_names_are_escaped(page: str) -> None:
