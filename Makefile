@@ -14,7 +14,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-annotate
 unexport PYTHONDONTWRITEBYTECODE
 export COVERAGE_FILE := $(CURDIR)/$(VENV)/.coverage
 
-.PHONY: image setup demo demo-real test test-fast test-servers test-slow test-all test-offline test-s3 test-ray test-pages test-gpu faults faults-short fuzz lint types bench docs up down lock
+.PHONY: image setup demo demo-real test test-fast test-servers test-slow test-all test-offline test-s3 test-ray test-pages test-gpu faults faults-short fuzz lint types bench year docs up down lock
 
 # Nothing is done when neither the lock nor the project's own table has changed since.
 setup:
@@ -112,6 +112,10 @@ types: setup
 
 bench: setup
 	$(BIN)/python -m bench $(NAME)
+
+# A year of weekly deliveries on a simulated clock, of phantoms or of a folder of labelled images.
+year: setup
+	$(BIN)/python -m bench year $(if $(DATA),--data "$(DATA)") $(if $(PROBLEM),--problem "$(PROBLEM)")
 
 docs: setup
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements/docs.lock

@@ -16,9 +16,11 @@ from neuro.features import descriptors
 from neuro.promotion.drift_policy import DRIFT, HARM, LABELS, N_SIGNALS, DriftPolicy
 from neuro.promotion.verdict_log import Outcome
 
-FEATURES, CLASSES, CONFIDENCE = "features", "classes", "confidence"  # that need no label
+DESCRIPTORS, FORMATS, FEATURES = "descriptors", "formats", "features"  # that need no label
+CLASSES, CONFIDENCE = "classes", "confidence"  # likewise
 LABELLED, AUDITED = "labelled_accuracy", "audited_accuracy"  # signals that labels make
 _STILL, _FAR = 1e-9, 4.0  # least deviation of a column, and the most deviations that count
+_MOST_FORMATS = 20  # the commonest; all others are one
 _TAIL = 0.025  # on either side of a 95 % interval
 
 
@@ -168,7 +170,7 @@ def _decide(
             f"{explanations}"
         )
     is_suspected = drop is not None and (drop.low > 0 or drop.value >= policy.harm)
-    if set(alarms) == {"descriptors"} and not is_suspected:
+    if set(alarms) <= {DESCRIPTORS, FORMATS} and not is_suspected:
         doubt = "" if drop is None else f". But {still_possible}"
         return "look", f"The images changed, the model's answers did not: {explanations}{doubt}"
     if drop is not None:
@@ -185,8 +187,9 @@ def _unlabelled_signals(
 ) -> tuple[Signal, ...]:
     """The signals that need no label in the window.
 
-    features: sum of squared differences of means along the axes of the package, each in its own
-    deviations over the deals. softmax and classes are black-box shift detection (Lipton et al.,
+    formats: largest difference of how often a size and pixel mode comes, in its deviations over the
+    deals. features: sum of squared differences of means along the axes of the package, each in its
+    own deviations over the deals. softmax and classes are black-box shift detection (Lipton et al.,
     arXiv:1802.03916; Rabanser et al., arXiv:1810.11953). confidence is average thresholded
     confidence (Garg et al., arXiv:2201.04234), which estimates the loss of accuracy: for reading,
     as a reference that is a little too sure would let it alarm each week.
@@ -195,9 +198,11 @@ def _unlabelled_signals(
     seen = _standardised(np.concatenate((reference.features, current.features)))
     outputs = np.concatenate((reference.probabilities, current.probabilities))
     likeliest = np.eye(outputs.shape[1])[outputs.argmax(axis=1)]
+    names, kinds = _formats(reference.formats, current.formats)
     sure = _above_cut(np.concatenate((reference.confidence, current.confidence)), reference)
     statistics: dict[str, Callable[[Pair], NDArray[np.float64]]] = {  # each (t, columns)
-        "descriptors": lambda pair: permutation.largest_gap(values, pair),
+        DESCRIPTORS: lambda pair: permutation.largest_gap(values, pair),
+        FORMATS: lambda pair: permutation.difference(kinds, pair),
         FEATURES: lambda pair: permutation.difference(seen, pair),
         "softmax": lambda pair: permutation.largest_gap(outputs, pair),
         CLASSES: lambda pair: permutation.difference(likeliest, pair),
@@ -209,9 +214,13 @@ def _unlabelled_signals(
             null[name].append(statistic(pair))
     sides = permutation.sides(reference.n, current.n)
     observed = {name: statistic(sides) for name, statistic in statistics.items()}
-    shares = [side.mean(axis=0) for side in (likeliest[: reference.n], likeliest[reference.n :])]
+    shares, formats = (
+        [side.mean(axis=0) for side in (each[: reference.n], each[reference.n :])]
+        for each in (likeliest, kinds)
+    )
     explanations = {
-        "descriptors": _most_moved(observed["descriptors"][0], _descriptor_names(values.shape[1])),
+        DESCRIPTORS: _most_moved(observed[DESCRIPTORS][0], _descriptor_names(values.shape[1])),
+        FORMATS: _format_mix(names, *formats),
         FEATURES: "what the model makes of the images has moved, before it answers",
         "softmax": _most_moved(observed["softmax"][0], _class_names(outputs.shape[1])),
         CLASSES: _class_mix(*shares),
@@ -230,7 +239,7 @@ def _score(
     name: str, dealt: NDArray[np.float64]
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """One figure of the (t, columns) of a signal, (t,). dealt: deals that tell the deviations."""
-    if name not in (FEATURES, CLASSES):
+    if name not in (FEATURES, CLASSES, FORMATS):
         return lambda columns: columns.max(axis=1)
     spread = dealt.std(axis=0)
     spread = np.where(spread > _STILL, spread, np.inf)  # a column that never moves says nothing
@@ -252,6 +261,31 @@ def _class_mix(before: NDArray[np.float64], now: NDArray[np.float64]) -> str:
     return (
         f"class number {most + 1} of {len(now)} is the likeliest in {now[most]:.1%} of the images, "
         f"in the reference in {before[most]:.1%}"
+    )
+
+
+def _formats(
+    before: NDArray[np.str_], now: NDArray[np.str_]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """The names of c formats, and 1 where an image has one, (n, c).
+
+    An image whose format nobody noted counts as the mean of those of the reference.
+    """
+    every = np.concatenate((before, now))
+    found, counts = np.unique(every[every != ""], return_counts=True)
+    kept = found[np.argsort(-counts, kind="stable")][:_MOST_FORMATS]
+    kinds = np.column_stack((every[:, None] == kept, ~np.isin(every, [*kept, ""])))
+    has_one = kinds[: len(before)][before != ""]
+    usual = has_one.mean(axis=0) if len(has_one) else np.zeros(kinds.shape[1])
+    shown: NDArray[np.float64] = np.where(every[:, None] == "", usual, kinds)
+    return [*kept.tolist(), "another format"], shown
+
+
+def _format_mix(names: Sequence[str], before: NDArray[np.float64], now: NDArray[np.float64]) -> str:
+    most = int(np.abs(now - before).argmax())
+    return (
+        f"{names[most]}, as it came, is {now[most]:.1%} of the images, in the reference "
+        f"{before[most]:.1%}"
     )
 
 

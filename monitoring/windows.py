@@ -1,6 +1,6 @@
 """Which samples are compared: the reference, and the current window."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -21,7 +21,8 @@ class Observed:
     groups: (n,) str. descriptors: (n, d) float64. features: (n, r) float64, what the model makes
     of each before it answers, along the axes of its package. probabilities: (n, k) float64,
     calibrated, in class order. confidence: (n,) float64, the probability of what each sample is
-    called. correct: (n,) float64, 1 or 0 where a label is known, NaN elsewhere.
+    called. correct: (n,) float64, 1 or 0 where a label is known, NaN elsewhere. formats: (n,) str,
+    size and pixel mode as the image came, "" where nobody noted it (default: of all).
     Raises ConfigError where the rows do not match or a descriptor or probability is not finite.
     """
 
@@ -31,8 +32,11 @@ class Observed:
     probabilities: NDArray[np.float64]
     confidence: NDArray[np.float64]
     correct: NDArray[np.float64]
+    formats: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
 
     def __post_init__(self) -> None:
+        if not len(self.formats):
+            object.__setattr__(self, "formats", np.full(len(self.groups), ""))
         rows = {entry.name: len(getattr(self, entry.name)) for entry in fields(self)}
         if len(set(rows.values())) > 1:
             raise ConfigError(f"every array of a window needs one row per sample, got {rows}")

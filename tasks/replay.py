@@ -24,6 +24,7 @@ from neuro.images import preprocess, sandbox
 from neuro.images.sandbox import Rejected, VetConfig
 from neuro.images.sanitize import CleanImage
 from neuro.ingest import file_kinds, sources
+from neuro.lake import images
 from neuro.prediction import predict
 from neuro.problems.problem import Problem
 from neuro.promotion.drift_policy import DriftPolicy
@@ -156,7 +157,7 @@ def _observed(
     parts = []
     named = zip(vetted, groups, strict=True)
     while part := list(islice(named, _PART)):
-        owners, stored, frames = [], [], []
+        owners, stored, frames, formats = [], [], [], []
         for image, group in part:
             if isinstance(image, Rejected) or image.sha256 in seen:
                 continue
@@ -166,19 +167,23 @@ def _observed(
                 continue  # as one that vetting refuses
             seen.add(image.sha256)
             stored.append(image.stored)
+            formats.append(images.format_of(asdict(image)))
             owners.append(group or image.sha256)
         if not stored:
             continue
         said = predict.answer(model.engine, np.stack(frames))
         figures = np.array([descriptors.describe(raw) for raw in stored])
         along, honest = reference.along(said.embeddings), said.calibrated
-        parts.append((np.array(owners), figures, along, honest.probabilities, honest.called))
+        told = (np.array(owners), np.array(formats), figures, along)
+        parts.append((*told, honest.probabilities, honest.called))
         _log.info("%d images looked at", len(seen))
     if not parts:
         raise ConfigError(
             "vetting lets none of the images in; `neuro predict DIR --out FILE.csv` says why"
         )
-    names, figures, along, outputs, called = map(np.concatenate, zip(*parts, strict=True))
+    names, formats_of, figures, along, outputs, called = map(
+        np.concatenate, zip(*parts, strict=True)
+    )
     return (
         Observed(
             groups=names,
@@ -187,6 +192,7 @@ def _observed(
             probabilities=outputs,
             confidence=outputs[np.arange(len(called)), called],
             correct=np.full(len(called), np.nan),
+            formats=formats_of,
         ),
         called,
     )

@@ -12,7 +12,7 @@ from monitoring import windows
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.features import descriptors
-from neuro.lake import features, requests
+from neuro.lake import features, images, requests
 from neuro.prediction import predict
 from neuro.prediction import stored as predictions
 from neuro.promotion import verdict_log
@@ -165,6 +165,9 @@ def observed(loaded: Loaded, model: Model, answers: Answers) -> Observed:
     if ids:
         seen[is_sample] = _features(loaded, model, rows[is_sample])
     seen[~is_sample] = answers.asked_features
+    formats = np.full(len(rows), "", "<U40")
+    facts = images.facts(loaded.lake, loaded.release, ids) if ids else {}
+    formats[is_sample] = [images.format_of(facts[name]) for name in ids]
     correct = np.where(targets >= 0, called == targets, np.nan)
     return Observed(
         groups=answers.groups,
@@ -173,6 +176,7 @@ def observed(loaded: Loaded, model: Model, answers: Answers) -> Observed:
         probabilities=answers.probabilities,
         confidence=answers.probabilities[np.arange(len(called)), called],
         correct=correct.astype(np.float64),
+        formats=formats,
     )
 
 

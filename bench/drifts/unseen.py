@@ -52,6 +52,7 @@ class Answers:
     probabilities: NDArray[np.float64]
     called: NDArray[np.int64]
     embeddings: NDArray[np.float32]
+    formats: NDArray[np.str_]
 
     def observed(
         self, engine: Engine, groups: NDArray[np.str_], targets: NDArray[np.int64]
@@ -64,6 +65,7 @@ class Answers:
             probabilities=self.probabilities,
             confidence=self.probabilities[np.arange(len(self.called)), self.called],
             correct=(self.called == targets).astype(np.float64),
+            formats=self.formats,
         )
 
 
@@ -126,7 +128,13 @@ def answers(engine: Engine, stored: Sequence[bytes]) -> Answers:
         probabilities=said.calibrated.probabilities,
         called=said.calibrated.called,
         embeddings=said.embeddings,
+        formats=np.array([_format(raw) for raw in stored]),
     )
+
+
+def _format(raw: bytes) -> str:
+    with Image.open(io.BytesIO(raw)) as opened:
+        return f"{opened.width}x{opened.height} {opened.mode}"
 
 
 def decoded(raw: bytes) -> Pixels:

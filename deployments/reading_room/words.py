@@ -422,6 +422,7 @@ DRIFT_DO = "Write it down"
 DRIFT_WRITTEN = "Written into the journal by your name."
 SIGNALS: Mapping[str, str] = {
     "descriptors": "How the images look",
+    "formats": "Sizes and pixel modes of the images",
     "features": "What the model makes of the images",
     "softmax": "Probabilities of the classes",
     "classes": "How often each class is the likeliest",

@@ -4,7 +4,7 @@ Stored bytes are compared with their digest before anybody sees them.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -119,6 +119,11 @@ def facts(
     """stored_sha256, media_type, width, height and mode of stored images, by sample_id."""
     batches = read(lake, version_of(lake, release), _FACTS, wanted)
     return {row.pop("sha256"): row for batch in batches for row in batch.to_pylist()}
+
+
+def format_of(facts: Mapping[str, Any]) -> str:
+    """Size and pixel mode of an image as it came, in words."""
+    return f"{facts['width']}x{facts['height']} {facts['mode']}"
 
 
 def thumbnails(lake: Lake, release: Release, wanted: Sequence[str]) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from neuro.errors import ConfigError
 
-N_SIGNALS = 5  # the false-alarm budget is shared evenly, whether or not there are labels
+N_SIGNALS = 6  # the false-alarm budget is shared evenly, whether or not there are labels
 HARM, LABELS, DRIFT = "harm", "labels", "drift"  # what retrains by itself, the strictest first
 _MOST_TRIALS = 100_000
 _WHOLE = {  # least and most of each whole number

@@ -61,7 +61,14 @@ def test_a_replay_judges_each_window_since_the_first_answer_and_writes_nothing(
     assert [row["images"] for row in found["replayed"]] == [40, 40, 40]  # joined as far back
     assert [row["window"].split("-")[0] for row in found["replayed"]] == ["7", "14", "21"]
     assert sum(found["verdicts"].values()) == 3
-    assert set(found["alarms"]) == {"descriptors", "features", "softmax", "classes", "confidence"}
+    assert set(found["alarms"]) == {
+        "descriptors",
+        "formats",
+        "features",
+        "softmax",
+        "classes",
+        "confidence",
+    }
     assert lines() == before
 
 
