@@ -22,6 +22,19 @@ R = TypeVar("R")
 Shard = TypeVar("Shard")
 
 
+class _Given:
+    """The arguments of a call, into which Prefect does not look.
+
+    Of others it walks each list and dataclass for what other tasks may have made: every sample of a
+    release, twice a step.
+    """
+
+    __slots__ = ("args", "kwargs")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args, self.kwargs = args, kwargs
+
+
 class Step(Generic[P, R]):
     """A function that a flow may call with or without a server."""
 
@@ -29,15 +42,19 @@ class Step(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], **options: Any) -> None:
         # Without NO_CACHE Prefect pickles and hashes every argument, images too, and keeps nothing.
-        self.function = function
-        self.task = task(**{"cache_policy": NO_CACHE, **options})(function)
+        made = task(**{"cache_policy": NO_CACHE, "name": function.__name__, **options})
+
+        def call(given: _Given) -> R:
+            return function(*given.args, **given.kwargs)
+
+        self.function, self.task, self._whole = function, made(function), made(call)
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The function's value; its exceptions pass unchanged."""
         if FlowRunContext.get() is None:
             return self.function(*args, **kwargs)
-        return self.task(*args, **kwargs)
+        return self._whole(_Given(*args, **kwargs))
 
     def stream(
         self: "Step[Concatenate[Shard, Q], R]",

@@ -34,6 +34,26 @@ def meet(shard: int, others: Barrier) -> int:
     return shard
 
 
+class Watched(list[int]):
+    """Notes whether anybody looks at what it holds."""
+
+    seen = 0
+
+    def __iter__(self) -> Iterator[int]:
+        Watched.seen += 1
+        return super().__iter__()
+
+
+@step()
+def count(rows: Watched) -> int:
+    return len(rows)
+
+
+@flow(name="counts")
+def counts() -> int:
+    return count(Watched(range(3)))
+
+
 @flow(name="powers")
 def powers() -> tuple[bool, list[int]]:
     return is_recorded(), list(power.stream([3, 1, 2], 2, offset=10))
@@ -92,3 +112,10 @@ def test_a_step_inside_a_run_is_recorded_and_gives_the_same(server: None) -> Non
                 break
             time.sleep(0.5)
     assert names == expected
+
+
+def test_no_server_walks_through_what_a_step_is_given(server: None) -> None:
+    """A release is a list of its samples: to walk through it takes seconds a step."""
+    Watched.seen = 0
+    assert counts() == 3
+    assert Watched.seen == 0
