@@ -31,7 +31,7 @@ from neuro.problems.problem import Problem
 
 PHANTOMS, PHANTOM_EPOCHS, REAL_EPOCHS = 13_000, 14, 12
 LATE = 0.1  # of a week's images get a label by themselves
-ON_REQUEST = 100  # images that people label once a verdict asks for labels
+ON_REQUEST = 100  # images that people label in a week whose verdict suspects or shows harm
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 
@@ -212,7 +212,7 @@ def _label(site: Site, week: int, truth: Mapping[str, str], verdict: str) -> int
     every = work_list.readings(lake, site.problem.name)
     audits = [each.item.key.sha256 for each in every if each.item.source == AUDIT]
     known = _labelled(site)
-    n = round(LATE * len(truth)) + (ON_REQUEST if verdict == "label" else 0)
+    n = round(LATE * len(truth)) + (ON_REQUEST if verdict in ("label", "retrain") else 0)
     more = site.rng.permutation(sorted(truth))[:n].tolist()
     wanted = [each for each in dict.fromkeys([*audits, *more]) if each not in known]
     said = weeks.said({each: site.truth[each] for each in wanted}, site.problem, week, site.rng)

@@ -20,7 +20,7 @@ from neuro.synthetic import scanner_shift
 
 WEEKS = 52
 SCANNER, SEASON, ERRORS, QUIET = 6, range(14, 18), range(21, 25), 27  # weeks, from 1
-STRENGTH = 1.5  # of the new scanner: how far from the old one
+STRENGTH = 1.0  # of the new scanner: how far from the old one
 FIRST = 0.2  # of the images, with labels, before the year begins
 MOST = 200  # images a week
 ODDS = 6.0  # of the class of the season
