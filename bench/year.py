@@ -37,9 +37,13 @@ DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """Where the year takes place. truth: the true source label of every image that came."""
+    """Where the year takes place.
+
+    reference: of the problem, a name or file. truth: the true source label of every image so far.
+    """
 
     problem: Problem
+    reference: str
     folder: Path
     year: Year
     rng: Generator
@@ -66,6 +70,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="all that happened")
     asked = parser.parse_args(argv)
     started, here = time.perf_counter(), Path.cwd()
+    asked.data = asked.data and asked.data.resolve()
+    if Path(asked.problem).exists():
+        asked.problem = str(Path(asked.problem).resolve())
     with tempfile.TemporaryDirectory(prefix="neuro-year-") as folder, _servers(Path(folder)):
         year = _run(asked, Path(folder))
     os.chdir(here)
@@ -122,7 +129,15 @@ def _run(asked: argparse.Namespace, folder: Path) -> list[Week]:
     today = datetime.now(UTC).replace(hour=6, minute=0, second=0, microsecond=0)
     start = today - timedelta(days=today.weekday()) - (weeks.WEEKS + 1) * WEEK
     with time_machine.travel(start, tick=True) as clock:
-        site = Site(problem=problem, folder=folder, year=year, rng=rng, clock=clock, start=start)
+        site = Site(
+            problem=problem,
+            reference=asked.problem,
+            folder=folder,
+            year=year,
+            rng=rng,
+            clock=clock,
+            start=start,
+        )
         _first_model(site, asked)
         return [_week(site, number) for number in range(1, asked.weeks + 1)]
 
@@ -133,12 +148,12 @@ def _first_model(site: Site, asked: argparse.Namespace) -> None:
     from flows.train import train
     from neuro.training.config import TrainConfig
 
-    ingest(problem=site.problem.name, source=str(site.year.first))
+    ingest(problem=site.reference, source=str(site.year.first))
     usual = PHANTOM_EPOCHS if asked.data is None else REAL_EPOCHS
     config = TrainConfig(epochs=asked.epochs or usual, seed=asked.seed)
     _say("before the year: training the first model")
-    made = train(problem=site.problem.name, config=config)
-    told = promote(problem=site.problem.name, model=made["model"])
+    made = train(problem=site.reference, config=config)
+    told = promote(problem=site.reference, model=made["model"])
     if not told["is_promoted"]:
         sys.exit(f"the gate did not accept the first model: {told['reason']}")
     _say(f"before the year: {told['decision']}, {told['reason']}")
@@ -152,7 +167,7 @@ def _week(site: Site, number: int) -> Week:
     from neuro.promotion import serving
     from tasks.load import release_data
 
-    began, name = time.perf_counter(), site.problem.name
+    began, name = time.perf_counter(), site.reference
     site.at(number, hours=-12)
     folder = site.folder / "deliveries" / f"week-{number:02d}"
     truth = weeks.deliver(site.year, number, site.problem, folder, site.rng)
@@ -161,7 +176,7 @@ def _week(site: Site, number: int) -> Week:
     predict(problem=name)
     site.at(number)
     lake = release_data.open_lake(None)
-    serves = serving.changes(lake, name)[-1].version
+    serves = serving.changes(lake, site.problem.name)[-1].version
     told = drift(problem=name)
     result = _retrained(site, told, number) if told["verdict"] == "retrain" else {}
     week = Week(
@@ -192,7 +207,7 @@ def _retrained(site: Site, told: Mapping[str, Any], week: int) -> Mapping[str, A
     from flows.retrain import retrain
 
     site.at(week, hours=1)
-    done: Mapping[str, Any] = retrain(problem=site.problem.name, cause=told["cause"])
+    done: Mapping[str, Any] = retrain(problem=site.reference, cause=told["cause"])
     return done
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import flow
 
+from neuro.errors import ConfigError
 from neuro.problems import problem as problems
 from tasks import audit, featurize, predict_files
 from tasks import drift as steps
@@ -33,6 +34,8 @@ def drift(
     ``[drift]`` says how sure to be. A verdict ``retrain`` is stored first, then sent as an event
     that starts the retrain deployment.
     """
+    if sum((window is not None, current is not None, replay)) > 1:
+        raise ConfigError("give one of --window, --current and --replay")
     question, store = problems.load(problem), release_data.open_lake(lake)
     serving = models.load(question, model, store)
     loaded = release_data.load(store, serving.problem_as_trained(question))
@@ -46,10 +49,11 @@ def drift(
         return again.current(loaded, serving, current, policy)
     compared = steps.observe(loaded, serving, window, days, policy)
     verdict = steps.judge(compared, policy)
-    n_asked = audit.draw(loaded, serving, compared, verdict, policy, None if window else days)
+    drawn_days = days if window is None else compared.days or None
+    n_asked = audit.draw(loaded, serving, compared, verdict, policy, drawn_days)
     verdict = audit.weigh(loaded, serving, compared, verdict, policy)
     verdict = steps.confirm(loaded, serving, compared, verdict, policy)
-    path = steps.report(loaded, serving, compared, verdict)
-    reference = problems.reference(problem)
-    told = steps.remember(loaded, serving, compared, verdict, path, reference)
+    page, reference = steps.page(loaded, compared), problems.reference(problem)
+    told = steps.remember(loaded, serving, compared, verdict, page, reference)
+    steps.report(loaded, serving, compared, verdict)
     return told | {"audit": n_asked}

@@ -14,6 +14,7 @@ begin, for wealth that was lost in good weeks finds a later harm late.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from monitoring.windows import Observed
 _STAKES = np.geomspace(0.03, 0.25, 4)
 _MOST = 600.0  # logarithm of wealth: more is no number
 _FIRST, _FLAGGED, _EACH = 1 / 3, 1 / 3, 1 / 3  # of the coin, by when the bets begin
+_SURE_OF_RECENT = 0.95  # of the error rate of one window
+_NO_WINDOW: dict[str, Any] = {"recent": float("nan")}
 _SURE = 0.90  # of the reference's own error rate
 
 
@@ -45,7 +48,8 @@ class Evidence:
     """wealth: of who bet against the model, from 1. n: labels, of so many windows.
 
     allowed: the error rate that the reference does not exclude. recent: the weighted error rate of
-    the last window that has a label, NaN for none.
+    the last window that has a label, NaN for none; recent_high: the upper end of its one-sided 95 %
+    interval, recent_n: labels of that window; is_flagged: whether that had changed.
     """
 
     wealth: float
@@ -53,6 +57,9 @@ class Evidence:
     windows: int
     allowed: float
     recent: float
+    recent_high: float = float("nan")
+    recent_n: int = 0
+    is_flagged: bool = False
 
 
 def evidence(audits: Sequence[Audit], allowed: float) -> Evidence:
@@ -75,7 +82,7 @@ def evidence(audits: Sequence[Audit], allowed: float) -> Evidence:
         n=len(errors),
         windows=len(labelled),
         allowed=allowed,
-        recent=float(labelled[-1].errors.mean()) if labelled else float("nan"),
+        **_recent(labelled[-1].errors, labelled[-1].is_flagged) if labelled else _NO_WINDOW,
     )
 
 
@@ -93,8 +100,26 @@ def allowed_error(reference: Observed) -> float:
     excess = np.bincount(codes, errors - rate)
     variance = float((excess**2).sum()) * len(excess) / max(len(excess) - 1, 1) / n**2
     worth = rate * (1 - rate) / variance if variance > 0 else float(len(excess))
-    worth = min(max(worth, 1.0), float(n))
-    return float(beta.ppf(_SURE, rate * worth + 1, max((1 - rate) * worth, 1e-9)))
+    return _upper(rate, min(max(worth, 1.0), float(n)), _SURE)
+
+
+def _upper(rate: float, worth: float, sure: float) -> float:
+    """Clopper and Pearson's upper end for a rate over as many independent images, above 0."""
+    return float(beta.ppf(sure, rate * worth + 1, max((1 - rate) * worth, 1e-9)))
+
+
+def _recent(errors: NDArray[np.float64], is_flagged: bool) -> dict[str, Any]:
+    """Of one window's weighted errors, (n,) with n above 0, each of a group of its own."""
+    n, rate = len(errors), min(float(errors.mean()), 1.0)
+    variance = float(errors.var(ddof=1)) / n if n > 1 else 0.0
+    worth = rate * (1 - rate) / variance if variance > 0 else float(n)
+    high = _upper(rate, min(max(worth, 1.0), float(n)), _SURE_OF_RECENT)
+    return {
+        "recent": float(errors.mean()),
+        "recent_high": high,
+        "recent_n": n,
+        "is_flagged": is_flagged,
+    }
 
 
 def _starts(audits: Sequence[Audit]) -> list[tuple[float, int]]:

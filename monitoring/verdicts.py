@@ -102,15 +102,29 @@ def judge(
     )
 
 
-def with_audits(verdict: Verdict, audited: Evidence, policy: DriftPolicy) -> Verdict:
+def with_audits(
+    verdict: Verdict, audited: Evidence, policy: DriftPolicy, usual: float = float("nan")
+) -> Verdict:
     """The verdict once the labels of all audit samples so far are heard: harm they show is harm.
 
-    However small the window is: they add up. What they do not show they do not exclude.
+    However small the window is: they add up. Where the last window that was audited had changed,
+    too, and its labels exclude a loss that matters, labels are not asked for again.
+
+    usual: error rate of the reference.
     """
     signal = _audited_accuracy(audited, policy)
     heard = replace(verdict, signals=(*verdict.signals, signal))
     if not signal.alarm:
-        return heard
+        lost, n = audited.recent_high - usual, audited.recent_n
+        is_excluded = audited.is_flagged and n >= policy.min_labelled_groups and lost < policy.harm
+        if verdict.verdict != "label" or not is_excluded:
+            return heard
+        reason = (
+            f"Changed like the last window that was audited, in which {n} labels exclude a loss of "
+            f"accuracy that matters: {100 * lost:.1f} points at most, and {100 * policy.harm:g} "
+            f"would. {verdict.reason}"
+        )
+        return replace(heard, verdict="look", reason=reason)
     reason = f"Harm is measured: {signal.explanation}. {verdict.reason}"
     return replace(heard, verdict="retrain", reason=reason)
 
@@ -198,6 +212,8 @@ def _unlabelled_signals(
     seen = _standardised(np.concatenate((reference.features, current.features)))
     outputs = np.concatenate((reference.probabilities, current.probabilities))
     likeliest = np.eye(outputs.shape[1])[outputs.argmax(axis=1)]
+    k = outputs.shape[1]
+    classes = [f"class number {number} of {k} is the likeliest in" for number in range(1, k + 1)]
     names, kinds = _formats(reference.formats, current.formats)
     sure = _above_cut(np.concatenate((reference.confidence, current.confidence)), reference)
     statistics: dict[str, Callable[[Pair], NDArray[np.float64]]] = {  # each (t, columns)
@@ -220,10 +236,10 @@ def _unlabelled_signals(
     )
     explanations = {
         DESCRIPTORS: _most_moved(observed[DESCRIPTORS][0], _descriptor_names(values.shape[1])),
-        FORMATS: _format_mix(names, *formats),
+        FORMATS: _mix(names, formats, observed[FORMATS] / _spread(null[FORMATS])),
         FEATURES: "what the model makes of the images has moved, before it answers",
         "softmax": _most_moved(observed["softmax"][0], _class_names(outputs.shape[1])),
-        CLASSES: _class_mix(*shares),
+        CLASSES: _mix(classes, shares, observed[CLASSES] / _spread(null[CLASSES])),
         CONFIDENCE: _loss(sure[: reference.n].mean(), sure[reference.n :].mean()),
     }
     found = []
@@ -241,11 +257,16 @@ def _score(
     """One figure of the (t, columns) of a signal, (t,). dealt: deals that tell the deviations."""
     if name not in (FEATURES, CLASSES, FORMATS):
         return lambda columns: columns.max(axis=1)
-    spread = dealt.std(axis=0)
-    spread = np.where(spread > _STILL, spread, np.inf)  # a column that never moves says nothing
+    spread = _spread([dealt])
     if name == FEATURES:
         return lambda columns: ((columns / spread) ** 2).sum(axis=1)
     return lambda columns: np.abs(columns / spread).max(axis=1)
+
+
+def _spread(dealt: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Of each column over the deals; one that never moves says nothing."""
+    spread = np.concatenate(dealt).std(axis=0)
+    return np.where(spread > _STILL, spread, np.inf)
 
 
 def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -256,12 +277,15 @@ def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return standardised
 
 
-def _class_mix(before: NDArray[np.float64], now: NDArray[np.float64]) -> str:
-    most = int(np.abs(now - before).argmax())
-    return (
-        f"class number {most + 1} of {len(now)} is the likeliest in {now[most]:.1%} of the images, "
-        f"in the reference in {before[most]:.1%}"
-    )
+def _mix(
+    names: Sequence[str], shares: Sequence[NDArray[np.float64]], gaps: NDArray[np.float64]
+) -> str:
+    """Which kind of image became more or less frequent most, by (1, c) gaps in deviations.
+
+    shares: of each kind before and now, (c,) each.
+    """
+    most, (before, now) = int(np.abs(gaps[0]).argmax()), shares
+    return f"{names[most]} {now[most]:.1%} of the images, in the reference {before[most]:.1%}"
 
 
 def _formats(
@@ -278,15 +302,7 @@ def _formats(
     has_one = kinds[: len(before)][before != ""]
     usual = has_one.mean(axis=0) if len(has_one) else np.zeros(kinds.shape[1])
     shown: NDArray[np.float64] = np.where(every[:, None] == "", usual, kinds)
-    return [*kept.tolist(), "another format"], shown
-
-
-def _format_mix(names: Sequence[str], before: NDArray[np.float64], now: NDArray[np.float64]) -> str:
-    most = int(np.abs(now - before).argmax())
-    return (
-        f"{names[most]}, as it came, is {now[most]:.1%} of the images, in the reference "
-        f"{before[most]:.1%}"
-    )
+    return [f"{name}, as it came, is" for name in (*kept, "another format")], shown
 
 
 def _descriptor_names(n: int) -> list[str]:

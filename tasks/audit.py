@@ -33,7 +33,10 @@ def weigh(
 ) -> Verdict:
     """The verdict once the labels of the version's audit samples, of all windows, are heard."""
     found = evidence(loaded, model, compared)
-    return verdicts.with_audits(verdict, found, policy) if found else verdict
+    if found is None:
+        return verdict
+    usual = 1 - float(compared.reference.labelled().correct.mean())
+    return verdicts.with_audits(verdict, found, policy, usual)
 
 
 def evidence(loaded: Loaded, model: Model, compared: Compared) -> Evidence | None:

@@ -1,6 +1,6 @@
 """Steps of drift monitoring: observe reference and window, judge, report, remember, tell."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from logging import getLogger
 from pathlib import Path
@@ -38,7 +38,7 @@ class Compared:
 
     rows, called: (window.n,) the window's rows in the release, -1 for what was only asked about,
     and the class index of each answer. reference_rows: (reference.n,) likewise. days: length of
-    the window, 0 for that of a release.
+    the window, 0 for that of a release. until: when it ended; of a release, when it is judged.
     """
 
     reference: Observed
@@ -50,6 +50,7 @@ class Compared:
     called: NDArray[np.int64]
     reference_rows: NDArray[np.int64]
     days: float = 0.0
+    until: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +80,7 @@ class Base:
             called=found.answers.called,
             reference_rows=self.rows,
             days=found.days,
+            until=found.until or datetime.now(UTC),
         )
 
     def test_rows(self, found: Window) -> NDArray[np.bool_]:
@@ -170,13 +172,13 @@ def confirm(
     loaded: Loaded, model: Model, compared: Compared, verdict: Verdict, policy: DriftPolicy
 ) -> Verdict:
     """The verdict once those on earlier windows of the model, and new labels, are heard."""
-    problem, now = loaded.problem.name, datetime.now(UTC)
+    problem = loaded.problem.name
     before = verdict_log.before(
         verdict_log.all_of(loaded.lake, problem),
         window=compared.window_name,
         model=model.version,
         days=compared.days,
-        at=now,
+        at=compared.until,
     )
     return verdicts.with_history(verdict, before, _groups_to_learn(loaded, model), policy)
 
@@ -198,12 +200,19 @@ def _groups_to_learn(loaded: Loaded, model: Model) -> int:
     return len(np.unique(frames.groups[is_new]))
 
 
+def page(loaded: Loaded, compared: Compared) -> Path:
+    """Where the page of a window lies, or will lie."""
+    name = tracking.drift_page(loaded.problem.name, compared.window_name)
+    return settings.load().home / "reports" / name
+
+
 @step(name="report")
 def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -> Path:
-    """Write the Evidently page, and keep it in MLflow beside the model."""
-    problem = loaded.problem
-    page = tracking.drift_page(problem.name, compared.window_name)
-    path = settings.load().home / "reports" / page
+    """Write the Evidently page, and keep it in MLflow beside the model.
+
+    After the verdict is stored: an erasure finds the page by it.
+    """
+    problem, path = loaded.problem, page(loaded, compared)
     path.parent.mkdir(parents=True, exist_ok=True)
     weekly_report.build(
         weekly_report.table(compared.reference, problem.classes),
@@ -215,7 +224,9 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
         before=[
             each
             for each in verdict_log.all_of(loaded.lake, problem.name)
-            if each.model == model.version and each.window != compared.window_name
+            if each.model == model.version
+            and each.window != compared.window_name
+            and each.until < compared.until
         ],
     )
     rows = [artifacts.rounded(asdict(signal)) for signal in verdict.signals]
@@ -264,12 +275,14 @@ def remember(
 ) -> dict[str, Any]:
     """Store the verdict first, then send the events nobody has claimed yet.
 
-    reference: how a retraining finds the problem, by name or file.
+    path: of its page, which is drawn then. reference: how a retraining finds the problem, by name
+    or file.
     """
     problem, release = loaded.problem, loaded.release
     cause = claims.verdict_cause(problem.name, verdict.window, model.version, release.name)
     body = asdict(verdict) | {"problem": problem.name, "report": str(path)}
     body |= {"model": model.version, "problem_reference": reference, "days": compared.days}
+    body |= {"until": compared.until.isoformat()}
     body |= {"release": release.name, "asked": int((compared.rows < 0).sum())}
     body |= {"images": compared.window.n, "groups": compared.window.n_groups}
     now = datetime.now(UTC)

@@ -1,10 +1,10 @@
-"""Steps that judge windows and write nothing down: past ones again, or images that are in no lake.
+"""Steps that judge windows and store no verdict: past ones again, or images that are in no lake.
 
-No verdict is stored, no event sent and no reader asked. Labels of the test split stay hidden.
+No event is sent and no reader asked. Labels of the test split stay hidden.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from monitoring import windows
 from monitoring.verdicts import Verdict
 from monitoring.windows import Observed
-from neuro.errors import BadImageError, ConfigError
+from neuro.errors import ConfigError
 from neuro.features import descriptors
-from neuro.images import preprocess, sandbox
+from neuro.images import sandbox
 from neuro.images.sandbox import Rejected, VetConfig
 from neuro.images.sanitize import CleanImage
 from neuro.ingest import file_kinds, sources
 from neuro.lake import images
-from neuro.prediction import predict
+from neuro.prediction import predict, vetted
 from neuro.problems.problem import Problem
 from neuro.promotion.drift_policy import DriftPolicy
 from tasks import drift
@@ -54,9 +54,9 @@ def past(loaded: Loaded, model: Model, days: float, policy: DriftPolicy) -> dict
     windows.require_days(days)
     against, now = drift.base(loaded, model), datetime.now(UTC)
     first = windows_of.first_answer(against.loaded, model)
-    if first is None:
+    if first is None or first > now:
         raise ConfigError(
-            f"model {model.version[:12]} has answered nothing yet; run `neuro predict`"
+            f"model {model.version[:12]} has answered nothing up to now; run `neuro predict`"
         )
     n = int((now - first) / timedelta(days=days)) + 1
     if n > MOST_WINDOWS:
@@ -102,17 +102,18 @@ def of_files(
         files, others = file_kinds.sort_files(listing.files)
         if not files:
             raise file_kinds.no_images(source, (*listing.skipped, *others))
-        groups = [problem.groups.id_of(file.name) for file in files]
         config = VetConfig(workers=settings.cores())
-        with closing(sandbox.check_files([file.path for file in files], config)) as vetted:
-            window, called = _observed(model, vetted, groups)
-    n_refused = len(files) - window.n
+        with closing(sandbox.check_files([file.path for file in files], config)) as checked:
+            named = zip([file.name for file in files], checked, strict=True)
+            window, called, n_learnt = _observed(model, problem, named)
+    n_lost = len(files) - window.n - n_learnt
+    notes = {"are refused or repeated": n_lost, "are of what the model was trained on": n_learnt}
     found = Compared(
         reference=against.reference,
         window=window,
         reference_name=against.name,
         window_name=source,
-        note=f"{n_refused} of {len(files)} files are refused or repeated" if n_refused else "",
+        note="; ".join(f"{n} of {len(files)} files {why}" for why, n in notes.items() if n),
         rows=np.full(window.n, -1),
         called=called,
         reference_rows=against.rows,
@@ -123,12 +124,12 @@ def of_files(
 def _judged(
     against: Base, days: float, policy: DriftPolicy, end: datetime
 ) -> tuple[dict[str, Any], Verdict | None]:
-    """A row about a window of the past, and the verdict on it; None where nothing was answered."""
+    """A row about a window of the past, and the verdict on it; None where none is possible."""
     try:
         found = windows_of.of_days(against.loaded, against.model, against.seen, days, policy, end)
     except ConfigError as error:
         empty = {"window": f"{days:g}-days-to-{end:%Y-%m-%d}", "images": 0, "groups": 0}
-        return {**empty, "verdict": "nothing", "alarms": "", "reason": str(error)}, None
+        return {**empty, "verdict": "not judged", "alarms": "", "reason": str(error)}, None
     compared = _without_test(against, found)
     verdict = drift.judge.function(compared, policy)
     return {
@@ -149,53 +150,61 @@ def _without_test(against: Base, found: Window) -> Compared:
 
 
 def _observed(
-    model: Model, vetted: Iterator[CleanImage | Rejected], groups: Sequence[str]
-) -> tuple[Observed, NDArray[np.int64]]:
-    """What is known of vetted images, each once; groups: of every file, "" for none."""
-    reference, seen = model.package.card.calibration.reference, set[str]()
-    spec = model.package.card.preprocess
+    model: Model, problem: Problem, named: Iterator[tuple[str, CleanImage | Rejected]]
+) -> tuple[Observed, NDArray[np.int64], int]:
+    """What is known of vetted images, by the names of their files, and what each is called.
+
+    Each counts once. Those the model was trained on are left out; also returns how many.
+    """
+    card, trainings, seen = model.package.card, model.package.trained_on(), dict[str, bool]()
     parts = []
-    named = zip(vetted, groups, strict=True)
     while part := list(islice(named, _PART)):
-        owners, stored, frames, formats = [], [], [], []
-        for image, group in part:
+        fresh: dict[str, tuple[CleanImage, str]] = {}
+        for name, image in part:
             if isinstance(image, Rejected) or image.sha256 in seen:
                 continue
-            try:
-                frames.append(preprocess.frame(image.stored, spec))
-            except BadImageError:
-                continue  # as one that vetting refuses
-            seen.add(image.sha256)
-            stored.append(image.stored)
-            formats.append(images.format_of(asdict(image)))
-            owners.append(group or image.sha256)
-        if not stored:
+            seen[image.sha256] = any(each.holds([[image.sha256]])[0] for each in trainings)
+            if not seen[image.sha256]:
+                fresh[image.sha256] = (image, _group(problem, name, image))
+        decoded = vetted.decode((image for image, _ in fresh.values()), card.preprocess)
+        chosen = [fresh[digest] for digest in decoded.sample_ids]
+        if not chosen:
             continue
-        said = predict.answer(model.engine, np.stack(frames))
-        figures = np.array([descriptors.describe(raw) for raw in stored])
-        along, honest = reference.along(said.embeddings), said.calibrated
-        told = (np.array(owners), np.array(formats), figures, along)
-        parts.append((*told, honest.probabilities, honest.called))
-        _log.info("%d images looked at", len(seen))
-    if not parts:
-        raise ConfigError(
-            "vetting lets none of the images in; `neuro predict DIR --out FILE.csv` says why"
+        said = predict.answer(model.engine, decoded.pixels)
+        parts.append(
+            (
+                np.array([group for _, group in chosen]),
+                np.array([images.format_of(asdict(image)) for image, _ in chosen]),
+                np.array([descriptors.describe(image.stored) for image, _ in chosen]),
+                card.calibration.reference.along(said.embeddings),
+                said.calibrated.probabilities,
+                said.calibrated.called,
+            )
         )
-    names, formats_of, figures, along, outputs, called = map(
-        np.concatenate, zip(*parts, strict=True)
+        _log.info("%d images looked at", len(seen))
+    n_learnt = sum(seen.values())
+    if not parts:
+        why = "the model was trained on all" if n_learnt else "vetting lets in none"
+        raise ConfigError(
+            f"{why} of the images; `neuro predict DIR --out FILE.csv` says what each is"
+        )
+    groups, formats, figures, along, outputs, called = map(np.concatenate, zip(*parts, strict=True))
+    window = Observed(
+        groups=groups,
+        descriptors=figures,
+        features=along,
+        probabilities=outputs,
+        confidence=outputs[np.arange(len(called)), called],
+        correct=np.full(len(called), np.nan),
+        formats=formats,
     )
-    return (
-        Observed(
-            groups=names,
-            descriptors=figures,
-            features=along,
-            probabilities=outputs,
-            confidence=outputs[np.arange(len(called)), called],
-            correct=np.full(len(called), np.nan),
-            formats=formats_of,
-        ),
-        called,
-    )
+    return window, called, n_learnt
+
+
+def _group(problem: Problem, name: str, image: CleanImage) -> str:
+    """Of the patient or lesion, as far as the file says it; else the image is one of its own."""
+    patient = image.group_id_hint if problem.groups.is_patient_id else ""
+    return problem.groups.id_of(name) or patient or image.sha256
 
 
 def _told(compared: Compared, policy: DriftPolicy) -> dict[str, Any]:

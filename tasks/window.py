@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from monitoring import windows
@@ -49,11 +50,15 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Window:
-    """Answers of some time, and what it is called. days: its length, 0 for that of a release."""
+    """Answers of some time, and what it is called. days: its length, 0 for that of a release.
+
+    until: when it ended, None for that of a release.
+    """
 
     name: str
     answers: Answers
     days: float = 0.0
+    until: datetime | None = None
     note: str = ""
 
 
@@ -71,9 +76,9 @@ def find(
     """
     if window is None:
         return of_days(loaded, model, seen, days, policy, datetime.now(UTC))
-    if earlier := verdict_log.of_days(loaded.lake, loaded.problem.name, window):
+    if earlier := verdict_log.of_days(loaded.lake, loaded.problem.name, window, model.version):
         alone = replace(policy, accumulate=1)  # what was joined then is one window now
-        return of_days(loaded, model, seen, earlier.days, alone, earlier.at)
+        return of_days(loaded, model, seen, earlier.days, alone, earlier.until)
     return of_release(loaded, model, seen, window)
 
 
@@ -83,7 +88,7 @@ def of_release(loaded: Loaded, model: Model, seen: NDArray[np.bool_], release: s
     Raises ConfigError for a release that nobody knows, and where nothing is left.
     """
     windows.entered_with(loaded.entered(), release)  # names a window nobody knows
-    known = _known(loaded, model, asked_since=None)
+    known = _known(loaded, model)
     chosen, note = _unseen(known[known["window"] == release], loaded, model, seen, release)
     return Window(name=release, answers=_answers(chosen, loaded, model), note=note)
 
@@ -102,7 +107,9 @@ def of_days(
     """
     windows.require_days(days)
     since = now - timedelta(days=min(days * policy.accumulate, windows.MOST_DAYS))
-    known = _known(loaded, model, asked_since=since)
+    clock = max(now, datetime.now(UTC))
+    until_now = None if now >= clock - timedelta(minutes=1) else now
+    known = _known(loaded, model, asked_since=since, asked_until=until_now)
     at = known["at"].dt.tz_convert(None).to_numpy()
     # What the model was trained on is no news, and would hide the drift of what came later.
     trained = str(model.package.card.pin["release"])
@@ -128,22 +135,24 @@ def of_days(
     chosen, note = _unseen(chosen, loaded, model, seen, name)
     joined = f"{n} windows of {days:g} days joined: fewer had less than {policy.min_images} images "
     joined = f"{joined}or {policy.min_groups} groups" if n > 1 else ""
-    clock = max(now, datetime.now(UTC))
     ahead = int((at > np.datetime64(clock.replace(tzinfo=None))).sum())
     late = f"{ahead} answers are dated ahead of this clock, and are in no window" if ahead else ""
     return Window(
         name=name,
         answers=_answers(chosen, loaded, model),
         days=n * days,
+        until=now,
         note="; ".join(filter(None, (joined, late, note))),
     )
 
 
 def first_answer(loaded: Loaded, model: Model) -> datetime | None:
     """When the model first answered; None where it never did."""
-    long_ago = datetime.now(UTC) - timedelta(days=windows.MOST_DAYS)
-    known = _known(loaded, model, asked_since=long_ago)
-    return None if known.empty else known["at"].min().to_pydatetime()
+    lake, problem = loaded.lake, loaded.problem
+    stored = predictions.rows(lake, problem, model.version, ["sha256", "predicted_at"])
+    batches = pc.min(stored["predicted_at"]).as_py()
+    asked = requests.first_answer(lake, problem.dataset, problem.name, model.version)
+    return min(filter(None, (batches, asked)), default=None)
 
 
 def observed(loaded: Loaded, model: Model, answers: Answers) -> Observed:
@@ -165,8 +174,8 @@ def observed(loaded: Loaded, model: Model, answers: Answers) -> Observed:
     if ids:
         seen[is_sample] = _features(loaded, model, rows[is_sample])
     seen[~is_sample] = answers.asked_features
-    formats = np.full(len(rows), "", "<U40")
     facts = images.facts(loaded.lake, loaded.release, ids) if ids else {}
+    formats = np.full(len(rows), "", object)  # of any length, until all are known
     formats[is_sample] = [images.format_of(facts[name]) for name in ids]
     correct = np.where(targets >= 0, called == targets, np.nan)
     return Observed(
@@ -176,7 +185,7 @@ def observed(loaded: Loaded, model: Model, answers: Answers) -> Observed:
         probabilities=answers.probabilities,
         confidence=answers.probabilities[np.arange(len(called)), called],
         correct=correct.astype(np.float64),
-        formats=formats,
+        formats=formats.astype(np.str_),
     )
 
 
@@ -198,12 +207,18 @@ def _features(loaded: Loaded, model: Model, rows: NDArray[np.int64]) -> NDArray[
     return features.read(loaded.lake, FEATURES, digest, ids)
 
 
-def _known(loaded: Loaded, model: Model, asked_since: datetime | None) -> pd.DataFrame:
+def _known(
+    loaded: Loaded,
+    model: Model,
+    asked_since: datetime | None = None,
+    asked_until: datetime | None = None,
+) -> pd.DataFrame:
     """What a model has answered: samples of the release, and what a service was asked since then.
 
-    asked_since: None for nothing that was only asked. Columns sha256, probabilities, predicted, at,
-    window, row and group; of what was asked also descriptors and embedding. An image of no patient
-    that we know is a group of its own; the images of one case are one.
+    asked_since: None for nothing that was only asked. asked_until: None for up to now. Columns
+    sha256, probabilities, predicted, at, window, row and group; of what was asked also descriptors
+    and embedding. An image of no patient that we know is a group of its own; the images of one case
+    are one.
     """
     lake, problem = loaded.lake, loaded.problem
     columns = ["sha256", "probabilities", "predicted", "predicted_at", "window"]
@@ -211,7 +226,7 @@ def _known(loaded: Loaded, model: Model, asked_since: datetime | None) -> pd.Dat
     found = found.rename(columns={"predicted_at": "at"})
     found["is_asked"], found["own_group"] = False, ""
     if asked_since is not None:
-        asked = _asked(loaded, model, asked_since)
+        asked = _asked(loaded, model, asked_since, asked_until)
         found = pd.concat([found, asked], ignore_index=True) if len(asked) else found
     rows = loaded.rows_of(found["sha256"].tolist())
     found["row"] = rows
@@ -221,10 +236,11 @@ def _known(loaded: Loaded, model: Model, asked_since: datetime | None) -> pd.Dat
     return shown
 
 
-def _asked(loaded: Loaded, model: Model, since: datetime) -> pd.DataFrame:
+def _asked(loaded: Loaded, model: Model, since: datetime, until: datetime | None) -> pd.DataFrame:
     """What a service was asked and the model answered, with what is measured of such images."""
     lake, problem = loaded.lake, loaded.problem
-    asked = requests.answers(lake, problem.dataset, problem.name, model.version, since).to_pandas()
+    found = requests.answers(lake, problem.dataset, problem.name, model.version, since, until)
+    asked = found.to_pandas()
     width = len(model.package.card.calibration.reference.mean)
     asked = asked[asked["descriptors"].map(len) == len(descriptors.NAMES)]
     asked = asked[asked["embedding"].map(len) == width]

@@ -41,17 +41,27 @@ def plan(source: Path, problem: Problem, folder: Path, rng: Generator) -> Year:
     """Deal the labelled images of a folder to the first delivery and to the weeks, by group."""
     whole = delivery.read(sources.whole_folder(source, ()), problem)
     groups = deliveries.grouped(deliveries.labelled_pictures(whole.items), problem, rng)
-    sizes = np.array([len(group) for group in groups])
-    n_first = int(np.searchsorted(np.cumsum(sizes), FIRST * sizes.sum())) + 1
+    n_images = sum(len(group) for group in groups)
+    n_week = min(MOST, int((1 - FIRST) * n_images / WEEKS))
+    # The season takes its own from all, so that no other week is left with fewer of a class.
+    favoured = _class_of_season(problem)
+    season, rest = _season(groups, n_week * len(SEASON), favoured, rng)
+    n_first = n_images - n_week * WEEKS
+    known, rest = _taken(rest, n_first)
     first = folder / "first"
-    deliveries.copy(groups[:n_first], first, keeps_folders=True)
+    deliveries.copy(known, first, keeps_folders=True)
     deliveries.copy_table(source, first, problem, keeps_labels=True)
     delivery.write_note(first, source=whole.source, is_synthetic=whole.is_synthetic)
-    later = groups[n_first:]
-    n_week = min(MOST, int(sizes[n_first:].sum() / WEEKS))
+    weeks = []
+    for week in range(1, WEEKS + 1):
+        if week in SEASON:
+            chosen, season = _taken(season, n_week)
+        else:
+            chosen, rest = _taken(rest, n_week)
+        weeks.append(chosen)
     return Year(
         first=first,
-        weeks=_dealt(later, n_week, _class_of_season(problem), rng),
+        weeks=weeks,
         source=source,
         is_synthetic=whole.is_synthetic,
     )
@@ -61,26 +71,22 @@ def _class_of_season(problem: Problem) -> set[str]:
     return {label for label, name in problem.labels.items() if name == problem.classes[0]}
 
 
-def _dealt(
-    groups: Sequence[Group], n_week: int, of_season: set[str], rng: Generator
-) -> list[list[Group]]:
-    """Groups for each week, in the season more of one class. Each group comes once."""
-    left = list(range(len(groups)))
-    is_favoured = np.array([group[0].item.label in of_season for group in groups])
-    weeks: list[list[Group]] = []
-    for week in range(1, WEEKS + 1):
-        weights = np.where(is_favoured[left], ODDS if week in SEASON else 1.0, 1.0)
-        order = rng.choice(len(left), len(left), replace=False, p=weights / weights.sum())
-        chosen, n = [], 0
-        for place in order.tolist():
-            if n >= n_week:
-                break
-            chosen.append(left[place])
-            n += len(groups[left[place]])
-        weeks.append([groups[index] for index in chosen])
-        gone = set(chosen)
-        left = [index for index in left if index not in gone]
-    return weeks
+def _season(
+    groups: Sequence[Group], n_images: int, favoured: set[str], rng: Generator
+) -> tuple[list[Group], list[Group]]:
+    """Groups of so many images, of some classes more often, and the others."""
+    odds = np.where([group[0].item.label in favoured for group in groups], ODDS, 1.0)
+    order = rng.choice(len(groups), len(groups), replace=False, p=odds / odds.sum())
+    taken, _ = _taken([groups[index] for index in order], n_images)
+    chosen = set(order[: len(taken)].tolist())
+    return taken, [group for number, group in enumerate(groups) if number not in chosen]
+
+
+def _taken(groups: Sequence[Group], n_images: int) -> tuple[list[Group], list[Group]]:
+    """The first groups with at least so many images together, and the others."""
+    sizes = np.cumsum([len(group) for group in groups])
+    n = min(int(np.searchsorted(sizes, n_images)) + 1, len(groups)) if n_images > 0 else 0
+    return [*groups[:n]], [*groups[n:]]
 
 
 def deliver(

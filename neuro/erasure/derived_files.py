@@ -1,7 +1,7 @@
 """Erased images outside the tables: caches, predictions and pages."""
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from neuro.erasure import file_search
-from neuro.lake import journal
+from neuro.lake import erasure, journal
 from neuro.lake.lake import Lake
 from neuro.storage.folder_store import FolderStore
 
@@ -53,7 +53,7 @@ def remove_predictions(home: Path, sample_ids: Collection[str]) -> int:
 
 
 def remove_pages(
-    lake: Lake, folder: Path, superseded: Collection[str], forbidden: Sequence[bytes]
+    lake: Lake, folder: Path, superseded: Set[str], forbidden: Sequence[bytes]
 ) -> tuple[list[str], list[VerdictBody]]:
     """Remove the files below a folder that counted an erased image in, or hold a byte string of it.
 
@@ -65,11 +65,13 @@ def remove_pages(
     verdicts: list[VerdictBody] = [entry.body for entry in journal.entries(lake, "verdict")]
     # The cause of a verdict of before, which does not name its release, ends with it.
     about = [body.get("release") or body["cause"].rpartition("/")[2] for body in verdicts]
-    # A window of what was only asked about may hold an image that no release of its time held.
+    # What an erasure drew again is of what was left then. A window of what was only asked about may
+    # hold an image that no release of its time held.
+    heirs = erasure.heirs(lake)
     concerned = [
         body
         for body, name in zip(verdicts, about, strict=True)
-        if name in superseded or body.get("asked")
+        if body.get("asked") or not superseded.isdisjoint(_line(name, heirs))
     ]
     pages = set(file_search.search(FolderStore(folder), lambda _: forbidden))
     of_releases = [*folder.rglob("*.html"), *folder.rglob("*.json")]
@@ -85,13 +87,18 @@ def remove_pages(
     return sorted(pages), concerned
 
 
+def _line(release: str, heirs: Mapping[str, str]) -> list[str]:
+    """A release, the one that took its place, and so on."""
+    line = [release]
+    while (heir := heirs.get(line[-1], "")) and heir not in line:
+        line.append(heir)
+    return line
+
+
 def to_redraw(verdict: VerdictBody) -> dict[str, str]:
     """What a page is drawn again from: problem, model and window; and the command for it."""
     window, problem = str(verdict["window"]), str(verdict["problem_reference"])
+    model = str(verdict["model"])
     command = f"neuro drift --problem {problem} --window {window}"
-    return {
-        "window": window,
-        "problem": problem,
-        "model": str(verdict["model"]),
-        "command": command,
-    }
+    command += f" --model {model}" if model.isdigit() else ""  # another is a folder's
+    return {"window": window, "problem": problem, "model": model, "command": command}

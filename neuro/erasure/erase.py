@@ -315,7 +315,7 @@ def _remove_derived(lake: Lake, installation: Installation, plan: ErasurePlan) -
     needles = [base64.b64decode(text) for text in plan.needles]
     names = [sample_id.encode() for sample_id in plan.sample_ids]
     pages, verdicts = derived_files.remove_pages(
-        lake, home.resolve() / "reports", plan.superseded, [*needles, *names]
+        lake, home.resolve() / "reports", {*plan.superseded}, [*needles, *names]
     )
     redraw = [derived_files.to_redraw(body) for body in verdicts]
     windows = {(body["problem"], body["window"]) for body in verdicts}

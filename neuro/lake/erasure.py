@@ -151,6 +151,11 @@ def holders(lake: Lake, sample_ids: Collection[str]) -> list[Release]:
     ]
 
 
+def heirs(lake: Lake) -> dict[str, str]:
+    """By the name of each release the one that took its place, "" for none."""
+    return {release.name: release.superseded_by for release in _every(lake)}
+
+
 def delete(lake: Lake, sample_ids: Collection[str]) -> int:
     """Delete every row of these images on main and all branches; returns how many there were.
 

@@ -133,7 +133,7 @@ def newest(
 
 
 def n_by_people(lake: Lake, dataset: str, since: datetime | None) -> int:
-    """How many images people have labelled since then, or ever; not those of a source."""
+    """How many images have a label of a person, not of a source, dated after then, or ever."""
     where = f"dataset = {quoted(dataset)} AND who != 'source'"
     if since is not None:
         after = f"{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -4,11 +4,12 @@ import base64
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from neuro.lake.lake import Lake, among, quoted
@@ -136,20 +137,43 @@ _ANSWER = ("predicted", "decision", "reason", "probabilities", "conformal_set", 
 
 
 def answers(
-    lake: Lake, dataset: str, problem: str, model_version: str, since: datetime
+    lake: Lake,
+    dataset: str,
+    problem: str,
+    model_version: str,
+    since: datetime,
+    until: datetime | None = None,
 ) -> pa.Table:
     """What a model has answered to who asked since then, oldest first, for whom it was no shadow.
 
-    Columns id, at, route, sha256, predicted, probabilities, descriptors and embedding.
+    until: up to this second, None for all. Columns id, at, route, sha256, predicted, probabilities,
+    descriptors and embedding.
     """
     columns = ["id", "at", "route", "sha256", "predicted", "probabilities"]
     columns += ["descriptors", "embedding"]
-    where = (
-        f"dataset = {quoted(dataset)} AND problem = {quoted(problem)} AND predicted != '' "
-        f"AND model_version = {quoted(model_version)} AND NOT is_shadow "
-        f"AND at >= timestamp {quoted(f'{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}')}"
-    )
+    where = f"{_answered(dataset, problem, model_version)} AND at >= {_time(since)}"
+    if until is not None:
+        where += f" AND at < {_time(until + timedelta(seconds=1))}"
     return lake.read(TABLE, columns=columns, where=where).sort_by("at")
+
+
+def first_answer(lake: Lake, dataset: str, problem: str, model_version: str) -> datetime | None:
+    """When a model first answered who asked, no shadow; None where it never did."""
+    where = _answered(dataset, problem, model_version)
+    at = lake.read(TABLE, columns=["at"], where=where)["at"]
+    first: datetime | None = pc.min(at).as_py()
+    return first
+
+
+def _answered(dataset: str, problem: str, model_version: str) -> str:
+    return (
+        f"dataset = {quoted(dataset)} AND problem = {quoted(problem)} AND predicted != '' "
+        f"AND model_version = {quoted(model_version)} AND NOT is_shadow"
+    )
+
+
+def _time(at: datetime) -> str:
+    return f"timestamp {quoted(f'{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}')}"
 
 
 def answered_by(lake: Lake, dataset: str, sample_id: str) -> GivenAnswer | None:

@@ -39,7 +39,7 @@ class DriftPolicy:
     """
 
     alpha: float = 0.02
-    trials: int = 1000
+    trials: int = 1200
     min_images: int = 200
     min_groups: int = 30
     min_labelled_groups: int = 30

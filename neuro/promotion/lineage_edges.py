@@ -4,18 +4,15 @@ Lines of the journal are tied by what their bodies name, whatever their kind: a 
 version of a problem, a test set, a cause, or the key of another line.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 
 from neuro.lake.journal import Entry
-from neuro.promotion import claims
+from neuro.promotion import claims, verdict_log
 from neuro.promotion import lineage_facts as facts
 from neuro.promotion.lineage import Edge
 from neuro.promotion.lineage_facts import Known, Predicted
-
-_DAYS = re.compile(r"([0-9.e+]+)-days-to-.*")  # the window of the last days
 
 
 def release_edges(known: Known) -> Iterator[Edge]:
@@ -140,12 +137,12 @@ def _is_judged(known: Known, each: Predicted, verdict: Entry) -> bool:
     Of those days drift leaves out what the model had for its training.
     """
     window = str(verdict.body.get("window", ""))
-    days = _DAYS.fullmatch(window)
-    if days is None or each.first > verdict.at:
+    days, until = verdict_log.days_of(window), verdict_log.until_of(verdict)
+    if not days or each.first > until:
         return window == each.window and each.first <= verdict.at
     version = known.version(each.problem, each.version)
     trained = known.release_line(version.release) if version else set()
-    return each.last >= verdict.at - timedelta(days=float(days[1])) and each.window not in trained
+    return each.last >= until - timedelta(days=days) and each.window not in trained
 
 
 def sample_edges(known: Known) -> Iterator[Edge]:

@@ -4,6 +4,7 @@ A verdict is never changed: a person's word is a line of its own beside it, and 
 kind counts. While a problem is snoozed, nothing of it starts by itself or sends a message.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ ACKNOWLEDGE, SNOOZE, OVERRULE = "acknowledge", "snooze", "overrule"  # what a pe
 Outcome = Literal["steady", "look", "label", "retrain", "inconclusive"]
 TO_OVERRULE = get_args(Outcome)[:-1]
 MOST_SNOOZE_DAYS = 90  # whoever wants longer says so again
+_OF_DAYS = re.compile(r"([0-9.e+-]+)-days-to-\d{4}-\d\d-\d\d")
 NEARLY = 0.9  # of a window's length: a schedule may be a little early
 
 
@@ -45,7 +47,7 @@ class Response:
 class Judged:
     """A stored verdict. found: by the monitor. days: length of its window, 0 of a release.
 
-    body: the whole line.
+    until: when the window ended, of a release when it was judged. body: the whole line.
     """
 
     cause: str
@@ -56,6 +58,7 @@ class Judged:
     reason: str
     at: datetime
     days: float
+    until: datetime
     body: Mapping[str, Any]
     responses: Sequence[Response] = ()
 
@@ -119,10 +122,34 @@ def last(lake: Lake, problem: str, window: str | None = None) -> Judged:
     raise UnknownNameError(f"no verdict on window {window!r} of {problem}; the last are of {known}")
 
 
-def of_days(lake: Lake, problem: str, window: str) -> Judged | None:
-    """The first verdict on a window of days, which says when that ended; None for no such one."""
-    every = all_of(lake, problem)
-    return next((each for each in every if each.window == window and each.days > 0), None)
+def of_days(lake: Lake, problem: str, window: str, model: str) -> Judged | None:
+    """The last verdict of a model on a window of days, None where the name is none of one.
+
+    Raises UnknownNameError for a window of days that was never judged.
+    """
+    if days_of(window) == 0:
+        return None
+    every = [each for each in all_of(lake, problem) if each.model == model]
+    found = [each for each in every if each.window == window]
+    if found:
+        return found[-1]
+    judged = [each.window for each in reversed(every) if each.days > 0]
+    known = ", ".join(dict.fromkeys(judged[:10])) or "none"
+    raise UnknownNameError(
+        f"model {model[:12]} has judged no window {window!r} of {problem}; the last are {known}"
+    )
+
+
+def days_of(window: str) -> float:
+    """The length of a window of days, by its name; 0 for that of a release."""
+    named = _OF_DAYS.fullmatch(window)
+    return float(named[1]) if named else 0.0
+
+
+def until_of(line: Entry) -> datetime:
+    """When the window of a verdict ended: of a release, and of older lines, when it was judged."""
+    until = line.body.get("until")
+    return datetime.fromisoformat(until).astimezone(UTC) if until else line.at
 
 
 def record(lake: Lake, cause: str, body: Mapping[str, Any], now: datetime) -> str | None:
@@ -225,29 +252,30 @@ def before(
     days: length of the window that ends ``at``, 0 of a release. Of a window that was judged again
     the last counts.
     """
-    newest = {each.window: each for each in judged if each.model == model and each.at <= at}
+    newest = {each.window: each for each in judged if each.model == model and each.until <= at}
     found: list[str] = []
     edge = at - timedelta(days=NEARLY * days)
-    for each in sorted(newest.values(), key=lambda each: each.at, reverse=True):
+    for each in sorted(newest.values(), key=lambda each: each.until, reverse=True):
         # A release is another measure of time: it may hold the same images as some days.
-        if each.window == window or each.at > edge or (each.days > 0) is not (days > 0):
+        if each.window == window or each.until > edge or (each.days > 0) is not (days > 0):
             continue
         found.append(each.outcome)
-        edge = each.at - timedelta(days=NEARLY * each.days)
+        edge = each.until - timedelta(days=NEARLY * each.days)
     return found
 
 
 def _judged(line: Entry, responses: Sequence[Response]) -> Judged:
-    body = line.body
+    body, window = line.body, line.body.get("window", "")
     return Judged(
         cause=body["cause"],
         problem=body["problem"],
-        window=body.get("window", ""),
+        window=window,
         model=body.get("model", ""),
         found=body["verdict"],
         reason=body.get("reason", ""),
         at=line.at,
-        days=body.get("days", 0.0),
+        days=body.get("days") or days_of(window),
+        until=until_of(line),
         body=body,
         responses=responses,
     )

@@ -47,6 +47,8 @@ class Step(Generic[P, R]):
         def call(given: _Given) -> R:
             return function(*given.args, **given.kwargs)
 
+        # Not by functools.wraps: Prefect would ask the wrapped one for its parameters.
+        call.__qualname__, call.__doc__ = function.__qualname__, function.__doc__
         self.function, self.task, self._whole = function, made(function), made(call)
         update_wrapper(self, function)
 

@@ -18,6 +18,7 @@ from flows.featurize import featurize
 from flows.ingest import ingest
 from flows.predict import predict
 from flows.train import train
+from monitoring import weekly_report
 from neuro.errors import ConfigError, UnknownNameError
 from neuro.images import preview
 from neuro.lake import features, images, journal, releases
@@ -199,6 +200,49 @@ def test_an_erasure_draws_the_page_again_without_the_image_and_tells_nobody(
     assert removed["redraw"] == []
     assert [text for text in own if text in page.read_text()] == []
     assert journal.entries(lake, "verdict") == before
+    # What was drawn again is of the release that took the place, and goes with it the next time.
+    next_one = next(s for s in releases.samples(lake, releases.find(lake, "brain")) if not s.label)
+    figures = features.read(lake, DESCRIPTORS, DESCRIPTORS_HASH, [next_one.sample_id])[0]
+    own = [text for text in map(repr, figures.tolist()) if len(text) > 8]
+    assert [text for text in own if text in page.read_text()] == own != []
+    again = erase.fn(sample=next_one.sample_id, reason="consent withdrawn")["removed"]
+    assert str(page) in again["redrawn"]
+    assert [text for text in own if text in page.read_text()] == []
+
+
+def test_an_erasure_draws_the_page_of_some_days_again_with_these_days(
+    home: Path, draw: Draw
+) -> None:
+    ingest.fn(source=str(draw(LABELS, 60)))
+    model = train.fn(config=QUICK)["package"]
+    ingest.fn(source=str(draw([""], 40, name="later", seed=1)))
+    predict.fn(model=model)
+    told = drift.fn(model=model)
+    page, lake = Path(told["report"]), Lake(str(home / "lake"))
+    gone = next(s for s in releases.samples(lake, releases.find(lake, "brain")) if not s.label)
+    removed = erase.fn(sample=gone.sample_id, reason="consent withdrawn")["removed"]
+    assert str(page) in removed["redrawn"]
+    assert removed["redraw"] == []
+    assert told["window"] in page.read_text()
+
+
+def test_a_verdict_is_stored_before_its_page_is_drawn(
+    home: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An erasure finds pages by their verdicts, also that of a check that was cut off."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    ingest.fn(source=str(draw(LABELS, 12)))
+    model = train.fn(config=QUICK)["package"]
+    window = ingest.fn(source=str(draw([""], 9, name="later", seed=1)))["release"]
+    predict.fn(model=model)
+    monkeypatch.setattr(weekly_report, "build", killed)
+    with pytest.raises(KeyboardInterrupt):
+        drift.fn(model=model, window=window)
+    (line,) = journal.entries(Lake(str(home / "lake")), "verdict")
+    assert line.body["report"] == str(home / "reports" / f"brain-{window}.html")
 
 
 def test_every_ingest_leaves_a_passport_page(home: Path, draw: Draw) -> None:

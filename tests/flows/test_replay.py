@@ -14,6 +14,7 @@ from flows.featurize import featurize
 from flows.ingest import ingest
 from flows.predict import predict
 from neuro.errors import ConfigError
+from neuro.images.sanitize import CleanImage
 from neuro.lake import journal
 from neuro.problems import problem as problems
 from neuro.promotion import verdict_log
@@ -23,7 +24,7 @@ from tasks import replay
 from tasks import window as windows_of
 from tasks.load import models, release_data
 from tasks.runtime import settings
-from tests.flows.conftest import Draw
+from tests.flows.conftest import LABELS, Draw
 
 DAY = timedelta(days=1)
 
@@ -72,11 +73,31 @@ def test_a_replay_judges_each_window_since_the_first_answer_and_writes_nothing(
     assert lines() == before
 
 
-def test_weeks_without_an_answer_are_rows_that_say_so(answered: str) -> None:
+def test_a_replay_of_too_many_windows_is_refused(answered: str) -> None:
     with pytest.raises(ConfigError, match="at most 520 are replayed; give more --days"):
         drift.fn(model=answered, replay=True, days=1e-9)
-    (row,) = drift.fn(model=answered, replay=True, days=1)["replayed"]
-    assert row["verdict"] != "nothing"
+
+
+def test_a_window_that_cannot_be_judged_is_a_row_that_says_why(
+    answered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = datetime.now(UTC) + 800 * DAY  # longer ago than windows are joined
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return later
+
+    monkeypatch.setattr(replay, "datetime", Later)
+    monkeypatch.setattr(windows_of, "datetime", Later)
+    found = drift.fn(model=answered, replay=True, days=60)
+    assert found["verdicts"]["not judged"] == 6
+    assert "has no prediction by model" in found["replayed"][-1]["reason"]
+
+
+def test_one_question_is_asked_at_a_time(answered: str) -> None:
+    with pytest.raises(ConfigError, match="give one of --window, --current and --replay"):
+        drift.fn(model=answered, replay=True, current="x")
 
 
 def test_files_are_judged_where_they_lie(answered: str, draw: Draw) -> None:
@@ -100,7 +121,7 @@ def test_a_folder_without_a_readable_image_says_what_to_do(answered: str, tmp_pa
     folder = tmp_path / "bad"
     folder.mkdir()
     (folder / "a.png").write_bytes(b"no picture")
-    with pytest.raises(ConfigError, match="vetting lets none of the images in"):
+    with pytest.raises(ConfigError, match="vetting lets in none of the images"):
         drift.fn(model=answered, current=str(folder))
 
 
@@ -134,8 +155,49 @@ def test_labels_of_the_test_split_are_no_look(answered: str) -> None:
     seen = replace(loaded, frames=replace(frames, targets=labels, splits=splits))
     policy = DriftPolicy(min_groups=2)
     counted = steps.observe(seen, known, None, 7.0, policy)
+    looks = lines()
     told = replay.current(seen, known, loaded.release.name, policy)
     (shown,) = [each for each in told["signals"] if each["name"] == "labelled_accuracy"]
     n = int((later & (splits != "test")).sum())
     assert f"on {n} labelled images" in shown["explanation"]
+    assert lines() == looks
     assert int((~np.isnan(counted.window.correct)).sum()) == int(later.sum())
+
+
+def test_images_that_the_model_was_trained_on_are_left_out_of_files(
+    answered: str, draw: Draw
+) -> None:
+    same = draw(LABELS, 30, name="same")  # as the model's own delivery was drawn
+    found = drift.fn(model=answered, current=str(same))
+    loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
+    package = models.of_folder(Path(answered)).package
+    ids = [[each] for each in loaded.frames.sample_ids.tolist()]
+    n = int(np.any([each.holds(ids) for each in package.trained_on()], axis=0).sum())
+    assert 0 < n < 120
+    assert found["images"] == 120 - n
+    assert f"{n} of 120 files are of what the model was trained on" in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "name", "group"),
+    [
+        ("brain", "x.dcm", "patient 7"),
+        ("chest", "person9_bacteria_25.jpeg", "person9"),
+        ("chest", "x.dcm", "a" * 64),  # names tell there, and no PatientID does
+    ],
+)
+def test_the_images_of_a_patient_are_one_group_as_far_as_a_file_says_so(
+    problem: str, name: str, group: str
+) -> None:
+    image = CleanImage(
+        sha256="a" * 64,
+        stored=b"",
+        stored_sha256="",
+        media_type="",
+        width=1,
+        height=1,
+        mode="L",
+        thumbnail=b"",
+        group_id_hint="patient 7",
+    )
+    assert replay._group(problems.load(problem), name, image) == group

@@ -184,3 +184,48 @@ def test_readers_are_asked_for_nothing_that_the_lake_does_not_hold(served: Serve
     later = served.loaded.entered() == served.loaded.release.name
     open_to_readers = frames.sample_ids[later & (frames.splits != "test")]
     assert {each.sha256 for each in drawn} == set(open_to_readers.tolist())
+
+
+def test_a_format_is_noted_in_full_however_long_its_name_is(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "DICOM MONOCHROME2 16 bit, 0.5-99.5 percentile"
+    facts = {"width": 512, "height": 512, "mode": long}
+    monkeypatch.setattr(window.images, "facts", lambda *_: dict.fromkeys(_[2], facts))
+    seen = window.observed(served.loaded, served.model, served.window().answers)
+    assert set(seen.formats) == {f"512x512 {long}"}
+
+
+def test_answers_after_a_window_of_the_past_are_not_in_it(served: Served) -> None:
+    now = datetime.now(UTC)
+    served.asked(["a" * 64, "b" * 64, "c" * 64], now + 3 * DAY)
+    served.asked(["d" * 64], now + 2 * DAY)
+    found = served.window(now=now + 2 * DAY + timedelta(minutes=1))
+    assert int((found.answers.rows < 0).sum()) == 1
+    assert found.until == now + 2 * DAY + timedelta(minutes=1)
+
+
+def test_the_first_answer_is_that_of_a_batch_or_of_who_asked(served: Served) -> None:
+    batch = window.first_answer(served.loaded, served.model)
+    assert batch is not None
+    served.asked(["a" * 64], batch - 3 * DAY)
+    served.asked(["b" * 64], batch - 9 * DAY, model_version="another")
+    served.asked(["c" * 64], batch - 8 * DAY, is_shadow=True)
+    assert window.first_answer(served.loaded, served.model) == batch - 3 * DAY
+
+
+def test_no_image_of_the_test_split_is_on_a_page(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+    monkeypatch.setattr(drift.contact_sheet, "draw", lambda pixels: shown.append(pixels) or b"")
+    compared = drift.observe(served.loaded, served.model, None, 7.0, DriftPolicy())
+    splits = served.loaded.frames.splits
+    splits[compared.rows] = np.where(np.arange(len(compared.rows)) < 20, "test", "train")
+    assert len(drift._pictures(served.loaded, compared)) == 3
+    kept = served.loaded.frames.pixels[compared.rows[20:]]
+    for pixels in shown[1:]:
+        assert len(pixels) == 4
+        assert all((pixels[each] == kept).all(axis=(1, 2, 3)).any() for each in range(4))
+    splits[compared.rows] = "test"
+    assert drift._pictures(served.loaded, compared) == []

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import beta
+from scipy.stats import beta, binomtest
 
 from monitoring import harm
 from monitoring.harm import Audit
@@ -106,3 +106,20 @@ def test_images_that_err_in_whole_groups_tell_less() -> None:
 def test_a_reference_without_errors_is_worth_its_groups() -> None:
     reference = reference_of([10] * 20, [0.0] * 20)
     assert harm.allowed_error(reference) == pytest.approx(1 - 0.1 ** (1 / 20))
+
+
+def test_the_last_window_says_how_high_its_error_rate_may_be() -> None:
+    none, some = np.zeros(40), np.array([1.0] * 4 + [0.0] * 36)
+    quiet, changed = Audit(errors=some), Audit(errors=none, is_flagged=True)
+    found = harm.evidence([quiet, changed], 0.05)
+    assert (found.recent_n, found.is_flagged, found.recent) == (40, True, 0.0)
+    assert found.recent_high == pytest.approx(1 - 0.05 ** (1 / 40))  # of Clopper and Pearson
+    found = harm.evidence([changed, quiet], 0.05)
+    assert (found.is_flagged, found.recent) == (False, pytest.approx(0.1))
+    assert found.recent_high == pytest.approx(binomtest(4, 40).proportion_ci(0.9).high, abs=0.003)
+
+
+def test_errors_that_weigh_much_leave_more_doubt() -> None:
+    light, heavy = np.array([1.0] * 4 + [0.0] * 36), np.array([4.0] + [0.0] * 39)
+    highs = [harm.evidence([Audit(errors=each)], 0.05).recent_high for each in (light, heavy)]
+    assert highs[1] > highs[0] + 0.05

@@ -410,3 +410,31 @@ def test_many_formats_are_named_as_far_as_they_are_common(rng: np.random.Generat
     verdict = judged(reference, label_groups(replace(current, formats=rare), 0))
     assert of_name(verdict, "formats").alarm
     assert of_name(verdict, "formats").explanation.startswith("512x512 L, as it came, is 0.0%")
+
+
+@pytest.mark.parametrize(
+    ("changed", "outcome"),
+    [
+        ({}, "look"),
+        ({"is_flagged": False}, "label"),  # what was audited was as ever
+        ({"recent_n": 29}, "label"),
+        ({"recent_high": 0.16}, "label"),
+        ({"wealth": 200.0}, "retrain"),
+    ],
+    ids=str,
+)
+def test_labels_of_a_window_that_had_changed_too_settle_the_doubt(
+    rng: np.random.Generator, changed: dict[str, object], outcome: str
+) -> None:
+    current = label_groups(period(rng, n_groups=80, moved=2, unsure=2), 0)
+    doubt = judged(period(rng, n_groups=100), current)
+    assert doubt.verdict == "label"
+    facts = {"wealth": 0.5, "n": 40, "windows": 1, "allowed": 0.1, "recent": 0.1}
+    facts |= {"recent_high": 0.14, "recent_n": 30, "is_flagged": True}
+    found = Evidence(**(facts | changed))  # type: ignore[arg-type]
+    heard = verdicts.with_audits(doubt, found, DriftPolicy(), usual=0.1)
+    assert heard.verdict == outcome
+    if outcome == "look":
+        assert "in which 30 labels exclude a loss of accuracy that matters: 4.0 points" in (
+            heard.reason
+        )

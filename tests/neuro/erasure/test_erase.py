@@ -311,7 +311,7 @@ def test_a_page_that_counted_the_image_in_goes_and_the_command_that_draws_it_aga
     removed = erase(sample=digest(png(5))).removed
     assert removed["pages"] == [str(home / "reports" / f"brain-{second.name}.html")]
     (page,) = removed["redraw"]
-    assert page["command"] == f"neuro drift --problem brain --window {second.name}"
+    assert page["command"] == f"neuro drift --problem brain --window {second.name} --model 0"
     assert [page.name for page in (home / "reports").iterdir()] == [f"brain-{earlier}.html"]
 
 

@@ -21,12 +21,17 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def store(
-    lake: Lake, verdict: str, window: str = "w", at: datetime = NOW, days: float = 7.0
+    lake: Lake,
+    verdict: str,
+    window: str = "w",
+    at: datetime = NOW,
+    days: float = 7.0,
+    **more: object,
 ) -> str | None:
     body = {"problem": "brain", "window": window, "model": "3", "verdict": verdict}
     body |= {"reason": "because", "problem_reference": "brain"}
     cause = f"brain/verdict/{window}/model-3/2"
-    return verdict_log.record(lake, cause, body | {"days": days}, at)
+    return verdict_log.record(lake, cause, body | {"days": days} | more, at)
 
 
 def say(lake: Lake, said: str, *, at: datetime = NOW, reason: str = "seen", **more: object) -> None:
@@ -135,6 +140,36 @@ def test_windows_before_overlap_neither_this_one_nor_each_other(lake: Lake) -> N
         verdict_log.all_of(lake, "brain"), window="now", model="3", days=7.0, at=NOW
     )
     assert found == ["label", "look", "steady"]
+
+
+def test_a_window_that_is_judged_again_later_stays_where_it_was(lake: Lake) -> None:
+    store(lake, "label", "w14", NOW - 2 * WEEK)
+    store(lake, "steady", "w7", NOW - WEEK)
+    again = {"until": (NOW - 2 * WEEK).isoformat()}
+    store(lake, "retrain", "w14", NOW - timedelta(hours=1), **again)
+    every = verdict_log.all_of(lake, "brain")
+    ask = {"model": "3", "days": 7.0}
+    assert verdict_log.before(every, window="now", at=NOW, **ask) == ["steady", "retrain"]
+    assert verdict_log.before(every, window="w7", at=NOW - WEEK, **ask) == ["retrain"]
+
+
+def test_the_last_verdict_of_a_model_says_which_days_a_window_has(lake: Lake) -> None:
+    name = "7-days-to-2026-11-30"
+    store(lake, "steady", name, NOW - timedelta(hours=9))
+    store(lake, "label", name)
+    found = verdict_log.of_days(lake, "brain", name, "3")
+    assert found is not None
+    assert (found.until, found.days) == (NOW, 7.0)
+    assert verdict_log.of_days(lake, "brain", "brain-0002-ab", "3") is None
+    said = rf"model 4 has judged no window '{name}' of brain; the last are none"
+    with pytest.raises(UnknownNameError, match=said):
+        verdict_log.of_days(lake, "brain", name, "4")
+
+
+def test_a_line_of_before_has_the_days_that_its_window_is_named_after(lake: Lake) -> None:
+    store(lake, "steady", "14-days-to-2026-11-30", days=0.0)
+    (found,) = verdict_log.all_of(lake, "brain")
+    assert (found.days, found.until) == (14.0, NOW)
 
 
 def test_windows_of_releases_follow_each_other_without_days(lake: Lake) -> None:
