@@ -2,7 +2,7 @@
 
 Every week images come without labels, are scored and judged; readers label the audit sample and a
 few more; what the verdict asks for is done. Each step is a run of its flow that a Prefect server
-records; a retraining is, too, and its gate decides. The year ends today: nothing is dated ahead.
+records; a retraining is, too, and its gate decides. It is the last year, not the next.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from neuro.problems.problem import Problem
 PHANTOMS, PHANTOM_EPOCHS, REAL_EPOCHS = 13_000, 14, 12
 LATE = 0.1  # of a week's images get a label by themselves
 ON_REQUEST = 100  # images that people label in a week whose verdict suspects or shows harm
-DAY, WEEK = timedelta(days=1), timedelta(days=7)
+WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,7 +228,7 @@ def _label(site: Site, week: int, truth: Mapping[str, str], verdict: str) -> int
     audits = [each.item.key.sha256 for each in every if each.item.source == AUDIT]
     known = _labelled(site)
     n = round(LATE * len(truth)) + (ON_REQUEST if verdict in ("label", "retrain") else 0)
-    more = site.rng.permutation(sorted(truth))[:n].tolist()
+    more = site.rng.permutation(sorted({*truth} - {*known, *audits}))[:n].tolist()
     wanted = [each for each in dict.fromkeys([*audits, *more]) if each not in known]
     said = weeks.said({each: site.truth[each] for each in wanted}, site.problem, week, site.rng)
     path = site.folder / f"labels-{week:02d}.csv"

@@ -6,7 +6,7 @@ from prefect import flow
 
 from neuro.errors import ConfigError
 from neuro.problems import problem as problems
-from tasks import audit, featurize, predict_files
+from tasks import audit, drift_files, featurize, predict_files
 from tasks import drift as steps
 from tasks import replay as again
 from tasks.load import envelopes, models, release_data
@@ -32,7 +32,8 @@ def drift(
     Returns window, reference, verdict, reason, signals, the path of the report, and audit: how many
     images of the window were put on the work list, to measure the model by. The envelope's
     ``[drift]`` says how sure to be. A verdict ``retrain`` is stored first, then sent as an event
-    that starts the retrain deployment.
+    that starts the retrain deployment. With ``current`` the verdict's own fields, images and
+    groups; with ``replay`` replayed, verdicts and alarms.
     """
     if sum((window is not None, current is not None, replay)) > 1:
         raise ConfigError("give one of --window, --current and --replay")
@@ -45,12 +46,14 @@ def drift(
         return again.past(loaded, serving, days, policy)
     if current is not None:
         if predict_files.is_files(current):
-            return again.of_files(loaded, serving, current, question, policy)
+            return drift_files.judge(loaded, serving, current, question, policy)
         return again.current(loaded, serving, current, policy)
     compared = steps.observe(loaded, serving, window, days, policy)
     verdict = steps.judge(compared, policy)
-    drawn_days = days if window is None else compared.days or None
-    n_asked = audit.draw(loaded, serving, compared, verdict, policy, drawn_days)
+    n_asked = 0
+    if window is None or not compared.days:  # of days that are over nobody is asked anew
+        period = None if window else days
+        n_asked = audit.draw(loaded, serving, compared, verdict, policy, period)
     verdict = audit.weigh(loaded, serving, compared, verdict, policy)
     verdict = steps.confirm(loaded, serving, compared, verdict, policy)
     page, reference = steps.page(loaded, compared), problems.reference(problem)

@@ -14,7 +14,6 @@ begin, for wealth that was lost in good weeks finds a later harm late.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +25,8 @@ from monitoring.windows import Observed
 _STAKES = np.geomspace(0.03, 0.25, 4)
 _MOST = 600.0  # logarithm of wealth: more is no number
 _FIRST, _FLAGGED, _EACH = 1 / 3, 1 / 3, 1 / 3  # of the coin, by when the bets begin
-_SURE_OF_RECENT = 0.95  # of the error rate of one window
-_NO_WINDOW: dict[str, Any] = {"recent": float("nan")}
+_SURE_OF_WINDOW = 0.95  # of the error rate of one window
+_LATELY = 3  # windows, the last that were drawn
 _SURE = 0.90  # of the reference's own error rate
 
 
@@ -35,11 +34,13 @@ _SURE = 0.90  # of the reference's own error rate
 class Audit:
     """The labelled samples of one window's audit, in the order they were drawn.
 
-    errors: (n,) float64, 0 where the answer was right, else the sample's weight. is_flagged:
-    whether something about the window had changed, by signals that need no labels.
+    errors: (n,) float64, 0 where the answer was right, else the sample's weight. weights: (n,)
+    float64, of all of them, None for 1 each. is_flagged: whether something about the window had
+    changed, by signals that need no labels.
     """
 
     errors: NDArray[np.float64]
+    weights: NDArray[np.float64] | None = None
     is_flagged: bool = False
 
 
@@ -48,8 +49,7 @@ class Evidence:
     """wealth: of who bet against the model, from 1. n: labels, of so many windows.
 
     allowed: the error rate that the reference does not exclude. recent: the weighted error rate of
-    the last window that has a label, NaN for none; recent_high: the upper end of its one-sided 95 %
-    interval, recent_n: labels of that window; is_flagged: whether that had changed.
+    the last window that has a label, NaN for none. measured: what settles a doubt, if anything.
     """
 
     wealth: float
@@ -57,15 +57,25 @@ class Evidence:
     windows: int
     allowed: float
     recent: float
-    recent_high: float = float("nan")
-    recent_n: int = 0
-    is_flagged: bool = False
+    measured: "Measured | None" = None
 
 
-def evidence(audits: Sequence[Audit], allowed: float) -> Evidence:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """The labels of one window that had changed. high: upper end of their weighted error rate.
+
+    Of a one-sided interval at 95 %.
+    """
+
+    n: int
+    high: float
+
+
+def evidence(audits: Sequence[Audit], allowed: float, enough: int = 1) -> Evidence:
     """What the audits of a model say together, the oldest first.
 
-    allowed: an error rate above 0 and below 1. One without errors makes nobody rich.
+    allowed: an error rate above 0 and below 1. One without errors makes nobody rich. enough: labels
+    of a window, to measure it by itself.
     """
     labelled = [audit for audit in audits if len(audit.errors)]
     errors = np.concatenate([audit.errors for audit in audits]) if audits else np.empty(0)
@@ -82,7 +92,8 @@ def evidence(audits: Sequence[Audit], allowed: float) -> Evidence:
         n=len(errors),
         windows=len(labelled),
         allowed=allowed,
-        **_recent(labelled[-1].errors, labelled[-1].is_flagged) if labelled else _NO_WINDOW,
+        recent=float(labelled[-1].errors.mean()) if labelled else float("nan"),
+        measured=_measured(audits, enough),
     )
 
 
@@ -100,26 +111,37 @@ def allowed_error(reference: Observed) -> float:
     excess = np.bincount(codes, errors - rate)
     variance = float((excess**2).sum()) * len(excess) / max(len(excess) - 1, 1) / n**2
     worth = rate * (1 - rate) / variance if variance > 0 else float(len(excess))
-    return _upper(rate, min(max(worth, 1.0), float(n)), _SURE)
+    return _upper(rate, worth, float(n), _SURE)
 
 
-def _upper(rate: float, worth: float, sure: float) -> float:
-    """Clopper and Pearson's upper end for a rate over as many independent images, above 0."""
-    return float(beta.ppf(sure, rate * worth + 1, max((1 - rate) * worth, 1e-9)))
+def _upper(rate: float, worth: float, most: float, sure: float) -> float:
+    """Clopper and Pearson's upper end for a rate over as many independent images, above 0.
+
+    worth: at least 1 and at most ``most`` count.
+    """
+    n = min(max(worth, 1.0), most)
+    return float(beta.ppf(sure, rate * n + 1, max((1 - rate) * n, 1e-9)))
 
 
-def _recent(errors: NDArray[np.float64], is_flagged: bool) -> dict[str, Any]:
-    """Of one window's weighted errors, (n,) with n above 0, each of a group of its own."""
-    n, rate = len(errors), min(float(errors.mean()), 1.0)
+def _measured(audits: Sequence[Audit], enough: int) -> Measured | None:
+    """The last window with enough labels, if it and all drawn after it had changed, and lately."""
+    for audit in reversed(audits[-_LATELY:]):
+        if not audit.is_flagged:
+            return None
+        if len(audit.errors) >= enough:
+            return _of_window(audit)
+    return None
+
+
+def _of_window(audit: Audit) -> Measured:
+    """Of one window's errors, each of a group of its own; few that weigh much are worth less."""
+    errors, n = audit.errors, len(audit.errors)
+    weights = np.ones(n) if audit.weights is None else audit.weights
+    rate = min(float(errors.mean()), 1.0)
     variance = float(errors.var(ddof=1)) / n if n > 1 else 0.0
-    worth = rate * (1 - rate) / variance if variance > 0 else float(n)
-    high = _upper(rate, min(max(worth, 1.0), float(n)), _SURE_OF_RECENT)
-    return {
-        "recent": float(errors.mean()),
-        "recent_high": high,
-        "recent_n": n,
-        "is_flagged": is_flagged,
-    }
+    most = float(weights.sum() ** 2 / (weights**2).sum())
+    worth = rate * (1 - rate) / variance if variance > 0 else most
+    return Measured(n=n, high=_upper(rate, worth, most, _SURE_OF_WINDOW))
 
 
 def _starts(audits: Sequence[Audit]) -> list[tuple[float, int]]:

@@ -102,27 +102,30 @@ def judge(
     )
 
 
-def with_audits(
-    verdict: Verdict, audited: Evidence, policy: DriftPolicy, usual: float = float("nan")
-) -> Verdict:
+def with_audits(verdict: Verdict, audited: Evidence, policy: DriftPolicy, usual: float) -> Verdict:
     """The verdict once the labels of all audit samples so far are heard: harm they show is harm.
 
-    However small the window is: they add up. Where the last window that was audited had changed,
-    too, and its labels exclude a loss that matters, labels are not asked for again.
+    However small the window is: they add up. Where a window shortly before had changed, too, and
+    the labels of its audit exclude a loss that matters, labels are not asked for again, unless
+    those of this window suspect one.
 
     usual: error rate of the reference.
     """
     signal = _audited_accuracy(audited, policy)
     heard = replace(verdict, signals=(*verdict.signals, signal))
     if not signal.alarm:
-        lost, n = audited.recent_high - usual, audited.recent_n
-        is_excluded = audited.is_flagged and n >= policy.min_labelled_groups and lost < policy.harm
-        if verdict.verdict != "label" or not is_excluded:
+        before, harm = audited.measured, policy.harm
+        lost = max(before.high - usual, 0.0) if before else harm
+        suspects = any(
+            each.name == LABELLED and (each.alarm or each.statistic >= harm)
+            for each in verdict.signals
+        )
+        if verdict.verdict != "label" or before is None or lost >= harm or suspects:
             return heard
         reason = (
-            f"Changed like the last window that was audited, in which {n} labels exclude a loss of "
-            f"accuracy that matters: {100 * lost:.1f} points at most, and {100 * policy.harm:g} "
-            f"would. {verdict.reason}"
+            f"Windows have been unlike the reference for a while, and {before.n} labels of the "
+            f"audit of one exclude a loss of accuracy that matters: {100 * lost:.1f} points at "
+            f"most, and {100 * harm:g} would. {verdict.reason}"
         )
         return replace(heard, verdict="look", reason=reason)
     reason = f"Harm is measured: {signal.explanation}. {verdict.reason}"
@@ -301,7 +304,10 @@ def _formats(
     kinds = np.column_stack((every[:, None] == kept, ~np.isin(every, [*kept, ""])))
     has_one = kinds[: len(before)][before != ""]
     usual = has_one.mean(axis=0) if len(has_one) else np.zeros(kinds.shape[1])
-    shown: NDArray[np.float64] = np.where(every[:, None] == "", usual, kinds)
+    # A reference of which nothing is noted cannot be told from.
+    shown: NDArray[np.float64] = np.where(
+        (every[:, None] == "") | (len(has_one) == 0), usual, kinds
+    )
     return [f"{name}, as it came, is" for name in (*kept, "another format")], shown
 
 

@@ -32,17 +32,24 @@ def weigh(
     loaded: Loaded, model: Model, compared: Compared, verdict: Verdict, policy: DriftPolicy
 ) -> Verdict:
     """The verdict once the labels of the version's audit samples, of all windows, are heard."""
-    found = evidence(loaded, model, compared)
+    found = evidence(loaded, model, compared, policy)
     if found is None:
         return verdict
     usual = 1 - float(compared.reference.labelled().correct.mean())
     return verdicts.with_audits(verdict, found, policy, usual)
 
 
-def evidence(loaded: Loaded, model: Model, compared: Compared) -> Evidence | None:
+def evidence(
+    loaded: Loaded, model: Model, compared: Compared, policy: DriftPolicy
+) -> Evidence | None:
     """What the labels of a version's audit samples say together; None without one."""
     lake, problem = loaded.lake, loaded.problem
-    drawn = audits.of_version(lake, problem.name, model.version)
+    drawn = [
+        each
+        for each in audits.of_version(lake, problem.name, model.version)
+        # A window of the past knows nothing of later ones; its own sample is drawn after its end.
+        if each.window == compared.window_name or each.drawn_at <= compared.until
+    ]
     if not drawn or not compared.reference.labelled().n:
         return None
     known = _known(loaded, drawn)
@@ -58,14 +65,17 @@ def evidence(loaded: Loaded, model: Model, compared: Compared) -> Evidence | Non
     for rows in by_window.values():
         # As far as all have been read: what is labelled first elsewhere is labelled for its errors.
         read = takewhile(lambda each: each.sha256 in known or each.sha256 in unclear, rows)
-        errors = [
-            each.weight * (truth != each.predicted)
+        said = [
+            (each.weight, truth != each.predicted)
             for each in read
             if (truth := problem.class_of(known.get(each.sha256, "")))
         ]
-        found.append(Audit(errors=np.array(errors, np.float64), is_flagged=rows[0].is_flagged))
-    said = harm.evidence(found, harm.allowed_error(compared.reference))
-    return said if said.n else None
+        weights, is_wrong = np.array(said, np.float64).reshape(-1, 2).T
+        errors = weights * is_wrong
+        found.append(Audit(errors=errors, weights=weights, is_flagged=rows[0].is_flagged))
+    allowed = harm.allowed_error(compared.reference)
+    told = harm.evidence(found, allowed, policy.min_labelled_groups)
+    return told if told.n else None
 
 
 @step(name="draw the audit sample")

@@ -13,8 +13,9 @@ from monitoring import shown_images, verdicts, weekly_report, windows
 from monitoring.verdicts import Verdict
 from monitoring.weekly_report import Pictures
 from monitoring.windows import Observed
+from neuro.errors import NeuroError
 from neuro.evaluation import evaluate
-from neuro.lake import journal
+from neuro.lake import journal, releases
 from neuro.prediction import predict
 from neuro.promotion import claims, verdict_log
 from neuro.promotion.drift_policy import DriftPolicy
@@ -229,6 +230,11 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
             and each.until < compared.until
         ],
     )
+    try:
+        releases.find(loaded.lake, problem.dataset, loaded.release.name)
+    except NeuroError:
+        path.unlink()  # an erasure came meanwhile, and this page may show what it has taken
+        raise
     rows = [artifacts.rounded(asdict(signal)) for signal in verdict.signals]
     title = f"{verdict.verdict}: {verdict.reason}"
     artifacts.label_run(verdict.verdict, name=f"drift {compared.window_name}: {verdict.verdict}")

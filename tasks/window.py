@@ -70,7 +70,7 @@ def find(
     days: float,
     policy: DriftPolicy,
 ) -> Window:
-    """What entered with a release, a window of days that was judged before, or the last days.
+    """What entered with a release, a window of days that this model has judged, or the last days.
 
     window: the name of one of the first two. Raises ConfigError for one that nobody knows.
     """

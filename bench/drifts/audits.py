@@ -99,11 +99,13 @@ def _mapie(reference: Observed, weeks: Sequence[Watched], rng: Generator) -> int
 def few(reference: Observed, windows: Sequence[Observed], rng: Generator) -> list[str]:
     """The verdicts on windows one after the other, audits of all so far heard."""
     allowed, seen, outcomes = harm.allowed_error(reference), list[Audit](), list[str]()
+    usual = 1 - float(reference.labelled().correct.mean())
     for window in windows:
         verdict = watching.judge(reference, watching.unlabelled(window))
         each = Watched(window=window, verdict=verdict)
         seen.append(_audit(reference, each, rng))
-        heard = verdicts.with_audits(verdict, harm.evidence(seen, allowed), POLICY)
+        said = harm.evidence(seen, allowed, POLICY.min_labelled_groups)
+        heard = verdicts.with_audits(verdict, said, POLICY, usual)
         outcomes.append(heard.verdict)
     return outcomes
 
@@ -113,5 +115,5 @@ def _audit(reference: Observed, week: Watched, rng: Generator) -> Audit:
     unusual = audit_sample.unusualness(reference.descriptors, window.descriptors)
     drawn = audit_sample.draw(window, unusual, POLICY.audit, rng)
     wrong = 1 - window.correct[[each.row for each in drawn]]
-    errors = wrong * np.array([each.weight for each in drawn])
-    return Audit(errors=errors, is_flagged=week.is_flagged)
+    weights = np.array([each.weight for each in drawn])
+    return Audit(errors=wrong * weights, weights=weights, is_flagged=week.is_flagged)

@@ -21,7 +21,7 @@ from neuro.synthetic import scanner_shift
 WEEKS = 52
 SCANNER, SEASON, ERRORS, QUIET = 6, range(14, 18), range(21, 25), 27  # weeks, from 1
 STRENGTH = 1.0  # of the new scanner: how far from the old one
-FIRST = 0.2  # of the images, with labels, before the year begins
+FIRST = 0.2  # of the images at least, with labels, before the year begins
 MOST = 200  # images a week
 ODDS = 6.0  # of the class of the season
 WRONG = 0.4  # of the labels, in the weeks of errors
@@ -52,12 +52,12 @@ def plan(source: Path, problem: Problem, folder: Path, rng: Generator) -> Year:
     deliveries.copy(known, first, keeps_folders=True)
     deliveries.copy_table(source, first, problem, keeps_labels=True)
     delivery.write_note(first, source=whole.source, is_synthetic=whole.is_synthetic)
-    weeks = []
-    for week in range(1, WEEKS + 1):
-        if week in SEASON:
-            chosen, season = _taken(season, n_week)
-        else:
-            chosen, rest = _taken(rest, n_week)
+    weeks, ahead = [], dict.fromkeys(("season", "other"), 0)
+    for week in range(1, WEEKS + 1):  # a group that was too many in one week is less in the next
+        kind, left = ("season", season) if week in SEASON else ("other", rest)
+        chosen, left = _taken(left, n_week - ahead[kind])
+        ahead[kind] += sum(len(group) for group in chosen) - n_week
+        season, rest = (left, rest) if week in SEASON else (season, left)
         weeks.append(chosen)
     return Year(
         first=first,
@@ -79,6 +79,7 @@ def _season(
     order = rng.choice(len(groups), len(groups), replace=False, p=odds / odds.sum())
     taken, _ = _taken([groups[index] for index in order], n_images)
     chosen = set(order[: len(taken)].tolist())
+    rng.shuffle(taken)  # the first were drawn with the highest odds
     return taken, [group for number, group in enumerate(groups) if number not in chosen]
 
 

@@ -72,6 +72,8 @@ def drift(
     Example: neuro drift --problem brain --days 7
     """
     said = _Said(acknowledge=acknowledge, snooze=snooze, overrule=overrule, reason=why)
+    if (said.kinds or history) and (current or replay):
+        raise ConfigError("--current and --replay judge, and go with no word on a verdict")
     if said.kinds or history:
         rows = _history(console.open_lake(lake), problem, window, said)
         console.show(rows, as_json=as_json, title=f"verdicts on {problem}", columns=_COLUMNS)

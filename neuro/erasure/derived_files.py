@@ -65,8 +65,8 @@ def remove_pages(
     verdicts: list[VerdictBody] = [entry.body for entry in journal.entries(lake, "verdict")]
     # The cause of a verdict of before, which does not name its release, ends with it.
     about = [body.get("release") or body["cause"].rpartition("/")[2] for body in verdicts]
-    # What an erasure drew again is of what was left then. A window of what was only asked about may
-    # hold an image that no release of its time held.
+    # A page that an erasure drew again is of the release that took the place. One of what was asked
+    # may show an image that no release of its time held.
     heirs = erasure.heirs(lake)
     concerned = [
         body

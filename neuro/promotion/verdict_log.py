@@ -22,7 +22,7 @@ ACKNOWLEDGE, SNOOZE, OVERRULE = "acknowledge", "snooze", "overrule"  # what a pe
 Outcome = Literal["steady", "look", "label", "retrain", "inconclusive"]
 TO_OVERRULE = get_args(Outcome)[:-1]
 MOST_SNOOZE_DAYS = 90  # whoever wants longer says so again
-_OF_DAYS = re.compile(r"([0-9.e+-]+)-days-to-\d{4}-\d\d-\d\d")
+_OF_DAYS = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)-days-to-\d{4}-\d\d-\d\d")
 NEARLY = 0.9  # of a window's length: a schedule may be a little early
 
 
@@ -252,15 +252,18 @@ def before(
     days: length of the window that ends ``at``, 0 of a release. Of a window that was judged again
     the last counts.
     """
-    newest = {each.window: each for each in judged if each.model == model and each.until <= at}
+    mine = [each for each in judged if each.model == model and each.until <= at]
+    newest = {each.window: each for each in mine}
+    # A release that is judged again is no later one.
+    ended = {each.window: each.until for each in (mine if days else reversed(mine))}
     found: list[str] = []
     edge = at - timedelta(days=NEARLY * days)
-    for each in sorted(newest.values(), key=lambda each: each.until, reverse=True):
+    for each in sorted(newest.values(), key=lambda each: ended[each.window], reverse=True):
         # A release is another measure of time: it may hold the same images as some days.
-        if each.window == window or each.until > edge or (each.days > 0) is not (days > 0):
+        if each.window == window or ended[each.window] > edge or (each.days > 0) is not (days > 0):
             continue
         found.append(each.outcome)
-        edge = each.until - timedelta(days=NEARLY * each.days)
+        edge = ended[each.window] - timedelta(days=NEARLY * each.days)
     return found
 
 

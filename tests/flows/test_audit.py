@@ -55,7 +55,7 @@ class Asked:
         return replace(self, model=replace(self.model, version=version))
 
     def evidence(self) -> Evidence | None:
-        return audit.evidence(self.loaded, self.model, self.compared)
+        return audit.evidence(self.loaded, self.model, self.compared, DriftPolicy())
 
     def waiting(self) -> list[str]:
         every = work_list.readings(self.loaded.lake, "brain")
@@ -194,7 +194,7 @@ def test_harm_that_is_shown_later_is_a_cause_of_its_own(asked: Asked, tmp_path: 
     """Labels of readers count without a new release: nothing else of the cause would differ."""
     steady = drift.judge(asked.compared, DriftPolicy())
     shown = Evidence(wealth=200.0, n=80, windows=2, allowed=0.05, recent=0.3)
-    heard = verdicts.with_audits(steady, shown, DriftPolicy())
+    heard = verdicts.with_audits(steady, shown, DriftPolicy(), 0.05)
     for verdict in (steady, heard, heard):
         page = tmp_path / "page.html"
         drift.remember(asked.loaded, asked.model, asked.compared, verdict, page, "brain")

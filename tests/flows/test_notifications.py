@@ -104,7 +104,7 @@ def test_a_verdict_that_is_not_steady_is_told_once_and_none_while_a_person_wants
 ) -> None:
     steady = drift.judge(asked.compared, DriftPolicy())
     shown = Evidence(wealth=200.0, n=80, windows=2, allowed=0.05, recent=0.3)
-    heard = verdicts.with_audits(steady, shown, DriftPolicy())
+    heard = verdicts.with_audits(steady, shown, DriftPolicy(), 0.05)
 
     def remember(verdict: verdicts.Verdict) -> None:
         page = tmp_path / "page.html"

@@ -20,7 +20,7 @@ from neuro.problems import problem as problems
 from neuro.promotion import verdict_log
 from neuro.promotion.drift_policy import DriftPolicy
 from tasks import drift as steps
-from tasks import replay
+from tasks import drift_files, replay
 from tasks import window as windows_of
 from tasks.load import models, release_data
 from tasks.runtime import settings
@@ -167,15 +167,15 @@ def test_labels_of_the_test_split_are_no_look(answered: str) -> None:
 def test_images_that_the_model_was_trained_on_are_left_out_of_files(
     answered: str, draw: Draw
 ) -> None:
-    same = draw(LABELS, 30, name="same")  # as the model's own delivery was drawn
-    found = drift.fn(model=answered, current=str(same))
+    both = draw(LABELS, 30, name="both")  # as the model's own delivery was drawn
+    for path in draw([""], 30, name="new", seed=11).glob("*.png"):
+        path.rename(both / path.name)
+    found = drift.fn(model=answered, current=str(both))
     loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
-    package = models.of_folder(Path(answered)).package
-    ids = [[each] for each in loaded.frames.sample_ids.tolist()]
-    n = int(np.any([each.holds(ids) for each in package.trained_on()], axis=0).sum())
-    assert 0 < n < 120
-    assert found["images"] == 120 - n
-    assert f"{n} of 120 files are of what the model was trained on" in found["reason"]
+    born = str(models.of_folder(Path(answered)).package.card.pin["release"])
+    n = int(loaded.known_at(born).sum())
+    assert (n, found["images"]) == (120, 30)
+    assert "120 of 150 files are of the release the model was trained on" in found["reason"]
 
 
 @pytest.mark.parametrize(
@@ -200,4 +200,4 @@ def test_the_images_of_a_patient_are_one_group_as_far_as_a_file_says_so(
         thumbnail=b"",
         group_id_hint="patient 7",
     )
-    assert replay._group(problems.load(problem), name, image) == group
+    assert drift_files._group(problems.load(problem), name, image) == group

@@ -108,18 +108,59 @@ def test_a_reference_without_errors_is_worth_its_groups() -> None:
     assert harm.allowed_error(reference) == pytest.approx(1 - 0.1 ** (1 / 20))
 
 
-def test_the_last_window_says_how_high_its_error_rate_may_be() -> None:
-    none, some = np.zeros(40), np.array([1.0] * 4 + [0.0] * 36)
-    quiet, changed = Audit(errors=some), Audit(errors=none, is_flagged=True)
-    found = harm.evidence([quiet, changed], 0.05)
-    assert (found.recent_n, found.is_flagged, found.recent) == (40, True, 0.0)
-    assert found.recent_high == pytest.approx(1 - 0.05 ** (1 / 40))  # of Clopper and Pearson
-    found = harm.evidence([changed, quiet], 0.05)
-    assert (found.is_flagged, found.recent) == (False, pytest.approx(0.1))
-    assert found.recent_high == pytest.approx(binomtest(4, 40).proportion_ci(0.9).high, abs=0.003)
+NONE, SOME = np.zeros(40), np.array([1.0] * 4 + [0.0] * 36)
+
+
+def test_the_last_window_that_had_changed_is_measured_by_its_own_labels() -> None:
+    found = harm.evidence([Audit(errors=SOME), Audit(errors=NONE, is_flagged=True)], 0.05, 30)
+    assert found.measured is not None
+    assert found.measured.n == 40
+    assert found.measured.high == pytest.approx(1 - 0.05 ** (1 / 40))  # of Clopper and Pearson
+    found = harm.evidence([Audit(errors=SOME, is_flagged=True)], 0.05, 30)
+    assert found.measured is not None
+    of_four = binomtest(4, 40).proportion_ci(0.9).high
+    assert found.measured.high == pytest.approx(of_four, abs=0.003)
+
+
+@pytest.mark.parametrize(
+    "audits",
+    [
+        [Audit(errors=NONE)],
+        [Audit(errors=NONE, is_flagged=True), Audit(errors=np.empty(0))],  # unlike it since
+        [Audit(errors=NONE[:29], is_flagged=True)],
+        [Audit(errors=NONE, is_flagged=True), *[Audit(errors=np.empty(0), is_flagged=True)] * 3],
+    ],
+    ids=["as ever", "as ever since", "few labels", "long ago"],
+)
+def test_nothing_is_measured_by_a_window_that_is(audits: list[Audit]) -> None:
+    assert harm.evidence(audits, 0.05, 30).measured is None
+
+
+def test_a_window_is_measured_until_its_own_labels_are_there() -> None:
+    """This week's sample is drawn before its labels come, and some come sooner than others."""
+    earlier = Audit(errors=NONE, is_flagged=True)
+    for n in (0, 1, 29):
+        now = Audit(errors=NONE[:n], is_flagged=True)
+        found = harm.evidence([earlier, now], 0.05, 30).measured
+        assert found is not None
+        assert found.n == 40
 
 
 def test_errors_that_weigh_much_leave_more_doubt() -> None:
-    light, heavy = np.array([1.0] * 4 + [0.0] * 36), np.array([4.0] + [0.0] * 39)
-    highs = [harm.evidence([Audit(errors=each)], 0.05).recent_high for each in (light, heavy)]
-    assert highs[1] > highs[0] + 0.05
+    heavy = np.array([4.0] + [0.0] * 39)
+    light, few = (
+        harm.evidence([Audit(errors=each, is_flagged=True)], 0.05).measured
+        for each in (SOME, heavy)
+    )
+    assert light is not None
+    assert few is not None
+    assert few.high > light.high + 0.05
+
+
+def test_right_answers_of_unequal_weights_are_worth_fewer() -> None:
+    weights = np.array([8.0] * 4 + [0.5] * 36)
+    audit = Audit(errors=NONE, weights=weights, is_flagged=True)
+    found = harm.evidence([audit], 0.05).measured
+    assert found is not None
+    n = weights.sum() ** 2 / (weights**2).sum()
+    assert found.high == pytest.approx(1 - 0.05 ** (1 / n))

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from monitoring import permutation, verdicts
-from monitoring.harm import Evidence
+from monitoring.harm import Evidence, Measured
 from monitoring.verdicts import Drop, Signal, Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
@@ -272,8 +272,8 @@ def test_harm_that_audits_have_shown_asks_to_retrain_however_small_the_window(
 ) -> None:
     small = judged(period(rng, n_groups=100), label_groups(period(rng, n_groups=25), 0))
     config = DriftPolicy()
-    assert verdicts.with_audits(small, audited(99.0), config).verdict == "inconclusive"
-    found = verdicts.with_audits(small, audited(100.0), config)
+    assert verdicts.with_audits(small, audited(99.0), config, 0.1).verdict == "inconclusive"
+    found = verdicts.with_audits(small, audited(100.0), config, 0.1)
     assert found.verdict == "retrain"
     assert "120 labels of the audit samples of 3 windows" in found.reason
     assert [(signal.name, signal.alarm) for signal in found.signals] == [("audited_accuracy", True)]
@@ -281,7 +281,7 @@ def test_harm_that_audits_have_shown_asks_to_retrain_however_small_the_window(
 
 def test_audits_that_show_no_harm_leave_a_steady_window_steady(rng: np.random.Generator) -> None:
     steady = judged(period(rng, n_groups=100), label_groups(period(rng, n_groups=80), 0))
-    found = verdicts.with_audits(steady, audited(2.0), DriftPolicy())
+    found = verdicts.with_audits(steady, audited(2.0), DriftPolicy(), 0.1)
     assert (found.verdict, found.reason) == ("steady", steady.reason)
     assert (found.signals[:-1], found.signals[-1].alarm) == (steady.signals, False)
 
@@ -416,9 +416,8 @@ def test_many_formats_are_named_as_far_as_they_are_common(rng: np.random.Generat
     ("changed", "outcome"),
     [
         ({}, "look"),
-        ({"is_flagged": False}, "label"),  # what was audited was as ever
-        ({"recent_n": 29}, "label"),
-        ({"recent_high": 0.16}, "label"),
+        ({"measured": None}, "label"),
+        ({"measured": Measured(n=30, high=0.16)}, "label"),
         ({"wealth": 200.0}, "retrain"),
     ],
     ids=str,
@@ -429,12 +428,28 @@ def test_labels_of_a_window_that_had_changed_too_settle_the_doubt(
     current = label_groups(period(rng, n_groups=80, moved=2, unsure=2), 0)
     doubt = judged(period(rng, n_groups=100), current)
     assert doubt.verdict == "label"
-    facts = {"wealth": 0.5, "n": 40, "windows": 1, "allowed": 0.1, "recent": 0.1}
-    facts |= {"recent_high": 0.14, "recent_n": 30, "is_flagged": True}
-    found = Evidence(**(facts | changed))  # type: ignore[arg-type]
-    heard = verdicts.with_audits(doubt, found, DriftPolicy(), usual=0.1)
+    heard = verdicts.with_audits(doubt, evidence(**changed), DriftPolicy(), 0.1)
     assert heard.verdict == outcome
     if outcome == "look":
-        assert "in which 30 labels exclude a loss of accuracy that matters: 4.0 points" in (
-            heard.reason
-        )
+        said = "30 labels of the audit of one exclude a loss of accuracy that matters: 4.0 points"
+        assert said in heard.reason
+
+
+def test_labels_of_this_window_that_suspect_harm_are_not_talked_down(
+    rng: np.random.Generator,
+) -> None:
+    """20 labelled groups are too few to measure a loss, and lose half of their accuracy."""
+    reference = period(rng, n_groups=100)
+    current = label_groups(period(rng, n_groups=80, moved=2), 20)
+    wrong = np.where(np.isnan(current.correct), np.nan, 0.0)
+    doubt = judged(reference, replace(current, correct=wrong))
+    assert doubt.verdict == "label"
+    assert of_name(doubt, "labelled_accuracy").alarm
+    assert verdicts.with_audits(doubt, evidence(), DriftPolicy(), 0.1).verdict == "label"
+
+
+def evidence(**changed: object) -> Evidence:
+    """Of audits that have excluded a loss of 5 points where the reference errs in 10 of 100."""
+    facts = {"wealth": 0.5, "n": 40, "windows": 1, "allowed": 0.1, "recent": 0.1}
+    facts |= {"measured": Measured(n=30, high=0.14)}
+    return Evidence(**(facts | changed))  # type: ignore[arg-type]
