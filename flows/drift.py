@@ -1,5 +1,6 @@
 """Compare recent images and answers with the champion's reference, report, and say what to do."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
@@ -43,7 +44,7 @@ def drift(
     featurize.describe(loaded)
     policy = envelopes.of_problem(question).drift
     if replay:
-        return again.past(loaded, serving, days, policy)
+        return again.past(loaded, serving, days, policy, datetime.now(UTC))
     if current is not None:
         if predict_files.is_files(current):
             return drift_files.judge(loaded, serving, current, question, policy)

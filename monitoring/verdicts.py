@@ -1,62 +1,17 @@
 """Is the current window like the reference, and if not, does it matter?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
 
-from monitoring import permutation
+from monitoring import signals
 from monitoring.harm import Evidence
-from monitoring.permutation import Pair
+from monitoring.signals import CONFIDENCE, DESCRIPTORS, FORMATS, LABELLED, Drop, Signal
 from monitoring.windows import Observed
-from neuro.features import descriptors
-from neuro.promotion.drift_policy import DRIFT, HARM, LABELS, N_SIGNALS, DriftPolicy
+from neuro.promotion.drift_policy import DRIFT, HARM, LABELS, DriftPolicy
 from neuro.promotion.verdict_log import Outcome
-
-DESCRIPTORS, FORMATS, FEATURES = "descriptors", "formats", "features"  # that need no label
-CLASSES, CONFIDENCE = "classes", "confidence"  # likewise
-LABELLED, AUDITED = "labelled_accuracy", "audited_accuracy"  # signals that labels make
-_STILL, _FAR = 1e-9, 4.0  # least deviation of a column, and the most deviations that count
-_MOST_FORMATS = 20  # the commonest; all others are one
-_TAIL = 0.025  # on either side of a 95 % interval
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Signal:
-    """One figure that is high when the window differs from the reference.
-
-    false_alarm_rate: share of no-shift trials above the threshold, of trials that did not set it.
-    alarm: statistic above threshold; for labelled_accuracy the drop's interval is above 0 as well.
-    For audited_accuracy the statistic is the wealth of who bets against the model, and the rate
-    holds for all windows together, however often one looks.
-    """
-
-    name: str
-    statistic: float
-    threshold: float
-    false_alarm_rate: float
-    alarm: bool
-    explanation: str
-
-    @property
-    def is_unlabelled(self) -> bool:
-        """Whether it needs no label of the window."""
-        return self.name not in (LABELLED, AUDITED)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Drop:
-    """Accuracy lost from the reference to the window's labelled samples, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{100 * self.low:.1f} to {100 * self.high:.1f} points"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,17 +33,17 @@ def judge(
     window, reference_name: what the two are called. The same arguments give the same verdict.
     """
     reference, labelled = reference.labelled(), current.labelled()
-    signals: tuple[Signal, ...] = ()
+    found: tuple[Signal, ...] = ()
     drop: Drop | None = None
     if min(reference.n_groups, current.n_groups) >= policy.min_groups:
         rng = np.random.default_rng(policy.seed)
-        signals = _unlabelled_signals(reference, current, policy, rng)
+        found = signals.unlabelled(reference, current, policy, rng)
         if labelled.n:
-            signal, drop = _labelled_accuracy(reference, labelled, policy, rng)
-            signals = (*signals, signal)
+            signal, drop = signals.labelled_accuracy(reference, labelled, policy, rng)
+            found = (*found, signal)
     if labelled.n_groups < policy.min_labelled_groups:
         drop = None  # so few groups do not measure it
-    outcome, advice = _decide(signals, labelled.n_groups, drop, policy)
+    outcome, advice = _decide(found, labelled.n_groups, drop, policy)
     counts = (
         f"{current.n} images of {current.n_groups} groups against {reference.n} of "
         f"{reference.n_groups}"
@@ -96,7 +51,7 @@ def judge(
     return Verdict(
         window=window,
         reference=reference_name,
-        signals=signals,
+        signals=found,
         verdict=outcome,
         reason=f"{advice} ({counts}).",
     )
@@ -111,25 +66,24 @@ def with_audits(verdict: Verdict, audited: Evidence, policy: DriftPolicy, usual:
 
     usual: error rate of the reference.
     """
-    signal = _audited_accuracy(audited, policy)
+    signal = signals.audited_accuracy(audited, policy)
     heard = replace(verdict, signals=(*verdict.signals, signal))
-    if not signal.alarm:
-        before, harm = audited.measured, policy.harm
-        lost = max(before.high - usual, 0.0) if before else harm
-        suspects = any(
-            each.name == LABELLED and (each.alarm or each.statistic >= harm)
-            for each in verdict.signals
-        )
-        if verdict.verdict != "label" or before is None or lost >= harm or suspects:
-            return heard
-        reason = (
-            f"Windows have been unlike the reference for a while, and {before.n} labels of the "
-            f"audit of one exclude a loss of accuracy that matters: {100 * lost:.1f} points at "
-            f"most, and {100 * harm:g} would. {verdict.reason}"
-        )
-        return replace(heard, verdict="look", reason=reason)
-    reason = f"Harm is measured: {signal.explanation}. {verdict.reason}"
-    return replace(heard, verdict="retrain", reason=reason)
+    if signal.alarm:
+        reason = f"Harm is measured: {signal.explanation}. {verdict.reason}"
+        return replace(heard, verdict="retrain", reason=reason)
+    before, harm = audited.measured, policy.harm
+    lost = max(before.high - usual, 0.0) if before else harm
+    is_suspected = any(
+        each.name == LABELLED and (each.alarm or each.statistic >= harm) for each in verdict.signals
+    )
+    if verdict.verdict != "label" or before is None or lost >= harm or is_suspected:
+        return heard
+    reason = (
+        f"Windows have been unlike the reference for a while, and {before.n} labels of the audit "
+        f"of one exclude a loss of accuracy that matters: {100 * lost:.1f} points at most, and "
+        f"{100 * harm:g} would. {verdict.reason}"
+    )
+    return replace(heard, verdict="look", reason=reason)
 
 
 def with_history(
@@ -159,16 +113,16 @@ def with_history(
 
 
 def _decide(
-    signals: Sequence[Signal], labelled_groups: int, drop: Drop | None, policy: DriftPolicy
+    found: Sequence[Signal], labelled_groups: int, drop: Drop | None, policy: DriftPolicy
 ) -> tuple[Outcome, str]:
     """The verdict's rule. Alarm is not harm: only a drop measured on labels asks to retrain.
 
     drop: None where too few groups are labelled to measure it. That harm was not shown does not
     show that there is none: this takes an interval whose upper end is below what matters.
     """
-    alarms = {signal.name: signal for signal in signals if signal.alarm}
+    alarms = {signal.name: signal for signal in found if signal.alarm}
     explanations = "; ".join(signal.explanation for signal in alarms.values())
-    if not signals:
+    if not found:
         return "inconclusive", f"Fewer than {policy.min_groups} groups on one side: wait for more"
     if drop is not None and LABELLED in alarms:
         return "retrain", f"Harm is measured: {alarms[LABELLED].explanation}"
@@ -192,225 +146,8 @@ def _decide(
         return "look", f"The images changed, the model's answers did not: {explanations}{doubt}"
     if drop is not None:
         return "label", f"{still_possible}; label more groups to decide. {explanations}"
-    estimate = "".join(f"; {each.explanation}" for each in signals if each.name == CONFIDENCE)
+    estimate = "".join(f"; {each.explanation}" for each in found if each.name == CONFIDENCE)
     return "label", (
         f"Harm is suspected: {explanations}{estimate}. Only {labelled_groups} groups are "
         f"labelled; {policy.min_labelled_groups} are needed to measure it"
-    )
-
-
-def _unlabelled_signals(
-    reference: Observed, current: Observed, policy: DriftPolicy, rng: Generator
-) -> tuple[Signal, ...]:
-    """The signals that need no label in the window.
-
-    formats: largest difference of how often a size and pixel mode comes, in its deviations over the
-    deals. features: sum of squared differences of means along the axes of the package, each in its
-    own deviations over the deals. softmax and classes are black-box shift detection (Lipton et al.,
-    arXiv:1802.03916; Rabanser et al., arXiv:1810.11953). confidence is average thresholded
-    confidence (Garg et al., arXiv:2201.04234), which estimates the loss of accuracy: for reading,
-    as a reference that is a little too sure would let it alarm each week.
-    """
-    values = np.concatenate((reference.descriptors, current.descriptors))
-    seen = _standardised(np.concatenate((reference.features, current.features)))
-    outputs = np.concatenate((reference.probabilities, current.probabilities))
-    likeliest = np.eye(outputs.shape[1])[outputs.argmax(axis=1)]
-    k = outputs.shape[1]
-    classes = [f"class number {number} of {k} is the likeliest in" for number in range(1, k + 1)]
-    names, kinds = _formats(reference.formats, current.formats)
-    sure = _above_cut(np.concatenate((reference.confidence, current.confidence)), reference)
-    statistics: dict[str, Callable[[Pair], NDArray[np.float64]]] = {  # each (t, columns)
-        DESCRIPTORS: lambda pair: permutation.largest_gap(values, pair),
-        FORMATS: lambda pair: permutation.difference(kinds, pair),
-        FEATURES: lambda pair: permutation.difference(seen, pair),
-        "softmax": lambda pair: permutation.largest_gap(outputs, pair),
-        CLASSES: lambda pair: permutation.difference(likeliest, pair),
-        CONFIDENCE: lambda pair: permutation.share_lost(sure, pair)[:, None],
-    }
-    null: dict[str, list[NDArray[np.float64]]] = {name: [] for name in statistics}
-    for pair in permutation.deal(reference.groups, current.groups, trials=policy.trials, rng=rng):
-        for name, statistic in statistics.items():
-            null[name].append(statistic(pair))
-    sides = permutation.sides(reference.n, current.n)
-    observed = {name: statistic(sides) for name, statistic in statistics.items()}
-    shares, formats = (
-        [side.mean(axis=0) for side in (each[: reference.n], each[reference.n :])]
-        for each in (likeliest, kinds)
-    )
-    explanations = {
-        DESCRIPTORS: _most_moved(observed[DESCRIPTORS][0], _descriptor_names(values.shape[1])),
-        FORMATS: _mix(names, formats, observed[FORMATS] / _spread(null[FORMATS])),
-        FEATURES: "what the model makes of the images has moved, before it answers",
-        "softmax": _most_moved(observed["softmax"][0], _class_names(outputs.shape[1])),
-        CLASSES: _mix(classes, shares, observed[CLASSES] / _spread(null[CLASSES])),
-        CONFIDENCE: _loss(sure[: reference.n].mean(), sure[reference.n :].mean()),
-    }
-    found = []
-    for name in statistics:
-        dealt = np.concatenate(null[name])
-        score = _score(name, dealt[: len(dealt) // 2])
-        real, explanation = float(score(observed[name])[0]), explanations[name]
-        found.append(_signal(name, real, score(dealt), explanation, policy))
-    return tuple(replace(each, alarm=each.alarm and each.name != CONFIDENCE) for each in found)
-
-
-def _score(
-    name: str, dealt: NDArray[np.float64]
-) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """One figure of the (t, columns) of a signal, (t,). dealt: deals that tell the deviations."""
-    if name not in (FEATURES, CLASSES, FORMATS):
-        return lambda columns: columns.max(axis=1)
-    spread = _spread([dealt])
-    if name == FEATURES:
-        return lambda columns: ((columns / spread) ** 2).sum(axis=1)
-    return lambda columns: np.abs(columns / spread).max(axis=1)
-
-
-def _spread(dealt: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Of each column over the deals; one that never moves says nothing."""
-    spread = np.concatenate(dealt).std(axis=0)
-    return np.where(spread > _STILL, spread, np.inf)
-
-
-def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each column of (n, r) less its mean, in its deviations, and none farther than ``_FAR``."""
-    spread = values.std(axis=0)
-    centred = (values - values.mean(axis=0)) / np.where(spread > _STILL, spread, np.inf)
-    standardised: NDArray[np.float64] = np.clip(centred, -_FAR, _FAR)
-    return standardised
-
-
-def _mix(
-    names: Sequence[str], shares: Sequence[NDArray[np.float64]], gaps: NDArray[np.float64]
-) -> str:
-    """Which kind of image became more or less frequent most, by (1, c) gaps in deviations.
-
-    shares: of each kind before and now, (c,) each.
-    """
-    most, (before, now) = int(np.abs(gaps[0]).argmax()), shares
-    return f"{names[most]} {now[most]:.1%} of the images, in the reference {before[most]:.1%}"
-
-
-def _formats(
-    before: NDArray[np.str_], now: NDArray[np.str_]
-) -> tuple[list[str], NDArray[np.float64]]:
-    """The names of c formats, and 1 where an image has one, (n, c).
-
-    An image whose format nobody noted counts as the mean of those of the reference.
-    """
-    every = np.concatenate((before, now))
-    found, counts = np.unique(every[every != ""], return_counts=True)
-    kept = found[np.argsort(-counts, kind="stable")][:_MOST_FORMATS]
-    kinds = np.column_stack((every[:, None] == kept, ~np.isin(every, [*kept, ""])))
-    has_one = kinds[: len(before)][before != ""]
-    usual = has_one.mean(axis=0) if len(has_one) else np.zeros(kinds.shape[1])
-    # A reference of which nothing is noted cannot be told from.
-    shown: NDArray[np.float64] = np.where(
-        (every[:, None] == "") | (len(has_one) == 0), usual, kinds
-    )
-    return [f"{name}, as it came, is" for name in (*kept, "another format")], shown
-
-
-def _descriptor_names(n: int) -> list[str]:
-    known = descriptors.NAMES
-    return list(known) if n == len(known) else [f"figure {number}" for number in range(n)]
-
-
-def _class_names(n: int) -> list[str]:
-    return [f"probability of class {number} of {n}" for number in range(1, n + 1)]
-
-
-def _loss(before: float, now: float) -> str:
-    return (
-        f"answers as sure as the reference's accuracy requires went from {before:.1%} to "
-        f"{now:.1%}, an estimated loss of {100 * (before - now):.1f} points of accuracy"
-    )
-
-
-def _above_cut(confidence: NDArray[np.float64], reference: Observed) -> NDArray[np.float64]:
-    """1 where confidence, (n,), reaches the cut that leaves the reference's accuracy above it."""
-    wrong = int((reference.correct == 0).sum())
-    own = np.append(np.sort(confidence[: reference.n]), np.inf)
-    sure: NDArray[np.float64] = (confidence >= own[wrong]).astype(np.float64)
-    return sure
-
-
-def _most_moved(gaps: NDArray[np.float64], names: Sequence[str]) -> str:
-    return f"{names[int(gaps.argmax())]} moved most (Kolmogorov-Smirnov gap {gaps.max():.2f})"
-
-
-def _labelled_accuracy(
-    reference: Observed, labelled: Observed, policy: DriftPolicy, rng: Generator
-) -> tuple[Signal, Drop]:
-    """Reference accuracy minus that of the window's labelled samples, with its interval."""
-    correct = np.concatenate((reference.correct, labelled.correct))
-    real = float(permutation.share_lost(correct, permutation.sides(reference.n, labelled.n))[0])
-    pairs = permutation.deal(reference.groups, labelled.groups, trials=policy.trials, rng=rng)
-    null = np.concatenate([permutation.share_lost(correct, pair) for pair in pairs])
-    before, now = (_redrawn_accuracy(side, policy, rng) for side in (reference, labelled))
-    low, high = np.quantile(before - now, (_TAIL, 1 - _TAIL))
-    (before_below, before_above), (now_below, now_above) = map(_unseen, (reference, labelled))
-    drop = Drop(
-        value=real,
-        low=float(low) - before_below - now_above,
-        high=float(high) + before_above + now_below,
-    )
-    explanation = (
-        f"accuracy went from {reference.correct.mean():.1%} to {labelled.correct.mean():.1%} on "
-        f"{labelled.n} labelled images of {labelled.n_groups} groups, a drop of {100 * real:.1f} "
-        f"points, 95 % interval {drop}"
-    )
-    signal = _signal(LABELLED, real, null, explanation, policy)
-    return replace(signal, alarm=signal.alarm and drop.low > 0), drop
-
-
-def _audited_accuracy(audited: Evidence, policy: DriftPolicy) -> Signal:
-    threshold = 1 / policy.harm_alpha
-    return Signal(
-        name=AUDITED,
-        statistic=audited.wealth,
-        threshold=threshold,
-        false_alarm_rate=policy.harm_alpha,
-        alarm=audited.wealth >= threshold,
-        explanation=f"{audited.n} labels of the audit samples of {audited.windows} windows, "
-        f"weighted error rate of the last {audited.recent:.1%}; up to {audited.allowed:.1%} would "
-        f"be no news. Who bets against the model made {audited.wealth:.3g} of 1; by chance it is "
-        f"ever {threshold:g} in at most {policy.harm_alpha:.1%} of cases",
-    )
-
-
-def _unseen(side: Observed) -> tuple[float, float]:
-    """How far below and above its figure the accuracy may lie where every answer was alike.
-
-    Redrawing such groups gives the same figure each time; Clopper and Pearson's interval does not.
-    """
-    width = 1 - _TAIL ** (1 / side.n_groups)
-    return (width if side.correct.all() else 0.0, 0.0 if side.correct.any() else width)
-
-
-def _redrawn_accuracy(side: Observed, policy: DriftPolicy, rng: Generator) -> NDArray[np.float64]:
-    weights = permutation.redraw(side.groups, trials=policy.trials, rng=rng)
-    accuracy: NDArray[np.float64] = weights @ side.correct / weights.sum(axis=1)
-    return accuracy
-
-
-def _signal(
-    name: str,
-    statistic: float,
-    null: NDArray[np.float64],
-    explanation: str,
-    policy: DriftPolicy,
-) -> Signal:
-    """Threshold from the first half of (t,) no-shift trials, false-alarm rate from the second."""
-    setting, measuring = np.array_split(null, 2)
-    rank = int(np.ceil((len(setting) + 1) * (1 - policy.alpha / N_SIGNALS)))
-    # 1e-12: a trial that equals the real comparison must not differ from it by rounding.
-    threshold = float(np.sort(setting)[rank - 1]) + 1e-12
-    return Signal(
-        name=name,
-        statistic=statistic,
-        threshold=threshold,
-        false_alarm_rate=float((measuring > threshold).mean()),
-        alarm=statistic > threshold,
-        explanation=explanation,
     )

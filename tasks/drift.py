@@ -248,26 +248,30 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
 
 
 def _pictures(loaded: Loaded, compared: Compared) -> list[Pictures]:
-    """Images of before and of now, as the model sees them. The test split is not shown."""
-    frames, rows = loaded.frames, compared.rows
-    inside = np.flatnonzero((rows >= 0) & (frames.splits[rows] != "test")).astype(np.int64)
-    if not len(inside):
-        return []  # all were only asked about
-    shown = shown_images.choose(compared.reference, compared.window.take(inside))
-    before, now, unusual = (
-        contact_sheet.draw(frames.pixels[chosen])
-        for chosen in (
-            compared.reference_rows[shown.before],
-            rows[inside[shown.now]],
-            rows[inside[shown.unusual]],
-        )
-    )
+    """Images of before and of now, as the model sees them; none where all were only asked about."""
+    open_rows = may_be_shown(loaded, compared)
+    if not len(open_rows):
+        return []
+    rows = compared.rows[open_rows]
+    shown = shown_images.choose(compared.reference, compared.window.take(open_rows))
     moved = f"by {shown.figure}, which moved most"
+    of = {
+        f"Typical of the reference, {moved}": compared.reference_rows[shown.before],
+        f"Typical of the window, {moved}": rows[shown.now],
+        "The most unusual of the window, the strangest first": rows[shown.unusual],
+    }
+    pixels = loaded.frames.pixels
     return [
-        Pictures(title=f"Typical of the reference, {moved}", png=before),
-        Pictures(title=f"Typical of the window, {moved}", png=now),
-        Pictures(title="The most unusual of the window, the strangest first", png=unusual),
+        Pictures(title=title, png=contact_sheet.draw(pixels[chosen]))
+        for title, chosen in of.items()
     ]
+
+
+def may_be_shown(loaded: Loaded, compared: Compared) -> NDArray[np.int64]:
+    """Row numbers of the window whose images the lake holds, less those of the test split."""
+    rows = compared.rows
+    is_open = (rows >= 0) & (loaded.frames.splits[rows] != "test")
+    return np.flatnonzero(is_open).astype(np.int64)
 
 
 @step(name="remember and tell")

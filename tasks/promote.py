@@ -97,24 +97,7 @@ def promote(
     evidence = gate_figures.gather(loaded, challenger, champion)
     decision = _judged(loaded, challenger, champion, evidence, envelope)
     model = challenger.model.registered
-    outside = None
-    if decision.decision == "promote" and not _is_by_hand(loaded.problem, cause):
-        outside = retrain_envelope.outside(envelope, _candidate(loaded, challenger, champion))
-    waits = (
-        decision.decision == "promote"
-        and model is not None
-        and not _is_by_hand(loaded.problem, cause)
-        and (envelope.needs_approval or outside is not None)
-    )
-    if decision.decision == "promote" and (wide := retrain_envelope.wider(envelope)):
-        decision = replace(decision, reason=f"{decision.reason}, by limits of the envelope: {wide}")
-    if decision.decision == "promote" and model is None:
-        nowhere = "nothing moves, for no registry has it; train it while `neuro up` runs"
-        decision = replace(decision, reason=f"{decision.reason}; {nowhere}")
-    if waits and model is not None:
-        why = outside or envelope.line("needs_approval")
-        ask = f'`neuro approve {model.version} --problem {loaded.problem.name} --reason "..."`'
-        decision = replace(decision, reason=f"{decision.reason}; it waits for {ask}: {why}")
+    decision, outside, waits = _held_back(loaded, challenger, champion, decision, envelope, cause)
     is_promoted = decision.decision == "promote" and model is not None and not waits
     entry = {
         "problem": loaded.problem.name,
@@ -149,6 +132,37 @@ def promote(
     _add_to_page(challenger.page, line.body)
     notifications.of_decision(line.body, is_new=is_written)
     return line.body | {"is_promoted": line.body["is_promoted"] and line.number >= after}
+
+
+def _held_back(
+    loaded: Loaded,
+    challenger: Looked,
+    champion: Looked | None,
+    decision: Decision,
+    envelope: Envelope,
+    cause: str,
+) -> tuple[Decision, str | None, bool]:
+    """A decision with what the envelope says of a promotion, what is outside it, and if it waits.
+
+    What a person started waits for nobody.
+    """
+    if decision.decision != "promote":
+        return decision, None, False
+    model, is_by_hand = challenger.model.registered, _is_by_hand(loaded.problem, cause)
+    candidate = _candidate(loaded, challenger, champion)
+    outside = None if is_by_hand else retrain_envelope.outside(envelope, candidate)
+    said = decision.reason
+    if wide := retrain_envelope.wider(envelope):
+        said = f"{said}, by limits of the envelope: {wide}"
+    if model is None:
+        said += "; nothing moves, for no registry has it; train it while `neuro up` runs"
+        return replace(decision, reason=said), outside, False
+    waits = not is_by_hand and (envelope.needs_approval or outside is not None)
+    if waits:
+        why = outside or envelope.line("needs_approval")
+        ask = f'`neuro approve {model.version} --problem {loaded.problem.name} --reason "..."`'
+        said = f"{said}; it waits for {ask}: {why}"
+    return replace(decision, reason=said), outside, waits
 
 
 def _judged(

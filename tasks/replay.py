@@ -5,7 +5,7 @@ No event is sent and no reader asked. Labels of the test split stay hidden.
 
 from collections import Counter
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from logging import getLogger
 from typing import Any
 
@@ -25,20 +25,21 @@ from tasks.runtime.steps import step
 from tasks.window import Window
 
 MOST_WINDOWS = 520  # of a replay: ten years of weeks
-_PART = 256  # files that are in memory at a time
 
 _log = getLogger(__name__)
 
 
 @step(name="replay")
-def past(loaded: Loaded, model: Model, days: float, policy: DriftPolicy) -> dict[str, Any]:
-    """Judge each window of so many days up to now, by itself and by the signals without audits.
+def past(
+    loaded: Loaded, model: Model, days: float, policy: DriftPolicy, now: datetime
+) -> dict[str, Any]:
+    """Judge each window of so many days up to now, without audits and the verdicts before it.
 
     Returns replayed, a row for each window, the oldest first; verdicts, how many were what; and
-    alarms, the share of judged windows in which each signal was above its threshold.
+    alarms, the share of judged windows in which each signal alarmed.
     """
     windows.require_days(days)
-    against, now = drift.base(loaded, model), datetime.now(UTC)
+    against = drift.base(loaded, model)
     first = windows_of.first_answer(against.loaded, model)
     if first is None or first > now:
         raise ConfigError(

@@ -21,7 +21,6 @@ from neuro.promotion import verdict_log
 from neuro.promotion.drift_policy import DriftPolicy
 from tasks import drift as steps
 from tasks import drift_files, replay
-from tasks import window as windows_of
 from tasks.load import models, release_data
 from tasks.runtime import settings
 from tests.flows.conftest import LABELS, Draw
@@ -45,31 +44,26 @@ def lines() -> list[str]:
     return [each.key for each in journal.entries(lake)]
 
 
+def replayed(model: str, later: timedelta, days: float = 7) -> dict[str, Any]:
+    """The windows up to so much later than now."""
+    loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
+    known, policy = models.of_folder(Path(model)), DriftPolicy(min_groups=10)
+    return replay.past(loaded, known, days, policy, datetime.now(UTC) + later)
+
+
 def test_a_replay_judges_each_window_since_the_first_answer_and_writes_nothing(
-    answered: str, monkeypatch: pytest.MonkeyPatch
+    answered: str,
 ) -> None:
     before = lines()
-    later = datetime.now(UTC) + 15 * DAY
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return later
-
-    monkeypatch.setattr(replay, "datetime", Later)
-    monkeypatch.setattr(windows_of, "datetime", Later)
-    found = drift.fn(model=answered, replay=True)
+    found = replayed(answered, 15 * DAY)
     assert [row["images"] for row in found["replayed"]] == [40, 40, 40]  # joined as far back
     assert [row["window"].split("-")[0] for row in found["replayed"]] == ["7", "14", "21"]
     assert sum(found["verdicts"].values()) == 3
     assert set(found["alarms"]) == {
-        "descriptors",
-        "formats",
-        "features",
-        "softmax",
-        "classes",
-        "confidence",
+        *("descriptors", "formats", "features", "softmax", "classes", "confidence")
     }
+    (one,) = drift.fn(model=answered, replay=True)["replayed"]
+    assert {**one, "window": ""} == {**found["replayed"][0], "window": ""}
     assert lines() == before
 
 
@@ -78,19 +72,8 @@ def test_a_replay_of_too_many_windows_is_refused(answered: str) -> None:
         drift.fn(model=answered, replay=True, days=1e-9)
 
 
-def test_a_window_that_cannot_be_judged_is_a_row_that_says_why(
-    answered: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    later = datetime.now(UTC) + 800 * DAY  # longer ago than windows are joined
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return later
-
-    monkeypatch.setattr(replay, "datetime", Later)
-    monkeypatch.setattr(windows_of, "datetime", Later)
-    found = drift.fn(model=answered, replay=True, days=60)
+def test_a_window_that_cannot_be_judged_is_a_row_that_says_why(answered: str) -> None:
+    found = replayed(answered, 800 * DAY, days=60)  # longer than windows are joined
     assert found["verdicts"]["not judged"] == 6
     assert "has no prediction by model" in found["replayed"][-1]["reason"]
 

@@ -1,7 +1,7 @@
 """The window of a drift check: what was answered lately, in batches and to who asked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tasks.load import models, release_data
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tests.flows.conftest import Draw
+from tests.neuro.images.test_dicom import dataset, written
 
 DAY = timedelta(days=1)
 FEW = DriftPolicy(min_images=2, min_groups=2)
@@ -186,14 +187,20 @@ def test_readers_are_asked_for_nothing_that_the_lake_does_not_hold(served: Serve
     assert {each.sha256 for each in drawn} == set(open_to_readers.tolist())
 
 
-def test_a_format_is_noted_in_full_however_long_its_name_is(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    long = "DICOM MONOCHROME2 16 bit, 0.5-99.5 percentile"
-    facts = {"width": 512, "height": 512, "mode": long}
-    monkeypatch.setattr(window.images, "facts", lambda *_: dict.fromkeys(_[2], facts))
-    seen = window.observed(served.loaded, served.model, served.window().answers)
-    assert set(seen.formats) == {f"512x512 {long}"}
+def test_a_format_is_noted_in_full_however_long_its_name_is(model: str, tmp_path: Path) -> None:
+    folder = tmp_path / "slices"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        slice_ = dataset(rng.integers(0, 4096, (96, 96)).astype(np.uint16))
+        (folder / f"{number}.dcm").write_bytes(written(slice_))
+    release = ingest.fn(source=str(folder))["release"]
+    featurize.fn()
+    predict.fn(model=model)
+    loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
+    compared = drift.observe(loaded, models.of_folder(Path(model)), release, 7.0, DriftPolicy())
+    full = "96x96 DICOM MONOCHROME2 16 bit, 0.5-99.5 percentile"
+    assert set(compared.window.formats) == {full}
 
 
 def test_answers_after_a_window_of_the_past_are_not_in_it(served: Served) -> None:
@@ -214,18 +221,10 @@ def test_the_first_answer_is_that_of_a_batch_or_of_who_asked(served: Served) -> 
     assert window.first_answer(served.loaded, served.model) == batch - 3 * DAY
 
 
-def test_no_image_of_the_test_split_is_on_a_page(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = []
-    monkeypatch.setattr(drift.contact_sheet, "draw", lambda pixels: shown.append(pixels) or b"")
+def test_no_image_of_the_test_split_is_on_a_page(served: Served) -> None:
     compared = drift.observe(served.loaded, served.model, None, 7.0, DriftPolicy())
     splits = served.loaded.frames.splits
     splits[compared.rows] = np.where(np.arange(len(compared.rows)) < 20, "test", "train")
-    assert len(drift._pictures(served.loaded, compared)) == 3
-    kept = served.loaded.frames.pixels[compared.rows[20:]]
-    for pixels in shown[1:]:
-        assert len(pixels) == 4
-        assert all((pixels[each] == kept).all(axis=(1, 2, 3)).any() for each in range(4))
-    splits[compared.rows] = "test"
-    assert drift._pictures(served.loaded, compared) == []
+    assert drift.may_be_shown(served.loaded, compared).tolist() == [20, 21, 22, 23]
+    only_asked = replace(compared, rows=np.full(len(compared.rows), -1))
+    assert drift.may_be_shown(served.loaded, only_asked).tolist() == []

@@ -8,7 +8,8 @@ from scipy.stats import ks_2samp
 
 from monitoring import permutation, verdicts
 from monitoring.harm import Evidence, Measured
-from monitoring.verdicts import Drop, Signal, Verdict
+from monitoring.signals import Drop, Signal
+from monitoring.verdicts import Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.promotion.drift_policy import N_SIGNALS, DriftPolicy

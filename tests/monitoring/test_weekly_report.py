@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from monitoring import weekly_report
-from monitoring.verdicts import Signal, Verdict
+from monitoring.signals import Signal
+from monitoring.verdicts import Verdict
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.features import descriptors
