@@ -84,6 +84,7 @@ def test_labels_of_people_are_counted_by_image_and_from_a_time_on(
     for number, (image, label) in enumerate((("1", "b"), ("1", "a"), ("2", "a"))):
         said = Annotation(label=label, who="ana", at=now + timedelta(days=number))
         labels.add_reviewed(lake, "brain", image, said, f"review-{number}")
+    add(lake, replace(given, run_id="r2", labels=by_source({"3": "a"}, now + timedelta(days=9))))
     assert labels.n_by_people(lake, "brain", None) == 2
     assert labels.n_by_people(lake, "brain", now + timedelta(days=1)) == 1
     assert labels.n_by_people(lake, "chest", None) == 0

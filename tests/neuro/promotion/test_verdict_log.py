@@ -182,6 +182,14 @@ def test_windows_of_releases_follow_each_other_without_days(lake: Lake) -> None:
     assert verdict_log.before(every, window="4", model="4", days=0.0, at=NOW) == []
 
 
+def test_a_release_that_is_judged_again_is_no_later_one(lake: Lake) -> None:
+    for name, verdict, days_ago in (("3", "label", 60), ("4", "steady", 30), ("3", "look", 1)):
+        store(lake, verdict, name, NOW - timedelta(days=days_ago), days=0.0)
+    every = verdict_log.all_of(lake, "brain")
+    found = verdict_log.before(every, window="5", model="3", days=0.0, at=NOW)
+    assert found == ["steady", "look"]
+
+
 @pytest.mark.parametrize(
     ("said", "outcome", "reason", "says"),
     [
