@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.drifts import audits, peers, scenes, table, unseen, watching
+from bench.drifts import audits, peers, scenes, table, unseen, varying, watching
 from bench.drifts.audits import Year
 from bench.drifts.peers import Setting
 from bench.drifts.scenes import Scene, Scenes
+from bench.drifts.varying import Varying
 from bench.drifts.watching import Row
 from monitoring.windows import Observed
 
@@ -32,7 +33,7 @@ PROBLEMS = ("brain", "chest", "skin")
 IMAGES = 200  # of a window
 CHOSEN_ON = 8  # quiet windows, and as many shifted, that choose Evidently's setting
 NOT_THE_ROWS = 1_000  # added to the seed where a setting is chosen
-WITHOUT, WITH, FEW = "without labels", "with audits", "few groups"
+WITHOUT, WITH, FEW, VARYING = "without labels", "with audits", "few groups", "weeks that vary"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -46,13 +47,14 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Task:
-    """One scene of one data set. kind: WITHOUT, WITH or FEW."""
+    """One scene of one data set. kind: WITHOUT, WITH, FEW or VARYING. then: a harmful scene."""
 
     problem: str
     kind: str
     scene: Scene
     reference: Observed
     setting: Setting
+    then: Scene | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +64,7 @@ class Found:
     rows: tuple[Row, ...] = ()
     years: tuple[Year, ...] = ()
     few: tuple[str, ...] = ()
+    varying: tuple[Varying, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +143,9 @@ def _prepare(asked: Asked, name: str) -> Prepared:
 
 def _tasks(prepared: Prepared) -> list[Task]:
     of = prepared.scenes
+    lists: dict[str, Sequence[Scene]]
     lists = {WITHOUT: of.without_labels, WITH: of.with_audits, FEW: (of.few,)}
+    lists[VARYING] = of.of_kind("harmless")
     return [
         Task(
             problem=prepared.problem,
@@ -148,6 +153,7 @@ def _tasks(prepared: Prepared) -> list[Task]:
             scene=scene,
             reference=of.reference,
             setting=prepared.setting,
+            then=of.of_kind("harmful")[0] if kind == VARYING else None,
         )
         for kind, some in lists.items()
         for scene in some
@@ -160,6 +166,10 @@ def _measure(asked: Asked, task: Task) -> Found:
     if task.kind == FEW:
         some = [scene.draw_groups(scenes.FEW_GROUPS, rng) for _ in range(scenes.FEW_WINDOWS)]
         return Found(few=tuple(audits.few(reference, some, rng)))
+    if task.then:
+        n = max(1, asked.windows // varying.AFTER)
+        weeks = varying.watch(task.problem, scene, task.then, reference, IMAGES, n, rng)
+        return Found(varying=(weeks,))
     windows = [scene.draw(IMAGES, rng) for _ in range(asked.windows)]
     beside = peers.of_windows(task.setting) if task.kind == WITHOUT else {}
     rows, watched = watching.watch(task.problem, scene, reference, windows, beside)
@@ -190,6 +200,7 @@ def _print(asked: Asked, notes: Mapping[str, str], found: list[tuple[str, Found]
         show(f"\n{note}")
         table.of_rows([row for each in mine for row in each.rows], show)
         table.of_years([year for each in mine for year in each.years], show)
+        table.of_varying([each for some in mine for each in some.varying], show)
         few = Counter(outcome for each in mine for outcome in each.few)
         counts = ", ".join(f"{name} {count}" for name, count in few.items())
         groups = f"{scenes.FEW_GROUPS} groups"

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from monitoring import permutation
 from monitoring.harm import Evidence
+from monitoring.history import NOTHING_USUAL, Usual
 from monitoring.permutation import Pair
 from monitoring.windows import Observed
 from neuro.features import descriptors
-from neuro.promotion.drift_policy import N_SIGNALS, DriftPolicy
+from neuro.promotion.drift_policy import DriftPolicy
 
 DESCRIPTORS, FORMATS, FEATURES = "descriptors", "formats", "features"  # that need no label
 CLASSES, CONFIDENCE = "classes", "confidence"  # likewise
@@ -26,6 +27,8 @@ _TAIL = 0.025  # on either side of a 95 % interval
 class Signal:
     """One figure that is high when the window differs from the reference.
 
+    dealt: threshold by dealing the groups; None where labels make the signal. threshold: the same,
+    or what harmless windows before had, if that is farther.
     false_alarm_rate: share of no-shift trials above the threshold, of trials that did not set it.
     alarm: statistic above threshold; for labelled_accuracy the drop's interval is above 0 as well.
     For audited_accuracy the statistic is the wealth of who bets against the model, and the rate
@@ -38,6 +41,12 @@ class Signal:
     false_alarm_rate: float
     alarm: bool
     explanation: str
+    dealt: float | None = None
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether the window is farther than chance, and no farther than harmless ones before."""
+        return self.dealt is not None and self.dealt < self.statistic <= self.threshold
 
     @property
     def is_unlabelled(self) -> bool:
@@ -58,12 +67,16 @@ class Drop:
 
 
 def unlabelled(
-    reference: Observed, current: Observed, policy: DriftPolicy, rng: Generator
+    reference: Observed,
+    current: Observed,
+    policy: DriftPolicy,
+    rng: Generator,
+    usual: Usual = NOTHING_USUAL,
 ) -> tuple[Signal, ...]:
-    """The signals that need no label in the window.
+    """The signals that need no label in the window. usual: how far harmless ones before it were.
 
     formats: largest difference of how often a size and pixel mode comes, in its deviations over the
-    deals. features: sum of squared differences of means along the axes of the package, each in its
+    deals. features: length of the differences of means along the axes of the package, each in its
     own deviations over the deals. softmax and classes are black-box shift detection (Lipton et al.,
     arXiv:1802.03916; Rabanser et al., arXiv:1810.11953). confidence is average thresholded
     confidence (Garg et al., arXiv:2201.04234), which estimates the loss of accuracy: for reading,
@@ -108,7 +121,8 @@ def unlabelled(
         dealt = np.concatenate(null[name])
         score = _score(name, dealt[: len(dealt) // 2])
         real, explanation = float(score(observed[name])[0]), explanations[name]
-        found.append(_signal(name, real, score(dealt), explanation, policy))
+        farthest = max(1.0, usual.farthest.get(name, 1.0))
+        found.append(_signal(name, real, score(dealt), explanation, policy, farthest))
     return tuple(replace(each, alarm=each.alarm and each.name != CONFIDENCE) for each in found)
 
 
@@ -120,7 +134,7 @@ def _score(
         return lambda columns: columns.max(axis=1)
     spread = _spread([dealt])
     if name == FEATURES:
-        return lambda columns: ((columns / spread) ** 2).sum(axis=1)
+        return lambda columns: np.linalg.norm(columns / spread, axis=1)
     return lambda columns: np.abs(columns / spread).max(axis=1)
 
 
@@ -259,12 +273,17 @@ def _signal(
     null: NDArray[np.float64],
     explanation: str,
     policy: DriftPolicy,
+    farthest: float | None = None,
 ) -> Signal:
-    """Threshold from the first half of (t,) no-shift trials, false-alarm rate from the second."""
+    """Threshold from the first half of (t,) no-shift trials, false-alarm rate from the second.
+
+    farthest: so many times as far is still usual; None where labels make the signal.
+    """
     setting, measuring = np.array_split(null, 2)
-    rank = int(np.ceil((len(setting) + 1) * (1 - policy.alpha / N_SIGNALS)))
+    rank = int(np.ceil((len(setting) + 1) * (1 - policy.chance)))
     # 1e-12: a trial that equals the real comparison must not differ from it by rounding.
-    threshold = float(np.sort(setting)[rank - 1]) + 1e-12
+    dealt = float(np.sort(setting)[rank - 1]) + 1e-12
+    threshold = dealt * (farthest or 1.0)
     return Signal(
         name=name,
         statistic=statistic,
@@ -272,4 +291,5 @@ def _signal(
         false_alarm_rate=float((measuring > threshold).mean()),
         alarm=statistic > threshold,
         explanation=explanation,
+        dealt=None if farthest is None else dealt,
     )

@@ -8,7 +8,15 @@ import numpy as np
 
 from monitoring import signals
 from monitoring.harm import Evidence
-from monitoring.signals import CONFIDENCE, DESCRIPTORS, FORMATS, LABELLED, Drop, Signal
+from monitoring.history import NOTHING_USUAL, Usual
+from monitoring.signals import (
+    CONFIDENCE,
+    DESCRIPTORS,
+    FORMATS,
+    LABELLED,
+    Drop,
+    Signal,
+)
 from monitoring.windows import Observed
 from neuro.promotion.drift_policy import DRIFT, HARM, LABELS, DriftPolicy
 from neuro.promotion.verdict_log import Outcome
@@ -26,24 +34,35 @@ class Verdict:
 
 
 def judge(
-    reference: Observed, current: Observed, *, window: str, reference_name: str, policy: DriftPolicy
+    reference: Observed,
+    current: Observed,
+    *,
+    window: str,
+    reference_name: str,
+    policy: DriftPolicy,
+    usual: Usual = NOTHING_USUAL,
 ) -> Verdict:
     """Compare the current window with the labelled samples of the reference.
 
-    window, reference_name: what the two are called. The same arguments give the same verdict.
+    window, reference_name: what the two are called. usual: how far harmless windows before were.
+    The same arguments give the same verdict.
     """
     reference, labelled = reference.labelled(), current.labelled()
     found: tuple[Signal, ...] = ()
     drop: Drop | None = None
     if min(reference.n_groups, current.n_groups) >= policy.min_groups:
         rng = np.random.default_rng(policy.seed)
-        found = signals.unlabelled(reference, current, policy, rng)
+        found = signals.unlabelled(reference, current, policy, rng, usual)
         if labelled.n:
             signal, drop = signals.labelled_accuracy(reference, labelled, policy, rng)
             found = (*found, signal)
     if labelled.n_groups < policy.min_labelled_groups:
         drop = None  # so few groups do not measure it
     outcome, advice = _decide(found, labelled.n_groups, drop, policy)
+    expected = ", ".join(signal.name for signal in found if signal.is_usual)
+    if expected:
+        advice += f". Farther than chance, and no farther than in {usual.windows} harmless windows "
+        advice += f"before: {expected}"
     counts = (
         f"{current.n} images of {current.n_groups} groups against {reference.n} of "
         f"{reference.n_groups}"
@@ -57,14 +76,14 @@ def judge(
     )
 
 
-def with_audits(verdict: Verdict, audited: Evidence, policy: DriftPolicy, usual: float) -> Verdict:
+def with_audits(verdict: Verdict, audited: Evidence, policy: DriftPolicy, error: float) -> Verdict:
     """The verdict once the labels of all audit samples so far are heard: harm they show is harm.
 
     However small the window is: they add up. Where a window shortly before had changed, too, and
     the labels of its audit exclude a loss that matters, labels are not asked for again, unless
     those of this window suspect one.
 
-    usual: error rate of the reference.
+    error: share of wrong answers of the reference.
     """
     signal = signals.audited_accuracy(audited, policy)
     heard = replace(verdict, signals=(*verdict.signals, signal))
@@ -72,7 +91,7 @@ def with_audits(verdict: Verdict, audited: Evidence, policy: DriftPolicy, usual:
         reason = f"Harm is measured: {signal.explanation}. {verdict.reason}"
         return replace(heard, verdict="retrain", reason=reason)
     before, harm = audited.measured, policy.harm
-    lost = max(before.high - usual, 0.0) if before else harm
+    lost = max(before.high - error, 0.0) if before else harm
     is_suspected = any(
         each.name == LABELLED and (each.alarm or each.statistic >= harm) for each in verdict.signals
     )

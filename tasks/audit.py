@@ -35,8 +35,8 @@ def weigh(
     found = evidence(loaded, model, compared, policy)
     if found is None:
         return verdict
-    usual = 1 - float(compared.reference.labelled().correct.mean())
-    return verdicts.with_audits(verdict, found, policy, usual)
+    error = 1 - float(compared.reference.labelled().correct.mean())
+    return verdicts.with_audits(verdict, found, policy, error)
 
 
 def evidence(

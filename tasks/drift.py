@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring import shown_images, verdicts, weekly_report, windows
+from monitoring import history, shown_images, verdicts, weekly_report, windows
+from monitoring.history import NOTHING_USUAL, Usual
 from monitoring.verdicts import Verdict
 from monitoring.weekly_report import Pictures
 from monitoring.windows import Observed
@@ -19,6 +20,7 @@ from neuro.lake import journal, releases
 from neuro.prediction import predict
 from neuro.promotion import claims, verdict_log
 from neuro.promotion.drift_policy import DriftPolicy
+from neuro.promotion.verdict_log import Judged
 from neuro.reports import contact_sheet
 from tasks import count_look
 from tasks import window as windows_of
@@ -153,15 +155,24 @@ def _reference(loaded: Loaded, model: Model, born: str) -> Answers:
     )
 
 
+def usual(loaded: Loaded, model: Model, compared: Compared, policy: DriftPolicy) -> Usual:
+    """How far from the reference those windows of the model before were that were harmless."""
+    before = _before(loaded, model, compared)
+    harmless = [each for each in before if each.outcome in history.HARMLESS]
+    stored = [history.distances(each.body.get("signals", ())) for each in harmless]
+    return history.usual(stored, policy.chance)
+
+
 @step(name="judge")
-def judge(compared: Compared, policy: DriftPolicy) -> Verdict:
-    """Compare with thresholds calibrated on resampled groups of the reference."""
+def judge(compared: Compared, policy: DriftPolicy, usual: Usual = NOTHING_USUAL) -> Verdict:
+    """Compare with thresholds calibrated on dealt groups, and on harmless windows before."""
     verdict = verdicts.judge(
         compared.reference,
         compared.window,
         window=compared.window_name,
         reference_name=compared.reference_name,
         policy=policy,
+        usual=usual,
     )
     if compared.note:
         verdict = replace(verdict, reason=f"{verdict.reason} ({compared.note})")
@@ -173,15 +184,19 @@ def confirm(
     loaded: Loaded, model: Model, compared: Compared, verdict: Verdict, policy: DriftPolicy
 ) -> Verdict:
     """The verdict once those on earlier windows of the model, and new labels, are heard."""
-    problem = loaded.problem.name
-    before = verdict_log.before(
-        verdict_log.all_of(loaded.lake, problem),
+    before = [each.outcome for each in _before(loaded, model, compared)]
+    return verdicts.with_history(verdict, before, _groups_to_learn(loaded, model), policy)
+
+
+def _before(loaded: Loaded, model: Model, compared: Compared) -> list[Judged]:
+    """The verdicts on the model's windows before one, the last first."""
+    return verdict_log.before(
+        verdict_log.all_of(loaded.lake, loaded.problem.name),
         window=compared.window_name,
         model=model.version,
         days=compared.days,
         at=compared.until,
     )
-    return verdicts.with_history(verdict, before, _groups_to_learn(loaded, model), policy)
 
 
 def _groups_to_learn(loaded: Loaded, model: Model) -> int:

@@ -4,14 +4,16 @@ No event is sent and no reader asked. Labels of the test split stay hidden.
 """
 
 from collections import Counter
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from logging import getLogger
 from typing import Any
 
 import numpy as np
 
-from monitoring import windows
+from monitoring import history, windows
+from monitoring.history import NOTHING_USUAL, Usual
 from monitoring.verdicts import Verdict
 from neuro.errors import ConfigError
 from neuro.promotion.drift_policy import DriftPolicy
@@ -33,7 +35,9 @@ _log = getLogger(__name__)
 def past(
     loaded: Loaded, model: Model, days: float, policy: DriftPolicy, now: datetime
 ) -> dict[str, Any]:
-    """Judge each window of so many days up to now, without audits and the verdicts before it.
+    """Judge each window of so many days up to now, without audits and the verdicts stored before.
+
+    How far harmless windows are is learnt on the way.
 
     Returns replayed, a row for each window, the oldest first; verdicts, how many were what; and
     alarms, the share of judged windows in which each signal alarmed.
@@ -51,9 +55,9 @@ def past(
             f"{n:,} windows of {days:g} days lie between the first answer and now, and at most "
             f"{MOST_WINDOWS} are replayed; give more --days"
         )
-    rows, alarms, n_judged = [], Counter[str](), 0
+    rows, alarms, n_judged, harmless = [], Counter[str](), 0, list[_Harmless]()
     for number in range(n - 1, -1, -1):
-        row, verdict = _judged(against, days, policy, now - timedelta(days=number * days))
+        row, verdict = _judged(against, days, policy, now - timedelta(days=number * days), harmless)
         rows.append(row)
         n_judged += bool(verdict and verdict.signals)
         for signal in verdict.signals if verdict else ():
@@ -70,20 +74,38 @@ def current(loaded: Loaded, model: Model, window: str, policy: DriftPolicy) -> d
     """The verdict on a release or on a window of days that was judged before, by its name."""
     against = drift.base(loaded, model)
     found = windows_of.find(against.loaded, model, against.seen, window, 0.0, policy)
-    return told(_without_test(against, found), policy)
+    compared = _without_test(against, found)
+    return told(compared, policy, drift.usual(loaded, model, compared, policy))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Harmless:
+    """A window of a replay that was steady or looked at: when it ended, and how far it was."""
+
+    until: datetime
+    distances: Mapping[str, float]
 
 
 def _judged(
-    against: Base, days: float, policy: DriftPolicy, end: datetime
+    against: Base, days: float, policy: DriftPolicy, end: datetime, harmless: list[_Harmless]
 ) -> tuple[dict[str, Any], Verdict | None]:
-    """A row about a window of the past, and the verdict on it; None where none is possible."""
+    """A row about a window of the past, and the verdict on it; None where none is possible.
+
+    harmless: windows before it, apart from each other, the last at the end; it may become one.
+    """
     try:
         found = windows_of.of_days(against.loaded, against.model, against.seen, days, policy, end)
     except ConfigError as error:
         empty = {"window": f"{days:g}-days-to-{end:%Y-%m-%d}", "images": 0, "groups": 0}
         return {**empty, "verdict": "not judged", "alarms": "", "reason": str(error)}, None
     compared = _without_test(against, found)
-    verdict = drift.judge.function(compared, policy)
+    start = end - timedelta(days=found.days)
+    before = [each for each in reversed(harmless) if each.until <= start]
+    usual = history.usual([each.distances for each in before], policy.chance)
+    verdict = drift.judge.function(compared, policy, usual)
+    if verdict.verdict in history.HARMLESS and len(before) == len(harmless):
+        stored = [asdict(signal) for signal in verdict.signals]
+        harmless.append(_Harmless(until=end, distances=history.distances(stored)))
     return {
         "window": found.name,
         "images": compared.window.n,
@@ -101,9 +123,9 @@ def _without_test(against: Base, found: Window) -> Compared:
     return replace(compared, window=replace(compared.window, correct=correct))
 
 
-def told(compared: Compared, policy: DriftPolicy) -> dict[str, Any]:
+def told(compared: Compared, policy: DriftPolicy, usual: Usual = NOTHING_USUAL) -> dict[str, Any]:
     """The verdict on a window, as plain values with its size."""
-    verdict = drift.judge(compared, policy)
+    verdict = drift.judge(compared, policy, usual)
     artifacts.label_run(verdict.verdict, name=f"once {compared.window_name}: {verdict.verdict}")
     counts = {"images": compared.window.n, "groups": compared.window.n_groups}
     return {**asdict(verdict), **counts}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from bench.drifts import scenes
 from bench.drifts.audits import Year
+from bench.drifts.varying import Varying
 from bench.drifts.watching import Row
 
 OUTCOMES = ("retrain", "label", "look", "steady")
@@ -47,3 +48,15 @@ def of_years(years: Sequence[Year], show: Callable[[str], None]) -> None:
             f"{scene:28}{lost:>5}  {year.method:34}{100 * year.soon:8.1f}"
             f"{100 * year.in_a_year:8.1f}{year.median_weeks:8.1f}"
         )
+
+
+def of_varying(weeks: Sequence[Varying], show: Callable[[str], None]) -> None:
+    """Weeks that differ harmlessly: how often something is said of them, and harm is found."""
+    show(f"{'weeks that vary harmlessly':34}{'method':34}{'not steady':>12}   then act on")
+    before = ""
+    for week in weeks:
+        for method, share in week.called_unusual.items():
+            named = "" if week.harmless == before else f"up to half {week.harmless}"
+            before = week.harmless
+            found = f"{100 * week.found[method]:7.0f} {week.harmful}"
+            show(f"{named:34}{method:34}{100 * share:12.0f}{found}")

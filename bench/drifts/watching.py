@@ -9,6 +9,7 @@ import numpy as np
 from bench.drifts.peers import Alarms
 from bench.drifts.scenes import Scene
 from monitoring import verdicts
+from monitoring.history import NOTHING_USUAL, Usual
 from monitoring.verdicts import Verdict
 from monitoring.windows import Observed
 from neuro.promotion.drift_policy import DriftPolicy
@@ -54,10 +55,15 @@ def unlabelled(window: Observed) -> Observed:
     return replace(window, correct=np.full(window.n, np.nan))
 
 
-def judge(reference: Observed, window: Observed) -> Verdict:
+def judge(reference: Observed, window: Observed, usual: Usual = NOTHING_USUAL) -> Verdict:
     """What `neuro drift` says."""
     return verdicts.judge(
-        reference, window, window="window", reference_name="reference", policy=DriftPolicy()
+        reference,
+        window,
+        window="window",
+        reference_name="reference",
+        policy=DriftPolicy(),
+        usual=usual,
     )
 
 

@@ -73,6 +73,11 @@ class DriftPolicy:
             )
 
     @property
+    def chance(self) -> float:
+        """That one signal alarms on a window without a shift."""
+        return self.alpha / N_SIGNALS
+
+    @property
     def stated(self) -> dict[str, Any]:
         """What differs from the defaults."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}

@@ -246,8 +246,8 @@ def refusal(lake: Lake, problem: str, cause: str, now: datetime) -> str | None:
 
 def before(
     judged: Sequence[Judged], *, window: str, model: str, days: float, at: datetime
-) -> list[str]:
-    """What held of a model's windows before one, the last first; none overlaps another.
+) -> list[Judged]:
+    """The verdicts on a model's windows before one, the last first; none overlaps another.
 
     days: length of the window that ends ``at``, 0 of a release. Of a window that was judged again
     the last counts.
@@ -256,13 +256,13 @@ def before(
     newest = {each.window: each for each in mine}
     # A release that is judged again is no later one.
     ended = {each.window: each.until for each in (mine if days else reversed(mine))}
-    found: list[str] = []
+    found: list[Judged] = []
     edge = at - timedelta(days=NEARLY * days)
     for each in sorted(newest.values(), key=lambda each: ended[each.window], reverse=True):
         # A release is another measure of time: it may hold the same images as some days.
         if each.window == window or ended[each.window] > edge or (each.days > 0) is not (days > 0):
             continue
-        found.append(each.outcome)
+        found.append(each)
         edge = ended[each.window] - timedelta(days=NEARLY * each.days)
     return found
 

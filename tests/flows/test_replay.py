@@ -67,6 +67,51 @@ def test_a_replay_judges_each_window_since_the_first_answer_and_writes_nothing(
     assert lines() == before
 
 
+def test_a_replay_learns_from_the_harmless_windows_that_it_has_passed(answered: str) -> None:
+    loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
+    against, policy = (
+        steps.base(loaded, models.of_folder(Path(answered))),
+        DriftPolicy(min_groups=9),
+    )
+    end = datetime.now(UTC) + 6 * DAY
+
+    def thresholds(last_ended: datetime) -> dict[str, float]:
+        """In those of the deals, after eight windows."""
+        ends = [last_ended - number * 7 * DAY for number in range(8)][::-1]
+        far = {"descriptors": 3.0, "softmax": 0.2}
+        harmless = [replay._Harmless(until=each, distances=far) for each in ends]
+        _, verdict = replay._judged(against, 7, policy, end, harmless)
+        assert verdict is not None
+        return {
+            each.name: round(each.threshold / each.dealt, 6)
+            for each in verdict.signals
+            if each.dealt and each.name in far
+        }
+
+    assert thresholds(end - 7 * DAY) == {"descriptors": 3.0, "softmax": 1.0}
+    assert thresholds(end - 6 * DAY) == {"descriptors": 1.0, "softmax": 1.0}  # the last overlaps
+
+
+def test_the_verdicts_before_tell_how_far_is_usual_and_a_person_what_was_harmless(
+    answered: str,
+) -> None:
+    lake, now = release_data.open_lake(None), datetime.now(UTC)
+    far = [{"name": "descriptors", "statistic": 6.0, "threshold": 2.0, "dealt": 2.0}]
+    for week in range(1, 9):
+        until, window = now - week * 7 * DAY, f"w{week}"
+        body = {"problem": "brain", "window": window, "verdict": "look", "signals": far}
+        body |= {"model": models.of_folder(Path(answered)).version, "days": 7.0}
+        verdict_log.record(lake, window, {**body, "until": until.isoformat()}, now)
+    found = {each["name"]: each for each in drift.fn(model=answered)["signals"]}
+    assert found["descriptors"]["threshold"] == pytest.approx(3 * found["descriptors"]["dealt"])
+    said = verdict_log.response(
+        verdict_log.OVERRULE, who="ana", reason="no", now=now, days=None, outcome="label"
+    )
+    verdict_log.respond(lake, verdict_log.last(lake, "brain", "w3"), said)
+    again = {each["name"]: each for each in drift.fn(model=answered)["signals"]}
+    assert again["descriptors"]["threshold"] == again["descriptors"]["dealt"]
+
+
 def test_a_replay_of_too_many_windows_is_refused(answered: str) -> None:
     with pytest.raises(ConfigError, match="at most 520 are replayed; give more --days"):
         drift.fn(model=answered, replay=True, days=1e-9)

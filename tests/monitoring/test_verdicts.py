@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from monitoring import permutation, verdicts
+from monitoring import history, permutation, verdicts
 from monitoring.harm import Evidence, Measured
+from monitoring.history import Usual
 from monitoring.signals import Drop, Signal
 from monitoring.verdicts import Verdict
 from monitoring.windows import Observed
@@ -99,6 +100,55 @@ def test_unsure_but_right_answers_are_looked_at(rng: np.random.Generator) -> Non
     verdict = judged(reference, replace(current, correct=np.ones(current.n)))
     assert verdict.verdict == "look"
     assert "80 labelled groups show none" in verdict.reason
+
+
+def usual_of(reference: Observed, moved: float, rng: np.random.Generator) -> Usual:
+    """Of ten harmless windows that were so far."""
+    weeks = [judged(reference, period(rng, n_groups=80, moved=moved)) for _ in range(10)]
+    stored = [[asdict(signal) for signal in each.signals] for each in weeks]
+    return history.usual([history.distances(each) for each in stored], DriftPolicy().chance)
+
+
+def after(usual: Usual, reference: Observed, current: Observed) -> Verdict:
+    policy = DriftPolicy()
+    named = {"window": "w", "reference_name": "r"}
+    return verdicts.judge(reference, current, policy=policy, usual=usual, **named)
+
+
+def test_a_window_as_far_as_harmless_ones_before_is_steady_and_says_so(
+    rng: np.random.Generator,
+) -> None:
+    reference = period(rng, n_groups=100)
+    usual = usual_of(reference, 1.0, rng)
+    verdict = after(usual, reference, label_groups(period(rng, n_groups=80, moved=1.0), 0))
+    assert verdict.verdict == "steady"
+    assert of_name(verdict, "descriptors").is_usual
+    assert "no farther than in 10 harmless windows before: descriptors" in verdict.reason
+
+
+def test_a_window_farther_than_harmless_ones_before_alarms(rng: np.random.Generator) -> None:
+    reference = period(rng, n_groups=100)
+    usual = usual_of(reference, 1.0, rng)
+    verdict = after(usual, reference, label_groups(period(rng, n_groups=80, moved=3.0), 0))
+    assert verdict.verdict == "look"
+    assert of_name(verdict, "descriptors").alarm
+
+
+def test_near_windows_before_do_not_make_a_threshold_nearer(rng: np.random.Generator) -> None:
+    reference, current = period(rng, n_groups=100), period(rng, n_groups=80)
+    near = Usual(windows=8, farthest={"descriptors": 0.1})
+    found = of_name(after(near, reference, current), "descriptors")
+    assert found.threshold == found.dealt
+
+
+def test_harm_that_labels_show_is_harm_however_usual_the_images_are(
+    rng: np.random.Generator,
+) -> None:
+    reference, current = period(rng, n_groups=100), period(rng, n_groups=80)
+    every = dict.fromkeys(("descriptors", "features", "labelled_accuracy"), 100.0)
+    usual = Usual(windows=8, farthest=every)
+    verdict = after(usual, reference, replace(current, correct=1 - current.correct))
+    assert verdict.verdict == "retrain"
 
 
 def with_accuracy(observed: Observed, right: int) -> Observed:
