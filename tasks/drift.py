@@ -21,7 +21,7 @@ from neuro.prediction import predict
 from neuro.promotion import claims, verdict_log
 from neuro.promotion.drift_policy import DriftPolicy
 from neuro.promotion.verdict_log import Judged
-from neuro.reports import contact_sheet
+from neuro.reports import contact_sheet, drift_index
 from tasks import count_look
 from tasks import window as windows_of
 from tasks.load import unseen
@@ -222,6 +222,14 @@ def page(loaded: Loaded, compared: Compared) -> Path:
     return settings.load().home / "reports" / name
 
 
+def index(loaded: Loaded) -> Path:
+    """Draw the page that leads to all drift reports of the problem."""
+    problem = loaded.problem.name
+    path = settings.load().home / "reports" / f"{problem}-index.html"
+    judged = verdict_log.all_of(loaded.lake, problem)
+    return drift_index.draw(path, problem, judged, synthetic=loaded.release.is_synthetic)
+
+
 @step(name="report")
 def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -> Path:
     """Write the Evidently page, and keep it in MLflow beside the model.
@@ -250,6 +258,7 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
     except NeuroError:
         path.unlink()  # an erasure came meanwhile, and this page may show what it has taken
         raise
+    index(loaded)
     rows = [artifacts.rounded(asdict(signal)) for signal in verdict.signals]
     title = f"{verdict.verdict}: {verdict.reason}"
     artifacts.label_run(verdict.verdict, name=f"drift {compared.window_name}: {verdict.verdict}")

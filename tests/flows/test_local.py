@@ -190,6 +190,7 @@ def test_an_erasure_draws_the_page_again_without_the_image_and_tells_nobody(
     figures = features.read(lake, DESCRIPTORS, DESCRIPTORS_HASH, [gone.sample_id])[0]
     own = [text for text in map(repr, figures.tolist()) if len(text) > 8]  # none else has these
     assert [text for text in own if text in page.read_text()] == own != []
+    assert f'href="{page.name}"' in (page.parent / "brain-index.html").read_text()
     before = journal.entries(lake, "verdict")
     removed = erase.fn(sample=gone.sample_id, reason="consent withdrawn")["removed"]
     heir = releases.find(lake, "brain").name

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from flows.evaluate import evaluate
 from flows.train import train
 from neuro.models import package
 from neuro.problems import problem as problems
+from neuro.promotion import verdict_log
 from neuro.training.config import TrainConfig
-from tasks import explain, explore, featurize, model_card, similar
+from tasks import drift, explain, explore, featurize, model_card, similar
 from tasks.explain import Asked
 from tasks.load import release_data
 from tasks.load.encoders import Choice
+from tasks.load.release_data import Loaded
 from tasks.similar import SearchConfig
 from tests.flows.conftest import LABELS, Deliver, at_home, draw_phantoms
 
@@ -36,7 +39,7 @@ BRAIN = problems.load("brain")
 DESK, TELEPHONE = 1280, 400  # px
 PAGES = (
     *("passport", "explore", "labels in doubt", "similar"),
-    *("evaluation", "explanation", "card", "acceptance"),
+    *("evaluation", "explanation", "card", "acceptance", "drift reports"),
 )
 
 
@@ -73,7 +76,21 @@ def written(deliver_once: Deliver, tmp_path_factory: pytest.TempPathFactory) -> 
             "explanation": explain.explain(lake, BRAIN, Asked(model=model)).page,
             "card": model_card.path_of(package.open_verified(Path(model))),
             "acceptance": Path(accept.fn(source=str(site), model=model)["page"]),
+            "drift reports": _drift_index(home, loaded),
         }
+
+
+def _drift_index(home: Path, loaded: Loaded) -> Path:
+    """With two windows, one of them with a report."""
+    signal = {"name": "descriptors", "statistic": 0.3, "threshold": 0.2, "dealt": 0.2}
+    now = datetime(2026, 11, 30, 6, tzinfo=UTC)
+    report = home / "reports" / "brain-w2.html"
+    report.write_text("a report")
+    for window, verdict in (("w1", "steady"), ("w2", "label")):
+        body = {"problem": "brain", "window": window, "verdict": verdict, "signals": [signal]}
+        body |= {"model": "1", "report": str(home / "reports" / f"brain-{window}.html")}
+        verdict_log.record(loaded.lake, window, {**body, "reason": "See " * 40}, now)
+    return drift.index(loaded)
 
 
 @pytest.fixture(scope="module")
