@@ -50,8 +50,7 @@ def drift(
             return drift_files.judge(loaded, serving, current, question, policy)
         return again.current(loaded, serving, current, policy)
     compared = steps.observe(loaded, serving, window, days, policy)
-    usual = steps.usual(loaded, serving, compared, policy)
-    verdict = steps.judge(compared, policy, usual)
+    verdict = steps.judge(compared, policy, steps.harmless(loaded, serving, compared))
     n_asked = 0
     if window is None or not compared.days:  # of days that are over nobody is asked anew
         period = None if window else days

@@ -14,15 +14,16 @@ import numpy as np
 from scipy import stats
 
 LEAST, MOST = 8, 26  # windows: fewer say nothing, and the last count
+FARTHEST = 3.0  # thresholds of the deals: what is beyond is never usual
 HARMLESS = ("steady", "look")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usual:
-    """windows: how many were harmless. farthest: of each signal, in thresholds of the deals."""
+    """windows: how many were harmless. limits: of each signal, in thresholds of the deals."""
 
     windows: int = 0
-    farthest: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 NOTHING_USUAL = Usual()
@@ -38,6 +39,9 @@ def distances(signals: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 def usual(harmless: Sequence[Mapping[str, float]], chance: float) -> Usual:
     """The upper prediction limit for one more window, of the last of at least ``LEAST``.
 
+    It is ``FARTHEST`` at most, and what was farther is not learnt: windows that each are a little
+    farther than those before would else raise it without end.
+
     harmless: distances of windows apart from each other, the last first. chance: that a signal of
     one more such window is beyond its limit, if windows spread normally and know nothing of each
     other. (Hahn and Meeker, Statistical Intervals, 1991: mean + t s sqrt(1 + 1/n).)
@@ -45,10 +49,10 @@ def usual(harmless: Sequence[Mapping[str, float]], chance: float) -> Usual:
     last = [each for each in harmless if each][:MOST]
     if len(last) < LEAST:
         return NOTHING_USUAL
-    farthest = {}
+    limits = {}
     for name in {name for each in last for name in each}:
-        known = np.array([each[name] for each in last if name in each])
+        known = np.array([each[name] for each in last if each.get(name, math.inf) <= FARTHEST])
         if len(known) >= LEAST:
             reach = stats.t.ppf(1 - chance, len(known) - 1) * math.sqrt(1 + 1 / len(known))
-            farthest[name] = float(known.mean() + reach * known.std(ddof=1))
-    return Usual(windows=len(last), farthest=farthest)
+            limits[name] = min(float(known.mean() + reach * known.std(ddof=1)), FARTHEST)
+    return Usual(windows=len(last), limits=limits)

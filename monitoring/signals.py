@@ -17,6 +17,7 @@ from neuro.promotion.drift_policy import DriftPolicy
 
 DESCRIPTORS, FORMATS, FEATURES = "descriptors", "formats", "features"  # that need no label
 CLASSES, CONFIDENCE = "classes", "confidence"  # likewise
+INTAKE = "intake"  # a signal of counts, not of images
 LABELLED, AUDITED = "labelled_accuracy", "audited_accuracy"  # signals that labels make
 _STILL, _FAR = 1e-9, 4.0  # least deviation of a column, and the most deviations that count
 _MOST_FORMATS = 20  # the commonest; all others are one
@@ -27,8 +28,8 @@ _TAIL = 0.025  # on either side of a 95 % interval
 class Signal:
     """One figure that is high when the window differs from the reference.
 
-    dealt: threshold by dealing the groups; None where labels make the signal. threshold: the same,
-    or what harmless windows before had, if that is farther.
+    dealt: threshold by dealing the groups; None where labels or counts make the signal.
+    threshold: the same, or what harmless windows before had, if that is farther.
     false_alarm_rate: share of no-shift trials above the threshold, of trials that did not set it.
     alarm: statistic above threshold; for labelled_accuracy the drop's interval is above 0 as well.
     For audited_accuracy the statistic is the wealth of who bets against the model, and the rate
@@ -44,14 +45,15 @@ class Signal:
     dealt: float | None = None
 
     @property
-    def is_usual(self) -> bool:
-        """Whether the window is farther than chance, and no farther than harmless ones before."""
-        return self.dealt is not None and self.dealt < self.statistic <= self.threshold
+    def has_moved(self) -> bool:
+        """Whether the images are farther from the reference than chance, usual or not."""
+        is_heard = self.dealt is not None and self.name != CONFIDENCE
+        return is_heard and self.statistic > (self.dealt or 0.0)
 
     @property
-    def is_unlabelled(self) -> bool:
-        """Whether it needs no label of the window."""
-        return self.name not in (LABELLED, AUDITED)
+    def is_usual(self) -> bool:
+        """Whether that is within what harmless windows before lead to expect."""
+        return self.has_moved and not self.alarm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,8 +123,8 @@ def unlabelled(
         dealt = np.concatenate(null[name])
         score = _score(name, dealt[: len(dealt) // 2])
         real, explanation = float(score(observed[name])[0]), explanations[name]
-        farthest = max(1.0, usual.farthest.get(name, 1.0))
-        found.append(_signal(name, real, score(dealt), explanation, policy, farthest))
+        limit = max(1.0, usual.limits.get(name, 1.0))
+        found.append(_signal(name, real, score(dealt), explanation, policy, limit))
     return tuple(replace(each, alarm=each.alarm and each.name != CONFIDENCE) for each in found)
 
 
@@ -273,17 +275,17 @@ def _signal(
     null: NDArray[np.float64],
     explanation: str,
     policy: DriftPolicy,
-    farthest: float | None = None,
+    limit: float | None = None,
 ) -> Signal:
     """Threshold from the first half of (t,) no-shift trials, false-alarm rate from the second.
 
-    farthest: so many times as far is still usual; None where labels make the signal.
+    limit: so many times as far is still usual; None where labels make the signal.
     """
     setting, measuring = np.array_split(null, 2)
     rank = int(np.ceil((len(setting) + 1) * (1 - policy.chance)))
     # 1e-12: a trial that equals the real comparison must not differ from it by rounding.
     dealt = float(np.sort(setting)[rank - 1]) + 1e-12
-    threshold = dealt * (farthest or 1.0)
+    threshold = dealt * (limit or 1.0)
     return Signal(
         name=name,
         statistic=statistic,
@@ -291,5 +293,5 @@ def _signal(
         false_alarm_rate=float((measuring > threshold).mean()),
         alarm=statistic > threshold,
         explanation=explanation,
-        dealt=None if farthest is None else dealt,
+        dealt=None if limit is None else dealt,
     )

@@ -13,6 +13,7 @@ from monitoring.signals import (
     CONFIDENCE,
     DESCRIPTORS,
     FORMATS,
+    INTAKE,
     LABELLED,
     Drop,
     Signal,
@@ -41,11 +42,13 @@ def judge(
     reference_name: str,
     policy: DriftPolicy,
     usual: Usual = NOTHING_USUAL,
+    intake: Signal | None = None,
 ) -> Verdict:
     """Compare the current window with the labelled samples of the reference.
 
     window, reference_name: what the two are called. usual: how far harmless windows before were.
-    The same arguments give the same verdict.
+    intake: what the counts say beside those of such windows, None where there are too few. The same
+    arguments give the same verdict.
     """
     reference, labelled = reference.labelled(), current.labelled()
     found: tuple[Signal, ...] = ()
@@ -56,13 +59,19 @@ def judge(
         if labelled.n:
             signal, drop = signals.labelled_accuracy(reference, labelled, policy, rng)
             found = (*found, signal)
+        found = (*found, intake) if intake else found
     if labelled.n_groups < policy.min_labelled_groups:
         drop = None  # so few groups do not measure it
+    if _is_suspected(drop, policy) and any(signal.is_usual for signal in found):
+        # Nothing that goes with a loss is usual.
+        again = np.random.default_rng(policy.seed)
+        by_deals = signals.unlabelled(reference, current, policy, again)
+        found = (*by_deals, *found[len(by_deals) :])
     outcome, advice = _decide(found, labelled.n_groups, drop, policy)
     expected = ", ".join(signal.name for signal in found if signal.is_usual)
     if expected:
-        advice += f". Farther than chance, and no farther than in {usual.windows} harmless windows "
-        advice += f"before: {expected}"
+        advice += f". Farther than chance, but within what {usual.windows} harmless windows before "
+        advice += f"lead to expect: {expected}"
     counts = (
         f"{current.n} images of {current.n_groups} groups against {reference.n} of "
         f"{reference.n_groups}"
@@ -118,6 +127,8 @@ def with_history(
         counted.add("look")
     if policy.retrain_on == HARM or verdict.verdict not in counted - {"retrain"}:
         return verdict
+    if not any(signal.alarm and signal.name != INTAKE for signal in verdict.signals):
+        return verdict  # nothing is to be learnt from how many images came
     in_a_row = 1 + sum(1 for _ in takewhile(counted.__contains__, before))
     if in_a_row < policy.confirm:
         return verdict
@@ -159,10 +170,12 @@ def _decide(
             f"interval of the drop in accuracy is {drop}, and {100 * policy.harm:g} would matter. "
             f"{explanations}"
         )
-    is_suspected = drop is not None and (drop.low > 0 or drop.value >= policy.harm)
-    if set(alarms) <= {DESCRIPTORS, FORMATS} and not is_suspected:
+    is_suspected = _is_suspected(drop, policy)
+    if set(alarms) <= {DESCRIPTORS, FORMATS, INTAKE} and not is_suspected:
         doubt = "" if drop is None else f". But {still_possible}"
-        return "look", f"The images changed, the model's answers did not: {explanations}{doubt}"
+        what = "Other counts than usual, no other images" if set(alarms) == {INTAKE} else ""
+        what = what or "The images changed, the model's answers did not"
+        return "look", f"{what}: {explanations}{doubt}"
     if drop is not None:
         return "label", f"{still_possible}; label more groups to decide. {explanations}"
     estimate = "".join(f"; {each.explanation}" for each in found if each.name == CONFIDENCE)
@@ -170,3 +183,8 @@ def _decide(
         f"Harm is suspected: {explanations}{estimate}. Only {labelled_groups} groups are "
         f"labelled; {policy.min_labelled_groups} are needed to measure it"
     )
+
+
+def _is_suspected(drop: Drop | None, policy: DriftPolicy) -> bool:
+    """Whether labels let one think of a loss that matters."""
+    return drop is not None and (drop.low > 0 or drop.value >= policy.harm)

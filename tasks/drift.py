@@ -1,7 +1,9 @@
 """Steps of drift monitoring: observe reference and window, judge, report, remember, tell."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring import history, shown_images, verdicts, weekly_report, windows
-from monitoring.history import NOTHING_USUAL, Usual
+from monitoring import history, intake, shown_images, verdicts, weekly_report, windows
+from monitoring.intake import Intake
+from monitoring.signals import INTAKE
 from monitoring.verdicts import Verdict
 from monitoring.weekly_report import Pictures
 from monitoring.windows import Observed
@@ -42,6 +45,7 @@ class Compared:
     rows, called: (window.n,) the window's rows in the release, -1 for what was only asked about,
     and the class index of each answer. reference_rows: (reference.n,) likewise. days: length of
     the window, 0 for that of a release. until: when it ended; of a release, when it is judged.
+    refused: files that went to quarantine in these days, None for the window of a release.
     """
 
     reference: Observed
@@ -54,6 +58,27 @@ class Compared:
     reference_rows: NDArray[np.int64]
     days: float = 0.0
     until: datetime = field(default_factory=lambda: datetime.now(UTC))
+    refused: int | None = None
+
+    @property
+    def intake(self) -> Intake | None:
+        """What came in the window, None for that of a release."""
+        if self.refused is None:
+            return None
+        return Intake(days=self.days, images=self.window.n, refused=self.refused)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Harmless:
+    """A window that was steady or looked at: when it ended, how far it was, and what came.
+
+    groups: how many it had.
+    """
+
+    until: datetime
+    groups: int
+    distances: Mapping[str, float]
+    intake: Intake | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +109,7 @@ class Base:
             reference_rows=self.rows,
             days=found.days,
             until=found.until or datetime.now(UTC),
+            refused=found.refused,
         )
 
     def test_rows(self, found: Window) -> NDArray[np.bool_]:
@@ -155,17 +181,48 @@ def _reference(loaded: Loaded, model: Model, born: str) -> Answers:
     )
 
 
-def usual(loaded: Loaded, model: Model, compared: Compared, policy: DriftPolicy) -> Usual:
-    """How far from the reference those windows of the model before were that were harmless."""
-    before = _before(loaded, model, compared)
-    harmless = [each for each in before if each.outcome in history.HARMLESS]
-    stored = [history.distances(each.body.get("signals", ())) for each in harmless]
-    return history.usual(stored, policy.chance)
+def harmless(loaded: Loaded, model: Model, compared: Compared) -> list[Harmless]:
+    """The windows of the model before this one that were harmless, the last first.
+
+    Those about as long as this one, since harm was last found: what was called harmless before it
+    may have been harm that nobody knew of.
+    """
+    heard = (*history.HARMLESS, "retrain")
+    before = _before(
+        loaded, model, compared, lambda each: each.outcome in heard and _is_as_long(each, compared)
+    )
+    return [
+        Harmless(
+            until=each.until,
+            groups=each.body.get("groups", 0),
+            distances=history.distances(each.body.get("signals", ())),
+            intake=_intake(each),
+        )
+        for each in takewhile(lambda each: each.outcome != "retrain", before)
+    ]
+
+
+def _is_as_long(judged: Judged, compared: Compared) -> bool:
+    return compared.days / 2 <= judged.days <= 2 * compared.days
+
+
+def _intake(judged: Judged) -> Intake | None:
+    """What came in a judged window, as far as its line says it."""
+    if "refused" not in judged.body or not judged.days:
+        return None
+    images, refused = judged.body["images"], judged.body["refused"]
+    return Intake(days=judged.days, images=images, refused=refused)
 
 
 @step(name="judge")
-def judge(compared: Compared, policy: DriftPolicy, usual: Usual = NOTHING_USUAL) -> Verdict:
+def judge(compared: Compared, policy: DriftPolicy, before: Sequence[Harmless] = ()) -> Verdict:
     """Compare with thresholds calibrated on dealt groups, and on harmless windows before."""
+    n = compared.window.n_groups  # the same change is more thresholds of a larger window
+    alike = [each.distances for each in before if n / 2 <= each.groups <= 2 * n]
+    usual = history.usual(alike, policy.chance)
+    known = [each.intake for each in before if each.intake]
+    now = compared.intake
+    came = intake.signal(now, known, policy) if now else None
     verdict = verdicts.judge(
         compared.reference,
         compared.window,
@@ -173,6 +230,7 @@ def judge(compared: Compared, policy: DriftPolicy, usual: Usual = NOTHING_USUAL)
         reference_name=compared.reference_name,
         policy=policy,
         usual=usual,
+        intake=came,
     )
     if compared.note:
         verdict = replace(verdict, reason=f"{verdict.reason} ({compared.note})")
@@ -184,18 +242,31 @@ def confirm(
     loaded: Loaded, model: Model, compared: Compared, verdict: Verdict, policy: DriftPolicy
 ) -> Verdict:
     """The verdict once those on earlier windows of the model, and new labels, are heard."""
-    before = [each.outcome for each in _before(loaded, model, compared)]
+    before = [
+        "steady" if each.outcome == "look" and _alarms(each) == {INTAKE} else each.outcome
+        for each in _before(loaded, model, compared)
+    ]
     return verdicts.with_history(verdict, before, _groups_to_learn(loaded, model), policy)
 
 
-def _before(loaded: Loaded, model: Model, compared: Compared) -> list[Judged]:
-    """The verdicts on the model's windows before one, the last first."""
+def _alarms(judged: Judged) -> set[str]:
+    return {each["name"] for each in judged.body.get("signals", ()) if each["alarm"]}
+
+
+def _before(
+    loaded: Loaded,
+    model: Model,
+    compared: Compared,
+    wanted: Callable[[Judged], bool] = lambda _: True,
+) -> list[Judged]:
+    """The verdicts on the model's windows before one, the last first; of some alone."""
+    every = verdict_log.all_of(loaded.lake, loaded.problem.name)
+    name, at = compared.window_name, compared.until
+    if not compared.days:  # a release that is judged again is no later one
+        mine = [each.until for each in every if (each.window, each.model) == (name, model.version)]
+        at = min([at, *mine])
     return verdict_log.before(
-        verdict_log.all_of(loaded.lake, loaded.problem.name),
-        window=compared.window_name,
-        model=model.version,
-        days=compared.days,
-        at=compared.until,
+        every, window=name, model=model.version, days=compared.days, at=at, wanted=wanted
     )
 
 
@@ -317,6 +388,7 @@ def remember(
     body = asdict(verdict) | {"problem": problem.name, "report": str(path)}
     body |= {"model": model.version, "problem_reference": reference, "days": compared.days}
     body |= {"until": compared.until.isoformat()}
+    body |= {} if compared.refused is None else {"refused": compared.refused}
     body |= {"release": release.name, "asked": int((compared.rows < 0).sum())}
     body |= {"images": compared.window.n, "groups": compared.window.n_groups}
     now = datetime.now(UTC)

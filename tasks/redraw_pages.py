@@ -75,7 +75,8 @@ def _draw_drift(lake: Lake, page: Mapping[str, str]) -> Path:
     featurize.describe(loaded)
     policy = envelopes.of_problem(question).drift
     compared = drift.observe(loaded, model, page["window"], 0.0, policy, is_counted=False)
-    verdict = audit.weigh(loaded, model, compared, drift.judge(compared, policy), policy)
+    verdict = drift.judge(compared, policy, drift.harmless(loaded, model, compared))
+    verdict = audit.weigh(loaded, model, compared, verdict, policy)
     verdict = drift.confirm(loaded, model, compared, verdict, policy)
     return drift.report(loaded, model, compared, verdict)
 

@@ -4,8 +4,8 @@ No event is sent and no reader asked. Labels of the test split stay hidden.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from logging import getLogger
 from typing import Any
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from monitoring import history, windows
-from monitoring.history import NOTHING_USUAL, Usual
 from monitoring.verdicts import Verdict
 from neuro.errors import ConfigError
+from neuro.promotion import verdict_log
 from neuro.promotion.drift_policy import DriftPolicy
 from tasks import drift
 from tasks import window as windows_of
-from tasks.drift import Base, Compared
+from tasks.drift import Base, Compared, Harmless
 from tasks.load.models import Model
 from tasks.load.release_data import Loaded
 from tasks.record import artifacts
@@ -55,7 +55,7 @@ def past(
             f"{n:,} windows of {days:g} days lie between the first answer and now, and at most "
             f"{MOST_WINDOWS} are replayed; give more --days"
         )
-    rows, alarms, n_judged, harmless = [], Counter[str](), 0, list[_Harmless]()
+    rows, alarms, n_judged, harmless = [], Counter[str](), 0, list[Harmless]()
     for number in range(n - 1, -1, -1):
         row, verdict = _judged(against, days, policy, now - timedelta(days=number * days), harmless)
         rows.append(row)
@@ -75,19 +75,11 @@ def current(loaded: Loaded, model: Model, window: str, policy: DriftPolicy) -> d
     against = drift.base(loaded, model)
     found = windows_of.find(against.loaded, model, against.seen, window, 0.0, policy)
     compared = _without_test(against, found)
-    return told(compared, policy, drift.usual(loaded, model, compared, policy))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Harmless:
-    """A window of a replay that was steady or looked at: when it ended, and how far it was."""
-
-    until: datetime
-    distances: Mapping[str, float]
+    return told(compared, policy, drift.harmless(loaded, model, compared))
 
 
 def _judged(
-    against: Base, days: float, policy: DriftPolicy, end: datetime, harmless: list[_Harmless]
+    against: Base, days: float, policy: DriftPolicy, end: datetime, harmless: list[Harmless]
 ) -> tuple[dict[str, Any], Verdict | None]:
     """A row about a window of the past, and the verdict on it; None where none is possible.
 
@@ -99,13 +91,14 @@ def _judged(
         empty = {"window": f"{days:g}-days-to-{end:%Y-%m-%d}", "images": 0, "groups": 0}
         return {**empty, "verdict": "not judged", "alarms": "", "reason": str(error)}, None
     compared = _without_test(against, found)
-    start = end - timedelta(days=found.days)
+    start = end - timedelta(days=verdict_log.NEARLY * found.days)
     before = [each for each in reversed(harmless) if each.until <= start]
-    usual = history.usual([each.distances for each in before], policy.chance)
-    verdict = drift.judge.function(compared, policy, usual)
+    verdict = drift.judge.function(compared, policy, before)
     if verdict.verdict in history.HARMLESS and len(before) == len(harmless):
         stored = [asdict(signal) for signal in verdict.signals]
-        harmless.append(_Harmless(until=end, distances=history.distances(stored)))
+        distances = history.distances(stored)
+        n, came = compared.window.n_groups, compared.intake
+        harmless.append(Harmless(until=end, groups=n, distances=distances, intake=came))
     return {
         "window": found.name,
         "images": compared.window.n,
@@ -123,9 +116,11 @@ def _without_test(against: Base, found: Window) -> Compared:
     return replace(compared, window=replace(compared.window, correct=correct))
 
 
-def told(compared: Compared, policy: DriftPolicy, usual: Usual = NOTHING_USUAL) -> dict[str, Any]:
+def told(
+    compared: Compared, policy: DriftPolicy, before: Sequence[Harmless] = ()
+) -> dict[str, Any]:
     """The verdict on a window, as plain values with its size."""
-    verdict = drift.judge(compared, policy, usual)
+    verdict = drift.judge(compared, policy, before)
     artifacts.label_run(verdict.verdict, name=f"once {compared.window_name}: {verdict.verdict}")
     counts = {"images": compared.window.n, "groups": compared.window.n_groups}
     return {**asdict(verdict), **counts}

@@ -13,7 +13,7 @@ from monitoring import windows
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.features import descriptors
-from neuro.lake import features, images, requests
+from neuro.lake import features, images, quarantine, requests
 from neuro.prediction import predict
 from neuro.prediction import stored as predictions
 from neuro.promotion import verdict_log
@@ -52,13 +52,15 @@ class Answers:
 class Window:
     """Answers of some time, and what it is called. days: its length, 0 for that of a release.
 
-    until: when it ended, None for that of a release.
+    until: when it ended, None for that of a release. refused: files that went to quarantine in it,
+    None for that of a release.
     """
 
     name: str
     answers: Answers
     days: float = 0.0
     until: datetime | None = None
+    refused: int | None = None
     note: str = ""
 
 
@@ -142,6 +144,9 @@ def of_days(
         answers=_answers(chosen, loaded, model),
         days=n * days,
         until=now,
+        refused=quarantine.n_arrived(
+            loaded.lake, loaded.problem.dataset, now - timedelta(days=n * days), now
+        ),
         note="; ".join(filter(None, (joined, late, note))),
     )
 

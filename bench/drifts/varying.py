@@ -43,10 +43,13 @@ def watch(
     found: dict[str, list[bool]] = {DEALS: [], HISTORY: []}
     for _ in range(years):
         past: list[Mapping[str, float]] = []
+        usual = NOTHING_USUAL
         for _ in range(BEFORE):
-            verdict = watching.judge(reference, _week(harmless, images, rng))
-            past.append(history.distances([asdict(each) for each in verdict.signals]))
-        usual = history.usual(past, DriftPolicy().chance)
+            verdict = watching.judge(reference, _week(harmless, images, rng), usual)
+            if verdict.verdict in history.HARMLESS:
+                stored = [asdict(each) for each in verdict.signals]
+                past.insert(0, history.distances(stored))
+            usual = history.usual(past, DriftPolicy().chance)
         for method, known in ((DEALS, NOTHING_USUAL), (HISTORY, usual)):
             for _ in range(AFTER):
                 verdict = watching.judge(reference, _week(harmless, images, rng), known)

@@ -27,8 +27,8 @@ class Watched:
 
     @property
     def is_flagged(self) -> bool:
-        """Whether a signal that needs no labels alarms."""
-        return any(signal.alarm for signal in self.verdict.signals if signal.is_unlabelled)
+        """Whether the images are farther from the reference than chance."""
+        return any(signal.has_moved for signal in self.verdict.signals)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

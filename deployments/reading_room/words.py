@@ -404,7 +404,7 @@ DRIFT_HISTORY = "Over time"
 DRIFT_LETTERS = (
     "One cell for each verdict, the last on the right: s steady, l look, L label, R retrain, "
     "? inconclusive. A point marks what a person has said. Below, each signal as a share of its "
-    "threshold, which is the dashed line."
+    "threshold by dealing groups, which is the dashed line."
 )
 DRIFT_TABLE = "Verdicts, the newest first"
 DRIFT_COLUMNS = ("when", "window", "model", "found", "holds", "said by persons")
@@ -427,6 +427,7 @@ SIGNALS: Mapping[str, str] = {
     "softmax": "Probabilities of the classes",
     "classes": "How often each class is the likeliest",
     "confidence": "Estimated loss of accuracy (for reading)",
+    "intake": "How many images came, and how many files were refused",
     "labelled_accuracy": "Measured loss of accuracy, where labels are known",
     "audited_accuracy": "Evidence of harm from the audit samples",
 }

@@ -125,6 +125,7 @@ def record(lake: Lake, rows: Sequence[Waiting], decision: Decision, now: datetim
     for row in rows:
         body = asdict(decision) | {"dataset": row.dataset, "sha256": row.sha256}
         body |= {"reason": row.reason, "arrived_as": row.label, "stage": row.stage}
+        body |= {"arrived_at": row.at.isoformat()}
         if journal.record(lake, KIND, row.key, body, now):
             continue
         entry = journal.get(lake, KIND, row.key)
@@ -133,6 +134,15 @@ def record(lake: Lake, rows: Sequence[Waiting], decision: Decision, now: datetim
                 f"{row.sha256[:12]} was decided meanwhile: {entry.body['action']} by "
                 f"{entry.body['who']}; `neuro quarantine list --decided` shows it"
             )
+
+
+def n_arrived(lake: Lake, dataset: str, since: datetime, until: datetime) -> int:
+    """Files that came to wait after ``since`` and up to ``until``, decided by now or not."""
+    came = {row.key: row.at for row in waiting(lake, dataset)}
+    for each in decisions(lake, dataset):
+        if at := each.body.get("arrived_at"):  # older lines do not say it
+            came[each.key.removeprefix(f"{KIND}/")] = datetime.fromisoformat(at)
+    return sum(since < at <= until for at in came.values())
 
 
 def require_removal(lake: Lake) -> None:

@@ -5,7 +5,7 @@ kind counts. While a problem is snoozed, nothing of it starts by itself or sends
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -245,12 +245,18 @@ def refusal(lake: Lake, problem: str, cause: str, now: datetime) -> str | None:
 
 
 def before(
-    judged: Sequence[Judged], *, window: str, model: str, days: float, at: datetime
+    judged: Sequence[Judged],
+    *,
+    window: str,
+    model: str,
+    days: float,
+    at: datetime,
+    wanted: Callable[[Judged], bool] = lambda _: True,
 ) -> list[Judged]:
     """The verdicts on a model's windows before one, the last first; none overlaps another.
 
     days: length of the window that ends ``at``, 0 of a release. Of a window that was judged again
-    the last counts.
+    the last counts. wanted: others are passed over, and hide none that they overlap.
     """
     mine = [each for each in judged if each.model == model and each.until <= at]
     newest = {each.window: each for each in mine}
@@ -261,6 +267,8 @@ def before(
     for each in sorted(newest.values(), key=lambda each: ended[each.window], reverse=True):
         # A release is another measure of time: it may hold the same images as some days.
         if each.window == window or ended[each.window] > edge or (each.days > 0) is not (days > 0):
+            continue
+        if not wanted(each):
             continue
         found.append(each)
         edge = ended[each.window] - timedelta(days=NEARLY * each.days)

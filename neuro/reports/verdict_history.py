@@ -94,8 +94,14 @@ def _line(signals: Sequence[Mapping[str, object] | None], name: str) -> Picture:
 
 
 def _ratio(signal: Mapping[str, object]) -> float:
-    """Statistic over threshold, 0 to the highest; of wealth, which grows by factors, their logs."""
-    statistic, threshold = float(str(signal["statistic"])), float(str(signal["threshold"]))
+    """Statistic over threshold, 0 to the highest; of wealth, which grows by factors, their logs.
+
+    The threshold by dealing, if there is one: what becomes usual rises all the same.
+    """
+    statistic, threshold = (
+        float(str(value))
+        for value in (signal["statistic"], signal.get("dealt") or signal["threshold"])
+    )
     if signal["name"] == "audited_accuracy":
         statistic, threshold = math.log(max(statistic, 1.0)), math.log(max(threshold, 1.1))
     ratio = statistic / threshold if threshold > 0 else 0.0

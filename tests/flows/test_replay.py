@@ -1,5 +1,6 @@
 """Windows judged without a trace: past ones again, and images that are in no lake."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from flows.drift import drift
 from flows.featurize import featurize
 from flows.ingest import ingest
 from flows.predict import predict
+from neuro.erasure import derived_files
 from neuro.errors import ConfigError
 from neuro.images.sanitize import CleanImage
 from neuro.lake import journal
@@ -20,7 +22,8 @@ from neuro.problems import problem as problems
 from neuro.promotion import verdict_log
 from neuro.promotion.drift_policy import DriftPolicy
 from tasks import drift as steps
-from tasks import drift_files, replay
+from tasks import drift_files, redraw_pages, replay
+from tasks.drift import Harmless
 from tasks.load import models, release_data
 from tasks.runtime import settings
 from tests.flows.conftest import LABELS, Draw
@@ -69,47 +72,108 @@ def test_a_replay_judges_each_window_since_the_first_answer_and_writes_nothing(
 
 def test_a_replay_learns_from_the_harmless_windows_that_it_has_passed(answered: str) -> None:
     loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
-    against, policy = (
-        steps.base(loaded, models.of_folder(Path(answered))),
-        DriftPolicy(min_groups=9),
-    )
-    end = datetime.now(UTC) + 6 * DAY
+    against = steps.base(loaded, models.of_folder(Path(answered)))
+    policy, end = DriftPolicy(min_groups=9), datetime.now(UTC) + 6 * DAY
 
-    def thresholds(last_ended: datetime) -> dict[str, float]:
-        """In those of the deals, after eight windows."""
-        ends = [last_ended - number * 7 * DAY for number in range(8)][::-1]
-        far = {"descriptors": 3.0, "softmax": 0.2}
-        harmless = [replay._Harmless(until=each, distances=far) for each in ends]
-        _, verdict = replay._judged(against, 7, policy, end, harmless)
+    def judged(last_ended: datetime, groups: int = 40) -> tuple[dict[str, float], int]:
+        """Thresholds in those of the deals after eight windows, and how many are known then."""
+        far = {"descriptors": 2.0, "softmax": 0.2}
+        known = [
+            Harmless(until=last_ended - n * 7 * DAY, groups=groups, distances=far, intake=None)
+            for n in range(7, -1, -1)
+        ]
+        _, verdict = replay._judged(against, 7, policy, end, known)
         assert verdict is not None
+        assert verdict.verdict == "steady"
+        assert known[-1].until in (end, last_ended)
         return {
             each.name: round(each.threshold / each.dealt, 6)
             for each in verdict.signals
             if each.dealt and each.name in far
-        }
+        }, len(known)
 
-    assert thresholds(end - 7 * DAY) == {"descriptors": 3.0, "softmax": 1.0}
-    assert thresholds(end - 6 * DAY) == {"descriptors": 1.0, "softmax": 1.0}  # the last overlaps
+    dealt = {"descriptors": 1.0, "softmax": 1.0}
+    assert judged(end - 7 * DAY) == ({"descriptors": 2.0, "softmax": 1.0}, 9)
+    assert judged(end - 6 * DAY) == (dealt, 8)  # the last overlaps: seven are left
+    assert judged(end - 7 * DAY, groups=81) == (dealt, 9)  # so many more groups: others
 
 
-def test_the_verdicts_before_tell_how_far_is_usual_and_a_person_what_was_harmless(
-    answered: str,
-) -> None:
+def store_weeks(model: str, **more: object) -> None:
+    """Eight weeks, each twice as far as chance."""
     lake, now = release_data.open_lake(None), datetime.now(UTC)
-    far = [{"name": "descriptors", "statistic": 6.0, "threshold": 2.0, "dealt": 2.0}]
+    far = {"name": "descriptors", "statistic": 6.0, "threshold": 3.0, "dealt": 3.0, "alarm": True}
     for week in range(1, 9):
         until, window = now - week * 7 * DAY, f"w{week}"
-        body = {"problem": "brain", "window": window, "verdict": "look", "signals": far}
-        body |= {"model": models.of_folder(Path(answered)).version, "days": 7.0}
-        verdict_log.record(lake, window, {**body, "until": until.isoformat()}, now)
-    found = {each["name"]: each for each in drift.fn(model=answered)["signals"]}
-    assert found["descriptors"]["threshold"] == pytest.approx(3 * found["descriptors"]["dealt"])
+        body = {"problem": "brain", "window": window, "verdict": "look", "signals": [far]}
+        body |= {"model": models.of_folder(Path(model)).version, "days": 7.0, "groups": 40}
+        body |= {"images": 40, "refused": 0, "until": until.isoformat(), **more}
+        verdict_log.record(lake, window, body, now)
+
+
+def thresholds(told: dict[str, Any]) -> dict[str, float]:
+    """In those of the deals."""
+    return {
+        each["name"]: round(each["threshold"] / each["dealt"], 6)
+        for each in told["signals"]
+        if each["dealt"]
+    }
+
+
+def test_each_way_to_judge_a_window_hears_the_harmless_ones_before_it(answered: str) -> None:
+    store_weeks(answered)
+    told = drift.fn(model=answered)
+    assert thresholds(told)["descriptors"] == 2.0
+    assert told["refused"] == 0
+    assert "intake" in {each["name"] for each in told["signals"]}
+    for again in (
+        drift.fn(model=answered, window=told["window"]),
+        drift.fn(model=answered, current=told["window"]),
+    ):
+        assert again["signals"][:6] == told["signals"][:6]
+    page = Path(told["report"])
+    before = re.findall(r"<td class=\"number\">[^<]*</td>", page.read_text())
+    page.unlink()
+    lake, line = release_data.open_lake(None), derived_files.to_redraw(told)
+    assert redraw_pages._draw_drift(lake, line) == page
+    assert re.findall(r"<td class=\"number\">[^<]*</td>", page.read_text()) == before
+
+
+def overrule(window: str, outcome: str) -> None:
+    lake = release_data.open_lake(None)
     said = verdict_log.response(
-        verdict_log.OVERRULE, who="ana", reason="no", now=now, days=None, outcome="label"
+        verdict_log.OVERRULE,
+        who="ana",
+        reason="no",
+        now=datetime.now(UTC),
+        days=None,
+        outcome=outcome,
     )
-    verdict_log.respond(lake, verdict_log.last(lake, "brain", "w3"), said)
-    again = {each["name"]: each for each in drift.fn(model=answered)["signals"]}
-    assert again["descriptors"]["threshold"] == again["descriptors"]["dealt"]
+    verdict_log.respond(lake, verdict_log.last(lake, "brain", window), said)
+
+
+@pytest.mark.parametrize(
+    ("window", "outcome", "n"),
+    [
+        ("w8", "label", 7),  # no harmless one
+        ("w3", "retrain", 2),  # what was called harmless before a harm may have been none
+        ("w3", "steady", 8),
+    ],
+)
+def test_a_person_says_what_was_harmless(answered: str, window: str, outcome: str, n: int) -> None:
+    store_weeks(answered)
+    overrule(window, outcome)
+    loaded = release_data.load(release_data.open_lake(None), problems.load("brain"))
+    known = models.of_folder(Path(answered))
+    compared = steps.observe(loaded, known, None, 7.0, DriftPolicy(min_groups=9))
+    assert len(steps.harmless(loaded, known, compared)) == n
+
+
+@pytest.mark.parametrize("more", [{"days": 28.0}, {"days": 1.0}, {"verdict": "inconclusive"}])
+def test_windows_of_another_length_and_without_a_verdict_tell_nothing(
+    answered: str, more: dict[str, object]
+) -> None:
+    store_weeks(answered, **more)
+    assert set(thresholds(drift.fn(model=answered)).values()) == {1.0}
 
 
 def test_a_replay_of_too_many_windows_is_refused(answered: str) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from monitoring import history, permutation, verdicts
+from monitoring import history, intake, permutation, verdicts
 from monitoring.harm import Evidence, Measured
 from monitoring.history import Usual
+from monitoring.intake import Intake
 from monitoring.signals import Drop, Signal
 from monitoring.verdicts import Verdict
 from monitoring.windows import Observed
@@ -123,7 +124,7 @@ def test_a_window_as_far_as_harmless_ones_before_is_steady_and_says_so(
     verdict = after(usual, reference, label_groups(period(rng, n_groups=80, moved=1.0), 0))
     assert verdict.verdict == "steady"
     assert of_name(verdict, "descriptors").is_usual
-    assert "no farther than in 10 harmless windows before: descriptors" in verdict.reason
+    assert "within what 10 harmless windows before lead to expect: descriptors" in verdict.reason
 
 
 def test_a_window_farther_than_harmless_ones_before_alarms(rng: np.random.Generator) -> None:
@@ -136,7 +137,7 @@ def test_a_window_farther_than_harmless_ones_before_alarms(rng: np.random.Genera
 
 def test_near_windows_before_do_not_make_a_threshold_nearer(rng: np.random.Generator) -> None:
     reference, current = period(rng, n_groups=100), period(rng, n_groups=80)
-    near = Usual(windows=8, farthest={"descriptors": 0.1})
+    near = Usual(windows=8, limits={"descriptors": 0.1})
     found = of_name(after(near, reference, current), "descriptors")
     assert found.threshold == found.dealt
 
@@ -146,9 +147,50 @@ def test_harm_that_labels_show_is_harm_however_usual_the_images_are(
 ) -> None:
     reference, current = period(rng, n_groups=100), period(rng, n_groups=80)
     every = dict.fromkeys(("descriptors", "features", "labelled_accuracy"), 100.0)
-    usual = Usual(windows=8, farthest=every)
+    usual = Usual(windows=8, limits=every)
     verdict = after(usual, reference, replace(current, correct=1 - current.correct))
     assert verdict.verdict == "retrain"
+
+
+def test_images_that_go_with_a_suspected_loss_are_not_usual() -> None:
+    rng = np.random.default_rng(11)
+    reference = with_accuracy(period(rng, n_groups=100), 9)
+    current = label_groups(period(rng, n_groups=100, moved=2), 30)
+    current = with_accuracy(current, 7)
+    usual = Usual(windows=8, limits={"descriptors": 100.0, "features": 100.0})
+    verdict = after(usual, reference, current)
+    assert verdict.verdict == "label"
+    assert of_name(verdict, "descriptors").alarm
+
+
+def few_came(policy: DriftPolicy) -> Signal:
+    usual = [Intake(days=7.0, images=200, refused=0)] * 8
+    signal = intake.signal(Intake(days=7.0, images=80, refused=0), usual, policy)
+    assert signal is not None
+    return signal
+
+
+def test_other_counts_alone_are_looked_at_and_start_nothing(rng: np.random.Generator) -> None:
+    policy = DriftPolicy(retrain_on="drift")
+    few = few_came(policy)
+    reference, current = period(rng, n_groups=100), period(rng, n_groups=80)
+    named = {"window": "w", "reference_name": "r"}
+    current = label_groups(current, 0)
+    verdict = verdicts.judge(reference, current, policy=policy, intake=few, **named)
+    assert verdict.verdict == "look"
+    assert "Other counts than usual, no other images: 11.4 images a day" in verdict.reason
+    assert not any(signal.has_moved for signal in verdict.signals)
+    heard = verdicts.with_history(verdict, ["look", "look"], 1000, policy)
+    assert heard.verdict == "look"
+
+
+def test_other_counts_do_not_hide_other_answers(rng: np.random.Generator) -> None:
+    policy = DriftPolicy()
+    current = label_groups(period(rng, n_groups=80, unsure=2), 0)
+    named = {"window": "w", "reference_name": "r"}
+    reference, few = period(rng, n_groups=100), few_came(policy)
+    verdict = verdicts.judge(reference, current, policy=policy, intake=few, **named)
+    assert verdict.verdict == "label"
 
 
 def with_accuracy(observed: Observed, right: int) -> Observed:
@@ -343,8 +385,19 @@ def test_a_policy_that_is_none_is_refused(wrong: dict[str, float]) -> None:
         DriftPolicy(**wrong)
 
 
+MOVED = Signal(
+    name="descriptors",
+    statistic=0.3,
+    threshold=0.2,
+    false_alarm_rate=0.01,
+    alarm=True,
+    explanation="moved",
+    dealt=0.2,
+)
+
+
 def suspected(outcome: Outcome = "label") -> Verdict:
-    return Verdict(window="w", reference="r", signals=(), verdict=outcome, reason="Moved.")
+    return Verdict(window="w", reference="r", signals=(MOVED,), verdict=outcome, reason="Moved.")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -260,3 +260,15 @@ def test_a_damaged_store_makes_no_release(
     with pytest.raises(AuditError, match="verification sample: 1 of 3"):
         pipeline.publish(staged, passport)
     assert releases.current(lake, "brain") is None
+
+
+def test_a_file_is_counted_when_it_came_whatever_was_decided_since(
+    lake: Lake, ingest: Ingest, deliver: Deliver, now: datetime
+) -> None:
+    ingest(lake, deliver("in", {"letter.png": LETTER, "note.png": b"another text"}))
+    came = max(row.at for row in quarantine.waiting(lake, "brain"))
+    quarantine_decisions.discard(lake, "brain", [digest(LETTER)], DISCARD, now)
+    second = timedelta(seconds=1)
+    assert quarantine.n_arrived(lake, "brain", came - second, came) == 2
+    assert quarantine.n_arrived(lake, "brain", came, came + second) == 0
+    assert quarantine.n_arrived(lake, "chest", came - second, came) == 0
