@@ -59,7 +59,6 @@ def judge(
         if labelled.n:
             signal, drop = signals.labelled_accuracy(reference, labelled, policy, rng)
             found = (*found, signal)
-        found = (*found, intake) if intake else found
     if labelled.n_groups < policy.min_labelled_groups:
         drop = None  # so few groups do not measure it
     if _is_suspected(drop, policy) and any(signal.is_usual for signal in found):
@@ -67,6 +66,7 @@ def judge(
         again = np.random.default_rng(policy.seed)
         by_deals = signals.unlabelled(reference, current, policy, again)
         found = (*by_deals, *found[len(by_deals) :])
+    found = (*found, intake) if intake else found
     outcome, advice = _decide(found, labelled.n_groups, drop, policy)
     expected = ", ".join(signal.name for signal in found if signal.is_usual)
     if expected:
@@ -152,8 +152,13 @@ def _decide(
     """
     alarms = {signal.name: signal for signal in found if signal.alarm}
     explanations = "; ".join(signal.explanation for signal in alarms.values())
-    if not found:
-        return "inconclusive", f"Fewer than {policy.min_groups} groups on one side: wait for more"
+    has_counts, moved = INTAKE in alarms, alarms.keys() - {INTAKE}
+    counts = f"Other counts than usual: {explanations}" if has_counts else ""
+    if not {signal.name for signal in found} - {INTAKE}:
+        few = f"Fewer than {policy.min_groups} groups on one side"
+        if has_counts:
+            return "look", f"{counts}. {few}: nothing else is judged"
+        return "inconclusive", f"{few}: wait for more"
     if drop is not None and LABELLED in alarms:
         return "retrain", f"Harm is measured: {alarms[LABELLED].explanation}"
     is_excluded = drop is not None and drop.high < policy.harm
@@ -161,8 +166,10 @@ def _decide(
         f"{labelled_groups} labelled groups do not exclude a loss of accuracy that matters "
         f"({100 * policy.harm:g} points or more): the 95 % interval of the drop is {drop}"
     )
-    if not alarms:
+    if not moved:
         doubt = "" if drop is None or is_excluded else f". But {still_possible}"
+        if has_counts:
+            return "look", f"{counts}. No other signal is above its threshold{doubt}"
         return "steady", f"No signal is above its threshold{doubt}"
     if is_excluded:
         return "look", (
@@ -171,11 +178,9 @@ def _decide(
             f"{explanations}"
         )
     is_suspected = _is_suspected(drop, policy)
-    if set(alarms) <= {DESCRIPTORS, FORMATS, INTAKE} and not is_suspected:
+    if moved <= {DESCRIPTORS, FORMATS} and not is_suspected:
         doubt = "" if drop is None else f". But {still_possible}"
-        what = "Other counts than usual, no other images" if set(alarms) == {INTAKE} else ""
-        what = what or "The images changed, the model's answers did not"
-        return "look", f"{what}: {explanations}{doubt}"
+        return "look", f"The images changed, the model's answers did not: {explanations}{doubt}"
     if drop is not None:
         return "label", f"{still_possible}; label more groups to decide. {explanations}"
     estimate = "".join(f"; {each.explanation}" for each in found if each.name == CONFIDENCE)

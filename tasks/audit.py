@@ -161,7 +161,7 @@ def _drawn(
     seed = [*f"{loaded.problem.name}/{model.version}/{compared.window_name}".encode()]
     found = audit_sample.draw(window, unusual, n, np.random.default_rng(seed))
     now, classes = datetime.now(UTC), model.package.card.classes
-    is_flagged = any(signal.has_moved for signal in verdict.signals)
+    is_flagged = any(signal.alarm and signal.dealt for signal in verdict.signals)
     return [
         Audited(
             problem=loaded.problem.name,

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import takewhile
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitoring import history, intake, shown_images, verdicts, weekly_report, windows
-from monitoring.intake import Intake
-from monitoring.signals import INTAKE
+from monitoring.intake import Counted, Intake
+from monitoring.signals import AUDITED, INTAKE, LABELLED
 from monitoring.verdicts import Verdict
 from monitoring.weekly_report import Pictures
 from monitoring.windows import Observed
 from neuro.errors import NeuroError
 from neuro.evaluation import evaluate
 from neuro.lake import journal, releases
+from neuro.lake.lake import Lake
 from neuro.prediction import predict
+from neuro.problems.problem import Problem
 from neuro.promotion import claims, verdict_log
 from neuro.promotion.drift_policy import DriftPolicy
 from neuro.promotion.verdict_log import Judged
@@ -45,7 +46,7 @@ class Compared:
     rows, called: (window.n,) the window's rows in the release, -1 for what was only asked about,
     and the class index of each answer. reference_rows: (reference.n,) likewise. days: length of
     the window, 0 for that of a release. until: when it ended; of a release, when it is judged.
-    refused: files that went to quarantine in these days, None for the window of a release.
+    intake: what came in the days that were asked about, None for the window of a release.
     """
 
     reference: Observed
@@ -58,14 +59,7 @@ class Compared:
     reference_rows: NDArray[np.int64]
     days: float = 0.0
     until: datetime = field(default_factory=lambda: datetime.now(UTC))
-    refused: int | None = None
-
-    @property
-    def intake(self) -> Intake | None:
-        """What came in the window, None for that of a release."""
-        if self.refused is None:
-            return None
-        return Intake(days=self.days, images=self.window.n, refused=self.refused)
+    intake: Intake | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +72,7 @@ class Harmless:
     until: datetime
     groups: int
     distances: Mapping[str, float]
-    intake: Intake | None
+    counted: Counted | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +103,7 @@ class Base:
             reference_rows=self.rows,
             days=found.days,
             until=found.until or datetime.now(UTC),
-            refused=found.refused,
+            intake=found.intake,
         )
 
     def test_rows(self, found: Window) -> NDArray[np.bool_]:
@@ -184,34 +178,39 @@ def _reference(loaded: Loaded, model: Model, born: str) -> Answers:
 def harmless(loaded: Loaded, model: Model, compared: Compared) -> list[Harmless]:
     """The windows of the model before this one that were harmless, the last first.
 
-    Those about as long as this one, since harm was last found: what was called harmless before it
-    may have been harm that nobody knew of.
+    Those that were asked about as many days, since harm was last found: what was called harmless
+    before it may have been harm that nobody knew of.
     """
-    heard = (*history.HARMLESS, "retrain")
-    before = _before(
-        loaded, model, compared, lambda each: each.outcome in heard and _is_as_long(each, compared)
-    )
+    every = verdict_log.all_of(loaded.lake, loaded.problem.name)
+    harm = [each.until for each in every if each.model == model.version and _shows_harm(each)]
+    edge = max(harm, default=datetime.min.replace(tzinfo=UTC))
+    asked = compared.intake.days if compared.intake else compared.days
+
+    def is_wanted(each: Judged) -> bool:
+        is_as_long = asked / 2 <= verdict_log.asked_days(each) <= 2 * asked
+        return each.outcome in history.HARMLESS and each.until > edge and is_as_long
+
     return [
         Harmless(
             until=each.until,
             groups=each.body.get("groups", 0),
             distances=history.distances(each.body.get("signals", ())),
-            intake=_intake(each),
+            counted=_counted(each),
         )
-        for each in takewhile(lambda each: each.outcome != "retrain", before)
+        for each in _before(loaded, model, compared, is_wanted)
     ]
 
 
-def _is_as_long(judged: Judged, compared: Compared) -> bool:
-    return compared.days / 2 <= judged.days <= 2 * compared.days
+def _shows_harm(judged: Judged) -> bool:
+    """Whether labels measured harm, or a person says that there is some."""
+    is_measured = not _alarms(judged).isdisjoint({LABELLED, AUDITED})
+    return judged.outcome == "retrain" and (is_measured or judged.found != "retrain")
 
 
-def _intake(judged: Judged) -> Intake | None:
+def _counted(judged: Judged) -> Counted | None:
     """What came in a judged window, as far as its line says it."""
-    if "refused" not in judged.body or not judged.days:
-        return None
-    images, refused = judged.body["images"], judged.body["refused"]
-    return Intake(days=judged.days, images=images, refused=refused)
+    came = judged.body.get("intake")
+    return Counted(came=Intake(**came), was_unusual=INTAKE in _alarms(judged)) if came else None
 
 
 @step(name="judge")
@@ -220,9 +219,8 @@ def judge(compared: Compared, policy: DriftPolicy, before: Sequence[Harmless] = 
     n = compared.window.n_groups  # the same change is more thresholds of a larger window
     alike = [each.distances for each in before if n / 2 <= each.groups <= 2 * n]
     usual = history.usual(alike, policy.chance)
-    known = [each.intake for each in before if each.intake]
-    now = compared.intake
-    came = intake.signal(now, known, policy) if now else None
+    known = intake.learnt([each.counted for each in before if each.counted])
+    came = intake.signal(compared.intake, known, policy) if compared.intake else None
     verdict = verdicts.judge(
         compared.reference,
         compared.window,
@@ -260,13 +258,13 @@ def _before(
     wanted: Callable[[Judged], bool] = lambda _: True,
 ) -> list[Judged]:
     """The verdicts on the model's windows before one, the last first; of some alone."""
-    every = verdict_log.all_of(loaded.lake, loaded.problem.name)
-    name, at = compared.window_name, compared.until
-    if not compared.days:  # a release that is judged again is no later one
-        mine = [each.until for each in every if (each.window, each.model) == (name, model.version)]
-        at = min([at, *mine])
     return verdict_log.before(
-        every, window=name, model=model.version, days=compared.days, at=at, wanted=wanted
+        verdict_log.all_of(loaded.lake, loaded.problem.name),
+        window=compared.window_name,
+        model=model.version,
+        days=compared.days,
+        at=compared.until,
+        wanted=wanted,
     )
 
 
@@ -293,12 +291,12 @@ def page(loaded: Loaded, compared: Compared) -> Path:
     return settings.load().home / "reports" / name
 
 
-def index(loaded: Loaded) -> Path:
-    """Draw the page that leads to all drift reports of the problem."""
-    problem = loaded.problem.name
-    path = settings.load().home / "reports" / f"{problem}-index.html"
-    judged = verdict_log.all_of(loaded.lake, problem)
-    return drift_index.draw(path, problem, judged, synthetic=loaded.release.is_synthetic)
+def index(lake: Lake, problem: Problem) -> Path:
+    """Draw the page that leads to all drift reports of a problem."""
+    path = settings.load().home / "reports" / f"{problem.name}-index.html"
+    judged = verdict_log.all_of(lake, problem.name)
+    newest = releases.find(lake, problem.dataset)
+    return drift_index.draw(path, problem.name, judged, synthetic=newest.is_synthetic)
 
 
 @step(name="report")
@@ -329,7 +327,7 @@ def report(loaded: Loaded, model: Model, compared: Compared, verdict: Verdict) -
     except NeuroError:
         path.unlink()  # an erasure came meanwhile, and this page may show what it has taken
         raise
-    index(loaded)
+    index(loaded.lake, problem)
     rows = [artifacts.rounded(asdict(signal)) for signal in verdict.signals]
     title = f"{verdict.verdict}: {verdict.reason}"
     artifacts.label_run(verdict.verdict, name=f"drift {compared.window_name}: {verdict.verdict}")
@@ -388,7 +386,7 @@ def remember(
     body = asdict(verdict) | {"problem": problem.name, "report": str(path)}
     body |= {"model": model.version, "problem_reference": reference, "days": compared.days}
     body |= {"until": compared.until.isoformat()}
-    body |= {} if compared.refused is None else {"refused": compared.refused}
+    body |= {"intake": asdict(compared.intake)} if compared.intake else {}
     body |= {"release": release.name, "asked": int((compared.rows < 0).sum())}
     body |= {"images": compared.window.n, "groups": compared.window.n_groups}
     now = datetime.now(UTC)

@@ -48,6 +48,11 @@ def pages(lake: Lake, done: ErasureResult) -> ErasureResult:
         except (NeuroError, OSError) as error:
             _log.warning("the page of `%s` is not drawn again: %s", verdict["command"], error)
             left.add(verdict["command"])
+    for reference in dict.fromkeys(verdict["problem"] for verdict in done.removed["redraw"]):
+        try:
+            drift.index(lake, problems.load(reference))  # also where a report could not be drawn
+        except (NeuroError, OSError) as error:
+            _log.warning("the list of drift reports of %s is not drawn again: %s", reference, error)
     pages = {"redrawn": sorted(drawn), "redraw": sorted(left)}
     return replace(done, removed={**done.removed, **pages})
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from monitoring import history, windows
+from monitoring.intake import Counted
+from monitoring.signals import INTAKE
 from monitoring.verdicts import Verdict
 from neuro.errors import ConfigError
 from neuro.promotion import verdict_log
@@ -97,8 +99,15 @@ def _judged(
     if verdict.verdict in history.HARMLESS and len(before) == len(harmless):
         stored = [asdict(signal) for signal in verdict.signals]
         distances = history.distances(stored)
-        n, came = compared.window.n_groups, compared.intake
-        harmless.append(Harmless(until=end, groups=n, distances=distances, intake=came))
+        known = Harmless(
+            until=end,
+            groups=compared.window.n_groups,
+            distances=distances,
+            counted=_counted(compared, verdict),
+        )
+        harmless.append(known)
+    elif verdict.verdict == "retrain":
+        harmless.clear()
     return {
         "window": found.name,
         "images": compared.window.n,
@@ -107,6 +116,12 @@ def _judged(
         "alarms": ", ".join(signal.name for signal in verdict.signals if signal.alarm),
         "reason": verdict.reason,
     }, verdict
+
+
+def _counted(compared: Compared, verdict: Verdict) -> Counted | None:
+    """What came in a window, and whether its verdict found that unusual."""
+    unusual = any(signal.alarm for signal in verdict.signals if signal.name == INTAKE)
+    return Counted(came=compared.intake, was_unusual=unusual) if compared.intake else None
 
 
 def _without_test(against: Base, found: Window) -> Compared:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from monitoring import windows
+from monitoring.intake import Intake
 from monitoring.windows import Observed
 from neuro.errors import ConfigError
 from neuro.features import descriptors
@@ -52,15 +53,15 @@ class Answers:
 class Window:
     """Answers of some time, and what it is called. days: its length, 0 for that of a release.
 
-    until: when it ended, None for that of a release. refused: files that went to quarantine in it,
-    None for that of a release.
+    until: when it ended, None for that of a release. intake: what came in the days that were asked
+    about, however many were joined; None for that of a release, and where the model is younger.
     """
 
     name: str
     answers: Answers
     days: float = 0.0
     until: datetime | None = None
-    refused: int | None = None
+    intake: Intake | None = None
     note: str = ""
 
 
@@ -80,7 +81,8 @@ def find(
         return of_days(loaded, model, seen, days, policy, datetime.now(UTC))
     if earlier := verdict_log.of_days(loaded.lake, loaded.problem.name, window, model.version):
         alone = replace(policy, accumulate=1)  # what was joined then is one window now
-        return of_days(loaded, model, seen, earlier.days, alone, earlier.until)
+        asked = verdict_log.asked_days(earlier)
+        return of_days(loaded, model, seen, earlier.days, alone, earlier.until, asked)
     return of_release(loaded, model, seen, window)
 
 
@@ -102,10 +104,12 @@ def of_days(
     days: float,
     policy: DriftPolicy,
     now: datetime,
+    asked_days: float | None = None,
 ) -> Window:
     """What was answered in the days up to ``now``, in batches or to who asked, and is news to it.
 
     Where that is fewer images or groups than the policy wants, the days before are taken, too.
+    asked_days: over which what came is counted, None for ``days``.
     """
     windows.require_days(days)
     since = now - timedelta(days=min(days * policy.accumulate, windows.MOST_DAYS))
@@ -127,6 +131,10 @@ def of_days(
         start = until - np.timedelta64(timedelta(days=n * days))
         if (len(chosen) >= policy.min_images and groups >= policy.min_groups) or oldest > start:
             break
+    asked, came = asked_days or days, None
+    if oldest <= until - np.timedelta64(timedelta(days=asked)):
+        lately = windows.recent(at, now=now, days=asked)
+        came = _came(loaded, known.iloc[lately[is_news[lately]]], asked, now)
     name = f"{n * days:g}-days-to-{now:%Y-%m-%d}"
     if len(recent) and chosen.empty:
         raise ConfigError(
@@ -144,11 +152,16 @@ def of_days(
         answers=_answers(chosen, loaded, model),
         days=n * days,
         until=now,
-        refused=quarantine.n_arrived(
-            loaded.lake, loaded.problem.dataset, now - timedelta(days=n * days), now
-        ),
+        intake=came,
         note="; ".join(filter(None, (joined, late, note))),
     )
+
+
+def _came(loaded: Loaded, answered: pd.DataFrame, days: float, now: datetime) -> Intake:
+    """What was counted in the days up to ``now``."""
+    since = now - timedelta(days=days)
+    refused = quarantine.n_arrived(loaded.lake, loaded.problem.dataset, since, now)
+    return Intake(days=days, images=int(answered["sha256"].nunique()), refused=refused)
 
 
 def first_answer(loaded: Loaded, model: Model) -> datetime | None:

@@ -27,8 +27,8 @@ class Watched:
 
     @property
     def is_flagged(self) -> bool:
-        """Whether the images are farther from the reference than chance."""
-        return any(signal.has_moved for signal in self.verdict.signals)
+        """Whether a signal alarms that is of the images and needs no labels."""
+        return any(signal.alarm and signal.dealt for signal in self.verdict.signals)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -138,11 +138,14 @@ def record(lake: Lake, rows: Sequence[Waiting], decision: Decision, now: datetim
 
 def n_arrived(lake: Lake, dataset: str, since: datetime, until: datetime) -> int:
     """Files that came to wait after ``since`` and up to ``until``, decided by now or not."""
-    came = {row.key: row.at for row in waiting(lake, dataset)}
+    where = f"dataset = {quoted(dataset)}"
+    rows = lake.read(TABLE, columns=["sha256", "at"], where=where).to_pylist()
+    came = {row["sha256"] for row in rows if since < row["at"] <= until}
     for each in decisions(lake, dataset):
-        if at := each.body.get("arrived_at"):  # older lines do not say it
-            came[each.key.removeprefix(f"{KIND}/")] = datetime.fromisoformat(at)
-    return sum(since < at <= until for at in came.values())
+        at = each.body.get("arrived_at")  # older lines do not say it
+        if at and since < datetime.fromisoformat(at) <= until:
+            came.add(each.body["sha256"])
+    return len(came)
 
 
 def require_removal(lake: Lake) -> None:

@@ -24,10 +24,11 @@ _WHOLE = {  # least and most of each whole number
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DriftPolicy:
-    """How sure to be. alpha: chance that any signal alarms on a window without a shift.
+    """How sure to be. alpha: chance that any signal of images alarms on a window without a shift.
 
-    trials: half set the thresholds, half measure their false alarms. min_images, min_groups: a
-    window by days that has fewer is joined with those before it, up to ``accumulate`` of them.
+    That of counts has a sixth of it beside. trials: half set the thresholds, half measure their
+    false alarms. min_images, min_groups: a window by days that has fewer is joined with those
+    before it, up to ``accumulate`` of them.
     min_groups: fewer in window or reference give no verdict. min_labelled_groups: fewer cannot
     prove harm. harm: the drop of accuracy that matters; only labels that exclude it show that there
     is none. audit: images of a window that readers are asked about, at most. harm_alpha: chance

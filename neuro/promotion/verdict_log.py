@@ -146,6 +146,11 @@ def days_of(window: str) -> float:
     return float(named[1]) if named else 0.0
 
 
+def asked_days(judged: Judged) -> float:
+    """The days that were asked about, however many were joined; 0 for a release."""
+    return float(judged.body.get("intake", {}).get("days", judged.days))
+
+
 def until_of(line: Entry) -> datetime:
     """When the window of a verdict ended: of a release, and of older lines, when it was judged."""
     until = line.body.get("until")
@@ -264,6 +269,8 @@ def before(
     ended = {each.window: each.until for each in (mine if days else reversed(mine))}
     found: list[Judged] = []
     edge = at - timedelta(days=NEARLY * days)
+    if not days:
+        edge = min([edge, *(each.until for each in mine if each.window == window)])
     for each in sorted(newest.values(), key=lambda each: ended[each.window], reverse=True):
         # A release is another measure of time: it may hold the same images as some days.
         if each.window == window or ended[each.window] > edge or (each.days > 0) is not (days > 0):

@@ -10,13 +10,20 @@ from neuro.reports import render, verdict_history
 def draw(path: Path, problem: str, judged: Sequence[Judged], *, synthetic: bool) -> Path:
     """Write the page beside the reports it leads to, and return its path. judged: oldest first.
 
-    A verdict whose report is not beside it stands there without a link.
+    A report is of the last verdict that names it; others, and those whose report is not beside the
+    page, stand without a link. Reasons that persons gave stay in the journal: they may name whom an
+    erasure has taken out.
     """
+    rows, linked = list[tuple[Judged, str]](), set[str]()
+    for each in reversed(judged):
+        link = _link(path, each)
+        rows.append((each, "" if link in linked else link))
+        linked.add(link)
     of_model = [each for each in judged if each.model == judged[-1].model]
     found = render.render(
         "drift_index.html",
         problem=problem,
-        rows=[(each, _link(path, each)) for each in reversed(judged)],
+        rows=rows,
         strip=verdict_history.strip(judged),
         lines=verdict_history.lines(of_model),
         is_synthetic=synthetic,

@@ -86,7 +86,7 @@ def _line(signals: Sequence[Mapping[str, object] | None], name: str) -> Picture:
     return _picture(
         width,
         _HEIGHT,
-        f"{name} as a share of its threshold, oldest first: {said}",
+        f"{name} as a share of its threshold by dealing, oldest first: {said}",
         f'<line x1="0" y1="{limit:.1f}" x2="{width}" y2="{limit:.1f}" stroke="#5b626a" '
         f'stroke-dasharray="3 3"/>'
         f'<polyline points="{points}" fill="none" stroke="#0072b2" stroke-width="1.5"/>{dots}',

@@ -90,7 +90,7 @@ def _drift_index(home: Path, loaded: Loaded) -> Path:
         body = {"problem": "brain", "window": window, "verdict": verdict, "signals": [signal]}
         body |= {"model": "1", "report": str(home / "reports" / f"brain-{window}.html")}
         verdict_log.record(loaded.lake, window, {**body, "reason": "See " * 40}, now)
-    return drift.index(loaded)
+    return drift.index(loaded.lake, BRAIN)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitoring import intake
-from monitoring.intake import Intake
+from monitoring.intake import Counted, Intake
 from monitoring.signals import Signal
 from neuro.promotion.drift_policy import DriftPolicy
 
@@ -61,6 +61,29 @@ def test_a_usual_week_alarms_as_rarely_as_asked() -> None:
         alarms.append(signal is not None and signal.alarm)
     # Two of three tails: nothing is refused here.
     assert np.mean(alarms) == pytest.approx(policy.chance * 2 / 3, abs=0.01)
+
+
+def test_a_usual_share_of_refused_files_alarms_as_rarely_as_asked() -> None:
+    rng = np.random.default_rng(0)
+    policy = DriftPolicy(alpha=0.3, trials=1000)
+    refused = rng.binomial(200, rng.beta(20, 180, (2000, 11)))
+    alarms = []
+    for row in refused.tolist():
+        signal = intake.signal(week(200, row[0]), [week(200, n) for n in row[1:]], policy)
+        alarms.append(signal is not None and signal.alarm)
+    assert np.mean(alarms) == pytest.approx(policy.chance / 3, abs=0.01)
+
+
+def test_a_week_without_an_image_is_unusual_and_an_error_to_nobody() -> None:
+    assert found(week(0, 0)).alarm
+
+
+def test_an_unusual_week_teaches_nothing_and_eight_in_a_row_are_usual() -> None:
+    usual = [Counted(came=each, was_unusual=False) for each in USUAL]
+    odd = Counted(came=week(20), was_unusual=True)
+    assert intake.learnt([odd, *usual]) == USUAL
+    assert intake.learnt([*[odd] * 7, *usual]) == USUAL
+    assert intake.learnt([*[odd] * 8, *usual]) == [week(20)] * 8
 
 
 def test_what_is_unusual_is_said_in_numbers() -> None:

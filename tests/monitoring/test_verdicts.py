@@ -178,8 +178,13 @@ def test_other_counts_alone_are_looked_at_and_start_nothing(rng: np.random.Gener
     current = label_groups(current, 0)
     verdict = verdicts.judge(reference, current, policy=policy, intake=few, **named)
     assert verdict.verdict == "look"
-    assert "Other counts than usual, no other images: 11.4 images a day" in verdict.reason
+    assert "Other counts than usual: 11.4 images a day" in verdict.reason
     assert not any(signal.has_moved for signal in verdict.signals)
+    few_groups = verdicts.judge(
+        reference, label_groups(period(rng, n_groups=20), 0), policy=policy, intake=few, **named
+    )
+    assert few_groups.verdict == "look"
+    assert "Fewer than 30 groups on one side: nothing else is judged" in few_groups.reason
     heard = verdicts.with_history(verdict, ["look", "look"], 1000, policy)
     assert heard.verdict == "look"
 

@@ -225,3 +225,24 @@ def test_a_window_that_was_not_judged_is_named_with_those_that_were(lake: Lake) 
     store(lake, "label", "7-days-to-2026-11-30")
     with pytest.raises(UnknownNameError, match="the last are of 7-days-to-2026-11-30"):
         verdict_log.last(lake, "brain", "7-days-to-2026-11-31")
+
+
+def test_what_was_said_last_of_an_earlier_release_counts_where_a_later_is_judged_again(
+    lake: Lake,
+) -> None:
+    for name, verdict, days_ago in (("1", "look", 60), ("2", "look", 30), ("1", "label", 20)):
+        store(lake, verdict, name, NOW - timedelta(days=days_ago), days=0.0)
+    every = verdict_log.all_of(lake, "brain")
+    found = verdict_log.before(every, window="2", model="3", days=0.0, at=NOW)
+    assert outcomes(found) == ["label"]
+    assert verdict_log.before(every, window="1", model="3", days=0.0, at=NOW) == []
+
+
+def test_windows_that_are_passed_over_hide_none(lake: Lake) -> None:
+    store(lake, "steady", "w8", NOW - timedelta(days=8))
+    store(lake, "label", "w7", NOW - WEEK)
+    ask = {"window": "now", "model": "3", "days": 7.0, "at": NOW}
+    every = verdict_log.all_of(lake, "brain")
+    assert outcomes(verdict_log.before(every, **ask)) == ["label"]
+    calm = verdict_log.before(every, wanted=lambda each: each.outcome == "steady", **ask)
+    assert outcomes(calm) == ["steady"]
