@@ -268,8 +268,11 @@ def test_a_session_that_ends_leads_back_and_the_note_is_there(
 @pytest.mark.parametrize(
     ("name", "sees"),
     [
-        ("vic", {"Today", "Browse", "Image", "Judge", "Incidents"}),
-        ("ana", {"Today", "Ask", "Work list", "Browse", "Image", "Judge", "Incidents"}),
+        ("vic", {"Today", "Browse", "Image", "Judge", "Incidents", "Drift"}),
+        (
+            "ana",
+            {"Today", "Ask", "Work list", "Browse", "Image", "Judge", "Incidents", "Drift"},
+        ),
     ],
 )
 def test_a_role_sees_its_own_pages(
